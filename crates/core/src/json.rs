@@ -1,0 +1,130 @@
+//! JSON that is carried, not understood.
+
+use std::fmt::{self, Write};
+
+/// A JSON value as its text: a tool's parameters, a schema, a field that we do not know.
+///
+/// The text goes out as it came, so that the order of a schema's members, which models read,
+/// stays.
+/// With the feature `json` it is made from anything that `serde` can serialize.
+#[derive(Clone, Eq, Hash, PartialEq)]
+pub struct Json(Box<str>);
+
+impl Json {
+    /// Takes text that is known to be one JSON value.
+    ///
+    /// Text that is not makes a request body that the service refuses, or that says something else
+    /// than meant: with the feature `json`, [`parse`](Self::parse) checks.
+    pub fn from_text(text: impl Into<Box<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// Returns the text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+macro_rules! from_display {
+    ($($from:ty)*) => {
+        $(impl From<$from> for Json {
+            fn from(value: $from) -> Self {
+                Self(value.to_string().into())
+            }
+        })*
+    };
+}
+
+from_display!(bool i32 i64 u32 u64);
+
+/// A JSON string.
+impl From<&str> for Json {
+    fn from(text: &str) -> Self {
+        let mut json = String::with_capacity(text.len() + 2);
+        json.push('"');
+        for char in text.chars() {
+            match char {
+                '"' => json.push_str("\\\""),
+                '\\' => json.push_str("\\\\"),
+                '\n' => json.push_str("\\n"),
+                // RFC 8259, section 7: the control characters must be escaped.
+                char if char < ' ' => {
+                    write!(json, "\\u{:04x}", u32::from(char)).expect("a String takes all");
+                }
+                char => json.push(char),
+            }
+        }
+        json.push('"');
+        Self(json.into())
+    }
+}
+
+#[cfg(feature = "json")]
+mod serde_support {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::Error as _};
+    use serde_json::value::RawValue;
+
+    use super::Json;
+    use crate::error::{Error, Result};
+
+    impl Json {
+        /// Serializes a value.
+        ///
+        /// # Errors
+        ///
+        /// `Config` if the value has no JSON form, such as a map whose keys are not strings.
+        pub fn new(value: &(impl Serialize + ?Sized)) -> Result<Self> {
+            match serde_json::to_string(value) {
+                Ok(text) => Ok(Self(text.into())),
+                Err(error) => Err(Error::config("the value has no JSON form").with_source(error)),
+            }
+        }
+
+        /// Takes text, if it is one JSON value.
+        ///
+        /// # Errors
+        ///
+        /// `Config` if it is not.
+        pub fn parse(text: &str) -> Result<Self> {
+            match serde_json::from_str::<&RawValue>(text) {
+                Ok(raw) => Ok(Self(raw.get().into())),
+                Err(error) => {
+                    Err(Error::config("the text is not one JSON value").with_source(error))
+                }
+            }
+        }
+    }
+
+    impl From<serde_json::Value> for Json {
+        fn from(value: serde_json::Value) -> Self {
+            Self(value.to_string().into())
+        }
+    }
+
+    /// The JSON value itself, not a string that holds it.
+    impl Serialize for Json {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let raw: &RawValue = serde_json::from_str(self.as_str()).map_err(S::Error::custom)?;
+            raw.serialize(serializer)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Json {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            // Not a `RawValue`: a tagged enum hands over what it has parsed already.
+            serde_json::Value::deserialize(deserializer).map(Self::from)
+        }
+    }
+}

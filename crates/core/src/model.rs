@@ -1,0 +1,131 @@
+//! What is known of a model and of a provider without asking.
+
+/// A model that a service offers.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[non_exhaustive]
+pub struct Model {
+    /// Its name in requests.
+    pub id: String,
+    /// Who made or offers it.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub owned_by: Option<String>,
+    /// When it was made, in seconds since 1970.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub created: Option<u64>,
+    /// The most tokens of prompt and answer together.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub context_length: Option<u64>,
+}
+
+impl Model {
+    /// Creates a model of which only the name is known.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            owned_by: None,
+            created: None,
+            context_length: None,
+        }
+    }
+}
+
+/// What a provider is: data, known without asking it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct ProviderInfo {
+    /// The name in `provider/model`.
+    pub id: &'static str,
+    /// The name for people.
+    pub label: &'static str,
+    /// The site.
+    pub url: &'static str,
+    /// Where a key is to be had.
+    pub login_url: Option<&'static str>,
+    /// The environment variable that the key is read from.
+    pub key_variable: Option<&'static str>,
+    /// The model of requests that name none.
+    pub default_model: Option<&'static str>,
+    /// The models known when this version was made.
+    pub models: &'static [&'static str],
+    /// Other names of models: alias, then the provider's name.
+    pub model_aliases: &'static [(&'static str, &'static str)],
+    /// Models that the provider no longer has: name, then the one to use instead.
+    pub retired_models: &'static [(&'static str, &'static str)],
+}
+
+impl ProviderInfo {
+    /// Creates a description without models.
+    pub const fn new(id: &'static str, label: &'static str, url: &'static str) -> Self {
+        Self {
+            id,
+            label,
+            url,
+            login_url: None,
+            key_variable: None,
+            default_model: None,
+            models: &[],
+            model_aliases: &[],
+            retired_models: &[],
+        }
+    }
+
+    /// Returns the provider's name for a model: an alias is resolved, any other name stays.
+    pub fn resolve<'a>(&self, model: &'a str) -> &'a str {
+        self.model_aliases
+            .iter()
+            .find(|(alias, _)| *alias == model)
+            .map_or(model, |(_, name)| name)
+    }
+
+    /// Returns the model to use instead, if this one is retired.
+    pub fn successor(&self, model: &str) -> Option<&'static str> {
+        self.retired_models
+            .iter()
+            .find(|(name, _)| *name == model)
+            .map(|(_, successor)| *successor)
+    }
+}
+
+/// What a provider can do with a model.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+// Each is a fact of its own.
+#[allow(clippy::struct_excessive_bools)]
+pub struct Capabilities {
+    /// It wants a key.
+    pub needs_auth: bool,
+    /// It streams.
+    pub supports_stream: bool,
+    /// It takes system messages.
+    pub supports_system_message: bool,
+    /// It takes more than one message.
+    pub supports_message_history: bool,
+    /// It can ask for tools.
+    pub supports_tools: bool,
+    /// It takes images.
+    pub supports_images: bool,
+}
+
+impl Default for Capabilities {
+    /// Returns what a chat service can as a rule: all but images.
+    fn default() -> Self {
+        Self {
+            needs_auth: true,
+            supports_stream: true,
+            supports_system_message: true,
+            supports_message_history: true,
+            supports_tools: true,
+            supports_images: false,
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! A service that answers, whichever it is.
+
+use std::fmt;
+
+use crate::{
+    error::Result,
+    model::{Capabilities, Model, ProviderInfo},
+    request::ChatRequest,
+    response::ChatResponse,
+    stream::ChatStream,
+    transport::BoxFuture,
+};
+
+/// A service that answers requests, for `dyn`.
+///
+/// Its futures hold nothing of the provider's: `tokio::spawn(provider.stream(request))` compiles.
+/// Each provider has the same methods of its own, which take anything that is
+/// `Into<ChatRequest>`.
+pub trait Provider: fmt::Debug + Send + Sync + 'static {
+    /// Returns what the provider is.
+    fn info(&self) -> &ProviderInfo;
+
+    /// Returns what the provider can do with a model.
+    fn capabilities(&self, model: &str) -> Capabilities;
+
+    /// Sends the request and waits for the answer's head.
+    ///
+    /// # Errors
+    ///
+    /// Everything that can be known before the first event, after the retries.
+    fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>>;
+
+    /// Sends the request for a whole answer and waits for all of it.
+    ///
+    /// # Errors
+    ///
+    /// As `stream` and as the stream's items.
+    fn chat(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>>;
+
+    /// Asks the service for its models.
+    ///
+    /// # Errors
+    ///
+    /// As any request.
+    fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>>;
+
+    /// Returns the models known without asking: those last asked for, else the built-in ones.
+    fn known_models(&self) -> Vec<Model>;
+}

@@ -1,0 +1,65 @@
+//! A key that does not show itself.
+
+use std::fmt;
+
+use http::HeaderValue;
+
+use crate::error::{Error, Result};
+
+/// A service's key, checked once and never shown.
+///
+/// `Debug` prints no part of it, there is no `Display`, and the header made of it is marked
+/// sensitive, so that HTTP libraries do not print it either.
+///
+/// ```
+/// use inferstream_core::ApiKey;
+///
+/// let key = ApiKey::new("csk-secret\n")?; // read from a file: white space around it is dropped
+/// assert_eq!(format!("{key:?}"), "ApiKey(..)");
+/// # Ok::<(), inferstream_core::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// Takes a key, without the white space around it.
+    ///
+    /// # Errors
+    ///
+    /// `Config` if nothing is left, or if a character is not a visible ASCII one: such a key cannot
+    /// stand in a header.
+    pub fn new(key: impl Into<String>) -> Result<Self> {
+        let key = key.into();
+        let trimmed = key.trim();
+        if trimmed.is_empty() {
+            return Err(Error::config("the API key is empty"));
+        }
+        match trimmed.bytes().position(|byte| !byte.is_ascii_graphic()) {
+            None => Ok(Self(trimmed.to_owned())),
+            Some(index) => Err(Error::config(format!(
+                "the API key has a character at index {index} that cannot stand in a header; a key \
+                 is one line of visible ASCII characters"
+            ))),
+        }
+    }
+
+    /// Returns the value of an `Authorization` header, `Bearer …`, marked sensitive.
+    pub fn bearer(&self) -> HeaderValue {
+        // `new` has seen to it that this cannot fail.
+        let mut value = HeaderValue::try_from(format!("Bearer {}", self.0))
+            .unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
+        value.set_sensitive(true);
+        value
+    }
+
+    /// Returns the key itself, for a place that is not a bearer header.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(..)")
+    }
+}

@@ -1,0 +1,426 @@
+//! Bytes in, frames out: the rules of the standard. No I/O.
+
+use std::{collections::VecDeque, fmt, mem, ops::Range, time::Duration};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use super::{Frame, Framer, Limits, TooLarge};
+
+/// A decoder of event streams.
+///
+/// Bytes may be cut anywhere: the same bytes give the same frames.
+/// It cannot fail on content, since the standard says what each malformed line means; invalid UTF-8
+/// becomes U+FFFD.
+/// Each byte is looked at once, and what is held is bounded by [`Limits`].
+///
+/// ```
+/// use inferstream_core::sse::Decoder;
+///
+/// let mut decoder = Decoder::default();
+/// decoder.push("data: Hel".into());
+/// assert!(decoder.next_frame()?.is_none());
+/// decoder.push("lo\n\ndata: cut o".into());
+/// assert_eq!(decoder.next_frame()?.unwrap().data, "Hello");
+/// assert!(decoder.next_frame()?.is_none());
+/// # Ok::<(), inferstream_core::sse::TooLarge>(())
+/// ```
+#[derive(Default)]
+pub struct Decoder {
+    limits: Limits,
+    marker: Option<&'static str>,
+    failed: Option<TooLarge>,
+
+    /// The read at work, and how much of it is done.
+    read: Bytes,
+    at: usize,
+    /// The reads after it.
+    reads: VecDeque<Bytes>,
+
+    /// How much of a byte-order mark the stream has begun with.
+    mark: Mark,
+    /// The current line's bytes from earlier reads.
+    line: Vec<u8>,
+    in_comment: bool,
+    after_cr: bool,
+
+    data: Data,
+    event: String,
+    id: String,
+    id_changed: bool,
+    last_id: String,
+    retry: Option<Duration>,
+
+    /// What the last frame lends.
+    lent_event: String,
+    lent_data: ByteString,
+}
+
+/// The data of the frame that is being read.
+#[derive(Default)]
+enum Data {
+    /// No `data` field yet.
+    #[default]
+    None,
+    /// One, within one read.
+    Slice(Bytes),
+    /// Several, or one that was cut.
+    Copy(Vec<u8>),
+}
+
+#[derive(Default)]
+enum Mark {
+    #[default]
+    Expected,
+    First,
+    Second,
+    Passed,
+}
+
+/// What a stream's next lines amount to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Item<'a> {
+    /// A frame.
+    Frame(Frame<'a>),
+    /// The stream sets how long to wait before a reconnection.
+    Retry(Duration),
+}
+
+enum Step {
+    Frame,
+    Retry(Duration),
+}
+
+impl Decoder {
+    /// Creates a decoder with limits of the caller's.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+
+    /// Accepts a line that is this text and nothing else as if it stood in a `data` field of its own.
+    ///
+    /// Some services end their streams by a bare `[DONE]`, which the standard has ignored.
+    #[must_use]
+    pub fn marker(mut self, marker: &'static str) -> Self {
+        self.marker = Some(marker);
+        self
+    }
+
+    /// Takes the stream's next bytes, cut anywhere.
+    pub fn push(&mut self, bytes: Bytes) {
+        if self.failed.is_some() || bytes.is_empty() {
+            return;
+        }
+        if self.at == self.read.len() {
+            self.read = bytes;
+            self.at = 0;
+        } else {
+            self.reads.push_back(bytes);
+        }
+    }
+
+    /// Returns the next whole frame, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// A line or a frame over its limit, after all frames that were whole before it; the same again
+    /// at each later call.
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, TooLarge> {
+        loop {
+            match self.step()? {
+                None => return Ok(None),
+                Some(Step::Retry(_)) => {}
+                Some(Step::Frame) => return Ok(Some(self.lend())),
+            }
+        }
+    }
+
+    /// As [`next_frame`](Self::next_frame), but tells of reconnection times too, in their place.
+    ///
+    /// # Errors
+    ///
+    /// As `next_frame`.
+    pub fn next_item(&mut self) -> Result<Option<Item<'_>>, TooLarge> {
+        Ok(match self.step()? {
+            None => None,
+            Some(Step::Retry(wait)) => Some(Item::Retry(wait)),
+            Some(Step::Frame) => Some(Item::Frame(self.lend())),
+        })
+    }
+
+    /// Returns, after the last byte, what would be a frame if the input ended in a blank line.
+    ///
+    /// The standard has it dropped: "if the file ends in the middle of an event … the incomplete
+    /// event is not dispatched". It is for a protocol to recognise its end marker by.
+    pub fn tail(&mut self) -> Option<Frame<'_>> {
+        self.end_line(&Bytes::new(), 0..0).ok()?;
+        match self.dispatch() {
+            Some(Step::Frame) => Some(self.lend()),
+            _ => None,
+        }
+    }
+
+    /// Returns the last event id, as of the last blank line: what a reconnection would send.
+    pub fn last_event_id(&self) -> &str {
+        &self.last_id
+    }
+
+    /// Returns the last reconnection time that the stream set.
+    pub fn retry(&self) -> Option<Duration> {
+        self.retry
+    }
+
+    fn lend(&self) -> Frame<'_> {
+        Frame {
+            event: if self.lent_event.is_empty() {
+                "message"
+            } else {
+                &self.lent_event
+            },
+            id: &self.last_id,
+            data: &self.lent_data,
+            buffer: self.lent_data.as_bytes(),
+        }
+    }
+
+    fn step(&mut self) -> Result<Option<Step>, TooLarge> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        loop {
+            let read = mem::take(&mut self.read);
+            let outcome = self.step_in(&read);
+            self.read = read;
+            match outcome {
+                Ok(None) => match self.reads.pop_front() {
+                    None => return Ok(None),
+                    Some(read) => {
+                        self.read = read;
+                        self.at = 0;
+                    }
+                },
+                Ok(step) => return Ok(step),
+                Err(error) => {
+                    self.reads = VecDeque::new();
+                    self.line = Vec::new();
+                    self.data = Data::None;
+                    self.failed = Some(error);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Goes on in a read until a line makes a step, or to its end.
+    fn step_in(&mut self, read: &Bytes) -> Result<Option<Step>, TooLarge> {
+        while let Some(&first) = read.get(self.at) {
+            // "Lines must be separated by either a CRLF pair, a single LF, or a single CR": an LF
+            // after a CR is the rest of that line's end, in whichever read it comes.
+            if mem::take(&mut self.after_cr) && first == b'\n' {
+                self.at += 1;
+                continue;
+            }
+            if self.passes_mark(first) {
+                self.at += 1;
+                continue;
+            }
+            let rest = &read[self.at..];
+            let Some(length) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
+                self.at = read.len();
+                self.hold(rest)?;
+                break;
+            };
+            self.after_cr = rest[length] == b'\r';
+            let line = self.at..self.at + length;
+            self.at += length + 1;
+            if let Some(step) = self.end_line(read, line)? {
+                return Ok(Some(step));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns true if the byte belongs to a byte-order mark at the stream's start.
+    ///
+    /// "If one leading U+FEFF BYTE ORDER MARK character is present, it must be ignored."
+    fn passes_mark(&mut self, byte: u8) -> bool {
+        let (next, before): (_, &[u8]) = match (&self.mark, byte) {
+            (Mark::Passed, _) => return false,
+            (Mark::Expected, 0xEF) => (Mark::First, b""),
+            (Mark::First, 0xBB) => (Mark::Second, b""),
+            (Mark::Second, 0xBF) => {
+                self.mark = Mark::Passed;
+                return true;
+            }
+            (Mark::Expected, _) => (Mark::Passed, b""),
+            (Mark::First, _) => (Mark::Passed, b"\xEF"),
+            (Mark::Second, _) => (Mark::Passed, b"\xEF\xBB"),
+        };
+        self.line.extend_from_slice(before);
+        self.mark = next;
+        !matches!(self.mark, Mark::Passed)
+    }
+
+    /// Keeps the beginning of a line whose end has not come.
+    fn hold(&mut self, part: &[u8]) -> Result<(), TooLarge> {
+        if self.line.is_empty() && part.first() == Some(&b':') {
+            self.in_comment = true;
+        }
+        if !self.in_comment {
+            self.check_line(part.len())?;
+            self.line.extend_from_slice(part);
+        }
+        Ok(())
+    }
+
+    fn check_line(&self, more: usize) -> Result<(), TooLarge> {
+        match self.line.len() + more {
+            length if length <= self.limits.line => Ok(()),
+            _ => Err(TooLarge::new("line", self.limits.line)),
+        }
+    }
+
+    /// Takes a whole line, of which `range` is the part in this read.
+    fn end_line(&mut self, read: &Bytes, range: Range<usize>) -> Result<Option<Step>, TooLarge> {
+        if mem::take(&mut self.in_comment) {
+            return Ok(None);
+        }
+        let part = &read[range];
+        if self.line.is_empty() {
+            if part.first() == Some(&b':') {
+                return Ok(None);
+            }
+            self.check_line(part.len())?;
+            return self.take_line(part, Some(read));
+        }
+        self.check_line(part.len())?;
+        let mut line = mem::take(&mut self.line);
+        line.extend_from_slice(part);
+        let step = self.take_line(&line, None);
+        line.clear();
+        self.line = line;
+        step
+    }
+
+    /// Does what the standard says of a line.
+    fn take_line(&mut self, line: &[u8], read: Option<&Bytes>) -> Result<Option<Step>, TooLarge> {
+        if line.is_empty() {
+            return Ok(self.dispatch());
+        }
+        let (name, value) = match line.iter().position(|byte| *byte == b':') {
+            None => (line, &line[line.len()..]),
+            // "If value starts with a U+0020 SPACE character, remove it from value."
+            Some(colon) => {
+                let value = &line[colon + 1..];
+                (&line[..colon], value.strip_prefix(b" ").unwrap_or(value))
+            }
+        };
+        match name {
+            b"data" => self.add_data(value, read)?,
+            b"event" => self.event = String::from_utf8_lossy(value).into_owned(),
+            // "If the field value does not contain U+0000 NULL, then set the last event ID buffer
+            // to the field value. Otherwise, ignore the field."
+            b"id" if !value.contains(&0) => {
+                self.id = String::from_utf8_lossy(value).into_owned();
+                self.id_changed = true;
+            }
+            b"retry" => return Ok(self.set_retry(value)),
+            _ if self.marker.is_some_and(|marker| marker.as_bytes() == line) => {
+                if matches!(self.data, Data::None) {
+                    self.add_data(line, read)?;
+                }
+            }
+            // "Otherwise: The field is ignored."
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn add_data(&mut self, value: &[u8], read: Option<&Bytes>) -> Result<(), TooLarge> {
+        let before = match &self.data {
+            Data::None => 0,
+            Data::Slice(data) => data.len() + 1,
+            Data::Copy(data) => data.len() + 1,
+        };
+        if self.limits.frame < before + value.len() {
+            return Err(TooLarge::new("frame", self.limits.frame));
+        }
+        self.data = match (mem::take(&mut self.data), read) {
+            (Data::None, Some(read)) => Data::Slice(read.slice_ref(value)),
+            (Data::None, None) => Data::Copy(value.to_vec()),
+            // "Append the field value to the data buffer, then append a single U+000A LINE FEED
+            // (LF) character to the data buffer"; the last one is taken off at the dispatch.
+            (Data::Slice(data), _) => Data::Copy([&data, &b"\n"[..], value].concat()),
+            (Data::Copy(mut data), _) => {
+                data.push(b'\n');
+                data.extend_from_slice(value);
+                Data::Copy(data)
+            }
+        };
+        Ok(())
+    }
+
+    /// "If the field value consists of only ASCII digits, then interpret the field value as an
+    /// integer in base ten, and set the event stream's reconnection time to that integer."
+    fn set_retry(&mut self, value: &[u8]) -> Option<Step> {
+        if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let milliseconds = value.iter().fold(0_u64, |number, digit| {
+            number
+                .saturating_mul(10)
+                .saturating_add(u64::from(digit - b'0'))
+        });
+        let wait = Duration::from_millis(milliseconds);
+        self.retry = Some(wait);
+        Some(Step::Retry(wait))
+    }
+
+    /// "If the line is empty (a blank line): Dispatch the event."
+    fn dispatch(&mut self) -> Option<Step> {
+        if mem::take(&mut self.id_changed) {
+            self.last_id.clone_from(&self.id);
+        }
+        let event = mem::take(&mut self.event);
+        // "If the data buffer is an empty string, set the data buffer and the event type buffer to
+        // the empty string and return": `data:` alone has put a line feed there, and is a frame.
+        let bytes = match mem::take(&mut self.data) {
+            Data::None => return None,
+            Data::Slice(bytes) => bytes,
+            Data::Copy(bytes) => Bytes::from(bytes),
+        };
+        self.lent_event = event;
+        self.lent_data = match ByteString::try_from(bytes.clone()) {
+            Ok(text) => text,
+            Err(_) => ByteString::from(String::from_utf8_lossy(&bytes).into_owned()),
+        };
+        Some(Step::Frame)
+    }
+}
+
+impl Framer for Decoder {
+    fn push(&mut self, bytes: Bytes) {
+        Decoder::push(self, bytes);
+    }
+
+    fn next_frame(&mut self) -> Result<Option<Frame<'_>>, TooLarge> {
+        Decoder::next_frame(self)
+    }
+
+    fn tail(&mut self) -> Option<Frame<'_>> {
+        Decoder::tail(self)
+    }
+}
+
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder")
+            .field("limits", &self.limits)
+            .field("failed", &self.failed)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,189 @@
+//! The stream that a user holds, and the trait behind it.
+
+mod read;
+mod waits;
+
+use std::{
+    fmt,
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use futures_core::Stream;
+
+pub use self::read::{Decode, Ending, Flow, Started, read_stream};
+use crate::{
+    error::Result,
+    event::ChatEvent,
+    response::{ChatResponse, Meta},
+    text::Text,
+    transport::BoxFuture,
+};
+
+/// What is behind a [`ChatStream`]: for who writes a protocol or a combinator.
+pub trait EventStream: Send {
+    /// Polls for the next event. After an error, or `None`, it is not polled again.
+    fn poll_event(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<ChatEvent>>>;
+
+    /// Returns what of the answer has been delivered.
+    fn partial(&self) -> &ChatResponse;
+
+    /// Returns what came with the answer.
+    fn meta(&self) -> &Meta;
+
+    /// Asks the service to stop, where that takes more than to close the connection.
+    fn cancel(self: Pin<&mut Self>) -> BoxFuture<'static, Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// An answer as it comes.
+///
+/// It yields events and then ends: after the last choice's `Finish` with `None`, or after exactly
+/// one error with `None`. An answer that ends without the end that the protocol announces is an
+/// error, [`Truncated`](crate::ErrorKind::Truncated), never a success.
+///
+/// Nothing is read ahead: who does not poll holds the service back. Dropping it closes the
+/// connection.
+///
+/// # Cancel safety
+///
+/// No event is lost when the future of [`next`](Self::next) is dropped.
+#[must_use = "streams do nothing unless polled"]
+pub struct ChatStream {
+    inner: Pin<Box<dyn EventStream>>,
+    ended: bool,
+}
+
+impl ChatStream {
+    /// Wraps a stream of events.
+    pub fn new(stream: impl EventStream + 'static) -> Self {
+        Self {
+            inner: Box::pin(stream),
+            ended: false,
+        }
+    }
+
+    /// Waits for the next event.
+    ///
+    /// # Errors
+    ///
+    /// The one that ends the stream, with what came before in
+    /// [`Error::partial`](crate::Error::partial).
+    pub async fn next(&mut self) -> Option<Result<ChatEvent>> {
+        poll_fn(|cx| self.poll_event(cx)).await
+    }
+
+    /// Returns a view of the stream that yields the text alone, of choice 0, and the error.
+    ///
+    /// It holds nothing: it can be made anew for each piece, and events it passes over are in
+    /// [`partial`](Self::partial).
+    pub fn text(&mut self) -> TextStream<'_> {
+        TextStream { stream: self }
+    }
+
+    /// Reads to the end and returns the whole answer.
+    ///
+    /// # Errors
+    ///
+    /// The one that ends the stream. After one that was given already, `Canceled` is not made up:
+    /// what came is returned, with no [`end`](ChatResponse::end).
+    pub async fn finish(mut self) -> Result<ChatResponse> {
+        while let Some(event) = self.next().await {
+            event?;
+        }
+        Ok(self.inner.partial().clone())
+    }
+
+    /// Returns what of the answer has been delivered so far; it stays valid after an error.
+    pub fn partial(&self) -> &ChatResponse {
+        self.inner.partial()
+    }
+
+    /// Returns what came with the answer: headers, request id, rate limits, times.
+    pub fn meta(&self) -> &Meta {
+        self.inner.meta()
+    }
+
+    /// Ends the answer here: closes the connection, tells the service where it would go on
+    /// without, and returns what was delivered.
+    ///
+    /// # Errors
+    ///
+    /// If the service could not be told.
+    pub async fn cancel(mut self) -> Result<ChatResponse> {
+        let partial = self.inner.partial().clone();
+        let told = self.inner.as_mut().cancel();
+        drop(self);
+        told.await.map(|()| partial)
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<ChatEvent>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let event = ready!(self.inner.as_mut().poll_event(cx));
+        self.ended = !matches!(event, Some(Ok(_)));
+        Poll::Ready(event)
+    }
+}
+
+impl Stream for ChatStream {
+    type Item = Result<ChatEvent>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_event(cx)
+    }
+}
+
+impl fmt::Debug for ChatStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatStream")
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The text of a stream: [`ChatStream::text`].
+#[derive(Debug)]
+#[must_use = "streams do nothing unless polled"]
+pub struct TextStream<'a> {
+    stream: &'a mut ChatStream,
+}
+
+impl TextStream<'_> {
+    /// Waits for the next piece of text.
+    ///
+    /// # Errors
+    ///
+    /// As [`ChatStream::next`].
+    ///
+    /// # Cancel safety
+    ///
+    /// No text is lost when the future is dropped.
+    pub async fn next(&mut self) -> Option<Result<Text>> {
+        poll_fn(|cx| self.poll_text(cx)).await
+    }
+
+    fn poll_text(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Text>>> {
+        loop {
+            match ready!(self.stream.poll_event(cx)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Ok(ChatEvent::Text { choice: 0, text })) => {
+                    return Poll::Ready(Some(Ok(text)));
+                }
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+}
+
+impl Stream for TextStream<'_> {
+    type Item = Result<Text>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_text(cx)
+    }
+}

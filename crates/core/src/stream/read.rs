@@ -1,0 +1,343 @@
+//! A body, a framer and a protocol in; the events of an answer out, and exactly one end.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use super::{
+    ChatStream, EventStream,
+    waits::{Expired, Waits},
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    event::{ChatEvent, Events},
+    response::{ChatResponse, End, Meta},
+    sse::{Frame, Framer},
+    timeouts::Timeouts,
+    transport::{Body, Transport},
+};
+
+/// A protocol's half of a stream: frames in, events out. No I/O.
+pub trait Decode: Send + 'static {
+    /// Takes a frame.
+    ///
+    /// # Errors
+    ///
+    /// The one that ends the stream, after the events pushed before it.
+    fn decode(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow>;
+
+    /// Decides whether the stream was whole, and pushes what was waiting for its end.
+    ///
+    /// # Errors
+    ///
+    /// `Truncated` if it was not.
+    fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<End>;
+}
+
+/// How a stream goes on after a frame.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Flow {
+    /// More must come.
+    Continue,
+    /// The answer has its finish reason: late counts and the end marker may come, for 2 s at most.
+    Settle,
+    /// That was all.
+    End,
+}
+
+/// Why a stream is over.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Ending<'a> {
+    /// The protocol said so: [`Flow::End`].
+    Announced,
+    /// The input ended, cleanly as far as the transport knows; with what was cut off, if anything.
+    Input(Option<Frame<'a>>),
+    /// Nothing came for 2 s after [`Flow::Settle`].
+    Settled,
+}
+
+/// A request whose answer has begun.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Started {
+    /// What it went through.
+    pub transport: Arc<dyn Transport>,
+    /// When it began, its earlier attempts included.
+    pub at: Instant,
+    /// Its limits.
+    pub timeouts: Timeouts,
+    /// What has come with the answer.
+    pub meta: Meta,
+    /// The answer's body.
+    pub body: Body,
+}
+
+impl Started {
+    /// Takes an answer whose head has come.
+    pub fn new(
+        transport: Arc<dyn Transport>,
+        at: Instant,
+        timeouts: Timeouts,
+        response: http::Response<Body>,
+    ) -> Self {
+        let (head, body) = response.into_parts();
+        let meta = Meta {
+            status: head.status,
+            headers: head.headers,
+            time_to_head: transport.now().saturating_duration_since(at),
+            ..Meta::default()
+        };
+        Self {
+            transport,
+            at,
+            timeouts,
+            meta,
+            body,
+        }
+    }
+}
+
+/// Reads an answer: the body's bytes through the framer and the protocol.
+pub fn read_stream(started: Started, framer: impl Framer, decode: impl Decode) -> ChatStream {
+    let Started {
+        transport,
+        at,
+        timeouts,
+        meta,
+        body,
+    } = started;
+    ChatStream::new(Reader {
+        waits: Waits::new(Arc::clone(&transport), timeouts, at),
+        transport,
+        body: Some(body),
+        framer,
+        decode,
+        events: Events::default(),
+        partial: ChatResponse::default(),
+        meta,
+        state: State::Reading,
+    })
+}
+
+struct Reader<F, D> {
+    transport: Arc<dyn Transport>,
+    waits: Waits,
+    /// `None` once nothing more is wanted of it.
+    body: Option<Body>,
+    framer: F,
+    decode: D,
+    events: Events,
+    partial: ChatResponse,
+    meta: Meta,
+    state: State,
+}
+
+/// What is to come when the events that wait have been taken.
+enum State {
+    Reading,
+    Ended(End),
+    Failed(Error),
+    Done,
+}
+
+/// How many reads that make no event are taken in one poll, so that a flood of comments leaves the
+/// thread to others.
+const READS: u32 = 32;
+
+impl<F: Framer, D: Decode> Reader<F, D> {
+    /// Makes events of the frames at hand.
+    fn advance(&mut self) -> bool {
+        let frame = match self.framer.next_frame() {
+            Ok(None) => return false,
+            Ok(Some(frame)) => frame,
+            Err(error) => {
+                self.fail(error.into());
+                return true;
+            }
+        };
+        let flow = self.decode.decode(frame, &mut self.events);
+        if !self.events.is_empty() {
+            if let Some(time) = self.waits.event_came() {
+                self.meta.time_to_first_event = Some(time);
+            }
+        }
+        match flow {
+            Ok(Flow::Continue) => {}
+            Ok(Flow::Settle) => self.waits.settle(),
+            Ok(Flow::End) => self.end(Ending::Announced),
+            Err(error) => self.fail(error),
+        }
+        true
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(body) = &mut self.body else {
+            self.state = State::Done;
+            return Poll::Ready(());
+        };
+        match body.poll_data(cx) {
+            Poll::Ready(Some(Ok(bytes))) => {
+                self.waits.bytes_came();
+                self.framer.push(bytes);
+            }
+            Poll::Ready(Some(Err(error))) => self.fail(cut_off(error)),
+            Poll::Ready(None) => {
+                self.body = None;
+                self.end_of_input();
+            }
+            Poll::Pending => match self.waits.poll_expired(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Expired::Limit(error)) => self.fail(error),
+                Poll::Ready(Expired::Settled) => {
+                    self.body = None;
+                    self.end(Ending::Settled);
+                }
+            },
+        }
+        Poll::Ready(())
+    }
+
+    fn end_of_input(&mut self) {
+        let outcome = self
+            .decode
+            .finish(Ending::Input(self.framer.tail()), &mut self.events);
+        self.settle_state(outcome);
+    }
+
+    fn end(&mut self, ending: Ending<'_>) {
+        let outcome = self.decode.finish(ending, &mut self.events);
+        self.settle_state(outcome);
+        if let Some(body) = self.body.take() {
+            drain(&self.transport, body);
+        }
+    }
+
+    fn settle_state(&mut self, outcome: Result<End>) {
+        match outcome {
+            Ok(end) => self.state = State::Ended(end),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Ends the stream with an error, after the events that wait; the connection closes at once.
+    fn fail(&mut self, error: Error) {
+        self.body = None;
+        self.state = State::Failed(error);
+    }
+
+    fn take_head(&mut self) {
+        if self.events.id.is_some() {
+            self.partial.id = self.events.id.take();
+        }
+        if self.events.model.is_some() {
+            self.partial.model = self.events.model.take();
+        }
+    }
+}
+
+// Nothing in it is pinned in place.
+impl<F, D> Unpin for Reader<F, D> {}
+
+impl<F: Framer, D: Decode> EventStream for Reader<F, D> {
+    fn poll_event(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<ChatEvent>>> {
+        let this = &mut *self;
+        let mut reads = 0;
+        loop {
+            this.take_head();
+            if let Some(event) = this.events.pop() {
+                this.partial.add(&event);
+                return Poll::Ready(Some(Ok(event)));
+            }
+            match std::mem::replace(&mut this.state, State::Done) {
+                State::Done => return Poll::Ready(None),
+                State::Ended(end) => {
+                    this.partial.end = Some(end);
+                    return Poll::Ready(None);
+                }
+                State::Failed(error) => {
+                    return Poll::Ready(Some(Err(complete(error, &this.meta, &this.partial))));
+                }
+                State::Reading => this.state = State::Reading,
+            }
+            if this.advance() {
+                continue;
+            }
+            if reads == READS {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            reads += 1;
+            if this.poll_read(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn partial(&self) -> &ChatResponse {
+        &self.partial
+    }
+
+    fn meta(&self) -> &Meta {
+        &self.meta
+    }
+}
+
+/// Adds to an error what the stream knows.
+fn complete(error: Error, meta: &Meta, partial: &ChatResponse) -> Error {
+    let error = error
+        .with_attempts(meta.attempts)
+        .with_partial(partial.clone());
+    if error.headers().is_some() {
+        return error;
+    }
+    let own = error.status();
+    let error = error.with_head(meta.status, meta.headers.clone());
+    match own {
+        None => error,
+        Some(status) => error.with_status(status),
+    }
+}
+
+/// Makes of a body's error what it means here: the answer's head has come, its end has not.
+fn cut_off(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Disconnected | ErrorKind::Truncated => {
+            let message = "the connection was lost before the answer's end";
+            Error::new(ErrorKind::Truncated, message).with_source(error)
+        }
+        _ => error,
+    }
+}
+
+/// How long, and how far, a body is read after the answer's end so that its connection can serve
+/// again: what is left is at most the end of the HTTP message.
+const DRAIN: (Duration, usize) = (Duration::from_millis(50), 64 << 10);
+
+/// Reads the rest of a body, on its own if it is not there yet.
+fn drain(transport: &Arc<dyn Transport>, mut body: Body) {
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    if let Poll::Ready(None | Some(Err(_))) = body.poll_data(&mut cx) {
+        return;
+    }
+    let (limit, mut left) = DRAIN;
+    let mut sleep = transport.sleep(limit);
+    transport.detach(Box::pin(std::future::poll_fn(move |cx| {
+        loop {
+            if sleep.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            match std::task::ready!(body.poll_data(cx)) {
+                Some(Ok(bytes)) if bytes.len() <= left => left -= bytes.len(),
+                _ => return Poll::Ready(()),
+            }
+        }
+    })));
+}

@@ -1,0 +1,140 @@
+//! How long a stream has waited for the network, and whether that is too long.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    error::Error,
+    timeouts::{Phase, Timeouts},
+    transport::{BoxFuture, Transport},
+};
+
+/// How long a stream waits, after a finish reason, for late usage and the end marker.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// The waits of one stream: only while a read is pending does time count.
+pub(super) struct Waits {
+    transport: Arc<dyn Transport>,
+    timeouts: Timeouts,
+    started: Instant,
+    /// Since when the current read is pending.
+    since: Option<Instant>,
+    since_event: Duration,
+    since_finish: Option<Duration>,
+    seen_event: bool,
+    /// One sleep for all limits, armed anew only when it wakes or must wake earlier.
+    sleep: Option<(Instant, BoxFuture<'static, ()>)>,
+}
+
+/// What a stream need not wait for any longer.
+pub(super) enum Expired {
+    Limit(Error),
+    Settled,
+}
+
+impl Waits {
+    pub(super) fn new(transport: Arc<dyn Transport>, timeouts: Timeouts, started: Instant) -> Self {
+        Self {
+            transport,
+            timeouts,
+            started,
+            since: None,
+            since_event: Duration::ZERO,
+            since_finish: None,
+            seen_event: false,
+            sleep: None,
+        }
+    }
+
+    /// Notes that bytes came.
+    pub(super) fn bytes_came(&mut self) {
+        if let Some(since) = self.since.take() {
+            let waited = self.transport.now().saturating_duration_since(since);
+            self.since_event += waited;
+            if let Some(since_finish) = &mut self.since_finish {
+                *since_finish += waited;
+            }
+        }
+    }
+
+    /// Notes that an event came; returns the time since the request's start if it is the first.
+    pub(super) fn event_came(&mut self) -> Option<Duration> {
+        self.since_event = Duration::ZERO;
+        if self.seen_event {
+            return None;
+        }
+        self.seen_event = true;
+        Some(self.transport.now().saturating_duration_since(self.started))
+    }
+
+    /// Notes that the answer has its finish reason and may end at any time.
+    pub(super) fn settle(&mut self) {
+        self.since_finish.get_or_insert(Duration::ZERO);
+    }
+
+    /// Polls for a limit to run out; called while a read is pending.
+    pub(super) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
+        loop {
+            let now = self.transport.now();
+            let since = *self.since.get_or_insert(now);
+            let waited = now.saturating_duration_since(since);
+            let Some((left, expired)) = self.next_limit(now, waited) else {
+                return Poll::Pending;
+            };
+            if left.is_zero() {
+                return Poll::Ready(match expired {
+                    None => Expired::Settled,
+                    Some((phase, limit)) => Expired::Limit(Error::timeout(phase, limit)),
+                });
+            }
+            // A limit beyond the clock's range is none.
+            let Some(deadline) = now.checked_add(left) else {
+                return Poll::Pending;
+            };
+            match &mut self.sleep {
+                Some((armed, _)) if *armed <= deadline => {}
+                sleep => *sleep = Some((deadline, self.transport.sleep(left))),
+            }
+            if let Some((_, sleep)) = &mut self.sleep {
+                ready!(sleep.as_mut().poll(cx));
+                self.sleep = None;
+            }
+        }
+    }
+
+    /// Returns the limit that runs out first and what is left of it; `None` stands for the settling.
+    fn next_limit(
+        &self,
+        now: Instant,
+        waited: Duration,
+    ) -> Option<(Duration, Option<(Phase, Duration)>)> {
+        let limits = &self.timeouts;
+        let since_event = self.since_event + waited;
+        let (first_event, idle, progress) = match (self.seen_event, limits.first_event) {
+            (false, Some(limit)) => (Some(limit), None, None),
+            _ => (None, limits.idle, limits.progress),
+        };
+        [
+            (first_event, since_event, Phase::FirstEvent),
+            (idle, waited, Phase::Idle),
+            (progress, since_event, Phase::Progress),
+            (
+                limits.total,
+                now.saturating_duration_since(self.started),
+                Phase::Total,
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(limit, used, phase)| {
+            limit.map(|limit| (limit.saturating_sub(used), Some((phase, limit))))
+        })
+        .chain(
+            self.since_finish
+                .map(|since| (SETTLE.saturating_sub(since + waited), None)),
+        )
+        .min_by_key(|(left, _)| *left)
+    }
+}

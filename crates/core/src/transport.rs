@@ -1,0 +1,158 @@
+//! The one door to the network and to time: what a transport is, and the body it answers with.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::{Duration, Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use crate::error::{Error, Result};
+
+/// A boxed future that can be spawned.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What sends requests, waits and tells the time.
+///
+/// `inferstream-transport` has the one on hyper; a user's own gets the retries, the limits and the
+/// end-of-stream rules of this crate for free.
+///
+/// A transport sends a request once. It follows no redirect, and an answer of any status is a
+/// success to it: the protocol reads the body and judges.
+///
+/// Typed extensions of the request say what holds for it:
+/// [`Timeouts`](crate::Timeouts), of which the transport keeps `dns`, `connect`, `tls`, `write` and
+/// `head`; and [`ReplayStale`].
+pub trait Transport: fmt::Debug + Send + Sync + 'static {
+    /// Sends the request and waits for the answer's head.
+    ///
+    /// # Errors
+    ///
+    /// `Dns`, `Connect`, `Tls`, `Proxy`, `Timeout`, `TooLarge` (the head), `Protocol` (not HTTP) or
+    /// `Disconnected`, with [`Error::sent`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection, or never opens it.
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Response<Body>>>;
+
+    /// Returns the time now, from a clock that never goes back.
+    fn now(&self) -> Instant;
+
+    /// Waits.
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
+
+    /// Lets a task run on by itself: to drain a body, or to tell a service that nobody listens.
+    fn detach(&self, task: BoxFuture<'static, ()>);
+
+    /// Returns the calendar's time, which a `Retry-After` date is held against where the answer
+    /// has no `Date`.
+    fn system_time(&self) -> SystemTime {
+        SystemTime::now()
+    }
+}
+
+/// Permission to send a request once more, as an extension of it, where a *reused* connection died
+/// before a byte of the answer came.
+///
+/// Servers close idle connections at any time; whoever reuses one cannot know. Absent means no.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReplayStale;
+
+/// The body of an answer: bytes as the network gives them.
+///
+/// Dropping it before its end closes the connection.
+#[must_use = "a body does nothing unless polled"]
+pub struct Body {
+    inner: Pin<Box<dyn HttpBody<Data = Bytes, Error = Error> + Send>>,
+}
+
+impl Body {
+    /// Wraps a body.
+    pub fn new(body: impl HttpBody<Data = Bytes, Error = Error> + Send + 'static) -> Self {
+        Self {
+            inner: Box::pin(body),
+        }
+    }
+
+    /// Polls for the next bytes; trailers are passed over, empty pieces too.
+    pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        loop {
+            match std::task::ready!(self.inner.as_mut().poll_frame(cx)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) if !data.is_empty() => return Poll::Ready(Some(Ok(data))),
+                    Ok(_) | Err(_) => {}
+                },
+            }
+        }
+    }
+
+    /// Waits for the next bytes.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub async fn data(&mut self) -> Option<Result<Bytes>> {
+        std::future::poll_fn(|cx| self.poll_data(cx)).await
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>>>> {
+        self.inner.as_mut().poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// A body that is there already.
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self::new(Whole(Some(bytes)))
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Self::from(Bytes::from_static(text.as_bytes()))
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").finish_non_exhaustive()
+    }
+}
+
+struct Whole(Option<Bytes>);
+
+impl HttpBody for Whole {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>>>> {
+        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+}

@@ -1,0 +1,1 @@
+//! What every crate does, seen through its public API.
