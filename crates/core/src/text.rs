@@ -19,6 +19,11 @@ impl Text {
         &self.0
     }
 
+    /// Returns the buffer that the text is, for further slices of it.
+    pub fn buffer(&self) -> &Bytes {
+        self.0.as_bytes()
+    }
+
     /// Takes the part of `buffer` that `part` borrows from it, or a copy where it borrows from
     /// elsewhere.
     pub fn slice_of(buffer: &Bytes, part: &str) -> Self {

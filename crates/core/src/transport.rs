@@ -94,6 +94,28 @@ impl Body {
         }
     }
 
+    /// Reads what explains an error: at most 64 KiB, for at most 5 s; what breaks ends it too.
+    pub async fn read_error(mut self, transport: &dyn Transport) -> Bytes {
+        const LIMIT: (usize, Duration) = (64 << 10, Duration::from_secs(5));
+        let mut read = Vec::new();
+        let mut sleep = transport.sleep(LIMIT.1);
+        std::future::poll_fn(|cx| {
+            while read.len() < LIMIT.0 {
+                if sleep.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                match std::task::ready!(self.poll_data(cx)) {
+                    Some(Ok(bytes)) => read.extend_from_slice(&bytes),
+                    _ => return Poll::Ready(()),
+                }
+            }
+            read.truncate(LIMIT.0);
+            Poll::Ready(())
+        })
+        .await;
+        Bytes::from(read)
+    }
+
     /// Waits for the next bytes.
     ///
     /// # Cancel safety

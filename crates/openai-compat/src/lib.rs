@@ -1,1 +1,23 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod chat;
+mod dialect;
+
+mod encode;
+
+mod framer;
+mod wire;
+
+mod decode;
+mod tool_calls;
+
+mod error;
+mod models;
+
+pub use crate::{
+    chat::{Chat, Settings},
+    decode::ChatDecode,
+    dialect::Dialect,
+    framer::{Reply, decode_document},
+};

@@ -1,0 +1,444 @@
+//! The protocol's requests from settings to events: what every compatible provider does.
+
+use std::{
+    future::poll_fn,
+    sync::{Arc, Mutex, PoisonError},
+    task::Poll,
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, Uri,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
+};
+use inferstream_core::{
+    ApiKey, Body, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind,
+    Model, Phase, ProviderInfo, ReplayStale, Result, RetryPolicy, Started, Timeouts, Transport,
+    check_headers, read_stream,
+};
+
+use crate::{
+    decode::ChatDecode,
+    dialect::Dialect,
+    encode,
+    error::{Redact, error_of_status},
+    framer::Reply,
+    models,
+};
+
+/// A client of a compatible service.
+///
+/// Cloning is cheap, and clones share the list of models.
+#[derive(Debug)]
+pub struct Chat<D> {
+    shared: Arc<Shared<D>>,
+}
+
+#[derive(Debug)]
+struct Shared<D> {
+    dialect: D,
+    transport: Arc<dyn Transport>,
+    settings: Settings,
+    base: String,
+    known: Mutex<Option<Vec<Model>>>,
+}
+
+/// What a client is set up with.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Settings {
+    /// The URL before `/chat/completions`, with its version: `https://api.cerebras.ai/v1`.
+    pub base_url: String,
+    /// The key, where the service wants one.
+    pub api_key: Option<ApiKey>,
+    /// Headers for every request.
+    pub headers: HeaderMap,
+    /// The limits of requests that bring none.
+    pub timeouts: Timeouts,
+    /// The retries of requests that bring none.
+    pub retry: RetryPolicy,
+}
+
+impl Settings {
+    /// Creates settings for a service without a key.
+    pub fn new(base_url: impl Into<String>) -> Self {
+        Self {
+            base_url: base_url.into(),
+            ..Self::default()
+        }
+    }
+}
+
+/// A request, ready to be sent as often as the policy says.
+struct Call {
+    request: Request<Bytes>,
+    /// The model that the service is asked for, empty for none.
+    model: String,
+    redact: Redact,
+    timeouts: Timeouts,
+    retry: RetryPolicy,
+}
+
+impl<D> Clone for Chat<D> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<D: Dialect> Chat<D> {
+    /// Creates a client.
+    ///
+    /// # Errors
+    ///
+    /// `Config` if the base URL is none that can be used, or a header is not the user's to set.
+    pub fn new(dialect: D, transport: Arc<dyn Transport>, settings: Settings) -> Result<Self> {
+        let base = base_url(&settings.base_url)?;
+        check_headers(&settings.headers)?;
+        let known = Mutex::new(None);
+        let shared = Shared {
+            dialect,
+            transport,
+            settings,
+            base,
+            known,
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// Returns the dialect.
+    pub fn dialect(&self) -> &D {
+        &self.shared.dialect
+    }
+
+    /// Returns what the provider is.
+    pub fn info(&self) -> &ProviderInfo {
+        self.shared.dialect.info()
+    }
+
+    /// Returns what the provider can do with a model.
+    pub fn capabilities(&self, model: &str) -> Capabilities {
+        self.shared.dialect.capabilities(self.info().resolve(model))
+    }
+
+    /// Sends a request and waits for the head of its answer; the events come as the service sends
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// Everything that can be known before the first event, after the retries.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection.
+    pub fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {
+        let this = self.clone();
+        Box::pin(async move { this.open(request, true).await })
+    }
+
+    /// Sends a request for a whole answer and waits for all of it.
+    ///
+    /// # Errors
+    ///
+    /// As `stream` and its events.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection.
+    pub fn chat(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>> {
+        let this = self.clone();
+        Box::pin(async move { this.open(request, false).await?.finish().await })
+    }
+
+    /// Asks the service for its models, with the key if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As any request; `Protocol` if the answer is no list.
+    pub fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {
+        let url = format!("{}/models", self.shared.base);
+        self.models_at(url, self.shared.settings.api_key.clone())
+    }
+
+    /// As [`models`](Self::models), from another URL, or without the key.
+    ///
+    /// # Errors
+    ///
+    /// As `models`.
+    pub fn models_at(
+        &self,
+        url: String,
+        key: Option<ApiKey>,
+    ) -> BoxFuture<'static, Result<Vec<Model>>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let shared = &this.shared;
+            let call = Call {
+                request: this.request(Method::GET, &url, key.as_ref(), Bytes::new())?,
+                model: String::new(),
+                redact: Redact::new(key.as_ref().map(ApiKey::expose), &ChatRequest::default()),
+                timeouts: shared.settings.timeouts,
+                retry: shared.settings.retry,
+            };
+            let mut started = this.send(&call).await?;
+            let body = read_list(&mut started).await?;
+            let list = models::decode(this.info().id, &String::from_utf8_lossy(&body))?;
+            *shared.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(list.clone());
+            Ok(list)
+        })
+    }
+
+    /// Returns the models known without asking: those last asked for, else the built-in ones.
+    pub fn known_models(&self) -> Vec<Model> {
+        let known = self
+            .shared
+            .known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        known.unwrap_or_else(|| self.info().models.iter().copied().map(Model::new).collect())
+    }
+
+    async fn open(&self, request: ChatRequest, stream: bool) -> Result<ChatStream> {
+        let call = self.call(&request, stream)?;
+        let mut started = self.send(&call).await?;
+        check_content_type(self.info().id, &started)?;
+        if let Some(successor) = self.info().successor(&call.model) {
+            let model = &call.model;
+            started
+                .meta
+                .warnings
+                .push(format!("the model `{model}` is retired; use `{successor}`"));
+        }
+        let decode = ChatDecode::new(self.info().id)
+            .ends_with_usage(self.dialect().ends_with_usage())
+            .choices(encode::choices(&request))
+            .raw(request.raw)
+            .redact(call.redact);
+        Ok(read_stream(started, Reply::default(), decode))
+    }
+
+    fn call(&self, request: &ChatRequest, stream: bool) -> Result<Call> {
+        request.validate()?;
+        let settings = &self.shared.settings;
+        let info = self.info();
+        let Some(model) = request.model.as_deref().or(info.default_model) else {
+            let message = format!("the request names no model, and {} has no default", info.id);
+            return Err(Error::config(message));
+        };
+        let model = info.resolve(model);
+        if model.trim().is_empty() {
+            return Err(Error::config("the model's name is empty"));
+        }
+        let body = encode::body(self.dialect(), model, request, stream)?;
+        check_size(&body)?;
+        let url = format!("{}/chat/completions", self.shared.base);
+        let mut http = self.request(Method::POST, &url, settings.api_key.as_ref(), body)?;
+        let headers = http.headers_mut();
+        let accept = if stream {
+            "text/event-stream"
+        } else {
+            "application/json"
+        };
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        for (name, value) in &request.headers {
+            headers.insert(name, value.clone());
+        }
+        let mut timeouts = request.timeouts.unwrap_or(settings.timeouts);
+        if !stream {
+            // The head of a whole answer comes once its text is made.
+            timeouts.head = match (timeouts.head, timeouts.first_event) {
+                (Some(head), Some(first_event)) => Some(head.max(first_event)),
+                _ => None,
+            };
+        }
+        Ok(Call {
+            request: http,
+            model: model.to_owned(),
+            redact: Redact::new(settings.api_key.as_ref().map(ApiKey::expose), request),
+            timeouts,
+            retry: request.retry.unwrap_or(settings.retry),
+        })
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        url: &str,
+        key: Option<&ApiKey>,
+        body: Bytes,
+    ) -> Result<Request<Bytes>> {
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = url.parse().map_err(|_| not_a_url())?;
+        *request.headers_mut() = self.shared.settings.headers.clone();
+        let headers = request.headers_mut();
+        headers
+            .entry(ACCEPT)
+            .or_insert(HeaderValue::from_static("application/json"));
+        if let Some(key) = key {
+            headers.insert(AUTHORIZATION, key.bearer());
+        }
+        Ok(request)
+    }
+
+    /// Sends a request by its policy until an answer has a head of success.
+    async fn send(&self, call: &Call) -> Result<Started> {
+        let shared = &self.shared;
+        let transport = &shared.transport;
+        let at = transport.now();
+        let mut request = call.request.clone();
+        request.extensions_mut().insert(call.timeouts);
+        if call.retry.replay_stale {
+            request.extensions_mut().insert(ReplayStale);
+        }
+        let mut attempts = 0;
+        let attempt = |number| {
+            attempts = number;
+            let sent = transport.send(request.clone());
+            async move { self.check_status(sent.await?, call).await }
+        };
+        let response = call
+            .retry
+            .run(&**transport, call.timeouts.total, attempt)
+            .await?;
+        let mut started = Started::new(Arc::clone(transport), at, call.timeouts, response);
+        started.meta.attempts = attempts;
+        Ok(started)
+    }
+
+    async fn check_status(&self, response: Response<Body>, call: &Call) -> Result<Response<Body>> {
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let transport = &*self.shared.transport;
+        let (head, body) = response.into_parts();
+        let body = body.read_error(transport).await;
+        let now = transport.system_time();
+        let error = error_of_status(
+            self.info(),
+            &call.model,
+            status,
+            &head.headers,
+            &body,
+            now,
+            &call.redact,
+        );
+        Err(error)
+    }
+}
+
+/// The most that a request's body may hold: what services accept is below it, and an image that
+/// fills more memory was not meant to be sent.
+const MAX_BODY: usize = 16 << 20;
+
+fn check_size(body: &Bytes) -> Result<()> {
+    match body.len() {
+        length if length <= MAX_BODY => Ok(()),
+        length => {
+            let message = format!("the request is of {length} bytes; the limit is {MAX_BODY}");
+            Err(Error::new(ErrorKind::TooLarge, message))
+        }
+    }
+}
+
+/// Refuses what is said to be a page; the other replies show themselves by their first byte.
+fn check_content_type(provider: &str, started: &Started) -> Result<()> {
+    let value = started
+        .meta
+        .headers
+        .get(CONTENT_TYPE)
+        .map(HeaderValue::as_bytes);
+    let html = value.is_some_and(|value| {
+        value
+            .get(..9)
+            .is_some_and(|start| start.eq_ignore_ascii_case(b"text/html"))
+    });
+    let problem = match started.meta.status.as_u16() {
+        204 | 205 => "an answer without a body",
+        _ if html => "a page of HTML",
+        _ => return Ok(()),
+    };
+    Err(Error::protocol(format!(
+        "{provider} sent {problem} where an answer should be"
+    ))
+    .with_head(started.meta.status, started.meta.headers.clone())
+    .with_attempts(started.meta.attempts))
+}
+
+/// Reads a list of models: at most 4 MiB, with the limit `idle` on each read.
+async fn read_list(started: &mut Started) -> Result<Bytes> {
+    const LIMIT: usize = 4 << 20;
+    let mut read = Vec::new();
+    while let Some(bytes) = next_within(started).await {
+        let bytes = bytes?;
+        if LIMIT < read.len() + bytes.len() {
+            let message = format!("the list of models is over the limit of {LIMIT} bytes");
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
+        read.extend_from_slice(&bytes);
+    }
+    Ok(Bytes::from(read))
+}
+
+async fn next_within(started: &mut Started) -> Option<Result<Bytes>> {
+    let Started {
+        transport,
+        timeouts,
+        body,
+        ..
+    } = started;
+    let mut limit = timeouts.idle.map(|idle| (idle, transport.sleep(idle)));
+    poll_fn(|cx| {
+        if let Poll::Ready(bytes) = body.poll_data(cx) {
+            return Poll::Ready(bytes);
+        }
+        match &mut limit {
+            None => Poll::Pending,
+            Some((idle, sleep)) => sleep
+                .as_mut()
+                .poll(cx)
+                .map(|()| Some(Err(Error::timeout(Phase::Idle, *idle)))),
+        }
+    })
+    .await
+}
+
+fn not_a_url() -> Error {
+    Error::config("the base URL is not one; it looks like `https://api.example.com/v1`")
+}
+
+/// Checks a base URL and returns it without its last slash; no part of a bad one is shown, since it
+/// may hold a password.
+fn base_url(url: &str) -> Result<String> {
+    let url = url.trim();
+    let uri = url.parse::<Uri>().map_err(|_| not_a_url())?;
+    match uri.scheme_str() {
+        Some("http" | "https") => {}
+        _ => {
+            return Err(Error::config(
+                "the base URL must begin with `https://` or `http://`",
+            ));
+        }
+    }
+    let authority = uri.authority().ok_or_else(not_a_url)?;
+    if authority.as_str().contains('@') {
+        return Err(Error::config(
+            "the base URL holds a user name; keys have a setting of their own",
+        ));
+    }
+    if authority.host().is_empty() {
+        return Err(not_a_url());
+    }
+    if uri.query().is_some() || url.contains('#') {
+        return Err(Error::config(
+            "the base URL has a query or a fragment; it must end in a path",
+        ));
+    }
+    Ok(url.trim_end_matches('/').to_owned())
+}

@@ -1,0 +1,335 @@
+//! Frames in, events out: the streaming decoder, and the one of whole documents.
+
+use std::collections::BTreeMap;
+
+use inferstream_core::{
+    ChatEvent, Decode, End, Ending, Error, ErrorKind, Events, FinishReason, Flow, Json, Result,
+    Text, Timing, Usage, sse::Frame,
+};
+
+use crate::{
+    error::{Redact, error_in_answer},
+    framer::DOCUMENT,
+    tool_calls::ToolCalls,
+    wire::{self, Chunk, Surrogates},
+};
+
+/// The protocol's half of an answer.
+///
+/// It takes chunks as services really send them: no member is required, types may be off, counts
+/// may come in any chunk, a finish reason more than once.
+/// It takes no answer for whole that has no finish reason and no end marker.
+#[derive(Debug)]
+pub struct ChatDecode {
+    provider: &'static str,
+    ends_with_usage: bool,
+    /// How many choices were asked for.
+    n: u32,
+    raw: bool,
+    redact: Redact,
+    surrogates: Surrogates,
+    choices: BTreeMap<u32, Choice>,
+    usage: Option<Usage>,
+    timing: Option<Timing>,
+    marker: bool,
+}
+
+#[derive(Debug, Default)]
+struct Choice {
+    tool_calls: ToolCalls,
+    finish_reason: Option<FinishReason>,
+}
+
+impl ChatDecode {
+    /// Creates a decoder for the answer to a request for one choice.
+    pub fn new(provider: &'static str) -> Self {
+        Self {
+            provider,
+            ends_with_usage: false,
+            n: 1,
+            raw: false,
+            redact: Redact::default(),
+            surrogates: Surrogates::default(),
+            choices: BTreeMap::new(),
+            usage: None,
+            timing: None,
+            marker: false,
+        }
+    }
+
+    /// Ends the stream at the chunk that has both finish reason and usage: see
+    /// [`Dialect::ends_with_usage`](crate::Dialect::ends_with_usage).
+    #[must_use]
+    pub fn ends_with_usage(mut self, ends: bool) -> Self {
+        self.ends_with_usage = ends;
+        self
+    }
+
+    /// Sets how many choices were asked for: 1. Others are passed over.
+    #[must_use]
+    pub fn choices(mut self, n: u32) -> Self {
+        self.n = n;
+        self
+    }
+
+    /// Sets whether each chunk is given as a `Raw` event too: false.
+    #[must_use]
+    pub fn raw(mut self, raw: bool) -> Self {
+        self.raw = raw;
+        self
+    }
+
+    /// Sets what must not stand in an error's message.
+    pub(crate) fn redact(mut self, redact: Redact) -> Self {
+        self.redact = redact;
+        self
+    }
+
+    /// Takes a chunk's JSON.
+    fn chunk(&mut self, frame: Frame<'_>, json: &str, events: &mut Events) -> Result<()> {
+        let held = self.surrogates.mend(json);
+        let chunk = match wire::parse::<Chunk<'_>>(&held) {
+            Ok(chunk) => chunk,
+            Err(error) if error.is_eof() && frame.event == DOCUMENT => {
+                return Err(self.truncated("the answer's JSON is cut off"));
+            }
+            Err(error) => return Err(self.not_a_chunk(json, &error)),
+        };
+        if let Some(error) = self.error_in(frame.event, &chunk, &held) {
+            return Err(error);
+        }
+        if self.raw {
+            events.push(ChatEvent::raw(Json::from_text(&*held)));
+        }
+        for (place, choice) in chunk.choices.list.iter().enumerate() {
+            self.choice(frame, place, choice, events)?;
+        }
+        if let Some(id) = chunk.id.some() {
+            events.id = Some(id.to_owned());
+        }
+        if let Some(model) = chunk.model.some() {
+            events.model = Some(model.to_owned());
+        }
+        let usage = chunk.usage.counts();
+        if usage.is_some() && usage != self.usage {
+            self.usage = usage;
+            events.push(ChatEvent::usage(usage.unwrap_or_default()));
+        }
+        let timing = chunk.time_info.times();
+        if timing.is_some() && timing != self.timing {
+            self.timing = timing;
+            events.push(ChatEvent::timing(timing.unwrap_or_default()));
+        }
+        if chunk.choices.present || self.usage.is_some() {
+            return Ok(());
+        }
+        match frame.event {
+            DOCUMENT => Err(Error::protocol(format!(
+                "{}'s answer has no choices",
+                self.provider
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn choice(
+        &mut self,
+        frame: Frame<'_>,
+        place: usize,
+        choice: &wire::Choice<'_>,
+        events: &mut Events,
+    ) -> Result<()> {
+        let index = match choice.index.count() {
+            None => u32::try_from(place).unwrap_or(u32::MAX),
+            Some(index) => u32::try_from(index).unwrap_or(u32::MAX),
+        };
+        if self.n <= index {
+            return Ok(());
+        }
+        let state = self.choices.entry(index).or_default();
+        let text = |text: &str| Text::slice_of(frame.buffer, text);
+        for message in [&choice.delta, &choice.message] {
+            let reasoning = message
+                .reasoning
+                .some()
+                .or(message.reasoning_content.some());
+            if let Some(reasoning) = reasoning {
+                events.push(ChatEvent::reasoning(index, text(reasoning)));
+            }
+            for content in [&message.content, &message.refusal] {
+                if let Some(content) = content.some() {
+                    events.push(ChatEvent::text(index, text(content)));
+                }
+            }
+            for piece in &message.tool_calls.0 {
+                state.tool_calls.add(index, piece, events)?;
+            }
+        }
+        if let Some(content) = choice.text.some() {
+            events.push(ChatEvent::text(index, text(content)));
+        }
+        for logprobs in [&choice.logprobs, &choice.reasoning_logprobs] {
+            if let Some(logprobs) = logprobs.text() {
+                events.push(ChatEvent::logprobs(index, Json::from_text(logprobs)));
+            }
+        }
+        if let Some(reason) = choice.finish_reason.some() {
+            state.finish_reason = Some(FinishReason::from(reason));
+        }
+        Ok(())
+    }
+
+    /// Returns the error that a chunk is, if it is one.
+    fn error_in(&self, event: &str, chunk: &Chunk<'_>, json: &str) -> Option<Error> {
+        let told = |raw: &wire::Raw<'_>| {
+            raw.text()
+                .is_some_and(|text| !matches!(text, "false" | "\"\"" | "{}" | "[]" | "0"))
+        };
+        let flat = !chunk.choices.present
+            && (told(&chunk.errors)
+                || told(&chunk.detail)
+                || told(&chunk.message) && (chunk.code.some().is_some() || is_flat(json)));
+        let error =
+            event == "error" || told(&chunk.error) || chunk.error_message.some().is_some() || flat;
+        error.then(|| error_in_answer(self.provider, json, chunk.status_code.count(), &self.redact))
+    }
+
+    fn not_a_chunk(&self, json: &str, error: &serde_json::Error) -> Error {
+        let what = match json.trim_start().as_bytes().first() {
+            Some(b'<') => "a page of HTML",
+            _ => "no JSON of this protocol",
+        };
+        Error::protocol(format!(
+            "{} sent {what} where a chunk should be",
+            self.provider
+        ))
+        .with_source(JsonError {
+            line: error.line(),
+            column: error.column(),
+        })
+    }
+
+    fn truncated(&self, how: &str) -> Error {
+        Error::new(
+            ErrorKind::Truncated,
+            format!("{}'s answer is not whole: {how}", self.provider),
+        )
+    }
+
+    /// Returns true if every choice that came has its finish reason.
+    fn is_finished(&self) -> bool {
+        !self.choices.is_empty()
+            && self
+                .choices
+                .values()
+                .all(|choice| choice.finish_reason.is_some())
+    }
+
+    fn flow(&self) -> Flow {
+        if !self.is_finished() {
+            return Flow::Continue;
+        }
+        let all = u32::try_from(self.choices.len()) == Ok(self.n);
+        if all && self.ends_with_usage && self.usage.is_some() {
+            Flow::End
+        } else {
+            Flow::Settle
+        }
+    }
+
+    /// Gives what waited for the end.
+    fn close(&mut self, events: &mut Events) {
+        for (index, choice) in &mut self.choices {
+            choice.tool_calls.finish(*index, events);
+        }
+        for (index, choice) in &mut self.choices {
+            let reason = choice.finish_reason.take().unwrap_or(FinishReason::Unknown);
+            events.push(ChatEvent::finish(*index, reason));
+        }
+    }
+
+    /// Ends the answer at its marker, if anything of this protocol came before it.
+    fn close_at_marker(&mut self, events: &mut Events) -> Result<End> {
+        if self.choices.is_empty() {
+            let message = format!("{} ended a stream that had no choices", self.provider);
+            return Err(Error::protocol(message));
+        }
+        self.close(events);
+        Ok(End::Marker)
+    }
+}
+
+impl Decode for ChatDecode {
+    fn decode(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow> {
+        let data = frame.data.trim();
+        if is_marker(data) {
+            self.marker = true;
+            return Ok(Flow::End);
+        }
+        // Some gateways send their comments as data.
+        if (data.is_empty() || data.starts_with(':')) && frame.event != "error" {
+            return Ok(Flow::Continue);
+        }
+        if frame.event == "error" && !data.starts_with('{') {
+            return Err(error_in_answer(self.provider, data, None, &self.redact));
+        }
+        self.chunk(frame, data, events)?;
+        Ok(self.flow())
+    }
+
+    fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<End> {
+        match ending {
+            Ending::Input(Some(frame)) if frame.event == DOCUMENT => {
+                let document = frame.data.trim();
+                if document.is_empty() {
+                    return Err(self.truncated("it is empty"));
+                }
+                self.chunk(frame, document, events)?;
+                if self.choices.is_empty() {
+                    let message = format!("{}'s answer has no choices", self.provider);
+                    return Err(Error::protocol(message));
+                }
+                self.close(events);
+                Ok(End::FinishReason)
+            }
+            Ending::Input(Some(frame)) if is_marker(frame.data.trim()) => {
+                self.close_at_marker(events)
+            }
+            _ if self.marker => self.close_at_marker(events),
+            _ if self.is_finished() => {
+                self.close(events);
+                Ok(End::FinishReason)
+            }
+            _ => Err(self.truncated("the stream ended without a finish reason")),
+        }
+    }
+}
+
+/// The end marker, as it is and as a JSON string.
+fn is_marker(data: &str) -> bool {
+    data.starts_with("[DONE]") || data.starts_with("\"[DONE]\"")
+}
+
+/// Returns true if an object with a `message` has a `type` too: an error without its envelope.
+fn is_flat(json: &str) -> bool {
+    wire::parse::<wire::ErrorObject<'_>>(json).is_ok_and(|error| error.kind.some().is_some())
+}
+
+/// Where JSON is broken; not what stands there.
+#[derive(Debug)]
+struct JsonError {
+    line: usize,
+    column: usize,
+}
+
+impl std::fmt::Display for JsonError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "the JSON breaks at line {}, column {}",
+            self.line, self.column
+        )
+    }
+}
+
+impl std::error::Error for JsonError {}

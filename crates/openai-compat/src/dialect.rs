@@ -1,0 +1,51 @@
+//! Where compatible providers differ, each place with a default.
+
+use std::fmt;
+
+use inferstream_core::{Capabilities, ProviderInfo};
+
+/// A provider's way to speak the protocol.
+///
+/// Every method but [`info`](Self::info) has the default that most services share, so that a
+/// provider with two differences is a screenful.
+pub trait Dialect: fmt::Debug + Send + Sync + 'static {
+    /// Returns what the provider is.
+    fn info(&self) -> &ProviderInfo;
+
+    /// Returns what it can do with a model.
+    fn capabilities(&self, model: &str) -> Capabilities {
+        let _ = model;
+        Capabilities::default()
+    }
+
+    /// Returns the name of the field that limits the answer's tokens: `max_tokens`.
+    fn max_tokens_field(&self) -> &'static str {
+        "max_tokens"
+    }
+
+    /// Returns the name under which a message of the model carries its reasoning back, or `None`
+    /// if it is left out, which is the default: a service that does not know the field may refuse
+    /// the request.
+    fn reasoning_field(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Returns true, the default, if a stream is to be asked for its usage
+    /// (`stream_options.include_usage`).
+    fn asks_for_usage(&self) -> bool {
+        true
+    }
+
+    /// Returns true if the usage rides on the chunk with the finish reason, so that the stream ends
+    /// there. By default it goes on to the end marker.
+    fn ends_with_usage(&self) -> bool {
+        false
+    }
+
+    /// Returns true, the default, if the service knows a field of the request's body; one that it
+    /// does not is an error of kind `Unsupported`. Fields of `extra` are not asked about.
+    fn knows_field(&self, field: &str) -> bool {
+        let _ = field;
+        true
+    }
+}

@@ -1,0 +1,307 @@
+//! A request in, the protocol's JSON out: only fields that the service knows.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use inferstream_core::{
+    ChatRequest, Error, ErrorKind, ImageSource, Json, Message, Part, ResponseFormat, Result, Role,
+    Tool, ToolCall, ToolChoice,
+};
+use serde::{
+    Serialize, Serializer,
+    ser::{Error as _, SerializeMap},
+};
+use serde_json::{json, value::RawValue};
+
+use crate::dialect::Dialect;
+
+/// Encodes a request's body.
+pub(crate) fn body(
+    dialect: &dyn Dialect,
+    model: &str,
+    request: &ChatRequest,
+    stream: bool,
+) -> Result<Bytes> {
+    let mut fields = Fields {
+        dialect,
+        list: Vec::new(),
+    };
+    fields.put("model", Some(model))?;
+    let messages = Messages {
+        messages: &request.messages,
+        reasoning: dialect.reasoning_field(),
+    };
+    fields.put("messages", Some(messages))?;
+    fields.put("stream", Some(stream))?;
+    if stream && dialect.asks_for_usage() {
+        fields.put("stream_options", Some(json!({ "include_usage": true })))?;
+    }
+    fields.put(dialect.max_tokens_field(), request.max_tokens)?;
+    fields.put("temperature", request.temperature)?;
+    fields.put("top_p", request.top_p)?;
+    fields.put("stop", some(&request.stop))?;
+    fields.put("seed", request.seed)?;
+    fields.put("n", request.n)?;
+    fields.put("frequency_penalty", request.frequency_penalty)?;
+    fields.put("presence_penalty", request.presence_penalty)?;
+    fields.put("reasoning_effort", request.reasoning_effort.as_ref())?;
+    let tools = request.tools.iter().map(WireTool).collect::<Vec<_>>();
+    fields.put("tools", some(&tools))?;
+    fields.put(
+        "tool_choice",
+        request.tool_choice.as_ref().map(WireToolChoice),
+    )?;
+    fields.put("parallel_tool_calls", request.parallel_tool_calls)?;
+    fields.put(
+        "response_format",
+        request.response_format.as_ref().map(WireFormat),
+    )?;
+    fields.put("user", request.user_id.as_ref())?;
+    for (name, value) in &request.extra {
+        fields.replace(name, value.as_str().to_owned());
+    }
+    Ok(fields.write())
+}
+
+/// Returns how many choices a request asks for, `extra` included.
+pub(crate) fn choices(request: &ChatRequest) -> u32 {
+    let extra = request.extra.iter().rev().find(|(name, _)| name == "n");
+    let extra = extra.and_then(|(_, value)| value.as_str().trim().parse().ok());
+    extra.or(request.n).unwrap_or(1).max(1)
+}
+
+fn some<T>(list: &Vec<T>) -> Option<&Vec<T>> {
+    (!list.is_empty()).then_some(list)
+}
+
+/// The members of the body, each as its JSON text.
+struct Fields<'a> {
+    dialect: &'a dyn Dialect,
+    list: Vec<(String, String)>,
+}
+
+impl Fields<'_> {
+    fn put(&mut self, name: &str, value: Option<impl Serialize>) -> Result<()> {
+        let Some(value) = value else { return Ok(()) };
+        if !self.dialect.knows_field(name) {
+            let message = format!("{} does not know `{name}`", self.dialect.info().id);
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        self.replace(name, encode(&value)?);
+        Ok(())
+    }
+
+    fn replace(&mut self, name: &str, json: String) {
+        match self.list.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => *known = json,
+            None => self.list.push((name.to_owned(), json)),
+        }
+    }
+
+    fn write(self) -> Bytes {
+        let mut body = String::from("{");
+        for (index, (name, json)) in self.list.iter().enumerate() {
+            if 0 < index {
+                body.push(',');
+            }
+            body.push_str(Json::from(name.as_str()).as_str());
+            body.push(':');
+            body.push_str(json);
+        }
+        body.push('}');
+        Bytes::from(body)
+    }
+}
+
+fn encode(value: &impl Serialize) -> Result<String> {
+    let error = |error| Error::config("the request holds JSON that is none").with_source(error);
+    serde_json::to_string(value).map_err(error)
+}
+
+/// JSON text as it came, checked.
+fn raw<E: serde::ser::Error>(json: &Json) -> Result<&RawValue, E> {
+    serde_json::from_str(json.as_str()).map_err(E::custom)
+}
+
+struct Messages<'a> {
+    messages: &'a [Message],
+    reasoning: Option<&'static str>,
+}
+
+impl Serialize for Messages<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let reasoning = self.reasoning;
+        serializer.collect_seq(
+            self.messages
+                .iter()
+                .map(|message| WireMessage { message, reasoning }),
+        )
+    }
+}
+
+struct WireMessage<'a> {
+    message: &'a Message,
+    reasoning: Option<&'static str>,
+}
+
+impl Serialize for WireMessage<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let message = self.message;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("role", message.role.as_str())?;
+        match message.content.as_slice() {
+            // A message that only calls tools has no content, not an empty one.
+            [] if !message.tool_calls.is_empty() => {}
+            [] => map.serialize_entry("content", "")?,
+            [Part::Text { text }] => map.serialize_entry("content", text)?,
+            // Only a user's message may hold parts everywhere; text is text.
+            parts if message.role != Role::User => {
+                debug_assert!(!parts.is_empty());
+                map.serialize_entry("content", &message.text())?;
+            }
+            parts => {
+                map.serialize_entry("content", &parts.iter().map(WirePart).collect::<Vec<_>>())?;
+            }
+        }
+        if let (Some(name), Some(reasoning)) = (self.reasoning, &message.reasoning) {
+            map.serialize_entry(name, reasoning)?;
+        }
+        if !message.tool_calls.is_empty() {
+            let calls = message
+                .tool_calls
+                .iter()
+                .map(WireToolCall)
+                .collect::<Vec<_>>();
+            map.serialize_entry("tool_calls", &calls)?;
+        }
+        if let Some(id) = &message.tool_call_id {
+            map.serialize_entry("tool_call_id", id)?;
+        }
+        map.end()
+    }
+}
+
+struct WirePart<'a>(&'a Part);
+
+impl Serialize for WirePart<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Part::Text { text } => json!({ "type": "text", "text": text }).serialize(serializer),
+            Part::Image { source, detail } => {
+                let url = match source {
+                    ImageSource::Url(url) => url.clone(),
+                    ImageSource::Bytes { media_type, data } => {
+                        format!("data:{media_type};base64,{}", BASE64_STANDARD.encode(data))
+                    }
+                    _ => return Err(S::Error::custom("an image source of a later version")),
+                };
+                let mut image = json!({ "url": url });
+                if let Some(detail) = detail {
+                    image["detail"] = detail.as_str().into();
+                }
+                json!({ "type": "image_url", "image_url": image }).serialize(serializer)
+            }
+            _ => Err(S::Error::custom("a content part of a later version")),
+        }
+    }
+}
+
+struct WireTool<'a>(&'a Tool);
+
+impl Serialize for WireTool<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Function<'a> {
+            name: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            description: Option<&'a str>,
+            parameters: &'a RawValue,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            strict: Option<bool>,
+        }
+
+        let Tool {
+            name,
+            description,
+            parameters,
+            strict,
+            ..
+        } = self.0;
+        let description = description.as_deref();
+        let function = Function {
+            name,
+            description,
+            parameters: raw(parameters)?,
+            strict: *strict,
+        };
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("type", "function")?;
+        map.serialize_entry("function", &function)?;
+        map.end()
+    }
+}
+
+struct WireToolCall<'a>(&'a ToolCall);
+
+impl Serialize for WireToolCall<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let ToolCall {
+            id,
+            name,
+            arguments,
+            ..
+        } = self.0;
+        let function = json!({ "name": name, "arguments": arguments });
+        json!({ "id": id, "type": "function", "function": function }).serialize(serializer)
+    }
+}
+
+struct WireToolChoice<'a>(&'a ToolChoice);
+
+impl Serialize for WireToolChoice<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            ToolChoice::Auto => serializer.serialize_str("auto"),
+            ToolChoice::None => serializer.serialize_str("none"),
+            ToolChoice::Required => serializer.serialize_str("required"),
+            ToolChoice::Tool(name) => {
+                json!({ "type": "function", "function": { "name": name } }).serialize(serializer)
+            }
+            _ => Err(S::Error::custom("a tool choice of a later version")),
+        }
+    }
+}
+
+struct WireFormat<'a>(&'a ResponseFormat);
+
+impl Serialize for WireFormat<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Named<'a> {
+            name: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            strict: Option<bool>,
+            schema: &'a RawValue,
+        }
+
+        let mut map = serializer.serialize_map(None)?;
+        match self.0 {
+            ResponseFormat::JsonObject => map.serialize_entry("type", "json_object")?,
+            ResponseFormat::JsonSchema {
+                name,
+                schema,
+                strict,
+            } => {
+                map.serialize_entry("type", "json_schema")?;
+                let schema = Named {
+                    name,
+                    strict: *strict,
+                    schema: raw(schema)?,
+                };
+                map.serialize_entry("json_schema", &schema)?;
+            }
+            ResponseFormat::Text => map.serialize_entry("type", "text")?,
+            _ => return Err(S::Error::custom("a response format of a later version")),
+        }
+        map.end()
+    }
+}

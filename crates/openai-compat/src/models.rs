@@ -1,0 +1,47 @@
+//! A list of models as services send it in; ours out.
+
+use inferstream_core::{Error, Model, Result};
+
+use crate::wire;
+
+/// Reads `{"data":[…]}`, `{"models":[…]}` or a bare list, of objects or of names.
+pub(crate) fn decode(provider: &str, body: &str) -> Result<Vec<Model>> {
+    let broken = || Error::protocol(format!("{provider}'s list of models cannot be read"));
+    let body = body.trim();
+    let list = if body.starts_with('[') {
+        body
+    } else {
+        let object = wire::parse::<wire::Models<'_>>(body).map_err(|_| broken())?;
+        object
+            .data
+            .text()
+            .or(object.models.text())
+            .ok_or_else(broken)?
+    };
+    let list = wire::parse::<Vec<wire::Raw<'_>>>(list).map_err(|_| broken())?;
+    Ok(list
+        .iter()
+        .filter_map(wire::Raw::text)
+        .filter_map(model)
+        .collect())
+}
+
+fn model(text: &str) -> Option<Model> {
+    if text.starts_with('"') {
+        return wire::parse::<wire::Lax<'_>>(text)
+            .ok()?
+            .some()
+            .map(Model::new);
+    }
+    let wire = wire::parse::<wire::Model<'_>>(text).ok()?;
+    let mut model = Model::new(wire.id.some().or(wire.name.some())?);
+    model.owned_by = wire.owned_by.some().map(str::to_owned);
+    model.created = wire.created.count();
+    let lengths = [
+        wire.context_length,
+        wire.max_context_length,
+        wire.context_window,
+    ];
+    model.context_length = lengths.into_iter().find_map(wire::Number::count);
+    Some(model)
+}
