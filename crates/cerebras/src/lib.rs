@@ -1,1 +1,19 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod client;
+mod dialect;
+
+pub use crate::{
+    client::{Cerebras, CerebrasBuilder},
+    dialect::HISTORICAL_DEFAULT_MODEL,
+};
+#[doc(no_inline)]
+pub use inferstream_core::{
+    ApiKey, BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream, Error,
+    ErrorKind, FinishReason, Message, Model, Provider, ProviderInfo, Result, RetryPolicy, Role,
+    Timeouts, Tool, ToolCall, Transport,
+};
+#[cfg(feature = "transport")]
+#[doc(no_inline)]
+pub use inferstream_transport::HttpTransport;

@@ -1,0 +1,297 @@
+//! The client: settings in, a provider out.
+
+use std::{env, sync::Arc};
+
+use http::{HeaderName, HeaderValue, Uri};
+use inferstream_core::{
+    ApiKey, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind,
+    Model, Provider, ProviderInfo, Result, RetryPolicy, Timeouts, Transport,
+};
+use inferstream_openai_compat::{Chat, Settings};
+
+use crate::dialect::{BASE_URL, CerebrasDialect, INFO};
+
+/// A client of Cerebras Inference.
+///
+/// Cloning is cheap; clones share connections and the list of models.
+#[derive(Clone, Debug)]
+pub struct Cerebras {
+    chat: Chat<CerebrasDialect>,
+    api_key: Option<ApiKey>,
+    needs_key: bool,
+    public_models_url: String,
+}
+
+/// The settings of a [`Cerebras`].
+#[derive(Debug, Default)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct CerebrasBuilder {
+    api_key: Option<String>,
+    base_url: Option<String>,
+    transport: Option<Arc<dyn Transport>>,
+    settings: Settings,
+}
+
+impl Cerebras {
+    /// Creates a client with the key in `CEREBRAS_API_KEY`, for the service at
+    /// `CEREBRAS_BASE_URL` if that is set.
+    ///
+    /// # Errors
+    ///
+    /// `Auth` if there is no key; `Config` if the key or the URL cannot be used.
+    #[cfg(feature = "transport")]
+    pub fn from_env() -> Result<Self> {
+        let client = CerebrasBuilder::from_env()?.build()?;
+        if client.api_key.is_none() {
+            return Err(no_key());
+        }
+        Ok(client)
+    }
+
+    /// Begins to set up a client, from nothing: no environment variable is read.
+    pub fn builder() -> CerebrasBuilder {
+        CerebrasBuilder::default()
+    }
+
+    /// Sends a request and waits for the head of its answer; the events come as the service sends
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// Everything that can be known before the first event, after the retries; `Auth` at once if
+    /// there is no key.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future, or the stream, closes the connection.
+    pub fn stream(
+        &self,
+        request: impl Into<ChatRequest>,
+    ) -> BoxFuture<'static, Result<ChatStream>> {
+        match self.check_key() {
+            Ok(()) => self.chat.stream(request.into()),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
+    }
+
+    /// Sends a request for a whole answer and waits for all of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`stream`](Self::stream) and its events.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection.
+    pub fn chat(
+        &self,
+        request: impl Into<ChatRequest>,
+    ) -> BoxFuture<'static, Result<ChatResponse>> {
+        match self.check_key() {
+            Ok(()) => self.chat.chat(request.into()),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
+    }
+
+    /// Asks for the models: `/v1/models` with a key, else the public list.
+    ///
+    /// # Errors
+    ///
+    /// As any request.
+    pub fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {
+        match (&self.api_key, self.needs_key) {
+            (None, true) => self.public_models(),
+            _ => self.chat.models(),
+        }
+    }
+
+    /// Asks for the models that need no key to be seen: `/public/v1/models`.
+    ///
+    /// # Errors
+    ///
+    /// As any request.
+    pub fn public_models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {
+        self.chat.models_at(self.public_models_url.clone(), None)
+    }
+
+    /// Returns the models known without asking: those last asked for, else the built-in ones.
+    pub fn known_models(&self) -> Vec<Model> {
+        self.chat.known_models()
+    }
+
+    /// Returns what Cerebras is.
+    pub fn info(&self) -> &ProviderInfo {
+        self.chat.info()
+    }
+
+    /// Returns what Cerebras can do with a model.
+    pub fn capabilities(&self, model: &str) -> Capabilities {
+        self.chat.capabilities(model)
+    }
+
+    fn check_key(&self) -> Result<()> {
+        match self.api_key {
+            None if self.needs_key => Err(no_key()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Provider for Cerebras {
+    fn info(&self) -> &ProviderInfo {
+        Cerebras::info(self)
+    }
+
+    fn capabilities(&self, model: &str) -> Capabilities {
+        Cerebras::capabilities(self, model)
+    }
+
+    fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {
+        Cerebras::stream(self, request)
+    }
+
+    fn chat(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>> {
+        Cerebras::chat(self, request)
+    }
+
+    fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {
+        Cerebras::models(self)
+    }
+
+    fn known_models(&self) -> Vec<Model> {
+        Cerebras::known_models(self)
+    }
+}
+
+impl CerebrasBuilder {
+    /// Takes `CEREBRAS_API_KEY` and `CEREBRAS_BASE_URL` where they are set; what is set afterwards
+    /// wins.
+    ///
+    /// # Errors
+    ///
+    /// `Config` if one is not Unicode.
+    pub fn from_env() -> Result<Self> {
+        let builder = Self::default();
+        let builder = match variable("CEREBRAS_API_KEY")? {
+            None => builder,
+            Some(key) => builder.api_key(key),
+        };
+        Ok(match variable("CEREBRAS_BASE_URL")? {
+            None => builder,
+            Some(url) => builder.base_url(url),
+        })
+    }
+
+    /// Sets the key; white space around it is dropped.
+    pub fn api_key(mut self, key: impl Into<String>) -> Self {
+        self.api_key = Some(key.into());
+        self
+    }
+
+    /// Sets where the service is: `https://api.cerebras.ai/v1`.
+    ///
+    /// A URL without a path gets `/v1`, as the official SDKs have it. A service elsewhere, such as
+    /// an engine on this machine, is asked without a key if none is set.
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.base_url = Some(url.into());
+        self
+    }
+
+    /// Sets what requests go through; with the feature `transport` there is a default.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// Sets a header for every request.
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.settings.headers.insert(name, value);
+        self
+    }
+
+    /// Sets the limits of requests that bring none.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.settings.timeouts = timeouts;
+        self
+    }
+
+    /// Sets the retries of requests that bring none.
+    pub fn retry(mut self, retry: RetryPolicy) -> Self {
+        self.settings.retry = retry;
+        self
+    }
+
+    /// Creates the client.
+    ///
+    /// # Errors
+    ///
+    /// `Config` for a key, URL or header that cannot be used, or where there is no transport.
+    pub fn build(self) -> Result<Cerebras> {
+        let api_key = self.api_key.map(ApiKey::new).transpose()?;
+        let base_url = with_version(self.base_url.as_deref().unwrap_or(BASE_URL));
+        let mut settings = self.settings;
+        settings.api_key.clone_from(&api_key);
+        settings.base_url.clone_from(&base_url);
+        let transport = match self.transport {
+            Some(transport) => transport,
+            None => default_transport()?,
+        };
+        Ok(Cerebras {
+            chat: Chat::new(CerebrasDialect, transport, settings)?,
+            api_key,
+            needs_key: host(&base_url) == host(BASE_URL),
+            public_models_url: public_models_url(&base_url),
+        })
+    }
+}
+
+#[cfg(feature = "transport")]
+fn default_transport() -> Result<Arc<dyn Transport>> {
+    Ok(Arc::new(inferstream_transport::HttpTransport::new()?))
+}
+
+#[cfg(not(feature = "transport"))]
+fn default_transport() -> Result<Arc<dyn Transport>> {
+    Err(Error::config(
+        "there is no transport: set one, or turn on the feature `transport`",
+    ))
+}
+
+fn no_key() -> Error {
+    let login = INFO.login_url.unwrap_or(INFO.url);
+    let message = format!("cerebras needs a key: set CEREBRAS_API_KEY; keys are at {login}");
+    Error::new(ErrorKind::Auth, message)
+}
+
+fn variable(name: &str) -> Result<Option<String>> {
+    match env::var(name) {
+        Ok(value) if value.trim().is_empty() => Ok(None),
+        Ok(value) => Ok(Some(value)),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => Err(Error::config(format!("{name} is not Unicode"))),
+    }
+}
+
+/// Adds the version to a URL without a path.
+fn with_version(url: &str) -> String {
+    let url = url.trim();
+    match url.parse::<Uri>() {
+        Ok(uri) if matches!(uri.path(), "" | "/") && uri.query().is_none() => {
+            format!("{}/v1", url.trim_end_matches('/'))
+        }
+        _ => url.to_owned(),
+    }
+}
+
+fn host(url: &str) -> Option<String> {
+    url.parse::<Uri>().ok()?.host().map(str::to_ascii_lowercase)
+}
+
+/// Puts `/public` before the version: `https://api.cerebras.ai/public/v1/models`.
+fn public_models_url(base_url: &str) -> String {
+    let base_url = base_url.trim_end_matches('/');
+    match base_url.strip_suffix("/v1") {
+        Some(root) => format!("{root}/public/v1/models"),
+        None => format!("{base_url}/public/v1/models"),
+    }
+}
