@@ -1,0 +1,133 @@
+//! What a chat request is answered with: tokens of a model, or bytes as they are.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+/// One scripted answer to one chat request.
+///
+/// [`Answer::text`] is sent as the service would send it: token by token where the request asks for
+/// a stream, else whole. [`Answer::raw`] is sent byte for byte.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub(crate) kind: Kind,
+}
+
+/// How an answer was scripted.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    Raw(Raw),
+    Tokens(Tokens),
+}
+
+/// A response given part by part, not yet checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Raw {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) pieces: Vec<Piece>,
+}
+
+/// What a model said.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tokens {
+    pub(crate) reasoning: String,
+    pub(crate) text: String,
+    pub(crate) tool_calls: Vec<(String, String)>,
+    pub(crate) finish_reason: Option<String>,
+    pub(crate) done_marker: bool,
+}
+
+impl Answer {
+    /// Creates an answer that says `text`.
+    ///
+    /// It is sent whole, whatever limit on tokens the request states.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::Tokens(Tokens {
+                text: text.into(),
+                ..Tokens::default()
+            }),
+        }
+    }
+
+    /// Creates an answer of exactly this status, these headers and these bytes.
+    ///
+    /// It is sent whatever the request says: neither key nor model nor fields are looked at.
+    /// Without a `content-length` among the headers, the body is chunked.
+    /// An illegal status or header is an error of [`SimulatorBuilder::start`].
+    ///
+    /// [`SimulatorBuilder::start`]: crate::SimulatorBuilder::start
+    pub fn raw(status: u16, headers: &[(&str, &str)], pieces: impl Into<Vec<Piece>>) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self {
+            kind: Kind::Raw(Raw {
+                status,
+                headers: headers.iter().map(owned).collect(),
+                pieces: pieces.into(),
+            }),
+        }
+    }
+
+    /// Lets the model think this aloud before it answers.
+    ///
+    /// A raw answer stays as it is, here and in the methods below.
+    #[must_use]
+    pub fn reasoning(self, reasoning: impl Into<String>) -> Self {
+        self.with(|tokens| tokens.reasoning = reasoning.into())
+    }
+
+    /// Adds a call of the tool `name`, with JSON text for its arguments.
+    ///
+    /// The arguments are not checked: broken ones are sent as they are.
+    #[must_use]
+    pub fn tool_call(self, name: impl Into<String>, arguments: impl Into<String>) -> Self {
+        self.with(|tokens| tokens.tool_calls.push((name.into(), arguments.into())))
+    }
+
+    /// Sets the finish reason; else it is `tool_calls` where a tool is called, and `stop`.
+    #[must_use]
+    pub fn finish_reason(self, reason: impl Into<String>) -> Self {
+        self.with(|tokens| tokens.finish_reason = Some(reason.into()))
+    }
+
+    /// Ends the stream with `data: [DONE]`, which the service does not do.
+    #[must_use]
+    pub fn done_marker(self, done_marker: bool) -> Self {
+        self.with(|tokens| tokens.done_marker = done_marker)
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Tokens)) -> Self {
+        match &mut self.kind {
+            Kind::Raw(_) => {}
+            Kind::Tokens(tokens) => change(tokens),
+        }
+        self
+    }
+}
+
+/// One step of a body that is sent byte for byte.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Piece {
+    /// Breaks the connection (in HTTP/2: resets the stream); what was sent before has arrived.
+    Abort,
+    /// Sends these bytes at once, as one chunk of the body.
+    Bytes(Bytes),
+    /// Sends nothing more, and keeps the connection open.
+    Hang,
+    /// Waits before the next piece.
+    Wait(Duration),
+}
+
+impl From<&'static str> for Piece {
+    fn from(text: &'static str) -> Self {
+        Self::Bytes(Bytes::from_static(text.as_bytes()))
+    }
+}
+
+impl From<Bytes> for Piece {
+    fn from(bytes: Bytes) -> Self {
+        Self::Bytes(bytes)
+    }
+}

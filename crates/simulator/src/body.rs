@@ -1,0 +1,91 @@
+//! Pieces in, frames of a body out: one chunk each, flushed before the next.
+
+use std::{
+    fmt, io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+    vec,
+};
+
+use bytes::Bytes;
+use http_body::Frame;
+use tokio::time::{Sleep, sleep};
+
+use crate::answer::Piece;
+
+/// How long the connection lives after the last bytes before [`Piece::Abort`].
+///
+/// An HTTP/2 stream that is reset drops what its connection has not written yet, and a connection
+/// is another task.
+const BEFORE_ABORT: Duration = Duration::from_millis(5);
+
+/// A body that plays pieces.
+pub(crate) struct Body {
+    pieces: vec::IntoIter<Piece>,
+    state: State,
+}
+
+enum State {
+    Abort(Pin<Box<Sleep>>),
+    Flush,
+    Hang,
+    Next,
+    Wait(Pin<Box<Sleep>>),
+}
+
+impl Body {
+    pub(crate) fn new(pieces: Vec<Piece>) -> Self {
+        Self {
+            pieces: pieces.into_iter(),
+            // The head goes out before the first piece is looked at.
+            state: State::Flush,
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        loop {
+            match &mut self.state {
+                State::Abort(sleep) => {
+                    ready!(sleep.as_mut().poll(cx));
+                    return Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())));
+                }
+                // hyper writes what it has when a body is not ready, and else gathers frames.
+                State::Flush => {
+                    self.state = State::Next;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                State::Hang => return Poll::Pending,
+                State::Next => {}
+                State::Wait(sleep) => {
+                    ready!(sleep.as_mut().poll(cx));
+                }
+            }
+            self.state = match self.pieces.next() {
+                Some(Piece::Abort) => State::Abort(Box::pin(sleep(BEFORE_ABORT))),
+                Some(Piece::Bytes(bytes)) => {
+                    self.state = State::Flush;
+                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                }
+                Some(Piece::Hang) => State::Hang,
+                Some(Piece::Wait(time)) => State::Wait(Box::pin(sleep(time))),
+                None => return Poll::Ready(None),
+            };
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").finish_non_exhaustive()
+    }
+}

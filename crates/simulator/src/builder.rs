@@ -1,0 +1,116 @@
+//! Settings in, a running server out.
+
+use std::{fmt, io};
+
+use crate::{Answer, Fault, Simulator, script, script::Script, server::Settings, tls::Identity};
+
+/// The settings of a [`Simulator`] that is not started yet.
+#[derive(Clone, Default)]
+#[must_use = "a simulator does nothing unless started"]
+pub struct SimulatorBuilder {
+    tls: bool,
+    port: u16,
+    seed: u64,
+    tokens_per_second: Option<f64>,
+    api_key: Option<String>,
+    faults: Vec<Fault>,
+    every_fault: Option<Fault>,
+    answers: Vec<Answer>,
+}
+
+impl SimulatorBuilder {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Speaks TLS, with a throw-away certificate for `localhost`, `127.0.0.1` and `::1`.
+    ///
+    /// ALPN offers `h2` and `http/1.1`. The default is plain HTTP.
+    pub fn tls(mut self, tls: bool) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// Listens on this port of `127.0.0.1`; 0, the default, is any free one.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Sets the seed of all that is made up: same seed and same request, same bytes.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Sends so many tokens in a second; the default is as many as the connection takes.
+    pub fn tokens_per_second(mut self, tokens_per_second: f64) -> Self {
+        self.tokens_per_second = Some(tokens_per_second);
+        self
+    }
+
+    /// Refuses every other key with 401; the default is to take any.
+    pub fn api_key(mut self, api_key: impl Into<String>) -> Self {
+        self.api_key = Some(api_key.into());
+        self
+    }
+
+    /// Adds a fault to the queue: each chat request that is not refused takes the next.
+    ///
+    /// When the queue is empty, requests are answered whole.
+    pub fn fault(mut self, fault: Fault) -> Self {
+        self.faults.push(fault);
+        self
+    }
+
+    /// Gives every request this fault, once the queue is empty.
+    pub fn every_fault(mut self, fault: Fault) -> Self {
+        self.every_fault = Some(fault);
+        self
+    }
+
+    /// Adds an answer to the queue: each chat request that is answered takes the next.
+    ///
+    /// A fault in the place of an answer, such as a status, leaves the answer for the next request;
+    /// a fault within an answer is done to [`Answer::text`], and waits while the next answer is a
+    /// [raw](Answer::raw) one.
+    pub fn answer(mut self, answer: Answer) -> Self {
+        self.answers.push(answer);
+        self
+    }
+
+    /// Starts the server on the current tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// The port is taken, or a setting makes no sense (`InvalidInput`): a rate that is not positive,
+    /// a status or a header that cannot be sent.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with I/O and time enabled.
+    pub async fn start(self) -> io::Result<Simulator> {
+        let settings = Settings {
+            seed: self.seed,
+            pace: self.tokens_per_second.map(script::pace).transpose()?,
+            api_key: self.api_key,
+        };
+        let script = Script::new(self.faults, self.every_fault, self.answers)?;
+        let identity = self.tls.then(Identity::generate).transpose()?;
+        Simulator::listen(self.port, settings, script, identity).await
+    }
+}
+
+impl fmt::Debug for SimulatorBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimulatorBuilder")
+            .field("tls", &self.tls)
+            .field("port", &self.port)
+            .field("seed", &self.seed)
+            .field("tokens_per_second", &self.tokens_per_second)
+            .field("faults", &self.faults)
+            .field("every_fault", &self.every_fault)
+            .field("answers", &self.answers.len())
+            .finish_non_exhaustive()
+    }
+}

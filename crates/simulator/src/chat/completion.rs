@@ -1,0 +1,263 @@
+//! A request in, what the model says out; the dice are thrown here.
+
+use fastrand::Rng;
+
+use crate::{
+    answer::Tokens,
+    chat::{
+        prose,
+        request::{ChatRequest, Function},
+        sample, tokens,
+    },
+};
+
+/// The earliest time that an answer claims to be made at: November 2025.
+const EPOCH: u64 = 1_762_000_000;
+/// How far from it the seed may go, in seconds: about 200 days.
+const AGE: u64 = 17_000_000;
+
+/// Everything that the wire tells of one answer.
+#[derive(Debug)]
+pub(crate) struct Completion {
+    pub(crate) id: String,
+    pub(crate) created: u64,
+    pub(crate) model: &'static str,
+    pub(crate) fingerprint: String,
+    pub(crate) prompt_tokens: usize,
+    pub(crate) choices: Vec<Choice>,
+    pub(crate) times: Times,
+    pub(crate) done_marker: bool,
+}
+
+/// One of the answers that were asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Choice {
+    pub(crate) reasoning: Vec<String>,
+    pub(crate) text: Vec<String>,
+    pub(crate) tool_calls: Vec<ToolCall>,
+    pub(crate) finish_reason: String,
+}
+
+/// One whole call of a tool.
+#[derive(Clone, Debug)]
+pub(crate) struct ToolCall {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) arguments: String,
+}
+
+/// What the service says that it took, in seconds.
+#[derive(Debug)]
+pub(crate) struct Times {
+    pub(crate) queue: f64,
+    pub(crate) prompt: f64,
+    pub(crate) completion: f64,
+    pub(crate) total: f64,
+    pub(crate) created: f64,
+}
+
+impl Completion {
+    /// Makes up an answer.
+    pub(crate) fn generate(seed: u64, request: &ChatRequest) -> Self {
+        let mut rng = dice(seed, request);
+        let choices = (0..request.choices).map(|_| Choice::generate(&mut rng.fork(), request));
+        let choices = choices.collect();
+        Self::new(&mut rng, request, choices)
+    }
+
+    /// Says what was scripted, once for each choice that was asked for.
+    pub(crate) fn scripted(seed: u64, request: &ChatRequest, script: &Tokens) -> Self {
+        let mut rng = dice(seed, request);
+        let choices = (0..request.choices).map(|_| Choice::scripted(&mut rng, script));
+        let choices = choices.collect();
+        Self {
+            done_marker: script.done_marker,
+            ..Self::new(&mut rng, request, choices)
+        }
+    }
+
+    fn new(rng: &mut Rng, request: &ChatRequest, choices: Vec<Choice>) -> Self {
+        let created = EPOCH + rng.u64(..AGE);
+        let tokens: usize = choices.iter().map(Choice::tokens).sum();
+        Self {
+            id: id(rng),
+            created,
+            model: request.model,
+            fingerprint: fingerprint(request.model),
+            prompt_tokens: request.prompt_tokens,
+            times: Times::new(rng, created, request.prompt_tokens, tokens),
+            choices,
+            done_marker: false,
+        }
+    }
+
+    /// Counts the tokens of all choices.
+    pub(crate) fn tokens(&self) -> usize {
+        self.choices.iter().map(Choice::tokens).sum()
+    }
+
+    /// Counts the tokens of all reasoning.
+    pub(crate) fn reasoning_tokens(&self) -> usize {
+        self.choices
+            .iter()
+            .map(|choice| choice.reasoning.len())
+            .sum()
+    }
+}
+
+impl Choice {
+    fn generate(rng: &mut Rng, request: &ChatRequest) -> Self {
+        let mut choice = Self {
+            reasoning: Vec::new(),
+            text: Vec::new(),
+            tool_calls: Vec::new(),
+            finish_reason: "stop".to_owned(),
+        };
+        if request.reasons {
+            choice.reasoning = tokens::split(&prose::reasoning(rng, &request.prompt));
+        }
+        match (&request.tool, &request.schema) {
+            (Some(tool), _) => {
+                choice.tool_calls = vec![ToolCall::generate(rng, tool, &request.prompt)];
+                "tool_calls".clone_into(&mut choice.finish_reason);
+            }
+            (None, Some(schema)) => {
+                let value = sample::value(rng, schema, prose::topic(&request.prompt));
+                choice.text = tokens::split(&value.to_string());
+            }
+            (None, None) => choice.text = tokens::split(&prose::answer(rng, &request.prompt)),
+        }
+        choice.limit(request.limit);
+        choice.stop(&request.stops);
+        choice
+    }
+
+    fn scripted(rng: &mut Rng, script: &Tokens) -> Self {
+        let default = if script.tool_calls.is_empty() {
+            "stop"
+        } else {
+            "tool_calls"
+        };
+        let calls = script.tool_calls.iter();
+        Self {
+            reasoning: tokens::split(&script.reasoning),
+            text: tokens::split(&script.text),
+            tool_calls: calls
+                .map(|(name, arguments)| ToolCall::new(rng, name.clone(), arguments.clone()))
+                .collect(),
+            finish_reason: script
+                .finish_reason
+                .clone()
+                .unwrap_or_else(|| default.to_owned()),
+        }
+    }
+
+    /// Ends the answer after so many tokens; those of the reasoning count.
+    fn limit(&mut self, limit: usize) {
+        if self.tokens() <= limit {
+            return;
+        }
+        self.reasoning.truncate(limit);
+        self.text.truncate(limit - self.reasoning.len());
+        self.tool_calls.clear();
+        "length".clone_into(&mut self.finish_reason);
+    }
+
+    /// Ends the text before the first of the sequences.
+    fn stop(&mut self, stops: &[String]) {
+        let text = self.text.concat();
+        let found = stops.iter().filter(|stop| !stop.is_empty());
+        let Some(mut left) = found.filter_map(|stop| text.find(stop)).min() else {
+            return;
+        };
+        for token in &mut self.text {
+            token.truncate(left);
+            left -= token.len();
+        }
+        self.text.retain(|token| !token.is_empty());
+        "stop".clone_into(&mut self.finish_reason);
+    }
+
+    fn tokens(&self) -> usize {
+        let calls: usize = self.tool_calls.iter().map(ToolCall::tokens).sum();
+        self.reasoning.len() + self.text.len() + calls
+    }
+}
+
+impl ToolCall {
+    fn generate(rng: &mut Rng, tool: &Function, prompt: &str) -> Self {
+        let arguments = sample::value(rng, &tool.parameters, prose::topic(prompt));
+        Self::new(rng, tool.name.clone(), arguments.to_string())
+    }
+
+    fn new(rng: &mut Rng, name: String, arguments: String) -> Self {
+        Self {
+            id: format!("{:09x}", rng.u64(..1 << 36)),
+            name,
+            arguments,
+        }
+    }
+
+    fn tokens(&self) -> usize {
+        tokens::split(&self.name).len() + tokens::split(&self.arguments).len()
+    }
+}
+
+impl Times {
+    fn new(rng: &mut Rng, created: u64, prompt_tokens: usize, tokens: usize) -> Self {
+        // Nanoseconds, so that the numbers have the digits of recorded ones.
+        let queue = rng.u32(100_000..2_000_000);
+        let prompt = per_token(prompt_tokens, rng.u32(20_000..60_000));
+        let completion = per_token(tokens, rng.u32(400_000..800_000));
+        let overhead = rng.u32(1_000_000..4_000_000);
+        let total = [queue, prompt, completion, overhead]
+            .into_iter()
+            .fold(0, u32::saturating_add);
+        let whole = u32::try_from(created).unwrap_or(u32::MAX);
+        Self {
+            queue: seconds(queue),
+            prompt: seconds(prompt),
+            completion: seconds(completion),
+            total: seconds(total),
+            created: f64::from(whole) + f64::from(rng.u32(1..1_000_000)) / 1e6,
+        }
+    }
+}
+
+fn per_token(tokens: usize, nanoseconds: u32) -> u32 {
+    u32::try_from(tokens)
+        .unwrap_or(u32::MAX)
+        .saturating_mul(nanoseconds)
+}
+
+fn seconds(nanoseconds: u32) -> f64 {
+    f64::from(nanoseconds) / 1e9
+}
+
+/// Returns the dice for a request: whether it asks for a stream makes no difference.
+fn dice(seed: u64, request: &ChatRequest) -> Rng {
+    let seed = hash(&seed.to_le_bytes(), OFFSET);
+    let seed = hash(&request.seed.to_le_bytes(), seed);
+    let seed = hash(request.model.as_bytes(), seed);
+    Rng::with_seed(hash(request.messages_json.as_bytes(), seed))
+}
+
+fn id(rng: &mut Rng) -> String {
+    let (first, second, third) = (rng.u32(..), rng.u16(..), rng.u16(..));
+    let (fourth, last) = (rng.u16(..), rng.u64(..1 << 48));
+    format!("chatcmpl-{first:08x}-{second:04x}-{third:04x}-{fourth:04x}-{last:012x}")
+}
+
+fn fingerprint(model: &str) -> String {
+    let hash = hash(model.as_bytes(), OFFSET);
+    format!("fp_{hash:016x}{:04x}", hash & 0xffff)
+}
+
+const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const PRIME: u64 = 0x0100_0000_01b3;
+
+/// Returns the FNV-1a hash; the standard library's may change with its version.
+fn hash(bytes: &[u8], start: u64) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(PRIME);
+    bytes.iter().fold(start, step)
+}

@@ -1,0 +1,313 @@
+//! JSON in, a checked chat request out; as strict as the service.
+
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    chat::tokens,
+    models,
+    reply::{Reply, refuse},
+};
+
+/// The fields that a request may have.
+const FIELDS: [&str; 31] = [
+    "clear_thinking",
+    "disable_reasoning",
+    "frequency_penalty",
+    "logit_bias",
+    "logprobs",
+    "max_completion_tokens",
+    "max_tokens",
+    "messages",
+    "min_completion_tokens",
+    "min_tokens",
+    "model",
+    "model_parameters",
+    "n",
+    "parallel_tool_calls",
+    "prediction",
+    "presence_penalty",
+    "prompt_cache_key",
+    "reasoning_effort",
+    "reasoning_format",
+    "response_format",
+    "seed",
+    "service_tier",
+    "stop",
+    "stream",
+    "stream_options",
+    "temperature",
+    "tool_choice",
+    "tools",
+    "top_logprobs",
+    "top_p",
+    "user",
+];
+
+/// The most choices and stop sequences that a request may ask for.
+const MAX_CHOICES: usize = 16;
+const MAX_STOPS: usize = 4;
+
+/// A request that the service would take.
+#[derive(Debug)]
+pub(crate) struct ChatRequest {
+    pub(crate) model: &'static str,
+    /// The messages as JSON text, for the seed.
+    pub(crate) messages_json: String,
+    /// What the user said last.
+    pub(crate) prompt: String,
+    pub(crate) prompt_tokens: usize,
+    pub(crate) stream: bool,
+    pub(crate) choices: usize,
+    pub(crate) limit: usize,
+    pub(crate) stops: Vec<String>,
+    pub(crate) seed: i64,
+    pub(crate) reasons: bool,
+    /// The tool that is to be called, as it was given.
+    pub(crate) tool: Option<Function>,
+    /// The schema of the JSON that is to be said.
+    pub(crate) schema: Option<Value>,
+}
+
+/// The function that a tool is.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Function {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) parameters: Value,
+}
+
+/// The fields that make a difference here.
+#[derive(Debug, Deserialize)]
+struct Fields {
+    model: String,
+    messages: Vec<Message>,
+    stream: Option<bool>,
+    stream_options: Option<Map<String, Value>>,
+    max_completion_tokens: Option<i64>,
+    max_tokens: Option<i64>,
+    n: Option<usize>,
+    seed: Option<i64>,
+    stop: Option<Stop>,
+    temperature: Option<f64>,
+    tools: Option<Vec<Tool>>,
+    tool_choice: Option<Value>,
+    response_format: Option<Value>,
+    reasoning_effort: Option<String>,
+    reasoning_format: Option<String>,
+    disable_reasoning: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Message {
+    role: Role,
+    #[serde(default)]
+    content: Value,
+    tool_calls: Option<Vec<ToolCall>>,
+    tool_call_id: Option<String>,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Role {
+    Assistant,
+    Developer,
+    System,
+    Tool,
+    User,
+}
+
+#[derive(Debug, Deserialize)]
+struct ToolCall {
+    id: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Tool {
+    function: Function,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Stop {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl ChatRequest {
+    /// Reads a request, or returns the refusal.
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, Box<Reply>> {
+        let body: Value = serde_json::from_slice(body)
+            .map_err(|error| invalid(&format!("Invalid JSON: {error}"), None))?;
+        let names = body.as_object().into_iter().flat_map(Map::keys);
+        for name in names {
+            if !FIELDS.contains(&name.as_str()) {
+                let message = format!("body.{name}: property '{name}' is unsupported");
+                return Err(unprocessable(&message, Some(name)));
+            }
+        }
+        let messages_json = body
+            .get("messages")
+            .map(Value::to_string)
+            .unwrap_or_default();
+        let fields: Fields = serde_json::from_value(body)
+            .map_err(|error| unprocessable(&format!("body: {error}"), None))?;
+        let model =
+            models::find(&fields.model).ok_or_else(|| Box::new(models::unknown(&fields.model)))?;
+        check(&fields)?;
+        check_messages(&fields.messages)?;
+        Ok(Self::new(model, messages_json, fields))
+    }
+
+    fn new(model: &'static str, messages_json: String, fields: Fields) -> Self {
+        let told_not_to_reason = fields.disable_reasoning == Some(true)
+            || fields.reasoning_effort.as_deref() == Some("none")
+            || fields.reasoning_format.as_deref() == Some("hidden");
+        let prompt = fields
+            .messages
+            .iter()
+            .rfind(|message| message.role == Role::User)
+            .map(|message| text(&message.content))
+            .unwrap_or_default();
+        Self {
+            model,
+            messages_json,
+            prompt_tokens: fields.messages.iter().map(count).sum(),
+            stream: fields.stream.unwrap_or_default(),
+            choices: fields.n.unwrap_or(1),
+            limit: fields
+                .max_completion_tokens
+                .or(fields.max_tokens)
+                // A negative limit is the model's own.
+                .and_then(|limit| usize::try_from(limit).ok())
+                .unwrap_or(usize::MAX),
+            seed: fields.seed.unwrap_or_default(),
+            reasons: models::reasons(model) && !told_not_to_reason,
+            tool: called_tool(&fields, &prompt),
+            schema: schema(fields.response_format),
+            stops: match fields.stop {
+                Some(Stop::One(stop)) => vec![stop],
+                Some(Stop::Many(stops)) => stops,
+                None => Vec::new(),
+            },
+            prompt,
+        }
+    }
+}
+
+fn check(fields: &Fields) -> Result<(), Box<Reply>> {
+    if fields.messages.is_empty() {
+        return Err(invalid("messages: is empty", Some("messages")));
+    }
+    if !(1..=MAX_CHOICES).contains(&fields.n.unwrap_or(1)) {
+        return Err(invalid("n: is not from 1 to 16", Some("n")));
+    }
+    if !(0.0..=2.0).contains(&fields.temperature.unwrap_or(1.0)) {
+        return Err(invalid(
+            "temperature: is not from 0 to 2",
+            Some("temperature"),
+        ));
+    }
+    if matches!(&fields.stop, Some(Stop::Many(stops)) if MAX_STOPS < stops.len()) {
+        return Err(invalid("stop: has more than 4 sequences", Some("stop")));
+    }
+    if fields.stream_options.is_some() && fields.stream != Some(true) {
+        let message = "stream_options: is only allowed when stream is true";
+        return Err(invalid(message, Some("stream_options")));
+    }
+    if fields.tool_choice.as_ref().is_some_and(is_demand) && fields.tools.is_none() {
+        let message = "tool_choice: is only allowed with tools";
+        return Err(invalid(message, Some("tool_choice")));
+    }
+    Ok(())
+}
+
+/// Checks that each tool call is answered at once, and nothing else is.
+fn check_messages(messages: &[Message]) -> Result<(), Box<Reply>> {
+    let mut open: Vec<&str> = Vec::new();
+    for message in messages {
+        if message.role == Role::Tool {
+            let id = message.tool_call_id.as_deref().unwrap_or_default();
+            let Some(position) = open.iter().position(|call| *call == id) else {
+                let what = "messages: a tool message answers no tool call before it";
+                return Err(invalid(what, Some("messages")));
+            };
+            open.remove(position);
+            continue;
+        }
+        if !open.is_empty() {
+            break;
+        }
+        let calls = message.tool_calls.iter().flatten();
+        open.extend(calls.map(|call| call.id.as_str()));
+    }
+    if open.is_empty() {
+        return Ok(());
+    }
+    let what = "messages: a tool call is not answered by the tool messages behind it";
+    Err(invalid(what, Some("messages")))
+}
+
+/// Returns the tool to call: one that is demanded, or the first where the user speaks of tools.
+fn called_tool(fields: &Fields, prompt: &str) -> Option<Function> {
+    let functions = || fields.tools.iter().flatten().map(|tool| &tool.function);
+    let choice = fields.tool_choice.as_ref();
+    if let Some(name) = choice
+        .and_then(|choice| choice.pointer("/function/name"))
+        .and_then(Value::as_str)
+    {
+        return functions().find(|function| function.name == name).cloned();
+    }
+    // Once the tool has answered, it is the model's turn to speak.
+    let answered = matches!(fields.messages.last(), Some(last) if last.role == Role::Tool);
+    let called = match choice.and_then(Value::as_str) {
+        Some("none") => false,
+        Some("required") => true,
+        _ => !answered && prompt.to_lowercase().contains("tool"),
+    };
+    functions().next().filter(|_| called).cloned()
+}
+
+/// Returns true if the choice asks that a tool is called.
+fn is_demand(choice: &Value) -> bool {
+    choice.is_object() || choice == "required"
+}
+
+fn schema(format: Option<Value>) -> Option<Value> {
+    let mut format = format?;
+    match format.get("type")?.as_str()? {
+        "json_object" => Some(json!({"properties": {"answer": {"type": "string"}}})),
+        "json_schema" => Some(
+            format
+                .pointer_mut("/json_schema/schema")
+                .map(Value::take)
+                .unwrap_or_default(),
+        ),
+        _ => None,
+    }
+}
+
+/// Counts a message's tokens: those of its text, and four for its frame.
+fn count(message: &Message) -> usize {
+    4 + tokens::split(&text(&message.content)).len()
+}
+
+fn text(content: &Value) -> String {
+    match content {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => parts
+            .iter()
+            .filter_map(|part| part.get("text")?.as_str())
+            .collect(),
+        _ => String::new(),
+    }
+}
+
+fn invalid(message: &str, param: Option<&str>) -> Box<Reply> {
+    Box::new(refuse(StatusCode::BAD_REQUEST, message, param))
+}
+
+fn unprocessable(message: &str, param: Option<&str>) -> Box<Reply> {
+    Box::new(refuse(StatusCode::UNPROCESSABLE_ENTITY, message, param))
+}

@@ -1,0 +1,121 @@
+//! A JSON schema in, a value that fits it out.
+
+use fastrand::Rng;
+use serde_json::{Map, Value};
+
+/// The depth below which a schema is not followed; one that names itself has no end.
+const MAX_DEPTH: usize = 8;
+
+/// Makes up a value for the schema, with `word` for its strings.
+///
+/// It knows types, `enum`, `const`, `properties`, `items`, the first of `anyOf`, and `$ref` within
+/// the schema; it heeds no limits on lengths and numbers, and no patterns.
+pub(crate) fn value(rng: &mut Rng, schema: &Value, word: &str) -> Value {
+    Sample {
+        root: schema,
+        word,
+        rng,
+    }
+    .value(schema, MAX_DEPTH)
+}
+
+struct Sample<'a> {
+    root: &'a Value,
+    word: &'a str,
+    rng: &'a mut Rng,
+}
+
+impl Sample<'_> {
+    fn value(&mut self, schema: &Value, depth: usize) -> Value {
+        let Some(depth) = depth.checked_sub(1) else {
+            return Value::Null;
+        };
+        if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
+            let target = self.root.pointer(reference.trim_start_matches('#'));
+            return match target {
+                Some(target) => self.value(target, depth),
+                None => Value::Null,
+            };
+        }
+        if let Some(constant) = schema.get("const") {
+            return constant.clone();
+        }
+        if let Some(first) = schema.pointer("/enum/0") {
+            return first.clone();
+        }
+        if let Some(first) = schema.pointer("/anyOf/0") {
+            return self.value(first, depth);
+        }
+        match type_name(schema) {
+            "array" => match schema.get("items") {
+                Some(items) => Value::Array(vec![self.value(items, depth)]),
+                None => Value::Array(Vec::new()),
+            },
+            "boolean" => Value::Bool(self.rng.bool()),
+            "integer" => Value::from(self.rng.u8(1..10)),
+            "number" => Value::from(f64::from(self.rng.u8(1..100)) / 4.0),
+            "null" => Value::Null,
+            "string" => Value::from(self.word),
+            _ => self.object(schema, depth),
+        }
+    }
+
+    fn object(&mut self, schema: &Value, depth: usize) -> Value {
+        let properties = schema.get("properties").and_then(Value::as_object);
+        let values = properties
+            .into_iter()
+            .flatten()
+            .map(|(name, schema)| (name.clone(), self.value(schema, depth)));
+        Value::Object(values.collect::<Map<_, _>>())
+    }
+}
+
+fn type_name(schema: &Value) -> &str {
+    match schema.get("type") {
+        Some(Value::String(name)) => name,
+        // `["string", "null"]` and its kind.
+        Some(Value::Array(names)) => names.first().and_then(Value::as_str).unwrap_or_default(),
+        _ => "object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fastrand::Rng;
+    use serde_json::{Value, json};
+
+    use super::value;
+
+    #[track_caller]
+    fn check(schema: &Value, expected: &Value) {
+        assert_eq!(value(&mut Rng::with_seed(0), schema, "sky"), *expected);
+    }
+
+    #[test]
+    fn an_object_has_its_properties() {
+        check(
+            &json!({
+                "type": "object",
+                "properties": {
+                    "city": {"type": "string"},
+                    "unit": {"enum": ["C", "F"]},
+                    "tags": {"type": "array", "items": {"type": ["string", "null"]}},
+                },
+            }),
+            &json!({"city": "sky", "unit": "C", "tags": ["sky"]}),
+        );
+    }
+
+    #[test]
+    fn a_reference_is_followed() {
+        check(
+            &json!({"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}}),
+            &json!("sky"),
+        );
+    }
+
+    #[test]
+    fn a_schema_that_names_itself_ends() {
+        check(&json!({"$ref": "#"}), &Value::Null);
+    }
+}

@@ -1,0 +1,89 @@
+//! What the server has read.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Version, header::AUTHORIZATION, request::Parts};
+
+/// The most requests that are kept.
+///
+/// Tests send dozens; a server that runs for days must not grow with each request.
+const MAX_RECORDED: usize = 10_000;
+
+/// One request, as the server read it.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Recorded {
+    /// The method.
+    pub method: Method,
+    /// The path with its query.
+    pub path: String,
+    /// The headers; `Authorization` is marked as sensitive, so that `Debug` does not show it.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+    /// The number of the TCP connection, counted from 0.
+    pub connection: u64,
+    /// The version of HTTP.
+    pub version: Version,
+}
+
+impl Recorded {
+    pub(crate) fn new(connection: u64, head: &Parts, body: Bytes) -> Self {
+        let mut headers = head.headers.clone();
+        for (name, value) in &mut headers {
+            if name == AUTHORIZATION {
+                value.set_sensitive(true);
+            }
+        }
+        Self {
+            method: head.method.clone(),
+            path: head.uri.path_and_query().map_or_else(
+                || head.uri.path().to_owned(),
+                |path_and_query| path_and_query.as_str().to_owned(),
+            ),
+            headers,
+            body,
+            connection,
+            version: head.version,
+        }
+    }
+}
+
+impl fmt::Debug for Recorded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorded")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("headers", &self.headers)
+            .field("body_len", &self.body.len())
+            .field("connection", &self.connection)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The last requests, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Record {
+    requests: Mutex<VecDeque<Recorded>>,
+}
+
+impl Record {
+    pub(crate) fn push(&self, request: Recorded) {
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        if requests.len() == MAX_RECORDED {
+            requests.pop_front();
+        }
+        requests.push_back(request);
+    }
+
+    pub(crate) fn all(&self) -> Vec<Recorded> {
+        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        requests.iter().cloned().collect()
+    }
+}

@@ -1,0 +1,97 @@
+//! What the next chat request is to meet: queues of faults and answers, checked once.
+
+use std::{collections::VecDeque, io, time::Duration};
+
+use http::HeaderValue;
+
+use crate::{
+    answer::{Answer, Kind, Tokens},
+    fault::Fault,
+    reply::Reply,
+};
+
+/// The answers and faults that are still to come.
+#[derive(Debug, Default)]
+pub(crate) struct Script {
+    faults: VecDeque<Fault>,
+    every_fault: Option<Fault>,
+    answers: VecDeque<Scripted>,
+}
+
+/// One checked answer.
+#[derive(Debug)]
+pub(crate) enum Scripted {
+    Raw(Reply),
+    Tokens(Tokens),
+}
+
+impl Script {
+    pub(crate) fn new(
+        faults: Vec<Fault>,
+        every_fault: Option<Fault>,
+        answers: Vec<Answer>,
+    ) -> io::Result<Self> {
+        faults.iter().chain(&every_fault).try_for_each(check)?;
+        let answers = answers.into_iter().map(|answer| match answer.kind {
+            Kind::Raw(raw) => Reply::from_raw(raw).map(Scripted::Raw),
+            Kind::Tokens(tokens) => Ok(Scripted::Tokens(tokens)),
+        });
+        Ok(Self {
+            faults: faults.into(),
+            every_fault,
+            answers: answers.collect::<io::Result<_>>()?,
+        })
+    }
+
+    /// Takes the fault for this request.
+    pub(crate) fn next_fault(&mut self) -> Option<Fault> {
+        self.faults.pop_front().or_else(|| self.every_fault.clone())
+    }
+
+    /// Takes the fault for this request if it comes in the place of an answer.
+    pub(crate) fn next_replacing_fault(&mut self) -> Option<Fault> {
+        match self.faults.front() {
+            Some(fault) if fault.replaces_answer() => self.faults.pop_front(),
+            Some(_) => None,
+            None => self.every_fault.clone().filter(Fault::replaces_answer),
+        }
+    }
+
+    /// Takes the answer for this request.
+    pub(crate) fn next_answer(&mut self) -> Option<Scripted> {
+        self.answers.pop_front()
+    }
+
+    pub(crate) fn raw_is_next(&self) -> bool {
+        matches!(self.answers.front(), Some(Scripted::Raw(_)))
+    }
+}
+
+fn check(fault: &Fault) -> io::Result<()> {
+    let Fault::Status {
+        status,
+        retry_after,
+    } = fault
+    else {
+        return Ok(());
+    };
+    if !(400..=599).contains(status) {
+        return Err(invalid("a fault's status is not from 400 to 599"));
+    }
+    match retry_after.as_deref().map(HeaderValue::from_str) {
+        Some(Err(_)) => Err(invalid("a fault's retry-after is not a header value")),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the time that one token takes.
+pub(crate) fn pace(tokens_per_second: f64) -> io::Result<Duration> {
+    Duration::try_from_secs_f64(tokens_per_second.recip())
+        .ok()
+        .filter(|_| tokens_per_second > 0.0)
+        .ok_or_else(|| invalid("tokens per second are not a positive number"))
+}
+
+pub(crate) fn invalid(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, what)
+}

@@ -1,0 +1,230 @@
+//! The listener, its connections, and the handle that ends them.
+
+use std::{
+    fmt, io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::Body as _;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    task::{AbortHandle, JoinSet},
+    time::sleep,
+};
+use tokio_rustls::TlsAcceptor;
+
+use crate::{
+    SimulatorBuilder,
+    body::Body,
+    record::{Record, Recorded},
+    reply::{Outcome, refuse},
+    route::route,
+    script::Script,
+    tls::Identity,
+};
+
+/// The most bytes that one request may hold; prompts with pictures fit.
+const MAX_REQUEST: usize = 16 << 20;
+
+/// A running server on loopback.
+///
+/// It stops, and closes its connections, when it is dropped.
+#[must_use = "the server stops when this is dropped"]
+pub struct Simulator {
+    address: SocketAddr,
+    base_url: String,
+    certificate_pem: Option<String>,
+    shared: Arc<Shared>,
+    task: AbortHandle,
+}
+
+/// What all connections know.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) script: Mutex<Script>,
+    record: Record,
+}
+
+/// What does not change while the server runs.
+pub(crate) struct Settings {
+    pub(crate) seed: u64,
+    /// The time that one token takes.
+    pub(crate) pace: Option<Duration>,
+    pub(crate) api_key: Option<String>,
+}
+
+impl Simulator {
+    /// Returns the settings of a server, to be changed and started.
+    pub fn builder() -> SimulatorBuilder {
+        SimulatorBuilder::new()
+    }
+
+    pub(crate) async fn listen(
+        port: u16,
+        settings: Settings,
+        script: Script,
+        identity: Option<Identity>,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let address = listener.local_addr()?;
+        let scheme = match identity {
+            Some(_) => "https",
+            None => "http",
+        };
+        let (acceptor, certificate_pem) = identity
+            .map(|identity| (TlsAcceptor::from(identity.config), identity.certificate_pem))
+            .unzip();
+        let shared = Arc::new(Shared {
+            settings,
+            script: Mutex::new(script),
+            record: Record::default(),
+        });
+        let task = tokio::spawn(accept(listener, acceptor, shared.clone()));
+        Ok(Self {
+            address,
+            base_url: format!("{scheme}://{address}/v1"),
+            certificate_pem,
+            shared,
+            task: task.abort_handle(),
+        })
+    }
+
+    /// Returns the URL for a client, such as `http://127.0.0.1:8080/v1`.
+    pub fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// Returns the address that the server listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns the certificate that a client must trust, if the server speaks TLS.
+    pub fn certificate_pem(&self) -> Option<&str> {
+        self.certificate_pem.as_deref()
+    }
+
+    /// Returns every request that was read in full, oldest first, and no more than the last 10,000.
+    pub fn requests(&self) -> Vec<Recorded> {
+        self.shared.record.all()
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl fmt::Debug for Simulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Simulator")
+            .field("base_url", &self.base_url)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("seed", &self.seed)
+            .field("pace", &self.pace)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Serves connections until it is aborted, and they with it.
+async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    for number in 0.. {
+        let socket = loop {
+            match listener.accept().await {
+                Ok((socket, _)) => break socket,
+                // Too many open files, mostly; it passes when connections end.
+                Err(_) => sleep(Duration::from_millis(10)).await,
+            }
+        };
+        while connections.try_join_next().is_some() {}
+        connections.spawn(connect(socket, acceptor.clone(), shared.clone(), number));
+    }
+}
+
+async fn connect(
+    socket: TcpStream,
+    acceptor: Option<TlsAcceptor>,
+    shared: Arc<Shared>,
+    number: u64,
+) {
+    // Each token is a segment of its own, as it is from a service that waits between them.
+    if socket.set_nodelay(true).is_err() {
+        return;
+    }
+    match acceptor {
+        Some(acceptor) => {
+            if let Ok(stream) = acceptor.accept(socket).await {
+                serve(stream, shared, number).await;
+            }
+        }
+        None => serve(socket, shared, number).await,
+    }
+}
+
+async fn serve<S>(stream: S, shared: Arc<Shared>, number: u64)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    // Same seed, same bytes, the head included.
+    server.http1().auto_date_header(false);
+    server.http2().auto_date_header(false);
+    let service = service_fn(move |request| respond(shared.clone(), number, request));
+    // How a connection ended is the client's to tell.
+    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+}
+
+/// Answers one request; an error closes its connection.
+async fn respond(
+    shared: Arc<Shared>,
+    connection: u64,
+    request: Request<Incoming>,
+) -> io::Result<Response<Body>> {
+    let (head, body) = request.into_parts();
+    let Some(body) = read(body).await? else {
+        let reply = refuse(StatusCode::PAYLOAD_TOO_LARGE, "Request too large.", None);
+        return Ok(reply.into_response().await);
+    };
+    shared
+        .record
+        .push(Recorded::new(connection, &head, body.clone()));
+    match route(&shared, &head, &body) {
+        Outcome::Close => Err(io::ErrorKind::ConnectionAborted.into()),
+        Outcome::Reply(reply) => Ok(reply.into_response().await),
+        Outcome::Silence => std::future::pending().await,
+    }
+}
+
+/// Reads a request's body, unless it is too large.
+async fn read(body: Incoming) -> io::Result<Option<Bytes>> {
+    // What the head promises is refused before it is sent.
+    let promised = body.size_hint().lower();
+    if MAX_REQUEST < usize::try_from(promised).unwrap_or(usize::MAX) {
+        return Ok(None);
+    }
+    match Limited::new(body, MAX_REQUEST).collect().await {
+        Ok(body) => Ok(Some(body.to_bytes())),
+        Err(error) if error.is::<LengthLimitError>() => Ok(None),
+        Err(error) => Err(io::Error::other(error)),
+    }
+}
