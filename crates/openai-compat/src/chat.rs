@@ -347,21 +347,25 @@ fn check_size(body: &Bytes) -> Result<()> {
     }
 }
 
-/// Refuses what is said to be a page; the other replies show themselves by their first byte.
+/// Refuses what is said to be a page, or text in another encoding; the other replies show themselves
+/// by their first byte.
 fn check_content_type(provider: &str, started: &Started) -> Result<()> {
     let value = started
         .meta
         .headers
         .get(CONTENT_TYPE)
-        .map(HeaderValue::as_bytes);
-    let html = value.is_some_and(|value| {
-        value
-            .get(..9)
-            .is_some_and(|start| start.eq_ignore_ascii_case(b"text/html"))
-    });
+        .and_then(|value| value.to_str().ok());
+    let value = value.unwrap_or_default().to_ascii_lowercase();
+    let charset = value
+        .split_once("charset=")
+        .map(|(_, charset)| charset.trim_matches('"'));
     let problem = match started.meta.status.as_u16() {
         204 | 205 => "an answer without a body",
-        _ if html => "a page of HTML",
+        _ if value.starts_with("text/html") => "a page of HTML",
+        // "Event streams … must always be encoded as UTF-8", and so is JSON.
+        _ if charset.is_some_and(|charset| !charset.starts_with("utf-8")) => {
+            "text that is not in UTF-8"
+        }
         _ => return Ok(()),
     };
     Err(Error::protocol(format!(

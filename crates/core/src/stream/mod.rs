@@ -14,7 +14,7 @@ use futures_core::Stream;
 
 pub use self::read::{Decode, Ending, Flow, Started, read_stream};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     event::ChatEvent,
     response::{ChatResponse, Meta},
     text::Text,
@@ -54,6 +54,7 @@ pub trait EventStream: Send {
 pub struct ChatStream {
     inner: Pin<Box<dyn EventStream>>,
     ended: bool,
+    failed: Option<Error>,
 }
 
 impl ChatStream {
@@ -62,6 +63,7 @@ impl ChatStream {
         Self {
             inner: Box::pin(stream),
             ended: false,
+            failed: None,
         }
     }
 
@@ -87,13 +89,14 @@ impl ChatStream {
     ///
     /// # Errors
     ///
-    /// The one that ends the stream. After one that was given already, `Canceled` is not made up:
-    /// what came is returned, with no [`end`](ChatResponse::end).
+    /// The one that ends the stream, though it was given before as an item: what is not whole is
+    /// never returned as a whole.
     pub async fn finish(mut self) -> Result<ChatResponse> {
-        while let Some(event) = self.next().await {
-            event?;
+        while self.next().await.is_some() {}
+        match self.failed.take() {
+            None => Ok(self.inner.partial().clone()),
+            Some(error) => Err(error),
         }
-        Ok(self.inner.partial().clone())
     }
 
     /// Returns what of the answer has been delivered so far; it stays valid after an error.
@@ -124,7 +127,14 @@ impl ChatStream {
             return Poll::Ready(None);
         }
         let event = ready!(self.inner.as_mut().poll_event(cx));
-        self.ended = !matches!(event, Some(Ok(_)));
+        match &event {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                self.ended = true;
+                self.failed = Some(error.clone());
+            }
+            None => self.ended = true,
+        }
         Poll::Ready(event)
     }
 }
