@@ -22,8 +22,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// `inferstream-transport` has the one on hyper; a user's own gets the retries, the limits and the
 /// end-of-stream rules of this crate for free.
 ///
-/// A transport sends a request once. It follows no redirect, and an answer of any status is a
-/// success to it: the protocol reads the body and judges.
+/// A transport sends a request once. It follows no redirect: one is an error, `Redirect`. An answer of
+/// any other status is a success to it: the protocol reads the body and judges.
 ///
 /// Typed extensions of the request say what holds for it:
 /// [`Timeouts`](crate::Timeouts), of which the transport keeps `dns`, `connect`, `tls`, `write` and
@@ -33,8 +33,9 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// `Dns`, `Connect`, `Tls`, `Proxy`, `Timeout`, `TooLarge` (the head), `Protocol` (not HTTP) or
-    /// `Disconnected`, with [`Error::sent`].
+    /// `Config` (a URL that is none), `Dns`, `Connect`, `Tls`, `Proxy`, `Timeout`, `TooLarge` (the
+    /// head), `Protocol` (not HTTP, an encoded body), `Redirect` or `Disconnected`, with
+    /// [`Error::sent`].
     ///
     /// # Cancel safety
     ///

@@ -1,0 +1,284 @@
+//! A request into its answer: the way there, a connection old or new, the rules on the head.
+
+use std::{
+    fmt,
+    future::ready,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use inferstream_core::{
+    Body, BoxFuture, Error, ErrorKind, ReplayStale, Result, Sent, Timeouts, Transport,
+};
+use tokio::runtime::Handle;
+
+use crate::{
+    body::Answer,
+    builder::HttpTransportBuilder,
+    connect::{Route, connect},
+    error,
+    exchange::{Cause, Connection, MAX_HEAD},
+    pool::Pool,
+    proxy::Proxies,
+    tls::Tls,
+};
+
+/// A [`Transport`] over HTTP/1.1, with TLS, proxies and a pool of connections.
+///
+/// Cloning is cheap, and the clones share the pool.
+///
+/// What it does with a request:
+///
+/// - `http://` and `https://`, nothing else. A key goes over plain `http://` where the caller wrote
+///   that URL.
+/// - No redirect is followed: each is an error that names the target's origin.
+/// - `accept-encoding: identity` always, and an encoded answer is an error: a small one could
+///   unpack to anything.
+/// - A `Timeouts` among the request's extensions stands in place of the transport's own. The limits
+///   `dns`, `connect`, `tls`, `write` and `head` are kept here; reading the body is the reader's.
+/// - A request of which no byte left on an idle connection is sent on a fresh one. One whose idle
+///   connection died without a byte of an answer is too, where it has the extension
+///   [`ReplayStale`]. Nothing else is ever sent twice.
+///
+/// An answer's head may have 64 KiB and 100 headers. A body is read as the caller asks for it, at
+/// most 64 KiB ahead.
+#[derive(Clone)]
+pub struct HttpTransport {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) proxies: Proxies,
+    pub(crate) tls: Tls,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) user_agent: HeaderValue,
+}
+
+impl HttpTransport {
+    /// Creates a transport with the defaults of [`HttpTransportBuilder`].
+    ///
+    /// # Errors
+    ///
+    /// `Config` if an environment variable that names a proxy is malformed, or if TLS has no
+    /// cryptography (no feature for it, and no rustls provider installed).
+    pub fn new() -> Result<Self> {
+        Self::builder().build()
+    }
+
+    /// Returns a builder, for what is to differ from the defaults.
+    pub fn builder() -> HttpTransportBuilder {
+        HttpTransportBuilder::default()
+    }
+
+    pub(crate) fn from_inner(inner: Inner) -> Self {
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+}
+
+impl Transport for HttpTransport {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Response<Body>>> {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            if Handle::try_current().is_err() {
+                return Err(Error::config(
+                    "this transport needs a tokio runtime: call it from within one",
+                ));
+            }
+            inner.send(request).await
+        })
+    }
+
+    fn now(&self) -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+
+    /// Waits; without a tokio runtime it does not, as there `send` fails anyway.
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        match Handle::try_current() {
+            Ok(_) => Box::pin(tokio::time::sleep(duration)),
+            Err(_) => Box::pin(ready(())),
+        }
+    }
+
+    /// Spawns the task; without a tokio runtime it is dropped.
+    fn detach(&self, task: BoxFuture<'static, ()>) {
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(task);
+        }
+    }
+}
+
+impl fmt::Debug for HttpTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpTransport")
+            .field("proxies", &self.inner.proxies)
+            .field("tls", &self.inner.tls)
+            .field("timeouts", &self.inner.timeouts)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>> {
+        let limits = request.extensions().get().copied().unwrap_or(self.timeouts);
+        let replay = request.extensions().get::<ReplayStale>().is_some();
+        let route = Route::new(request.uri(), &self.proxies)?;
+        let request = self.prepare(request, &route)?;
+        let peer = route.peer();
+
+        if let Some(connection) = self.pool.take(&route) {
+            match connection.exchange(request.clone(), &peer, &limits).await {
+                Ok((response, connection)) => {
+                    return self.accept(response, connection, route);
+                }
+                Err(failure) if failure.cause == Cause::Unsent => {}
+                Err(failure) if failure.cause == Cause::Stale && replay => {}
+                Err(failure) => return Err(failure.error),
+            }
+        }
+        let io = connect(&route, &self.tls, &limits).await?;
+        let connection = Connection::new(io, &peer).await?;
+        match connection.exchange(request, &peer, &limits).await {
+            Ok((response, connection)) => self.accept(response, connection, route),
+            Err(failure) => Err(failure.error),
+        }
+    }
+
+    /// Writes the request as the wire wants it.
+    fn prepare(&self, request: Request<Bytes>, route: &Route) -> Result<Request<Full<Bytes>>> {
+        let (mut parts, body) = request.into_parts();
+        parts.version = Version::HTTP_11;
+        let default_port = if route.https { 443 } else { 80 };
+        let host = match route.port {
+            port if port == default_port => route.host.clone(),
+            port => format!("{}:{port}", route.host),
+        };
+        let host = HeaderValue::try_from(host)
+            .map_err(|cause| Error::config("the URL's host is malformed").with_source(cause))?;
+        parts.headers.insert(header::HOST, host);
+        parts.headers.insert(
+            header::ACCEPT_ENCODING,
+            HeaderValue::from_static("identity"),
+        );
+        if !parts.headers.contains_key(header::USER_AGENT) {
+            parts
+                .headers
+                .insert(header::USER_AGENT, self.user_agent.clone());
+        }
+        // For the hop to the proxy alone: the service must not see it.
+        parts.headers.remove(header::PROXY_AUTHORIZATION);
+        if let Some(proxy) = route.forwarder() {
+            if let Some(basic) = &proxy.basic {
+                parts
+                    .headers
+                    .insert(header::PROXY_AUTHORIZATION, basic.clone());
+            }
+        } else {
+            let origin_form = parts.uri.path_and_query().cloned();
+            parts.uri = origin_form.map_or_else(|| Uri::from_static("/"), Uri::from);
+        }
+        Ok(Request::from_parts(parts, Full::new(body)))
+    }
+
+    /// Refuses the heads that no protocol may see, and makes a body of the rest.
+    fn accept(
+        &self,
+        response: Response<Incoming>,
+        connection: Connection,
+        route: Route,
+    ) -> Result<Response<Body>> {
+        let (mut parts, incoming) = response.into_parts();
+        let peer = route.peer();
+        let refusal = if MAX_HEAD < head_size(&parts.headers) {
+            // hyper's own limit is that of a buffer, which may be overrun by one read.
+            Some(error::head_too_large(&peer))
+        } else if parts.status.is_redirection() {
+            let target = redirect_target(parts.headers.get(header::LOCATION), &route);
+            Some(Error::new(
+                ErrorKind::Redirect,
+                format!(
+                    "{peer} redirects to {target} ({}), which is not followed",
+                    parts.status
+                ),
+            ))
+        } else if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            Some(Error::protocol(format!(
+                "{peer} switched protocols unasked"
+            )))
+        } else if let Some(encoding) = foreign_encoding(&parts.headers) {
+            Some(Error::protocol(format!(
+                "the answer from {peer} is encoded ({encoding}), though nobody asked for that"
+            )))
+        } else if parts.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            route.forwarder().map(|proxy| proxy.refusal(parts.status))
+        } else {
+            None
+        };
+        if let Some(error) = refusal {
+            return Err(error
+                .with_sent(Sent::Yes)
+                .with_head(parts.status, parts.headers));
+        }
+        // A server in trouble is best met anew.
+        let home = (!parts.status.is_server_error()).then(|| (Arc::clone(&self.pool), route));
+        // hyper's notes about the connection are nobody's business.
+        parts.extensions = http::Extensions::new();
+        Ok(Response::from_parts(
+            parts,
+            Body::new(Answer::new(incoming, connection, home)),
+        ))
+    }
+}
+
+/// Returns about how many bytes of a head the headers were.
+fn head_size(headers: &http::HeaderMap) -> usize {
+    headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len())
+        .sum()
+}
+
+/// Returns the origin that a redirect leads to: no path and no query, which may hold secrets.
+fn redirect_target(location: Option<&HeaderValue>, route: &Route) -> String {
+    let Some(location) = location else {
+        return "nowhere".to_owned();
+    };
+    let own = if route.https { "https" } else { "http" };
+    let text = location.to_str().unwrap_or_default();
+    let uri = match text.strip_prefix("//") {
+        Some(rest) => format!("{own}://{rest}").parse::<Uri>(),
+        None => text.parse(),
+    };
+    let Ok(uri) = uri else {
+        return "a malformed URL".to_owned();
+    };
+    match (uri.scheme_str(), uri.host()) {
+        (Some(scheme), Some(host)) => match uri.port_u16() {
+            Some(port) => format!("{scheme}://{host}:{port}"),
+            None => format!("{scheme}://{host}"),
+        },
+        (None, None) => format!("{own}://{}:{}", route.host, route.port),
+        _ => "a malformed URL".to_owned(),
+    }
+}
+
+/// Returns the name of the encoding that is not `identity`, cut to what a message may hold.
+fn foreign_encoding(headers: &http::HeaderMap) -> Option<String> {
+    let all = headers.get_all(header::CONTENT_ENCODING);
+    let name = all.iter().find(|value| {
+        let value = value.as_bytes().trim_ascii();
+        !value.is_empty() && !value.eq_ignore_ascii_case(b"identity")
+    })?;
+    let visible = name
+        .as_bytes()
+        .iter()
+        .filter(|byte| byte.is_ascii_graphic());
+    Some(visible.take(40).map(|byte| char::from(*byte)).collect())
+}

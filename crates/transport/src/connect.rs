@@ -1,0 +1,214 @@
+//! A URL into an open connection: name lookup, TCP, proxy, TLS, each with its own limit and error.
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    io,
+    net::SocketAddr,
+    task::{Context, Poll},
+    time::Duration,
+    vec,
+};
+
+use http::Uri;
+use hyper_util::client::legacy::connect::{HttpConnector, dns::Name};
+use inferstream_core::{Error, ErrorKind, Phase, Result, Timeouts};
+use tower_service::Service;
+
+use crate::{
+    error::{self, Peer, Role},
+    proxy::{Proxies, Proxy, Scheme},
+    timeout,
+    tls::Tls,
+    watch::BoxIo,
+};
+
+/// How long the addresses of one family are tried alone.
+const OTHER_FAMILY_AFTER: Duration = Duration::from_millis(250);
+
+/// A peer that vanished without a word is found out after 15 s of silence and three questions.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Where a connection leads, and by which way: connections of one route may stand for each other.
+#[derive(Clone, Hash, PartialEq, Eq)]
+pub(crate) struct Route {
+    pub(crate) https: bool,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) proxy: Option<Proxy>,
+}
+
+impl Route {
+    /// Reads the route off a request's URL.
+    pub(crate) fn new(uri: &Uri, proxies: &Proxies) -> Result<Self> {
+        let (https, default_port) = match uri.scheme_str() {
+            Some("https") => (true, 443),
+            Some("http") => (false, 80),
+            _ => {
+                return Err(Error::config(
+                    "the URL begins with neither https:// nor http://",
+                ));
+            }
+        };
+        let Some(host) = uri.host().filter(|host| !host.is_empty()) else {
+            return Err(Error::config("the URL names no host"));
+        };
+        if uri
+            .authority()
+            .is_some_and(|authority| authority.as_str().contains('@'))
+        {
+            return Err(Error::config(
+                "the URL holds a user name or password; send a header instead",
+            ));
+        }
+        Ok(Self {
+            https,
+            host: host.to_ascii_lowercase(),
+            port: uri.port_u16().unwrap_or(default_port),
+            proxy: proxies.of(uri),
+        })
+    }
+
+    pub(crate) fn peer(&self) -> Peer<'_> {
+        Peer {
+            host: &self.host,
+            port: self.port,
+            role: Role::Origin,
+        }
+    }
+
+    /// Returns the proxy that is asked for the URL itself, in place of a way to its host.
+    pub(crate) fn forwarder(&self) -> Option<&Proxy> {
+        self.proxy
+            .as_ref()
+            .filter(|proxy| !self.https && !proxy.is_socks())
+    }
+}
+
+/// Opens a connection.
+pub(crate) async fn connect(route: &Route, tls: &Tls, limits: &Timeouts) -> Result<BoxIo> {
+    let origin = route.peer();
+    let io = match &route.proxy {
+        None => reach(&origin, limits).await?,
+        Some(proxy) => {
+            let io = reach(&proxy.peer(), limits).await?;
+            let io = match proxy.scheme {
+                Scheme::Https => tls.connect(io, &proxy.peer(), limits.tls).await?,
+                _ => io,
+            };
+            if route.forwarder().is_some() {
+                return Ok(io);
+            }
+            let target = target(route, proxy, limits).await?;
+            let tunnel = proxy.tunnel(io, target);
+            timeout::within(limits.connect, Phase::Connect, &proxy.peer(), tunnel).await?
+        }
+    };
+    if route.https {
+        tls.connect(io, &origin, limits.tls).await
+    } else {
+        Ok(io)
+    }
+}
+
+/// Returns what a proxy is asked for: the name, or its address where the proxy takes no names.
+async fn target(route: &Route, proxy: &Proxy, limits: &Timeouts) -> Result<Uri> {
+    let origin = route.peer();
+    if proxy.scheme != Scheme::Socks5 {
+        return place(&origin);
+    }
+    let addresses = look_up(&origin, limits).await?;
+    // A v6 address is of no use to a proxy that has only v4, and the other way round is rare.
+    let v4 = addresses.iter().find(|address| address.is_ipv4());
+    let address = v4
+        .or(addresses.first())
+        .ok_or_else(|| no_address(&origin))?;
+    let host = match address.ip() {
+        std::net::IpAddr::V4(ip) => ip.to_string(),
+        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    place(&Peer {
+        host: &host,
+        ..origin
+    })
+}
+
+/// Opens a TCP connection to the peer.
+async fn reach(peer: &Peer<'_>, limits: &Timeouts) -> Result<BoxIo> {
+    let addresses = look_up(peer, limits).await?;
+    let mut connector = HttpConnector::new_with_resolver(Resolved(addresses));
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_keepalive(Some(KEEP_ALIVE));
+    connector.set_keepalive_interval(Some(KEEP_ALIVE));
+    connector.set_keepalive_retries(Some(3));
+    connector.set_happy_eyeballs_timeout(Some(OTHER_FAMILY_AFTER));
+    // Divided among the addresses, so that a silent one does not use up the limit of all.
+    connector.set_connect_timeout(limits.connect);
+    let place = place(peer)?;
+    timeout::within(limits.connect, Phase::Connect, peer, async {
+        match connector.call(place).await {
+            Ok(stream) => Ok(Box::new(stream.into_inner()) as BoxIo),
+            Err(cause) => Err(match (error::io_kind(&cause), limits.connect) {
+                // The last address's share of the limit ran out, a moment before the limit itself.
+                (Some(io::ErrorKind::TimedOut), Some(limit)) => peer.timeout(Phase::Connect, limit),
+                _ => peer.unreachable(cause),
+            }),
+        }
+    })
+    .await
+}
+
+/// Looks up the peer's addresses; at least one is returned.
+async fn look_up(peer: &Peer<'_>, limits: &Timeouts) -> Result<Vec<SocketAddr>> {
+    let bare = peer.host.trim_start_matches('[').trim_end_matches(']');
+    timeout::within(limits.dns, Phase::Dns, peer, async {
+        match tokio::net::lookup_host((bare, peer.port)).await {
+            Ok(addresses) => Ok(addresses.collect::<Vec<_>>()),
+            Err(cause) => {
+                let message = format!("the name of {peer} was not found");
+                Err(peer.error(ErrorKind::Dns, message).with_source(cause))
+            }
+        }
+    })
+    .await
+    .and_then(|found| {
+        if found.is_empty() {
+            Err(no_address(peer))
+        } else {
+            Ok(found)
+        }
+    })
+}
+
+fn no_address(peer: &Peer<'_>) -> Error {
+    peer.error(ErrorKind::Dns, format!("the name of {peer} has no address"))
+}
+
+/// Returns the peer's place as a URL.
+fn place(peer: &Peer<'_>) -> Result<Uri> {
+    Uri::builder()
+        .scheme("http")
+        .authority(format!("{}:{}", peer.host, peer.port))
+        .path_and_query("/")
+        .build()
+        .map_err(|cause| Error::config(format!("{peer} is no place")).with_source(cause))
+}
+
+/// A resolver whose work is done.
+#[derive(Clone)]
+struct Resolved(Vec<SocketAddr>);
+
+impl Service<Name> for Resolved {
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Name) -> Self::Future {
+        ready(Ok(std::mem::take(&mut self.0).into_iter()))
+    }
+}

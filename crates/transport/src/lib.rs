@@ -1,0 +1,23 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod builder;
+mod client;
+
+mod connect;
+mod proxy;
+mod tls;
+
+mod body;
+mod exchange;
+mod pool;
+mod watch;
+
+mod error;
+mod timeout;
+
+pub use crate::{builder::HttpTransportBuilder, client::HttpTransport, tls::Roots};
+#[doc(no_inline)]
+pub use inferstream_core::{
+    Body, BoxFuture, Error, ErrorKind, Phase, ReplayStale, Result, Sent, Timeouts, Transport,
+};

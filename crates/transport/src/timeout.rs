@@ -1,0 +1,23 @@
+//! A future and a limit into its result or a `Timeout` that names the phase.
+
+use std::{future::Future, time::Duration};
+
+use inferstream_core::{Phase, Result};
+
+use crate::error::Peer;
+
+/// Waits for the future, within the limit if there is one.
+pub(crate) async fn within<T>(
+    limit: Option<Duration>,
+    phase: Phase,
+    peer: &Peer<'_>,
+    future: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let Some(limit) = limit else {
+        return future.await;
+    };
+    match tokio::time::timeout(limit, future).await {
+        Ok(result) => result,
+        Err(_) => Err(peer.timeout(phase, limit)),
+    }
+}

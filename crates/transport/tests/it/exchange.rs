@@ -1,0 +1,298 @@
+//! One request, one answer: what goes over the wire, and what is refused.
+
+use bytes::Bytes;
+use http::Request;
+use inferstream_transport::{ErrorKind, Sent, Transport};
+
+use crate::server::{HELLO, Server, check_error, closed_port, fetch, listen, post, transport};
+
+/// Sends to a server with one answer, which must fail so.
+async fn check(answer: &str, kind: ErrorKind, message: &str) -> Server {
+    let server = Server::start(&[&[answer]]).await;
+    check_error(
+        fetch(&transport(), post(&server.url("/secret"))).await,
+        kind,
+        message,
+    );
+    server
+}
+
+#[tokio::test]
+async fn a_request_is_in_origin_form_and_asks_for_no_encoding() {
+    let server = Server::start(&[&[HELLO]]).await;
+    let mut request = post(&server.url("/v1/chat?a=b"));
+    request
+        .headers_mut()
+        .insert("accept-encoding", "gzip".parse().unwrap());
+    request
+        .headers_mut()
+        .insert("proxy-authorization", "Basic secret".parse().unwrap());
+    assert_eq!(fetch(&transport(), request).await.unwrap(), "hello");
+
+    let asked = &server.requests()[0];
+    assert!(
+        asked.starts_with("POST /v1/chat?a=b HTTP/1.1\r\n"),
+        "{asked}"
+    );
+    assert!(
+        asked.contains(&format!("\r\nhost: 127.0.0.1:{}\r\n", server.port)),
+        "{asked}"
+    );
+    assert!(
+        asked.contains("\r\naccept-encoding: identity\r\n"),
+        "{asked}"
+    );
+    assert!(
+        asked.contains("\r\nauthorization: Bearer secret\r\n"),
+        "{asked}"
+    );
+    assert!(asked.contains(concat!(
+        "\r\nuser-agent: inferstream/",
+        env!("CARGO_PKG_VERSION")
+    )));
+    assert!(
+        !asked.contains("proxy-authorization") && !asked.contains("gzip"),
+        "{asked}"
+    );
+    assert!(asked.ends_with("\r\n\r\n{\"prompt\":1}"), "{asked}");
+}
+
+#[tokio::test]
+async fn a_user_agent_of_the_request_stays() {
+    let server = Server::start(&[&[HELLO]]).await;
+    let mut request = post(&server.url("/"));
+    request
+        .headers_mut()
+        .insert("user-agent", "mine".parse().unwrap());
+    fetch(&transport(), request).await.unwrap();
+    assert!(server.requests()[0].contains("\r\nuser-agent: mine\r\n"));
+}
+
+#[tokio::test]
+async fn any_status_is_an_answer() {
+    let server =
+        Server::start(&[&["HTTP/1.1 429 Too Many\r\ncontent-length: 4\r\n\r\nbusy"]]).await;
+    let response = transport().send(post(&server.url("/"))).await.unwrap();
+    assert_eq!(response.status(), 429);
+    assert_eq!(
+        crate::server::read(response.into_body()).await.unwrap(),
+        "busy"
+    );
+}
+
+#[tokio::test]
+async fn a_chunked_body_comes_whole_after_an_interim_head() {
+    let answer = "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n\
+                  3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n";
+    let server = Server::start(&[&[answer]]).await;
+    assert_eq!(
+        fetch(&transport(), post(&server.url("/"))).await.unwrap(),
+        "hello"
+    );
+}
+
+#[tokio::test]
+async fn an_encoded_answer_is_refused() {
+    let gzip = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\nabc";
+    check(gzip, ErrorKind::Protocol, "gzip").await;
+}
+
+#[tokio::test]
+async fn identity_is_no_encoding() {
+    let server = Server::start(&[&[
+        "HTTP/1.1 200 OK\r\ncontent-encoding: identity\r\ncontent-length: 2\r\n\r\nok",
+    ]])
+    .await;
+    assert_eq!(
+        fetch(&transport(), post(&server.url("/"))).await.unwrap(),
+        "ok"
+    );
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed_and_shows_its_origin_only() {
+    let other = Server::start(&[&[HELLO]]).await;
+    let answer = format!(
+        "HTTP/1.1 307 Temporary Redirect\r\nlocation: http://u:secret@127.0.0.1:{}/secret?key=secret\r\n\
+         content-length: 0\r\n\r\n",
+        other.port
+    );
+    let server = Server::start(&[&[&answer]]).await;
+    let target = format!("redirects to http://127.0.0.1:{} ", other.port);
+    let result = fetch(&transport(), post(&server.url("/"))).await;
+    let error = check_error(result, ErrorKind::Redirect, &target);
+    assert_eq!(error.status().unwrap(), 307);
+    assert!(error.headers().unwrap().contains_key("location"));
+    assert_eq!(other.accepted(), 0);
+}
+
+#[tokio::test]
+async fn a_relative_redirect_leads_to_the_same_origin() {
+    let server = check(
+        "HTTP/1.1 302 Found\r\nlocation: /secret?key=secret\r\ncontent-length: 0\r\n\r\n",
+        ErrorKind::Redirect,
+        "redirects to http://127.0.0.1:",
+    )
+    .await;
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_redirect_to_nowhere_is_one_too() {
+    check(
+        "HTTP/1.1 301 Moved\r\ncontent-length: 0\r\n\r\n",
+        ErrorKind::Redirect,
+        "nowhere",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_head_above_64_kib_is_too_large() {
+    let head = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "x".repeat(70_000));
+    check(&head, ErrorKind::TooLarge, "64 KiB").await;
+}
+
+#[tokio::test]
+async fn a_head_of_2000_headers_is_too_large() {
+    let head = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(2000));
+    check(&head, ErrorKind::TooLarge, "100 headers").await;
+}
+
+#[tokio::test]
+async fn what_is_not_http_is_a_protocol_error() {
+    check(
+        "hello, this is no HTTP server\r\n\r\n",
+        ErrorKind::Protocol,
+        "not HTTP/1.1",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_tls_port_asked_in_clear_is_pointed_out() {
+    let port = listen(|mut socket| async move {
+        use tokio::io::AsyncWriteExt;
+        crate::server::read_request(&mut socket).await;
+        // A fatal alert, `unexpected_message`.
+        let _ = socket.write_all(&[0x15, 0x03, 0x03, 0, 2, 2, 10]).await;
+    })
+    .await;
+    let result = fetch(&transport(), post(&format!("http://127.0.0.1:{port}/"))).await;
+    check_error(
+        result,
+        ErrorKind::Protocol,
+        "is the URL meant to be https://?",
+    );
+}
+
+#[tokio::test]
+async fn an_end_before_the_head_is_a_lost_connection_and_one_request() {
+    let server = Server::start(&[&[""], &[HELLO]]).await;
+    let mut request = post(&server.url("/secret"));
+    request
+        .extensions_mut()
+        .insert(inferstream_transport::ReplayStale);
+    let result = fetch(&transport(), request).await;
+    let error = check_error(result, ErrorKind::Disconnected, "before the answer's head");
+    assert_eq!(error.sent(), Some(Sent::Maybe));
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_body_cut_short_is_truncated() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\nxyz\r\n",
+    ] {
+        let server = Server::start(&[&[answer]]).await;
+        let response = transport().send(post(&server.url("/"))).await.unwrap();
+        let mut body = response.into_body();
+        assert_eq!(body.data().await.unwrap().unwrap(), "hello");
+        let error = body.data().await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Truncated);
+        assert!(body.data().await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_refused_connection_says_so() {
+    let port = closed_port().await;
+    let result = fetch(
+        &transport(),
+        post(&format!("http://127.0.0.1:{port}/secret")),
+    )
+    .await;
+    let error = check_error(result, ErrorKind::Connect, "refused the connection");
+    assert_eq!(error.sent(), Some(Sent::No));
+    assert!(error.is_retryable());
+}
+
+#[tokio::test]
+async fn a_host_may_be_a_v6_address() {
+    let Ok(listener) = tokio::net::TcpListener::bind("[::1]:0").await else {
+        println!("skipped: no IPv6 on loopback");
+        return;
+    };
+    let address = listener.local_addr().unwrap();
+    let request = tokio::spawn(async move {
+        use tokio::io::AsyncWriteExt;
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let request = crate::server::read_request(&mut socket).await.unwrap();
+        socket.write_all(HELLO.as_bytes()).await.unwrap();
+        request
+    });
+    assert_eq!(
+        fetch(&transport(), post(&format!("http://{address}/")))
+            .await
+            .unwrap(),
+        "hello"
+    );
+    assert!(
+        request
+            .await
+            .unwrap()
+            .contains(&format!("\r\nhost: {address}\r\n"))
+    );
+}
+
+#[tokio::test]
+async fn a_name_without_an_address_is_a_dns_error() {
+    let result = fetch(&transport(), post("http://nobody.invalid/secret")).await;
+    check_error(result, ErrorKind::Dns, "nobody.invalid:80");
+}
+
+#[tokio::test]
+async fn a_url_that_is_none_of_ours_is_refused_unsent() {
+    for url in ["ftp://host/", "/path", "http://user:secret@host/"] {
+        let request = Request::get(url).body(Bytes::new()).unwrap();
+        check_error(
+            fetch(&transport(), request).await,
+            ErrorKind::Config,
+            "the URL",
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_answer_may_come_before_the_request_is_out() {
+    let port = listen(|mut socket| async move {
+        use tokio::io::AsyncWriteExt;
+        let answer = b"HTTP/1.1 413 Too Large\r\ncontent-length: 8\r\n\r\ntoo long";
+        socket.write_all(answer).await.unwrap();
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let mut request = post(&format!("http://127.0.0.1:{port}/"));
+    *request.body_mut() = Bytes::from(vec![b'x'; 32 << 20]);
+    assert_eq!(fetch(&transport(), request).await.unwrap(), "too long");
+}
+
+#[tokio::test]
+async fn a_connection_closed_at_once_is_lost_and_not_waited_for() {
+    let server = Server::start(&[]).await;
+    let result = fetch(&transport(), post(&server.url("/secret"))).await;
+    check_error(result, ErrorKind::Disconnected, "was lost");
+    assert_eq!(server.accepted(), 1);
+}

@@ -1,0 +1,104 @@
+//! The limits on writing, waiting and shaking hands. Only what ends is asserted, not when.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use inferstream_transport::{ErrorKind, Phase, Sent, Transport};
+use tokio::io::AsyncWriteExt;
+
+use crate::server::{
+    HOLD, Server, builder, check_error, fetch, hurried, listen, post, read_request, transport,
+};
+
+#[tokio::test]
+async fn silence_after_half_a_head_ends_at_the_limit() {
+    let server = Server::start(&[&["HTTP/1.1 200 OK\r\ncontent-\0hold"]]).await;
+    let result = fetch(&transport(), hurried(&server.url("/secret"))).await;
+    let error = check_error(result, ErrorKind::Timeout(Phase::Head), "127.0.0.1");
+    assert_eq!(error.sent(), Some(Sent::Yes));
+    server.hung_up().await;
+}
+
+#[tokio::test]
+async fn the_builders_limits_hold_where_the_request_has_none() {
+    let server = Server::start(&[&[HOLD]]).await;
+    let limits = inferstream_transport::Timeouts::default().head(Duration::from_millis(50));
+    let transport = builder().timeouts(limits).build().unwrap();
+    let result = fetch(&transport, post(&server.url("/"))).await;
+    check_error(result, ErrorKind::Timeout(Phase::Head), "`head`");
+}
+
+#[tokio::test]
+async fn an_endless_flood_of_interim_heads_ends_at_the_limit() {
+    let port = listen(|mut socket| async move {
+        read_request(&mut socket).await;
+        let flood = b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1000);
+        while socket.write_all(&flood).await.is_ok() {}
+    })
+    .await;
+    let result = fetch(&transport(), hurried(&format!("http://127.0.0.1:{port}/"))).await;
+    check_error(result, ErrorKind::Timeout(Phase::Head), "`head`");
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_read_ends_at_the_limit() {
+    let port = listen(|socket| async move {
+        std::future::pending::<()>().await;
+        drop(socket);
+    })
+    .await;
+    let mut request = hurried(&format!("http://127.0.0.1:{port}/"));
+    *request.body_mut() = Bytes::from(vec![b'x'; 32 << 20]);
+    let error = check_error(
+        fetch(&transport(), request).await,
+        ErrorKind::Timeout(Phase::Write),
+        "`write`",
+    );
+    assert_eq!(error.sent(), Some(Sent::Maybe));
+}
+
+#[tokio::test]
+async fn silence_in_the_handshake_ends_at_the_limit() {
+    let port = listen(|socket| async move {
+        std::future::pending::<()>().await;
+        drop(socket);
+    })
+    .await;
+    let result = fetch(&transport(), hurried(&format!("https://127.0.0.1:{port}/"))).await;
+    let error = check_error(result, ErrorKind::Timeout(Phase::Tls), "`tls`");
+    assert_eq!(error.sent(), Some(Sent::No));
+}
+
+/// Linux drops the connections that a listener has no room for; others refuse them.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_host_that_does_not_answer_ends_at_the_limit() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut crowd = Vec::new();
+    for _ in 0..4 {
+        let connect = tokio::net::TcpStream::connect(address);
+        crowd.push(tokio::time::timeout(Duration::from_millis(50), connect).await);
+    }
+    let result = fetch(&transport(), hurried(&format!("http://{address}/secret"))).await;
+    let error = check_error(result, ErrorKind::Timeout(Phase::Connect), "`connect`");
+    assert_eq!(error.sent(), Some(Sent::No));
+}
+
+#[test]
+fn without_a_runtime_there_is_an_error_and_no_panic() {
+    let transport = transport();
+    transport.detach(Box::pin(async {}));
+    let mut sleep = transport.sleep(Duration::from_secs(1));
+    let mut send = transport.send(Request::new(Bytes::new()));
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(sleep.as_mut().poll(&mut cx).is_ready());
+    let std::task::Poll::Ready(Err(error)) = send.as_mut().poll(&mut cx) else {
+        panic!("no answer is expected");
+    };
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().contains("tokio runtime"));
+}

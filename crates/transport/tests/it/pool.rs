@@ -1,0 +1,194 @@
+//! Connections used twice, replaced or closed.
+
+use std::time::Duration;
+
+use inferstream_transport::{ErrorKind, ReplayStale, Sent, Transport};
+
+use crate::server::{HELLO, HOLD, Server, builder, check_error, fetch, post, read, transport};
+
+#[tokio::test]
+async fn a_connection_serves_the_next_request() {
+    let server = Server::start(&[&[HELLO, HELLO, HELLO]]).await;
+    let transport = transport();
+    for _ in 0..3 {
+        assert_eq!(
+            fetch(&transport.clone(), post(&server.url("/")))
+                .await
+                .unwrap(),
+            "hello"
+        );
+    }
+    assert_eq!((server.accepted(), server.requests().len()), (1, 3));
+}
+
+#[tokio::test]
+async fn chunked_and_empty_bodies_give_their_connection_back() {
+    let server = Server::start(&[&[
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\n\r\n",
+        HELLO,
+    ]])
+    .await;
+    let transport = transport();
+    assert_eq!(
+        fetch(&transport, post(&server.url("/"))).await.unwrap(),
+        "ok"
+    );
+    assert_eq!(fetch(&transport, post(&server.url("/"))).await.unwrap(), "");
+    assert_eq!(
+        fetch(&transport, post(&server.url("/"))).await.unwrap(),
+        "hello"
+    );
+    assert_eq!(server.accepted(), 1);
+}
+
+#[tokio::test]
+async fn an_end_that_has_come_takes_one_poll_to_see() {
+    let whole = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+    let server = Server::start(&[&[whole, HELLO]]).await;
+    let transport = transport();
+    let mut body = transport
+        .send(post(&server.url("/")))
+        .await
+        .unwrap()
+        .into_body();
+    assert_eq!(body.data().await.unwrap().unwrap(), "ok");
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(matches!(
+        body.poll_data(&mut cx),
+        std::task::Poll::Ready(None)
+    ));
+    drop(body);
+    fetch(&transport, post(&server.url("/"))).await.unwrap();
+    assert_eq!(server.accepted(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_is_not_kept_where_a_side_says_close() {
+    const CLOSE: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n\0hold";
+    let server = Server::start(&[&[CLOSE], &[HELLO]]).await;
+    let transport = transport();
+    fetch(&transport, post(&server.url("/"))).await.unwrap();
+    server.hung_up().await;
+    fetch(&transport, post(&server.url("/"))).await.unwrap();
+    assert_eq!(server.accepted(), 2);
+}
+
+#[tokio::test]
+async fn a_connection_is_not_kept_after_a_server_error() {
+    const DOWN: &str = "HTTP/1.1 503 Down\r\ncontent-length: 0\r\n\r\n\0hold";
+    let server = Server::start(&[&[DOWN]]).await;
+    drop(transport().send(post(&server.url("/"))).await.unwrap());
+    server.hung_up().await;
+}
+
+#[tokio::test]
+async fn parallel_requests_have_their_own_connections() {
+    let server = Server::start(&[&[HELLO], &[HELLO]]).await;
+    let transport = transport();
+    let first = transport.send(post(&server.url("/"))).await.unwrap();
+    let second = transport.send(post(&server.url("/"))).await.unwrap();
+    assert_eq!(read(first.into_body()).await.unwrap(), "hello");
+    assert_eq!(read(second.into_body()).await.unwrap(), "hello");
+    assert_eq!(server.accepted(), 2);
+}
+
+#[tokio::test]
+async fn an_idle_connection_that_was_closed_is_not_used() {
+    let server = Server::start(&[&[HELLO], &[HELLO]]).await;
+    let transport = transport();
+    fetch(&transport, post(&server.url("/"))).await.unwrap();
+    // The first connection closes after its one answer; this lets the news arrive.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(
+        fetch(&transport, post(&server.url("/"))).await.unwrap(),
+        "hello"
+    );
+    assert_eq!((server.accepted(), server.requests().len()), (2, 2));
+}
+
+#[tokio::test]
+async fn a_stale_connection_is_replaced_with_permission() {
+    let server = Server::start(&[&[HELLO, ""], &[HELLO]]).await;
+    let transport = transport();
+    fetch(&transport, post(&server.url("/"))).await.unwrap();
+    let mut request = post(&server.url("/"));
+    request.extensions_mut().insert(ReplayStale);
+    assert_eq!(fetch(&transport, request).await.unwrap(), "hello");
+    assert_eq!((server.accepted(), server.requests().len()), (2, 3));
+}
+
+#[tokio::test]
+async fn a_stale_connection_is_an_error_without_permission() {
+    let server = Server::start(&[&[HELLO, ""], &[HELLO]]).await;
+    let transport = transport();
+    fetch(&transport, post(&server.url("/"))).await.unwrap();
+    let result = fetch(&transport, post(&server.url("/"))).await;
+    let error = check_error(result, ErrorKind::Disconnected, "was lost");
+    assert_eq!(error.sent(), Some(Sent::Maybe));
+    assert_eq!((server.accepted(), server.requests().len()), (1, 2));
+}
+
+#[tokio::test]
+async fn a_connection_that_died_within_an_answer_is_not_replaced() {
+    let server = Server::start(&[&[HELLO, "HTTP/1.1 2"], &[HELLO]]).await;
+    let transport = transport();
+    fetch(&transport, post(&server.url("/"))).await.unwrap();
+    let mut request = post(&server.url("/"));
+    request.extensions_mut().insert(ReplayStale);
+    check_error(
+        fetch(&transport, request).await,
+        ErrorKind::Disconnected,
+        "was lost",
+    );
+    assert_eq!(server.accepted(), 1);
+}
+
+#[tokio::test]
+async fn dropping_a_body_closes_the_socket() {
+    const OPEN: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n\0hold";
+    let server = Server::start(&[&[OPEN]]).await;
+    let transport = transport();
+    let mut body = transport
+        .send(post(&server.url("/")))
+        .await
+        .unwrap()
+        .into_body();
+    assert_eq!(body.data().await.unwrap().unwrap(), "ok");
+    drop(body);
+    server.hung_up().await;
+}
+
+#[tokio::test]
+async fn dropping_a_request_closes_the_socket() {
+    let server = Server::start(&[&[HOLD]]).await;
+    let transport = transport();
+    let send = transport.send(post(&server.url("/")));
+    tokio::time::timeout(Duration::from_millis(50), send)
+        .await
+        .unwrap_err();
+    server.hung_up().await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_at_its_limit() {
+    let server = Server::start(&[&[HELLO, HOLD]]).await;
+    let transport = builder()
+        .pool_idle(Duration::from_millis(20))
+        .build()
+        .unwrap();
+    fetch(&transport, post(&server.url("/"))).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    // The server reads on and sees the end of input, where the second request would be.
+    fetch(&transport, post(&server.url("/"))).await.unwrap_err();
+    assert_eq!((server.accepted(), server.requests().len()), (2, 1));
+}
+
+#[tokio::test]
+async fn without_an_idle_limit_nothing_is_kept() {
+    let server = Server::start(&[&[HELLO], &[HELLO]]).await;
+    let transport = builder().pool_idle(Duration::ZERO).build().unwrap();
+    fetch(&transport, post(&server.url("/"))).await.unwrap();
+    fetch(&transport, post(&server.url("/"))).await.unwrap();
+    assert_eq!(server.accepted(), 2);
+}

@@ -1,0 +1,331 @@
+//! Proxies of each kind: the way through, and what they say when there is none.
+
+use std::sync::{Arc, Mutex};
+
+use inferstream_transport::{ErrorKind, HttpTransport};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+    net::TcpStream,
+};
+
+use crate::{
+    server::{HELLO, Server, builder, check_error, closed_port, fetch, listen, post, read_request},
+    tls::{authority, trusting},
+};
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+/// Starts a proxy that knows `CONNECT` and wants `user:pass`; returns its port.
+async fn connect_proxy(log: Log) -> u16 {
+    listen(move |mut socket| {
+        let log = log.clone();
+        async move {
+            let request = read_request(&mut socket).await.unwrap();
+            log.lock().unwrap().push(request.clone());
+            if !request.contains("\r\nProxy-Authorization: Basic dXNlcjpwYXNz\r\n") {
+                let answer = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n";
+                socket.write_all(answer).await.unwrap();
+                return;
+            }
+            let target = request.split(' ').nth(1).unwrap();
+            let mut upstream = TcpStream::connect(target).await.unwrap();
+            socket
+                .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                .await
+                .unwrap();
+            let _ = copy_bidirectional(&mut socket, &mut upstream).await;
+        }
+    })
+    .await
+}
+
+/// Starts a SOCKS5 proxy that wants `user:pass`, tells the kind of address it was asked for, and
+/// connects to the port on loopback.
+async fn socks_proxy(log: Log) -> u16 {
+    listen(move |mut socket| {
+        let log = log.clone();
+        async move {
+            let mut offer = [0; 3];
+            socket.read_exact(&mut offer).await.unwrap();
+            if offer != [5, 1, 2] {
+                socket.write_all(&[5, 0xFF]).await.unwrap();
+                return;
+            }
+            socket.write_all(&[5, 2]).await.unwrap();
+            let mut login = [0; 11];
+            socket.read_exact(&mut login).await.unwrap();
+            let good = &login == b"\x01\x04user\x04pass";
+            socket.write_all(&[1, u8::from(!good)]).await.unwrap();
+            if !good {
+                return;
+            }
+            let mut head = [0; 4];
+            socket.read_exact(&mut head).await.unwrap();
+            let length = match head[3] {
+                1 => 4,
+                _ => usize::from(socket.read_u8().await.unwrap()),
+            };
+            let mut host = vec![0; length];
+            socket.read_exact(&mut host).await.unwrap();
+            let port = socket.read_u16().await.unwrap();
+            let host = if head[3] == 1 {
+                "v4".into()
+            } else {
+                String::from_utf8(host).unwrap()
+            };
+            log.lock().unwrap().push(host);
+            match TcpStream::connect(("127.0.0.1", port)).await {
+                Ok(mut upstream) => {
+                    socket
+                        .write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0])
+                        .await
+                        .unwrap();
+                    let _ = copy_bidirectional(&mut socket, &mut upstream).await;
+                }
+                Err(_) => socket
+                    .write_all(&[5, 5, 0, 1, 0, 0, 0, 0, 0, 0])
+                    .await
+                    .unwrap(),
+            }
+        }
+    })
+    .await
+}
+
+fn through(url: String) -> HttpTransport {
+    builder().proxy(url).build().unwrap()
+}
+
+#[tokio::test]
+async fn https_goes_through_a_tunnel_with_basic_authorization() {
+    let (pem, acceptor) = authority("127.0.0.1");
+    let server = Server::start_tls(acceptor, &[HELLO, HELLO]).await;
+    let log = Log::default();
+    let proxy = connect_proxy(log.clone()).await;
+    let transport = builder()
+        .proxy(format!("http://user:pass@127.0.0.1:{proxy}"))
+        .certificate_pem(&pem)
+        .build()
+        .unwrap();
+    let url = format!("https://127.0.0.1:{}/v1", server.port);
+    for _ in 0..2 {
+        assert_eq!(fetch(&transport, post(&url)).await.unwrap(), "hello");
+    }
+
+    let asked = log.lock().unwrap().clone();
+    assert_eq!(asked.len(), 1, "the tunnel is used again");
+    assert!(asked[0].starts_with(&format!("CONNECT 127.0.0.1:{} HTTP/1.1\r\n", server.port)));
+    assert!(
+        !asked[0].contains("secret"),
+        "the proxy does not see the key"
+    );
+    let request = &server.requests()[0];
+    assert!(request.starts_with("POST /v1 HTTP/1.1\r\n"), "{request}");
+    assert!(
+        !request.to_ascii_lowercase().contains("proxy-authorization"),
+        "{request}"
+    );
+}
+
+#[tokio::test]
+async fn a_proxy_may_itself_speak_tls() {
+    let (pem, acceptor) = authority("127.0.0.1");
+    let server = Server::start_tls(acceptor.clone(), &[HELLO]).await;
+    let proxy = listen(move |socket| {
+        let acceptor = acceptor.clone();
+        async move {
+            let mut stream = acceptor.accept(socket).await.unwrap();
+            let request = read_request(&mut stream).await.unwrap();
+            let target = request.split(' ').nth(1).unwrap();
+            let mut upstream = TcpStream::connect(target).await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+            let _ = copy_bidirectional(&mut stream, &mut upstream).await;
+        }
+    })
+    .await;
+    let transport = builder()
+        .proxy(format!("https://127.0.0.1:{proxy}"))
+        .certificate_pem(&pem)
+        .build()
+        .unwrap();
+    let url = format!("https://127.0.0.1:{}/", server.port);
+    assert_eq!(fetch(&transport, post(&url)).await.unwrap(), "hello");
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_the_proxys_error_and_not_retried() {
+    let port = connect_proxy(Log::default()).await;
+    for (login, message) in [
+        ("user:secret@", "did not accept"),
+        ("", "wants a user name"),
+    ] {
+        let transport = through(format!("http://{login}127.0.0.1:{port}"));
+        let result = fetch(&transport, post("https://127.0.0.1:1/secret")).await;
+        let error = check_error(result, ErrorKind::Proxy, message);
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("the proxy 127.0.0.1:{port}")),
+            "{error}"
+        );
+        assert!(!error.is_retryable());
+    }
+}
+
+#[tokio::test]
+async fn a_proxys_refusal_names_its_status() {
+    let port = listen(|mut socket| async move {
+        read_request(&mut socket).await;
+        socket
+            .write_all(b"HTTP/1.1 502 Bad Gateway\r\n\r\n<html>")
+            .await
+            .unwrap();
+    })
+    .await;
+    let transport = through(format!("http://127.0.0.1:{port}"));
+    let result = fetch(&transport, post("https://127.0.0.1:1/secret")).await;
+    let error = check_error(result, ErrorKind::Proxy, "answered 502 Bad Gateway");
+    assert!(error.is_retryable());
+}
+
+#[tokio::test]
+async fn a_dead_proxy_is_named() {
+    let port = closed_port().await;
+    for scheme in ["http", "https", "socks5", "socks5h"] {
+        let transport = through(format!("{scheme}://user:secret@127.0.0.1:{port}"));
+        for url in ["https://127.0.0.1:1/secret", "http://127.0.0.1:1/secret"] {
+            let message = format!("the proxy 127.0.0.1:{port} refused the connection");
+            check_error(
+                fetch(&transport, post(url)).await,
+                ErrorKind::Proxy,
+                &message,
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_none_is_named() {
+    let port = listen(|mut socket| async move {
+        let _ = socket
+            .write_all(b"220 mail ready, and a line to read\r\n\r\n")
+            .await;
+        let _ = tokio::io::copy(&mut socket, &mut tokio::io::sink()).await;
+    })
+    .await;
+    let transport = through(format!("http://127.0.0.1:{port}"));
+    let result = fetch(&transport, post("https://127.0.0.1:1/")).await;
+    check_error(result, ErrorKind::Proxy, "does not speak HTTP");
+    let transport = through(format!("socks5://127.0.0.1:{port}"));
+    let result = fetch(&transport, post("https://127.0.0.1:1/")).await;
+    check_error(result, ErrorKind::Proxy, "opened no way");
+}
+
+#[tokio::test]
+async fn a_silent_proxy_ends_at_the_limit() {
+    let port = listen(|socket| async move {
+        std::future::pending::<()>().await;
+        drop(socket);
+    })
+    .await;
+    let transport = through(format!("http://127.0.0.1:{port}"));
+    let result = fetch(&transport, crate::server::hurried("https://127.0.0.1:1/")).await;
+    check_error(result, ErrorKind::Proxy, "did not answer within");
+}
+
+#[tokio::test]
+async fn http_goes_to_a_proxy_in_absolute_form() {
+    let proxy = Server::start(&[&[HELLO]]).await;
+    let transport = through(format!("http://user:pass@127.0.0.1:{}", proxy.port));
+    assert_eq!(
+        fetch(&transport, post("http://api.test/v1?a=b"))
+            .await
+            .unwrap(),
+        "hello"
+    );
+    let request = &proxy.requests()[0];
+    assert!(
+        request.starts_with("POST http://api.test/v1?a=b HTTP/1.1\r\n"),
+        "{request}"
+    );
+    assert!(request.contains("\r\nhost: api.test\r\n"), "{request}");
+    assert!(
+        request.contains("\r\nproxy-authorization: Basic dXNlcjpwYXNz\r\n"),
+        "{request}"
+    );
+}
+
+#[tokio::test]
+async fn a_407_in_absolute_form_is_the_proxys() {
+    let proxy = Server::start(&[&["HTTP/1.1 407 No\r\ncontent-length: 0\r\n\r\n"]]).await;
+    let transport = through(format!("http://127.0.0.1:{}", proxy.port));
+    let result = fetch(&transport, post("http://api.test/secret")).await;
+    let error = check_error(result, ErrorKind::Proxy, "wants a user name");
+    assert_eq!(error.status().unwrap(), 407);
+}
+
+#[tokio::test]
+async fn socks_leads_there_by_name_or_by_address() {
+    let (pem, acceptor) = authority("localhost");
+    let server = Server::start_tls(acceptor, &[HELLO]).await;
+    let log = Log::default();
+    let port = socks_proxy(log.clone()).await;
+    for scheme in ["socks5h", "socks5"] {
+        let transport = builder()
+            .proxy(format!("{scheme}://user:pass@127.0.0.1:{port}"))
+            .certificate_pem(&pem)
+            .build()
+            .unwrap();
+        let url = format!("https://localhost:{}/", server.port);
+        assert_eq!(fetch(&transport, post(&url)).await.unwrap(), "hello");
+    }
+    assert_eq!(*log.lock().unwrap(), ["localhost", "v4"]);
+}
+
+#[tokio::test]
+async fn socks_carries_plain_http_too() {
+    let server = Server::start(&[&[HELLO]]).await;
+    let port = socks_proxy(Log::default()).await;
+    let transport = through(format!("socks5h://user:pass@127.0.0.1:{port}"));
+    assert_eq!(
+        fetch(&transport, post(&server.url("/v1"))).await.unwrap(),
+        "hello"
+    );
+    assert!(server.requests()[0].starts_with("POST /v1 HTTP/1.1\r\n"));
+}
+
+#[tokio::test]
+async fn socks_refusals_are_the_proxys() {
+    let port = socks_proxy(Log::default()).await;
+    let closed = closed_port().await;
+    for (login, message, retryable) in [
+        ("user:fail@", "did not accept", false),
+        ("", "wants a user name", false),
+        ("user:pass@", "opened no way", true),
+    ] {
+        let transport = through(format!("socks5h://{login}127.0.0.1:{port}"));
+        let url = format!("https://127.0.0.1:{closed}/secret");
+        let error = check_error(
+            fetch(&transport, post(&url)).await,
+            ErrorKind::Proxy,
+            message,
+        );
+        assert_eq!(error.is_retryable(), retryable, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_is_checked_through_a_tunnel_too() {
+    let (pem, _) = authority("127.0.0.1");
+    let (_, acceptor) = authority("127.0.0.1");
+    let server = Server::start_tls(acceptor, &[HELLO]).await;
+    let port = connect_proxy(Log::default()).await;
+    let url = format!("https://127.0.0.1:{}/", server.port);
+    drop(trusting(&pem));
+    let transport = through(format!("http://user:pass@127.0.0.1:{port}"));
+    check_error(
+        fetch(&transport, post(&url)).await,
+        ErrorKind::Tls,
+        "not trusted",
+    );
+}

@@ -1,0 +1,134 @@
+//! Certificates that are good or not, and ports that speak the other language.
+
+use std::sync::Arc;
+
+use inferstream_transport::{ErrorKind, HttpTransport, Roots, Sent};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tokio::io::AsyncWriteExt;
+use tokio_rustls::TlsAcceptor;
+
+use crate::server::{HELLO, Server, builder, check_error, fetch, listen, post, transport};
+
+/// Returns an authority's PEM, and an acceptor with a certificate of its for the host.
+pub(crate) fn authority(host: &str) -> (String, TlsAcceptor) {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new([host.to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &issuer).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            rustls_pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        )
+        .unwrap();
+    (issuer.pem(), TlsAcceptor::from(Arc::new(config)))
+}
+
+pub(crate) fn trusting(pem: &str) -> HttpTransport {
+    builder()
+        .roots(Roots::Given)
+        .certificate_pem(pem)
+        .build()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn an_unknown_authority_is_refused_and_a_given_one_trusted() {
+    let (pem, acceptor) = authority("127.0.0.1");
+    let server = Server::start_tls(acceptor, &[HELLO, HELLO]).await;
+    let url = format!("https://127.0.0.1:{}/secret", server.port);
+
+    let result = fetch(&transport(), post(&url)).await;
+    let error = check_error(result, ErrorKind::Tls, "an authority that is not trusted");
+    assert_eq!(error.sent(), Some(Sent::No));
+    assert!(server.requests().is_empty());
+
+    for roots in [Roots::Given, Roots::All, Roots::Bundled] {
+        let transport = builder()
+            .roots(roots)
+            .certificate_pem(&pem)
+            .build()
+            .unwrap();
+        assert_eq!(fetch(&transport, post(&url)).await.unwrap(), "hello");
+        assert_eq!(fetch(&transport, post(&url)).await.unwrap(), "hello");
+    }
+    assert_eq!(server.accepted(), 4);
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_host_is_refused() {
+    let (pem, acceptor) = authority("example.com");
+    let server = Server::start_tls(acceptor, &[HELLO]).await;
+    let url = format!("https://127.0.0.1:{}/secret", server.port);
+    check_error(
+        fetch(&trusting(&pem), post(&url)).await,
+        ErrorKind::Tls,
+        "for another host",
+    );
+}
+
+#[tokio::test]
+async fn an_end_without_close_notify_is_truncated() {
+    let (pem, acceptor) = authority("127.0.0.1");
+    let port = listen(move |socket| {
+        let acceptor = acceptor.clone();
+        async move {
+            let mut stream = acceptor.accept(socket).await.unwrap();
+            crate::server::read_request(&mut stream).await;
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+                .await
+                .unwrap();
+            stream.flush().await.unwrap();
+            // Only TCP ends: anybody on the way could have done that.
+            stream.get_mut().0.shutdown().await.unwrap();
+        }
+    })
+    .await;
+    let result = fetch(&trusting(&pem), post(&format!("https://127.0.0.1:{port}/"))).await;
+    check_error(result, ErrorKind::Truncated, "the connection was lost");
+}
+
+#[tokio::test]
+async fn tls_to_a_clear_port_is_pointed_out() {
+    let port = listen(|mut socket| async move {
+        let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        let _ = tokio::io::copy(&mut socket, &mut tokio::io::sink()).await;
+    })
+    .await;
+    let result = fetch(
+        &transport(),
+        post(&format!("https://127.0.0.1:{port}/secret")),
+    )
+    .await;
+    check_error(result, ErrorKind::Tls, "is the URL meant to be http://?");
+}
+
+#[tokio::test]
+async fn clear_to_a_tls_port_is_pointed_out() {
+    let (_, acceptor) = authority("127.0.0.1");
+    let port = listen(move |socket| {
+        let acceptor = acceptor.clone();
+        async move {
+            // rustls answers what is not TLS with an alert.
+            let _ = acceptor.accept(socket).await;
+        }
+    })
+    .await;
+    let result = fetch(
+        &transport(),
+        post(&format!("http://127.0.0.1:{port}/secret")),
+    )
+    .await;
+    check_error(
+        result,
+        ErrorKind::Protocol,
+        "is the URL meant to be https://?",
+    );
+}
