@@ -73,7 +73,13 @@ impl From<&str> for Json {
 
 #[cfg(feature = "json")]
 mod serde_support {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::Error as _};
+    use std::fmt;
+
+    use serde::{
+        Deserialize, Deserializer, Serialize, Serializer,
+        de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor},
+        ser::Error as _,
+    };
     use serde_json::value::RawValue;
 
     use super::Json;
@@ -123,8 +129,87 @@ mod serde_support {
 
     impl<'de> Deserialize<'de> for Json {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            // Not a `RawValue`: a tagged enum hands over what it has parsed already.
-            serde_json::Value::deserialize(deserializer).map(Self::from)
+            let mut text = String::new();
+            Writer(&mut text).deserialize(deserializer)?;
+            Ok(Self(text.into()))
+        }
+    }
+
+    /// Writes down whatever a deserializer holds, members in their order.
+    ///
+    /// Neither `RawValue`, which a tagged enum cannot hand over, nor `Value`, which sorts.
+    struct Writer<'a>(&'a mut String);
+
+    impl Writer<'_> {
+        fn put<E: de::Error>(self, value: &(impl Serialize + ?Sized)) -> Result<(), E> {
+            self.0
+                .push_str(&serde_json::to_string(value).map_err(E::custom)?);
+            Ok(())
+        }
+    }
+
+    impl<'de> DeserializeSeed<'de> for Writer<'_> {
+        type Value = ();
+
+        fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+            deserializer.deserialize_any(self)
+        }
+    }
+
+    impl<'de> Visitor<'de> for Writer<'_> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JSON value")
+        }
+
+        fn visit_bool<E: de::Error>(self, value: bool) -> Result<(), E> {
+            self.put(&value)
+        }
+
+        fn visit_i64<E: de::Error>(self, value: i64) -> Result<(), E> {
+            self.put(&value)
+        }
+
+        fn visit_u64<E: de::Error>(self, value: u64) -> Result<(), E> {
+            self.put(&value)
+        }
+
+        fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
+            self.put(&value)
+        }
+
+        fn visit_str<E: de::Error>(self, value: &str) -> Result<(), E> {
+            self.put(value)
+        }
+
+        fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+            self.put(&())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+            self.0.push('[');
+            while seq.next_element_seed(Writer(self.0))?.is_some() {
+                self.0.push(',');
+            }
+            if self.0.ends_with(',') {
+                self.0.pop();
+            }
+            self.0.push(']');
+            Ok(())
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+            let mut open = '{';
+            while let Some(key) = map.next_key::<String>()? {
+                self.0.push(open);
+                open = ',';
+                Writer(self.0).put(&key)?;
+                self.0.push(':');
+                map.next_value_seed(Writer(self.0))?;
+            }
+            self.0.push_str(if open == '{' { "{}" } else { "}" });
+            Ok(())
         }
     }
 }

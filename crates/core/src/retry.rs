@@ -130,6 +130,10 @@ impl RetryPolicy {
                 return Err(error);
             }
             transport.sleep(wait).await;
+            // It may have slept longer than asked.
+            if total.is_some_and(|total| total <= transport.now() - start) {
+                return Err(error);
+            }
         }
     }
 
@@ -152,7 +156,11 @@ impl RetryPolicy {
         match error.retry_after() {
             None => Some(own),
             Some(asked) if self.max_retry_after < asked => None,
-            Some(asked) => Some(asked.max(own) + (asked / 10).mul_f64(fastrand::f64())),
+            Some(asked) => Some(
+                asked
+                    .max(own)
+                    .saturating_add((asked / 10).mul_f64(fastrand::f64())),
+            ),
         }
     }
 }
@@ -187,8 +195,9 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
     let duration = |seconds| Duration::try_from_secs_f64(seconds).ok();
 
-    if let Some(milliseconds) = text("retry-after-ms").and_then(number) {
-        return duration(milliseconds / 1000.0);
+    let milliseconds = text("retry-after-ms").and_then(number);
+    if let Some(wait) = milliseconds.and_then(|number| duration(number / 1000.0)) {
+        return Some(wait);
     }
     let value = text("retry-after")?;
     if let Some(seconds) = number(value) {

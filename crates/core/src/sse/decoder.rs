@@ -115,7 +115,7 @@ impl Decoder {
         if self.failed.is_some() || bytes.is_empty() {
             return;
         }
-        if self.at == self.read.len() {
+        if self.at == self.read.len() && self.reads.is_empty() {
             self.read = bytes;
             self.at = 0;
         } else {
@@ -134,7 +134,7 @@ impl Decoder {
             match self.step()? {
                 None => return Ok(None),
                 Some(Step::Retry(_)) => {}
-                Some(Step::Frame) => return Ok(Some(self.lend())),
+                Some(Step::Frame) => return Ok(Some(self.lend(&self.last_id))),
             }
         }
     }
@@ -148,7 +148,7 @@ impl Decoder {
         Ok(match self.step()? {
             None => None,
             Some(Step::Retry(wait)) => Some(Item::Retry(wait)),
-            Some(Step::Frame) => Some(Item::Frame(self.lend())),
+            Some(Step::Frame) => Some(Item::Frame(self.lend(&self.last_id))),
         })
     }
 
@@ -157,11 +157,11 @@ impl Decoder {
     /// The standard has it dropped: "if the file ends in the middle of an event … the incomplete
     /// event is not dispatched". It is for a protocol to recognise its end marker by.
     pub fn tail(&mut self) -> Option<Frame<'_>> {
-        self.end_line(&Bytes::new(), 0..0).ok()?;
-        match self.dispatch() {
-            Some(Step::Frame) => Some(self.lend()),
-            _ => None,
+        if !self.line.is_empty() {
+            self.end_line(&Bytes::new(), 0..0).ok()?;
         }
+        // The id is lent, but takes no force: the frame was not dispatched.
+        self.take_frame().then(|| self.lend(&self.id))
     }
 
     /// Returns the last event id, as of the last blank line: what a reconnection would send.
@@ -174,14 +174,14 @@ impl Decoder {
         self.retry
     }
 
-    fn lend(&self) -> Frame<'_> {
+    fn lend<'a>(&'a self, id: &'a str) -> Frame<'a> {
         Frame {
             event: if self.lent_event.is_empty() {
                 "message"
             } else {
                 &self.lent_event
             },
-            id: &self.last_id,
+            id,
             data: &self.lent_data,
             buffer: self.lent_data.as_bytes(),
         }
@@ -385,11 +385,16 @@ impl Decoder {
         if mem::take(&mut self.id_changed) {
             self.last_id.clone_from(&self.id);
         }
+        self.take_frame().then_some(Step::Frame)
+    }
+
+    /// Makes what has been read the frame that is lent, if it has data.
+    fn take_frame(&mut self) -> bool {
         let event = mem::take(&mut self.event);
         // "If the data buffer is an empty string, set the data buffer and the event type buffer to
         // the empty string and return": `data:` alone has put a line feed there, and is a frame.
         let bytes = match mem::take(&mut self.data) {
-            Data::None => return None,
+            Data::None => return false,
             Data::Slice(bytes) => bytes,
             Data::Copy(bytes) => Bytes::from(bytes),
         };
@@ -398,7 +403,7 @@ impl Decoder {
             Ok(text) => text,
             Err(_) => ByteString::from(String::from_utf8_lossy(&bytes).into_owned()),
         };
-        Some(Step::Frame)
+        true
     }
 }
 

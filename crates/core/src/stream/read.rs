@@ -190,14 +190,18 @@ impl<F: Framer, D: Decode> Reader<F, D> {
                 self.body = None;
                 self.end_of_input();
             }
-            Poll::Pending => match self.waits.poll_expired(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Expired::Limit(error)) => self.fail(error),
-                Poll::Ready(Expired::Settled) => {
-                    self.body = None;
-                    self.end(Ending::Settled);
-                }
-            },
+            Poll::Pending => return self.poll_expired(cx),
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match std::task::ready!(self.waits.poll_expired(cx)) {
+            Expired::Limit(error) => self.fail(error),
+            Expired::Settled => {
+                self.body = None;
+                self.end(Ending::Settled);
+            }
         }
         Poll::Ready(())
     }
@@ -254,6 +258,7 @@ impl<F: Framer, D: Decode> EventStream for Reader<F, D> {
             this.take_head();
             if let Some(event) = this.events.pop() {
                 this.partial.add(&event);
+                this.waits.pause();
                 return Poll::Ready(Some(Ok(event)));
             }
             match std::mem::replace(&mut this.state, State::Done) {
@@ -270,12 +275,15 @@ impl<F: Framer, D: Decode> EventStream for Reader<F, D> {
             if this.advance() {
                 continue;
             }
-            if reads == READS {
+            if reads == 0 {
+                this.waits.resume();
+            }
+            if reads == READS && this.poll_expired(cx).is_pending() {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
             reads += 1;
-            if this.poll_read(cx).is_pending() {
+            if matches!(this.state, State::Reading) && this.poll_read(cx).is_pending() {
                 return Poll::Pending;
             }
         }

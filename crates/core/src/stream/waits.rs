@@ -1,4 +1,8 @@
 //! How long a stream has waited for the network, and whether that is too long.
+//!
+//! Time counts from the poll that reads to the poll that yields: while the caller has an event in
+//! hand, none does. A caller may also turn away from a read that is pending; that shows when the
+//! next poll comes long after the sleep should have brought it.
 
 use std::{
     sync::Arc,
@@ -15,12 +19,15 @@ use crate::{
 /// How long a stream waits, after a finish reason, for late usage and the end marker.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// The waits of one stream: only while a read is pending does time count.
+/// How late a poll may be after the sleep has woken the task before it counts as the caller's delay.
+const LATE: Duration = Duration::from_secs(1);
+
+/// The waits of one stream.
 pub(super) struct Waits {
     transport: Arc<dyn Transport>,
     timeouts: Timeouts,
     started: Instant,
-    /// Since when the current read is pending.
+    /// Since when the stream waits for bytes; `None` while the caller has an event in hand.
     since: Option<Instant>,
     since_event: Duration,
     since_finish: Option<Duration>,
@@ -49,10 +56,30 @@ impl Waits {
         }
     }
 
+    /// Notes that the stream begins, or goes on, to wait.
+    pub(super) fn resume(&mut self) {
+        let now = self.transport.now();
+        let late = |armed: Instant| LATE < now.saturating_duration_since(armed);
+        match (self.since, &self.sleep) {
+            (None, _) => self.since = Some(now),
+            (Some(_), Some((armed, _))) if late(*armed) => {
+                self.since = Some(now);
+                self.sleep = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// Notes that the caller has an event in hand.
+    pub(super) fn pause(&mut self) {
+        self.since = None;
+    }
+
     /// Notes that bytes came.
     pub(super) fn bytes_came(&mut self) {
-        if let Some(since) = self.since.take() {
-            let waited = self.transport.now().saturating_duration_since(since);
+        let now = self.transport.now();
+        if let Some(since) = self.since.replace(now) {
+            let waited = now.saturating_duration_since(since);
             self.since_event += waited;
             if let Some(since_finish) = &mut self.since_finish {
                 *since_finish += waited;
@@ -75,7 +102,7 @@ impl Waits {
         self.since_finish.get_or_insert(Duration::ZERO);
     }
 
-    /// Polls for a limit to run out; called while a read is pending.
+    /// Polls for a limit to run out.
     pub(super) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
         loop {
             let now = self.transport.now();
