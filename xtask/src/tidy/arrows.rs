@@ -1,0 +1,209 @@
+//! Who may depend on whom. Dependencies of tests are free.
+
+use crate::{run::Result, workspace::Package};
+
+/// A package and those of ours that it may name.
+///
+/// A package that is not here breaks the rule: a new crate is a change of the design.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("inferstream-core", &[]),
+    ("inferstream-openai-compat", &["inferstream-core"]),
+    ("inferstream-transport", &["inferstream-core"]),
+    ("inferstream-cablyai", PROVIDER),
+    ("inferstream-cerebras", PROVIDER),
+    ("inferstream-cloudflare", PROVIDER),
+    (
+        "inferstream-replicate",
+        &["inferstream-core", "inferstream-transport"],
+    ),
+    ("inferstream", FACADE),
+    ("inferstream-simulator", &[]),
+    ("inferstream-cli", &["inferstream", "inferstream-simulator"]),
+    ("tests", EVERYTHING),
+    ("xtask", &[]),
+];
+
+const PROVIDER: &[&str] = &[
+    "inferstream-core",
+    "inferstream-openai-compat",
+    "inferstream-transport",
+];
+
+const PROVIDERS: &[&str] = &[
+    "inferstream-cablyai",
+    "inferstream-cerebras",
+    "inferstream-cloudflare",
+    "inferstream-replicate",
+];
+
+const FACADE: &[&str] = &[
+    "inferstream-cablyai",
+    "inferstream-cerebras",
+    "inferstream-cloudflare",
+    "inferstream-core",
+    "inferstream-openai-compat",
+    "inferstream-replicate",
+    "inferstream-transport",
+];
+
+const EVERYTHING: &[&str] = &[
+    "inferstream",
+    "inferstream-cablyai",
+    "inferstream-cerebras",
+    "inferstream-cli",
+    "inferstream-cloudflare",
+    "inferstream-core",
+    "inferstream-openai-compat",
+    "inferstream-replicate",
+    "inferstream-simulator",
+    "inferstream-transport",
+];
+
+/// What does I/O or waits, and the packages that may name it.
+const RUNTIME: &[&str] = &["hyper", "hyper-util", "rustls", "tokio", "tokio-rustls"];
+const MAY_NAME_RUNTIME: &[&str] = &[
+    "inferstream-cli",
+    "inferstream-simulator",
+    "inferstream-transport",
+    "tests",
+    "xtask",
+];
+/// The one provider with optional features that need a process, a file lock or a WebSocket.
+const MAY_NAME_RUNTIME_OPTIONALLY: &[&str] = &["inferstream-cloudflare"];
+
+/// JSON, which core carries as text unless a feature asks for more.
+const JSON: &[&str] = &["serde", "serde_json"];
+
+/// What nobody builds: C code to audit and install, or a second HTTP client.
+const BANNED: &[&str] = &["native-tls", "openssl", "openssl-sys", "reqwest"];
+
+#[expect(clippy::unnecessary_wraps, reason = "the other checks read files")]
+pub(crate) fn check(packages: &[Package]) -> Result<Vec<String>> {
+    Ok(packages.iter().flat_map(broken).collect())
+}
+
+fn broken(package: &Package) -> Vec<String> {
+    let name = package.name.as_str();
+    let Some((_, allowed)) = ARROWS.iter().find(|(from, _)| *from == name) else {
+        return vec![format!(
+            "{name}: say in tidy/arrows.rs what it may depend on"
+        )];
+    };
+    let mut broken = Vec::new();
+    let mut complain = |to: &str, why: &str| broken.push(format!("{name} ─▶ {to}: {why}"));
+
+    for to in package.possible() {
+        let is_ours = to.starts_with("inferstream");
+        let is_runtime = RUNTIME.contains(&to);
+        let may_name_runtime =
+            MAY_NAME_RUNTIME.contains(&name) || MAY_NAME_RUNTIME_OPTIONALLY.contains(&name);
+        if is_ours && !allowed.contains(&to) {
+            complain(to, "not an arrow of the design");
+        }
+        if is_runtime && !may_name_runtime {
+            complain(to, "only transports, programs and tests touch the runtime");
+        }
+        if BANNED.contains(&to) {
+            complain(to, "nobody builds it");
+        }
+    }
+    for to in package.required() {
+        if PROVIDERS.contains(&name) && to == "inferstream-transport" {
+            complain(
+                to,
+                "the transport is a feature, so that users can bring their own",
+            );
+        }
+        if name == "inferstream" && PROVIDERS.contains(&to) {
+            complain(to, "a provider is a feature of the facade");
+        }
+        if MAY_NAME_RUNTIME_OPTIONALLY.contains(&name) && RUNTIME.contains(&to) {
+            complain(to, "must be optional");
+        }
+        if name == "inferstream-core" && JSON.contains(&to) {
+            complain(to, "core knows no JSON");
+        }
+    }
+    broken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::broken;
+    use crate::workspace::{Dependency, Kind, Package};
+
+    #[track_caller]
+    fn check(name: &str, to: &str, kind: Kind, is_optional: bool, is_allowed: bool) {
+        let package = Package {
+            name: name.to_owned(),
+            folder: "nowhere".into(),
+            dependencies: vec![Dependency {
+                name: to.to_owned(),
+                kind,
+                is_optional,
+            }],
+            features: Vec::new(),
+            rust_version: None,
+            has_library: true,
+            is_published: true,
+        };
+        assert_eq!(broken(&package).is_empty(), is_allowed, "{name} to {to}");
+    }
+
+    #[test]
+    fn core_knows_no_json_and_no_runtime() {
+        check("inferstream-core", "bytes", Kind::Normal, false, true);
+        check("inferstream-core", "serde_json", Kind::Normal, false, false);
+        check("inferstream-core", "serde_json", Kind::Normal, true, true);
+        check("inferstream-core", "tokio", Kind::Normal, true, false);
+        check("inferstream-core", "tokio", Kind::Development, false, true);
+    }
+
+    #[test]
+    fn providers_do_not_know_each_other() {
+        check(
+            "inferstream-cerebras",
+            "inferstream-openai-compat",
+            Kind::Normal,
+            false,
+            true,
+        );
+        check(
+            "inferstream-cerebras",
+            "inferstream-replicate",
+            Kind::Normal,
+            true,
+            false,
+        );
+        check(
+            "inferstream-openai-compat",
+            "inferstream-cerebras",
+            Kind::Normal,
+            true,
+            false,
+        );
+    }
+
+    #[test]
+    fn a_transport_is_optional() {
+        check(
+            "inferstream-cerebras",
+            "inferstream-transport",
+            Kind::Normal,
+            true,
+            true,
+        );
+        check(
+            "inferstream-cerebras",
+            "inferstream-transport",
+            Kind::Normal,
+            false,
+            false,
+        );
+    }
+
+    #[test]
+    fn a_new_crate_must_be_said() {
+        check("inferstream-new", "bytes", Kind::Normal, false, false);
+    }
+}

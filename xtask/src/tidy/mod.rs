@@ -1,0 +1,84 @@
+//! Our conventions as checks: each takes the workspace and returns what breaks a rule.
+
+use crate::{
+    run::{Outcome, Result},
+    workspace::{self, Package},
+};
+
+mod arrows;
+mod files;
+mod manifests;
+pub(crate) mod readme;
+
+/// One convention: what it says, and what breaks it.
+type Check = (&'static str, fn(&[Package]) -> Result<Vec<String>>);
+
+const CHECKS: &[Check] = &[
+    (
+        "dependencies point where the design lets them",
+        arrows::check,
+    ),
+    (
+        "files open with what they are for, stay short, and lib.rs is a table of contents",
+        files::check,
+    ),
+    (
+        "manifests take versions and lints from the workspace",
+        manifests::check,
+    ),
+    (
+        "the README has two set-up commands, and CI runs one of them",
+        readme::check,
+    ),
+];
+
+pub(crate) fn job(_: &[String]) -> Result<Outcome> {
+    let packages = workspace::packages()?;
+    let mut broken = 0;
+    for (rule, check) in CHECKS {
+        let found = check(&packages)?;
+        eprintln!("{} {rule}", if found.is_empty() { "ok  " } else { "FAIL" });
+        for line in &found {
+            eprintln!("     {line}");
+        }
+        broken += found.len();
+    }
+    if broken == 0 {
+        Ok(Outcome::Done)
+    } else {
+        Err(format!("{broken} places break a rule").into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::workspace;
+
+    #[track_caller]
+    fn check(rule: super::Check) {
+        let found = workspace::packages()
+            .and_then(|packages| rule.1(&packages))
+            .unwrap();
+        assert!(found.is_empty(), "{}\n{}", rule.0, found.join("\n"));
+    }
+
+    #[test]
+    fn the_arrows_hold() {
+        check(super::CHECKS[0]);
+    }
+
+    #[test]
+    fn the_files_are_tidy() {
+        check(super::CHECKS[1]);
+    }
+
+    #[test]
+    fn the_manifests_are_tidy() {
+        check(super::CHECKS[2]);
+    }
+
+    #[test]
+    fn the_readme_is_true_to_ci() {
+        check(super::CHECKS[3]);
+    }
+}
