@@ -286,6 +286,13 @@ impl Events {
         self.queue.pop_front()
     }
 
+    /// Returns true if an event waits that says something of the answer: any but `Raw`.
+    pub fn has_content(&self) -> bool {
+        self.queue
+            .iter()
+            .any(|event| !matches!(event, ChatEvent::Raw { .. }))
+    }
+
     /// Returns how many events wait.
     pub fn len(&self) -> usize {
         self.queue.len()

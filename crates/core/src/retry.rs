@@ -33,7 +33,8 @@ pub struct RetryPolicy {
     pub max_delay: Duration,
     /// The longest wait that a service may ask for: 60 s. Above it the error is given at once.
     pub max_retry_after: Duration,
-    /// How long all attempts and waits may take before a last attempt is begun: 60 s.
+    /// How long all attempts and waits may take before a last attempt is begun, a wait that the
+    /// service asked for apart: 60 s.
     pub max_elapsed: Duration,
     /// Whether a request is sent once more, at once, where a reused connection had died: true.
     pub replay_stale: bool,
@@ -125,8 +126,17 @@ impl RetryPolicy {
             let Some(wait) = self.wait_after(&error, attempts) else {
                 return Err(error);
             };
-            let limit = total.map_or(self.max_elapsed, |total| total.min(self.max_elapsed));
-            if limit < elapsed.saturating_add(wait) {
+            // A wait that the service asked for need not fit: `max_retry_after` bounds it.
+            let own = if error.retry_after().is_some() {
+                Duration::ZERO
+            } else {
+                wait
+            };
+            let beyond = |limit, wait| limit < elapsed.saturating_add(wait);
+            let ends = transport.now().checked_add(wait).is_some();
+            let late =
+                beyond(self.max_elapsed, own) || total.is_some_and(|total| beyond(total, wait));
+            if late || !ends {
                 return Err(error);
             }
             transport.sleep(wait).await;

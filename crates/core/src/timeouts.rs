@@ -5,8 +5,9 @@ use std::{fmt, time::Duration};
 /// The limits on the time that each phase of a request may take.
 ///
 /// Each limit is off where it is `None`.
-/// The limits up to [`head`](Self::head) are kept by the transport, the others by the stream; those
-/// run only while the stream waits for the network, never while the caller holds it.
+/// The limits up to [`head`](Self::head) are kept by the transport, the others by the stream; those,
+/// but for [`total`](Self::total), run only while the stream waits for the network, never while the
+/// caller holds it.
 ///
 /// On a request, a `Timeouts` in [`ChatRequest::timeouts`](crate::ChatRequest::timeouts) stands in
 /// place of the client's.

@@ -45,7 +45,7 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// Returns the time now, from a clock that never goes back.
     fn now(&self) -> Instant;
 
-    /// Waits.
+    /// Waits. When it is over, [`now`](Self::now) has moved by as much.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
 
     /// Lets a task run on by itself: to drain a body, or to tell a service that nobody listens.

@@ -161,7 +161,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
             }
         };
         let flow = self.decode.decode(frame, &mut self.events);
-        if !self.events.is_empty() {
+        if self.events.has_content() {
             if let Some(time) = self.waits.event_came() {
                 self.meta.time_to_first_event = Some(time);
             }

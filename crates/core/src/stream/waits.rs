@@ -113,8 +113,11 @@ impl Waits {
             };
             if left.is_zero() {
                 return Poll::Ready(match expired {
-                    None => Expired::Settled,
-                    Some((phase, limit)) => Expired::Limit(Error::timeout(phase, limit)),
+                    // What has its finish reason is whole, whichever limit ends the wait.
+                    Some((phase, limit)) if self.since_finish.is_none() => {
+                        Expired::Limit(Error::timeout(phase, limit))
+                    }
+                    _ => Expired::Settled,
                 });
             }
             // A limit beyond the clock's range is none.
