@@ -1,1 +1,37 @@
-fn main() {}
+//! Arguments in, exit code out.
+
+mod args;
+
+mod chat;
+mod models;
+mod simulate;
+mod sse;
+
+mod exit;
+mod output;
+mod runtime;
+mod service;
+mod spinner;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Chat(args) => chat::run(&args, cli.verbose),
+        Command::Models(args) => models::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
+        Command::Sse(args) => sse::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report(cli.verbose);
+            failure.code()
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! A prompt in, an answer out.
+
+use std::{
+    io,
+    io::{IsTerminal as _, Read as _},
+    time::{Duration, Instant},
+};
+
+use inferstream::{ChatEvent, ChatRequest, ChatResponse, Error, Meta, Usage};
+
+use crate::{
+    args::Chat,
+    exit::Failure,
+    output::{Sink, say},
+    runtime,
+    runtime::Interrupt,
+    service::{Service, route},
+    spinner::Spinner,
+};
+
+/// Asks, and prints the answer.
+pub(crate) fn run(args: &Chat, verbose: bool) -> Result<(), Failure> {
+    // Read before Ctrl-C is listened for: there is nothing to keep yet.
+    let prompt = prompt(&args.prompt);
+    runtime::run(async |interrupt| {
+        let mut sink = Sink::new(args);
+        let mut answer = Answer::default();
+        let asked = Asked {
+            args,
+            verbose,
+            interrupt,
+        };
+        let outcome = match prompt {
+            Ok(prompt) => asked.answer(prompt, &mut sink, &mut answer).await,
+            Err(error) => Err(error.into()),
+        };
+        sink.end(&answer.response, outcome.as_ref().err())?;
+        if args.usage
+            && let Some(line) = answer.usage()
+        {
+            say(&line);
+        }
+        outcome
+    })
+}
+
+/// What was asked for at the prompt.
+struct Asked<'a> {
+    args: &'a Chat,
+    verbose: bool,
+    interrupt: &'a Interrupt,
+}
+
+impl Asked<'_> {
+    async fn answer(
+        &self,
+        prompt: String,
+        sink: &mut Sink,
+        answer: &mut Answer,
+    ) -> Result<(), Failure> {
+        let (name, model) = route(self.args.service.provider, self.args.model.as_deref());
+        let service = Service::new(name, &self.args.service).await?;
+        let request = request(self.args, model, prompt);
+        let started = Instant::now();
+        let outcome = if self.args.no_stream {
+            self.whole(&service, request, sink, answer).await
+        } else {
+            self.stream(&service, request, sink, answer).await
+        };
+        answer.total = started.elapsed();
+        outcome
+    }
+
+    async fn whole(
+        &self,
+        service: &Service,
+        request: ChatRequest,
+        sink: &mut Sink,
+        answer: &mut Answer,
+    ) -> Result<(), Failure> {
+        let mut spinner = Spinner::new();
+        let response = spinner.during(service.provider.chat(request));
+        let response = self.interrupt.or(response).await;
+        spinner.stop();
+        match response? {
+            Ok(response) => {
+                answer.response = response;
+                Ok(sink.response(&answer.response)?)
+            }
+            Err(error) => {
+                answer.response = error.partial().cloned().unwrap_or_default();
+                sink.response(&answer.response)?;
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn stream(
+        &self,
+        service: &Service,
+        request: ChatRequest,
+        sink: &mut Sink,
+        answer: &mut Answer,
+    ) -> Result<(), Failure> {
+        let started = Instant::now();
+        let mut spinner = Spinner::new();
+        let head = spinner.during(service.provider.stream(request));
+        let mut stream = self.interrupt.or(head).await??;
+        self.tell(stream.meta(), &mut spinner);
+        let outcome = loop {
+            let event = match self.interrupt.or(spinner.during(stream.next())).await {
+                Ok(Some(Ok(event))) => event,
+                Ok(None) => break Ok(()),
+                Ok(Some(Err(error))) => break Err(error.into()),
+                Err(interrupted) => break Err(interrupted),
+            };
+            spinner.stop();
+            if is_content(&event) {
+                answer.first.get_or_insert_with(|| started.elapsed());
+            }
+            if let Err(error) = sink.event(&event) {
+                break Err(error.into());
+            }
+        };
+        answer.response = stream.partial().clone();
+        outcome
+    }
+
+    /// Says what came with the answer's head.
+    fn tell(&self, meta: &Meta, spinner: &mut Spinner) {
+        let mut lines = Vec::new();
+        for warning in &meta.warnings {
+            lines.push(format!("warning: {warning}"));
+        }
+        if self.verbose {
+            let id = meta.request_id().unwrap_or("none");
+            lines.push(format!(
+                "answered {} after {:.2} s, attempts: {}, request id: {id}",
+                meta.status.as_u16(),
+                meta.time_to_head.as_secs_f64(),
+                meta.attempts,
+            ));
+            for (name, limit) in meta.rate_limits().limits {
+                if let (Some(remaining), Some(limit)) = (limit.remaining, limit.limit) {
+                    lines.push(format!("rate limit {name}: {remaining} of {limit} left"));
+                }
+            }
+        }
+        if lines.is_empty() {
+            return;
+        }
+        spinner.clear();
+        for line in lines {
+            say(&line);
+        }
+    }
+}
+
+/// What came of a request, and when.
+#[derive(Debug, Default)]
+struct Answer {
+    response: ChatResponse,
+    /// From the request to the first token, where the answer was streamed.
+    first: Option<Duration>,
+    /// From the request to the end.
+    total: Duration,
+}
+
+impl Answer {
+    /// Returns what `--usage` says, if anything came.
+    fn usage(&self) -> Option<String> {
+        let Usage {
+            input_tokens,
+            output_tokens,
+            ..
+        } = self.response.usage.unwrap_or_default();
+        let count = |tokens: Option<u64>| match tokens {
+            None => "?".to_owned(),
+            Some(tokens) => tokens.to_string(),
+        };
+        let tokens = match (self.response.usage, self.first) {
+            (None, None) => return None,
+            (None, Some(_)) => "tokens not told".to_owned(),
+            (Some(_), _) => format!(
+                "{} input tokens, {} output tokens",
+                count(input_tokens),
+                count(output_tokens),
+            ),
+        };
+        let first = match self.first {
+            None => String::new(),
+            Some(first) => format!(", first token after {:.2} s", first.as_secs_f64()),
+        };
+        let time = self.total.saturating_sub(self.first.unwrap_or_default());
+        let rate = match output_tokens {
+            Some(tokens) if !time.is_zero() => {
+                // Counts of tokens are far below 2⁵².
+                #[allow(clippy::cast_precision_loss)]
+                let rate = tokens as f64 / time.as_secs_f64();
+                format!(", {rate:.1} tokens/s")
+            }
+            _ => String::new(),
+        };
+        Some(format!("usage: {tokens}{first}{rate}"))
+    }
+}
+
+fn is_content(event: &ChatEvent) -> bool {
+    matches!(
+        event,
+        ChatEvent::Text { .. } | ChatEvent::Reasoning { .. } | ChatEvent::ToolCallStart { .. }
+    )
+}
+
+fn request(args: &Chat, model: Option<&str>, prompt: String) -> ChatRequest {
+    let mut request = ChatRequest::default();
+    if let Some(system) = &args.system {
+        request = request.system(system.as_str());
+    }
+    request = request.user(prompt).stop(args.stop.iter().cloned());
+    request.model = model.map(str::to_owned);
+    request.max_tokens = args.max_tokens;
+    request.temperature = args.temperature;
+    request.seed = args.seed;
+    request.extra.clone_from(&args.option);
+    request
+}
+
+/// Puts what is piped in before what stands in the arguments.
+fn prompt(arguments: &[String]) -> Result<String, Error> {
+    let mut prompt = String::new();
+    let mut stdin = io::stdin().lock();
+    if !stdin.is_terminal() {
+        stdin
+            .read_to_string(&mut prompt)
+            .map_err(|error| Error::config(format!("standard input: {error}")))?;
+        prompt.truncate(prompt.trim_end_matches(['\r', '\n']).len());
+    }
+    let arguments = arguments.join(" ");
+    if !prompt.is_empty() && !arguments.is_empty() {
+        prompt.push_str("\n\n");
+    }
+    prompt.push_str(&arguments);
+    if prompt.trim().is_empty() {
+        return Err(Error::config(
+            "there is no prompt: give it as arguments or pipe it in",
+        ));
+    }
+    Ok(prompt)
+}

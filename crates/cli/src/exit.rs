@@ -1,0 +1,162 @@
+//! A failure into an exit code, a line for people and an object for scripts.
+
+use std::{error::Error as StdError, io, io::Write as _, process::ExitCode, time::Duration};
+
+use inferstream::{Error, ErrorKind};
+use serde::Serialize;
+
+/// Why the program ends without success.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Nobody reads standard output any longer.
+    Closed,
+    /// Ctrl-C.
+    Interrupted,
+    /// A file or standard output failed: what was done, and why it could not be.
+    Io(String, io::Error),
+    /// The request failed, or what it was to be made of.
+    Request(Error),
+}
+
+impl Failure {
+    /// Returns the code to exit with.
+    pub(crate) fn code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            // As a shell has it for a program that SIGPIPE ended: the answer was not whole.
+            Self::Closed => 141,
+            Self::Interrupted => 130,
+            Self::Io(..) => 1,
+            Self::Request(error) => code(error.kind()),
+        })
+    }
+
+    /// Says on standard error what happened.
+    pub(crate) fn report(&self, verbose: bool) {
+        let mut stderr = anstream::stderr().lock();
+        let mut say = |line: &str| {
+            // There is nowhere to say that standard error is closed.
+            let _ = writeln!(stderr, "{}", one_line(line));
+        };
+        match self {
+            Self::Closed | Self::Interrupted => {}
+            Self::Io(what, cause) => say(&format!("error: {what}: {cause}")),
+            Self::Request(error) => {
+                let message = message(error);
+                say(&format!("error: {message}{}", wait(error.retry_after())));
+                if !verbose {
+                    return;
+                }
+                let mut source = error.source();
+                while let Some(cause) = source {
+                    say(&format!("caused by: {cause}"));
+                    source = cause.source();
+                }
+                if let Some(id) = error.request_id() {
+                    say(&format!("request id: {id}"));
+                }
+                if 1 < error.attempts() {
+                    say(&format!("attempts: {}", error.attempts()));
+                }
+            }
+        }
+    }
+
+    /// Returns the failure's form in JSON.
+    pub(crate) fn to_json(&self) -> ErrorObject<'_> {
+        let plain = |kind: &'static str, message: String| ErrorObject {
+            kind,
+            message,
+            ..ErrorObject::default()
+        };
+        match self {
+            Self::Closed => plain("closed", "nobody reads the output".to_owned()),
+            Self::Interrupted => plain(ErrorKind::Canceled.as_str(), "interrupted".to_owned()),
+            Self::Io(what, cause) => plain("io", format!("{what}: {cause}")),
+            Self::Request(error) => ErrorObject {
+                phase: match error.kind() {
+                    ErrorKind::Timeout(phase) => Some(phase.as_str()),
+                    _ => None,
+                },
+                // An answer that broke off had begun with 200, which explains nothing.
+                status: error
+                    .status()
+                    .filter(|status| !status.is_success())
+                    .map(|status| status.as_u16()),
+                code: error.code(),
+                retry_after: error.retry_after().map(|wait| wait.as_secs_f64()),
+                ..plain(error.kind().as_str(), message(error))
+            },
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Request(error)
+    }
+}
+
+/// A failure to write on standard output.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::Closed,
+            _ => Self::Io("standard output".to_owned(), error),
+        }
+    }
+}
+
+/// An error as scripts read it.
+#[derive(Debug, Default, Serialize)]
+#[serde(tag = "type", rename = "error")]
+pub(crate) struct ErrorObject<'a> {
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phase: Option<&'static str>,
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
+    /// In seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<f64>,
+    message: String,
+}
+
+/// Returns the error's line, with the flags' names for the library's settings.
+fn message(error: &Error) -> String {
+    error
+        .to_string()
+        .replace("`certificate_pem`", "`--cacert`")
+        .replace("`proxy`", "`--proxy`")
+        .replace("call `no_proxy`", "give `--no-proxy`")
+}
+
+fn code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Config | ErrorKind::Unsupported | ErrorKind::ModelNotSupported => 2,
+        ErrorKind::Auth | ErrorKind::Permission | ErrorKind::Challenge => 3,
+        ErrorKind::RateLimited | ErrorKind::Quota => 4,
+        ErrorKind::Dns
+        | ErrorKind::Connect
+        | ErrorKind::Tls
+        | ErrorKind::Proxy
+        | ErrorKind::Redirect
+        | ErrorKind::UntrustedHost
+        | ErrorKind::Timeout(_)
+        | ErrorKind::Disconnected => 5,
+        ErrorKind::Truncated => 6,
+        _ => 1,
+    }
+}
+
+fn wait(retry_after: Option<Duration>) -> String {
+    match retry_after {
+        None => String::new(),
+        Some(wait) => format!(" (try again in {} s)", wait.as_secs_f64()),
+    }
+}
+
+/// Keeps what a service wrote from drawing on the terminal.
+fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}

@@ -1,0 +1,34 @@
+//! The models of a provider.
+
+use std::io::{self, Write as _};
+
+use crate::{
+    args::Models,
+    exit::Failure,
+    output::print_json,
+    runtime,
+    service::{Service, route},
+    spinner::Spinner,
+};
+
+/// Asks for the models, and prints them.
+pub(crate) fn run(args: &Models) -> Result<(), Failure> {
+    runtime::run(async |interrupt| {
+        let (name, _) = route(args.service.provider, None);
+        let service = Service::new(name, &args.service).await?;
+        let mut spinner = Spinner::new();
+        let models = interrupt
+            .or(spinner.during(service.provider.models()))
+            .await;
+        spinner.stop();
+        let models = models??;
+        let mut stdout = io::stdout().lock();
+        if args.json {
+            return Ok(print_json(&mut stdout, &models)?);
+        }
+        for model in &models {
+            writeln!(stdout, "{}", model.id)?;
+        }
+        Ok(stdout.flush()?)
+    })
+}

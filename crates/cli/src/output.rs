@@ -1,0 +1,232 @@
+//! Events into what is printed: text, lines of JSON, or one object.
+
+use std::{
+    io,
+    io::{IsTerminal as _, StdoutLock, Write as _},
+};
+
+use inferstream::{ChatEvent, ChatResponse, FinishReason, Timing, ToolCall, Usage};
+use serde::Serialize;
+
+use crate::{
+    args::Chat,
+    exit::{ErrorObject, Failure},
+};
+
+/// Says a line on standard error.
+pub(crate) fn say(line: &str) {
+    // There is nowhere to say that standard error is closed.
+    let _ = writeln!(anstream::stderr().lock(), "{line}");
+}
+
+/// Where an answer goes.
+#[derive(Debug)]
+pub(crate) enum Sink {
+    Json,
+    Jsonl(StdoutLock<'static>),
+    Plain(Plain),
+}
+
+impl Sink {
+    /// Creates the one that the flags ask for.
+    pub(crate) fn new(args: &Chat) -> Self {
+        if args.json {
+            return Self::Json;
+        }
+        if args.jsonl {
+            return Self::Jsonl(io::stdout().lock());
+        }
+        Self::Plain(Plain {
+            stdout: io::stdout().lock(),
+            text: Line::Fresh,
+            shows_reasoning: args.reasoning || (!args.no_reasoning && io::stderr().is_terminal()),
+            reasoning: Line::Fresh,
+        })
+    }
+
+    /// Prints an event, at once where this sink prints events.
+    pub(crate) fn event(&mut self, event: &ChatEvent) -> io::Result<()> {
+        match self {
+            Self::Json => Ok(()),
+            Self::Jsonl(stdout) => match event {
+                // A call is printed once, when it is whole.
+                ChatEvent::ToolCallStart { .. } | ChatEvent::ToolCallDelta { .. } => Ok(()),
+                event => print_json(stdout, event),
+            },
+            Self::Plain(plain) => plain.event(event),
+        }
+    }
+
+    /// Prints a whole answer that came at once, in place of its events.
+    pub(crate) fn response(&mut self, response: &ChatResponse) -> io::Result<()> {
+        for event in events(response) {
+            self.event(&event)?;
+        }
+        Ok(())
+    }
+
+    /// Prints what belongs after the last event: `response` is what came, whole or not.
+    pub(crate) fn end(
+        &mut self,
+        response: &ChatResponse,
+        failure: Option<&Failure>,
+    ) -> io::Result<()> {
+        match (self, failure) {
+            (_, Some(Failure::Closed)) | (Self::Jsonl(_), None) => Ok(()),
+            (Self::Json, failure) => {
+                let object = Object::new(response, failure.map(Failure::to_json));
+                print_json(&mut io::stdout().lock(), &object)
+            }
+            (Self::Jsonl(stdout), Some(failure)) => print_json(stdout, &failure.to_json()),
+            (Self::Plain(plain), _) => plain.end(),
+        }
+    }
+}
+
+/// How far the last line that was printed is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Line {
+    /// Nothing was printed yet, or the line has ended.
+    Fresh,
+    /// It wants an end.
+    Open,
+}
+
+impl Line {
+    fn after(text: &str) -> Self {
+        if text.ends_with('\n') {
+            Self::Fresh
+        } else {
+            Self::Open
+        }
+    }
+}
+
+/// Text on standard output, thoughts on standard error.
+#[derive(Debug)]
+pub(crate) struct Plain {
+    stdout: StdoutLock<'static>,
+    text: Line,
+    shows_reasoning: bool,
+    reasoning: Line,
+}
+
+impl Plain {
+    fn event(&mut self, event: &ChatEvent) -> io::Result<()> {
+        match event {
+            ChatEvent::Text {
+                choice: 0, text, ..
+            } => {
+                self.end_reasoning();
+                self.stdout.write_all(text.as_bytes())?;
+                self.text = Line::after(text);
+                self.stdout.flush()
+            }
+            ChatEvent::Reasoning {
+                choice: 0, text, ..
+            } if self.shows_reasoning => {
+                self.end_text()?;
+                let mut stderr = anstream::stderr().lock();
+                let _ = write!(stderr, "\x1b[2m{text}\x1b[0m").and_then(|()| stderr.flush());
+                self.reasoning = Line::after(text);
+                Ok(())
+            }
+            ChatEvent::ToolCall {
+                choice: 0, call, ..
+            } => {
+                self.end()?;
+                say(&format!("tool call: {}({})", call.name, call.arguments));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn end_reasoning(&mut self) {
+        if self.reasoning == Line::Open {
+            self.reasoning = Line::Fresh;
+            say("");
+        }
+    }
+
+    fn end_text(&mut self) -> io::Result<()> {
+        if self.text == Line::Open {
+            self.text = Line::Fresh;
+            self.stdout.write_all(b"\n")?;
+        }
+        self.stdout.flush()
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.end_reasoning();
+        self.end_text()
+    }
+}
+
+/// The whole answer as one object.
+#[derive(Serialize)]
+struct Object<'a> {
+    text: &'a str,
+    reasoning: &'a str,
+    tool_calls: &'a [ToolCall],
+    finish_reason: Option<&'a str>,
+    usage: Option<Usage>,
+    timing: Option<Timing>,
+    model: Option<&'a str>,
+    id: Option<&'a str>,
+    error: Option<ErrorObject<'a>>,
+}
+
+impl<'a> Object<'a> {
+    fn new(response: &'a ChatResponse, error: Option<ErrorObject<'a>>) -> Self {
+        Self {
+            text: response.text(),
+            reasoning: response.reasoning(),
+            tool_calls: response.tool_calls(),
+            finish_reason: response.finish_reason().map(FinishReason::as_str),
+            usage: response.usage,
+            timing: response.timing,
+            model: response.model.as_deref(),
+            id: response.id.as_deref(),
+            error,
+        }
+    }
+}
+
+/// Takes a whole answer apart, into the events that it could have been streamed as.
+fn events(response: &ChatResponse) -> Vec<ChatEvent> {
+    let mut events = Vec::new();
+    for choice in &response.choices {
+        if !choice.reasoning.is_empty() {
+            events.push(ChatEvent::reasoning(
+                choice.index,
+                choice.reasoning.as_str(),
+            ));
+        }
+        if !choice.text.is_empty() {
+            events.push(ChatEvent::text(choice.index, choice.text.as_str()));
+        }
+        for logprobs in &choice.logprobs {
+            events.push(ChatEvent::logprobs(choice.index, logprobs.clone()));
+        }
+        for (index, call) in (0..).zip(&choice.tool_calls) {
+            events.push(ChatEvent::tool_call(choice.index, index, call.clone()));
+        }
+    }
+    events.extend(response.usage.map(ChatEvent::usage));
+    events.extend(response.timing.map(ChatEvent::timing));
+    for choice in &response.choices {
+        if let Some(reason) = &choice.finish_reason {
+            events.push(ChatEvent::finish(choice.index, reason.clone()));
+        }
+    }
+    events
+}
+
+/// Prints a value as one line, at once.
+pub(crate) fn print_json(stdout: &mut impl io::Write, value: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_string(value)?;
+    line.push('\n');
+    stdout.write_all(line.as_bytes())?;
+    stdout.flush()
+}

@@ -1,0 +1,167 @@
+//! Flags and environment into a provider.
+
+use std::{fs, path::Path, sync::Arc};
+
+use clap::ValueEnum as _;
+use inferstream::{
+    Error, Provider, RetryPolicy, Timeouts, cerebras::CerebrasBuilder, transport::HttpTransport,
+};
+use inferstream_simulator::{Fault, Simulator};
+
+use crate::{
+    args::{Limit, ProviderName, Service as Flags},
+    exit::Failure,
+    output::say,
+};
+
+/// What simulated requests carry; the simulator takes any.
+const SIMULATED_KEY: &str = "simulated";
+
+/// A provider, and the simulator that stands behind it where one was asked for.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) provider: Arc<dyn Provider>,
+    // It stops when it is dropped.
+    _simulator: Option<Simulator>,
+}
+
+impl Service {
+    /// Creates what the flags say.
+    pub(crate) async fn new(name: ProviderName, flags: &Flags) -> Result<Self, Failure> {
+        let simulator = if flags.simulate {
+            Some(simulate(flags).await?)
+        } else {
+            None
+        };
+        let provider: Arc<dyn Provider> = match name {
+            ProviderName::Cerebras => {
+                let builder = match &simulator {
+                    None => cerebras(flags)?,
+                    Some(simulator) => CerebrasBuilder::default()
+                        .base_url(simulator.base_url())
+                        .api_key(SIMULATED_KEY),
+                };
+                let client = builder
+                    .transport(transport(flags, simulator.as_ref())?)
+                    .timeouts(timeouts(flags))
+                    .retry(retry(flags))
+                    .build()?;
+                Arc::new(client)
+            }
+        };
+        Ok(Self {
+            provider,
+            _simulator: simulator,
+        })
+    }
+}
+
+/// Splits `provider/model` where the first part is a provider's name; a provider that was named
+/// with `-p` takes off its own name alone, since a model's may contain another's.
+pub(crate) fn route(
+    provider: Option<ProviderName>,
+    model: Option<&str>,
+) -> (ProviderName, Option<&str>) {
+    let Some(model) = model else {
+        return (provider.unwrap_or(ProviderName::Cerebras), None);
+    };
+    let prefix = model.split_once('/').and_then(|(name, rest)| {
+        let name = ProviderName::from_str(name, false).ok()?;
+        Some((name, rest))
+    });
+    match (provider, prefix) {
+        (None, Some((name, rest))) => (name, Some(rest)),
+        (Some(provider), Some((name, rest))) if provider == name => (name, Some(rest)),
+        (provider, _) => (provider.unwrap_or(ProviderName::Cerebras), Some(model)),
+    }
+}
+
+async fn simulate(flags: &Flags) -> Result<Simulator, Failure> {
+    let simulator = simulator(flags.sim_seed, flags.tps, &flags.fault)
+        .tls(true)
+        .start()
+        .await
+        .map_err(|error| Failure::Io("the simulator could not be started".to_owned(), error))?;
+    say(&format!(
+        "SIMULATED: the answer is made up in this process, at {}",
+        simulator.base_url()
+    ));
+    Ok(simulator)
+}
+
+/// Begins to set up a simulator.
+pub(crate) fn simulator(
+    seed: u64,
+    tps: f64,
+    faults: &[Fault],
+) -> inferstream_simulator::SimulatorBuilder {
+    let builder = faults
+        .iter()
+        .cloned()
+        .fold(Simulator::builder().seed(seed), |builder, fault| {
+            builder.fault(fault)
+        });
+    match tps {
+        0.0 => builder,
+        tps => builder.tokens_per_second(tps),
+    }
+}
+
+fn cerebras(flags: &Flags) -> Result<CerebrasBuilder, Failure> {
+    let mut builder = CerebrasBuilder::from_env()?;
+    if let Some(path) = &flags.key_file {
+        let key = String::from_utf8(read(path)?)
+            .map_err(|_| Error::config(format!("{}: not a key, not even text", path.display())))?;
+        builder = builder.api_key(key);
+    }
+    if let Some(url) = &flags.base_url {
+        builder = builder.base_url(url);
+    }
+    Ok(builder)
+}
+
+fn transport(flags: &Flags, simulator: Option<&Simulator>) -> Result<HttpTransport, Failure> {
+    let mut builder = HttpTransport::builder().timeouts(timeouts(flags));
+    if let Some(pem) = simulator.and_then(Simulator::certificate_pem) {
+        return Ok(builder.certificate_pem(pem).no_proxy().build()?);
+    }
+    if let Some(url) = &flags.proxy {
+        builder = builder.proxy(url);
+    }
+    if flags.no_proxy {
+        builder = builder.no_proxy();
+    }
+    match &flags.cacert {
+        None => Ok(builder.build()?),
+        Some(path) => {
+            let built = builder.certificate_pem(read(path)?).build();
+            Ok(built.map_err(|error| error.context(path.display()))?)
+        }
+    }
+}
+
+fn timeouts(flags: &Flags) -> Timeouts {
+    let mut timeouts = Timeouts::default();
+    if let Some(Limit(limit)) = flags.connect_timeout {
+        timeouts = timeouts.dns(limit).connect(limit).tls(limit);
+    }
+    if let Some(Limit(limit)) = flags.first_event_timeout {
+        timeouts = timeouts.head(limit).first_event(limit);
+    }
+    if let Some(Limit(limit)) = flags.idle_timeout {
+        timeouts = timeouts.idle(limit);
+    }
+    if let Some(Limit(limit)) = flags.timeout {
+        timeouts = timeouts.total(limit);
+    }
+    timeouts
+}
+
+fn retry(flags: &Flags) -> RetryPolicy {
+    let policy = RetryPolicy::default();
+    policy.max_attempts(flags.attempts.unwrap_or(policy.max_attempts))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|error| Error::config(format!("{}: {error}", path.display())))
+}

@@ -1,0 +1,69 @@
+//! The simulator as a server, until Ctrl-C.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+};
+
+use inferstream_simulator::Simulator;
+
+use crate::{args::Simulate, exit::Failure, output::say, runtime, service::simulator};
+
+/// Runs the server.
+pub(crate) fn run(args: &Simulate) -> Result<(), Failure> {
+    runtime::run(async |interrupt| {
+        let mut builder = simulator(args.seed, args.tps, &args.fault)
+            .port(args.port)
+            .tls(args.tls);
+        if let Some(fault) = &args.every_fault {
+            builder = builder.every_fault(fault.clone());
+        }
+        if let Some(key) = &args.api_key {
+            builder = builder.api_key(key);
+        }
+        let simulator = builder.start().await.map_err(|error| {
+            Failure::Io(format!("port {} cannot be listened on", args.port), error)
+        })?;
+        if let (Some(path), Some(pem)) = (&args.cert_file, simulator.certificate_pem()) {
+            fs::write(path, pem).map_err(|error| Failure::Io(path.display().to_string(), error))?;
+        }
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{}", simulator.base_url())?;
+        stdout.flush()?;
+        say(&how_to_use(args, &simulator));
+        interrupt.wait().await;
+        Ok(())
+    })
+}
+
+fn how_to_use(args: &Simulate, simulator: &Simulator) -> String {
+    let url = simulator.base_url();
+    let key = match args.api_key {
+        None => "any",
+        Some(_) => "…",
+    };
+    let (curl, chat) = match (args.tls, &args.cert_file) {
+        (false, _) => (String::new(), String::new()),
+        (true, None) => (" --insecure".to_owned(), " --cacert …".to_owned()),
+        (true, Some(path)) => {
+            let flag = format!(" --cacert {}", path.display());
+            (flag.clone(), flag)
+        }
+    };
+    let mut text = format!(
+        "\
+SIMULATED: no model runs here; answers are made up. Ctrl-C ends it. To ask it, elsewhere:
+
+  curl -N{curl} {url}/chat/completions \\
+    -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
+    -d '{{\"model\":\"gpt-oss-120b\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"Hi\"}}]}}'
+
+  CEREBRAS_BASE_URL={url} CEREBRAS_API_KEY={key} \\
+    inferstream chat{chat} 'Why is the sky blue?'
+"
+    );
+    if args.tls && args.cert_file.is_none() {
+        text.push_str("\nWith --cert-file the certificate is written to a file.\n");
+    }
+    text
+}

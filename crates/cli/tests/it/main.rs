@@ -1,0 +1,139 @@
+//! The program itself: arguments and standard input in, output and exit codes out.
+
+#![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
+
+mod answers;
+mod faults;
+mod settings;
+mod simulate;
+mod sse;
+#[cfg(unix)]
+mod unix;
+
+use std::{
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    process::{Child, ChildStdout, Command, Output, Stdio},
+    thread,
+};
+
+use serde_json::Value;
+
+/// The program, with nothing of the environment that it heeds.
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_inferstream"));
+    for name in ["ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"] {
+        command.env_remove(name).env_remove(name.to_lowercase());
+    }
+    command
+        .args(args)
+        .env_remove("CEREBRAS_API_KEY")
+        .env_remove("CEREBRAS_BASE_URL")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// What a run of the program came to.
+struct Run {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Run {
+    fn of(command: &mut Command) -> Self {
+        Self::from(command.output().unwrap())
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap()
+    }
+
+    fn lines(&self) -> Vec<Value> {
+        let parse = |line| serde_json::from_str(line).unwrap();
+        self.stdout.lines().map(parse).collect()
+    }
+
+    /// The one line that says what went wrong.
+    #[track_caller]
+    fn error(&self) -> &str {
+        let is_error = |line: &&str| line.starts_with("error: ");
+        let errors: Vec<&str> = self.stderr.lines().filter(is_error).collect();
+        assert_eq!(errors.len(), 1, "{}", self.stderr);
+        errors[0]
+    }
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+fn run(args: &[&str]) -> Run {
+    Run::of(&mut command(args))
+}
+
+/// Asks the simulator, as fast as it goes.
+fn simulated(args: &[&str]) -> Run {
+    run(&[&["chat", "--simulate", "--tps", "0", "Hi"], args].concat())
+}
+
+/// Runs with this standard input.
+fn run_with(args: &[&str], input: &[u8]) -> Run {
+    let mut child = command(args).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(move || match stdin.write_all(input) {
+            // A program that stops reading is a result too.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            outcome => outcome.unwrap(),
+        });
+        Run::from(child.wait_with_output().unwrap())
+    })
+}
+
+/// `inferstream simulate`, until it is dropped.
+struct Server {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    url: String,
+}
+
+impl Server {
+    fn start(args: &[&str]) -> Self {
+        let mut child = command(&[&["simulate", "--tps", "0"], args].concat())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut url = String::new();
+        stdout.read_line(&mut url).unwrap();
+        Self {
+            child,
+            stdout,
+            url: url.trim_end().to_owned(),
+        }
+    }
+
+    /// What it prints after its first line, until it ends.
+    #[cfg(unix)]
+    fn rest(&mut self) -> String {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        rest
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has ended already where the test ended it.
+        let _ = self.child.kill();
+        self.child.wait().unwrap();
+    }
+}

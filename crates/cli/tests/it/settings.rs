@@ -1,0 +1,200 @@
+//! Settings that cannot be used, and networks that are not there.
+
+use std::{fs, net::TcpListener};
+
+use crate::{Run, Server, command, run};
+
+const SECRET: &str = "csk-very-secret";
+
+#[track_caller]
+fn check(args: &[&str], code: i32, says: &str) {
+    let args = [&["chat", "Hi", "--attempts", "1"], args].concat();
+    let run = Run::of(command(&args).env("CEREBRAS_API_KEY", SECRET));
+    assert_eq!(run.code, Some(code), "{}", run.stderr);
+    assert!(run.error().contains(says), "{}", run.error());
+    assert_eq!(run.stdout, "");
+    let verbose =
+        Run::of(command(&[&args, &["-v", "--json"][..]].concat()).env("CEREBRAS_API_KEY", SECRET));
+    assert_eq!(verbose.code, Some(code));
+    for output in [run.stderr, verbose.stderr, verbose.stdout] {
+        assert!(
+            !output.contains(SECRET) && !output.contains("hunter2"),
+            "{output}"
+        );
+    }
+}
+
+/// A port that nobody listens on.
+fn closed_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+#[test]
+fn no_key() {
+    let run = run(&["chat", "Hi"]);
+    assert_eq!(run.code, Some(3));
+    assert!(run.error().contains("CEREBRAS_API_KEY"));
+    assert!(run.error().contains("https://cloud.cerebras.ai"));
+}
+
+#[test]
+fn a_key_that_cannot_be_one() {
+    for (key, code) in [
+        ("csk-very\nsecret", 2),
+        ("csk-vérysecret", 2),
+        ("", 3),
+        (" \n", 3),
+    ] {
+        let run = Run::of(command(&["chat", "Hi", "-v"]).env("CEREBRAS_API_KEY", key));
+        assert_eq!(run.code, Some(code), "{key:?}: {}", run.stderr);
+        assert!(!run.error().is_empty());
+        assert!(!run.stderr.contains("secret"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_key_from_a_file_comes_first() {
+    let server = Server::start(&["--api-key", "right"]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    let ask = |key: &[u8]| {
+        fs::write(&path, key).unwrap();
+        let args = ["chat", "Hi", "--base-url", &server.url, "--key-file"];
+        let args = [&args[..], &[path.to_str().unwrap()]].concat();
+        Run::of(command(&args).env("CEREBRAS_API_KEY", "wrong"))
+    };
+    assert_eq!(ask(b"right\n").code, Some(0));
+    let refused = ask(b"secret\n");
+    assert_eq!(refused.code, Some(3));
+    assert!(!refused.stderr.contains("secret"));
+    assert_eq!(ask(b"two\nsecrets\n").code, Some(2));
+    assert_eq!(ask(b"\xff\xfe").code, Some(2));
+    check(&["--key-file", "no/such/file"], 2, "no/such/file");
+}
+
+#[test]
+fn an_engine_on_this_machine_needs_no_key() {
+    // It lets anything pass but a missing key, as the service does.
+    let server = Server::start(&[]);
+    let run = run(&["chat", "Hi", "--base-url", &server.url]);
+    assert_eq!(run.code, Some(3));
+    assert!(run.error().contains("401"), "{}", run.error());
+}
+
+#[test]
+fn base_urls_that_are_none() {
+    for url in [
+        "nonsense",
+        "",
+        "ftp://x/",
+        "http://",
+        "http://a b/",
+        "127.0.0.1:9",
+        "https://:x/",
+    ] {
+        check(&["--base-url", url], 2, "base URL");
+    }
+    check(
+        &["--base-url", "http://me:hunter2@127.0.0.1:9/v1"],
+        2,
+        "user name",
+    );
+}
+
+#[test]
+fn a_port_that_nobody_listens_on() {
+    let url = format!("http://127.0.0.1:{}/v1", closed_port());
+    check(&["--base-url", &url], 5, "refused the connection");
+    let models = run(&["models", "--base-url", &url, "--attempts", "1"]);
+    assert_eq!((models.code, models.stdout.as_str()), (Some(5), ""));
+}
+
+#[test]
+fn tls_where_there_is_none_and_the_reverse() {
+    let clear = Server::start(&[]);
+    let url = clear.url.replace("http:", "https:");
+    check(&["--base-url", &url], 5, "does not speak TLS");
+
+    let tls = Server::start(&["--tls"]);
+    let url = tls.url.replace("https:", "http:");
+    // Bytes that are not HTTP: a breach of protocol.
+    check(&["--base-url", &url], 1, "speaks TLS");
+    check(&["--base-url", &tls.url], 5, "--cacert");
+}
+
+#[test]
+fn certificates() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (cert, rubbish, broken) = (path("cert.pem"), path("rubbish"), path("broken.pem"));
+    let server = Server::start(&["--tls", "--cert-file", &cert]);
+    let args = ["chat", "Hi", "--base-url", &server.url, "--cacert", &cert];
+    let run = Run::of(command(&args).env("CEREBRAS_API_KEY", SECRET));
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+
+    fs::write(&rubbish, "rubbish").unwrap();
+    check(&["--cacert", &rubbish], 2, &rubbish);
+    fs::write(
+        &broken,
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    )
+    .unwrap();
+    check(&["--cacert", &broken], 2, &broken);
+    check(&["--cacert", "no/such/file"], 2, "no/such/file");
+}
+
+#[test]
+fn proxies() {
+    // No proxy, so it refuses to be one.
+    let server = Server::start(&[]);
+    let refusing = server.url.trim_end_matches("/v1");
+    let target = format!("https://127.0.0.1:{}/v1", closed_port());
+    check(
+        &["--base-url", &target, "--proxy", refusing],
+        5,
+        "the proxy",
+    );
+    let secret = refusing.replace("//", "//me:hunter2@");
+    check(&["--base-url", &target, "--proxy", &secret], 5, "the proxy");
+
+    let closed = format!("http://127.0.0.1:{}", closed_port());
+    check(&["--base-url", &target, "--proxy", &closed], 5, "the proxy");
+    check(&["--proxy", "nonsense:"], 2, "--proxy");
+
+    let ask = |flags: &[&str]| {
+        let args = [&["chat", "Hi", "--base-url", &server.url], flags].concat();
+        let mut command = command(&args);
+        command
+            .env("CEREBRAS_API_KEY", SECRET)
+            .env("http_proxy", &closed);
+        Run::of(&mut command).code
+    };
+    let args = ["chat", "Hi", "--base-url", &server.url];
+    let malformed = Run::of(command(&args).env("http_proxy", "::nonsense"));
+    assert_eq!(malformed.code, Some(2));
+    assert!(malformed.error().contains("http_proxy") && malformed.error().contains("--no-proxy"));
+    assert_eq!(ask(&["--attempts", "1"]), Some(5));
+    assert_eq!(ask(&["--no-proxy"]), Some(0));
+}
+
+#[test]
+fn flags_that_make_no_sense() {
+    for flags in [
+        &["-p", "nobody"][..],
+        &["--idle-timeout", "-1"],
+        &["--idle-timeout", "soon"],
+        &["--attempts", "0"],
+        &["--simulate", "--tps", "nan"],
+        &["--sim-seed", "1"],
+        &["--simulate", "--fault", "nonsense"],
+        &["--simulate", "--base-url", "http://127.0.0.1:9"],
+        &["--json", "--jsonl"],
+        &["-o", "=1"],
+        &["-o", "key"],
+    ] {
+        let run = run(&[&["chat", "Hi"], flags].concat());
+        assert_eq!(run.code, Some(2), "{flags:?}: {}", run.stderr);
+        assert!(!run.error().is_empty());
+    }
+}

@@ -1,0 +1,154 @@
+//! Signals and pipes.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpListener,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::{Run, Server, command};
+
+fn interrupt(child: &Child) {
+    let pid = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
+/// Runs until the program has printed so many bytes, then interrupts it.
+fn interrupted(flags: &[&str], bytes: usize) -> Run {
+    let args = [&["chat", "--simulate", "--fault", "stall", "Hi"], flags].concat();
+    let mut child = command(&args).spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut printed = vec![0; bytes];
+    stdout.read_exact(&mut printed).unwrap();
+    interrupt(&child);
+    let begin = Instant::now();
+    stdout.read_to_end(&mut printed).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(5));
+    Run {
+        stdout: String::from_utf8(printed).unwrap(),
+        ..Run::from(output)
+    }
+}
+
+#[test]
+fn ctrl_c_keeps_what_came() {
+    let run = interrupted(&["--tps", "0"], 20);
+    assert_eq!(run.code, Some(130));
+    assert!(run.stdout.starts_with("You asked") && run.stdout.ends_with('\n'));
+    assert!(!run.stderr.contains("error"), "{}", run.stderr);
+
+    let run = interrupted(&["--tps", "0", "--jsonl"], 20);
+    assert_eq!(run.code, Some(130));
+    assert_eq!(run.lines().pop().unwrap()["kind"], "canceled");
+}
+
+#[test]
+fn ctrl_c_keeps_what_came_in_one_object() {
+    let args = ["--simulate", "--tps", "0", "--fault", "stall", "--json"];
+    let args = [&["chat", "Hi", "-v"], &args[..]].concat();
+    let mut child = command(&args).spawn().unwrap();
+    // Nothing is printed before the end, but that there is a head is told.
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().starts_with("answered 200")));
+    thread::sleep(Duration::from_millis(500));
+    interrupt(&child);
+    let run = Run::from(child.wait_with_output().unwrap());
+    assert_eq!(run.code, Some(130));
+    let object = run.json();
+    assert_eq!(object["error"]["kind"], "canceled");
+    assert_eq!(object["finish_reason"], Value::Null);
+    assert!(object["text"].as_str().unwrap().starts_with("You"));
+    assert!(object["id"].is_string());
+}
+
+#[test]
+fn ctrl_c_is_heard_while_the_head_is_waited_for() {
+    let mut child = command(&["chat", "--simulate", "--fault", "silence", "Hi"])
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn ctrl_c_is_heard_while_nobody_reads_the_output() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let server = thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        // Some of the request: it must have begun before its answer does.
+        assert_ne!(socket.read(&mut [0; 4096]).unwrap(), 0);
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+        socket.write_all(head.as_bytes()).unwrap();
+        let text = "x".repeat(4000);
+        let chunk = format!(
+            r#"data: {{"id":"1","object":"chat.completion.chunk","created":1,"model":"tiny","choices":[{{"index":0,"delta":{{"content":"{text}"}}}}]}}"#
+        );
+        // Until the program has gone.
+        while write!(socket, "{chunk}\n\n").is_ok() {}
+    });
+    let mut child = command(&["chat", "Hi", "--base-url", &url])
+        .spawn()
+        .unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut [0]).unwrap();
+    thread::sleep(Duration::from_millis(500));
+    interrupt(&child);
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    server.join().unwrap();
+}
+
+#[test]
+fn ctrl_c_ends_the_simulator_well() {
+    let mut server = Server::start(&[]);
+    interrupt(&server.child);
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    assert_eq!(server.rest(), "");
+}
+
+#[test]
+fn a_reader_that_goes_ends_it_quietly() {
+    for flags in [&[][..], &["--jsonl"], &["--jsonl", "--no-stream"]] {
+        let args = [&["chat", "--simulate", "--tps", "400", "Hi"], flags].concat();
+        let mut child = command(&args).spawn().unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        stdout.read_exact(&mut [0; 5]).unwrap();
+        drop(stdout);
+        let run = Run::from(child.wait_with_output().unwrap());
+        assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+        assert!(run.stderr.starts_with("SIMULATED"));
+        assert!(matches!(run.code, Some(0 | 141)));
+    }
+}
+
+#[test]
+fn frames_come_out_while_the_input_is_open() {
+    let mut child = command(&["sse"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    for data in ["a", "b"] {
+        write!(stdin, "data: {data}\n\n").unwrap();
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        assert!(line.contains(data));
+    }
+    drop(stdout);
+    write!(stdin, "data: c\n\n").unwrap();
+    let run = Run::from(child.wait_with_output().unwrap());
+    assert_eq!((run.code, run.stderr.as_str()), (Some(141), ""));
+}
