@@ -1,11 +1,11 @@
 //! The client: settings in, a provider out.
 
-use std::{env, sync::Arc};
+use std::{env, fmt, sync::Arc};
 
 use http::{HeaderName, HeaderValue, Uri};
 use inferstream_core::{
     ApiKey, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind,
-    Model, Provider, ProviderInfo, Result, RetryPolicy, Timeouts, Transport,
+    Model, Provider, ProviderInfo, Result, RetryPolicy, Timeouts, Transport, check_headers,
 };
 use inferstream_openai_compat::{Chat, Settings};
 
@@ -26,10 +26,34 @@ pub struct Cerebras {
 #[derive(Debug, Default)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct CerebrasBuilder {
-    api_key: Option<String>,
-    base_url: Option<String>,
+    api_key: Option<Setting>,
+    base_url: Option<Setting>,
     transport: Option<Arc<dyn Transport>>,
     settings: Settings,
+}
+
+/// A setting, and the variable that it is from, for the errors about it.
+struct Setting {
+    value: String,
+    variable: Option<&'static str>,
+}
+
+impl Setting {
+    fn explain(&self, error: Error) -> Error {
+        match self.variable {
+            None => error,
+            Some(variable) => error.context(variable),
+        }
+    }
+}
+
+impl fmt::Debug for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // It may be the key.
+        f.debug_struct("Setting")
+            .field("variable", &self.variable)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Cerebras {
@@ -171,20 +195,19 @@ impl CerebrasBuilder {
     ///
     /// `Config` if one is not Unicode.
     pub fn from_env() -> Result<Self> {
-        let builder = Self::default();
-        let builder = match variable("CEREBRAS_API_KEY")? {
-            None => builder,
-            Some(key) => builder.api_key(key),
-        };
-        Ok(match variable("CEREBRAS_BASE_URL")? {
-            None => builder,
-            Some(url) => builder.base_url(url),
+        Ok(Self {
+            api_key: variable("CEREBRAS_API_KEY")?,
+            base_url: variable("CEREBRAS_BASE_URL")?,
+            ..Self::default()
         })
     }
 
     /// Sets the key; white space around it is dropped.
     pub fn api_key(mut self, key: impl Into<String>) -> Self {
-        self.api_key = Some(key.into());
+        self.api_key = Some(Setting {
+            value: key.into(),
+            variable: None,
+        });
         self
     }
 
@@ -193,7 +216,10 @@ impl CerebrasBuilder {
     /// A URL without a path gets `/v1`, as the official SDKs have it. A service elsewhere, such as
     /// an engine on this machine, is asked without a key if none is set.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
-        self.base_url = Some(url.into());
+        self.base_url = Some(Setting {
+            value: url.into(),
+            variable: None,
+        });
         self
     }
 
@@ -227,17 +253,26 @@ impl CerebrasBuilder {
     ///
     /// `Config` for a key, URL or header that cannot be used, or where there is no transport.
     pub fn build(self) -> Result<Cerebras> {
-        let api_key = self.api_key.map(ApiKey::new).transpose()?;
-        let base_url = with_version(self.base_url.as_deref().unwrap_or(BASE_URL));
+        let api_key = match self.api_key {
+            None => None,
+            Some(key) => Some(ApiKey::new(&*key.value).map_err(|error| key.explain(error))?),
+        };
+        let url = self.base_url.unwrap_or_else(|| Setting {
+            value: BASE_URL.into(),
+            variable: None,
+        });
+        let base_url = with_version(&url.value);
         let mut settings = self.settings;
+        check_headers(&settings.headers)?;
         settings.api_key.clone_from(&api_key);
         settings.base_url.clone_from(&base_url);
         let transport = match self.transport {
             Some(transport) => transport,
             None => default_transport()?,
         };
+        let chat = Chat::new(CerebrasDialect, transport, settings);
         Ok(Cerebras {
-            chat: Chat::new(CerebrasDialect, transport, settings)?,
+            chat: chat.map_err(|error| url.explain(error))?,
             api_key,
             needs_key: host(&base_url) == host(BASE_URL),
             public_models_url: public_models_url(&base_url),
@@ -263,10 +298,13 @@ fn no_key() -> Error {
     Error::new(ErrorKind::Auth, message)
 }
 
-fn variable(name: &str) -> Result<Option<String>> {
+fn variable(name: &'static str) -> Result<Option<Setting>> {
     match env::var(name) {
         Ok(value) if value.trim().is_empty() => Ok(None),
-        Ok(value) => Ok(Some(value)),
+        Ok(value) => Ok(Some(Setting {
+            value,
+            variable: Some(name),
+        })),
         Err(env::VarError::NotPresent) => Ok(None),
         Err(env::VarError::NotUnicode(_)) => Err(Error::config(format!("{name} is not Unicode"))),
     }

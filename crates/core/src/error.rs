@@ -93,7 +93,7 @@ pub enum ErrorKind {
     Server,
     /// A limit of [`Timeouts`](crate::Timeouts) ran out. Retried while nothing was sent.
     Timeout(Phase),
-    /// The TLS handshake failed. Not retried.
+    /// The TLS handshake failed, or one side speaks TLS and the other does not. Not retried.
     Tls,
     /// A line, a frame, a head or a body over its limit. Not retried.
     TooLarge,

@@ -199,7 +199,7 @@ pub(crate) fn error_of_status(
         None => {}
     }
     if let Some(hint) = hint(info, model, kind) {
-        message = format!("{message} ({hint})");
+        message = format!("{} ({hint})", message.trim_end_matches('.'));
     }
     let retry_after = error.retry_after();
     let error = Error::new(kind, message)

@@ -78,9 +78,9 @@ pub(crate) fn before_head(peer: &Peer<'_>, cause: hyper::Error, sent: Sent, firs
     let error = if cause.is_parse_too_large() {
         head_too_large(peer)
     } else if cause.is_parse() && is_tls(first) {
-        Error::protocol(format!(
-            "{peer} speaks TLS, and was asked without; is the URL meant to be https://?"
-        ))
+        let message =
+            format!("{peer} speaks TLS, and was asked without; is the URL meant to be https://?");
+        Error::new(ErrorKind::Tls, message)
     } else if cause.is_parse() {
         Error::protocol(format!("what {peer} answered is not HTTP/1.1"))
     } else if cause.is_user() {

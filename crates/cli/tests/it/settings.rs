@@ -118,8 +118,7 @@ fn tls_where_there_is_none_and_the_reverse() {
 
     let tls = Server::start(&["--tls"]);
     let url = tls.url.replace("https:", "http:");
-    // Bytes that are not HTTP: a breach of protocol.
-    check(&["--base-url", &url], 1, "speaks TLS");
+    check(&["--base-url", &url], 5, "speaks TLS");
     check(&["--base-url", &tls.url], 5, "--cacert");
 }
 

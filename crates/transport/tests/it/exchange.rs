@@ -179,11 +179,7 @@ async fn a_tls_port_asked_in_clear_is_pointed_out() {
     })
     .await;
     let result = fetch(&transport(), post(&format!("http://127.0.0.1:{port}/"))).await;
-    check_error(
-        result,
-        ErrorKind::Protocol,
-        "is the URL meant to be https://?",
-    );
+    check_error(result, ErrorKind::Tls, "is the URL meant to be https://?");
 }
 
 #[tokio::test]

@@ -126,9 +126,5 @@ async fn clear_to_a_tls_port_is_pointed_out() {
         post(&format!("http://127.0.0.1:{port}/secret")),
     )
     .await;
-    check_error(
-        result,
-        ErrorKind::Protocol,
-        "is the URL meant to be https://?",
-    );
+    check_error(result, ErrorKind::Tls, "is the URL meant to be https://?");
 }
