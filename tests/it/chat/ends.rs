@@ -1,0 +1,218 @@
+//! How an answer ends, and how long the end is waited for.
+
+use std::time::Duration;
+
+use inferstream_core::{ChatRequest, End, ErrorKind, FinishReason, Phase, Timeouts};
+
+use super::{Answer, Client, broken, run, run_request, sse};
+use crate::support::{Piece, seconds};
+
+const TEXT: &str = r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#;
+const FINISH: &str = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+const USAGE: &str = r#"{"choices":[],"usage":{"prompt_tokens":7}}"#;
+const LAST: &str = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":7},"time_info":{"total_time":0.5}}"#;
+const DONE: &str = "[DONE]";
+
+fn frames(list: &[&str]) -> Piece {
+    Piece::from(sse(list).as_str())
+}
+
+#[test]
+fn after_a_finish_reason_two_seconds_are_waited() {
+    for client in [Client::Plain, Client::Cerebras] {
+        let outcome = run(client, Answer::sse([frames(&[TEXT, FINISH]), Piece::Hang]));
+        assert_eq!(outcome.elapsed, seconds(2));
+        assert_eq!(outcome.response().end, Some(End::FinishReason));
+        assert_eq!(
+            outcome.response().finish_reason(),
+            Some(&FinishReason::Stop)
+        );
+        assert_eq!(outcome.text(), "a");
+    }
+}
+
+#[test]
+fn usage_within_two_seconds_is_usage() {
+    let late = [
+        frames(&[TEXT, FINISH]),
+        Piece::Wait(Duration::from_millis(1900)),
+        frames(&[USAGE]),
+    ];
+    let outcome = run(
+        Client::Plain,
+        Answer::sse([&late[..], &[Piece::Hang]].concat()),
+    );
+    assert_eq!(outcome.response().usage.unwrap().input_tokens, Some(7));
+    assert_eq!(outcome.elapsed, seconds(2), "two seconds in all");
+
+    let outcome = run(
+        Client::Plain,
+        Answer::sse([&late[..], &[frames(&[DONE])]].concat()),
+    );
+    assert_eq!(outcome.response().usage.unwrap().input_tokens, Some(7));
+    assert_eq!(outcome.response().end, Some(End::Marker));
+
+    let too_late = [
+        frames(&[TEXT, FINISH]),
+        Piece::Wait(seconds(3)),
+        frames(&[USAGE, DONE]),
+    ];
+    let outcome = run(Client::Plain, Answer::sse(too_late));
+    assert_eq!(outcome.elapsed, seconds(2));
+    assert_eq!(outcome.response().usage, None);
+    assert_eq!(outcome.response().end, Some(End::FinishReason));
+}
+
+#[test]
+fn an_end_marker_is_not_waited_after() {
+    for client in [Client::Plain, Client::Cerebras] {
+        let outcome = run(
+            client,
+            Answer::sse([frames(&[TEXT, FINISH, DONE]), Piece::Hang]),
+        );
+        assert_eq!(outcome.elapsed, Duration::ZERO);
+        assert_eq!(outcome.response().end, Some(End::Marker));
+        let outcome = run(
+            client,
+            Answer::sse([frames(&[TEXT, FINISH, DONE]), broken()]),
+        );
+        assert_eq!(outcome.response().end, Some(End::Marker));
+    }
+}
+
+#[test]
+fn cerebras_ends_at_the_chunk_with_reason_and_usage() {
+    for rest in [Piece::Hang, broken(), frames(&[DONE]), frames(&[TEXT])] {
+        let outcome = run(Client::Cerebras, Answer::sse([frames(&[TEXT, LAST]), rest]));
+        assert_eq!(outcome.elapsed, Duration::ZERO);
+        assert_eq!(outcome.text(), "a");
+        let response = outcome.response();
+        assert_eq!(response.usage.unwrap().input_tokens, Some(7));
+        assert_eq!(response.timing.unwrap().total_time, Some(0.5));
+    }
+    // Other services' usage there does not end the stream.
+    let outcome = run(
+        Client::Plain,
+        Answer::sse([frames(&[TEXT, LAST, TEXT, DONE])]),
+    );
+    assert_eq!(outcome.text(), "aa");
+}
+
+#[test]
+fn cerebras_may_send_usage_after_the_reason() {
+    let outcome = run(
+        Client::Cerebras,
+        Answer::sse([frames(&[TEXT, FINISH, USAGE]), Piece::Hang]),
+    );
+    assert_eq!(outcome.response().usage.unwrap().input_tokens, Some(7));
+    assert_eq!(outcome.elapsed, Duration::ZERO);
+}
+
+#[test]
+fn a_connection_that_breaks_after_the_reason_is_truncated() {
+    for client in [Client::Plain, Client::Cerebras] {
+        let outcome = run(client, Answer::sse([frames(&[TEXT, FINISH]), broken()]));
+        let error = outcome.error();
+        assert_eq!(error.kind(), ErrorKind::Truncated);
+        assert_eq!(error.partial().unwrap().text(), "a");
+        assert!(error.is_retryable());
+        assert!(
+            std::error::Error::source(error).is_some(),
+            "the cause is kept"
+        );
+    }
+}
+
+#[test]
+fn an_error_after_the_reason_is_an_error() {
+    let error = r#"{"error":{"message":"m","type":"server_error"}}"#;
+    let pieces = [frames(&[TEXT, FINISH, error, DONE])];
+    let outcome = run(Client::Plain, Answer::sse(pieces));
+    assert_eq!(outcome.kind(), Some(ErrorKind::Provider));
+    assert_eq!(outcome.text(), "a");
+    let pieces = [frames(&[TEXT, FINISH]), Piece::from("data: no JSON\n\n")];
+    let outcome = run(Client::Plain, Answer::sse(pieces));
+    assert_eq!(outcome.kind(), Some(ErrorKind::Protocol));
+}
+
+#[test]
+fn comments_do_not_lengthen_the_two_seconds() {
+    let mut pieces = vec![frames(&[TEXT, FINISH])];
+    for _ in 0..10 {
+        pieces.extend([Piece::Wait(seconds(1)), Piece::from(": keep-alive\n\n")]);
+    }
+    let outcome = run(Client::Plain, Answer::sse(pieces));
+    assert_eq!(outcome.elapsed, seconds(2));
+    assert_eq!(outcome.response().end, Some(End::FinishReason));
+}
+
+#[test]
+fn silence_is_no_end() {
+    let silent = |pieces: Vec<Piece>| run(Client::Plain, Answer::sse(pieces));
+    let outcome = silent(vec![Piece::Hang]);
+    assert_eq!(outcome.kind(), Some(ErrorKind::Timeout(Phase::FirstEvent)));
+    assert_eq!(outcome.elapsed, seconds(120));
+    let outcome = silent(vec![frames(&[TEXT]), Piece::Hang]);
+    assert_eq!(outcome.kind(), Some(ErrorKind::Timeout(Phase::Idle)));
+    assert_eq!(outcome.elapsed, seconds(120));
+    assert_eq!(outcome.error().partial().unwrap().text(), "a");
+}
+
+#[test]
+fn comments_are_no_progress() {
+    let mut pieces = vec![frames(&[TEXT])];
+    for _ in 0..100 {
+        pieces.extend([Piece::Wait(seconds(10)), Piece::from(": keep-alive\n\n")]);
+    }
+    let outcome = run(Client::Plain, Answer::sse(pieces));
+    assert_eq!(outcome.kind(), Some(ErrorKind::Timeout(Phase::Progress)));
+    assert_eq!(outcome.elapsed, seconds(300));
+}
+
+#[test]
+fn long_reasoning_silence_with_comments_is_no_error() {
+    let mut pieces = vec![frames(&[TEXT])];
+    for _ in 0..25 {
+        pieces.extend([
+            Piece::Wait(seconds(10)),
+            Piece::from(": OPENROUTER PROCESSING\n\n"),
+        ]);
+    }
+    pieces.push(frames(&[TEXT, FINISH, DONE]));
+    let outcome = run(Client::Plain, Answer::sse(pieces));
+    assert_eq!(outcome.text(), "aa");
+}
+
+#[test]
+fn limits_are_the_request_s_own() {
+    let timeouts = Timeouts::default().idle(seconds(3)).first_event(seconds(4));
+    let request = ChatRequest::from("hi").timeouts(timeouts);
+    let answer = Answer::sse([frames(&[TEXT]), Piece::Hang]);
+    let outcome = run_request(Client::Cerebras, answer, request.clone());
+    assert_eq!(outcome.elapsed, seconds(3));
+    let outcome = run_request(Client::Cerebras, Answer::sse([Piece::Hang]), request);
+    assert_eq!(outcome.elapsed, seconds(4));
+}
+
+#[test]
+fn two_choices_end_when_both_have() {
+    let second = r#"{"choices":[{"index":1,"delta":{"content":"x"}}]}"#;
+    let second_finish = r#"{"choices":[{"index":1,"delta":{},"finish_reason":"stop"}]}"#;
+    // Both have begun: the end of one starts no clock.
+    let pieces = [
+        frames(&[TEXT, second, FINISH]),
+        Piece::Wait(seconds(10)),
+        frames(&[second, second_finish]),
+        Piece::Hang,
+    ];
+    let outcome = run_request(
+        Client::Plain,
+        Answer::sse(pieces),
+        ChatRequest::from("hi").n(2),
+    );
+    assert_eq!(
+        (outcome.text(), outcome.text_of(1)),
+        ("a".into(), "xx".into())
+    );
+    assert_eq!(outcome.elapsed, seconds(12));
+}

@@ -1,0 +1,316 @@
+//! Tool calls as services cut, number and name them.
+
+use inferstream_core::{ChatEvent, ErrorKind, ToolCall};
+
+use super::{Outcome, chunks};
+
+const FINISH: &str = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}"#;
+
+/// Reads an answer whose deltas have these lists of pieces.
+#[track_caller]
+fn read(pieces: &[&str]) -> Outcome {
+    let mut list: Vec<_> = pieces
+        .iter()
+        .map(|piece| format!(r#"{{"choices":[{{"index":0,"delta":{{"tool_calls":{piece}}}}}]}}"#))
+        .collect();
+    list.push(FINISH.to_owned());
+    let list: Vec<_> = list.iter().map(String::as_str).collect();
+    chunks(&list)
+}
+
+/// Checks the whole calls: id, name, arguments.
+#[track_caller]
+fn check(pieces: &[&str], expected: &[(&str, &str, &str)]) {
+    let outcome = read(pieces);
+    let calls: Vec<_> = outcome
+        .response()
+        .tool_calls()
+        .iter()
+        .map(|call| (&*call.id, &*call.name, &*call.arguments))
+        .collect();
+    assert_eq!(calls, expected);
+    check_events(&outcome);
+}
+
+/// Each call starts once, grows only then, and is whole once, the sum of its pieces.
+#[track_caller]
+fn check_events(outcome: &Outcome) {
+    for (place, call) in outcome.response().tool_calls().iter().enumerate() {
+        let place = u32::try_from(place).unwrap();
+        let mut grown = None::<String>;
+        let mut whole = 0;
+        for event in &outcome.events {
+            match event {
+                ChatEvent::ToolCallStart {
+                    index, id, name, ..
+                } if *index == place => {
+                    assert_eq!((id, name), (&call.id, &call.name));
+                    assert_eq!(grown, None, "a second start");
+                    grown = Some(String::new());
+                }
+                ChatEvent::ToolCallDelta {
+                    index, arguments, ..
+                } if *index == place => {
+                    grown.as_mut().expect("a start before").push_str(arguments);
+                }
+                ChatEvent::ToolCall {
+                    index, call: found, ..
+                } if *index == place => {
+                    assert_eq!(found, call);
+                    whole += 1;
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(whole, 1);
+        let grown = grown.expect("a start");
+        assert!(grown == call.arguments || grown.trim().is_empty() && call.arguments == "{}");
+        let json = serde_json::from_str::<serde::de::IgnoredAny>(&call.arguments);
+        assert_eq!(call.malformed, json.is_err());
+    }
+}
+
+#[test]
+fn a_call_whole_in_one_piece() {
+    check(
+        &[
+            r#"[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"{\"x\":1}"}}]"#,
+        ],
+        &[("a", "f", r#"{"x":1}"#)],
+    );
+}
+
+#[test]
+fn a_call_in_pieces() {
+    check(
+        &[
+            r#"[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":""}}]"#,
+            r#"[{"index":0,"function":{"arguments":"{\"x\""}}]"#,
+            r#"[{"index":0,"function":{"arguments":":1"}}]"#,
+            r#"[{"index":0,"function":{"arguments":"}"}}]"#,
+        ],
+        &[("a", "f", r#"{"x":1}"#)],
+    );
+}
+
+#[test]
+fn calls_interleaved() {
+    check(
+        &[
+            r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"["}}]"#,
+            r#"[{"index":1,"id":"b","function":{"name":"g","arguments":"{"}}]"#,
+            r#"[{"index":0,"function":{"arguments":"1"}},{"index":1,"function":{"arguments":"}"}}]"#,
+            r#"[{"index":0,"function":{"arguments":"]"}}]"#,
+        ],
+        &[("a", "f", "[1]"), ("b", "g", "{}")],
+    );
+}
+
+#[test]
+fn calls_without_numbers_are_told_by_their_ids() {
+    check(
+        &[
+            r#"[{"id":"a","function":{"name":"f","arguments":"1"}}]"#,
+            r#"[{"id":"b","function":{"name":"g","arguments":"2"}}]"#,
+            r#"[{"id":"a","function":{"arguments":"0"}}]"#,
+            r#"[{"function":{"arguments":"5"}}]"#,
+        ],
+        &[("a", "f", "10"), ("b", "g", "25")],
+    );
+}
+
+#[test]
+fn calls_all_numbered_alike_are_told_by_their_ids() {
+    check(
+        &[
+            r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"1"}}]"#,
+            r#"[{"index":0,"function":{"arguments":"1"}}]"#,
+            r#"[{"index":0,"id":"b","function":{"name":"g","arguments":"2"}}]"#,
+            r#"[{"index":0,"function":{"arguments":"2"}}]"#,
+        ],
+        &[("a", "f", "11"), ("b", "g", "22")],
+    );
+    check(
+        &[
+            r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"1"}},{"index":0,"id":"b","function":{"name":"g","arguments":"2"}}]"#,
+        ],
+        &[("a", "f", "1"), ("b", "g", "2")],
+    );
+}
+
+#[test]
+fn an_id_that_is_repeated_is_the_same_call() {
+    check(
+        &[
+            r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"1"}}]"#,
+            r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"2"}}]"#,
+            r#"[{"index":0,"id":"","function":{"name":null,"arguments":"3"}}]"#,
+        ],
+        &[("a", "f", "123")],
+    );
+}
+
+#[test]
+fn a_number_may_be_any_and_costs_nothing() {
+    for number in [
+        "1000000000",
+        "4294967296",
+        "1e9",
+        "18446744073709551615",
+        "1e300",
+        "-1",
+        "0.0",
+        "null",
+        "\"0\"",
+        "\"x\"",
+        "\"\"",
+        "true",
+        "[]",
+        "{}",
+    ] {
+        check(
+            &[
+                &format!(
+                    r#"[{{"index":{number},"id":"a","function":{{"name":"f","arguments":"["}}}}]"#
+                ),
+                &format!(r#"[{{"index":{number},"function":{{"arguments":"1]"}}}}]"#),
+            ],
+            &[("a", "f", "[1]")],
+        );
+    }
+}
+
+#[test]
+fn there_are_at_most_128_calls() {
+    let piece = |id: usize| format!(r#"{{"index":{id},"id":"c{id}","function":{{"name":"f"}}}}"#);
+    let list = |count| (0..count).map(piece).collect::<Vec<_>>().join(",");
+    let outcome = read(&[&format!("[{}]", list(128))]);
+    assert_eq!(outcome.response().tool_calls().len(), 128);
+    let outcome = read(&[&format!("[{}]", list(129))]);
+    assert_eq!(outcome.kind(), Some(ErrorKind::TooLarge));
+}
+
+#[test]
+fn a_name_in_pieces_is_one_name() {
+    check(
+        &[
+            r#"[{"index":0,"id":"a","function":{"name":"get_"}}]"#,
+            r#"[{"index":0,"function":{"name":"weather"}}]"#,
+            r#"[{"index":0,"function":{"arguments":"{}"}}]"#,
+        ],
+        &[("a", "get_weather", "{}")],
+    );
+}
+
+#[test]
+fn a_name_that_comes_late_starts_the_call_late() {
+    check(
+        &[
+            r#"[{"index":0,"id":"a"}]"#,
+            r#"[{"index":0,"function":{"arguments":"{\"x\":"}}]"#,
+            r#"[{"index":0,"function":{"name":"f","arguments":"1"}}]"#,
+            r#"[{"index":0,"function":{"arguments":"}"}}]"#,
+        ],
+        &[("a", "f", r#"{"x":1}"#)],
+    );
+}
+
+#[test]
+fn arguments_may_be_the_value_itself_or_none() {
+    for (arguments, expected) in [
+        (r#"{"x": 1}"#, r#"{"x": 1}"#),
+        ("[1,2]", "[1,2]"),
+        ("7", "7"),
+        ("null", "{}"),
+        ("\"\"", "{}"),
+        ("{}", "{}"),
+        (r#""{\"s\":\"\\n\\\"\"}""#, r#"{"s":"\n\""}"#),
+    ] {
+        let piece = format!(
+            r#"[{{"index":0,"id":"a","function":{{"name":"f","arguments":{arguments}}}}}]"#
+        );
+        check(&[&piece], &[("a", "f", expected)]);
+    }
+    check(
+        &[r#"[{"index":0,"id":"a","function":{"name":"f"}}]"#],
+        &[("a", "f", "{}")],
+    );
+}
+
+#[test]
+fn arguments_that_are_no_json_say_so() {
+    for arguments in ["{", "{\\\"x\\\":", "nothing", "{}{}"] {
+        let piece = format!(
+            r#"[{{"index":0,"id":"a","function":{{"name":"f","arguments":"{arguments}"}}}}]"#
+        );
+        let outcome = read(&[&piece]);
+        let [
+            ToolCall {
+                malformed: true, ..
+            },
+        ] = outcome.response().tool_calls()
+        else {
+            panic!("{:?}", outcome.response().tool_calls());
+        };
+    }
+}
+
+#[test]
+fn deep_arguments_do_not_exhaust_the_stack() {
+    let deep = "[".repeat(100_000);
+    let piece =
+        format!(r#"[{{"index":0,"id":"a","function":{{"name":"f","arguments":"{deep}"}}}}]"#);
+    let outcome = read(&[&piece]);
+    assert!(outcome.response().tool_calls()[0].malformed);
+}
+
+#[test]
+fn odd_members_do_not_end_a_call() {
+    for list in [
+        "null",
+        "[]",
+        "[null]",
+        "[{}]",
+        r#"[{"function":null}]"#,
+        r#"[{"index":0,"type":7}]"#,
+    ] {
+        let outcome = read(&[list]);
+        assert_eq!(outcome.kind(), None, "{list}");
+    }
+    check(
+        &[
+            "null",
+            "[]",
+            r#"[{"index":0,"id":7,"type":null,"function":{"name":"f","arguments":"{}","extra":[1]},"extra":{}}]"#,
+        ],
+        &[("7", "f", "{}")],
+    );
+}
+
+#[test]
+fn a_cut_call_is_no_call() {
+    let chunk = r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"rm","arguments":"{\"path\":\"/tmp"}}]}}]}"#;
+    let outcome = super::plain_stream(super::sse(&[chunk]));
+    let error = outcome.error();
+    assert_eq!(error.kind(), ErrorKind::Truncated);
+    assert!(error.partial().unwrap().tool_calls().is_empty());
+}
+
+#[test]
+fn calls_of_two_choices_are_kept_apart() {
+    let list = [
+        r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"1"}}]}}]}"#,
+        r#"{"choices":[{"index":1,"delta":{"tool_calls":[{"index":0,"id":"b","function":{"name":"g","arguments":"2"}}]}}]}"#,
+        r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"1"}}]},"finish_reason":"tool_calls"}]}"#,
+        r#"{"choices":[{"index":1,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"2"}}]},"finish_reason":"tool_calls"}]}"#,
+    ];
+    let bytes = super::sse(&list);
+    let request = inferstream_core::ChatRequest::from("hi").n(2);
+    let answer = super::Answer::sse([super::piece(bytes.as_bytes())]);
+    let outcome = super::run_request(super::Client::Plain, answer, request);
+    let [first, second] = &*outcome.response().choices else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(first.tool_calls, [ToolCall::new("a", "f", "11")]);
+    assert_eq!(second.tool_calls, [ToolCall::new("b", "g", "22")]);
+}

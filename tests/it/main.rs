@@ -1,0 +1,12 @@
+//! What every crate does, seen through its public API.
+
+// In a test a panic is the message.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+mod chat;
+mod retry;
+mod sse;
+mod stream;
+mod types;

@@ -1,0 +1,922 @@
+//! Event streams: the standard's rules, one by one, and what holds for any bytes.
+
+mod naive;
+
+use std::{collections::HashSet, time::Duration};
+
+use bytes::Bytes;
+use inferstream_core::{
+    ErrorKind, Text,
+    sse::{Decoder, FrameStream, Framer, Item, Limits, TooLarge},
+};
+use proptest::{collection::vec, prelude::*};
+
+use crate::support::{self, Clock, Piece, block_on};
+
+/// An item, on its own.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Seen {
+    /// Event, data, id.
+    Frame(String, String, String),
+    Retry(Duration),
+}
+
+impl From<Item<'_>> for Seen {
+    fn from(item: Item<'_>) -> Self {
+        match item {
+            Item::Frame(frame) => {
+                let text = Text::slice_of(frame.buffer, frame.data);
+                assert_eq!(text, frame.data, "the buffer contains the data");
+                Self::Frame(frame.event.into(), frame.data.into(), frame.id.into())
+            }
+            Item::Retry(time) => Self::Retry(time),
+            other => panic!("a new item: {other:?}"),
+        }
+    }
+}
+
+/// All that a decoder makes of a stream, whose error is given at each later call.
+type Verdict = (Vec<Seen>, Option<TooLarge>);
+
+fn take_all(decoder: &mut Decoder, items: &mut Vec<Seen>) -> Option<TooLarge> {
+    loop {
+        match decoder.next_item() {
+            Ok(None) => return None,
+            Ok(Some(item)) => items.push(item.into()),
+            Err(error) => {
+                assert_eq!(decoder.next_item(), Err(error), "the error repeats");
+                assert_eq!(decoder.next_frame(), Err(error), "the error repeats");
+                return Some(error);
+            }
+        }
+    }
+}
+
+/// Feeds pieces, and takes all there is after each.
+fn decode_with(
+    mut decoder: Decoder,
+    pieces: impl IntoIterator<Item = Bytes>,
+) -> (Decoder, Verdict) {
+    let mut items = Vec::new();
+    let mut error = None;
+    for piece in pieces {
+        decoder.push(piece);
+        error = take_all(&mut decoder, &mut items);
+    }
+    (decoder, (items, error))
+}
+
+/// Cuts a stream at the given places, each modulo its length.
+fn cut(stream: &[u8], cuts: &[usize]) -> Vec<Bytes> {
+    let mut places: Vec<_> = cuts
+        .iter()
+        .map(|place| place % (stream.len() + 1))
+        .collect();
+    places.extend([0, stream.len()]);
+    places.sort_unstable();
+    places
+        .windows(2)
+        .map(|place| Bytes::copy_from_slice(&stream[place[0]..place[1]]))
+        .collect()
+}
+
+fn decode(stream: &[u8], cuts: &[usize]) -> Verdict {
+    decode_with(Decoder::default(), cut(stream, cuts)).1
+}
+
+fn bytewise(stream: &[u8]) -> Vec<Bytes> {
+    stream
+        .iter()
+        .map(|byte| Bytes::copy_from_slice(&[*byte]))
+        .collect()
+}
+
+/// Checks a stream's items, in one piece, in each two pieces, byte by byte, and by the second
+/// decoder.
+#[track_caller]
+fn check_items(stream: &[u8], expected: &[Seen]) {
+    assert_eq!(decode(stream, &[]), (expected.to_vec(), None), "whole");
+    for place in 0..=stream.len() {
+        let verdict = decode(stream, &[place]);
+        assert_eq!(verdict, (expected.to_vec(), None), "cut at {place}");
+    }
+    let (decoder, verdict) = decode_with(Decoder::default(), bytewise(stream));
+    assert_eq!(verdict, (expected.to_vec(), None), "byte by byte");
+    let naive = naive::decode(stream);
+    assert_eq!(naive.items, expected, "the second decoder");
+    assert_eq!(decoder.last_event_id(), naive.last_event_id);
+    assert_eq!(decoder.retry(), naive.retry);
+}
+
+/// As `check_items`, for frames alone: event, data, id.
+#[track_caller]
+fn check(stream: impl AsRef<[u8]>, frames: &[(&str, &str, &str)]) {
+    let frames: Vec<_> = frames
+        .iter()
+        .map(|&(event, data, id)| Seen::Frame(event.into(), data.into(), id.into()))
+        .collect();
+    check_items(stream.as_ref(), &frames);
+}
+
+/// As `check`, for the data alone.
+#[track_caller]
+fn check_data(stream: impl AsRef<[u8]>, data: &[&str]) {
+    let frames: Vec<_> = data.iter().map(|&data| ("message", data, "")).collect();
+    check(stream, &frames);
+}
+
+/// Checks the reconnection time that a stream's only line sets.
+#[track_caller]
+fn check_retry(value: &str, milliseconds: Option<u64>) {
+    let items: Vec<_> = milliseconds
+        .map(|time| Seen::Retry(Duration::from_millis(time)))
+        .into_iter()
+        .collect();
+    check_items(format!("retry{value}\n").as_bytes(), &items);
+}
+
+/// Checks what would be the last frame's data if the input ended in a blank line, however the input
+/// is cut.
+#[track_caller]
+fn check_tail(decoder: impl Fn() -> Decoder, stream: &str, data: Option<&str>) {
+    for pieces in [cut(stream.as_bytes(), &[]), bytewise(stream.as_bytes())] {
+        let (mut decoder, _) = decode_with(decoder(), pieces);
+        assert_eq!(decoder.tail().map(|frame| frame.data), data, "{stream:?}");
+    }
+}
+
+/// Checks a stream's data and error under limits, however it is cut.
+#[track_caller]
+fn check_limits(limits: Limits, stream: &str, data: &[&str], error: Option<(&'static str, usize)>) {
+    let frame = |data: &&str| Seen::Frame("message".into(), (*data).into(), String::new());
+    let expected = (
+        data.iter().map(frame).collect(),
+        error.map(|(what, limit)| TooLarge::new(what, limit)),
+    );
+    for place in 0..=stream.len() {
+        let pieces = cut(stream.as_bytes(), &[place]);
+        let (_, verdict) = decode_with(Decoder::new(limits), pieces);
+        assert_eq!(verdict, expected, "cut at {place}");
+    }
+    let (_, verdict) = decode_with(Decoder::new(limits), bytewise(stream.as_bytes()));
+    assert_eq!(verdict, expected, "byte by byte");
+}
+
+// Lines.
+
+#[test]
+fn a_frame_ends_at_a_blank_line() {
+    check_data("data: a\n\ndata: b\n\n", &["a", "b"]);
+}
+
+#[test]
+fn a_line_ends_in_lf_or_cr_or_both() {
+    check_data("data: a\n\ndata: b\n\n", &["a", "b"]);
+    check_data("data: a\r\rdata: b\r\r", &["a", "b"]);
+    check_data("data: a\r\n\r\ndata: b\r\n\r\n", &["a", "b"]);
+}
+
+#[test]
+fn line_ends_may_be_mixed() {
+    check_data("data: a\r\ndata: b\rdata: c\n\r", &["a\nb\nc"]);
+    check_data("data: a\n\r\ndata: b\r\r\n", &["a", "b"]);
+    check_data("data: a\r\n\rdata: b\n\n", &["a", "b"]);
+}
+
+#[test]
+fn lf_then_cr_are_two_line_ends() {
+    check_data("data: a\n\rdata: b\n\n", &["a", "b"]);
+}
+
+#[test]
+fn cr_lf_is_one_line_end() {
+    check_data("data: a\r\ndata: b\r\n\r\n", &["a\nb"]);
+}
+
+#[test]
+fn blank_lines_alone_make_no_frame() {
+    check_data("\n\r\n\r\r\n\n", &[]);
+    check_data("\n\ndata: a\n\n\n\n", &["a"]);
+}
+
+#[test]
+fn other_separators_are_no_line_ends() {
+    check_data(
+        "data: a\u{2028}b\u{2029}c\u{85}d\u{B}e\u{C}f\n\n",
+        &["a\u{2028}b\u{2029}c\u{85}d\u{B}e\u{C}f"],
+    );
+}
+
+#[test]
+fn nothing_makes_nothing() {
+    check_data("", &[]);
+}
+
+// The byte-order mark.
+
+#[test]
+fn a_leading_mark_is_dropped() {
+    check_data("\u{FEFF}data: a\n\n", &["a"]);
+    check_data("\u{FEFF}\n\ndata: a\n\n", &["a"]);
+    check_data("\u{FEFF}: comment\ndata: a\n\n", &["a"]);
+}
+
+#[test]
+fn a_second_mark_is_not_dropped() {
+    check_data("\u{FEFF}\u{FEFF}data: a\n\ndata: b\n\n", &["b"]);
+}
+
+#[test]
+fn a_mark_elsewhere_is_text() {
+    check_data("data: \u{FEFF}a\n\n", &["\u{FEFF}a"]);
+    check_data("data: a\n\n\u{FEFF}data: b\n\ndata: c\n\n", &["a", "c"]);
+    check_data("\n\u{FEFF}data: a\n\n", &[]);
+}
+
+#[test]
+fn a_mark_alone_makes_nothing() {
+    check_data("\u{FEFF}", &[]);
+}
+
+#[test]
+fn part_of_a_mark_belongs_to_the_line() {
+    check_data(b"\xEFdata: a\n\n", &[]);
+    check_data(b"\xEF\xBBdata: a\n\n", &[]);
+    check_data(b"\xEF\n\ndata: a\n\n", &["a"]);
+    check_data(b"\xEF\xBB\r\rdata: a\n\n", &["a"]);
+    check_data(b"\xEF\xEF\xBB\xBFdata: a\n\n", &[]);
+    check_data(b"\xEF\xBB: a\ndata: b\n\n", &["b"]);
+}
+
+// Fields.
+
+#[test]
+fn comments_are_passed_over() {
+    check_data(": a\ndata: b\n:\n:c\ndata: d\n: data: e\n\n", &["b\nd"]);
+}
+
+#[test]
+fn data_lines_are_joined() {
+    check_data("data: a\ndata: b\ndata: c\n\n", &["a\nb\nc"]);
+}
+
+#[test]
+fn empty_data_lines_are_kept() {
+    check_data("data: a\ndata:\ndata: b\ndata\n\n", &["a\n\nb\n"]);
+    check_data("data\ndata\n\n", &["\n"]);
+}
+
+#[test]
+fn one_space_is_removed_and_no_more() {
+    check_data("data:a\n\n", &["a"]);
+    check_data("data:  a \n\n", &[" a "]);
+    check_data("data:\ta\n\n", &["\ta"]);
+    check_data("data: \n\n", &[""]);
+    check_data("data:\u{A0}a\n\n", &["\u{A0}a"]);
+}
+
+#[test]
+fn a_field_without_colon_has_an_empty_value() {
+    check_data("data\n\n", &[""]);
+    check("event: e\nevent\ndata: a\n\n", &[("message", "a", "")]);
+    check("id: 1\nid\ndata: a\n\n", &[("message", "a", "")]);
+}
+
+#[test]
+fn a_value_may_contain_colons() {
+    check_data("data: a:b: c\n\n", &["a:b: c"]);
+    check_data("data::\n\n", &[":"]);
+}
+
+#[test]
+fn unknown_fields_are_ignored() {
+    check_data("foo: a\ndata: b\nbar\n\n", &["b"]);
+    check_data("foo: a\n\n", &[]);
+}
+
+#[test]
+fn names_are_exact() {
+    check_data(
+        "Data: a\nDATA: b\n data: c\ndata : d\ndatax: e\ndat: f\n\n",
+        &[],
+    );
+    check(
+        "Event: e\nID: 1\nRetry: 2\ndata: a\n\n",
+        &[("message", "a", "")],
+    );
+}
+
+#[test]
+fn data_alone_makes_an_empty_frame() {
+    check_data("data\n\ndata:\n\ndata: \n\n", &["", "", ""]);
+}
+
+#[test]
+fn a_frame_at_the_end_needs_its_blank_line() {
+    check_data("data: a\n\ndata: b", &["a"]);
+    check_data("data: a\n\ndata: b\n", &["a"]);
+    check_data("data: a\n\ndata: b\r", &["a"]);
+    check_data("data: a\n\ndata: b\r\n", &["a"]);
+}
+
+#[test]
+fn nul_in_data_is_text() {
+    check_data("data: a\0b\n\n", &["a\0b"]);
+}
+
+// Event and id.
+
+#[test]
+fn an_event_names_its_frame_alone() {
+    check(
+        "event: e\ndata: a\n\ndata: b\n\n",
+        &[("e", "a", ""), ("message", "b", "")],
+    );
+}
+
+#[test]
+fn the_last_event_field_holds() {
+    check("event: e\nevent: f\ndata: a\n\n", &[("f", "a", "")]);
+}
+
+#[test]
+fn an_empty_event_is_a_message() {
+    check("event:\ndata: a\n\n", &[("message", "a", "")]);
+    check("event: \ndata: a\n\n", &[("message", "a", "")]);
+}
+
+#[test]
+fn an_event_without_data_is_no_frame_and_is_forgotten() {
+    check("event: e\n\ndata: a\n\n", &[("message", "a", "")]);
+}
+
+#[test]
+fn an_id_holds_until_another_comes() {
+    check(
+        "id: 1\ndata: a\n\ndata: b\n\nid: 2\ndata: c\n\n",
+        &[
+            ("message", "a", "1"),
+            ("message", "b", "1"),
+            ("message", "c", "2"),
+        ],
+    );
+}
+
+#[test]
+fn an_empty_id_resets_it() {
+    check(
+        "id: 1\ndata: a\n\nid\ndata: b\n\nid: 3\ndata: c\n\nid:\ndata: d\n\n",
+        &[
+            ("message", "a", "1"),
+            ("message", "b", ""),
+            ("message", "c", "3"),
+            ("message", "d", ""),
+        ],
+    );
+}
+
+#[test]
+fn an_id_with_nul_is_ignored() {
+    check("id: 1\nid: 2\x003\ndata: a\n\n", &[("message", "a", "1")]);
+    check("id: \0\ndata: a\n\n", &[("message", "a", "")]);
+}
+
+#[test]
+fn an_id_in_a_block_without_data_holds() {
+    check("id: 1\n\ndata: a\n\n", &[("message", "a", "1")]);
+    let (decoder, _) = decode_with(Decoder::default(), ["id: 7\n\n".into()]);
+    assert_eq!(decoder.last_event_id(), "7");
+}
+
+#[test]
+fn an_id_counts_from_its_blank_line() {
+    let (decoder, _) = decode_with(Decoder::default(), ["id: 1\n\nid: 2\ndata: a\n".into()]);
+    assert_eq!(decoder.last_event_id(), "1");
+}
+
+#[test]
+fn the_id_of_what_was_cut_off_does_not_count() {
+    let input = "id: 1\ndata: a\n\nid: 2\ndata: b";
+    let (mut decoder, _) = decode_with(Decoder::default(), [input.into()]);
+    decoder.tail();
+    assert_eq!(decoder.last_event_id(), "1");
+}
+
+#[test]
+fn an_id_may_come_after_the_data() {
+    check("data: a\nid: 1\n\n", &[("message", "a", "1")]);
+}
+
+// The reconnection time.
+
+#[test]
+fn a_reconnection_time_is_digits() {
+    check_retry(": 1500", Some(1500));
+    check_retry(":1500", Some(1500));
+    check_retry(": 0", Some(0));
+    check_retry(": 007", Some(7));
+}
+
+#[test]
+fn a_reconnection_time_of_anything_else_is_ignored() {
+    for value in [
+        "",
+        ":",
+        ": ",
+        ": +1",
+        ": -1",
+        ": 1.5",
+        ": 1e3",
+        ":  1",
+        ": 1 ",
+        ": 1s",
+        ": 0x1",
+        ": \u{663}",
+    ] {
+        check_retry(value, None);
+    }
+}
+
+#[test]
+fn a_huge_reconnection_time_is_the_largest() {
+    check_retry(": 18446744073709551615", Some(u64::MAX));
+    check_retry(": 18446744073709551616", Some(u64::MAX));
+    check_retry(&format!(": {}", "9".repeat(400)), Some(u64::MAX));
+}
+
+#[test]
+fn a_reconnection_time_counts_at_once_and_the_last_holds() {
+    check_items(
+        b"data: a\nretry: 1\nretry: x\nretry: 2\n\nretry: 3\n",
+        &[
+            Seen::Retry(Duration::from_millis(1)),
+            Seen::Retry(Duration::from_millis(2)),
+            Seen::Frame("message".into(), "a".into(), String::new()),
+            Seen::Retry(Duration::from_millis(3)),
+        ],
+    );
+}
+
+#[test]
+fn next_frame_passes_over_reconnection_times() {
+    let mut decoder = Decoder::default();
+    decoder.push("retry: 5\ndata: a\n\nretry: 6\n\n".into());
+    assert_eq!(decoder.next_frame().unwrap().unwrap().data, "a");
+    assert_eq!(decoder.retry(), Some(Duration::from_millis(5)));
+    assert_eq!(decoder.next_frame(), Ok(None));
+    assert_eq!(decoder.retry(), Some(Duration::from_millis(6)));
+}
+
+// UTF-8.
+
+#[test]
+fn characters_may_be_cut_anywhere() {
+    check("event: é\nid: 漢\ndata: 😀é漢\n\n", &[("é", "😀é漢", "漢")]);
+}
+
+#[test]
+fn invalid_utf8_is_replaced() {
+    check(
+        b"event: \xFF\nid: \xC3\ndata: a\x80b\n: \xFE\ndata: \xE6\xBC\n\n",
+        &[("\u{FFFD}", "a\u{FFFD}b\n\u{FFFD}", "\u{FFFD}")],
+    );
+    check_data(b"d\xFFata: a\ndata\xC3: b\n\n", &[]);
+}
+
+#[test]
+fn each_malformed_piece_is_one_replacement() {
+    check_data(b"data: \xF0\x9F\x98a\n\n", &["\u{FFFD}a"]);
+    check_data(b"data: \xED\xA0\x80\n\n", &["\u{FFFD}\u{FFFD}\u{FFFD}"]);
+    check_data(b"data: \xC0\x80\n\n", &["\u{FFFD}\u{FFFD}"]);
+    check_data(
+        b"data: \xF4\x90\x80\x80\n\n",
+        &["\u{FFFD}".repeat(4).as_str()],
+    );
+}
+
+#[test]
+fn a_character_does_not_continue_over_lines() {
+    check_data(b"data: \xE6\xBC\ndata: \xA2\n\n", &["\u{FFFD}\n\u{FFFD}"]);
+}
+
+// How it is fed.
+
+#[test]
+fn frames_come_in_the_order_of_the_bytes_however_they_are_taken() {
+    let mut decoder = Decoder::default();
+    decoder.push("data: a\n\n".into());
+    decoder.push("data: b\n\n".into());
+    assert_eq!(decoder.next_frame().unwrap().unwrap().data, "a");
+    decoder.push("data: c\n\n".into());
+    assert_eq!(decoder.next_frame().unwrap().unwrap().data, "b");
+    assert_eq!(decoder.next_frame().unwrap().unwrap().data, "c");
+    assert_eq!(decoder.next_frame(), Ok(None));
+}
+
+#[test]
+fn an_empty_piece_changes_nothing() {
+    let mut decoder = Decoder::default();
+    for piece in ["", "data: a\r", "", "\n", "", "\r", "", "\n"] {
+        decoder.push(piece.into());
+    }
+    assert_eq!(decoder.next_frame().unwrap().unwrap().data, "a");
+    assert_eq!(decoder.next_frame(), Ok(None));
+}
+
+#[test]
+fn data_within_one_piece_is_a_slice_of_it() {
+    let piece = Bytes::from_static(b"data: hello\n\n");
+    let mut decoder = Decoder::default();
+    decoder.push(piece.clone());
+    let frame = decoder.next_frame().unwrap().unwrap();
+    assert!(piece.as_ptr_range().contains(&frame.data.as_ptr()));
+    let text = Text::slice_of(frame.buffer, &frame.data[1..3]);
+    assert!(piece.as_ptr_range().contains(&text.as_ptr()));
+    assert_eq!(text, "el");
+}
+
+#[test]
+fn text_from_elsewhere_is_copied() {
+    let buffer = Bytes::from_static(b"hello");
+    assert_eq!(Text::slice_of(&buffer, "other"), "other");
+    assert_eq!(Text::slice_of(&buffer, ""), "");
+    assert_eq!(Text::slice_of(&Bytes::new(), ""), "");
+}
+
+#[test]
+fn a_decoder_is_a_framer() {
+    fn first(mut framer: impl Framer) -> String {
+        framer.push("data: a\n\ndata: b".into());
+        let first = framer.next_frame().unwrap().unwrap().data.to_owned();
+        assert_eq!(framer.next_frame(), Ok(None));
+        first + framer.tail().unwrap().data
+    }
+    assert_eq!(first(Decoder::default()), "ab");
+}
+
+// The tail and the marker.
+
+#[test]
+fn a_tail_is_what_a_blank_line_would_end() {
+    let plain = Decoder::default;
+    check_tail(plain, "data: [DONE]", Some("[DONE]"));
+    check_tail(plain, "data: a\n\ndata: [DONE]", Some("[DONE]"));
+    check_tail(plain, "data: [DONE]\n: comment", Some("[DONE]"));
+}
+
+#[test]
+fn a_tail_may_have_its_line_end() {
+    let plain = Decoder::default;
+    check_tail(plain, "data: [DONE]\n", Some("[DONE]"));
+    check_tail(plain, "data: [DONE]\r", Some("[DONE]"));
+    check_tail(plain, "data: [DONE]\r\n", Some("[DONE]"));
+    check_tail(plain, "data: [DONE]\n: comment\n", Some("[DONE]"));
+}
+
+#[test]
+fn no_tail_is_left_after_a_blank_line() {
+    let plain = Decoder::default;
+    check_tail(plain, "", None);
+    check_tail(plain, "data: [DONE]\n\n", None);
+    check_tail(plain, "data: [DONE]\r\n\r\n", None);
+    check_tail(plain, "event: e\nid: 1", None);
+    check_tail(plain, ": comment", None);
+    check_tail(plain, "\u{FEFF}", None);
+    check_tail(plain, "[DONE]", None);
+}
+
+#[test]
+fn a_bare_marker_counts_as_data_where_it_is_asked_for() {
+    let marked = || Decoder::default().marker("[DONE]");
+    for stream in ["data: a\n\n[DONE]\n\n", "data: a\r\n\r\n[DONE]\r\n\r\n"] {
+        for place in 0..=stream.len() {
+            let (_, (items, _)) = decode_with(marked(), cut(stream.as_bytes(), &[place]));
+            let frame = |data: &str| Seen::Frame("message".into(), data.into(), String::new());
+            assert_eq!(items, [frame("a"), frame("[DONE]")], "cut at {place}");
+        }
+    }
+    check_data("data: a\n\n[DONE]\n\n", &["a"]);
+}
+
+#[test]
+fn a_bare_marker_is_seen_at_the_end() {
+    let marked = || Decoder::default().marker("[DONE]");
+    check_tail(marked, "data: a\n\n[DONE]", Some("[DONE]"));
+    check_tail(marked, "data: a\n\n[DONE]\n", Some("[DONE]"));
+    check_tail(marked, "data: a\n\ndata: [DONE]", Some("[DONE]"));
+}
+
+#[test]
+fn what_only_resembles_a_marker_is_no_marker() {
+    let marked = || Decoder::default().marker("[DONE]");
+    for line in [
+        "[DONE] ", " [DONE]", "[done]", "[DONE]:", "[DONE]x", ": [DONE]",
+    ] {
+        check_tail(marked, line, None);
+    }
+}
+
+// Limits.
+
+#[test]
+fn a_line_may_be_as_long_as_its_limit() {
+    let limits = Limits::default().line(8);
+    check_limits(limits, "data: ab\n\n", &["ab"], None);
+    check_limits(limits, "data: abc\n\n", &[], Some(("line", 8)));
+    check_limits(limits, "data: ab\r\n\r\n", &["ab"], None);
+    check_limits(limits, "12345678\n123456789\n", &[], Some(("line", 8)));
+}
+
+#[test]
+fn a_line_without_end_is_over_its_limit_too() {
+    let limits = Limits::default().line(8);
+    check_limits(limits, "data: ab", &[], None);
+    check_limits(limits, "data: abc", &[], Some(("line", 8)));
+}
+
+#[test]
+fn a_frame_may_be_as_long_as_its_limit() {
+    let limits = Limits::default().frame(3);
+    check_limits(limits, "data: abc\n\n", &["abc"], None);
+    check_limits(limits, "data: abcd\n\n", &[], Some(("frame", 3)));
+}
+
+#[test]
+fn joining_line_feeds_count_as_data() {
+    let limits = Limits::default().frame(3);
+    check_limits(limits, "data: a\ndata: b\n\n", &["a\nb"], None);
+    check_limits(limits, "data: a\ndata: bc\n\n", &[], Some(("frame", 3)));
+    check_limits(limits, "data\ndata\ndata\ndata\n\n", &["\n\n\n"], None);
+    check_limits(
+        limits,
+        "data\ndata\ndata\ndata\ndata\n\n",
+        &[],
+        Some(("frame", 3)),
+    );
+}
+
+#[test]
+fn each_frame_has_the_whole_limit() {
+    let limits = Limits::default().frame(2).line(10);
+    check_limits(limits, "data: ab\n\ndata: cd\n\n", &["ab", "cd"], None);
+}
+
+#[test]
+fn comments_may_be_longer_than_a_line() {
+    let limits = Limits::default().line(8);
+    let stream = format!(":{0}\ndata: a\n: {0}\n\n", "x".repeat(100));
+    check_limits(limits, &stream, &["a"], None);
+}
+
+#[test]
+fn frames_that_were_whole_come_before_the_error() {
+    let limits = Limits::default().line(8).frame(2);
+    let line = "data: a\n\ndata: b\n\ndata: abc\n\ndata: c\n\n";
+    check_limits(limits, line, &["a", "b"], Some(("line", 8)));
+    let frame = "data: a\n\ndata: b\n\ndata: 1\ndata: 2\n\ndata: c\n\n";
+    check_limits(limits, frame, &["a", "b"], Some(("frame", 2)));
+}
+
+#[test]
+fn a_limit_of_nothing_lets_blank_lines_and_comments_pass() {
+    let limits = Limits::default().line(0).frame(0);
+    check_limits(limits, "\n: a\n\r\n", &[], None);
+    check_limits(limits, "a", &[], Some(("line", 0)));
+}
+
+#[test]
+fn a_mark_is_not_part_of_the_line() {
+    let limits = Limits::default().line(8);
+    check_limits(limits, "\u{FEFF}data: ab\n\n", &["ab"], None);
+    check_limits(limits, "\u{FEFF}data: abc\n\n", &[], Some(("line", 8)));
+}
+
+#[test]
+fn the_default_limits_are_those_that_the_documents_name() {
+    let limits = Limits::default();
+    assert_eq!((limits.line, limits.frame), (1 << 20, 4 << 20));
+    let line = format!("data: {}\n", "x".repeat((1 << 20) - 6));
+    let frame = line.repeat(4);
+    let (_, (items, error)) = decode_with(Decoder::default(), [Bytes::from(frame + "\n")]);
+    assert_eq!((items.len(), error), (1, None));
+}
+
+#[test]
+fn an_error_says_what_and_how_much() {
+    let error = TooLarge::new("line", 8);
+    assert_eq!(
+        error.to_string(),
+        "a line of the answer is over the limit of 8 bytes"
+    );
+    assert_eq!(
+        inferstream_core::Error::from(error).kind(),
+        ErrorKind::TooLarge
+    );
+}
+
+// Large streams.
+
+#[test]
+fn one_large_line_is_read_from_any_pieces() {
+    let stream = Bytes::from(format!("data: {}\n\n", "x".repeat(8 << 20)));
+    for size in [1, 4096] {
+        let mut decoder = Decoder::new(Limits::default().line(16 << 20).frame(16 << 20));
+        let mut lengths = Vec::new();
+        for start in (0..stream.len()).step_by(size) {
+            decoder.push(stream.slice(start..stream.len().min(start + size)));
+            while let Some(frame) = decoder.next_frame().unwrap() {
+                lengths.push(frame.data.len());
+            }
+        }
+        assert_eq!(lengths, [8 << 20]);
+    }
+}
+
+#[test]
+fn many_short_data_lines_make_one_large_frame() {
+    let lines = 1 << 20;
+    let mut decoder = Decoder::new(Limits::default().frame(16 << 20));
+    decoder.push(Bytes::from("data: x\n".repeat(lines)));
+    decoder.push("\n".into());
+    assert_eq!(
+        decoder.next_frame().unwrap().unwrap().data.len(),
+        2 * lines - 1
+    );
+}
+
+#[test]
+fn many_pieces_may_wait() {
+    let stream = Bytes::from("data: x\n\n".repeat(1 << 17));
+    let mut decoder = Decoder::default();
+    for start in 0..stream.len() {
+        decoder.push(stream.slice(start..=start));
+    }
+    let mut frames = 0;
+    while decoder.next_frame().unwrap().is_some() {
+        frames += 1;
+    }
+    assert_eq!(frames, 1 << 17);
+}
+
+// The stream of frames.
+
+#[test]
+fn a_body_gives_the_same_frames() {
+    let clock = Clock::new();
+    let error = inferstream_core::Error::new(ErrorKind::Disconnected, "the connection was lost");
+    let pieces: [Piece; 5] = [
+        "id: 1\nevent: e\nda".into(),
+        support::seconds(5).into(),
+        "ta: a\n\ndata: b\n\nretry: 9\n".into(),
+        "data: c".into(),
+        error.into(),
+    ];
+    let (body, watch) = support::body(&clock, pieces);
+    let mut stream = FrameStream::new(body, Decoder::default());
+    let mut seen = Vec::new();
+    let error = block_on(&clock, async {
+        loop {
+            match stream.next().await.unwrap() {
+                Ok(frame) => seen.push((frame.event, frame.data.to_string(), frame.id)),
+                Err(error) => return error,
+            }
+        }
+    });
+    let own = |event: &str, data: &str| (event.to_owned(), data.to_owned(), "1".to_owned());
+    assert_eq!(seen, [own("e", "a"), own("message", "b")]);
+    assert_eq!(error.kind(), ErrorKind::Disconnected);
+    assert_eq!(stream.decoder().retry(), Some(Duration::from_millis(9)));
+    assert!(watch.dropped());
+    assert!(block_on(&clock, stream.next()).is_none());
+}
+
+#[test]
+fn a_limit_ends_the_stream_of_frames() {
+    let clock = Clock::new();
+    let (body, watch) = support::body(&clock, ["data: a\n\ndata: abc\n\n".into(), Piece::Hang]);
+    let mut stream = FrameStream::new(body, Decoder::new(Limits::default().line(8)));
+    assert_eq!(block_on(&clock, stream.next()).unwrap().unwrap().data, "a");
+    let error = block_on(&clock, stream.next()).unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    assert!(watch.dropped());
+    assert!(block_on(&clock, stream.next()).is_none());
+}
+
+// What holds for any bytes.
+
+/// Bytes that are mostly syntax.
+fn streams() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        6 => prop::sample::select(vec![
+            &b"data"[..], b"data:", b"data: ", b"event: ", b"id: ", b"id", b"retry: ", b"retry:",
+            b":", b" ", b"Data: ", b"foo: ", b"[DONE]",
+        ]).prop_map(<[u8]>::to_vec),
+        8 => prop::sample::select(vec![&b"\n"[..], b"\r", b"\r\n", b"\n\n", b"\r\n\r\n", b"\r\r"])
+            .prop_map(<[u8]>::to_vec),
+        3 => prop::sample::select(vec![
+            &b"\xEF\xBB\xBF"[..], b"\xEF", b"\xBB", b"\xBF", b"\0", b"\xFF", b"\xF0\x9F", b"\x98\x80",
+            b"\xE2\x80\xA8", b"\xC2\x85", b"\x0B", b"\x0C", b"\xC0\xAF", b"\xED\xA0\x80",
+        ]).prop_map(<[u8]>::to_vec),
+        2 => "[0-9]{1,22}".prop_map(String::into_bytes),
+        2 => "[a-zé漢😀 :]{0,6}".prop_map(String::into_bytes),
+        1 => vec(any::<u8>(), 0..4),
+    ];
+    vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+fn cuts() -> impl Strategy<Value = Vec<usize>> {
+    vec(0_usize..400, 0..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn the_second_decoder_sees_the_same(stream in streams(), cuts in cuts()) {
+        let naive = naive::decode(&stream);
+        let (decoder, verdict) = decode_with(Decoder::default(), cut(&stream, &cuts));
+        prop_assert_eq!(verdict, (naive.items, None));
+        prop_assert_eq!(decoder.last_event_id(), naive.last_event_id);
+        prop_assert_eq!(decoder.retry(), naive.retry);
+    }
+
+    #[test]
+    fn where_a_stream_is_cut_does_not_matter(
+        stream in streams(),
+        cuts in cuts(),
+        line in 0_usize..40,
+        frame in 0_usize..40,
+    ) {
+        let decoder = || Decoder::new(Limits::default().line(line).frame(frame)).marker("[DONE]");
+        let (mut whole, expected) = decode_with(decoder(), cut(&stream, &[]));
+        let (mut pieces, verdict) = decode_with(decoder(), cut(&stream, &cuts));
+        prop_assert_eq!(&verdict, &expected);
+        let (mut bytes, verdict) = decode_with(decoder(), bytewise(&stream));
+        prop_assert_eq!(&verdict, &expected);
+
+        let tail = whole.tail().map(|frame| Seen::from(Item::Frame(frame)));
+        prop_assert_eq!(pieces.tail().map(|frame| Seen::from(Item::Frame(frame))), tail.clone());
+        prop_assert_eq!(bytes.tail().map(|frame| Seen::from(Item::Frame(frame))), tail);
+    }
+
+    #[test]
+    fn when_frames_are_taken_does_not_matter(
+        steps in vec((prop::sample::select(vec![
+            "data: a\n\n", "data: b\r\n\r\n", "data: c\r\r", "data", ": d", "e\n", "\n", "retry: 1\n",
+        ]), 0_usize..3), 0..20),
+    ) {
+        let mut decoder = Decoder::default();
+        let mut items = Vec::new();
+        let mut stream = String::new();
+        for (piece, takes) in steps {
+            stream.push_str(piece);
+            decoder.push(piece.into());
+            for _ in 0..takes {
+                items.extend(decoder.next_item().unwrap().map(Seen::from));
+            }
+        }
+        take_all(&mut decoder, &mut items);
+        prop_assert_eq!(items, decode(stream.as_bytes(), &[]).0);
+    }
+
+    #[test]
+    fn a_tail_is_what_one_more_blank_line_makes(stream in streams()) {
+        let (mut decoder, (before, _)) = decode_with(Decoder::default(), cut(&stream, &[]));
+        let tail = decoder.tail().map(|frame| Seen::from(Item::Frame(frame)));
+        // After a CR, an LF would be the rest of its line's end; "x" makes a line of its own.
+        let ended = [&stream, &b"\nx\n\n"[..]].concat();
+        let mut after = naive::decode(&ended).items;
+        after.drain(..before.len());
+        after.retain(|item| matches!(item, Seen::Frame(..)));
+        prop_assert_eq!(tail, after.pop());
+    }
+
+    #[test]
+    fn no_bytes_panic(stream in vec(any::<u8>(), 0..300), cuts in cuts()) {
+        let (mut decoder, _) = decode_with(Decoder::default().marker("a"), cut(&stream, &cuts));
+        decoder.tail();
+    }
+
+    #[test]
+    fn a_slice_of_text_is_its_text(text in "\\PC{0,20}", start in 0_usize..20, end in 0_usize..20) {
+        let buffer = Bytes::from(text.clone());
+        let whole = std::str::from_utf8(&buffer).unwrap();
+        if let Some(part) = whole.get(start..end) {
+            prop_assert_eq!(Text::slice_of(&buffer, part), part);
+        }
+    }
+}
+
+#[test]
+fn texts_of_equal_content_are_equal_wherever_they_lie() {
+    let buffer = Bytes::from_static(b"abab");
+    let whole = std::str::from_utf8(&buffer).unwrap();
+    let texts: HashSet<_> = [
+        Text::slice_of(&buffer, &whole[..2]),
+        Text::slice_of(&buffer, &whole[2..]),
+        Text::from("ab"),
+    ]
+    .into();
+    assert_eq!(texts.len(), 1);
+    assert!(texts.contains("ab"));
+}

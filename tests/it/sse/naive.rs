@@ -1,0 +1,97 @@
+//! A second decoder, as the standard's text reads: everything at once, and nothing clever.
+
+use std::time::Duration;
+
+use super::Seen;
+
+/// What a stream amounts to.
+pub(super) struct Outcome {
+    pub(super) items: Vec<Seen>,
+    pub(super) last_event_id: String,
+    pub(super) retry: Option<Duration>,
+}
+
+/// Reads a whole stream.
+pub(super) fn decode(stream: &[u8]) -> Outcome {
+    // "Streams must be decoded using the UTF-8 decode algorithm", which replaces what is malformed
+    // and drops one byte-order mark.
+    let text = String::from_utf8_lossy(stream).into_owned();
+    let text = text.strip_prefix('\u{FEFF}').unwrap_or(&text);
+
+    let mut items = Vec::new();
+    let mut reconnection_time = None;
+    let mut last_event_id = String::new();
+    let mut data_buffer = String::new();
+    let mut event_type_buffer = String::new();
+    let mut last_event_id_buffer = String::new();
+
+    for line in lines(text) {
+        if line.is_empty() {
+            last_event_id.clone_from(&last_event_id_buffer);
+            if data_buffer.is_empty() {
+                event_type_buffer.clear();
+                continue;
+            }
+            if data_buffer.ends_with('\n') {
+                data_buffer.pop();
+            }
+            let mut event = String::from("message");
+            if !event_type_buffer.is_empty() {
+                event.clone_from(&event_type_buffer);
+            }
+            items.push(Seen::Frame(event, data_buffer, last_event_id.clone()));
+            data_buffer = String::new();
+            event_type_buffer = String::new();
+            continue;
+        }
+        if line.starts_with(':') {
+            continue;
+        }
+        let (field, value) = match line.split_once(':') {
+            Some((field, value)) => (field, value.strip_prefix(' ').unwrap_or(value)),
+            None => (line.as_str(), ""),
+        };
+        match field {
+            "event" => value.clone_into(&mut event_type_buffer),
+            "data" => {
+                data_buffer.push_str(value);
+                data_buffer.push('\n');
+            }
+            "id" if !value.contains('\0') => value.clone_into(&mut last_event_id_buffer),
+            "retry" if !value.is_empty() && value.chars().all(|c| c.is_ascii_digit()) => {
+                // The standard's integers have no end; ours do.
+                let milliseconds = value.parse::<u64>().unwrap_or(u64::MAX);
+                let time = Duration::from_millis(milliseconds);
+                reconnection_time = Some(time);
+                items.push(Seen::Retry(time));
+            }
+            _ => {}
+        }
+    }
+    Outcome {
+        items,
+        last_event_id,
+        retry: reconnection_time,
+    }
+}
+
+/// Cuts a text into its lines; what follows the last line end is no line yet, and no blank one.
+fn lines(text: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        if let Some(after) = rest
+            .strip_prefix("\r\n")
+            .or_else(|| rest.strip_prefix('\n'))
+            .or_else(|| rest.strip_prefix('\r'))
+        {
+            lines.push(std::mem::take(&mut line));
+            rest = after;
+        } else {
+            line.push(first);
+            rest = &rest[first.len_utf8()..];
+        }
+    }
+    lines
+}
