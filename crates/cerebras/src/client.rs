@@ -312,11 +312,9 @@ fn variable(name: &'static str) -> Result<Option<Setting>> {
 
 /// Adds the version to a URL without a path.
 fn with_version(url: &str) -> String {
-    let url = url.trim();
+    let url = url.trim().trim_end_matches('/');
     match url.parse::<Uri>() {
-        Ok(uri) if matches!(uri.path(), "" | "/") && uri.query().is_none() => {
-            format!("{}/v1", url.trim_end_matches('/'))
-        }
+        Ok(uri) if matches!(uri.path(), "" | "/") && uri.query().is_none() => format!("{url}/v1"),
         _ => url.to_owned(),
     }
 }

@@ -293,6 +293,19 @@ impl Events {
             .any(|event| !matches!(event, ChatEvent::Raw { .. }))
     }
 
+    /// Returns true if an event waits that is a piece of the answer itself.
+    pub fn has_text(&self) -> bool {
+        self.queue.iter().any(|event| {
+            matches!(
+                event,
+                ChatEvent::Text { .. }
+                    | ChatEvent::Reasoning { .. }
+                    | ChatEvent::ToolCallStart { .. }
+                    | ChatEvent::ToolCallDelta { .. }
+            )
+        })
+    }
+
     /// Returns how many events wait.
     pub fn len(&self) -> usize {
         self.queue.len()

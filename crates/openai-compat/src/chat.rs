@@ -356,16 +356,18 @@ fn check_content_type(provider: &str, started: &Started) -> Result<()> {
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
     let value = value.unwrap_or_default().to_ascii_lowercase();
-    let charset = value
-        .split_once("charset=")
-        .map(|(_, charset)| charset.trim_matches('"'));
+    let charset = value.split_once("charset=");
+    let charset = charset.map(|(_, charset)| charset.trim_matches(['"', '\'']));
+    let is_utf8 = |name: &str| {
+        ["utf-8", "utf8", "us-ascii"]
+            .iter()
+            .any(|utf8| name.starts_with(utf8))
+    };
     let problem = match started.meta.status.as_u16() {
         204 | 205 => "an answer without a body",
         _ if value.starts_with("text/html") => "a page of HTML",
         // "Event streams … must always be encoded as UTF-8", and so is JSON.
-        _ if charset.is_some_and(|charset| !charset.starts_with("utf-8")) => {
-            "text that is not in UTF-8"
-        }
+        _ if charset.is_some_and(|charset| !is_utf8(charset)) => "text that is not in UTF-8",
         _ => return Ok(()),
     };
     Err(Error::protocol(format!(

@@ -1,6 +1,6 @@
 //! Frames in, events out: the streaming decoder, and the one of whole documents.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use inferstream_core::{
     ChatEvent, Decode, End, Ending, Error, ErrorKind, Events, FinishReason, Flow, Json, Result,
@@ -10,8 +10,9 @@ use inferstream_core::{
 use crate::{
     error::{Redact, error_in_answer},
     framer::DOCUMENT,
+    surrogates::{self, Half},
     tool_calls::ToolCalls,
-    wire::{self, Chunk, Surrogates},
+    wire::{self, Chunk},
 };
 
 /// The protocol's half of an answer.
@@ -27,15 +28,27 @@ pub struct ChatDecode {
     n: u32,
     raw: bool,
     redact: Redact,
-    surrogates: Surrogates,
     choices: BTreeMap<u32, Choice>,
     usage: Option<Usage>,
     timing: Option<Timing>,
     marker: bool,
+    seen: Seen,
+}
+
+/// What a stream has been so far.
+#[derive(Debug, Default, PartialEq)]
+enum Seen {
+    #[default]
+    Nothing,
+    /// JSON, but not of this protocol.
+    Foreign,
+    Chunks,
 }
 
 #[derive(Debug, Default)]
 struct Choice {
+    text: Half,
+    reasoning: Half,
     tool_calls: ToolCalls,
     finish_reason: Option<FinishReason>,
 }
@@ -49,11 +62,11 @@ impl ChatDecode {
             n: 1,
             raw: false,
             redact: Redact::default(),
-            surrogates: Surrogates::default(),
             choices: BTreeMap::new(),
             usage: None,
             timing: None,
             marker: false,
+            seen: Seen::Nothing,
         }
     }
 
@@ -85,24 +98,25 @@ impl ChatDecode {
         self
     }
 
-    /// Takes a chunk's JSON.
-    fn chunk(&mut self, frame: Frame<'_>, json: &str, events: &mut Events) -> Result<()> {
-        let held = self.surrogates.mend(json);
-        let chunk = match wire::parse::<Chunk<'_>>(&held) {
+    /// Takes a chunk's JSON; returns true if it told the usage.
+    fn chunk(&mut self, frame: Frame<'_>, json: &str, events: &mut Events) -> Result<bool> {
+        let text = surrogates::stand_in(json);
+        let stood_in = matches!(text, Cow::Owned(_));
+        let chunk = match wire::parse::<Chunk<'_>>(&text) {
             Ok(chunk) => chunk,
             Err(error) if error.is_eof() && frame.event == DOCUMENT => {
                 return Err(self.truncated("the answer's JSON is cut off"));
             }
             Err(error) => return Err(self.not_a_chunk(json, &error)),
         };
-        if let Some(error) = self.error_in(frame.event, &chunk, &held) {
+        if let Some(error) = self.error_in(frame.event, &chunk, &text) {
             return Err(error);
         }
         if self.raw {
-            events.push(ChatEvent::raw(Json::from_text(&*held)));
+            events.push(ChatEvent::raw(Json::from_text(json)));
         }
-        for (place, choice) in chunk.choices.list.iter().enumerate() {
-            self.choice(frame, place, choice, events)?;
+        for (place, choice) in chunk.choices.value.0.iter().enumerate() {
+            self.choice(frame, place, choice, stood_in, events)?;
         }
         if let Some(id) = chunk.id.some() {
             events.id = Some(id.to_owned());
@@ -110,26 +124,22 @@ impl ChatDecode {
         if let Some(model) = chunk.model.some() {
             events.model = Some(model.to_owned());
         }
-        let usage = chunk.usage.counts();
-        if usage.is_some() && usage != self.usage {
-            self.usage = usage;
-            events.push(ChatEvent::usage(usage.unwrap_or_default()));
+        let usage = chunk.usage.0.counts();
+        if let Some(usage) = usage.filter(|_| usage != self.usage) {
+            self.usage = Some(usage);
+            events.push(ChatEvent::usage(usage));
         }
-        let timing = chunk.time_info.times();
-        if timing.is_some() && timing != self.timing {
-            self.timing = timing;
-            events.push(ChatEvent::timing(timing.unwrap_or_default()));
+        let timing = chunk.time_info.0.times();
+        if let Some(timing) = timing.filter(|_| timing != self.timing) {
+            self.timing = Some(timing);
+            events.push(ChatEvent::timing(timing));
         }
-        if chunk.choices.present || self.usage.is_some() {
-            return Ok(());
+        if chunk.choices.present || usage.is_some() {
+            self.seen = Seen::Chunks;
+        } else if self.seen == Seen::Nothing {
+            self.seen = Seen::Foreign;
         }
-        match frame.event {
-            DOCUMENT => Err(Error::protocol(format!(
-                "{}'s answer has no choices",
-                self.provider
-            ))),
-            _ => Ok(()),
-        }
+        Ok(usage.is_some())
     }
 
     fn choice(
@@ -137,36 +147,43 @@ impl ChatDecode {
         frame: Frame<'_>,
         place: usize,
         choice: &wire::Choice<'_>,
+        stood_in: bool,
         events: &mut Events,
     ) -> Result<()> {
-        let index = match choice.index.count() {
-            None => u32::try_from(place).unwrap_or(u32::MAX),
-            Some(index) => u32::try_from(index).unwrap_or(u32::MAX),
+        let index = match choice.index.0 {
+            None | Some(..0.0) => u32::try_from(place).ok(),
+            Some(_) => choice
+                .index
+                .count()
+                .and_then(|index| u32::try_from(index).ok()),
         };
-        if self.n <= index {
+        let Some(index) = index.filter(|index| *index < self.n) else {
             return Ok(());
-        }
+        };
         let state = self.choices.entry(index).or_default();
-        let text = |text: &str| Text::slice_of(frame.buffer, text);
-        for message in [&choice.delta, &choice.message] {
-            let reasoning = message
-                .reasoning
-                .some()
-                .or(message.reasoning_content.some());
-            if let Some(reasoning) = reasoning {
-                events.push(ChatEvent::reasoning(index, text(reasoning)));
-            }
-            for content in [&message.content, &message.refusal] {
-                if let Some(content) = content.some() {
-                    events.push(ChatEvent::text(index, text(content)));
-                }
-            }
-            for piece in &message.tool_calls.0 {
-                state.tool_calls.add(index, piece, events)?;
+        // A last chunk may repeat the whole message beside its delta.
+        let message = if choice.delta.present {
+            &choice.delta.value
+        } else {
+            &choice.message
+        };
+        if let Some(piece) = message
+            .reasoning
+            .some()
+            .or(message.reasoning_content.some())
+        {
+            if let Some(text) = piece_of(frame, &state.reasoning.mend(piece, stood_in)) {
+                events.push(ChatEvent::reasoning(index, text));
             }
         }
-        if let Some(content) = choice.text.some() {
-            events.push(ChatEvent::text(index, text(content)));
+        for piece in [&message.content, &message.refusal, &choice.text] {
+            let Some(piece) = piece.some() else { continue };
+            if let Some(text) = piece_of(frame, &state.text.mend(piece, stood_in)) {
+                events.push(ChatEvent::text(index, text));
+            }
+        }
+        for piece in &message.tool_calls.0 {
+            state.tool_calls.add(index, piece, stood_in, events)?;
         }
         for logprobs in [&choice.logprobs, &choice.reasoning_logprobs] {
             if let Some(logprobs) = logprobs.text() {
@@ -185,13 +202,27 @@ impl ChatDecode {
             raw.text()
                 .is_some_and(|text| !matches!(text, "false" | "\"\"" | "{}" | "[]" | "0"))
         };
+        let status = chunk.status_code.count();
+        let of_choice = chunk
+            .choices
+            .value
+            .0
+            .iter()
+            .find(|choice| told(&choice.error));
+        if let Some(text) = of_choice.and_then(|choice| choice.error.text()) {
+            return Some(error_in_answer(self.provider, text, status, &self.redact));
+        }
+        let says_so = chunk
+            .message
+            .text()
+            .is_some_and(|text| text.starts_with('"'));
         let flat = !chunk.choices.present
             && (told(&chunk.errors)
                 || told(&chunk.detail)
-                || told(&chunk.message) && (chunk.code.some().is_some() || is_flat(json)));
+                || says_so && (chunk.code.some().is_some() || is_flat(json)));
         let error =
             event == "error" || told(&chunk.error) || chunk.error_message.some().is_some() || flat;
-        error.then(|| error_in_answer(self.provider, json, chunk.status_code.count(), &self.redact))
+        error.then(|| error_in_answer(self.provider, json, status, &self.redact))
     }
 
     fn not_a_chunk(&self, json: &str, error: &serde_json::Error) -> Error {
@@ -216,30 +247,41 @@ impl ChatDecode {
         )
     }
 
-    /// Returns true if every choice that came has its finish reason.
+    /// Returns true if every choice that was asked for has its finish reason.
     fn is_finished(&self) -> bool {
-        !self.choices.is_empty()
+        u32::try_from(self.choices.len()) == Ok(self.n)
             && self
                 .choices
                 .values()
                 .all(|choice| choice.finish_reason.is_some())
     }
 
-    fn flow(&self) -> Flow {
-        if !self.is_finished() {
-            return Flow::Continue;
+    fn flow(&self, usage_came: bool) -> Flow {
+        match self.is_finished() {
+            true if self.ends_with_usage && usage_came => Flow::End,
+            true => Flow::Settle,
+            false => Flow::Continue,
         }
-        let all = u32::try_from(self.choices.len()) == Ok(self.n);
-        if all && self.ends_with_usage && self.usage.is_some() {
-            Flow::End
-        } else {
-            Flow::Settle
+    }
+
+    /// Says what is wrong with a stream that ended too early.
+    fn not_whole(&self) -> Error {
+        if self.seen == Seen::Foreign {
+            let message = format!("{} sent a stream of another protocol", self.provider);
+            return Error::protocol(message);
         }
+        self.truncated("the stream ended without a finish reason")
     }
 
     /// Gives what waited for the end.
     fn close(&mut self, events: &mut Events) {
         for (index, choice) in &mut self.choices {
+            if let Some(text) = choice.reasoning.finish() {
+                events.push(ChatEvent::reasoning(*index, text));
+            }
+            if let Some(text) = choice.text.finish() {
+                events.push(ChatEvent::text(*index, text));
+            }
             choice.tool_calls.finish(*index, events);
         }
         for (index, choice) in &mut self.choices {
@@ -262,19 +304,19 @@ impl ChatDecode {
 impl Decode for ChatDecode {
     fn decode(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow> {
         let data = frame.data.trim();
+        if frame.event == "error" && !data.starts_with('{') {
+            return Err(error_in_answer(self.provider, data, None, &self.redact));
+        }
         if is_marker(data) {
             self.marker = true;
             return Ok(Flow::End);
         }
         // Some gateways send their comments as data.
-        if (data.is_empty() || data.starts_with(':')) && frame.event != "error" {
-            return Ok(Flow::Continue);
+        if data.is_empty() || data.starts_with(':') {
+            return Ok(self.flow(false));
         }
-        if frame.event == "error" && !data.starts_with('{') {
-            return Err(error_in_answer(self.provider, data, None, &self.redact));
-        }
-        self.chunk(frame, data, events)?;
-        Ok(self.flow())
+        let usage_came = self.chunk(frame, data, events)?;
+        Ok(self.flow(usage_came))
     }
 
     fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<End> {
@@ -300,9 +342,14 @@ impl Decode for ChatDecode {
                 self.close(events);
                 Ok(End::FinishReason)
             }
-            _ => Err(self.truncated("the stream ended without a finish reason")),
+            _ => Err(self.not_whole()),
         }
     }
+}
+
+/// Returns a piece of text as a slice of its frame, if anything is left of it.
+fn piece_of(frame: Frame<'_>, piece: &str) -> Option<Text> {
+    (!piece.is_empty()).then(|| Text::slice_of(frame.buffer, piece))
 }
 
 /// The end marker, as it is and as a JSON string.

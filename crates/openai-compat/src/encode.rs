@@ -153,9 +153,11 @@ impl Serialize for WireMessage<'_> {
             [] if !message.tool_calls.is_empty() => {}
             [] => map.serialize_entry("content", "")?,
             [Part::Text { text }] => map.serialize_entry("content", text)?,
-            // Only a user's message may hold parts everywhere; text is text.
-            parts if message.role != Role::User => {
-                debug_assert!(!parts.is_empty());
+            // Parts stand in a user's message everywhere, in others not.
+            parts
+                if message.role != Role::User
+                    && parts.iter().all(|part| part.as_text().is_some()) =>
+            {
                 map.serialize_entry("content", &message.text())?;
             }
             parts => {

@@ -1,10 +1,10 @@
 //! A service's word for what went wrong in; our error out.
 
-use std::time::SystemTime;
+use std::{cmp::Reverse, time::SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use inferstream_core::{ChatRequest, Error, ErrorKind, ProviderInfo, Repeat};
+use inferstream_core::{ChatRequest, Error, ErrorKind, Json, Part, ProviderInfo, Repeat};
 
 use crate::wire::{self, ErrorObject};
 
@@ -16,15 +16,30 @@ pub(crate) struct Redact {
 
 impl Redact {
     pub(crate) fn new(key: Option<&str>, request: &ChatRequest) -> Self {
-        // A short prompt is a common word: to blot that out would only hide the error.
-        const SHORT: usize = 12;
-        let prompts = request.messages.iter().flat_map(|message| &message.content);
-        let prompts = prompts
-            .filter_map(|part| part.as_text())
-            .filter(|text| SHORT <= text.len());
-        Self {
-            secrets: key.into_iter().chain(prompts).map(str::to_owned).collect(),
+        let mut secrets = key.map(str::to_owned).into_iter().collect::<Vec<_>>();
+        for message in &request.messages {
+            let texts = message.content.iter().filter_map(Part::as_text);
+            let thoughts = message.reasoning.as_deref();
+            let arguments = message
+                .tool_calls
+                .iter()
+                .map(|call| call.arguments.as_str());
+            for text in texts.chain(thoughts).chain(arguments) {
+                // A short prompt is a common word: to blot that out would only hide the error.
+                if SHORT <= text.len() {
+                    secrets.push(text.to_owned());
+                    // As a service quotes it from the request's JSON.
+                    let json = Json::from(text);
+                    let json = json.as_str().trim_matches('"');
+                    if json != text {
+                        secrets.push(json.to_owned());
+                    }
+                }
+            }
         }
+        // A secret may be a part of another.
+        secrets.sort_by_key(|secret| Reverse(secret.len()));
+        Self { secrets }
     }
 
     /// Returns the text on one line, without the secrets, and cut where it is long.
@@ -33,8 +48,9 @@ impl Redact {
         let mut text = text.to_owned();
         for secret in &self.secrets {
             text = text.replace(secret.as_str(), "…");
+            blot_beginning(&mut text, secret);
         }
-        let text = text.split(|char: char| char.is_control() || char == ' ');
+        let text = text.split(|char: char| char.is_control() || char == ' ' || is_bidi(char));
         let line = text
             .filter(|word| !word.is_empty())
             .collect::<Vec<_>>()
@@ -44,6 +60,30 @@ impl Redact {
             Some((end, _)) => format!("{}…", &line[..end]),
         }
     }
+}
+
+/// The shortest text that counts as a prompt.
+const SHORT: usize = 12;
+
+/// Blots out the beginning of a secret that a service shows in part.
+fn blot_beginning(text: &mut String, secret: &str) {
+    const SHOWN: usize = 24;
+    let Some((end, _)) = secret.char_indices().nth(SHOWN) else {
+        return;
+    };
+    while let Some(at) = text.find(&secret[..end]) {
+        let same = text[at..]
+            .chars()
+            .zip(secret.chars())
+            .take_while(|(a, b)| a == b);
+        let length = same.map(|(char, _)| char.len_utf8()).sum::<usize>();
+        text.replace_range(at..at + length, "…");
+    }
+}
+
+/// Returns true for the characters that turn a line of text around.
+fn is_bidi(char: char) -> bool {
+    matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// What a service says of an error, whichever shape it says it in.
@@ -136,6 +176,7 @@ impl Told {
             "exceeded your current quota",
             "insufficient credit",
             "out of credit",
+            "credit balance",
         ]) {
             return Some(ErrorKind::Quota);
         }
@@ -150,6 +191,12 @@ impl Told {
         None
     }
 
+    /// Returns the statuses that the service names, some of them as the code.
+    fn numbers(&self) -> impl Iterator<Item = u64> {
+        let code = self.code.as_deref().and_then(|code| code.parse().ok());
+        self.status.into_iter().chain(code)
+    }
+
     /// Returns true if the service says that it failed and may not the next time.
     fn is_transient(&self) -> bool {
         self.is(&[
@@ -158,8 +205,8 @@ impl Told {
             "overloaded_error",
             "overloaded",
         ]) || self
-            .status
-            .is_some_and(|status| status == 429 || (500..600).contains(&status))
+            .numbers()
+            .any(|number| number == 429 || (500..600).contains(&number))
     }
 }
 
@@ -177,7 +224,7 @@ pub(crate) fn error_of_status(
     let told = Told::read(&text);
     let error = Error::of_head(status, headers, now);
     let challenge = is_challenge(headers, &text);
-    let transient = status.is_client_error() && told.is_transient() && told.status.is_none();
+    let transient = status.is_client_error() && told.is_transient();
     let kind = match error.kind() {
         _ if challenge => ErrorKind::Challenge,
         ErrorKind::InvalidRequest | ErrorKind::RateLimited | ErrorKind::Permission => {
@@ -191,7 +238,13 @@ pub(crate) fn error_of_status(
         ErrorKind::InvalidRequest if transient => (ErrorKind::Server, Repeat::Safe),
         _ => (kind, error.repeat()),
     };
-    let mut message = format!("{} answered {status}", info.id);
+    let reason = status.canonical_reason().map(|reason| format!(" {reason}"));
+    let mut message = format!(
+        "{} answered {}{}",
+        info.id,
+        status.as_str(),
+        reason.unwrap_or_default()
+    );
     match &told.message {
         _ if challenge => message.push_str(" with a page that wants to see a browser"),
         Some(words) => message = format!("{message}: {}", redact.line(words)),

@@ -48,12 +48,14 @@ impl Default for Reply {
 }
 
 impl Framer for Reply {
-    fn push(&mut self, bytes: Bytes) {
+    fn push(&mut self, mut bytes: Bytes) {
         if !self.decided {
-            let rest = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
-            if let Some(first) = rest.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            // A byte-order mark may be cut like all else.
+            let is_blank = |byte: &u8| byte.is_ascii_whitespace() || b"\xEF\xBB\xBF".contains(byte);
+            if let Some(first) = bytes.iter().position(|byte| !is_blank(byte)) {
                 self.decided = true;
-                if matches!(first, b'{' | b'<') {
+                if matches!(bytes[first], b'{' | b'<') {
+                    bytes = bytes.slice(first..);
                     self.document = Some(Vec::new());
                 }
             }

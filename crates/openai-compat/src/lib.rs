@@ -7,6 +7,7 @@ mod dialect;
 mod encode;
 
 mod framer;
+mod surrogates;
 mod wire;
 
 mod decode;

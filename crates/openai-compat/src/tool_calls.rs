@@ -5,7 +5,7 @@ use std::{borrow::Cow, mem};
 use inferstream_core::{ChatEvent, Error, ErrorKind, Events, Result, ToolCall};
 use serde::de::IgnoredAny;
 
-use crate::wire;
+use crate::{surrogates::Half, wire};
 
 /// The most calls that one answer may hold: services send a handful, and a hostile number must not
 /// become memory.
@@ -23,6 +23,7 @@ struct Open {
     /// The service's number for it, if it gives any.
     number: Option<u64>,
     call: ToolCall,
+    half: Half,
     started: bool,
 }
 
@@ -32,6 +33,7 @@ impl ToolCalls {
         &mut self,
         choice: u32,
         piece: &wire::ToolCall<'_>,
+        stood_in: bool,
         events: &mut Events,
     ) -> Result<()> {
         let index = self.place(piece)?;
@@ -46,6 +48,7 @@ impl ToolCalls {
             }
         }
         let arguments = arguments(&piece.function);
+        let arguments = open.half.mend(&arguments, stood_in);
         if arguments.is_empty() {
             return Ok(());
         }
@@ -71,22 +74,45 @@ impl ToolCalls {
         Ok(())
     }
 
-    /// Finds the call that a piece belongs to: by number, else by id, else the last one.
+    /// Finds the call that a piece belongs to: by number, else by id, else the last one, unless the
+    /// piece begins another.
     fn place(&mut self, piece: &wire::ToolCall<'_>) -> Result<usize> {
         let id = piece.id.some();
         let number = piece.index.count();
+        let last = self.calls.len().checked_sub(1);
         // The same number with another id is another call: some services number all of them 0.
-        let same_id =
-            |open: &Open| id.is_none_or(|id| open.call.id.is_empty() || open.call.id == id);
+        let may_be = |open: &Open| match id {
+            Some(id) => open.call.id.is_empty() || open.call.id == id,
+            None => true,
+        };
+        let goes_on =
+            |open: &Open| piece.function.name.some().is_none() || open.call.name.is_empty();
         let found = match (number, id) {
             (Some(_), _) => self
                 .calls
                 .iter()
-                .rposition(|open| open.number == number && same_id(open)),
-            (None, Some(id)) => self.calls.iter().position(|open| open.call.id == id),
-            (None, None) => self.calls.len().checked_sub(1),
+                .rposition(|open| open.number == number && may_be(open))
+                // The number may come later than the call.
+                .or(last.filter(|last| {
+                    let open = &self.calls[*last];
+                    open.number.is_none() && may_be(open) && goes_on(open)
+                })),
+            (None, Some(id)) => self
+                .calls
+                .iter()
+                .position(|open| open.call.id == id)
+                .or(last.filter(|last| {
+                    let open = &self.calls[*last];
+                    open.call.id.is_empty() && goes_on(open)
+                })),
+            (None, None) => last.filter(|last| {
+                let open = &self.calls[*last];
+                goes_on(open) || open.call.arguments.is_empty()
+            }),
         };
         if let Some(index) = found {
+            let open = &mut self.calls[index];
+            open.number = open.number.or(number);
             return Ok(index);
         }
         if self.calls.len() == MAX_CALLS {

@@ -63,9 +63,9 @@ object! {
     Chunk {
         id: Lax<'a>,
         model: Lax<'a>,
-        choices: Choices<'a>,
-        usage: Usage<'a>,
-        time_info: TimeInfo<'a>,
+        choices: Present<List<Choice<'a>>>,
+        usage: Lenient<Usage<'a>>,
+        time_info: Lenient<TimeInfo<'a>>,
         // Errors come in every shape.
         error: Raw<'a>,
         error_message: Lax<'a>,
@@ -80,8 +80,9 @@ object! {
 object! {
     Choice {
         index: Number,
-        delta: Message<'a>,
+        delta: Present<Message<'a>>,
         message: Message<'a>,
+        error: Raw<'a>,
         text: Lax<'a>,
         finish_reason: Lax<'a>,
         logprobs: Raw<'a>,
@@ -119,8 +120,8 @@ object! {
         prompt_tokens: Number,
         completion_tokens: Number,
         total_tokens: Number,
-        prompt_tokens_details: PromptDetails<'a>,
-        completion_tokens_details: CompletionDetails<'a>,
+        prompt_tokens_details: Lenient<PromptDetails<'a>>,
+        completion_tokens_details: Lenient<CompletionDetails<'a>>,
     }
 }
 
@@ -190,8 +191,8 @@ impl Usage<'_> {
         usage.input_tokens = self.prompt_tokens.count();
         usage.output_tokens = self.completion_tokens.count();
         usage.total_tokens = self.total_tokens.count();
-        usage.cached_tokens = self.prompt_tokens_details.cached_tokens.count();
-        let details = &self.completion_tokens_details;
+        usage.cached_tokens = self.prompt_tokens_details.0.cached_tokens.count();
+        let details = &self.completion_tokens_details.0;
         usage.reasoning_tokens = details.reasoning_tokens.count();
         usage.accepted_prediction_tokens = details.accepted_prediction_tokens.count();
         usage.rejected_prediction_tokens = details.rejected_prediction_tokens.count();
@@ -255,7 +256,27 @@ impl Lax<'_> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Lax<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(LaxVisitor)
+        let text = <&RawValue>::deserialize(deserializer)?.get();
+        match text.as_bytes().first() {
+            Some(b'"' | b'[' | b'{') => {
+                let mut deserializer = serde_json::Deserializer::from_str(text);
+                deserializer
+                    .deserialize_any(LaxVisitor)
+                    .map_err(D::Error::custom)
+            }
+            Some(b'n') | None => Ok(Self(None)),
+            // As it is written: `1.50` is another text than `1.5`.
+            Some(_) => Ok(Self(Some(Cow::Borrowed(text)))),
+        }
+    }
+}
+
+/// A part of text within text. It goes on with the same deserializer, which counts the depth.
+struct Part<'a>(Lax<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Part<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LaxVisitor).map(Self)
     }
 }
 
@@ -276,29 +297,25 @@ impl<'de> Visitor<'de> for LaxVisitor {
         Ok(Lax(Some(Cow::Owned(text.to_owned()))))
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Lax<'de>, E> {
-        Ok(Lax(Some(Cow::Owned(value.to_string()))))
+    fn visit_bool<E>(self, _: bool) -> Result<Lax<'de>, E> {
+        Ok(Lax(None))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Lax<'de>, E> {
-        Ok(Lax(Some(Cow::Owned(value.to_string()))))
+    fn visit_i64<E>(self, _: i64) -> Result<Lax<'de>, E> {
+        Ok(Lax(None))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Lax<'de>, E> {
-        Ok(Lax(Some(Cow::Owned(value.to_string()))))
+    fn visit_u64<E>(self, _: u64) -> Result<Lax<'de>, E> {
+        Ok(Lax(None))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Lax<'de>, E> {
-        Ok(Lax(Some(Cow::Owned(value.to_string()))))
-    }
-
-    fn visit_unit<E>(self) -> Result<Lax<'de>, E> {
+    fn visit_f64<E>(self, _: f64) -> Result<Lax<'de>, E> {
         Ok(Lax(None))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Lax<'de>, A::Error> {
         let mut text = None::<String>;
-        while let Some(Lax(part)) = seq.next_element()? {
+        while let Some(Part(Lax(part))) = seq.next_element()? {
             if let Some(part) = part {
                 text.get_or_insert_default().push_str(&part);
             }
@@ -310,7 +327,7 @@ impl<'de> Visitor<'de> for LaxVisitor {
         let mut text = Lax(None);
         while let Some(Key(key)) = map.next_key()? {
             match &*key {
-                "text" => text = map.next_value()?,
+                "text" => text = map.next_value::<Part<'de>>()?.0,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -342,7 +359,34 @@ impl<'de> Deserialize<'de> for Number {
     }
 }
 
-/// A list; `null` and anything that is not one are empty.
+/// An object whose counts nobody needs: anything that is not one is an empty one.
+#[derive(Debug, Default)]
+pub(crate) struct Lenient<T>(pub(crate) T);
+
+impl<'de, T: Default + Deserialize<'de>> Deserialize<'de> for Lenient<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&RawValue>::deserialize(deserializer)?.get();
+        Ok(Self(parse(text).unwrap_or_default()))
+    }
+}
+
+/// A member, and whether it was there.
+#[derive(Debug, Default)]
+pub(crate) struct Present<T> {
+    pub(crate) present: bool,
+    pub(crate) value: T,
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Present<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self {
+            present: true,
+            value: T::deserialize(deserializer)?,
+        })
+    }
+}
+
+/// A list; `null` is an empty one.
 #[derive(Debug)]
 pub(crate) struct List<T>(pub(crate) Vec<T>);
 
@@ -358,23 +402,6 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
     }
 }
 
-/// The member `choices`, and whether it was there: what marks a chunk of this protocol.
-#[derive(Debug, Default)]
-pub(crate) struct Choices<'a> {
-    pub(crate) present: bool,
-    pub(crate) list: Vec<Choice<'a>>,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Choices<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let List(list) = List::deserialize(deserializer)?;
-        Ok(Self {
-            present: true,
-            list,
-        })
-    }
-}
-
 /// Reads JSON text as a value of the wire.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> serde_json::Result<T> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -383,80 +410,4 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> serde_json::Result
         Ok(()) => Ok(value),
         Err(_) => Err(serde_json::Error::custom("trailing characters")),
     }
-}
-
-/// Mends what JSON allows and Rust's strings do not: halves of surrogate pairs, `"\ud83d"`.
-///
-/// A service that cuts tokens in UTF-16 sends the halves in two chunks; the first is held back and
-/// put before the second.
-#[derive(Debug, Default)]
-pub(crate) struct Surrogates {
-    held: Option<String>,
-}
-
-impl Surrogates {
-    /// Returns the text with each pair whole, and U+FFFD for a half that stays alone.
-    pub(crate) fn mend<'a>(&mut self, json: &'a str) -> Cow<'a, str> {
-        if self.held.is_none() && !has_surrogate(json) {
-            return Cow::Borrowed(json);
-        }
-        let mut mended = String::with_capacity(json.len() + 6);
-        let mut rest = json;
-        while let Some(at) = rest.find('\\') {
-            mended.push_str(&rest[..at]);
-            rest = &rest[at..];
-            let taken = match (half(rest), rest.get(6..).and_then(half)) {
-                (Some(Half::High), Some(Half::Low)) => {
-                    mended.push_str(&rest[..12]);
-                    12
-                }
-                (Some(Half::High), _) if rest[6..].starts_with('"') => {
-                    self.held = Some(rest[..6].to_owned());
-                    6
-                }
-                (Some(Half::Low), _) => {
-                    match self.held.take() {
-                        Some(high) => mended.push_str(&(high + &rest[..6])),
-                        None => mended.push_str("\\ufffd"),
-                    }
-                    6
-                }
-                (Some(Half::High), _) => {
-                    mended.push_str("\\ufffd");
-                    6
-                }
-                // The escaped character may be a backslash or a quote.
-                (None, _) => {
-                    let end = rest
-                        .char_indices()
-                        .nth(2)
-                        .map_or(rest.len(), |(end, _)| end);
-                    mended.push_str(&rest[..end]);
-                    end
-                }
-            };
-            rest = &rest[taken..];
-        }
-        mended.push_str(rest);
-        Cow::Owned(mended)
-    }
-}
-
-enum Half {
-    High,
-    Low,
-}
-
-/// Returns which half of a pair the text begins with as an escape.
-fn half(text: &str) -> Option<Half> {
-    let digits = text.strip_prefix("\\u")?.get(..4)?;
-    match u16::from_str_radix(digits, 16).ok()? {
-        0xD800..=0xDBFF => Some(Half::High),
-        0xDC00..=0xDFFF => Some(Half::Low),
-        _ => None,
-    }
-}
-
-fn has_surrogate(json: &str) -> bool {
-    json.contains("\\ud") || json.contains("\\uD")
 }

@@ -184,7 +184,7 @@ fn a_document_that_is_no_answer_is_no_success() {
     let deep = "[".repeat(100_000);
     check_error(
         &format!(r#"{{"choices":[{{"message":{{"content":{deep}"#),
-        Protocol,
+        Truncated,
     );
 }
 

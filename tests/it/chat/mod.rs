@@ -6,6 +6,7 @@ mod double;
 mod ends;
 mod errors;
 mod fixtures;
+mod found;
 mod properties;
 mod requests;
 mod tolerance;

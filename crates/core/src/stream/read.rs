@@ -43,7 +43,8 @@ pub trait Decode: Send + 'static {
 pub enum Flow {
     /// More must come.
     Continue,
-    /// The answer has its finish reason: late counts and the end marker may come, for 2 s at most.
+    /// The answer has its finish reason: late counts and the end marker may come, for 2 s at most, or
+    /// text, which is waited for as long again.
     Settle,
     /// That was all.
     End,
@@ -167,8 +168,8 @@ impl<F: Framer, D: Decode> Reader<F, D> {
             }
         }
         match flow {
-            Ok(Flow::Continue) => {}
-            Ok(Flow::Settle) => self.waits.settle(),
+            Ok(Flow::Continue) => self.waits.unsettle(),
+            Ok(Flow::Settle) => self.waits.settle(self.events.has_text()),
             Ok(Flow::End) => self.end(Ending::Announced),
             Err(error) => self.fail(error),
         }

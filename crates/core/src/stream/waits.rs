@@ -97,9 +97,18 @@ impl Waits {
         Some(self.transport.now().saturating_duration_since(self.started))
     }
 
-    /// Notes that the answer has its finish reason and may end at any time.
-    pub(super) fn settle(&mut self) {
-        self.since_finish.get_or_insert(Duration::ZERO);
+    /// Notes that the answer has its finish reason and may end at any time; text that comes all the
+    /// same begins the wait anew.
+    pub(super) fn settle(&mut self, text_came: bool) {
+        match self.since_finish {
+            Some(_) if !text_came => {}
+            _ => self.since_finish = Some(Duration::ZERO),
+        }
+    }
+
+    /// Notes that the answer has no finish reason, or no longer one for each choice.
+    pub(super) fn unsettle(&mut self) {
+        self.since_finish = None;
     }
 
     /// Polls for a limit to run out.
