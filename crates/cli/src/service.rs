@@ -1,6 +1,6 @@
 //! Flags and environment into a provider.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs::File, io::Read as _, path::Path, sync::Arc};
 
 use clap::ValueEnum as _;
 use inferstream::{
@@ -162,6 +162,20 @@ fn retry(flags: &Flags) -> RetryPolicy {
     policy.max_attempts(flags.attempts.unwrap_or(policy.max_attempts))
 }
 
+/// Reads a file of settings: at most 1 MiB, more than any bundle of certificates has.
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|error| Error::config(format!("{}: {error}", path.display())))
+    const LIMIT: u64 = 1 << 20;
+    let broken = |error| Error::config(format!("{}: {error}", path.display()));
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(broken)?;
+    file.take(LIMIT + 1)
+        .read_to_end(&mut bytes)
+        .map_err(broken)?;
+    if LIMIT < bytes.len() as u64 {
+        return Err(Error::config(format!(
+            "{}: larger than 1 MiB",
+            path.display()
+        )));
+    }
+    Ok(bytes)
 }

@@ -304,6 +304,12 @@ impl Error {
         self.with(|inner| inner.message = format!("{what}: {}", inner.message))
     }
 
+    /// Replaces the message, by what must not stand in it.
+    #[must_use]
+    pub fn map_message(self, change: impl FnOnce(&str) -> String) -> Self {
+        self.with(|inner| inner.message = change(&inner.message))
+    }
+
     /// Returns what kind of thing went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind

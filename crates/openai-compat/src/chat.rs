@@ -218,7 +218,17 @@ impl<D: Dialect> Chat<D> {
             .choices(encode::choices(&request))
             .raw(request.raw)
             .redact(call.redact);
-        Ok(read_stream(started, Reply::default(), decode))
+        let is_json = started.meta.headers.get(CONTENT_TYPE).is_some_and(|value| {
+            value
+                .as_bytes()
+                .to_ascii_lowercase()
+                .starts_with(b"application/json")
+        });
+        Ok(read_stream(
+            started,
+            Reply::default().expect_document(is_json),
+            decode,
+        ))
     }
 
     fn call(&self, request: &ChatRequest, stream: bool) -> Result<Call> {
@@ -300,13 +310,17 @@ impl<D: Dialect> Chat<D> {
         let attempt = |number| {
             attempts = number;
             let sent = transport.send(request.clone());
-            async move { self.check_status(sent.await?, call).await }
+            async move {
+                let sent = sent.await.map_err(|error| call.redact.error(error));
+                self.check_status(sent?, call).await
+            }
         };
         let response = call
             .retry
             .run(&**transport, call.timeouts.total, attempt)
             .await?;
         let mut started = Started::new(Arc::clone(transport), at, call.timeouts, response);
+        call.redact.headers(&mut started.meta.headers);
         started.meta.attempts = attempts;
         Ok(started)
     }
@@ -317,7 +331,8 @@ impl<D: Dialect> Chat<D> {
             return Ok(response);
         }
         let transport = &*self.shared.transport;
-        let (head, body) = response.into_parts();
+        let (mut head, body) = response.into_parts();
+        call.redact.headers(&mut head.headers);
         let body = body.read_error(transport).await;
         let now = transport.system_time();
         let error = error_of_status(
@@ -440,6 +455,11 @@ fn base_url(url: &str) -> Result<String> {
     }
     if authority.host().is_empty() {
         return Err(not_a_url());
+    }
+    if uri.port_u16().is_none() && authority.as_str() != authority.host() {
+        return Err(Error::config(
+            "the base URL's port is none: it is a number up to 65535",
+        ));
     }
     if uri.query().is_some() || url.contains('#') {
         return Err(Error::config(

@@ -311,8 +311,9 @@ impl Decode for ChatDecode {
             self.marker = true;
             return Ok(Flow::End);
         }
-        // Some gateways send their comments as data.
-        if data.is_empty() || data.starts_with(':') {
+        // Some gateways send their comments as data, others as events such as `ping`.
+        let is_ping = frame.event != "message" && !data.starts_with('{');
+        if is_ping || data.is_empty() || data.starts_with(':') {
             return Ok(self.flow(false));
         }
         let usage_came = self.chunk(frame, data, events)?;
@@ -342,6 +343,7 @@ impl Decode for ChatDecode {
                 self.close(events);
                 Ok(End::FinishReason)
             }
+            // A half of a character that is still held stays out: nobody knows what it would have been.
             _ => Err(self.not_whole()),
         }
     }

@@ -3,8 +3,8 @@
 use std::{cmp::Reverse, time::SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
-use inferstream_core::{ChatRequest, Error, ErrorKind, Json, Part, ProviderInfo, Repeat};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use inferstream_core::{ChatRequest, Error, ErrorKind, Part, ProviderInfo, Repeat};
 
 use crate::wire::{self, ErrorObject};
 
@@ -29,9 +29,8 @@ impl Redact {
                 if SHORT <= text.len() {
                     secrets.push(text.to_owned());
                     // As a service quotes it from the request's JSON.
-                    let json = Json::from(text);
-                    let json = json.as_str().trim_matches('"');
-                    if json != text {
+                    let json = serde_json::to_string(text).unwrap_or_default();
+                    if let Some(json) = json.get(1..json.len() - 1).filter(|json| *json != text) {
                         secrets.push(json.to_owned());
                     }
                 }
@@ -42,12 +41,37 @@ impl Redact {
         Self { secrets }
     }
 
+    /// Takes the secrets out of an error that knows nothing of them.
+    pub(crate) fn error(&self, error: Error) -> Error {
+        let shows = |secret: &String| error.to_string().contains(secret.as_str());
+        if self.secrets.iter().any(shows) {
+            return error.map_message(|message| self.line(message));
+        }
+        error
+    }
+
+    /// Takes headers out that repeat a secret.
+    pub(crate) fn headers(&self, headers: &mut HeaderMap) {
+        for value in headers.values_mut() {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            if self
+                .secrets
+                .iter()
+                .any(|secret| text.contains(secret.as_str()))
+            {
+                *value = HeaderValue::from_static("(a secret was here)");
+            }
+        }
+    }
+
     /// Returns the text on one line, without the secrets, and cut where it is long.
     fn line(&self, text: &str) -> String {
         const LONG: usize = 300;
         let mut text = text.to_owned();
         for secret in &self.secrets {
             text = text.replace(secret.as_str(), "…");
+        }
+        for secret in &self.secrets {
             blot_beginning(&mut text, secret);
         }
         let text = text.split(|char: char| char.is_control() || char == ' ' || is_bidi(char));
@@ -122,7 +146,8 @@ impl Told {
                     message: nested
                         .message
                         .or(own(&object.message))
-                        .or(own(&object.error_message)),
+                        .or(own(&object.error_message))
+                        .or(own(&object.msg)),
                     kind: nested.kind.or(own(&object.kind)),
                     code: nested.code.or(own(&object.code)),
                     status: nested

@@ -21,6 +21,7 @@ pub struct Reply {
     /// `None` where the reply is an event stream.
     document: Option<Vec<u8>>,
     decided: bool,
+    expects_document: bool,
     limit: usize,
     overflow: bool,
     whole: Text,
@@ -34,10 +35,18 @@ impl Reply {
             decoder: Decoder::new(limits).marker("[DONE]"),
             document: None,
             decided: false,
+            expects_document: false,
             limit: limits.frame,
             overflow: false,
             whole: Text::default(),
         }
+    }
+
+    /// Sets whether the reply says of itself that it is JSON: then `null` is a document too.
+    #[must_use]
+    pub fn expect_document(mut self, expects: bool) -> Self {
+        self.expects_document = expects;
+        self
     }
 }
 
@@ -54,7 +63,9 @@ impl Framer for Reply {
             let is_blank = |byte: &u8| byte.is_ascii_whitespace() || b"\xEF\xBB\xBF".contains(byte);
             if let Some(first) = bytes.iter().position(|byte| !is_blank(byte)) {
                 self.decided = true;
-                if matches!(bytes[first], b'{' | b'<') {
+                // No field's name begins in another way: `data`, `event`, `id`, `retry`, or a comment.
+                let is_field = matches!(bytes[first], b'd' | b'e' | b'i' | b'r' | b':');
+                if matches!(bytes[first], b'{' | b'<') || self.expects_document && !is_field {
                     bytes = bytes.slice(first..);
                     self.document = Some(Vec::new());
                 }

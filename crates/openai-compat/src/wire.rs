@@ -153,6 +153,7 @@ object! {
     /// What an error object says of itself.
     ErrorObject {
         message: Lax<'a>,
+        msg: Lax<'a>,
         kind: Lax<'a> = "type",
         code: Lax<'a>,
         status: Number,

@@ -213,6 +213,10 @@ impl Inner {
                 "{peer} switched protocols unasked"
             )))
         } else if let Some(encoding) = foreign_encoding(&parts.headers) {
+            if !parts.status.is_success() {
+                // The status says enough, and the body nothing.
+                return Ok(Response::from_parts(parts, Body::from("")));
+            }
             Some(Error::protocol(format!(
                 "the answer from {peer} is encoded ({encoding}), though nobody asked for that"
             )))
@@ -269,16 +273,20 @@ fn redirect_target(location: Option<&HeaderValue>, route: &Route) -> String {
     }
 }
 
-/// Returns the name of the encoding that is not `identity`, cut to what a message may hold.
-fn foreign_encoding(headers: &http::HeaderMap) -> Option<String> {
-    let all = headers.get_all(header::CONTENT_ENCODING);
-    let name = all.iter().find(|value| {
-        let value = value.as_bytes().trim_ascii();
-        !value.is_empty() && !value.eq_ignore_ascii_case(b"identity")
-    })?;
-    let visible = name
-        .as_bytes()
-        .iter()
-        .filter(|byte| byte.is_ascii_graphic());
-    Some(visible.take(40).map(|byte| char::from(*byte)).collect())
+/// Returns the name of an encoding of the answer that nobody asked for.
+fn foreign_encoding(headers: &http::HeaderMap) -> Option<&'static str> {
+    const KNOWN: [&str; 6] = ["gzip", "br", "deflate", "zstd", "compress", "x-gzip"];
+    let of = |name, plain| {
+        let values = headers.get_all(name).iter();
+        let mut codings = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        codings.find(move |coding| {
+            let coding = coding.trim_ascii();
+            !coding.is_empty() && !coding.eq_ignore_ascii_case(plain)
+        })
+    };
+    let coding = of(header::CONTENT_ENCODING, b"identity".as_slice())
+        .or(of(header::TRANSFER_ENCODING, b"chunked".as_slice()))?;
+    // A name that nobody knows may be anything, a key too.
+    let known = |name: &&str| coding.trim_ascii().eq_ignore_ascii_case(name.as_bytes());
+    Some(KNOWN.into_iter().find(known).unwrap_or("in an unknown way"))
 }

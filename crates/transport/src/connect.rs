@@ -61,6 +61,13 @@ impl Route {
                 "the URL holds a user name or password; send a header instead",
             ));
         }
+        // `http` reads `host:99999` as a host without a port, and the request would go elsewhere.
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        if uri.port_u16().is_none() && authority != host {
+            return Err(Error::config(
+                "the URL's port is none: it is a number up to 65535",
+            ));
+        }
         Ok(Self {
             https,
             host: host.to_ascii_lowercase(),

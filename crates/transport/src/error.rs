@@ -101,14 +101,36 @@ pub(crate) fn head_too_large(peer: &Peer<'_>) -> Error {
     Error::new(ErrorKind::TooLarge, message)
 }
 
-/// Creates the error of a body that broke off.
+/// Creates the error of a body that broke off, or whose framing is broken.
 pub(crate) fn in_body(cause: hyper::Error) -> Error {
-    Error::new(
-        ErrorKind::Truncated,
-        "the connection was lost in the middle of the answer",
-    )
-    .with_sent(Sent::Yes)
-    .with_source(cause)
+    let error = if breaks_framing(&cause) {
+        Error::protocol("the answer's chunks are not framed as HTTP has it")
+    } else {
+        Error::new(
+            ErrorKind::Truncated,
+            "the connection was lost in the middle of the answer",
+        )
+    };
+    error.with_sent(Sent::Yes).with_source(cause)
+}
+
+/// Returns true if hyper could not read a chunk's frame, which it tells as an I/O error of its own.
+fn breaks_framing(cause: &hyper::Error) -> bool {
+    let Some(io) = cause
+        .source()
+        .and_then(|cause| cause.downcast_ref::<io::Error>())
+    else {
+        return false;
+    };
+    // A broken TLS record is invalid data too, and is a lost connection.
+    let inner = io
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    inner.is_none()
+        && matches!(
+            io.kind(),
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData
+        )
 }
 
 /// Returns true if the bytes begin a TLS record: an alert or a handshake of version 3.x.

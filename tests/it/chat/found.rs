@@ -447,3 +447,57 @@ fn an_empty_frame_after_the_finish_reason_does_not_hold_the_end() {
     let outcome = run(Client::Plain, Answer::sse(pieces));
     assert_eq!(outcome.elapsed, seconds(2));
 }
+
+#[test]
+fn a_port_that_is_none_is_not_dropped() {
+    for port in ["99999", "65536", "-1", "80x", ""] {
+        let wire = Wire::new([]);
+        let url = format!("http://127.0.0.1:{port}/v1");
+        let client = inferstream_cerebras::Cerebras::builder()
+            .base_url(url)
+            .transport(wire);
+        assert_eq!(
+            client.build().unwrap_err().kind(),
+            ErrorKind::Config,
+            "{port}"
+        );
+    }
+}
+
+#[test]
+fn a_prompt_of_several_lines_is_not_shown() {
+    for prompt in [
+        "secret 4711 and more text\nhi 4711",
+        "a first word\t4711\tb",
+        "a first word 4711\r\nb 4711",
+    ] {
+        let error = echo(ChatRequest::from(prompt), &format!("bad: {prompt}"));
+        assert!(!error.to_string().contains("4711"), "{error}");
+        let json = serde_json::to_string(prompt).unwrap();
+        let error = echo(ChatRequest::from(prompt), &format!("bad: {json}"));
+        assert!(!error.to_string().contains("4711"), "{error}");
+    }
+}
+
+#[test]
+fn a_header_that_repeats_the_key_is_not_kept() {
+    let wire = Wire::new([Answer::json(400, "{}").header("x-request-id", KEY)]);
+    let error = block_on(&wire.clock, cerebras(&wire).stream("hi")).unwrap_err();
+    assert!(!format!("{:?}", error.headers()).contains(KEY));
+    assert_ne!(error.request_id(), Some(KEY));
+}
+
+#[test]
+fn an_event_of_another_name_may_hold_anything() {
+    let ping = "event: ping\ndata: 2026-01-01\n\n";
+    let outcome = plain_stream(format!("{ping}{}{ping}{}", sse(&[TEXT]), sse(&[FINISH])));
+    assert_eq!((outcome.kind(), outcome.text().as_str()), (None, "a"));
+}
+
+#[test]
+fn json_that_is_no_object_is_no_answer() {
+    for document in ["null", "[]", "1"] {
+        let outcome = run(Client::Plain, Answer::json(200, document));
+        assert_eq!(outcome.kind(), Some(ErrorKind::Protocol), "{document}");
+    }
+}
