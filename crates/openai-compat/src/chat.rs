@@ -1,19 +1,15 @@
 //! The protocol's requests from settings to events: what every compatible provider does.
 
-use std::{
-    future::poll_fn,
-    sync::{Arc, Mutex, PoisonError},
-    task::Poll,
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, Uri,
+    HeaderMap, HeaderValue, Method, Request, Response,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
 };
 use inferstream_core::{
     ApiKey, Body, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind,
-    Model, Phase, ProviderInfo, ReplayStale, Result, RetryPolicy, Started, Timeouts, Transport,
+    Model, ProviderInfo, ReplayStale, Result, RetryPolicy, Started, Timeouts, Transport,
     check_headers, read_stream,
 };
 
@@ -24,6 +20,7 @@ use crate::{
     error::{Redact, error_of_status},
     framer::Reply,
     models,
+    url::{base_url, not_a_url},
 };
 
 /// A client of a compatible service.
@@ -184,7 +181,7 @@ impl<D: Dialect> Chat<D> {
                 retry: shared.settings.retry,
             };
             let mut started = this.send(&call).await?;
-            let body = read_list(&mut started).await?;
+            let body = models::read(&mut started).await?;
             let list = models::decode(this.info().id, &String::from_utf8_lossy(&body))?;
             *shared.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(list.clone());
             Ok(list)
@@ -390,81 +387,4 @@ fn check_content_type(provider: &str, started: &Started) -> Result<()> {
     ))
     .with_head(started.meta.status, started.meta.headers.clone())
     .with_attempts(started.meta.attempts))
-}
-
-/// Reads a list of models: at most 4 MiB, with the limit `idle` on each read.
-async fn read_list(started: &mut Started) -> Result<Bytes> {
-    const LIMIT: usize = 4 << 20;
-    let mut read = Vec::new();
-    while let Some(bytes) = next_within(started).await {
-        let bytes = bytes?;
-        if LIMIT < read.len() + bytes.len() {
-            let message = format!("the list of models is over the limit of {LIMIT} bytes");
-            return Err(Error::new(ErrorKind::TooLarge, message));
-        }
-        read.extend_from_slice(&bytes);
-    }
-    Ok(Bytes::from(read))
-}
-
-async fn next_within(started: &mut Started) -> Option<Result<Bytes>> {
-    let Started {
-        transport,
-        timeouts,
-        body,
-        ..
-    } = started;
-    let mut limit = timeouts.idle.map(|idle| (idle, transport.sleep(idle)));
-    poll_fn(|cx| {
-        if let Poll::Ready(bytes) = body.poll_data(cx) {
-            return Poll::Ready(bytes);
-        }
-        match &mut limit {
-            None => Poll::Pending,
-            Some((idle, sleep)) => sleep
-                .as_mut()
-                .poll(cx)
-                .map(|()| Some(Err(Error::timeout(Phase::Idle, *idle)))),
-        }
-    })
-    .await
-}
-
-fn not_a_url() -> Error {
-    Error::config("the base URL is not one; it looks like `https://api.example.com/v1`")
-}
-
-/// Checks a base URL and returns it without its last slash; no part of a bad one is shown, since it
-/// may hold a password.
-fn base_url(url: &str) -> Result<String> {
-    let url = url.trim();
-    let uri = url.parse::<Uri>().map_err(|_| not_a_url())?;
-    match uri.scheme_str() {
-        Some("http" | "https") => {}
-        _ => {
-            return Err(Error::config(
-                "the base URL must begin with `https://` or `http://`",
-            ));
-        }
-    }
-    let authority = uri.authority().ok_or_else(not_a_url)?;
-    if authority.as_str().contains('@') {
-        return Err(Error::config(
-            "the base URL holds a user name; keys have a setting of their own",
-        ));
-    }
-    if authority.host().is_empty() {
-        return Err(not_a_url());
-    }
-    if uri.port_u16().is_none() && authority.as_str() != authority.host() {
-        return Err(Error::config(
-            "the base URL's port is none: it is a number up to 65535",
-        ));
-    }
-    if uri.query().is_some() || url.contains('#') {
-        return Err(Error::config(
-            "the base URL has a query or a fragment; it must end in a path",
-        ));
-    }
-    Ok(url.trim_end_matches('/').to_owned())
 }

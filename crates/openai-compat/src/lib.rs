@@ -5,6 +5,7 @@ mod chat;
 mod dialect;
 
 mod encode;
+mod url;
 
 mod framer;
 mod surrogates;

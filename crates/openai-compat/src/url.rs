@@ -1,0 +1,43 @@
+//! A base URL as a user writes it in; one that paths can be put behind out.
+
+use http::Uri;
+use inferstream_core::{Error, Result};
+
+/// Checks a base URL and returns it without its last slash; no part of a bad one is shown, since it
+/// may hold a password.
+pub(crate) fn base_url(url: &str) -> Result<String> {
+    let url = url.trim();
+    let uri = url.parse::<Uri>().map_err(|_| not_a_url())?;
+    match uri.scheme_str() {
+        Some("http" | "https") => {}
+        _ => {
+            return Err(Error::config(
+                "the base URL must begin with `https://` or `http://`",
+            ));
+        }
+    }
+    let authority = uri.authority().ok_or_else(not_a_url)?;
+    if authority.as_str().contains('@') {
+        return Err(Error::config(
+            "the base URL holds a user name; keys have a setting of their own",
+        ));
+    }
+    if authority.host().is_empty() {
+        return Err(not_a_url());
+    }
+    if uri.port_u16().is_none() && authority.as_str() != authority.host() {
+        return Err(Error::config(
+            "the base URL's port is none: it is a number up to 65535",
+        ));
+    }
+    if uri.query().is_some() || url.contains('#') {
+        return Err(Error::config(
+            "the base URL has a query or a fragment; it must end in a path",
+        ));
+    }
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
+pub(crate) fn not_a_url() -> Error {
+    Error::config("the base URL is not one; it looks like `https://api.example.com/v1`")
+}
