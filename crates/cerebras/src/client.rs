@@ -214,7 +214,8 @@ impl CerebrasBuilder {
     /// Sets where the service is: `https://api.cerebras.ai/v1`.
     ///
     /// A URL without a path gets `/v1`, as the official SDKs have it. A service elsewhere, such as
-    /// an engine on this machine, is asked without a key if none is set.
+    /// an engine on this machine, is asked without a key if none is set, and gets the limit of
+    /// tokens as `max_tokens`, which every compatible one knows.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = Some(Setting {
             value: url.into(),
@@ -270,11 +271,12 @@ impl CerebrasBuilder {
             Some(transport) => transport,
             None => default_transport()?,
         };
-        let chat = Chat::new(CerebrasDialect, transport, settings);
+        let elsewhere = host(&base_url) != host(BASE_URL);
+        let chat = Chat::new(CerebrasDialect { elsewhere }, transport, settings);
         Ok(Cerebras {
             chat: chat.map_err(|error| url.explain(error))?,
             api_key,
-            needs_key: host(&base_url) == host(BASE_URL),
+            needs_key: !elsewhere,
             public_models_url: public_models_url(&base_url),
         })
     }

@@ -39,16 +39,23 @@ pub(crate) const INFO: ProviderInfo = {
 };
 
 #[derive(Debug)]
-pub(crate) struct CerebrasDialect;
+pub(crate) struct CerebrasDialect {
+    /// Whether the base URL leads elsewhere: to a gateway, or to an engine of another make.
+    pub(crate) elsewhere: bool,
+}
 
 impl Dialect for CerebrasDialect {
     fn info(&self) -> &ProviderInfo {
         &INFO
     }
 
-    // `max_tokens` is accepted too, but deprecated.
+    // Cerebras accepts `max_tokens` too, but calls it deprecated; other engines know nothing else.
     fn max_tokens_field(&self) -> &'static str {
-        "max_completion_tokens"
+        if self.elsewhere {
+            "max_tokens"
+        } else {
+            "max_completion_tokens"
+        }
     }
 
     // `reasoning_content` in a message is refused as an unknown field.
@@ -63,9 +70,10 @@ impl Dialect for CerebrasDialect {
 
     // An unknown field is a 422, at times with an empty body.
     fn knows_field(&self, field: &str) -> bool {
-        const FIELDS: [&str; 17] = [
+        const FIELDS: [&str; 18] = [
             "frequency_penalty",
             "max_completion_tokens",
+            "max_tokens",
             "messages",
             "model",
             "n",

@@ -501,3 +501,18 @@ fn json_that_is_no_object_is_no_answer() {
         assert_eq!(outcome.kind(), Some(ErrorKind::Protocol), "{document}");
     }
 }
+
+#[test]
+fn an_engine_elsewhere_gets_the_limit_under_the_name_that_all_know() {
+    let wire = Wire::new([Answer::json(400, "")]);
+    let client = inferstream_cerebras::Cerebras::builder()
+        .base_url("http://127.0.0.1:8801/v1")
+        .transport(wire.clone())
+        .build()
+        .unwrap();
+    drop(block_on(
+        &wire.clock,
+        client.stream(ChatRequest::from("hi").max_tokens(5)),
+    ));
+    assert!(wire.text().contains("\"max_tokens\":5"), "{}", wire.text());
+}
