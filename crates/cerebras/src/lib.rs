@@ -9,11 +9,7 @@ pub use crate::{
     dialect::HISTORICAL_DEFAULT_MODEL,
 };
 #[doc(no_inline)]
-pub use inferstream_core::{
-    ApiKey, BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream, Error,
-    ErrorKind, FinishReason, Message, Model, Provider, ProviderInfo, Result, RetryPolicy, Role,
-    Timeouts, Tool, ToolCall, Transport,
-};
+pub use inferstream_core::*;
 #[cfg(feature = "transport")]
 #[doc(no_inline)]
 pub use inferstream_transport::HttpTransport;

@@ -89,7 +89,8 @@ pub enum ErrorKind {
     RateLimited,
     /// The service answered with a redirect, which is never followed. Not retried.
     Redirect,
-    /// The service failed (5xx). Retried where the request was certainly not worked on.
+    /// The service failed (5xx, 408). 408, 500, 502, 504 and 521 to 523 are retried, 520 and 524 only
+    /// where [`retry_ambiguous`](crate::RetryPolicy::retry_ambiguous) says so.
     Server,
     /// A limit of [`Timeouts`](crate::Timeouts) ran out. Retried while nothing was sent.
     Timeout(Phase),

@@ -200,6 +200,18 @@ impl ChatEvent {
     }
 }
 
+impl ChatEvent {
+    /// Returns how many bytes of the answer the event holds.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Text { text, .. } | Self::Reasoning { text, .. } => text.len(),
+            Self::ToolCallDelta { arguments, .. } => arguments.len(),
+            Self::Logprobs { logprobs, .. } => logprobs.as_str().len(),
+            _ => 0,
+        }
+    }
+}
+
 /// Why an answer ended where it did.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]

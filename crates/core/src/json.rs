@@ -6,7 +6,8 @@ use std::fmt::{self, Write};
 ///
 /// The text goes out as it came, so that the order of a schema's members, which models read,
 /// stays.
-/// With the feature `json` it is made from anything that `serde` can serialize.
+/// With the feature `json` it is made from anything that `serde` can serialize; read back by
+/// `serde`, members keep their order, but a number is then one of 64 bits.
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub struct Json(Box<str>);
 
@@ -47,7 +48,29 @@ macro_rules! from_display {
     };
 }
 
-from_display!(bool i32 i64 u32 u64);
+from_display!(bool i32 i64 u32 u64 usize);
+
+/// A number, or `null` for what JSON has no number for.
+impl From<f64> for Json {
+    fn from(number: f64) -> Self {
+        // `{:?}` writes exponents as JSON does.
+        Self(
+            if number.is_finite() {
+                format!("{number:?}")
+            } else {
+                "null".to_owned()
+            }
+            .into(),
+        )
+    }
+}
+
+/// A JSON string.
+impl From<String> for Json {
+    fn from(text: String) -> Self {
+        Self::from(text.as_str())
+    }
+}
 
 /// A JSON string.
 impl From<&str> for Json {

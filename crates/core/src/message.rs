@@ -244,11 +244,11 @@ pub struct Tool {
 
 impl Tool {
     /// Creates a tool from its name and the JSON schema of its arguments.
-    pub fn new(name: impl Into<String>, parameters: impl Into<Json>) -> Self {
+    pub fn new(name: impl Into<String>, parameters: Json) -> Self {
         Self {
             name: name.into(),
             description: None,
-            parameters: parameters.into(),
+            parameters,
             strict: None,
         }
     }

@@ -35,7 +35,7 @@ pub struct Timeouts {
     /// A whole answer (`chat`) has its head only once the text is made: there, the larger of this
     /// and [`first_event`](Self::first_event) holds.
     pub head: Option<Duration>,
-    /// From the head to the first event: 120 s.
+    /// From the head to the first event: 120 s. A whole answer (`chat`) is one event, its last byte.
     pub first_event: Option<Duration>,
     /// Between two reads, once there was an event; any byte counts: 120 s.
     pub idle: Option<Duration>,

@@ -11,6 +11,9 @@ use crate::{surrogates::Half, wire};
 /// become memory.
 const MAX_CALLS: usize = 128;
 
+/// The most that one call's arguments may hold: files that a model writes are far smaller.
+const MAX_ARGUMENTS: usize = 4 << 20;
+
 /// The tool calls of one choice.
 #[derive(Debug, Default)]
 pub(crate) struct ToolCalls {
@@ -51,6 +54,10 @@ impl ToolCalls {
         let arguments = open.half.mend(&arguments, stood_in);
         if arguments.is_empty() {
             return Ok(());
+        }
+        if MAX_ARGUMENTS < open.call.arguments.len() + arguments.len() {
+            let message = format!("a tool call's arguments are over {MAX_ARGUMENTS} bytes");
+            return Err(Error::new(ErrorKind::TooLarge, message));
         }
         open.call.arguments.push_str(&arguments);
         let index = number(index);

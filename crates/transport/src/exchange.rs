@@ -20,7 +20,10 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use inferstream_core::{Error, ErrorKind, Phase, Result, Sent, Timeouts};
-use tokio::time::Instant;
+use tokio::{
+    runtime::{Handle, Id},
+    time::Instant,
+};
 
 use crate::{
     error::{self, Peer},
@@ -40,6 +43,8 @@ pub(crate) struct Connection {
     driver: Option<http1::Connection<TokioIo<Watched>, Full<Bytes>>>,
     seen: Arc<Seen>,
     reused: bool,
+    /// The runtime that drives the socket.
+    runtime: Option<Id>,
 }
 
 impl Connection {
@@ -54,6 +59,7 @@ impl Connection {
             driver: Some(driver),
             seen,
             reused: false,
+            runtime: Handle::try_current().ok().map(|handle| handle.id()),
         })
     }
 
@@ -76,6 +82,10 @@ impl Connection {
             self.drive(&mut cx);
         }
         self.driver.is_some() && self.sender.is_ready()
+    }
+
+    pub(crate) fn runtime(&self) -> Option<Id> {
+        self.runtime
     }
 
     pub(crate) fn mark_reused(&mut self) {

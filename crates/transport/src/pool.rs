@@ -41,12 +41,24 @@ impl Pool {
     /// Returns the connection that was used last, if it still stands.
     pub(crate) fn take(&self, route: &Route) -> Option<Connection> {
         loop {
-            let mut idle = self.kept().idle.get_mut(route)?.pop()?;
+            let mut idle = self.pop(route)?;
             if idle.since.elapsed() < self.idle_limit && idle.connection.is_idle() {
                 idle.connection.mark_reused();
                 return Some(idle.connection);
             }
         }
+    }
+
+    /// Takes the youngest connection that belongs to the caller's runtime: another may stand still,
+    /// and its sockets with it.
+    fn pop(&self, route: &Route) -> Option<Idle> {
+        let runtime = Handle::try_current().ok()?.id();
+        let mut kept = self.kept();
+        let idle = kept.idle.get_mut(route)?;
+        let youngest = idle
+            .iter()
+            .rposition(|idle| idle.connection.runtime() == Some(runtime))?;
+        Some(idle.remove(youngest))
     }
 
     /// Keeps the connection if another request may be sent on it.

@@ -149,10 +149,11 @@ fn add_pem(store: &mut RootCertStore, pem: &[u8]) -> Result<()> {
 
 /// Returns the program's own choice, else that of the features.
 fn provider() -> Result<Arc<CryptoProvider>> {
-    #[cfg(feature = "ring")]
-    let built_in = Some(rustls::crypto::ring::default_provider());
-    #[cfg(all(feature = "aws-lc-rs", not(feature = "ring")))]
+    // Whoever turned the second one on wants it; ring is there by default.
+    #[cfg(feature = "aws-lc-rs")]
     let built_in = Some(rustls::crypto::aws_lc_rs::default_provider());
+    #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
+    let built_in = Some(rustls::crypto::ring::default_provider());
     #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
     let built_in = None;
 

@@ -516,3 +516,14 @@ fn an_engine_elsewhere_gets_the_limit_under_the_name_that_all_know() {
     ));
     assert!(wire.text().contains("\"max_tokens\":5"), "{}", wire.text());
 }
+
+#[test]
+fn an_answer_without_end_is_too_large() {
+    let long = chunk(0, "content", &"x".repeat(500_000));
+    let frame = sse(&[long.as_str()]);
+    let pieces = (0..100).map(|_| piece(frame.as_bytes()));
+    let outcome = run(Client::Plain, Answer::sse(pieces.collect::<Vec<_>>()));
+    assert_eq!(outcome.kind(), Some(ErrorKind::TooLarge));
+    let kept = outcome.text().len();
+    assert!((15 << 20..=16 << 20).contains(&kept), "{kept}");
+}

@@ -12,10 +12,10 @@ use super::{
     waits::{Expired, Waits},
 };
 use crate::{
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Repeat, Result},
     event::{ChatEvent, Events},
     response::{ChatResponse, End, Meta},
-    sse::{Frame, Framer},
+    sse::{Frame, Framer, TooLarge},
     timeouts::Timeouts,
     transport::{Body, Transport},
 };
@@ -121,6 +121,7 @@ pub fn read_stream(started: Started, framer: impl Framer, decode: impl Decode) -
         events: Events::default(),
         partial: ChatResponse::default(),
         meta,
+        size: 0,
         state: State::Reading,
     })
 }
@@ -135,6 +136,8 @@ struct Reader<F, D> {
     events: Events,
     partial: ChatResponse,
     meta: Meta,
+    /// What the events so far held.
+    size: usize,
     state: State,
 }
 
@@ -145,6 +148,10 @@ enum State {
     Failed(Error),
     Done,
 }
+
+/// The most that one answer's events may hold: more than any model's longest answer, and less than
+/// what hurts, since it is kept for `partial`.
+const MAX_ANSWER: usize = 16 << 20;
 
 /// How many reads that make no event are taken in one poll, so that a flood of comments leaves the
 /// thread to others.
@@ -258,6 +265,12 @@ impl<F: Framer, D: Decode> EventStream for Reader<F, D> {
         loop {
             this.take_head();
             if let Some(event) = this.events.pop() {
+                this.size = this.size.saturating_add(event.size());
+                if MAX_ANSWER < this.size {
+                    this.fail(TooLarge::new("text", MAX_ANSWER).into());
+                    this.events = Events::default();
+                    continue;
+                }
                 this.partial.add(&event);
                 this.waits.pause();
                 return Poll::Ready(Some(Ok(event)));
@@ -301,6 +314,11 @@ impl<F: Framer, D: Decode> EventStream for Reader<F, D> {
 
 /// Adds to an error what the stream knows.
 fn complete(error: Error, meta: &Meta, partial: &ChatResponse) -> Error {
+    // Whatever the protocol says of the error, an answer had begun.
+    let error = match error.repeat() {
+        Repeat::Safe => error.with_repeat(Repeat::Ambiguous),
+        _ => error,
+    };
     let error = error
         .with_attempts(meta.attempts)
         .with_partial(partial.clone());

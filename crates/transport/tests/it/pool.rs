@@ -192,3 +192,21 @@ async fn without_an_idle_limit_nothing_is_kept() {
     fetch(&transport, post(&server.url("/"))).await.unwrap();
     assert_eq!(server.accepted(), 2);
 }
+
+#[test]
+fn a_connection_stays_with_the_runtime_that_drives_it() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    };
+    let servers = tokio::runtime::Runtime::new().unwrap();
+    let server = servers.block_on(Server::start(&[&[HELLO, HELLO], &[HELLO]]));
+    let transport = transport();
+    let ask = || fetch(&transport, post(&server.url("/")));
+    let (first, second) = (runtime(), runtime());
+    assert_eq!(first.block_on(ask()).unwrap(), "hello");
+    // The first one's sockets stand still while nobody drives it.
+    assert_eq!(second.block_on(ask()).unwrap(), "hello");
+    assert_eq!(first.block_on(ask()).unwrap(), "hello");
+    assert_eq!((server.accepted(), server.requests().len()), (2, 3));
+}
