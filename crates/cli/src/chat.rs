@@ -226,14 +226,23 @@ fn request(args: &Chat, model: Option<&str>, prompt: String) -> ChatRequest {
     request
 }
 
+/// The most that is read of standard input: no request may be larger.
+const MAX_PROMPT: u64 = 16 << 20;
+
 /// Puts what is piped in before what stands in the arguments.
 fn prompt(arguments: &[String]) -> Result<String, Error> {
     let mut prompt = String::new();
     let mut stdin = io::stdin().lock();
     if !stdin.is_terminal() {
-        stdin
+        (&mut stdin)
+            .take(MAX_PROMPT + 1)
             .read_to_string(&mut prompt)
             .map_err(|error| Error::config(format!("standard input: {error}")))?;
+        if MAX_PROMPT < prompt.len() as u64 {
+            return Err(Error::config(
+                "standard input is larger than a request may be: 16 MiB",
+            ));
+        }
         prompt.truncate(prompt.trim_end_matches(['\r', '\n']).len());
     }
     let arguments = arguments.join(" ");

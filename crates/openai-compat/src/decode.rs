@@ -107,6 +107,8 @@ impl ChatDecode {
             Err(error) if error.is_eof() && frame.event == DOCUMENT => {
                 return Err(self.truncated("the answer's JSON is cut off"));
             }
+            // An event of a name that nobody here knows may hold anything.
+            Err(_) if is_foreign(frame.event) => return Ok(false),
             Err(error) => return Err(self.not_a_chunk(json, &error)),
         };
         if let Some(error) = self.error_in(frame.event, &chunk, &text) {
@@ -176,7 +178,7 @@ impl ChatDecode {
                 events.push(ChatEvent::reasoning(index, text));
             }
         }
-        for piece in [&message.content, &message.refusal, &choice.text] {
+        for piece in [&message.content.0, &message.refusal, &choice.text] {
             let Some(piece) = piece.some() else { continue };
             if let Some(text) = piece_of(frame, &state.text.mend(piece, stood_in)) {
                 events.push(ChatEvent::text(index, text));
@@ -217,6 +219,7 @@ impl ChatDecode {
             .text()
             .is_some_and(|text| text.starts_with('"'));
         let flat = !chunk.choices.present
+            && !is_foreign(event)
             && (told(&chunk.errors)
                 || told(&chunk.detail)
                 || says_so && (chunk.code.some().is_some() || is_flat(json)));
@@ -307,13 +310,15 @@ impl Decode for ChatDecode {
         if frame.event == "error" && !data.starts_with('{') {
             return Err(error_in_answer(self.provider, data, None, &self.redact));
         }
+        if is_keep_alive(frame.event) {
+            return Ok(self.flow(false));
+        }
         if is_marker(data) {
             self.marker = true;
             return Ok(Flow::End);
         }
-        // Some gateways send their comments as data, others as events such as `ping`.
-        let is_ping = frame.event != "message" && !data.starts_with('{');
-        if is_ping || data.is_empty() || data.starts_with(':') {
+        // Some gateways send their comments as data.
+        if data.is_empty() || data.starts_with(':') {
             return Ok(self.flow(false));
         }
         let usage_came = self.chunk(frame, data, events)?;
@@ -328,7 +333,7 @@ impl Decode for ChatDecode {
                     return Err(self.truncated("it is empty"));
                 }
                 self.chunk(frame, document, events)?;
-                if self.choices.is_empty() {
+                if self.choices.is_empty() || !self.is_finished() && !events.has_text() {
                     let message = format!("{}'s answer has no choices", self.provider);
                     return Err(Error::protocol(message));
                 }
@@ -357,6 +362,19 @@ fn piece_of(frame: Frame<'_>, piece: &str) -> Option<Text> {
 /// The end marker, as it is and as a JSON string.
 fn is_marker(data: &str) -> bool {
     data.starts_with("[DONE]") || data.starts_with("\"[DONE]\"")
+}
+
+/// Returns true for the events by which gateways show that they are alive.
+fn is_keep_alive(event: &str) -> bool {
+    matches!(
+        event,
+        "ping" | "keepalive" | "keep-alive" | "keep_alive" | "heartbeat"
+    )
+}
+
+/// Returns true for an event that has a name, and not one of this protocol's.
+fn is_foreign(event: &str) -> bool {
+    !matches!(event, "message" | "error" | DOCUMENT)
 }
 
 /// Returns true if an object with a `message` has a `type` too: an error without its envelope.

@@ -1,6 +1,6 @@
 //! A service's word for what went wrong in; our error out.
 
-use std::{cmp::Reverse, time::SystemTime};
+use std::{cmp::Reverse, fmt::Write, time::SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -27,12 +27,7 @@ impl Redact {
             for text in texts.chain(thoughts).chain(arguments) {
                 // A short prompt is a common word: to blot that out would only hide the error.
                 if SHORT <= text.len() {
-                    secrets.push(text.to_owned());
-                    // As a service quotes it from the request's JSON.
-                    let json = serde_json::to_string(text).unwrap_or_default();
-                    if let Some(json) = json.get(1..json.len() - 1).filter(|json| *json != text) {
-                        secrets.push(json.to_owned());
-                    }
+                    secrets.extend(quotations(text));
                 }
             }
         }
@@ -75,15 +70,40 @@ impl Redact {
             blot_beginning(&mut text, secret);
         }
         let text = text.split(|char: char| char.is_control() || char == ' ' || is_bidi(char));
-        let line = text
+        let mut line = text
             .filter(|word| !word.is_empty())
             .collect::<Vec<_>>()
             .join(" ");
+        for secret in &self.secrets {
+            line = line.replace(secret.as_str(), "…");
+        }
         match line.char_indices().nth(LONG) {
             None => line,
             Some((end, _)) => format!("{}…", &line[..end]),
         }
     }
+}
+
+/// Returns the forms in which a service may repeat a text: as it is, on one line, and as JSON with
+/// and without characters beyond ASCII.
+fn quotations(text: &str) -> Vec<String> {
+    let json = serde_json::to_string(text).unwrap_or_default();
+    let json = json.get(1..json.len() - 1).unwrap_or_default().to_owned();
+    let mut ascii = String::new();
+    for char in json.chars() {
+        if char.is_ascii() {
+            ascii.push(char);
+        } else {
+            for unit in char.encode_utf16(&mut [0; 2]) {
+                // A String takes whatever is written.
+                let _ = write!(ascii, "\\u{unit:04x}");
+            }
+        }
+    }
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut forms = vec![text.to_owned(), line, json, ascii];
+    forms.dedup();
+    forms
 }
 
 /// The shortest text that counts as a prompt.

@@ -25,7 +25,10 @@ pub(crate) fn base_url(url: &str) -> Result<String> {
     if authority.host().is_empty() {
         return Err(not_a_url());
     }
-    if uri.port_u16().is_none() && authority.as_str() != authority.host() {
+    let port = uri.port();
+    let is_number =
+        |port: &http::uri::Port<&str>| port.as_str().bytes().all(|byte| byte.is_ascii_digit());
+    if authority.as_str() != authority.host() && !port.as_ref().is_some_and(is_number) {
         return Err(Error::config(
             "the base URL's port is none: it is a number up to 65535",
         ));

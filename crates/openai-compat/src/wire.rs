@@ -92,7 +92,7 @@ object! {
 
 object! {
     Message {
-        content: Lax<'a>,
+        content: Content<'a>,
         reasoning: Lax<'a>,
         reasoning_content: Lax<'a>,
         refusal: Lax<'a>,
@@ -268,6 +268,27 @@ impl<'de: 'a, 'a> Deserialize<'de> for Lax<'a> {
             Some(b'n') | None => Ok(Self(None)),
             // As it is written: `1.50` is another text than `1.5`.
             Some(_) => Ok(Self(Some(Cow::Borrowed(text)))),
+        }
+    }
+}
+
+/// Text that must not be lost: as [`Lax`], but an object that says none is an error.
+#[derive(Debug, Default)]
+pub(crate) struct Content<'a>(pub(crate) Lax<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        let lax = parse::<Lax<'_>>(raw.get()).map_err(D::Error::custom)?;
+        let object = raw
+            .get()
+            .strip_prefix('{')
+            .and_then(|rest| rest.strip_suffix('}'));
+        match object {
+            Some(members) if lax.0.is_none() && !members.trim().is_empty() => {
+                Err(D::Error::custom("content without text"))
+            }
+            _ => Ok(Self(lax)),
         }
     }
 }

@@ -264,6 +264,8 @@ fn redirect_target(location: Option<&HeaderValue>, route: &Route) -> String {
         return "a malformed URL".to_owned();
     };
     match (uri.scheme_str(), uri.host()) {
+        // No name in the DNS is longer.
+        (Some(_), Some(host)) if 253 < host.len() => "a malformed URL".to_owned(),
         (Some(scheme), Some(host)) => match uri.port_u16() {
             Some(port) => format!("{scheme}://{host}:{port}"),
             None => format!("{scheme}://{host}"),

@@ -450,7 +450,7 @@ fn an_empty_frame_after_the_finish_reason_does_not_hold_the_end() {
 
 #[test]
 fn a_port_that_is_none_is_not_dropped() {
-    for port in ["99999", "65536", "-1", "80x", ""] {
+    for port in ["99999", "65536", "-1", "+80", "80x", ""] {
         let wire = Wire::new([]);
         let url = format!("http://127.0.0.1:{port}/v1");
         let client = inferstream_cerebras::Cerebras::builder()
@@ -526,4 +526,53 @@ fn an_answer_without_end_is_too_large() {
     assert_eq!(outcome.kind(), Some(ErrorKind::TooLarge));
     let kept = outcome.text().len();
     assert!((15 << 20..=16 << 20).contains(&kept), "{kept}");
+}
+
+#[test]
+fn an_event_of_another_name_is_no_error() {
+    for data in [
+        r#"{"type":"ping","message":"alive"}"#,
+        r#"{"code":200,"message":"ok"}"#,
+        r#"{"detail":"alive"}"#,
+        "{ping}",
+    ] {
+        for name in ["ping", "keepalive", "news"] {
+            let other = format!("event: {name}\ndata: {data}\n\n");
+            let outcome = plain_stream(sse(&[TEXT]) + &other + &sse(&[TEXT, FINISH]));
+            assert_eq!(
+                (outcome.kind(), outcome.text().as_str()),
+                (None, "aa"),
+                "{other}"
+            );
+        }
+    }
+}
+
+#[test]
+fn content_of_another_shape_is_not_lost_silently() {
+    let odd = r#"{"choices":[{"index":0,"delta":{"content":{"a":"lost"}}}]}"#;
+    assert_eq!(
+        chunks(&[TEXT, odd, FINISH]).kind(),
+        Some(ErrorKind::Protocol)
+    );
+}
+
+#[test]
+fn a_document_without_content_is_no_answer() {
+    for document in [r#"{"choices":[{}]}"#, r#"{"choices":[{"message":null}]}"#] {
+        let outcome = run(Client::Plain, Answer::json(200, document));
+        assert_eq!(outcome.kind(), Some(ErrorKind::Protocol), "{document}");
+    }
+}
+
+#[test]
+fn a_prompt_that_comes_back_in_another_form_is_not_shown() {
+    let prompt = "secret 4711 é and\r\n4711 more  4711";
+    for form in [
+        "secret 4711 \\u00e9 and\\r\\n4711 more  4711",
+        "secret 4711 é and 4711 more 4711",
+    ] {
+        let error = echo(ChatRequest::from(prompt), &format!("bad: {form}"));
+        assert!(!error.to_string().contains("4711"), "{error}");
+    }
 }
