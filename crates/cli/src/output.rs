@@ -225,8 +225,25 @@ fn events(response: &ChatResponse) -> Vec<ChatEvent> {
 
 /// Prints a value as one line, at once.
 pub(crate) fn print_json(stdout: &mut impl io::Write, value: &impl Serialize) -> io::Result<()> {
-    let mut line = serde_json::to_string(value)?;
-    line.push('\n');
-    stdout.write_all(line.as_bytes())?;
+    stdout.write_all(json_line(value)?.as_bytes())?;
     stdout.flush()
+}
+
+/// Returns a value as JSON on a line of its own, for every reader's notion of a line.
+///
+/// JSON lets U+0085, U+2028 and U+2029 stand in a string as they are, where some languages end a
+/// line; they come only in strings, and so an escape says the same.
+pub(crate) fn json_line(value: &impl Serialize) -> io::Result<String> {
+    let mut line = serde_json::to_string(value)?;
+    for (char, escape) in [
+        ('\u{85}', "\\u0085"),
+        ('\u{2028}', "\\u2028"),
+        ('\u{2029}', "\\u2029"),
+    ] {
+        if line.contains(char) {
+            line = line.replace(char, escape);
+        }
+    }
+    line.push('\n');
+    Ok(line)
 }

@@ -9,7 +9,7 @@ use inferstream::{
 };
 use serde::Serialize;
 
-use crate::{args::Sse, exit::Failure};
+use crate::{args::Sse, exit::Failure, output::json_line};
 
 /// How much is read at once.
 const READ: usize = 64 << 10;
@@ -65,8 +65,7 @@ fn print_items(decoder: &mut Decoder, out: &mut impl Write) -> Result<(), Failur
             },
             _ => continue,
         };
-        serde_json::to_writer(&mut *out, &line).map_err(io::Error::from)?;
-        out.write_all(b"\n")?;
+        out.write_all(json_line(&line)?.as_bytes())?;
     }
     Ok(())
 }

@@ -80,3 +80,11 @@ fn a_line_without_end_is_an_error_after_what_was_whole() {
 fn pieces_without_size_are_wrong_usage() {
     assert_eq!(run_with(&["sse", "--chunk-size", "0"], b"").code, Some(2));
 }
+
+#[test]
+fn a_line_is_a_line_to_every_reader() {
+    check(
+        "data: a\u{85}b\u{2028}c\u{2029}d\n\n".as_bytes(),
+        &[r#"{"event":"message","data":"a\u0085b\u2028c\u2029d","id":""}"#],
+    );
+}
