@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use inferstream_core::{
-    Decode, Ending, Events, Result, Text,
+    Result, Text,
     sse::{Decoder, Frame, Framer, Limits, TooLarge},
 };
 
-/// The name of the frame that is a whole document; no event of a stream comes with it, since a
-/// document is only ever the tail.
-pub(crate) const DOCUMENT: &str = "document";
+/// The name of the frame that is a whole document. No event of a stream can have it, since it holds
+/// a line's end.
+pub(crate) const DOCUMENT: &str = "\ndocument";
 
 /// The frames of a reply.
 ///
@@ -17,27 +17,33 @@ pub(crate) const DOCUMENT: &str = "document";
 /// The first byte that is not white space tells: no line of an event stream begins with `{` or `<`.
 #[derive(Debug)]
 pub struct Reply {
+    kind: Kind,
     decoder: Decoder,
-    /// `None` where the reply is an event stream.
-    document: Option<Vec<u8>>,
-    decided: bool,
     expects_document: bool,
     limit: usize,
-    overflow: bool,
+    /// What the tail lends.
     whole: Text,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// Nothing came but white space.
+    Unknown,
+    Stream,
+    /// A document, as far as it came; it is the tail.
+    Document(Vec<u8>),
+    TooLarge,
 }
 
 impl Reply {
     /// Creates a framer with the limits; that of a frame holds for a document too.
     pub fn new(limits: Limits) -> Self {
         Self {
+            kind: Kind::Unknown,
             // "data: [DONE]" is the marker; some services forget the field's name.
             decoder: Decoder::new(limits).marker("[DONE]"),
-            document: None,
-            decided: false,
             expects_document: false,
             limit: limits.frame,
-            overflow: false,
             whole: Text::default(),
         }
     }
@@ -47,6 +53,21 @@ impl Reply {
     pub fn expect_document(mut self, expects: bool) -> Self {
         self.expects_document = expects;
         self
+    }
+
+    /// Decides by the first byte that is not white space; returns where that is.
+    fn decide(&mut self, bytes: &[u8]) -> Option<usize> {
+        // A byte-order mark may be cut like all else.
+        let is_blank = |byte: &u8| byte.is_ascii_whitespace() || b"\xEF\xBB\xBF".contains(byte);
+        let first = bytes.iter().position(|byte| !is_blank(byte))?;
+        self.kind = match bytes[first] {
+            b'{' | b'<' => Kind::Document(Vec::new()),
+            // The fields are `data`, `event`, `id` and `retry`, and a comment begins with a colon.
+            b'd' | b'e' | b'i' | b'r' | b':' => Kind::Stream,
+            _ if self.expects_document => Kind::Document(Vec::new()),
+            _ => Kind::Stream,
+        };
+        Some(first)
     }
 }
 
@@ -58,65 +79,36 @@ impl Default for Reply {
 
 impl Framer for Reply {
     fn push(&mut self, mut bytes: Bytes) {
-        if !self.decided {
-            // A byte-order mark may be cut like all else.
-            let is_blank = |byte: &u8| byte.is_ascii_whitespace() || b"\xEF\xBB\xBF".contains(byte);
-            if let Some(first) = bytes.iter().position(|byte| !is_blank(byte)) {
-                self.decided = true;
-                // No field's name begins in another way: `data`, `event`, `id`, `retry`, or a comment.
-                let is_field = matches!(bytes[first], b'd' | b'e' | b'i' | b'r' | b':');
-                if matches!(bytes[first], b'{' | b'<') || self.expects_document && !is_field {
-                    bytes = bytes.slice(first..);
-                    self.document = Some(Vec::new());
-                }
+        if matches!(self.kind, Kind::Unknown) {
+            let first = self.decide(&bytes);
+            if matches!(self.kind, Kind::Document(_)) {
+                bytes = bytes.slice(first.unwrap_or_default()..);
             }
         }
-        match &mut self.document {
-            None => self.decoder.push(bytes),
-            Some(document) if document.len() + bytes.len() <= self.limit => {
+        match &mut self.kind {
+            Kind::Unknown | Kind::Stream => self.decoder.push(bytes),
+            Kind::Document(document) if document.len() + bytes.len() <= self.limit => {
                 document.extend_from_slice(&bytes);
             }
-            Some(document) => {
-                document.clear();
-                self.overflow = true;
-            }
+            Kind::Document(_) | Kind::TooLarge => self.kind = Kind::TooLarge,
         }
     }
 
     fn next_frame(&mut self) -> Result<Option<Frame<'_>>, TooLarge> {
-        match self.document {
-            Some(_) if self.overflow => Err(TooLarge::new("document", self.limit)),
-            Some(_) => Ok(None),
-            None => self.decoder.next_frame(),
+        match self.kind {
+            Kind::Unknown | Kind::Stream => self.decoder.next_frame(),
+            Kind::Document(_) => Ok(None),
+            Kind::TooLarge => Err(TooLarge::new("document", self.limit)),
         }
     }
 
     fn tail(&mut self) -> Option<Frame<'_>> {
-        let Some(document) = self.document.take() else {
+        let Kind::Document(document) = &self.kind else {
             return self.decoder.tail();
         };
-        self.whole = String::from_utf8_lossy(&document)
-            .trim_start_matches('\u{feff}')
-            .into();
+        self.whole = String::from_utf8_lossy(document).as_ref().into();
         let mut frame = Frame::new(&self.whole, self.whole.buffer());
         frame.event = DOCUMENT;
         Some(frame)
     }
-}
-
-/// Gives a document to a protocol: the counterpart of a stream of frames.
-///
-/// # Errors
-///
-/// As [`Decode::finish`].
-pub fn decode_document(
-    document: &Bytes,
-    decode: &mut impl Decode,
-    events: &mut Events,
-) -> Result<()> {
-    let mut reply = Reply {
-        document: Some(document.to_vec()),
-        ..Reply::default()
-    };
-    decode.finish(Ending::Input(reply.tail()), events).map(drop)
 }

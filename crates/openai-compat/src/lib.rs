@@ -21,5 +21,5 @@ pub use crate::{
     chat::{Chat, Settings},
     decode::ChatDecode,
     dialect::Dialect,
-    framer::{Reply, decode_document},
+    framer::Reply,
 };

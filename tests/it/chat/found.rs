@@ -576,3 +576,10 @@ fn a_prompt_that_comes_back_in_another_form_is_not_shown() {
         assert!(!error.to_string().contains("4711"), "{error}");
     }
 }
+
+#[test]
+fn an_event_cannot_pass_for_a_document() {
+    let cut = format!("event: document\ndata: {FINISH}");
+    let outcome = plain_stream(sse(&[TEXT]) + &cut);
+    assert_eq!(outcome.kind(), Some(ErrorKind::Truncated));
+}
