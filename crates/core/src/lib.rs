@@ -1,35 +1,27 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod message;
 mod request;
 
-mod message;
-
 mod event;
-
 mod response;
-
 mod stream;
 
-mod provider;
+pub mod sse;
 
+mod provider;
 mod transport;
 
+mod error;
 mod retry;
-
+mod status;
 mod timeouts;
 
-mod error;
-
-mod secret;
-
-mod text;
-
 mod json;
-
 mod model;
-
-pub mod sse;
+mod secret;
+mod text;
 
 pub use crate::{
     error::{Error, ErrorKind, Repeat, Result, Sent},
@@ -40,8 +32,9 @@ pub use crate::{
     provider::Provider,
     request::{ChatRequest, check_headers},
     response::{ChatResponse, Choice, End, Meta, RateLimit, RateLimits, Timing, Usage},
-    retry::{RetryPolicy, retry_after},
+    retry::RetryPolicy,
     secret::ApiKey,
+    status::retry_after,
     stream::{ChatStream, Decode, Ending, EventStream, Flow, Started, TextStream, read_stream},
     text::Text,
     timeouts::{Phase, Timeouts},

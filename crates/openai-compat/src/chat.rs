@@ -17,9 +17,10 @@ use crate::{
     decode::ChatDecode,
     dialect::Dialect,
     encode,
-    error::{Redact, error_of_status},
+    error::error_of_status,
     framer::Reply,
     models,
+    redact::Redact,
     url::{base_url, not_a_url},
 };
 

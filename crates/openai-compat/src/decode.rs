@@ -8,8 +8,9 @@ use inferstream_core::{
 };
 
 use crate::{
-    error::{Redact, error_in_answer},
+    error::error_in_answer,
     framer::DOCUMENT,
+    redact::Redact,
     surrogates::{self, Half},
     tool_calls::ToolCalls,
     wire::{self, Chunk},

@@ -16,6 +16,7 @@ mod tool_calls;
 
 mod error;
 mod models;
+mod redact;
 
 pub use crate::{
     chat::{Chat, Settings},

@@ -1,0 +1,128 @@
+//! What a service says in; what of it may be shown out.
+
+use std::{cmp::Reverse, fmt::Write};
+
+use http::{HeaderMap, HeaderValue};
+use inferstream_core::{ChatRequest, Error, Part};
+
+/// What must not stand in a message though the service may repeat it: the key, and the prompt.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Redact {
+    secrets: Vec<String>,
+}
+
+impl Redact {
+    pub(crate) fn new(key: Option<&str>, request: &ChatRequest) -> Self {
+        let mut secrets = key.map(str::to_owned).into_iter().collect::<Vec<_>>();
+        for message in &request.messages {
+            let texts = message.content.iter().filter_map(Part::as_text);
+            let thoughts = message.reasoning.as_deref();
+            let arguments = message
+                .tool_calls
+                .iter()
+                .map(|call| call.arguments.as_str());
+            for text in texts.chain(thoughts).chain(arguments) {
+                // A short prompt is a common word: to blot that out would only hide the error.
+                if SHORT <= text.len() {
+                    secrets.extend(quotations(text));
+                }
+            }
+        }
+        // A secret may be a part of another.
+        secrets.sort_by_key(|secret| Reverse(secret.len()));
+        Self { secrets }
+    }
+
+    /// Takes the secrets out of an error that knows nothing of them.
+    pub(crate) fn error(&self, error: Error) -> Error {
+        let shows = |secret: &String| error.to_string().contains(secret.as_str());
+        if self.secrets.iter().any(shows) {
+            return error.map_message(|message| self.line(message));
+        }
+        error
+    }
+
+    /// Takes headers out that repeat a secret.
+    pub(crate) fn headers(&self, headers: &mut HeaderMap) {
+        for value in headers.values_mut() {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            if self
+                .secrets
+                .iter()
+                .any(|secret| text.contains(secret.as_str()))
+            {
+                *value = HeaderValue::from_static("(a secret was here)");
+            }
+        }
+    }
+
+    /// Returns the text on one line, without the secrets, and cut where it is long.
+    pub(crate) fn line(&self, text: &str) -> String {
+        const LONG: usize = 300;
+        let mut text = text.to_owned();
+        for secret in &self.secrets {
+            text = text.replace(secret.as_str(), "…");
+        }
+        for secret in &self.secrets {
+            blot_beginning(&mut text, secret);
+        }
+        let text = text.split(|char: char| char.is_control() || char == ' ' || is_bidi(char));
+        let mut line = text
+            .filter(|word| !word.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ");
+        for secret in &self.secrets {
+            line = line.replace(secret.as_str(), "…");
+        }
+        match line.char_indices().nth(LONG) {
+            None => line,
+            Some((end, _)) => format!("{}…", &line[..end]),
+        }
+    }
+}
+
+/// Returns the forms in which a service may repeat a text: as it is, on one line, and as JSON with
+/// and without characters beyond ASCII.
+fn quotations(text: &str) -> Vec<String> {
+    let json = serde_json::to_string(text).unwrap_or_default();
+    let json = json.get(1..json.len() - 1).unwrap_or_default().to_owned();
+    let mut ascii = String::new();
+    for char in json.chars() {
+        if char.is_ascii() {
+            ascii.push(char);
+        } else {
+            for unit in char.encode_utf16(&mut [0; 2]) {
+                // A String takes whatever is written.
+                let _ = write!(ascii, "\\u{unit:04x}");
+            }
+        }
+    }
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut forms = vec![text.to_owned(), line, json, ascii];
+    forms.dedup();
+    forms
+}
+
+/// The shortest text that counts as a prompt.
+const SHORT: usize = 12;
+
+/// Blots out the beginning of a secret that a service shows in part.
+fn blot_beginning(text: &mut String, secret: &str) {
+    const SHOWN: usize = 24;
+    let Some((end, _)) = secret.char_indices().nth(SHOWN) else {
+        return;
+    };
+    while let Some(at) = text.find(&secret[..end]) {
+        let same = text[at..]
+            .chars()
+            .zip(secret.chars())
+            .take_while(|(a, b)| a == b);
+        let length = same.map(|(char, _)| char.len_utf8()).sum::<usize>();
+        text.replace_range(at..at + length, "…");
+    }
+}
+
+/// Returns true for the characters that turn a line of text around.
+fn is_bidi(char: char) -> bool {
+    matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
