@@ -1,12 +1,15 @@
 //! What a service says in; what of it may be shown out.
 
-use std::{cmp::Reverse, fmt::Write};
+use std::{
+    cmp::Reverse,
+    fmt::{self, Write},
+};
 
 use http::{HeaderMap, HeaderValue};
 use inferstream_core::{ChatRequest, Error, Part};
 
 /// What must not stand in a message though the service may repeat it: the key, and the prompt.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Redact {
     secrets: Vec<String>,
 }
@@ -81,6 +84,12 @@ impl Redact {
     }
 }
 
+impl fmt::Debug for Redact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redact").finish_non_exhaustive()
+    }
+}
+
 /// Returns the forms in which a service may repeat a text: as it is, on one line, and as JSON with
 /// and without characters beyond ASCII.
 fn quotations(text: &str) -> Vec<String> {
@@ -125,4 +134,16 @@ fn blot_beginning(text: &mut String, secret: &str) {
 /// Returns true for the characters that turn a line of text around.
 fn is_bidi(char: char) -> bool {
     matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let request = ChatRequest::from("a prompt of some length");
+        let shown = format!("{:?}", Redact::new(Some("csk-secret"), &request));
+        assert_eq!(shown, "Redact { .. }");
+    }
 }

@@ -255,20 +255,23 @@ impl Lax<'_> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Lax<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <&RawValue>::deserialize(deserializer)?.get();
+impl<'a> Lax<'a> {
+    fn read(text: &'a str) -> serde_json::Result<Self> {
         match text.as_bytes().first() {
             Some(b'"' | b'[' | b'{') => {
-                let mut deserializer = serde_json::Deserializer::from_str(text);
-                deserializer
-                    .deserialize_any(LaxVisitor)
-                    .map_err(D::Error::custom)
+                serde_json::Deserializer::from_str(text).deserialize_any(LaxVisitor)
             }
             Some(b'n') | None => Ok(Self(None)),
             // As it is written: `1.50` is another text than `1.5`.
             Some(_) => Ok(Self(Some(Cow::Borrowed(text)))),
         }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Lax<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&RawValue>::deserialize(deserializer)?.get();
+        Lax::read(text).map_err(D::Error::custom)
     }
 }
 
@@ -278,13 +281,12 @@ pub(crate) struct Content<'a>(pub(crate) Lax<'a>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&RawValue>::deserialize(deserializer)?;
-        let lax = parse::<Lax<'_>>(raw.get()).map_err(D::Error::custom)?;
-        let object = raw
-            .get()
+        let text = <&RawValue>::deserialize(deserializer)?.get();
+        let lax = Lax::read(text).map_err(D::Error::custom)?;
+        let members = text
             .strip_prefix('{')
             .and_then(|rest| rest.strip_suffix('}'));
-        match object {
+        match members {
             Some(members) if lax.0.is_none() && !members.trim().is_empty() => {
                 Err(D::Error::custom("content without text"))
             }

@@ -11,11 +11,11 @@ const TEXT: &str = r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#;
 const FINISH: &str = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
 const SECOND: &str = r#"{"choices":[{"index":1,"delta":{"content":"x"}}]}"#;
 const SECOND_FINISH: &str = r#"{"choices":[{"index":1,"delta":{},"finish_reason":"stop"}]}"#;
+
 fn frames(list: &[&str]) -> Piece {
     Piece::from(sse(list).as_str())
 }
 
-// the settle clock is never stopped again
 #[test]
 fn choice_1_may_come_after_choice_0_has_ended() {
     let pieces = [
@@ -31,7 +31,7 @@ fn choice_1_may_come_after_choice_0_has_ended() {
     assert_eq!(outcome.kind(), None, "{:?}", outcome.end);
     assert_eq!(outcome.text_of(1), "xx");
 }
-// one of two choices is taken for both
+
 #[test]
 fn one_of_two_choices_is_not_the_whole_answer() {
     let pieces = [
@@ -47,8 +47,9 @@ fn one_of_two_choices_is_not_the_whole_answer() {
     assert_eq!(outcome.kind(), None, "{:?}", outcome.end);
     assert_eq!(outcome.text_of(1), "x");
 }
+
 #[test]
-fn one_of_two_choices_and_a_clean_end() {
+fn one_of_two_choices_and_a_clean_end_are_cut_off() {
     let pieces = [frames(&[TEXT, FINISH])];
     let outcome = run_request(
         Client::Plain,
@@ -62,7 +63,7 @@ fn one_of_two_choices_and_a_clean_end() {
         outcome.end
     );
 }
-// text after a finish reason, slowly
+
 #[test]
 fn text_after_a_finish_reason_keeps_the_stream_alive() {
     let mut pieces = vec![frames(&[TEXT, FINISH])];
@@ -73,7 +74,7 @@ fn text_after_a_finish_reason_keeps_the_stream_alive() {
     let outcome = run(Client::Plain, Answer::sse(pieces));
     assert_eq!(outcome.text(), "aaaaaa");
 }
-// usage of an earlier chunk ends a Cerebras stream at the finish reason
+
 #[test]
 fn usage_of_an_earlier_chunk_does_not_end_the_stream() {
     let early = r#"{"choices":[{"index":0,"delta":{"content":"a"}}],"usage":{"prompt_tokens":7,"completion_tokens":1}}"#;
@@ -84,13 +85,14 @@ fn usage_of_an_earlier_chunk_does_not_end_the_stream() {
     );
     assert_eq!(outcome.response().usage.unwrap().output_tokens, Some(2));
 }
-// a prompt that holds another one
+
 fn echo(request: ChatRequest, words: &str) -> Error {
     let body = format!("{{\"message\":{}}}", serde_json::to_string(words).unwrap());
     let wire = Wire::new([Answer::json(400, &body)]);
     let client = cerebras(&wire);
     block_on(&wire.clock, client.stream(request)).unwrap_err()
 }
+
 #[test]
 fn a_prompt_that_begins_with_another_is_not_shown() {
     let short = "Summarize the letter.";
@@ -101,6 +103,7 @@ fn a_prompt_that_begins_with_another_is_not_shown() {
     );
     assert!(!error.to_string().contains("4711"), "{error}");
 }
+
 #[test]
 fn a_prompt_with_the_key_is_not_shown() {
     let long = format!("My key is {KEY} and my name is Anna Schmidt.");
@@ -110,6 +113,7 @@ fn a_prompt_with_the_key_is_not_shown() {
     );
     assert!(!error.to_string().contains("Schmidt"), "{error}");
 }
+
 #[test]
 fn a_prompt_quoted_as_json_is_not_shown() {
     let long = "Dear Anna,\nthe \"code\" is 4711.";
@@ -119,8 +123,9 @@ fn a_prompt_quoted_as_json_is_not_shown() {
     );
     assert!(!error.to_string().contains("4711"), "{error}");
 }
+
 #[test]
-fn a_prompt_shown_in_part() {
+fn a_prompt_is_not_shown_in_part() {
     let long = "Dear Anna, the code is 4711. ".repeat(50);
     let error = echo(
         ChatRequest::from(long.as_str()),
@@ -128,6 +133,7 @@ fn a_prompt_shown_in_part() {
     );
     assert!(!error.to_string().contains("4711"), "{error}");
 }
+
 #[test]
 fn reasoning_and_tool_results_are_not_shown() {
     let request = ChatRequest::from("hi")
@@ -143,8 +149,9 @@ fn reasoning_and_tool_results_are_not_shown() {
     );
     assert!(!error.to_string().contains("4711"), "{error}");
 }
+
 #[test]
-fn tool_arguments_not_shown() {
+fn arguments_of_tools_are_not_shown() {
     let request =
         ChatRequest::from("hi").message(Message::empty(Role::Assistant).tool_call(ToolCall::new(
             "a",
@@ -154,16 +161,18 @@ fn tool_arguments_not_shown() {
     let error = echo(request, "bad arguments: {\"code\":\"Anna 4711 is it\"}");
     assert!(!error.to_string().contains("4711"), "{error}");
 }
-// surrogates
+
 fn chunk(choice: u32, name: &str, text: &str) -> String {
     format!(r#"{{"choices":[{{"index":{choice},"delta":{{"{name}":"{text}"}}}}]}}"#)
 }
+
 #[test]
 fn a_lone_half_is_a_replacement_character() {
     let list = [chunk(0, "content", "x\\ud83d"), chunk(0, "content", "y")];
     let outcome = chunks(&[&list[0], &list[1], FINISH]);
     assert_eq!(outcome.text(), "x\u{fffd}y");
 }
+
 #[test]
 fn halves_far_apart_are_not_joined() {
     let list = [
@@ -174,6 +183,7 @@ fn halves_far_apart_are_not_joined() {
     let outcome = chunks(&[&list[0], &list[1], &list[2], FINISH]);
     assert_eq!(outcome.text(), "x\u{fffd}y\u{fffd}");
 }
+
 #[test]
 fn halves_of_two_choices_are_not_mixed() {
     let list = [
@@ -194,6 +204,7 @@ fn halves_of_two_choices_are_not_mixed() {
         ("😀".to_owned(), "🌀".to_owned())
     );
 }
+
 #[test]
 fn a_half_of_an_unknown_member_does_not_join_text() {
     let list = [
@@ -203,8 +214,9 @@ fn a_half_of_an_unknown_member_does_not_join_text() {
     let outcome = chunks(&[&list[0], &list[1], FINISH]);
     assert_eq!(outcome.text(), "x\u{fffd}y");
 }
+
 #[test]
-fn lone_half_at_the_end_of_document() {
+fn a_half_at_the_end_of_a_document_is_replaced() {
     let outcome = run(
         Client::Plain,
         Answer::json(
@@ -214,7 +226,7 @@ fn lone_half_at_the_end_of_document() {
     );
     assert_eq!(outcome.text(), "x\u{fffd}");
 }
-// a half held with logprobs of the same token
+
 #[test]
 fn raw_is_as_it_came() {
     let list = [
@@ -237,14 +249,15 @@ fn raw_is_as_it_came() {
         .collect();
     assert_eq!(raw, [list[0].clone(), list[1].clone(), FINISH.to_owned()]);
 }
-// indices
+
 #[test]
-fn a_choice_not_asked_for() {
+fn a_choice_that_was_not_asked_for_is_passed_over() {
     for index in ["18446744073709551615", "1e300"] {
         let odd = format!(r#"{{"choices":[{{"index":{index},"delta":{{"content":"x"}}}}]}}"#);
         assert_eq!(chunks(&[TEXT, &odd, FINISH]).text(), "a", "{index}");
     }
 }
+
 #[test]
 fn another_protocol_is_a_protocol_error() {
     let outcome = chunks(&[r#"{"type":"message_start","message":{"id":"x","role":"assistant"}}"#]);
@@ -255,8 +268,9 @@ fn another_protocol_is_a_protocol_error() {
         outcome.end
     );
 }
+
 #[test]
-fn bom_split_before_document() {
+fn a_mark_before_a_document_may_be_cut() {
     let body =
         "\u{feff}{\"choices\":[{\"message\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}";
     let bytes = body.as_bytes();
@@ -266,7 +280,7 @@ fn bom_split_before_document() {
     );
     assert_eq!(outcome.kind(), None, "{:?}", outcome.end);
 }
-// images
+
 #[test]
 fn an_image_of_another_role_is_not_dropped_silently() {
     for message in [
@@ -285,13 +299,14 @@ fn an_image_of_another_role_is_not_dropped_silently() {
         }
     }
 }
+
 #[test]
-fn unknown_status_text() {
+fn a_status_without_a_name_is_its_number() {
     let wire = Wire::new([Answer::json(529, "")]);
     let error = block_on(&wire.clock, cerebras(&wire).stream("hi")).unwrap_err();
     assert!(!error.to_string().contains("<unknown"), "{error}");
 }
-// tool calls
+
 fn tools(list: &[&str]) -> Vec<(String, String, String)> {
     let list: Vec<_> = list
         .iter()
@@ -307,45 +322,51 @@ fn tools(list: &[&str]) -> Vec<(String, String, String)> {
         .map(|c| (c.id.clone(), c.name.clone(), c.arguments.clone()))
         .collect()
 }
+
 #[test]
-fn calls_without_number_and_id() {
+fn calls_without_number_and_id_are_told_apart() {
     let calls = tools(&[
         r#"[{"function":{"name":"f","arguments":"{}"}},{"function":{"name":"g","arguments":"{}"}}]"#,
     ]);
     assert_eq!(calls.len(), 2, "{calls:?}");
 }
+
 #[test]
-fn number_comes_later() {
+fn a_calls_number_may_come_later() {
     let calls = tools(&[
         r#"[{"id":"a","function":{"name":"f","arguments":"["}}]"#,
         r#"[{"index":0,"function":{"arguments":"1]"}}]"#,
     ]);
     assert_eq!(calls.len(), 1, "{calls:?}");
 }
+
 #[test]
-fn number_and_id_after_id() {
+fn a_calls_number_may_come_later_with_its_id() {
     let calls = tools(&[
         r#"[{"id":"a","function":{"name":"f","arguments":"["}}]"#,
         r#"[{"index":0,"id":"a","function":{"arguments":"1]"}}]"#,
     ]);
     assert_eq!(calls.len(), 1, "{calls:?}");
 }
+
 #[test]
-fn id_comes_later() {
+fn a_calls_id_may_come_later() {
     let calls = tools(&[
         r#"[{"index":0,"function":{"name":"f","arguments":"["}}]"#,
         r#"[{"id":"a","function":{"arguments":"1]"}}]"#,
     ]);
     assert_eq!(calls.len(), 1, "{calls:?}");
 }
+
 #[test]
-fn usage_as_scalar() {
+fn usage_of_another_type_is_none() {
     for usage in ["\"n/a\"", "0", "false", "[]"] {
         let c = format!(r#"{{"choices":[],"usage":{usage}}}"#);
         let outcome = chunks(&[TEXT, &c, FINISH]);
         assert_eq!(outcome.kind(), None, "{usage} {:?}", outcome.end);
     }
 }
+
 #[test]
 fn a_400_with_envelope_and_status() {
     let body = r#"{"error":{"message":"Encountered a server error, please try again.","type":"server_error","code":"server_error"},"status_code":500}"#;
@@ -353,8 +374,9 @@ fn a_400_with_envelope_and_status() {
     let error = block_on(&wire.clock, cerebras(&wire).stream("hi")).unwrap_err();
     assert_eq!((wire.count(), error.is_retryable()), (3, true));
 }
+
 #[test]
-fn base_url_two_slashes() {
+fn slashes_at_the_end_of_the_base_url_do_not_count() {
     let wire = Wire::new([Answer::json(400, "")]);
     let client = inferstream_cerebras::Cerebras::builder()
         .api_key(KEY)
@@ -368,23 +390,27 @@ fn base_url_two_slashes() {
         "https://api.cerebras.ai/v1/chat/completions"
     );
 }
+
 #[test]
 fn in_stream_429_is_retryable() {
     let outcome = chunks(&[TEXT, r#"{"error":{"message":"boom","code":429}}"#]);
     assert!(outcome.error().is_retryable());
 }
+
 #[test]
-fn delta_and_message_both() {
+fn a_message_beside_a_delta_does_not_count() {
     let odd = r#"{"choices":[{"index":0,"delta":{"content":"x"},"message":{"content":"x"}}]}"#;
     assert_eq!(chunks(&[odd, FINISH]).text(), "x");
 }
+
 #[test]
-fn quota_words() {
+fn a_low_balance_is_a_quota() {
     let body = r#"{"error":{"message":"Your credit balance is too low to access the API.","type":"invalid_request_error"}}"#;
     let wire = Wire::new([Answer::json(429, body)]);
     let error = block_on(&wire.clock, cerebras(&wire).stream("hi")).unwrap_err();
     assert_eq!((error.kind(), wire.count()), (ErrorKind::Quota, 1));
 }
+
 #[test]
 fn an_event_named_error_is_an_error_whatever_its_data() {
     let outcome = plain_stream(sse(&[TEXT]) + "event: error\ndata: [DONE]\n\n");
@@ -395,6 +421,7 @@ fn an_event_named_error_is_an_error_whatever_its_data() {
         outcome.end
     );
 }
+
 #[test]
 fn a_number_is_its_text() {
     let outcome = chunks(&[
@@ -403,6 +430,7 @@ fn a_number_is_its_text() {
     ]);
     assert_eq!(outcome.text(), "1.0");
 }
+
 #[test]
 fn an_error_in_a_choice_is_an_error() {
     let outcome = chunks(&[
@@ -416,6 +444,7 @@ fn an_error_in_a_choice_is_an_error() {
         outcome.end
     );
 }
+
 #[test]
 fn utf8_and_ascii_are_utf_8() {
     for charset in ["utf8", "us-ascii", "'utf-8'"] {
@@ -427,6 +456,7 @@ fn utf8_and_ascii_are_utf_8() {
         assert_eq!(outcome.kind(), None, "{charset} {:?}", outcome.end);
     }
 }
+
 #[test]
 fn a_final_message_does_not_double_the_text() {
     let outcome = chunks(&[
