@@ -6,6 +6,7 @@
 mod support;
 
 mod chat;
+mod more;
 mod retry;
 mod sse;
 mod stream;

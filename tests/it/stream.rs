@@ -7,7 +7,8 @@ use futures_core::Stream;
 use http::{HeaderValue, Response, StatusCode};
 use inferstream_core::{
     Body, ChatEvent, ChatResponse, ChatStream, Decode, End, Ending, Error, ErrorKind, Events,
-    FinishReason, Flow, Result, Started, TextStream, Timeouts, Transport, Usage, read_stream,
+    Finish, FinishReason, Flow, Result, Started, TextStream, Timeouts, Transport, Usage,
+    read_stream,
     sse::{Decoder, Frame, Limits},
 };
 
@@ -48,14 +49,15 @@ impl Decode for Toy {
         Ok(Flow::Continue)
     }
 
-    fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<End> {
+    fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish> {
         if let Some(late) = self.late.take() {
             events.push(ChatEvent::text(0, late));
         }
         match ending {
-            Ending::Announced => Ok(End::Marker),
-            Ending::Input(Some(tail)) if tail.data == "[DONE]" => Ok(End::Marker),
-            _ if self.finished => Ok(End::FinishReason),
+            Ending::Announced => Ok(Finish::Whole(End::Marker)),
+            Ending::Input(Some(tail)) if tail.data == "[DONE]" => Ok(Finish::Whole(End::Marker)),
+            Ending::Lost(error) => Err(error.clone()),
+            _ if self.finished => Ok(Finish::Whole(End::FinishReason)),
             _ => Err(Error::new(ErrorKind::Truncated, "the answer was cut off")),
         }
     }

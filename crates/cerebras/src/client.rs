@@ -1,11 +1,12 @@
 //! The client: settings in, a provider out.
 
-use std::{env, fmt, sync::Arc};
+use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Uri};
 use inferstream_core::{
     ApiKey, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind,
     Model, Provider, ProviderInfo, Result, RetryPolicy, Timeouts, Transport, check_headers,
+    provider::Setting,
 };
 use inferstream_openai_compat::{Chat, Settings};
 
@@ -30,30 +31,6 @@ pub struct CerebrasBuilder {
     base_url: Option<Setting>,
     transport: Option<Arc<dyn Transport>>,
     settings: Settings,
-}
-
-/// A setting, and the variable that it is from, for the errors about it.
-struct Setting {
-    value: String,
-    variable: Option<&'static str>,
-}
-
-impl Setting {
-    fn explain(&self, error: Error) -> Error {
-        match self.variable {
-            None => error,
-            Some(variable) => error.context(variable),
-        }
-    }
-}
-
-impl fmt::Debug for Setting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // It may be the key.
-        f.debug_struct("Setting")
-            .field("variable", &self.variable)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Cerebras {
@@ -196,18 +173,15 @@ impl CerebrasBuilder {
     /// `Config` if one is not Unicode.
     pub fn from_env() -> Result<Self> {
         Ok(Self {
-            api_key: variable("CEREBRAS_API_KEY")?,
-            base_url: variable("CEREBRAS_BASE_URL")?,
+            api_key: Setting::from_env(&["CEREBRAS_API_KEY"])?,
+            base_url: Setting::from_env(&["CEREBRAS_BASE_URL"])?,
             ..Self::default()
         })
     }
 
     /// Sets the key; white space around it is dropped.
     pub fn api_key(mut self, key: impl Into<String>) -> Self {
-        self.api_key = Some(Setting {
-            value: key.into(),
-            variable: None,
-        });
+        self.api_key = Some(Setting::new(key));
         self
     }
 
@@ -217,10 +191,7 @@ impl CerebrasBuilder {
     /// an engine on this machine, is asked without a key if none is set, and gets the limit of
     /// tokens as `max_tokens`, which every compatible one knows.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
-        self.base_url = Some(Setting {
-            value: url.into(),
-            variable: None,
-        });
+        self.base_url = Some(Setting::new(url));
         self
     }
 
@@ -256,13 +227,10 @@ impl CerebrasBuilder {
     pub fn build(self) -> Result<Cerebras> {
         let api_key = match self.api_key {
             None => None,
-            Some(key) => Some(ApiKey::new(&*key.value).map_err(|error| key.explain(error))?),
+            Some(key) => Some(ApiKey::new(key.value()).map_err(|error| key.explain(error))?),
         };
-        let url = self.base_url.unwrap_or_else(|| Setting {
-            value: BASE_URL.into(),
-            variable: None,
-        });
-        let base_url = with_version(&url.value);
+        let url = self.base_url.unwrap_or_else(|| Setting::new(BASE_URL));
+        let base_url = with_version(url.value());
         let mut settings = self.settings;
         check_headers(&settings.headers)?;
         settings.api_key.clone_from(&api_key);
@@ -298,18 +266,6 @@ fn no_key() -> Error {
     let login = INFO.login_url.unwrap_or(INFO.url);
     let message = format!("cerebras needs a key: set CEREBRAS_API_KEY; keys are at {login}");
     Error::new(ErrorKind::Auth, message)
-}
-
-fn variable(name: &'static str) -> Result<Option<Setting>> {
-    match env::var(name) {
-        Ok(value) if value.trim().is_empty() => Ok(None),
-        Ok(value) => Ok(Some(Setting {
-            value,
-            variable: Some(name),
-        })),
-        Err(env::VarError::NotPresent) => Ok(None),
-        Err(env::VarError::NotUnicode(_)) => Err(Error::config(format!("{name} is not Unicode"))),
-    }
 }
 
 /// Adds the version to a URL without a path.

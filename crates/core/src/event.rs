@@ -285,6 +285,10 @@ pub struct Events {
     pub id: Option<String>,
     /// The model that answers, once a chunk has told it.
     pub model: Option<String>,
+    /// What has been told of [`Meta::logs`](crate::Meta::logs).
+    pub logs: String,
+    /// What is to be added to [`Meta::warnings`](crate::Meta::warnings).
+    pub warnings: Vec<String>,
 }
 
 impl Events {

@@ -82,6 +82,8 @@ impl From<&str> for Json {
                 '"' => json.push_str("\\\""),
                 '\\' => json.push_str("\\\\"),
                 '\n' => json.push_str("\\n"),
+                '\r' => json.push_str("\\r"),
+                '\t' => json.push_str("\\t"),
                 // RFC 8259, section 7: the control characters must be escaped.
                 char if char < ' ' => {
                     write!(json, "\\u{:04x}", u32::from(char)).expect("a String takes all");

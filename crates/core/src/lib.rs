@@ -10,7 +10,7 @@ mod stream;
 
 pub mod sse;
 
-mod provider;
+pub mod provider;
 mod transport;
 
 mod error;
@@ -35,7 +35,9 @@ pub use crate::{
     retry::RetryPolicy,
     secret::ApiKey,
     status::retry_after,
-    stream::{ChatStream, Decode, Ending, EventStream, Flow, Started, TextStream, read_stream},
+    stream::{
+        ChatStream, Decode, Ending, EventStream, Finish, Flow, Started, TextStream, read_stream,
+    },
     text::Text,
     timeouts::{Phase, Timeouts},
     transport::{Body, BoxFuture, ReplayStale, Transport},

@@ -192,6 +192,8 @@ serde_optional! {
         pub prompt_time: f64,
         /// Making the answer.
         pub completion_time: f64,
+        /// Until the first token of the answer.
+        pub first_token_time: f64,
         /// All of it.
         pub total_time: f64,
         /// When it began, in seconds since 1970.
@@ -215,9 +217,22 @@ pub struct Meta {
     pub time_to_first_event: Option<Duration>,
     /// What the user should know though all went well, such as that a model is retired.
     pub warnings: Vec<String>,
+    /// Where people can look at the answer, where the provider has a page for it.
+    pub web_url: Option<String>,
+    /// What the model's program wrote while it worked, where the provider tells it: the last 64 KiB.
+    pub logs: String,
 }
 
 impl Meta {
+    /// Adds to the logs, and drops their beginning where they are too long.
+    pub(crate) fn add_logs(&mut self, more: &str) {
+        const KEPT: usize = 64 << 10;
+        self.logs.push_str(more);
+        let over = self.logs.len().saturating_sub(KEPT);
+        let start = (over..over + 4).find(|&start| self.logs.is_char_boundary(start));
+        self.logs.drain(..start.unwrap_or_default());
+    }
+
     /// Returns the request's id at the provider, where a header names one.
     pub fn request_id(&self) -> Option<&str> {
         request_id(&self.headers)

@@ -10,19 +10,13 @@ use http::{
 use inferstream_core::{
     ApiKey, Body, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind,
     Model, ProviderInfo, ReplayStale, Result, RetryPolicy, Started, Timeouts, Transport,
-    check_headers, read_stream,
+    check_headers,
+    provider::{Redact, base_url},
+    read_stream,
+    sse::{Decoder, Reply},
 };
 
-use crate::{
-    decode::ChatDecode,
-    dialect::Dialect,
-    encode,
-    error::error_of_status,
-    framer::Reply,
-    models,
-    redact::Redact,
-    url::{base_url, not_a_url},
-};
+use crate::{decode::ChatDecode, dialect::Dialect, encode, error::error_of_status, models};
 
 /// A client of a compatible service.
 ///
@@ -177,7 +171,7 @@ impl<D: Dialect> Chat<D> {
             let call = Call {
                 request: this.request(Method::GET, &url, key.as_ref(), Bytes::new())?,
                 model: String::new(),
-                redact: Redact::new(key.as_ref().map(ApiKey::expose), &ChatRequest::default()),
+                redact: Redact::new(key.as_ref(), &ChatRequest::default()),
                 timeouts: shared.settings.timeouts,
                 retry: shared.settings.retry,
             };
@@ -224,7 +218,8 @@ impl<D: Dialect> Chat<D> {
         });
         Ok(read_stream(
             started,
-            Reply::default().expect_document(is_json),
+            // "data: [DONE]" is the marker; some services forget the field's name.
+            Reply::new(Decoder::default().marker("[DONE]")).expect_document(is_json),
             decode,
         ))
     }
@@ -267,7 +262,7 @@ impl<D: Dialect> Chat<D> {
         Ok(Call {
             request: http,
             model: model.to_owned(),
-            redact: Redact::new(settings.api_key.as_ref().map(ApiKey::expose), request),
+            redact: Redact::new(settings.api_key.as_ref(), request),
             timeouts,
             retry: request.retry.unwrap_or(settings.retry),
         })
@@ -282,7 +277,9 @@ impl<D: Dialect> Chat<D> {
     ) -> Result<Request<Bytes>> {
         let mut request = Request::new(body);
         *request.method_mut() = method;
-        *request.uri_mut() = url.parse().map_err(|_| not_a_url())?;
+        *request.uri_mut() = url
+            .parse()
+            .map_err(|_| Error::config("the URL is not one"))?;
         *request.headers_mut() = self.shared.settings.headers.clone();
         let headers = request.headers_mut();
         headers

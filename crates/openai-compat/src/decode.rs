@@ -3,14 +3,14 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use inferstream_core::{
-    ChatEvent, Decode, End, Ending, Error, ErrorKind, Events, FinishReason, Flow, Json, Result,
-    Text, Timing, Usage, sse::Frame,
+    ChatEvent, Decode, End, Ending, Error, ErrorKind, Events, Finish, FinishReason, Flow, Json,
+    Result, Text, Timing, Usage,
+    provider::Redact,
+    sse::{DOCUMENT, Frame},
 };
 
 use crate::{
     error::error_in_answer,
-    framer::DOCUMENT,
-    redact::Redact,
     surrogates::{self, Half},
     tool_calls::ToolCalls,
     wire::{self, Chunk},
@@ -303,6 +303,37 @@ impl ChatDecode {
         self.close(events);
         Ok(End::Marker)
     }
+
+    /// Decides whether the answer was whole.
+    fn end(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<End> {
+        match ending {
+            Ending::Input(Some(frame)) if frame.event == DOCUMENT => {
+                let document = frame.data.trim();
+                if document.is_empty() {
+                    return Err(self.truncated("it is empty"));
+                }
+                self.chunk(frame, document, events)?;
+                if self.choices.is_empty() || !self.is_finished() && !events.has_text() {
+                    let message = format!("{}'s answer has no choices", self.provider);
+                    return Err(Error::protocol(message));
+                }
+                self.close(events);
+                Ok(End::FinishReason)
+            }
+            Ending::Input(Some(frame)) if is_marker(frame.data.trim()) => {
+                self.close_at_marker(events)
+            }
+            // A connection that breaks may have lost the rest, whatever had come before.
+            Ending::Lost(error) => Err(error.clone()),
+            _ if self.marker => self.close_at_marker(events),
+            _ if self.is_finished() => {
+                self.close(events);
+                Ok(End::FinishReason)
+            }
+            // A half of a character that is still held stays out: nobody knows what it would have been.
+            _ => Err(self.not_whole()),
+        }
+    }
 }
 
 impl Decode for ChatDecode {
@@ -326,32 +357,8 @@ impl Decode for ChatDecode {
         Ok(self.flow(usage_came))
     }
 
-    fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<End> {
-        match ending {
-            Ending::Input(Some(frame)) if frame.event == DOCUMENT => {
-                let document = frame.data.trim();
-                if document.is_empty() {
-                    return Err(self.truncated("it is empty"));
-                }
-                self.chunk(frame, document, events)?;
-                if self.choices.is_empty() || !self.is_finished() && !events.has_text() {
-                    let message = format!("{}'s answer has no choices", self.provider);
-                    return Err(Error::protocol(message));
-                }
-                self.close(events);
-                Ok(End::FinishReason)
-            }
-            Ending::Input(Some(frame)) if is_marker(frame.data.trim()) => {
-                self.close_at_marker(events)
-            }
-            _ if self.marker => self.close_at_marker(events),
-            _ if self.is_finished() => {
-                self.close(events);
-                Ok(End::FinishReason)
-            }
-            // A half of a character that is still held stays out: nobody knows what it would have been.
-            _ => Err(self.not_whole()),
-        }
+    fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish> {
+        self.end(ending, events).map(Finish::Whole)
     }
 }
 

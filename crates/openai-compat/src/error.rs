@@ -4,12 +4,9 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use inferstream_core::{Error, ErrorKind, ProviderInfo, Repeat};
+use inferstream_core::{Error, ErrorKind, ProviderInfo, Repeat, provider::Redact};
 
-use crate::{
-    redact::Redact,
-    wire::{self, ErrorObject},
-};
+use crate::wire::{self, ErrorObject};
 
 /// What a service says of an error, whichever shape it says it in.
 #[derive(Debug, Default)]

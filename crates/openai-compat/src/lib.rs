@@ -5,9 +5,7 @@ mod chat;
 mod dialect;
 
 mod encode;
-mod url;
 
-mod framer;
 mod surrogates;
 mod wire;
 
@@ -16,11 +14,9 @@ mod tool_calls;
 
 mod error;
 mod models;
-mod redact;
 
 pub use crate::{
     chat::{Chat, Settings},
     decode::ChatDecode,
     dialect::Dialect,
-    framer::Reply,
 };

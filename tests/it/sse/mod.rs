@@ -554,6 +554,39 @@ fn a_decoder_is_a_framer() {
     assert_eq!(first(Decoder::default()), "ab");
 }
 
+#[test]
+fn a_decoder_begins_anew() {
+    let mut decoder = Decoder::default().end_event("done");
+    decoder.push("id: 1\nretry: 5\ndata: a\n\ndata: b\ndat".into());
+    assert_eq!(decoder.next_frame().unwrap().unwrap().data, "a");
+    assert_eq!(decoder.next_frame(), Ok(None));
+    decoder.reset();
+    decoder.push("a: c\n\ndata: d\n\nevent: done\n\n".into());
+    let frame = decoder.next_frame().unwrap().unwrap();
+    assert_eq!((frame.data, frame.id, frame.retry), ("d", "", None));
+    assert_eq!(decoder.next_frame().unwrap().unwrap().event, "done");
+}
+
+#[test]
+fn an_event_that_ends_a_stream_needs_no_data() {
+    let mut decoder = Decoder::default().end_event("done");
+    decoder.push("event: other\n\nevent: done\nid: 3\n\nevent: done\ndata: {}\n\n".into());
+    let frame = decoder.next_frame().unwrap().unwrap();
+    assert_eq!((frame.event, frame.id, frame.data), ("done", "3", ""));
+    assert_eq!(decoder.next_frame().unwrap().unwrap().data, "{}");
+    assert_eq!(decoder.next_frame(), Ok(None));
+}
+
+#[test]
+fn a_frame_tells_the_reconnection_time_in_force() {
+    let mut decoder = Decoder::default();
+    decoder.push("data: a\n\nretry: 250\ndata: b\n\ndata: c\n\n".into());
+    let waits = [None, Some(250), Some(250)].map(|wait| wait.map(Duration::from_millis));
+    for wait in waits {
+        assert_eq!(decoder.next_frame().unwrap().unwrap().retry, wait);
+    }
+}
+
 // The tail and the marker.
 
 #[test]

@@ -29,6 +29,7 @@ use super::{Frame, Framer, Limits, TooLarge};
 pub struct Decoder {
     limits: Limits,
     marker: Option<&'static str>,
+    end_event: Option<&'static str>,
     failed: Option<TooLarge>,
 
     /// The read at work, and how much of it is done.
@@ -110,6 +111,20 @@ impl Decoder {
         self
     }
 
+    /// Dispatches an event of this name though it has no data.
+    ///
+    /// Some services end their streams by such an event, which the standard has dropped.
+    #[must_use]
+    pub fn end_event(mut self, name: &'static str) -> Self {
+        self.end_event = Some(name);
+        self
+    }
+
+    /// Returns the limits.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Takes the stream's next bytes, cut anywhere.
     pub fn push(&mut self, bytes: Bytes) {
         if self.failed.is_some() || bytes.is_empty() {
@@ -174,6 +189,16 @@ impl Decoder {
         self.retry
     }
 
+    /// Forgets what was pushed: the next bytes begin another stream. The settings stay.
+    pub fn reset(&mut self) {
+        *self = Self {
+            limits: self.limits,
+            marker: self.marker,
+            end_event: self.end_event,
+            ..Self::default()
+        };
+    }
+
     fn lend<'a>(&'a self, id: &'a str) -> Frame<'a> {
         Frame {
             event: if self.lent_event.is_empty() {
@@ -182,6 +207,7 @@ impl Decoder {
                 &self.lent_event
             },
             id,
+            retry: self.retry,
             data: &self.lent_data,
             buffer: self.lent_data.as_bytes(),
         }
@@ -394,6 +420,7 @@ impl Decoder {
         // "If the data buffer is an empty string, set the data buffer and the event type buffer to
         // the empty string and return": `data:` alone has put a line feed there, and is a frame.
         let bytes = match mem::take(&mut self.data) {
+            Data::None if self.end_event.is_some_and(|name| name == event) => Bytes::new(),
             Data::None => return false,
             Data::Slice(bytes) => bytes,
             Data::Copy(bytes) => Bytes::from(bytes),
@@ -418,6 +445,10 @@ impl Framer for Decoder {
 
     fn tail(&mut self) -> Option<Frame<'_>> {
         Decoder::tail(self)
+    }
+
+    fn reset(&mut self) {
+        Decoder::reset(self);
     }
 }
 

@@ -5,14 +5,16 @@
 //! A *frame* here is what the standard calls an event.
 
 mod decoder;
+mod reply;
 mod stream;
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 
 pub use self::{
     decoder::{Decoder, Item},
+    reply::{DOCUMENT, Reply},
     stream::{FrameStream, OwnedFrame},
 };
 use crate::error::{Error, ErrorKind};
@@ -25,6 +27,8 @@ pub struct Frame<'a> {
     pub event: &'a str,
     /// The last event id in force, empty where the stream has given none.
     pub id: &'a str,
+    /// How long to wait before a reconnection, where the stream has said so.
+    pub retry: Option<Duration>,
     /// The data; several lines of it are joined by line feeds.
     pub data: &'a str,
     /// The buffer that `data` is a part of, so that text can be a slice of it
@@ -33,11 +37,12 @@ pub struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Creates a frame without name and id, for a framer of another format.
+    /// Creates a frame without name, id and reconnection time, for a framer of another format.
     pub fn new(data: &'a str, buffer: &'a Bytes) -> Self {
         Self {
             event: "message",
             id: "",
+            retry: None,
             data,
             buffer,
         }
@@ -61,6 +66,9 @@ pub trait Framer: Send + 'static {
     /// It is for a protocol to recognise its end marker by; its text must not be delivered, since
     /// nobody knows whether it is whole.
     fn tail(&mut self) -> Option<Frame<'_>>;
+
+    /// Forgets what was pushed: the next bytes begin another input.
+    fn reset(&mut self);
 }
 
 /// The most that a line and a frame may hold.

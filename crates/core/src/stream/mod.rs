@@ -12,7 +12,7 @@ use std::{
 
 use futures_core::Stream;
 
-pub use self::read::{Decode, Ending, Flow, Started, read_stream};
+pub use self::read::{Decode, Ending, Finish, Flow, Started, read_stream};
 use crate::{
     error::{Error, Result},
     event::ChatEvent,

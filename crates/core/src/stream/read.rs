@@ -1,6 +1,7 @@
 //! A body, a framer and a protocol in; the events of an answer out, and exactly one end.
 
 use std::{
+    fmt,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -17,7 +18,7 @@ use crate::{
     response::{ChatResponse, End, Meta},
     sse::{Frame, Framer, TooLarge},
     timeouts::Timeouts,
-    transport::{Body, Transport},
+    transport::{Body, BoxFuture, Transport},
 };
 
 /// A protocol's half of a stream: frames in, events out. No I/O.
@@ -29,12 +30,19 @@ pub trait Decode: Send + 'static {
     /// The one that ends the stream, after the events pushed before it.
     fn decode(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow>;
 
-    /// Decides whether the stream was whole, and pushes what was waiting for its end.
+    /// Decides whether the answer was whole, and pushes what was waiting for its end; or says where
+    /// more of it is.
     ///
     /// # Errors
     ///
     /// `Truncated` if it was not.
-    fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<End>;
+    fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish>;
+
+    /// Asks the service to stop, where that takes more than to close the connection: see
+    /// [`EventStream::cancel`].
+    fn cancel(&mut self) -> BoxFuture<'static, Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// How a stream goes on after a frame.
@@ -60,6 +68,28 @@ pub enum Ending<'a> {
     Input(Option<Frame<'a>>),
     /// Nothing came for 2 s after [`Flow::Settle`].
     Settled,
+    /// The connection was lost, or what [`Finish::More`] asked for failed: with the error that the
+    /// stream ends with where the protocol has no better one.
+    Lost(&'a Error),
+}
+
+/// What a protocol makes of the end of its input.
+#[non_exhaustive]
+pub enum Finish {
+    /// The answer is whole.
+    Whole(End),
+    /// The answer goes on in another body: of a stream that is taken up again, or of a document that
+    /// tells the rest. The limits go on meanwhile, and the framer begins anew.
+    More(BoxFuture<'static, Result<Body>>),
+}
+
+impl fmt::Debug for Finish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(end) => f.debug_tuple("Whole").field(end).finish(),
+            Self::More(_) => f.debug_tuple("More").finish_non_exhaustive(),
+        }
+    }
 }
 
 /// A request whose answer has begun.
@@ -144,6 +174,8 @@ struct Reader<F, D> {
 /// What is to come when the events that wait have been taken.
 enum State {
     Reading,
+    /// Where the rest is has been asked for.
+    Asking(BoxFuture<'static, Result<Body>>),
     Ended(End),
     Failed(Error),
     Done,
@@ -193,12 +225,40 @@ impl<F: Framer, D: Decode> Reader<F, D> {
                 self.waits.bytes_came();
                 self.framer.push(bytes);
             }
-            Poll::Ready(Some(Err(error))) => self.fail(cut_off(error)),
+            Poll::Ready(Some(Err(error))) => {
+                self.body = None;
+                match cut_off(error) {
+                    lost if lost.kind() == ErrorKind::Truncated => self.end(Ending::Lost(&lost)),
+                    error => self.fail(error),
+                }
+            }
             Poll::Ready(None) => {
                 self.body = None;
                 self.end_of_input();
             }
             Poll::Pending => return self.poll_expired(cx),
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_asked(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut asked: BoxFuture<'static, Result<Body>>,
+    ) -> Poll<()> {
+        self.waits.resume();
+        match asked.as_mut().poll(cx) {
+            Poll::Ready(Ok(body)) => {
+                self.waits.bytes_came();
+                self.framer.reset();
+                self.body = Some(body);
+                self.state = State::Reading;
+            }
+            Poll::Ready(Err(error)) => self.end(Ending::Lost(&error)),
+            Poll::Pending => {
+                self.state = State::Asking(asked);
+                return self.poll_expired(cx);
+            }
         }
         Poll::Ready(())
     }
@@ -229,9 +289,10 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         }
     }
 
-    fn settle_state(&mut self, outcome: Result<End>) {
+    fn settle_state(&mut self, outcome: Result<Finish>) {
         match outcome {
-            Ok(end) => self.state = State::Ended(end),
+            Ok(Finish::Whole(end)) => self.state = State::Ended(end),
+            Ok(Finish::More(asked)) => self.state = State::Asking(asked),
             Err(error) => self.fail(error),
         }
     }
@@ -249,6 +310,11 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         if self.events.model.is_some() {
             self.partial.model = self.events.model.take();
         }
+        if !self.events.logs.is_empty() {
+            let logs = std::mem::take(&mut self.events.logs);
+            self.meta.add_logs(&logs);
+        }
+        self.meta.warnings.append(&mut self.events.warnings);
     }
 }
 
@@ -284,6 +350,10 @@ impl<F: Framer, D: Decode> EventStream for Reader<F, D> {
                 State::Failed(error) => {
                     return Poll::Ready(Some(Err(complete(error, &this.meta, &this.partial))));
                 }
+                State::Asking(asked) => {
+                    std::task::ready!(this.poll_asked(cx, asked));
+                    continue;
+                }
                 State::Reading => this.state = State::Reading,
             }
             if this.advance() {
@@ -309,6 +379,10 @@ impl<F: Framer, D: Decode> EventStream for Reader<F, D> {
 
     fn meta(&self) -> &Meta {
         &self.meta
+    }
+
+    fn cancel(mut self: Pin<&mut Self>) -> BoxFuture<'static, Result<()>> {
+        self.decode.cancel()
     }
 }
 

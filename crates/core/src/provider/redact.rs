@@ -6,17 +6,24 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderValue};
-use inferstream_core::{ChatRequest, Error, Part};
 
-/// What must not stand in a message though the service may repeat it: the key, and the prompt.
+use crate::{error::Error, json::Json, message::Part, request::ChatRequest, secret::ApiKey};
+
+/// What must not stand in an error though the service may repeat it: the key, and the prompt.
+///
+/// A prompt counts from 12 bytes on: a shorter one is a common word, and to blot that out would only
+/// hide the error. It is known whole, by its beginning, on one line, and as JSON.
 #[derive(Clone, Default)]
-pub(crate) struct Redact {
+pub struct Redact {
     secrets: Vec<String>,
 }
 
 impl Redact {
-    pub(crate) fn new(key: Option<&str>, request: &ChatRequest) -> Self {
-        let mut secrets = key.map(str::to_owned).into_iter().collect::<Vec<_>>();
+    /// Creates it for a key and a request's messages.
+    pub fn new(key: Option<&ApiKey>, request: &ChatRequest) -> Self {
+        let mut redact = Self {
+            secrets: key.map(|key| key.expose().to_owned()).into_iter().collect(),
+        };
         for message in &request.messages {
             let texts = message.content.iter().filter_map(Part::as_text);
             let thoughts = message.reasoning.as_deref();
@@ -25,19 +32,25 @@ impl Redact {
                 .iter()
                 .map(|call| call.arguments.as_str());
             for text in texts.chain(thoughts).chain(arguments) {
-                // A short prompt is a common word: to blot that out would only hide the error.
-                if SHORT <= text.len() {
-                    secrets.extend(quotations(text));
-                }
+                redact = redact.text(text);
             }
         }
-        // A secret may be a part of another.
-        secrets.sort_by_key(|secret| Reverse(secret.len()));
-        Self { secrets }
+        redact
+    }
+
+    /// Adds a text that counts as a part of the prompt.
+    #[must_use]
+    pub fn text(mut self, text: &str) -> Self {
+        if SHORT <= text.len() {
+            self.secrets.extend(quotations(text));
+            // A secret may be a part of another.
+            self.secrets.sort_by_key(|secret| Reverse(secret.len()));
+        }
+        self
     }
 
     /// Takes the secrets out of an error that knows nothing of them.
-    pub(crate) fn error(&self, error: Error) -> Error {
+    pub fn error(&self, error: Error) -> Error {
         let shows = |secret: &String| error.to_string().contains(secret.as_str());
         if self.secrets.iter().any(shows) {
             return error.map_message(|message| self.line(message));
@@ -46,7 +59,7 @@ impl Redact {
     }
 
     /// Takes headers out that repeat a secret.
-    pub(crate) fn headers(&self, headers: &mut HeaderMap) {
+    pub fn headers(&self, headers: &mut HeaderMap) {
         for value in headers.values_mut() {
             let text = String::from_utf8_lossy(value.as_bytes());
             if self
@@ -59,8 +72,8 @@ impl Redact {
         }
     }
 
-    /// Returns the text on one line, without the secrets, and cut where it is long.
-    pub(crate) fn line(&self, text: &str) -> String {
+    /// Returns the text on one line of at most 300 characters, without the secrets.
+    pub fn line(&self, text: &str) -> String {
         const LONG: usize = 300;
         let mut text = text.to_owned();
         for secret in &self.secrets {
@@ -93,7 +106,8 @@ impl fmt::Debug for Redact {
 /// Returns the forms in which a service may repeat a text: as it is, on one line, and as JSON with
 /// and without characters beyond ASCII.
 fn quotations(text: &str) -> Vec<String> {
-    let json = serde_json::to_string(text).unwrap_or_default();
+    let json = Json::from(text);
+    let json = json.as_str();
     let json = json.get(1..json.len() - 1).unwrap_or_default().to_owned();
     let mut ascii = String::new();
     for char in json.chars() {
@@ -143,7 +157,8 @@ mod tests {
     #[test]
     fn debug_shows_no_secret() {
         let request = ChatRequest::from("a prompt of some length");
-        let shown = format!("{:?}", Redact::new(Some("csk-secret"), &request));
+        let key = ApiKey::new("csk-secret").unwrap();
+        let shown = format!("{:?}", Redact::new(Some(&key), &request));
         assert_eq!(shown, "Redact { .. }");
     }
 }

@@ -1,6 +1,12 @@
-//! A service that answers, whichever it is.
+//! A service that answers, whichever it is, and what such a provider is made with.
+
+mod redact;
+mod setting;
+mod url;
 
 use std::fmt;
+
+pub use self::{redact::Redact, setting::Setting, url::base_url};
 
 use crate::{
     error::Result,

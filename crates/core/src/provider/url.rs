@@ -1,11 +1,15 @@
 //! A base URL as a user writes it in; one that paths can be put behind out.
 
 use http::Uri;
-use inferstream_core::{Error, Result};
 
-/// Checks a base URL and returns it without its last slash; no part of a bad one is shown, since it
-/// may hold a password.
-pub(crate) fn base_url(url: &str) -> Result<String> {
+use crate::error::{Error, Result};
+
+/// Checks a base URL and returns it without its last slash.
+///
+/// # Errors
+///
+/// `Config` that says what is wrong; no part of the URL is shown, since it may hold a password.
+pub fn base_url(url: &str) -> Result<String> {
     let url = url.trim();
     let uri = url.parse::<Uri>().map_err(|_| not_a_url())?;
     match uri.scheme_str() {
@@ -41,6 +45,6 @@ pub(crate) fn base_url(url: &str) -> Result<String> {
     Ok(url.trim_end_matches('/').to_owned())
 }
 
-pub(crate) fn not_a_url() -> Error {
+fn not_a_url() -> Error {
     Error::config("the base URL is not one; it looks like `https://api.example.com/v1`")
 }

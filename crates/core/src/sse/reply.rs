@@ -1,14 +1,13 @@
 //! The bytes of a reply in, frames out, whether the reply is an event stream or one document.
 
 use bytes::Bytes;
-use inferstream_core::{
-    Result, Text,
-    sse::{Decoder, Frame, Framer, Limits, TooLarge},
-};
+
+use super::{Decoder, Frame, Framer, TooLarge};
+use crate::text::Text;
 
 /// The name of the frame that is a whole document. No event of a stream can have it, since it holds
 /// a line's end.
-pub(crate) const DOCUMENT: &str = "\ndocument";
+pub const DOCUMENT: &str = "\ndocument";
 
 /// The frames of a reply.
 ///
@@ -36,14 +35,13 @@ enum Kind {
 }
 
 impl Reply {
-    /// Creates a framer with the limits; that of a frame holds for a document too.
-    pub fn new(limits: Limits) -> Self {
+    /// Creates a framer; the decoder's limit of a frame holds for a document too.
+    pub fn new(decoder: Decoder) -> Self {
         Self {
             kind: Kind::Unknown,
-            // "data: [DONE]" is the marker; some services forget the field's name.
-            decoder: Decoder::new(limits).marker("[DONE]"),
+            limit: decoder.limits().frame,
+            decoder,
             expects_document: false,
-            limit: limits.frame,
             whole: Text::default(),
         }
     }
@@ -73,7 +71,7 @@ impl Reply {
 
 impl Default for Reply {
     fn default() -> Self {
-        Self::new(Limits::default())
+        Self::new(Decoder::default())
     }
 }
 
@@ -100,6 +98,11 @@ impl Framer for Reply {
             Kind::Document(_) => Ok(None),
             Kind::TooLarge => Err(TooLarge::new("document", self.limit)),
         }
+    }
+
+    fn reset(&mut self) {
+        self.kind = Kind::Unknown;
+        self.decoder.reset();
     }
 
     fn tail(&mut self) -> Option<Frame<'_>> {

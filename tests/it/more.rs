@@ -1,0 +1,198 @@
+//! Answers that go on in another body, over a toy protocol: what is asked for, and how it ends.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+};
+
+use http::Response;
+use inferstream_core::{
+    Body, BoxFuture, ChatEvent, ChatStream, Decode, End, Ending, Error, ErrorKind, Events, Finish,
+    Flow, Phase, Result, Started, Timeouts, Transport, read_stream,
+    sse::{Decoder, Frame},
+};
+
+use crate::support::{Piece, Script, block_on, body, seconds};
+
+/// A protocol whose data is text, which ends at `[DONE]` and asks for more at any other end.
+struct Toy {
+    more: VecDeque<BoxFuture<'static, Result<Body>>>,
+    canceled: Arc<AtomicBool>,
+}
+
+impl Decode for Toy {
+    fn decode(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow> {
+        match frame.data {
+            "[DONE]" => return Ok(Flow::End),
+            "fin" => return Ok(Flow::Settle),
+            "log" => events.logs.push_str("line\n"),
+            text => events.push(ChatEvent::text(0, text)),
+        }
+        Ok(Flow::Continue)
+    }
+
+    fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish> {
+        match ending {
+            Ending::Announced => return Ok(Finish::Whole(End::Marker)),
+            Ending::Settled => return Ok(Finish::Whole(End::FinishReason)),
+            Ending::Lost(error) => events.warnings.push(error.to_string()),
+            _ => {}
+        }
+        match (self.more.pop_front(), ending) {
+            (Some(more), _) => Ok(Finish::More(more)),
+            (None, Ending::Lost(error)) => Err(error.clone()),
+            (None, _) => Err(Error::new(ErrorKind::Truncated, "nothing is left")),
+        }
+    }
+
+    fn cancel(&mut self) -> BoxFuture<'static, Result<()>> {
+        self.canceled.store(true, SeqCst);
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// What comes instead of a body.
+#[derive(Clone)]
+enum Next {
+    Pieces(Vec<Piece>),
+    Error(Error),
+    Hang,
+}
+
+struct Opened {
+    script: Arc<Script>,
+    stream: ChatStream,
+    canceled: Arc<AtomicBool>,
+}
+
+/// Opens a stream whose first body is the first of these, and which asks for the others in turn.
+fn open(first: Vec<Piece>, others: impl IntoIterator<Item = Next>) -> Opened {
+    let script = Script::new([]);
+    let more = others.into_iter().map(|next| -> BoxFuture<'static, _> {
+        match next {
+            Next::Pieces(pieces) => {
+                let (body, _) = body(&script.clock, pieces);
+                Box::pin(std::future::ready(Ok(body)))
+            }
+            Next::Error(error) => Box::pin(std::future::ready(Err(error))),
+            Next::Hang => Box::pin(std::future::pending()),
+        }
+    });
+    let canceled = Arc::new(AtomicBool::new(false));
+    let toy = Toy {
+        more: more.collect(),
+        canceled: Arc::clone(&canceled),
+    };
+    let (body, _) = body(&script.clock, first);
+    let transport: Arc<dyn Transport> = script.clone();
+    let at = transport.now();
+    let started = Started::new(transport, at, Timeouts::default(), Response::new(body));
+    Opened {
+        script,
+        stream: read_stream(started, Decoder::default(), toy),
+        canceled,
+    }
+}
+
+fn broken() -> Error {
+    Error::new(ErrorKind::Disconnected, "reset")
+}
+
+/// Reads to the end: the text, and the error if there is one.
+fn read(opened: &mut Opened) -> (String, Option<Error>) {
+    let mut text = String::new();
+    let clock = Arc::clone(&opened.script.clock);
+    while let Some(event) = block_on(&clock, opened.stream.next()) {
+        match event {
+            Ok(ChatEvent::Text { text: piece, .. }) => text.push_str(&piece),
+            Ok(_) => {}
+            Err(error) => return (text, Some(error)),
+        }
+    }
+    (text, None)
+}
+
+#[test]
+fn an_answer_goes_on_in_another_body() {
+    let first = vec!["data: a\n\ndata: lost with its conn".into()];
+    let second = Next::Pieces(vec!["data: b\n\ndata: [DONE]\n\n".into()]);
+    let mut opened = open(first, [second]);
+    let (text, error) = read(&mut opened);
+    assert_eq!(text, "ab");
+    assert!(error.is_none());
+    assert_eq!(opened.stream.partial().text(), "ab");
+    assert_eq!(opened.stream.partial().end, Some(End::Marker));
+}
+
+#[test]
+fn a_lost_connection_may_be_taken_up_again() {
+    let first = vec!["data: a\n\ndat".into(), broken().into()];
+    let second = Next::Pieces(vec!["data: b\n\n".into(), broken().into()]);
+    let third = Next::Pieces(vec!["data: c\n\ndata: [DONE]\n\n".into()]);
+    let mut opened = open(first, [second, third]);
+    assert_eq!(read(&mut opened).0, "abc");
+    assert_eq!(opened.stream.meta().warnings.len(), 2);
+}
+
+#[test]
+fn what_fails_may_be_asked_for_again() {
+    let others = [
+        Next::Error(broken()),
+        Next::Pieces(vec!["data: b\n\ndata: [DONE]\n\n".into()]),
+    ];
+    let mut opened = open(vec!["data: a\n\n".into()], others);
+    assert_eq!(read(&mut opened).0, "ab");
+    assert_eq!(opened.stream.meta().warnings, ["reset"]);
+}
+
+#[test]
+fn the_last_error_ends_the_stream_with_what_came() {
+    let mut opened = open(vec!["data: a\n\n".into()], [Next::Error(broken())]);
+    let (text, error) = read(&mut opened);
+    let error = error.unwrap();
+    assert_eq!(text, "a");
+    assert_eq!(error.kind(), ErrorKind::Disconnected);
+    assert_eq!(error.partial().unwrap().text(), "a");
+}
+
+#[test]
+fn the_limits_hold_while_more_is_asked_for() {
+    let mut opened = open(vec!["data: a\n\n".into()], [Next::Hang]);
+    let (_, error) = read(&mut opened);
+    assert_eq!(error.unwrap().kind(), ErrorKind::Timeout(Phase::Idle));
+    assert_eq!(opened.script.clock.elapsed(), seconds(120));
+
+    let mut opened = open(vec![], [Next::Hang]);
+    let (_, error) = read(&mut opened);
+    assert_eq!(error.unwrap().kind(), ErrorKind::Timeout(Phase::FirstEvent));
+}
+
+#[test]
+fn what_has_its_finish_reason_waits_for_more_no_longer() {
+    let mut opened = open(vec!["data: a\n\ndata: fin\n\n".into()], [Next::Hang]);
+    assert_eq!(read(&mut opened).0, "a");
+    assert_eq!(opened.script.clock.elapsed(), seconds(2));
+    assert_eq!(opened.stream.partial().end, Some(End::FinishReason));
+}
+
+#[test]
+fn canceling_is_the_protocols() {
+    let opened = open(vec!["data: a\n\n".into()], []);
+    let response = block_on(&opened.script.clock, opened.stream.cancel()).unwrap();
+    assert_eq!(response.text(), "");
+    assert!(opened.canceled.load(SeqCst));
+}
+
+#[test]
+fn logs_are_kept_beside_the_answer() {
+    let log = "data: log\n\n".repeat(20_000);
+    let first = vec![log.as_str().into(), "data: [DONE]\n\n".into()];
+    let mut opened = open(first, []);
+    assert_eq!(read(&mut opened).0, "");
+    let logs = &opened.stream.meta().logs;
+    assert!(logs.ends_with("line\n") && logs.len() <= 64 << 10);
+    assert!(60 << 10 < logs.len());
+}
