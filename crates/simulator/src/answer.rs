@@ -1,10 +1,12 @@
-//! What a chat request is answered with: tokens of a model, or bytes as they are.
+//! What a request is answered with: tokens of a model, or bytes as they are.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
-/// One scripted answer to one chat request.
+use crate::tokens;
+
+/// One scripted answer to one chat request, or to one that creates a prediction.
 ///
 /// [`Answer::text`] is sent as the service would send it: token by token where the request asks for
 /// a stream, else whole. [`Answer::raw`] is sent byte for byte.
@@ -32,10 +34,12 @@ pub(crate) struct Raw {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tokens {
     pub(crate) reasoning: String,
-    pub(crate) text: String,
+    pub(crate) text: Vec<String>,
     pub(crate) tool_calls: Vec<(String, String)>,
     pub(crate) finish_reason: Option<String>,
     pub(crate) done_marker: bool,
+    pub(crate) logs: String,
+    pub(crate) events: Option<Vec<Piece>>,
 }
 
 impl Answer {
@@ -43,9 +47,17 @@ impl Answer {
     ///
     /// It is sent whole, whatever limit on tokens the request states.
     pub fn text(text: impl Into<String>) -> Self {
+        Self::tokens(tokens::split(&text.into()))
+    }
+
+    /// Creates an answer that says these tokens, cut as they are here: `"\n"`, `""`, `" Sure"`.
+    ///
+    /// A line that ends with CR or CRLF ends with LF in a prediction's stream, which has no way to
+    /// say otherwise.
+    pub fn tokens(tokens: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
             kind: Kind::Tokens(Tokens {
-                text: text.into(),
+                text: tokens.into_iter().map(Into::into).collect(),
                 ..Tokens::default()
             }),
         }
@@ -53,7 +65,8 @@ impl Answer {
 
     /// Creates an answer of exactly this status, these headers and these bytes.
     ///
-    /// It is sent whatever the request says: neither key nor model nor fields are looked at.
+    /// It is sent whatever the request says: neither key nor model nor fields are looked at, and no
+    /// prediction is created.
     /// Without a `content-length` among the headers, the body is chunked.
     /// An illegal status or header is an error of [`SimulatorBuilder::start`].
     ///
@@ -71,7 +84,8 @@ impl Answer {
 
     /// Lets the model think this aloud before it answers.
     ///
-    /// A raw answer stays as it is, here and in the methods below.
+    /// A raw answer stays as it is, here and in the methods below. A prediction has neither
+    /// reasoning nor tool calls, finish reason nor end marker.
     #[must_use]
     pub fn reasoning(self, reasoning: impl Into<String>) -> Self {
         self.with(|tokens| tokens.reasoning = reasoning.into())
@@ -95,6 +109,21 @@ impl Answer {
     #[must_use]
     pub fn done_marker(self, done_marker: bool) -> Self {
         self.with(|tokens| tokens.done_marker = done_marker)
+    }
+
+    /// Answers the first connection to the prediction's stream with exactly these pieces.
+    ///
+    /// The status is 200 and the type `text/event-stream`. The prediction, and every other connection
+    /// to its stream, says what this answer says. The chat protocol has no use for it.
+    #[must_use]
+    pub fn events(self, pieces: impl Into<Vec<Piece>>) -> Self {
+        self.with(|tokens| tokens.events = Some(pieces.into()))
+    }
+
+    /// Lets the prediction write these logs when it starts; the chat protocol has none.
+    #[must_use]
+    pub fn logs(self, logs: impl Into<String>) -> Self {
+        self.with(|tokens| tokens.logs = logs.into())
     }
 
     fn with(mut self, change: impl FnOnce(&mut Tokens)) -> Self {

@@ -20,9 +20,15 @@ use crate::answer::Piece;
 /// is another task.
 const BEFORE_ABORT: Duration = Duration::from_millis(5);
 
+/// Where the pieces of a body come from.
+pub(crate) trait Source: Send {
+    /// Returns the next piece, or none at the end.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>>;
+}
+
 /// A body that plays pieces.
 pub(crate) struct Body {
-    pieces: vec::IntoIter<Piece>,
+    source: Box<dyn Source>,
     state: State,
 }
 
@@ -35,12 +41,18 @@ enum State {
 }
 
 impl Body {
-    pub(crate) fn new(pieces: Vec<Piece>) -> Self {
+    pub(crate) fn new(source: impl Source + 'static) -> Self {
         Self {
-            pieces: pieces.into_iter(),
+            source: Box::new(source),
             // The head goes out before the first piece is looked at.
             state: State::Flush,
         }
+    }
+}
+
+impl Source for vec::IntoIter<Piece> {
+    fn poll_piece(&mut self, _: &mut Context<'_>) -> Poll<Option<Piece>> {
+        Poll::Ready(self.next())
     }
 }
 
@@ -68,9 +80,10 @@ impl http_body::Body for Body {
                 State::Next => {}
                 State::Wait(sleep) => {
                     ready!(sleep.as_mut().poll(cx));
+                    self.state = State::Next;
                 }
             }
-            self.state = match self.pieces.next() {
+            self.state = match ready!(self.source.poll_piece(cx)) {
                 Some(Piece::Abort) => State::Abort(Box::pin(sleep(BEFORE_ABORT))),
                 Some(Piece::Bytes(bytes)) => {
                     self.state = State::Flush;

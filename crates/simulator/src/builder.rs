@@ -1,8 +1,10 @@
 //! Settings in, a running server out.
 
-use std::{fmt, io};
+use std::{fmt, io, time::Duration};
 
-use crate::{Answer, Fault, Simulator, script, script::Script, server::Settings, tls::Identity};
+use crate::{
+    Answer, Fault, Resume, Simulator, script, script::Script, server::Settings, tls::Identity,
+};
 
 /// The settings of a [`Simulator`] that is not started yet.
 #[derive(Clone, Default)]
@@ -13,6 +15,8 @@ pub struct SimulatorBuilder {
     seed: u64,
     tokens_per_second: Option<f64>,
     api_key: Option<String>,
+    boot: Duration,
+    resume: Resume,
     faults: Vec<Fault>,
     every_fault: Option<Fault>,
     answers: Vec<Answer>,
@@ -32,6 +36,8 @@ impl SimulatorBuilder {
     }
 
     /// Listens on this port of `127.0.0.1`; 0, the default, is any free one.
+    ///
+    /// The streams of predictions have another port, which is any free one.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
@@ -55,7 +61,20 @@ impl SimulatorBuilder {
         self
     }
 
-    /// Adds a fault to the queue: each chat request that is not refused takes the next.
+    /// Lets each prediction be `starting` for so long; the default is no time at all.
+    pub fn boot(mut self, boot: Duration) -> Self {
+        self.boot = boot;
+        self
+    }
+
+    /// Sets what a stream does about the header `Last-Event-ID`.
+    pub fn resume(mut self, resume: Resume) -> Self {
+        self.resume = resume;
+        self
+    }
+
+    /// Adds a fault to the queue: each chat request, and each request to create a prediction, takes
+    /// the next unless it is refused.
     ///
     /// When the queue is empty, requests are answered whole.
     pub fn fault(mut self, fault: Fault) -> Self {
@@ -69,7 +88,8 @@ impl SimulatorBuilder {
         self
     }
 
-    /// Adds an answer to the queue: each chat request that is answered takes the next.
+    /// Adds an answer to the queue: each chat request that is answered, and each prediction, takes the
+    /// next.
     ///
     /// A fault in the place of an answer, such as a status, leaves the answer for the next request;
     /// a fault within an answer is done to [`Answer::text`], and waits while the next answer is a
@@ -94,6 +114,8 @@ impl SimulatorBuilder {
             seed: self.seed,
             pace: self.tokens_per_second.map(script::pace).transpose()?,
             api_key: self.api_key,
+            boot: self.boot,
+            resume: self.resume,
         };
         let script = Script::new(self.faults, self.every_fault, self.answers)?;
         let identity = self.tls.then(Identity::generate).transpose()?;
@@ -108,6 +130,8 @@ impl fmt::Debug for SimulatorBuilder {
             .field("port", &self.port)
             .field("seed", &self.seed)
             .field("tokens_per_second", &self.tokens_per_second)
+            .field("boot", &self.boot)
+            .field("resume", &self.resume)
             .field("faults", &self.faults)
             .field("every_fault", &self.every_fault)
             .field("answers", &self.answers.len())

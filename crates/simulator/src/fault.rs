@@ -2,50 +2,112 @@
 
 use std::{error::Error as StdError, fmt, str::FromStr};
 
+use crate::reply::{Outcome, Refuse};
+
 /// The names that [`Fault::from_str`] knows beside the statuses.
-const NAMES: [(&str, Fault); 7] = [
+const NAMES: [(&str, Fault); 19] = [
+    ("aborted", Fault::Aborted),
     ("badjson", Fault::BadJson),
+    ("canceled", Fault::Canceled),
     ("close", Fault::CloseBeforeHead),
+    ("coldboot", Fault::ColdBoot),
     ("cut", Fault::Cut),
+    ("cutall", Fault::CutAll),
+    ("donefail", Fault::DoneFail),
+    ("early", Fault::Early),
     ("error", Fault::Error),
+    ("evilcancel", Fault::EvilCancel),
+    ("evilhost", Fault::EvilHost),
+    ("failed", Fault::Failed),
+    ("lost", Fault::Lost),
+    ("noid", Fault::NoId),
+    ("nourl", Fault::NoUrl),
     ("silence", Fault::Silence),
     ("stall", Fault::Stall),
     ("truncate", Fault::Truncate),
 ];
 
-/// One thing that goes wrong with one chat request.
+/// One thing that goes wrong with one chat request, or with one prediction.
 ///
-/// Where a fault comes after a few tokens, those are tokens of the answer's text; the reasoning
-/// before them is sent whole. An answer that is not a stream breaks in its middle.
+/// Where a fault comes after a few tokens, those are the first eight of the answer's text, or all
+/// where there are fewer; the reasoning before them is sent whole. A chat answer that is not a stream
+/// breaks in its middle. What breaks the stream of a prediction is done to the first connection to
+/// it, unless it says otherwise: the others are served whole.
 ///
-/// A fault has a name, which [`FromStr`] reads and [`Display`](fmt::Display) writes:
-/// `badjson`, `close`, `cut`, `error`, `silence`, `stall`, `truncate`, and a status from 400 to 599
-/// by its number, with the value of `Retry-After` behind a colon: `429`, `429:2`.
+/// A fault that is only a prediction's does nothing to a chat request: it is taken from the queue, and
+/// the answer is whole.
+///
+/// A fault has a name, which [`FromStr`] reads and [`Display`](fmt::Display) writes: `badjson`,
+/// `close`, `cut`, `error`, `silence`, `stall`, `truncate`, and for predictions only `aborted`,
+/// `canceled`, `coldboot`, `cutall`, `donefail`, `early`, `evilcancel`, `evilhost`, `failed`, `lost`,
+/// `noid`, `nourl`. A status from 400 to 599 has its number, with the value of `Retry-After` behind a
+/// colon: `429`, `429:2`; one of a prediction's streams is `stream:401`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Fault {
+    /// Predictions only: it is created as one that is `aborted` already.
+    Aborted,
     /// A few tokens, then a chunk whose JSON is broken, then the rest of the answer.
+    ///
+    /// Where a prediction is created, half of its JSON; the stream is whole.
     BadJson,
+    /// Predictions only: it is created as one that is `canceled` already.
+    Canceled,
     /// The request is read, then the connection is closed without an answer.
+    ///
+    /// No prediction is created.
     CloseBeforeHead,
+    /// Predictions only: it is `starting` for ever, unless it is canceled or has a deadline.
+    ColdBoot,
     /// A few tokens and half an event, then the connection is closed: the body has no end.
     Cut,
+    /// Predictions only: each connection to the stream is closed after three events.
+    CutAll,
+    /// Predictions only: a few tokens, then a `done` event with the reason `error`, without an `error`
+    /// event; the prediction is `failed`, and tells why.
+    DoneFail,
+    /// Predictions only: the first two requests for the stream are answered with 404.
+    Early,
     /// A few tokens, then the service's error object in the stream, then a clean end.
     ///
-    /// Where no stream was asked for, the status is 500.
+    /// Where no stream was asked for, the status is 500. The stream of a prediction has an `error`
+    /// event and a `done` event with the reason `error`, on each connection: it is `failed`.
     Error,
+    /// Predictions only: `urls.cancel` leads to another host, and without TLS.
+    EvilCancel,
+    /// Predictions only: `urls.stream` leads to another host, whose name begins like the service's.
+    EvilHost,
+    /// Predictions only: it is created as one that is `failed` already, and tells why.
+    Failed,
+    /// Predictions only: it is created, then the connection is closed without an answer.
+    Lost,
+    /// Predictions only: the answer to the request that creates it has no `id`.
+    NoId,
+    /// Predictions only: it has no `urls.stream`, and runs.
+    NoUrl,
     /// The request is read and never answered.
+    ///
+    /// No prediction is created.
     Silence,
     /// A few tokens, then nothing more, with the connection open.
     Stall,
     /// A status that says no, with the service's body for it.
+    ///
+    /// No prediction is created.
     Status {
         /// The status, from 400 to 599.
         status: u16,
         /// The value of the header `Retry-After`, sensible or not.
         retry_after: Option<String>,
     },
+    /// Predictions only: each request for the stream is answered with a status that says no.
+    StreamStatus {
+        /// The status, from 400 to 599.
+        status: u16,
+    },
     /// A few tokens, then a clean end of the body, without finish reason and end marker.
+    ///
+    /// The stream of a prediction lacks its `done` event.
     Truncate,
 }
 
@@ -57,6 +119,27 @@ impl Fault {
             Self::CloseBeforeHead | Self::Silence | Self::Status { .. }
         )
     }
+
+    /// Returns true if the fault comes within an answer to a chat request.
+    pub(crate) fn breaks_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::BadJson | Self::Cut | Self::Error | Self::Stall | Self::Truncate
+        )
+    }
+
+    /// Returns what the server does about a fault in the place of an answer.
+    pub(crate) fn instead(&self, refuse: Refuse) -> Option<Outcome> {
+        match self {
+            Self::CloseBeforeHead => Some(Outcome::Close),
+            Self::Silence => Some(Outcome::Silence),
+            Self::Status {
+                status,
+                retry_after,
+            } => Some(Outcome::Reply(refuse(*status, retry_after.as_deref()))),
+            _ => None,
+        }
+    }
 }
 
 impl FromStr for Fault {
@@ -65,6 +148,12 @@ impl FromStr for Fault {
     fn from_str(name: &str) -> Result<Self, UnknownFault> {
         if let Some((_, fault)) = NAMES.iter().find(|(known, _)| *known == name) {
             return Ok(fault.clone());
+        }
+        if let Some(status) = name.strip_prefix("stream:") {
+            return match status.parse() {
+                Ok(status @ 400..=599) => Ok(Self::StreamStatus { status }),
+                _ => Err(UnknownFault(name.to_owned())),
+            };
         }
         let (status, retry_after) = match name.split_once(':') {
             Some((status, retry_after)) => (status, Some(retry_after.to_owned())),
@@ -91,6 +180,7 @@ impl fmt::Display for Fault {
                 retry_after: Some(retry_after),
             } => write!(f, "{status}:{retry_after}"),
             Self::Status { status, .. } => write!(f, "{status}"),
+            Self::StreamStatus { status } => write!(f, "stream:{status}"),
             _ => fmt::Debug::fmt(self, f),
         }
     }
@@ -106,7 +196,10 @@ impl fmt::Display for UnknownFault {
         for (name, _) in NAMES {
             write!(f, " {name},")?;
         }
-        f.write_str(" a status from 400 to 599 such as 429, and 429:2 for one with Retry-After")
+        f.write_str(
+            " a status from 400 to 599 such as 429, 429:2 for one with Retry-After, \
+             and stream:401 for one of a prediction's streams",
+        )
     }
 }
 

@@ -8,19 +8,27 @@ mod fault;
 mod record;
 mod server;
 
+mod route;
+
 mod chat;
 mod models;
-mod route;
+
+mod replicate;
 
 mod body;
 mod reply;
 mod script;
 mod tls;
 
+mod dice;
+mod prose;
+mod tokens;
+
 pub use crate::{
     answer::{Answer, Piece},
     builder::SimulatorBuilder,
     fault::{Fault, UnknownFault},
     record::Recorded,
+    replicate::{Counts, Resume},
     server::Simulator,
 };

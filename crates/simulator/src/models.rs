@@ -1,4 +1,4 @@
-//! The models that there are.
+//! The models that there are to chat with.
 
 use http::StatusCode;
 use serde::Serialize;
@@ -80,8 +80,5 @@ fn model(id: &'static str) -> Model {
 }
 
 fn json(value: &impl Serialize) -> Reply {
-    Reply::json(
-        StatusCode::OK,
-        serde_json::to_vec(value).unwrap_or_default(),
-    )
+    Reply::value(StatusCode::OK, value)
 }

@@ -26,14 +26,16 @@ pub struct Recorded {
     pub headers: HeaderMap,
     /// The whole body.
     pub body: Bytes,
-    /// The number of the TCP connection, counted from 0.
+    /// The number of the TCP connection, counted from 0 over both origins.
     pub connection: u64,
+    /// Whether it came to the origin of the streams, or to that of all else.
+    pub stream: bool,
     /// The version of HTTP.
     pub version: Version,
 }
 
 impl Recorded {
-    pub(crate) fn new(connection: u64, head: &Parts, body: Bytes) -> Self {
+    pub(crate) fn new(connection: u64, stream: bool, head: &Parts, body: Bytes) -> Self {
         let mut headers = head.headers.clone();
         for (name, value) in &mut headers {
             if name == AUTHORIZATION {
@@ -49,6 +51,7 @@ impl Recorded {
             headers,
             body,
             connection,
+            stream,
             version: head.version,
         }
     }
@@ -62,6 +65,7 @@ impl fmt::Debug for Recorded {
             .field("headers", &self.headers)
             .field("body_len", &self.body.len())
             .field("connection", &self.connection)
+            .field("stream", &self.stream)
             .field("version", &self.version)
             .finish_non_exhaustive()
     }

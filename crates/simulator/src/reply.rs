@@ -25,11 +25,16 @@ const RATE_LIMITS: [(&str, &str); 6] = [
     ("x-ratelimit-reset-tokens-minute", "11.382867"),
 ];
 
+/// A service's answer with a status that says no, and with a value of `Retry-After`.
+pub(crate) type Refuse = fn(u16, Option<&str>) -> Reply;
+
 /// What the server does about a request.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// Closes the connection.
     Close,
+    /// Answers with a body that is not known yet.
+    Live(Response<Body>),
     /// Answers.
     Reply(Reply),
     /// Waits for ever.
@@ -87,6 +92,11 @@ impl Reply {
         })
     }
 
+    /// Creates a reply with a whole JSON body of this value.
+    pub(crate) fn value(status: StatusCode, value: &impl Serialize) -> Self {
+        Self::json(status, serde_json::to_vec(value).unwrap_or_default())
+    }
+
     pub(crate) fn content_length(mut self, len: usize) -> Self {
         self.headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
         self
@@ -117,7 +127,7 @@ impl Reply {
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
         }
-        let mut response = Response::new(Body::new(self.pieces));
+        let mut response = Response::new(Body::new(self.pieces.into_iter()));
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
         response
@@ -136,8 +146,7 @@ pub(crate) struct Refusal<'a> {
 
 impl Refusal<'_> {
     pub(crate) fn reply(&self, status: StatusCode) -> Reply {
-        let body = serde_json::to_vec(self).unwrap_or_default();
-        Reply::json(status, body).rate_limits()
+        Reply::value(status, self).rate_limits()
     }
 }
 

@@ -2,17 +2,26 @@
 
 use std::sync::PoisonError;
 
-use http::{HeaderMap, Method, header::AUTHORIZATION, request::Parts};
+use http::{HeaderMap, Method, StatusCode, header::AUTHORIZATION, request::Parts};
 
 use crate::{
-    chat, models,
-    reply::{Outcome, not_found, wrong_key},
-    server::{Settings, Shared},
+    chat, models, replicate,
+    reply::{Outcome, Reply, not_found, refuse, wrong_key},
+    server::{Origin, Settings, Shared},
 };
 
-pub(crate) fn route(shared: &Shared, head: &Parts, body: &[u8]) -> Outcome {
+/// What the paths of Replicate's API begin with; the other services own the rest.
+const REPLICATE: &str = "/replicate/v1/";
+
+pub(crate) async fn route(shared: &Shared, origin: Origin, head: &Parts, body: &[u8]) -> Outcome {
     let path = head.uri.path();
-    let authorized = is_authorized(&shared.settings, &head.headers);
+    if origin == Origin::Stream {
+        return replicate::stream(shared, head);
+    }
+    if let Some(path) = path.strip_prefix(REPLICATE) {
+        return replicate::answer(shared, head, path, body).await;
+    }
+    let authorized = is_authorized(&shared.settings, &head.headers, &["Bearer "]);
     if head.method == Method::POST && path == "/v1/chat/completions" {
         let mut script = shared.script.lock().unwrap_or_else(PoisonError::into_inner);
         return chat::answer(&shared.settings, &mut script, authorized, body);
@@ -34,12 +43,20 @@ pub(crate) fn route(shared: &Shared, head: &Parts, body: &[u8]) -> Outcome {
     })
 }
 
+/// Refuses a request whose body was not read.
+pub(crate) fn too_large(origin: Origin, head: &Parts) -> Reply {
+    if origin == Origin::Stream || head.uri.path().starts_with(REPLICATE) {
+        return replicate::too_large();
+    }
+    refuse(StatusCode::PAYLOAD_TOO_LARGE, "Request too large.", None)
+}
+
 /// Returns true if the request has the right key, or any where none was set.
-fn is_authorized(settings: &Settings, headers: &HeaderMap) -> bool {
+pub(crate) fn is_authorized(settings: &Settings, headers: &HeaderMap, schemes: &[&str]) -> bool {
     let key = headers
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "))
+        .and_then(|value| schemes.iter().find_map(|scheme| value.strip_prefix(scheme)))
         .filter(|key| !key.is_empty());
     match (&settings.api_key, key) {
         (_, None) => false,

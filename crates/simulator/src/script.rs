@@ -1,4 +1,4 @@
-//! What the next chat request is to meet: queues of faults and answers, checked once.
+//! What the next request is to meet: queues of faults and answers, checked once.
 
 use std::{collections::VecDeque, io, time::Duration};
 
@@ -7,7 +7,7 @@ use http::HeaderValue;
 use crate::{
     answer::{Answer, Kind, Tokens},
     fault::Fault,
-    reply::Reply,
+    reply::{Outcome, Refuse, Reply},
 };
 
 /// The answers and faults that are still to come.
@@ -48,8 +48,20 @@ impl Script {
         self.faults.pop_front().or_else(|| self.every_fault.clone())
     }
 
+    /// Takes a raw answer, or the fault that comes in its place.
+    pub(crate) fn next_raw(&mut self, refuse: Refuse) -> Outcome {
+        let fault = self.next_replacing_fault();
+        if let Some(outcome) = fault.and_then(|fault| fault.instead(refuse)) {
+            return outcome;
+        }
+        match self.next_answer() {
+            Some(Scripted::Raw(reply)) => Outcome::Reply(reply),
+            _ => Outcome::Close,
+        }
+    }
+
     /// Takes the fault for this request if it comes in the place of an answer.
-    pub(crate) fn next_replacing_fault(&mut self) -> Option<Fault> {
+    fn next_replacing_fault(&mut self) -> Option<Fault> {
         match self.faults.front() {
             Some(fault) if fault.replaces_answer() => self.faults.pop_front(),
             Some(_) => None,
@@ -68,12 +80,13 @@ impl Script {
 }
 
 fn check(fault: &Fault) -> io::Result<()> {
-    let Fault::Status {
-        status,
-        retry_after,
-    } = fault
-    else {
-        return Ok(());
+    let (status, retry_after) = match fault {
+        Fault::Status {
+            status,
+            retry_after,
+        } => (status, retry_after),
+        Fault::StreamStatus { status } => (status, &None),
+        _ => return Ok(()),
     };
     if !(400..=599).contains(status) {
         return Err(invalid("a fault's status is not from 400 to 599"));

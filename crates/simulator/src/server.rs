@@ -1,14 +1,17 @@
-//! The listener, its connections, and the handle that ends them.
+//! The listeners, their connections, and the handle that ends them.
 
 use std::{
     fmt, io,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::{body::Incoming, service::service_fn};
@@ -25,11 +28,12 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    SimulatorBuilder,
+    Counts, Resume, SimulatorBuilder,
     body::Body,
     record::{Record, Recorded},
-    reply::{Outcome, refuse},
-    route::route,
+    replicate::Replicate,
+    reply::Outcome,
+    route::{route, too_large},
     script::Script,
     tls::Identity,
 };
@@ -43,10 +47,11 @@ const MAX_REQUEST: usize = 16 << 20;
 #[must_use = "the server stops when this is dropped"]
 pub struct Simulator {
     address: SocketAddr,
+    stream_address: SocketAddr,
     base_url: String,
     certificate_pem: Option<String>,
     shared: Arc<Shared>,
-    task: AbortHandle,
+    tasks: [AbortHandle; 2],
 }
 
 /// What all connections know.
@@ -54,7 +59,18 @@ pub struct Simulator {
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) script: Mutex<Script>,
+    pub(crate) replicate: Replicate,
     record: Record,
+    connections: AtomicU64,
+}
+
+/// One of the two ends that the server listens on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Origin {
+    /// The streams of predictions.
+    Stream,
+    /// All else.
+    Main,
 }
 
 /// What does not change while the server runs.
@@ -63,6 +79,9 @@ pub(crate) struct Settings {
     /// The time that one token takes.
     pub(crate) pace: Option<Duration>,
     pub(crate) api_key: Option<String>,
+    /// The time that a prediction takes to start.
+    pub(crate) boot: Duration,
+    pub(crate) resume: Resume,
 }
 
 impl Simulator {
@@ -79,6 +98,8 @@ impl Simulator {
     ) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
+        let stream_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let stream_address = stream_listener.local_addr()?;
         let scheme = match identity {
             Some(_) => "https",
             None => "http",
@@ -89,21 +110,42 @@ impl Simulator {
         let shared = Arc::new(Shared {
             settings,
             script: Mutex::new(script),
+            replicate: Replicate::new(scheme, address, stream_address),
             record: Record::default(),
+            connections: AtomicU64::new(0),
         });
-        let task = tokio::spawn(accept(listener, acceptor, shared.clone()));
+        let tasks = [(listener, Origin::Main), (stream_listener, Origin::Stream)].map(
+            |(listener, origin)| {
+                let serving = accept(listener, acceptor.clone(), shared.clone(), origin);
+                tokio::spawn(serving).abort_handle()
+            },
+        );
         Ok(Self {
             address,
+            stream_address,
             base_url: format!("{scheme}://{address}/v1"),
             certificate_pem,
             shared,
-            task: task.abort_handle(),
+            tasks,
         })
     }
 
     /// Returns the URL for a client, such as `http://127.0.0.1:8080/v1`.
     pub fn base_url(&self) -> &str {
         &self.base_url
+    }
+
+    /// Returns the URL for a client of Replicate, such as `http://127.0.0.1:8080/replicate/v1`.
+    pub fn replicate_url(&self) -> &str {
+        &self.shared.replicate.url
+    }
+
+    /// Returns the host and port of all streams of predictions, such as `127.0.0.1:8081`.
+    ///
+    /// It is another origin than that of [`replicate_url`](Self::replicate_url), as it is at the
+    /// service, with the same certificate: a client must be told to trust it.
+    pub fn stream_authority(&self) -> String {
+        self.stream_address.to_string()
     }
 
     /// Returns the address that the server listens on.
@@ -120,11 +162,18 @@ impl Simulator {
     pub fn requests(&self) -> Vec<Recorded> {
         self.shared.record.all()
     }
+
+    /// Returns how many requests of each kind the predictions have had.
+    pub fn counts(&self) -> Counts {
+        self.shared.replicate.counts()
+    }
 }
 
 impl Drop for Simulator {
     fn drop(&mut self) {
-        self.task.abort();
+        for task in &self.tasks {
+            task.abort();
+        }
     }
 }
 
@@ -132,6 +181,7 @@ impl fmt::Debug for Simulator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Simulator")
             .field("base_url", &self.base_url)
+            .field("stream_address", &self.stream_address)
             .finish_non_exhaustive()
     }
 }
@@ -141,14 +191,21 @@ impl fmt::Debug for Settings {
         f.debug_struct("Settings")
             .field("seed", &self.seed)
             .field("pace", &self.pace)
+            .field("boot", &self.boot)
+            .field("resume", &self.resume)
             .finish_non_exhaustive()
     }
 }
 
 /// Serves connections until it is aborted, and they with it.
-async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, shared: Arc<Shared>) {
+async fn accept(
+    listener: TcpListener,
+    acceptor: Option<TlsAcceptor>,
+    shared: Arc<Shared>,
+    origin: Origin,
+) {
     let mut connections = JoinSet::new();
-    for number in 0.. {
+    loop {
         let socket = loop {
             match listener.accept().await {
                 Ok((socket, _)) => break socket,
@@ -157,15 +214,26 @@ async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, shared: Ar
             }
         };
         while connections.try_join_next().is_some() {}
-        connections.spawn(connect(socket, acceptor.clone(), shared.clone(), number));
+        let client = Client {
+            connection: shared.connections.fetch_add(1, Ordering::Relaxed),
+            origin,
+        };
+        connections.spawn(connect(socket, acceptor.clone(), shared.clone(), client));
     }
+}
+
+/// Who asks, and where.
+#[derive(Clone, Copy, Debug)]
+struct Client {
+    connection: u64,
+    origin: Origin,
 }
 
 async fn connect(
     socket: TcpStream,
     acceptor: Option<TlsAcceptor>,
     shared: Arc<Shared>,
-    number: u64,
+    client: Client,
 ) {
     // Each token is a segment of its own, as it is from a service that waits between them.
     if socket.set_nodelay(true).is_err() {
@@ -174,14 +242,14 @@ async fn connect(
     match acceptor {
         Some(acceptor) => {
             if let Ok(stream) = acceptor.accept(socket).await {
-                serve(stream, shared, number).await;
+                serve(stream, shared, client).await;
             }
         }
-        None => serve(socket, shared, number).await,
+        None => serve(socket, shared, client).await,
     }
 }
 
-async fn serve<S>(stream: S, shared: Arc<Shared>, number: u64)
+async fn serve<S>(stream: S, shared: Arc<Shared>, client: Client)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -189,7 +257,7 @@ where
     // Same seed, same bytes, the head included.
     server.http1().auto_date_header(false);
     server.http2().auto_date_header(false);
-    let service = service_fn(move |request| respond(shared.clone(), number, request));
+    let service = service_fn(move |request| respond(shared.clone(), client, request));
     // How a connection ended is the client's to tell.
     let _ = server.serve_connection(TokioIo::new(stream), service).await;
 }
@@ -197,19 +265,24 @@ where
 /// Answers one request; an error closes its connection.
 async fn respond(
     shared: Arc<Shared>,
-    connection: u64,
+    client: Client,
     request: Request<Incoming>,
 ) -> io::Result<Response<Body>> {
     let (head, body) = request.into_parts();
     let Some(body) = read(body).await? else {
-        let reply = refuse(StatusCode::PAYLOAD_TOO_LARGE, "Request too large.", None);
+        let reply = too_large(client.origin, &head);
         return Ok(reply.into_response().await);
     };
-    shared
-        .record
-        .push(Recorded::new(connection, &head, body.clone()));
-    match route(&shared, &head, &body) {
+    let is_stream = client.origin == Origin::Stream;
+    shared.record.push(Recorded::new(
+        client.connection,
+        is_stream,
+        &head,
+        body.clone(),
+    ));
+    match route(&shared, client.origin, &head, &body).await {
         Outcome::Close => Err(io::ErrorKind::ConnectionAborted.into()),
+        Outcome::Live(response) => Ok(response),
         Outcome::Reply(reply) => Ok(reply.into_response().await),
         Outcome::Silence => std::future::pending().await,
     }

@@ -5,10 +5,11 @@ use fastrand::Rng;
 use crate::{
     answer::Tokens,
     chat::{
-        prose,
         request::{ChatRequest, Function},
-        sample, tokens,
+        sample,
     },
+    dice::{OFFSET, hash},
+    prose, tokens,
 };
 
 /// The earliest time that an answer claims to be made at: November 2025.
@@ -141,7 +142,7 @@ impl Choice {
         let calls = script.tool_calls.iter();
         Self {
             reasoning: tokens::split(&script.reasoning),
-            text: tokens::split(&script.text),
+            text: script.text.clone(),
             tool_calls: calls
                 .map(|(name, arguments)| ToolCall::new(rng, name.clone(), arguments.clone()))
                 .collect(),
@@ -251,13 +252,4 @@ fn id(rng: &mut Rng) -> String {
 fn fingerprint(model: &str) -> String {
     let hash = hash(model.as_bytes(), OFFSET);
     format!("fp_{hash:016x}{:04x}", hash & 0xffff)
-}
-
-const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-const PRIME: u64 = 0x0100_0000_01b3;
-
-/// Returns the FNV-1a hash; the standard library's may change with its version.
-fn hash(bytes: &[u8], start: u64) -> u64 {
-    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(PRIME);
-    bytes.iter().fold(start, step)
 }

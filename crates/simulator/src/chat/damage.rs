@@ -24,7 +24,7 @@ pub(crate) fn stream(
     fault: Option<&Fault>,
     pace: Option<Duration>,
 ) -> Vec<Piece> {
-    let Some(fault) = fault else {
+    let Some(fault) = fault.filter(|fault| fault.breaks_answer()) else {
         return paced(events, pace);
     };
     let rest = events.split_off(broken(&events));
@@ -39,8 +39,8 @@ pub(crate) fn stream(
         Fault::Cut => pieces.extend([Piece::Bytes(half(&next)), Piece::Abort]),
         Fault::Error => pieces.push(Piece::Bytes(Bytes::from_static(ERROR))),
         Fault::Stall => pieces.push(Piece::Hang),
-        // The others come in the place of an answer.
-        Fault::Truncate | Fault::CloseBeforeHead | Fault::Silence | Fault::Status { .. } => {}
+        // The others do not break answers.
+        _ => {}
     }
     pieces
 }

@@ -3,10 +3,8 @@
 mod completion;
 mod damage;
 mod encode;
-mod prose;
 mod request;
 mod sample;
-mod tokens;
 
 use std::time::Duration;
 
@@ -15,7 +13,7 @@ use http::{HeaderName, StatusCode};
 use crate::{
     chat::{completion::Completion, request::ChatRequest},
     fault::Fault,
-    reply::{Outcome, Reply, fault, wrong_key},
+    reply::{self, Outcome, Reply, wrong_key},
     script::{Script, Scripted},
     server::Settings,
 };
@@ -27,7 +25,7 @@ pub(crate) fn answer(
     body: &[u8],
 ) -> Outcome {
     if script.raw_is_next() {
-        return raw(script);
+        return script.next_raw(reply::fault);
     }
     if !authorized {
         return Outcome::Reply(wrong_key());
@@ -37,7 +35,7 @@ pub(crate) fn answer(
         Err(refusal) => return Outcome::Reply(*refusal),
     };
     let fault = script.next_fault();
-    if let Some(outcome) = fault.as_ref().and_then(instead) {
+    if let Some(outcome) = fault.as_ref().and_then(|fault| fault.instead(reply::fault)) {
         return outcome;
     }
     let completion = match script.next_answer() {
@@ -45,7 +43,7 @@ pub(crate) fn answer(
         Some(Scripted::Tokens(tokens)) => Completion::scripted(settings.seed, &request, &tokens),
         None => Completion::generate(settings.seed, &request),
     };
-    Outcome::Reply(reply(
+    Outcome::Reply(encoded(
         &completion,
         request.stream,
         fault.as_ref(),
@@ -53,31 +51,7 @@ pub(crate) fn answer(
     ))
 }
 
-/// Takes a raw answer, or the fault that comes in its place.
-fn raw(script: &mut Script) -> Outcome {
-    if let Some(outcome) = script.next_replacing_fault().as_ref().and_then(instead) {
-        return outcome;
-    }
-    match script.next_answer() {
-        Some(Scripted::Raw(reply)) => Outcome::Reply(reply),
-        _ => Outcome::Close,
-    }
-}
-
-/// Returns what the server does about a fault in the place of an answer.
-fn instead(what: &Fault) -> Option<Outcome> {
-    match what {
-        Fault::CloseBeforeHead => Some(Outcome::Close),
-        Fault::Silence => Some(Outcome::Silence),
-        Fault::Status {
-            status,
-            retry_after,
-        } => Some(Outcome::Reply(fault(*status, retry_after.as_deref()))),
-        _ => None,
-    }
-}
-
-fn reply(
+fn encoded(
     completion: &Completion,
     stream: bool,
     fault: Option<&Fault>,

@@ -5,9 +5,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    chat::tokens,
     models,
     reply::{Reply, refuse},
+    tokens,
 };
 
 /// The fields that a request may have.

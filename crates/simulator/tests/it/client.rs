@@ -92,7 +92,12 @@ pub(crate) async fn get(simulator: &Simulator, path: &str, key: Option<&str>) ->
 
 /// Sends the request, and reads until the connection is closed or silent.
 pub(crate) async fn send(simulator: &Simulator, request: &str) -> Response {
-    let mut socket = TcpStream::connect(simulator.address()).await.unwrap();
+    send_to(&simulator.address().to_string(), request).await
+}
+
+/// Sends the request to `host:port`, and reads until the connection is closed or silent.
+pub(crate) async fn send_to(authority: &str, request: &str) -> Response {
+    let mut socket = TcpStream::connect(authority).await.unwrap();
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut bytes = Vec::new();
     let end = loop {

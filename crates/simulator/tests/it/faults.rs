@@ -5,7 +5,7 @@ use std::time::Duration;
 use inferstream_simulator::{Answer, Fault, Piece, Simulator};
 use serde_json::Value;
 
-use crate::client::{End, Response, chat, request};
+use crate::client::{End, Response, chat, request, said};
 
 /// The texts of the eight tokens that come before a fault.
 const BEFORE: &str = "one two three four five six seven eight";
@@ -200,10 +200,59 @@ async fn a_cut_comes_in_its_time() {
     assert!(Duration::from_millis(8) <= start.elapsed());
 }
 
+#[tokio::test]
+async fn a_fault_of_predictions_does_nothing_to_a_chat() {
+    for name in [
+        "aborted",
+        "canceled",
+        "coldboot",
+        "cutall",
+        "donefail",
+        "early",
+        "evilcancel",
+        "evilhost",
+        "failed",
+        "lost",
+        "noid",
+        "nourl",
+        "stream:401",
+    ] {
+        let response = streamed(name).await;
+        assert_eq!(
+            said(&response.events(), 0, "content"),
+            format!("{BEFORE} nine ten")
+        );
+        let whole = answered(name, "").await.json();
+        assert_eq!(whole["choices"][0]["finish_reason"], "stop", "{name}");
+    }
+}
+
 #[test]
 fn a_fault_is_its_name() {
     for name in [
-        "400", "429", "429:2", "500", "badjson", "close", "cut", "error", "silence", "stall",
+        "400",
+        "429",
+        "429:2",
+        "500",
+        "aborted",
+        "badjson",
+        "canceled",
+        "close",
+        "coldboot",
+        "cut",
+        "cutall",
+        "donefail",
+        "early",
+        "error",
+        "evilcancel",
+        "evilhost",
+        "failed",
+        "lost",
+        "noid",
+        "nourl",
+        "silence",
+        "stall",
+        "stream:401",
         "truncate",
     ] {
         assert_eq!(name.parse::<Fault>().unwrap().to_string(), name);
@@ -212,7 +261,16 @@ fn a_fault_is_its_name() {
 
 #[test]
 fn an_unknown_name_lists_the_known_ones() {
-    for name in ["", "none", "200", "600", "Cut", "4 29"] {
+    for name in [
+        "",
+        "none",
+        "200",
+        "600",
+        "Cut",
+        "4 29",
+        "stream:",
+        "stream:200",
+    ] {
         let error = name.parse::<Fault>().unwrap_err().to_string();
         assert!(error.contains(&format!("{name:?}")), "{error}");
         assert!(

@@ -7,4 +7,5 @@ mod answers;
 mod client;
 mod faults;
 mod refusals;
+mod replicate;
 mod server;

@@ -25,6 +25,15 @@ use crate::client::{chat, get, request};
 const STREAM: &str = r#""stream":true"#;
 
 async fn connect(simulator: &Simulator, name: &'static str, alpn: &str) -> TlsStream<TcpStream> {
+    connect_to(simulator, &simulator.address().to_string(), name, alpn).await
+}
+
+async fn connect_to(
+    simulator: &Simulator,
+    authority: &str,
+    name: &'static str,
+    alpn: &str,
+) -> TlsStream<TcpStream> {
     let pem = simulator.certificate_pem().unwrap();
     let mut roots = RootCertStore::empty();
     roots
@@ -36,7 +45,7 @@ async fn connect(simulator: &Simulator, name: &'static str, alpn: &str) -> TlsSt
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
-    let socket = TcpStream::connect(simulator.address()).await.unwrap();
+    let socket = TcpStream::connect(authority).await.unwrap();
     TlsConnector::from(Arc::new(config))
         .connect(ServerName::try_from(name).unwrap(), socket)
         .await
@@ -148,6 +157,69 @@ async fn a_cut_resets_the_http_2_stream_after_its_bytes() {
 }
 
 #[tokio::test]
+async fn streams_of_predictions_have_the_same_certificate() {
+    let simulator = Simulator::builder()
+        .tls(true)
+        .tokens_per_second(100.0)
+        .answer(Answer::text("Hello there."))
+        .start()
+        .await
+        .unwrap();
+    let mut url = format!(
+        "{}/models/openai/gpt-5/predictions",
+        simulator.replicate_url()
+    );
+    assert!(url.starts_with("https://127.0.0.1:"));
+    let mut body = Bytes::new();
+    for (authority, method, input) in [
+        (
+            simulator.address().to_string(),
+            "POST",
+            r#"{"input":{"prompt":"Hi"}}"#,
+        ),
+        (simulator.stream_authority(), "GET", ""),
+    ] {
+        let stream = connect_to(&simulator, &authority, "127.0.0.1", "h2").await;
+        let (mut client, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(&url)
+            .header("authorization", "Bearer any")
+            .body(Full::new(Bytes::from(input)))
+            .unwrap();
+        let response = client.send_request(request).await.unwrap();
+        assert!(response.status().is_success());
+        body = response.collect().await.unwrap().to_bytes();
+        if method == "POST" {
+            let prediction: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            let stream = prediction["urls"]["stream"].as_str();
+            stream.unwrap().clone_into(&mut url);
+        }
+    }
+    let stream_url = format!("https://{}/v1/streams/", simulator.stream_authority());
+    assert!(url.starts_with(&stream_url));
+    assert!(body.starts_with(b": hi\n\nevent: output\n"), "{body:?}");
+    assert!(body.ends_with(b"data: {}\n\n"), "{body:?}");
+}
+
+#[tokio::test]
+async fn dropping_closes_the_port_of_the_streams_too() {
+    let simulator = Simulator::builder().start().await.unwrap();
+    let authority = simulator.stream_authority();
+    TcpStream::connect(&authority).await.unwrap();
+    drop(simulator);
+    let refused = async {
+        while TcpStream::connect(&authority).await.is_ok() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(5), refused).await.unwrap();
+}
+
+#[tokio::test]
 async fn requests_are_recorded() {
     let simulator = Simulator::builder().start().await.unwrap();
     let body = request("tiny", "Hi", "");
@@ -247,6 +319,7 @@ async fn senseless_settings_are_refused() {
             status: 429,
             retry_after: Some("a\nb".to_owned()),
         }),
+        builder().fault(Fault::StreamStatus { status: 302 }),
         builder().answer(Answer::raw(101, &[], [])),
         builder().answer(Answer::raw(200, &[("a b", "c")], [])),
     ] {

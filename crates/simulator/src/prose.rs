@@ -166,7 +166,7 @@ mod tests {
     use fastrand::Rng;
 
     use super::{answer, topic};
-    use crate::chat::tokens;
+    use crate::tokens;
 
     #[test]
     fn an_answer_is_60_to_120_tokens_long() {

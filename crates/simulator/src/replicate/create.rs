@@ -1,0 +1,90 @@
+//! A request for a prediction in, the prediction or what goes wrong with it out.
+
+use std::sync::{Arc, PoisonError};
+
+use http::{HeaderMap, HeaderName, StatusCode};
+use tokio::time::timeout;
+
+use crate::{
+    fault::Fault,
+    replicate::{
+        object::{self, View},
+        prediction::Prediction,
+        refusal,
+        request::{Request, Target},
+    },
+    reply::{Outcome, Reply},
+    script::Scripted,
+    server::Shared,
+};
+
+pub(super) async fn answer(
+    shared: &Shared,
+    target: &Target<'_>,
+    headers: &HeaderMap,
+    authorized: bool,
+    body: &[u8],
+) -> Outcome {
+    shared.replicate.state().counts.creates += 1;
+    let prediction = match create(shared, target, headers, authorized, body) {
+        Ok(prediction) => prediction,
+        Err(outcome) => return *outcome,
+    };
+    if prediction.fault == Some(Fault::Lost) {
+        return Outcome::Close;
+    }
+    let Some(wait) = prediction.request.wait else {
+        return Outcome::Reply(created(shared, &prediction, View::First));
+    };
+    // Whether it has ended by then is told by its state.
+    drop(timeout(wait, prediction.until(|state| state.ended.is_some())).await);
+    let reply = created(shared, &prediction, View::Now);
+    Outcome::Reply(reply.header(HeaderName::from_static("preference-applied"), "wait"))
+}
+
+/// Creates the prediction, or returns what the server does instead.
+fn create(
+    shared: &Shared,
+    target: &Target<'_>,
+    headers: &HeaderMap,
+    authorized: bool,
+    body: &[u8],
+) -> Result<Arc<Prediction>, Box<Outcome>> {
+    let mut script = shared.script.lock().unwrap_or_else(PoisonError::into_inner);
+    if script.raw_is_next() {
+        return Err(Box::new(script.next_raw(refusal::fault)));
+    }
+    let refuse = |reply| Box::new(Outcome::Reply(reply));
+    if !authorized {
+        return Err(refuse(refusal::unauthenticated()));
+    }
+    let request = Request::parse(target, headers, body).map_err(|refusal| refuse(*refusal))?;
+    let fault = script.next_fault();
+    let instead = fault
+        .as_ref()
+        .and_then(|fault| fault.instead(refusal::fault));
+    if let Some(outcome) = instead {
+        return Err(Box::new(outcome));
+    }
+    let tokens = match script.next_answer() {
+        Some(Scripted::Raw(reply)) => return Err(refuse(reply)),
+        Some(Scripted::Tokens(tokens)) => Some(tokens),
+        None => None,
+    };
+    let settings = &shared.settings;
+    let make = |number| Prediction::new(settings, number, request, tokens, fault);
+    Ok(shared.replicate.create(make))
+}
+
+/// Tells of a prediction that is there now.
+fn created(shared: &Shared, prediction: &Prediction, view: View) -> Reply {
+    let mut object = object::object(&shared.replicate, prediction, view);
+    if prediction.fault == Some(Fault::NoId) {
+        object.id = None;
+    }
+    let mut body = serde_json::to_vec(&object).unwrap_or_default();
+    if prediction.fault == Some(Fault::BadJson) {
+        body.truncate(body.len() / 2);
+    }
+    refusal::limits(Reply::json(StatusCode::CREATED, body))
+}

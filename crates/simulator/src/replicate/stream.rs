@@ -1,0 +1,245 @@
+//! A request for a stream in, its events out, each as soon as there is one.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Method, Response, StatusCode,
+    header::{CONTENT_TYPE, HeaderMap},
+    request::Parts,
+};
+
+use crate::{
+    answer::Piece,
+    body::{Body, Source},
+    fault::Fault,
+    replicate::{
+        event::{self, Part, Telling},
+        prediction::{Prediction, TOKENS},
+        refusal,
+    },
+    reply::{Outcome, Reply},
+    server::Shared,
+};
+
+/// The type of a stream.
+const EVENT_STREAM: &str = "text/event-stream";
+
+/// How many requests for a stream come too early.
+const EARLY: usize = 2;
+
+/// How many events each connection gets before all of them are cut.
+const BEFORE_CUT: usize = 3;
+
+/// What a stream does for a client that comes back with `Last-Event-ID`.
+///
+/// Without that header it has all events from the start.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Resume {
+    /// Goes on after that event; where there is none with that id, it begins again.
+    #[default]
+    Continue,
+    /// Begins again, with another text and with new ids.
+    Differ,
+    /// Begins again, with new ids.
+    Renumber,
+    /// Begins again, with the same ids.
+    Replay,
+}
+
+/// Answers a request to the origin of the streams.
+pub(crate) fn answer(shared: &Shared, head: &Parts) -> Outcome {
+    let token = head.uri.path().strip_prefix("/v1/streams/");
+    let Some(token) = token.filter(|_| head.method == Method::GET) else {
+        return Outcome::Reply(refusal::not_found());
+    };
+    shared.replicate.state().counts.streams += 1;
+    let Some(prediction) = shared.replicate.find(|known| known.token == token) else {
+        return Outcome::Reply(refusal::not_found());
+    };
+    let number = prediction.next_stream();
+    let refusal = match prediction.fault {
+        Some(Fault::Early) if number < EARLY => Some(refusal::not_found()),
+        Some(Fault::StreamStatus { status }) => Some(refusal::fault(status, None)),
+        _ => None,
+    };
+    if let Some(refusal) = refusal {
+        return Outcome::Reply(refusal);
+    }
+    // Those that came too early had no stream.
+    let number = match prediction.fault {
+        Some(Fault::Early) => number - EARLY,
+        _ => number,
+    };
+    if let Some(pieces) = prediction.events.as_ref().filter(|_| number == 0) {
+        return Outcome::Reply(Reply::new(StatusCode::OK, EVENT_STREAM, pieces.clone()));
+    }
+    let reader = Reader::new(prediction, number, shared.settings.resume, &head.headers);
+    let mut response = Response::new(Body::new(Live::new(reader)));
+    let event_stream = HeaderValue::from_static(EVENT_STREAM);
+    response.headers_mut().insert(CONTENT_TYPE, event_stream);
+    Outcome::Live(response)
+}
+
+/// One connection to a stream.
+struct Reader {
+    prediction: Arc<Prediction>,
+    /// What goes wrong with this connection.
+    fault: Option<Fault>,
+    text: Text,
+    /// What the ids of its events begin with.
+    seconds: u64,
+    /// The index of the next event.
+    next: usize,
+    /// How many events, and tokens among them, this connection has sent.
+    sent: usize,
+    tokens: usize,
+    state: State,
+}
+
+/// Which text a connection tells.
+enum Text {
+    Other,
+    Own,
+}
+
+/// What a connection does next.
+enum State {
+    Abort,
+    End,
+    Open,
+    Tell,
+}
+
+impl Reader {
+    fn new(
+        prediction: Arc<Prediction>,
+        number: usize,
+        resume: Resume,
+        headers: &HeaderMap,
+    ) -> Self {
+        let last = headers.get("last-event-id");
+        let last = last.map(|id| id.to_str().unwrap_or_default());
+        let resume = last.map(|_| resume);
+        let seconds = match resume {
+            Some(Resume::Differ | Resume::Renumber) => u64::try_from(number).unwrap_or(u64::MAX),
+            _ => 0,
+        };
+        let next = match (resume, last) {
+            (Some(Resume::Continue), Some(id)) => after(&prediction, id),
+            _ => 0,
+        };
+        Self {
+            fault: prediction.fault.clone().filter(|fault| match fault {
+                Fault::Cut | Fault::Stall | Fault::Truncate => number == 0,
+                fault => *fault == Fault::CutAll,
+            }),
+            text: match resume {
+                Some(Resume::Differ) => Text::Other,
+                _ => Text::Own,
+            },
+            seconds: prediction.seconds.saturating_add(seconds),
+            next,
+            sent: 0,
+            tokens: 0,
+            state: State::Open,
+            prediction,
+        }
+    }
+
+    /// Returns the next piece, or none at the end.
+    async fn next(&mut self) -> Option<Piece> {
+        match self.state {
+            State::Abort => return Some(Piece::Abort),
+            State::End => return None,
+            State::Open => {
+                self.state = State::Tell;
+                return Some(Piece::from(": hi\n\n"));
+            }
+            State::Tell => {}
+        }
+        if self.fault == Some(Fault::CutAll) && self.sent == BEFORE_CUT {
+            return Some(Piece::Abort);
+        }
+        let event = self.next_event().await?;
+        if event.part == Part::Closing || self.tokens == TOKENS {
+            match self.fault {
+                Some(Fault::Cut) => {
+                    self.state = State::Abort;
+                    return Some(Piece::Bytes(half(&event.bytes)));
+                }
+                Some(Fault::Stall) => return Some(Piece::Hang),
+                Some(Fault::Truncate) => {
+                    self.state = State::End;
+                    return None;
+                }
+                _ => {}
+            }
+        }
+        self.next += 1;
+        self.sent += 1;
+        self.tokens += usize::from(event.part == Part::Text);
+        Some(Piece::Bytes(event.bytes))
+    }
+
+    /// Waits for the next event, unless the stream has ended.
+    async fn next_event(&self) -> Option<event::Event> {
+        let prediction = &self.prediction;
+        let is_there = |state: &_| self.next < event::count(prediction, state);
+        let state = prediction
+            .until(|state| is_there(state) || state.ended.is_some())
+            .await;
+        let tokens = match self.text {
+            Text::Other => &prediction.others,
+            Text::Own => &prediction.tokens,
+        };
+        let telling = Telling {
+            tokens,
+            seconds: self.seconds,
+        };
+        event::find(prediction, &state, telling, self.next)
+    }
+}
+
+/// Returns the index of the event after the one with this id, or the first where there is none.
+fn after(prediction: &Prediction, id: &str) -> usize {
+    let index = id
+        .strip_prefix(&format!("{}:", prediction.seconds))
+        .and_then(|index| index.parse().ok())
+        .filter(|index| *index < event::count(prediction, &prediction.state()));
+    index.map_or(0, |index: usize| index + 1)
+}
+
+fn half(bytes: &Bytes) -> Bytes {
+    bytes.slice(..bytes.len() / 2)
+}
+
+/// The pieces that a reader finds, one after the other.
+struct Live {
+    step: Pin<Box<dyn Future<Output = (Option<Piece>, Reader)> + Send>>,
+}
+
+impl Live {
+    fn new(reader: Reader) -> Self {
+        Self {
+            step: Box::pin(step(reader)),
+        }
+    }
+}
+
+async fn step(mut reader: Reader) -> (Option<Piece>, Reader) {
+    (reader.next().await, reader)
+}
+
+impl Source for Live {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
+        let (piece, reader) = ready!(self.step.as_mut().poll(cx));
+        self.step = Box::pin(step(reader));
+        Poll::Ready(piece)
+    }
+}
