@@ -170,7 +170,9 @@ impl ChatRequest {
     /// `Config` that names the setting: no messages, a number that JSON cannot say, no tokens, a
     /// header that is the transport's.
     pub fn validate(&self) -> Result<()> {
-        if self.messages.is_empty() && !self.extra.iter().any(|(name, _)| name == "messages") {
+        let asks =
+            |(name, _): &(String, Json)| matches!(name.as_str(), "messages" | "prompt" | "input");
+        if self.messages.is_empty() && !self.extra.iter().any(asks) {
             return Err(Error::config("the request has no messages"));
         }
         let numbers = [

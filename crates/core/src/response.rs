@@ -256,6 +256,7 @@ pub(crate) fn request_id(headers: &HeaderMap) -> Option<&str> {
 /// Read from headers `x-ratelimit-{limit|remaining|reset}-{resource}[-{period}]` whatever the
 /// resources and periods are: providers change them
 /// (Cerebras has had `requests-day`, `tokens-minute` and un-suffixed ones).
+/// `ratelimit-remaining` and its like, which name no resource, are of `requests`.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct RateLimits {
@@ -280,10 +281,11 @@ impl RateLimits {
     pub fn from_headers(headers: &HeaderMap) -> Self {
         let mut limits = BTreeMap::<String, RateLimit>::new();
         for (name, value) in headers {
-            let Some(rest) = name.as_str().strip_prefix("x-ratelimit-") else {
-                continue;
-            };
-            let Some((what, resource)) = rest.split_once('-') else {
+            let name = name.as_str();
+            let named = name.strip_prefix("x-ratelimit-");
+            let named = named.and_then(|rest| rest.split_once('-'));
+            let bare = name.strip_prefix("ratelimit-");
+            let Some((what, resource)) = named.or(bare.map(|what| (what, "requests"))) else {
                 continue;
             };
             let Ok(value) = value.to_str() else { continue };

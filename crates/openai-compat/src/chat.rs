@@ -176,7 +176,7 @@ impl<D: Dialect> Chat<D> {
                 retry: shared.settings.retry,
             };
             let mut started = this.send(&call).await?;
-            let body = models::read(&mut started).await?;
+            let body = started.document(models::MAX_LIST).await?;
             let list = models::decode(this.info().id, &String::from_utf8_lossy(&body))?;
             *shared.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(list.clone());
             Ok(list)

@@ -1,49 +1,11 @@
 //! A list of models as services send it in; ours out.
 
-use std::{future::poll_fn, task::Poll};
-
-use bytes::Bytes;
-use inferstream_core::{Error, ErrorKind, Model, Phase, Result, Started};
+use inferstream_core::{Error, Model, Result};
 
 use crate::wire;
 
-/// Reads a list of models: at most 4 MiB, with the limit `idle` on each read.
-pub(crate) async fn read(started: &mut Started) -> Result<Bytes> {
-    const LIMIT: usize = 4 << 20;
-    let mut read = Vec::new();
-    while let Some(bytes) = next_within(started).await {
-        let bytes = bytes?;
-        if LIMIT < read.len() + bytes.len() {
-            let message = format!("the list of models is over the limit of {LIMIT} bytes");
-            return Err(Error::new(ErrorKind::TooLarge, message));
-        }
-        read.extend_from_slice(&bytes);
-    }
-    Ok(Bytes::from(read))
-}
-
-async fn next_within(started: &mut Started) -> Option<Result<Bytes>> {
-    let Started {
-        transport,
-        timeouts,
-        body,
-        ..
-    } = started;
-    let mut limit = timeouts.idle.map(|idle| (idle, transport.sleep(idle)));
-    poll_fn(|cx| {
-        if let Poll::Ready(bytes) = body.poll_data(cx) {
-            return Poll::Ready(bytes);
-        }
-        match &mut limit {
-            None => Poll::Pending,
-            Some((idle, sleep)) => sleep
-                .as_mut()
-                .poll(cx)
-                .map(|()| Some(Err(Error::timeout(Phase::Idle, *idle)))),
-        }
-    })
-    .await
-}
+/// The most that a list of models may hold, in bytes.
+pub(crate) const MAX_LIST: usize = 4 << 20;
 
 /// Reads `{"data":[…]}`, `{"models":[…]}` or a bare list, of objects or of names.
 pub(crate) fn decode(provider: &str, body: &str) -> Result<Vec<Model>> {

@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
+
 use super::{
     ChatStream, EventStream,
     waits::{Expired, Waits},
@@ -17,7 +19,7 @@ use crate::{
     event::{ChatEvent, Events},
     response::{ChatResponse, End, Meta},
     sse::{Frame, Framer, TooLarge},
-    timeouts::Timeouts,
+    timeouts::{Phase, Timeouts},
     transport::{Body, BoxFuture, Transport},
 };
 
@@ -104,6 +106,8 @@ pub struct Started {
     pub timeouts: Timeouts,
     /// What has come with the answer.
     pub meta: Meta,
+    /// What is known of the answer already, such as its id.
+    pub partial: ChatResponse,
     /// The answer's body.
     pub body: Body,
 }
@@ -128,8 +132,49 @@ impl Started {
             at,
             timeouts,
             meta,
+            partial: ChatResponse::default(),
             body,
         }
+    }
+
+    /// Reads the whole body, with the limit `idle` on each read.
+    ///
+    /// # Errors
+    ///
+    /// `TooLarge` above the limit in bytes, `Timeout`, and what the body's own end is.
+    pub async fn document(&mut self, limit: usize) -> Result<Bytes> {
+        let mut read = Vec::new();
+        while let Some(bytes) = self.next_within_idle().await {
+            let bytes = bytes?;
+            if limit < read.len() + bytes.len() {
+                return Err(TooLarge::new("document", limit).into());
+            }
+            read.extend_from_slice(&bytes);
+        }
+        Ok(Bytes::from(read))
+    }
+
+    async fn next_within_idle(&mut self) -> Option<Result<Bytes>> {
+        let Self {
+            transport,
+            timeouts,
+            body,
+            ..
+        } = self;
+        let mut limit = timeouts.idle.map(|idle| (idle, transport.sleep(idle)));
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(bytes) = body.poll_data(cx) {
+                return Poll::Ready(bytes);
+            }
+            match &mut limit {
+                None => Poll::Pending,
+                Some((idle, sleep)) => sleep
+                    .as_mut()
+                    .poll(cx)
+                    .map(|()| Some(Err(Error::timeout(Phase::Idle, *idle)))),
+            }
+        })
+        .await
     }
 }
 
@@ -140,6 +185,7 @@ pub fn read_stream(started: Started, framer: impl Framer, decode: impl Decode) -
         at,
         timeouts,
         meta,
+        partial,
         body,
     } = started;
     ChatStream::new(Reader {
@@ -149,7 +195,7 @@ pub fn read_stream(started: Started, framer: impl Framer, decode: impl Decode) -
         framer,
         decode,
         events: Events::default(),
-        partial: ChatResponse::default(),
+        partial,
         meta,
         size: 0,
         state: State::Reading,
