@@ -1,6 +1,6 @@
 //! Settings into a transport, checked before the first request.
 
-use std::time::Duration;
+use std::{sync::Mutex, time::Duration};
 
 use http::HeaderValue;
 use inferstream_core::{Error, Result, Timeouts};
@@ -134,6 +134,7 @@ impl HttpTransportBuilder {
             tls: Tls::new(self.roots, &self.certificates)?,
             timeouts: self.timeouts,
             user_agent,
+            runtime: Mutex::default(),
         }))
     }
 }

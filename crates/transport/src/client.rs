@@ -3,7 +3,7 @@
 use std::{
     fmt,
     future::ready,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -57,6 +57,8 @@ pub(crate) struct Inner {
     pub(crate) tls: Tls,
     pub(crate) timeouts: Timeouts,
     pub(crate) user_agent: HeaderValue,
+    /// The runtime that sent last, for what is let go of outside any.
+    pub(crate) runtime: Mutex<Option<Handle>>,
 }
 
 impl HttpTransport {
@@ -86,10 +88,13 @@ impl Transport for HttpTransport {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Response<Body>>> {
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
-            if Handle::try_current().is_err() {
-                return Err(Error::config(
-                    "this transport needs a tokio runtime: call it from within one",
-                ));
+            match Handle::try_current() {
+                Ok(runtime) => *inner.runtime() = Some(runtime),
+                Err(_) => {
+                    return Err(Error::config(
+                        "this transport needs a tokio runtime: call it from within one",
+                    ));
+                }
             }
             inner.send(request).await
         })
@@ -107,9 +112,10 @@ impl Transport for HttpTransport {
         }
     }
 
-    /// Spawns the task; without a tokio runtime it is dropped.
+    /// Spawns the task, outside a tokio runtime on the one that sent last; without any it is dropped.
     fn detach(&self, task: BoxFuture<'static, ()>) {
-        if let Ok(runtime) = Handle::try_current() {
+        let last = || self.inner.runtime().clone();
+        if let Some(runtime) = Handle::try_current().ok().or_else(last) {
             runtime.spawn(task);
         }
     }
@@ -126,6 +132,10 @@ impl fmt::Debug for HttpTransport {
 }
 
 impl Inner {
+    fn runtime(&self) -> MutexGuard<'_, Option<Handle>> {
+        self.runtime.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>> {
         let limits = request.extensions().get().copied().unwrap_or(self.timeouts);
         let replay = request.extensions().get::<ReplayStale>().is_some();

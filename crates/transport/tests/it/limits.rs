@@ -102,3 +102,19 @@ fn without_a_runtime_there_is_an_error_and_no_panic() {
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.to_string().contains("tokio runtime"));
 }
+
+#[test]
+fn what_is_let_go_of_outside_the_runtime_runs_on_the_last_one() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let transport = transport();
+    let closed = Request::builder().uri("http://127.0.0.1:1/");
+    let sent = transport.send(closed.body(Bytes::new()).unwrap());
+    runtime.block_on(sent).unwrap_err();
+    let (tell, told) = std::sync::mpsc::channel();
+    transport.detach(Box::pin(async move { tell.send(()).unwrap() }));
+    told.recv().unwrap();
+}
