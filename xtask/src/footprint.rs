@@ -11,7 +11,10 @@ const LIMITS: &[(&str, &str, usize)] = &[
     ("inferstream-core", "", 16),
     ("inferstream-cerebras", "--no-default-features", 24),
     ("inferstream-cerebras", "", 70),
+    ("inferstream-replicate", "--no-default-features", 24),
+    ("inferstream-replicate", "", 70),
     ("inferstream", "--features cerebras", 70),
+    ("inferstream", "--features cerebras,replicate", 72),
 ];
 
 pub(crate) fn job(_: &[String]) -> Result<Outcome> {

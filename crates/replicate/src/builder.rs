@@ -1,0 +1,231 @@
+//! Settings in, a client out.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use inferstream_core::{
+    ApiKey, Error, Result, RetryPolicy, Timeouts, Transport, check_headers,
+    provider::{Setting, base_url},
+};
+
+use crate::{api::Api, client::Replicate, host::Trust, inputs::Inputs};
+
+/// Where the service is, with the version that every path begins with.
+const BASE_URL: &str = "https://api.replicate.com/v1";
+
+/// The settings of a [`Replicate`].
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct ReplicateBuilder {
+    api_key: Option<Setting>,
+    base_url: Option<Setting>,
+    stream_origins: Vec<String>,
+    transport: Option<Arc<dyn Transport>>,
+    headers: HeaderMap,
+    timeouts: Timeouts,
+    retry: RetryPolicy,
+    inputs: Vec<(String, Inputs)>,
+    cancel_after: Option<Duration>,
+    cancel_on_drop: bool,
+    metrics: bool,
+}
+
+impl Default for ReplicateBuilder {
+    fn default() -> Self {
+        Self {
+            api_key: None,
+            base_url: None,
+            stream_origins: Vec::new(),
+            transport: None,
+            headers: HeaderMap::new(),
+            timeouts: Replicate::default_timeouts(),
+            retry: RetryPolicy::default(),
+            inputs: Vec::new(),
+            cancel_after: None,
+            cancel_on_drop: true,
+            metrics: true,
+        }
+    }
+}
+
+impl ReplicateBuilder {
+    /// Takes `REPLICATE_API_TOKEN`, or else `REPLICATE_API_KEY`, and `REPLICATE_BASE_URL` where they
+    /// are set; what is set afterwards wins.
+    ///
+    /// # Errors
+    ///
+    /// `Config` if one is not Unicode.
+    pub fn from_env() -> Result<Self> {
+        Ok(Self {
+            api_key: Setting::from_env(&["REPLICATE_API_TOKEN", "REPLICATE_API_KEY"])?,
+            base_url: Setting::from_env(&["REPLICATE_BASE_URL"])?,
+            ..Self::default()
+        })
+    }
+
+    /// Sets the key; white space around it is dropped.
+    pub fn api_key(mut self, key: impl Into<String>) -> Self {
+        self.api_key = Some(Setting::new(key));
+        self
+    }
+
+    /// Sets where the service is: `https://api.replicate.com/v1`.
+    ///
+    /// A URL without a path gets `/v1`. A service elsewhere is asked without a key if none is set.
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.base_url = Some(Setting::new(url));
+        self
+    }
+
+    /// Lets the key go to another origin, such as `https://streams.example.com`, where the service
+    /// names one for its streams; may be called again.
+    ///
+    /// Trusted as it is are hosts of `replicate.com`, `replicate.delivery` and `replicate.net` over
+    /// TLS on port 443, and the origin of the base URL.
+    /// A stream elsewhere is an error, `UntrustedHost`, before a byte is sent there.
+    pub fn stream_origin(mut self, origin: impl Into<String>) -> Self {
+        self.stream_origins.push(origin.into());
+        self
+    }
+
+    /// Sets what requests go through; with the feature `transport` there is a default.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// Sets a header for every request.
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// Sets the limits of requests that bring none: [`Replicate::default_timeouts`].
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// Sets the retries of requests that bring none.
+    ///
+    /// Whatever it says, a prediction is made twice only where the service said that it was not
+    /// worked on (429, and 503 with `Retry-After`), or where nothing was sent.
+    pub fn retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Says how models name their inputs whose names begin in this way; may be called again.
+    ///
+    /// It comes before the built-in table, and the longest beginning holds.
+    pub fn inputs(mut self, model_begins: impl Into<String>, inputs: Inputs) -> Self {
+        self.inputs.push((model_begins.into(), inputs));
+        self
+    }
+
+    /// Has the service itself end each prediction after so long: whole seconds, at least 1.
+    ///
+    /// It is sent as `Cancel-After`, which the service knows since October 2025. A prediction whose
+    /// deadline comes before it begins is `aborted`, later ones are `canceled`; both are errors,
+    /// `Canceled`. Off by default.
+    pub fn cancel_after(mut self, deadline: Duration) -> Self {
+        self.cancel_after = Some(deadline);
+        self
+    }
+
+    /// Sets whether a prediction is canceled when its stream is dropped before the end: true.
+    ///
+    /// It is one request, for 2 s at most, which nobody waits for: a program that ends at once should
+    /// call [`ChatStream::cancel`](crate::ChatStream::cancel).
+    /// Without it the service goes on, and bills.
+    pub fn cancel_on_drop(mut self, cancel: bool) -> Self {
+        self.cancel_on_drop = cancel;
+        self
+    }
+
+    /// Sets whether the prediction is asked for its counts and times once the stream has ended: true.
+    ///
+    /// The stream does not tell them. It is one request, for 2 s at most, between the last text and
+    /// the answer's `Finish`. Without it there is neither `Usage` nor `Timing`; where the stream was
+    /// taken up again in a way that only a comparison can prove right, it is asked all the same.
+    pub fn metrics(mut self, ask: bool) -> Self {
+        self.metrics = ask;
+        self
+    }
+
+    /// Creates the client.
+    ///
+    /// # Errors
+    ///
+    /// `Config` for a key, URL, header or deadline that cannot be used, or where there is no
+    /// transport.
+    pub fn build(self) -> Result<Replicate> {
+        let key = match self.api_key {
+            None => None,
+            Some(key) => Some(ApiKey::new(key.value()).map_err(|error| key.explain(error))?),
+        };
+        let url = self.base_url.unwrap_or_else(|| Setting::new(BASE_URL));
+        let base = base_url(&with_version(url.value())).map_err(|error| url.explain(error))?;
+        check_headers(&self.headers)?;
+        let mut trust = Trust::new(&base);
+        for origin in &self.stream_origins {
+            trust.add(origin)?;
+        }
+        let transport = match self.transport {
+            Some(transport) => transport,
+            None => default_transport()?,
+        };
+        Ok(Replicate::new(Api {
+            transport,
+            key,
+            needs_key: host(&base) == host(BASE_URL),
+            base,
+            trust,
+            headers: self.headers,
+            timeouts: self.timeouts,
+            retry: self.retry,
+            inputs: self.inputs,
+            cancel_after: self.cancel_after.map(deadline).transpose()?,
+            cancel_on_drop: self.cancel_on_drop,
+            metrics: self.metrics,
+            known: Mutex::new(None),
+        }))
+    }
+}
+
+fn deadline(deadline: Duration) -> Result<HeaderValue> {
+    let not_one =
+        || Error::config("`cancel_after` is less than a second: nothing can be made in it");
+    match deadline.as_secs() {
+        0 => Err(not_one()),
+        seconds => HeaderValue::try_from(format!("{seconds}s")).map_err(|_| not_one()),
+    }
+}
+
+#[cfg(feature = "transport")]
+fn default_transport() -> Result<Arc<dyn Transport>> {
+    Ok(Arc::new(inferstream_transport::HttpTransport::new()?))
+}
+
+#[cfg(not(feature = "transport"))]
+fn default_transport() -> Result<Arc<dyn Transport>> {
+    Err(Error::config(
+        "there is no transport: set one, or turn on the feature `transport`",
+    ))
+}
+
+/// Adds the version to a URL without a path.
+fn with_version(url: &str) -> String {
+    let url = url.trim().trim_end_matches('/');
+    match url.parse::<Uri>() {
+        Ok(uri) if matches!(uri.path(), "" | "/") && uri.query().is_none() => format!("{url}/v1"),
+        _ => url.to_owned(),
+    }
+}
+
+fn host(url: &str) -> Option<String> {
+    url.parse::<Uri>().ok()?.host().map(str::to_ascii_lowercase)
+}

@@ -1,0 +1,451 @@
+//! The client: a request in, the stream of its prediction out.
+
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use inferstream_core::{
+    Body, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind, Json,
+    Model, Provider, ProviderInfo, Result, Started, Timeouts,
+    provider::Redact,
+    read_stream,
+    sse::{Decoder, Limits, Reply},
+};
+
+use crate::{
+    ReplicateBuilder,
+    api::{Api, Call, MAX_DOCUMENT, nameless},
+    decode::{PredictionDecode, Settings},
+    encode,
+    error::{aborted, canceled, failed},
+    inputs::{Images, of_model},
+    link::{Link, prediction_path},
+    models::Version,
+    target::Target,
+    wire::{Prediction, Status},
+};
+
+const DEFAULT_MODEL: &str = "meta/meta-llama-3-70b-instruct";
+
+/// What Replicate is, as of November 2026.
+pub(crate) const INFO: ProviderInfo = {
+    let mut info = ProviderInfo::new("replicate", "Replicate", "https://replicate.com/");
+    info.login_url = Some("https://replicate.com/account/api-tokens");
+    info.key_variable = Some("REPLICATE_API_TOKEN");
+    info.default_model = Some(DEFAULT_MODEL);
+    info.models = &[DEFAULT_MODEL];
+    info.model_aliases = &[("meta-llama/Meta-Llama-3-70B-Instruct", DEFAULT_MODEL)];
+    info
+};
+
+/// A client of Replicate.
+///
+/// An answer is a *prediction* there: it is made by one request, read by another, and goes on, and
+/// is billed, though nobody reads it. So a stream that is cut is taken up again, and one that is
+/// dropped before its end cancels its prediction.
+///
+/// Cloning is cheap; clones share connections and the list of models.
+#[derive(Clone, Debug)]
+pub struct Replicate {
+    api: Arc<Api>,
+}
+
+impl Replicate {
+    /// Creates a client with the key in `REPLICATE_API_TOKEN`, or else `REPLICATE_API_KEY`, for the
+    /// service at `REPLICATE_BASE_URL` if that is set.
+    ///
+    /// # Errors
+    ///
+    /// `Auth` if there is no key; `Config` if the key or the URL cannot be used.
+    #[cfg(feature = "transport")]
+    pub fn from_env() -> Result<Self> {
+        let client = ReplicateBuilder::from_env()?.build()?;
+        if client.api.key.is_none() {
+            return Err(no_key());
+        }
+        Ok(client)
+    }
+
+    /// Begins to set up a client, from nothing: no environment variable is read.
+    pub fn builder() -> ReplicateBuilder {
+        ReplicateBuilder::default()
+    }
+
+    pub(crate) fn new(api: Api) -> Self {
+        Self { api: Arc::new(api) }
+    }
+
+    /// Returns the limits of requests where nobody sets others: core's, but for the first event,
+    /// which may take 600 s, since a model that nobody has asked for a while takes minutes to start.
+    ///
+    /// The gpt4free class that this client goes back to allowed 180 s for all of it.
+    pub fn default_timeouts() -> Timeouts {
+        Timeouts::default().first_event(Duration::from_secs(600))
+    }
+
+    /// Makes a prediction and opens its stream; the events come as the service sends them.
+    ///
+    /// The model is `owner/name` for an official one, `owner/name:version` for any,
+    /// `deployments/owner/name` for a deployment.
+    ///
+    /// # Errors
+    ///
+    /// Everything that can be known before the first event; `Auth` at once if there is no key.
+    /// A prediction that may have been made though its answer was lost is `Disconnected` or
+    /// `Timeout`, with [`Repeat::Ambiguous`](crate::Repeat::Ambiguous); one that was made is named
+    /// by the error's [`partial`](Error::partial).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the stream, or the future, cancels the prediction, unless
+    /// [`cancel_on_drop`](ReplicateBuilder::cancel_on_drop) is off. Where the service has not yet told
+    /// the prediction's id, its answer is waited for in the background, for 2 s at most.
+    pub fn stream(
+        &self,
+        request: impl Into<ChatRequest>,
+    ) -> BoxFuture<'static, Result<ChatStream>> {
+        let this = self.clone();
+        let request = request.into();
+        Box::pin(async move { this.open(request).await })
+    }
+
+    /// Makes a prediction and waits for all of its answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`stream`](Self::stream) and its events.
+    ///
+    /// # Cancel safety
+    ///
+    /// As `stream`.
+    pub fn chat(
+        &self,
+        request: impl Into<ChatRequest>,
+    ) -> BoxFuture<'static, Result<ChatResponse>> {
+        let this = self.clone();
+        let request = request.into();
+        Box::pin(async move { this.open(request).await?.finish().await })
+    }
+
+    /// Takes up the answer of a prediction that was made before, by its id: from its beginning, as
+    /// far as the service still has it.
+    ///
+    /// The service keeps the output for an hour after the prediction's end.
+    /// Dropping this stream before its end cancels the prediction as any other.
+    ///
+    /// # Errors
+    ///
+    /// As [`stream`](Self::stream); `NotFound` if there is no such prediction.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does nothing to the prediction.
+    pub fn resume(&self, id: impl Into<String>) -> BoxFuture<'static, Result<ChatStream>> {
+        let this = self.clone();
+        let id = id.into();
+        Box::pin(async move {
+            let api = &this.api;
+            this.check_key()?;
+            let call = api.call();
+            let url = api.url(&prediction_path(&id)?)?;
+            let mut started = api.get(&call, url).await?;
+            let document = started.document(MAX_DOCUMENT).await?;
+            let settings = AnswerSettings::default();
+            this.follow(call, (started, document), settings).await
+        })
+    }
+
+    /// Cancels a prediction by its id; one that has ended, or is gone, needs no canceling.
+    ///
+    /// # Errors
+    ///
+    /// As any request.
+    pub fn cancel(&self, id: impl Into<String>) -> BoxFuture<'static, Result<()>> {
+        let this = self.clone();
+        let id = id.into();
+        Box::pin(async move {
+            this.check_key()?;
+            let path = prediction_path(&id)?;
+            let link = Link {
+                call: this.api.call(),
+                get: this.api.url(&path)?,
+                stream: None,
+                cancel: Some(this.api.url(&format!("{path}/cancel"))?),
+                api: this.api,
+            };
+            link.cancel().await
+        })
+    }
+
+    /// Asks for the language models: the service's collection `language-models`.
+    ///
+    /// # Errors
+    ///
+    /// As any request.
+    pub fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let list = this.collection("language-models").await?;
+            let known = &this.api.known;
+            *known.lock().unwrap_or_else(PoisonError::into_inner) = Some(list.clone());
+            Ok(list)
+        })
+    }
+
+    /// Asks for the models of a collection, by the name that stands in its address.
+    ///
+    /// # Errors
+    ///
+    /// As any request; `NotFound` if there is no such collection.
+    pub fn collection(&self, slug: impl Into<String>) -> BoxFuture<'static, Result<Vec<Model>>> {
+        let this = self.clone();
+        let slug = slug.into();
+        Box::pin(async move {
+            this.check_key()?;
+            this.api.collection(&slug).await
+        })
+    }
+
+    /// Asks for the public models that a text finds: at most ten pages of them.
+    ///
+    /// # Errors
+    ///
+    /// As any request.
+    pub fn search(&self, query: impl Into<String>) -> BoxFuture<'static, Result<Vec<Model>>> {
+        let this = self.clone();
+        let query = query.into();
+        Box::pin(async move {
+            this.check_key()?;
+            this.api.search(&query).await
+        })
+    }
+
+    /// Asks for the versions of a model `owner/name`, the newest first: at most ten pages of them.
+    ///
+    /// # Errors
+    ///
+    /// As any request; an official model has none to show, which is `NotFound`.
+    pub fn versions(&self, model: impl Into<String>) -> BoxFuture<'static, Result<Vec<Version>>> {
+        let this = self.clone();
+        let model = model.into();
+        Box::pin(async move {
+            this.check_key()?;
+            this.api.versions(&model).await
+        })
+    }
+
+    /// Asks for the OpenAPI schema of a model's input and output: of `owner/name:version`, or of the
+    /// latest version of `owner/name`.
+    ///
+    /// # Errors
+    ///
+    /// As any request; `Protocol` if the service tells no schema of it.
+    pub fn schema(&self, model: impl Into<String>) -> BoxFuture<'static, Result<Json>> {
+        let this = self.clone();
+        let model = model.into();
+        Box::pin(async move {
+            this.check_key()?;
+            let version = this.api.version(&model).await?;
+            let none = || Error::protocol("replicate told no schema of the model");
+            version.schema.ok_or_else(none)
+        })
+    }
+
+    /// Returns the models known without asking: those last asked for, else the default one.
+    pub fn known_models(&self) -> Vec<Model> {
+        let known = &self.api.known;
+        let known = known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        known.unwrap_or_else(|| INFO.models.iter().copied().map(Model::new).collect())
+    }
+
+    /// Returns what Replicate is.
+    pub fn info(&self) -> &ProviderInfo {
+        &INFO
+    }
+
+    /// Returns what Replicate can do with a model.
+    pub fn capabilities(&self, model: &str) -> Capabilities {
+        let name = match Target::parse(INFO.resolve(model)) {
+            Ok(target) => target.name().to_owned(),
+            Err(_) => model.to_owned(),
+        };
+        let inputs = of_model(&name, &self.api.inputs);
+        let mut capabilities = Capabilities::default();
+        capabilities.needs_auth = self.api.needs_key;
+        capabilities.supports_tools = false;
+        capabilities.supports_images = inputs.images != Images::None;
+        capabilities
+    }
+
+    fn check_key(&self) -> Result<()> {
+        match self.api.key {
+            None if self.api.needs_key => Err(no_key()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn open(&self, request: ChatRequest) -> Result<ChatStream> {
+        let api = &self.api;
+        self.check_key()?;
+        request.validate()?;
+        let model = request.model.as_deref().unwrap_or(DEFAULT_MODEL);
+        let target = Target::parse(INFO.resolve(model.trim()))?;
+        let inputs = of_model(target.name(), &api.inputs);
+        let encoded = encode::body(&target, inputs, &request)?;
+        if MAX_BODY < encoded.body.len() {
+            let length = encoded.body.len();
+            let message = format!("the request is of {length} bytes; the limit is {MAX_BODY}");
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
+        let call = Call {
+            timeouts: request.timeouts.unwrap_or(api.timeouts),
+            retry: request.retry.unwrap_or(api.retry),
+            redact: redact(api, &request),
+            at: api.transport.now(),
+        };
+        let settings = AnswerSettings {
+            max_tokens: request.max_tokens,
+            raw: request.raw,
+            warnings: encoded.warnings,
+        };
+        let created = api
+            .create(&call, &target, &request.headers, encoded.body)
+            .await?;
+        self.follow(call, created, settings).await
+    }
+
+    /// Reads the prediction that an answer tells, and opens its stream.
+    async fn follow(
+        &self,
+        call: Call,
+        (mut started, document): (Started, Bytes),
+        settings: AnswerSettings,
+    ) -> Result<ChatStream> {
+        let api = &self.api;
+        started.meta.warnings = settings.warnings;
+        let Some(prediction) = Prediction::parse(&String::from_utf8_lossy(&document)) else {
+            return Err(nameless(ErrorKind::Protocol, &started.meta).with_body(&document));
+        };
+        started.partial.id = Some(prediction.id.clone());
+        started.partial.model.clone_from(&prediction.model);
+        started.meta.web_url.clone_from(&prediction.urls.web);
+        let partial = started.partial.clone();
+        let named = |error: Error| error.with_partial(partial.clone());
+
+        let (link, warning) = Link::new(api, call, &prediction).map_err(named)?;
+        started.meta.warnings.extend(warning);
+        let mut decode = PredictionDecode::new(
+            link,
+            Settings {
+                id: prediction.id.clone(),
+                max_tokens: settings.max_tokens,
+                raw: settings.raw,
+            },
+        );
+        // What is dropped from here on is canceled, unless it has ended.
+        if prediction.status.is_terminal() {
+            decode.set_over();
+        }
+        check_state(&prediction, &decode).map_err(named)?;
+        started.body = match &prediction.urls.stream {
+            Some(stream) if !prediction.status.is_terminal() => {
+                let url = api.trust.check("stream", stream).map_err(named)?;
+                decode.open(url).await.map_err(named)?
+            }
+            _ => Body::from(document),
+        };
+        // A document may be longer than any frame.
+        let limits = Limits::default().frame(MAX_DOCUMENT);
+        let framer = Reply::new(Decoder::new(limits).end_event("done"));
+        Ok(read_stream(started, framer, decode))
+    }
+}
+
+/// What a request says of its answer.
+#[derive(Debug, Default)]
+struct AnswerSettings {
+    max_tokens: Option<u64>,
+    raw: bool,
+    warnings: Vec<String>,
+}
+
+/// The most that a request's body may hold: what services accept is below it.
+const MAX_BODY: usize = 16 << 20;
+
+/// Collects what must not stand in an error: the prompt may be in `extra` too.
+fn redact(api: &Api, request: &ChatRequest) -> Redact {
+    let redact = Redact::new(api.key.as_ref(), request);
+    request.extra.iter().fold(redact, |redact, (_, value)| {
+        let mut redact = redact;
+        for text in texts(value) {
+            redact = redact.text(&text);
+        }
+        redact
+    })
+}
+
+/// Returns the strings in a JSON value.
+fn texts(json: &Json) -> Vec<String> {
+    fn collect(value: serde_json::Value, texts: &mut Vec<String>) {
+        use serde_json::Value;
+        match value {
+            Value::String(text) => texts.push(text),
+            Value::Array(list) => list.into_iter().for_each(|value| collect(value, texts)),
+            Value::Object(object) => object
+                .into_iter()
+                .for_each(|(_, value)| collect(value, texts)),
+            _ => {}
+        }
+    }
+    let mut texts = Vec::new();
+    if let Ok(value) = serde_json::from_str(json.as_str()) {
+        collect(value, &mut texts);
+    }
+    texts
+}
+
+/// Refuses a prediction that has ended badly before it was read.
+fn check_state(prediction: &Prediction, decode: &PredictionDecode) -> Result<()> {
+    let redact = &decode.link().call.redact;
+    let words = prediction.error.as_deref();
+    Err(match prediction.status {
+        Status::Failed => failed(words, redact),
+        Status::Canceled => canceled(words, redact),
+        Status::Aborted => aborted(words, redact),
+        Status::Going | Status::Succeeded => return Ok(()),
+    })
+}
+
+fn no_key() -> Error {
+    let login = INFO.login_url.unwrap_or(INFO.url);
+    let message = format!("replicate needs a key: set REPLICATE_API_TOKEN; keys are at {login}");
+    Error::new(ErrorKind::Auth, message)
+}
+
+impl Provider for Replicate {
+    fn info(&self) -> &ProviderInfo {
+        Replicate::info(self)
+    }
+
+    fn capabilities(&self, model: &str) -> Capabilities {
+        Replicate::capabilities(self, model)
+    }
+
+    fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {
+        Replicate::stream(self, request)
+    }
+
+    fn chat(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>> {
+        Replicate::chat(self, request)
+    }
+
+    fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {
+        Replicate::models(self)
+    }
+
+    fn known_models(&self) -> Vec<Model> {
+        Replicate::known_models(self)
+    }
+}

@@ -1,0 +1,258 @@
+//! The service's word for what went wrong in; our error out.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use inferstream_core::{Error, ErrorKind, Repeat, provider::Redact};
+use serde_json::Value;
+
+use crate::{
+    client::INFO,
+    target::Target,
+    wire::{error_of, text_of},
+};
+
+/// What an answer of `application/problem+json` says; any member may be missing.
+#[derive(Debug, Default)]
+struct Problem {
+    title: Option<String>,
+    detail: Option<String>,
+    /// What is wrong with which field.
+    fields: Vec<String>,
+    retry_after: Option<Duration>,
+}
+
+impl Problem {
+    fn read(text: &str) -> Self {
+        let text = text.trim();
+        let Ok(value) = serde_json::from_str::<Value>(text) else {
+            let is_text = !text.is_empty() && !text.starts_with('<');
+            return Self {
+                detail: is_text.then(|| text.to_owned()),
+                ..Self::default()
+            };
+        };
+        let detail = ["detail", "error", "message"]
+            .iter()
+            .find_map(|name| error_of(value.get(*name)?));
+        let detail = detail.or_else(|| text_of(&value));
+        let fields = value["invalid_fields"].as_array();
+        let fields = fields.into_iter().flatten().filter_map(field).collect();
+        let retry_after = value["retry_after"].as_f64();
+        Self {
+            title: text_of(&value["title"]),
+            retry_after: retry_after
+                .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+                .or_else(|| detail.as_deref().and_then(wait_in)),
+            detail,
+            fields,
+        }
+    }
+
+    /// Returns all that it says, on a line.
+    fn words(&self) -> Option<String> {
+        let detail = match self.fields.as_slice() {
+            [] => self
+                .detail
+                .as_deref()
+                .map(|detail| detail.trim().to_owned()),
+            fields => Some(fields.join("; ")),
+        };
+        match (self.title.as_deref(), detail) {
+            (Some(title), Some(detail)) if detail.starts_with(title) => Some(detail),
+            (Some(title), Some(detail)) => Some(format!("{title}: {detail}")),
+            (Some(title), None) => Some(title.to_owned()),
+            (None, detail) => detail,
+        }
+    }
+}
+
+/// Names a field and what is wrong with it.
+fn field(field: &Value) -> Option<String> {
+    let name = text_of(&field["field"]);
+    let description = text_of(&field["description"]).or_else(|| text_of(&field["type"]));
+    match (name, description) {
+        (Some(name), Some(description)) => Some(format!("`{name}`: {description}")),
+        (name, description) => name.map(|name| format!("`{name}`")).or(description),
+    }
+}
+
+/// Reads a wait in "Your rate limit resets in ~30s." and "Expected available in 1 second."
+fn wait_in(text: &str) -> Option<Duration> {
+    let (_, rest) = ["resets in ", "available in "]
+        .iter()
+        .find_map(|words| text.split_once(words))?;
+    let rest = rest.trim_start_matches('~');
+    let end = rest.find(|char: char| !char.is_ascii_digit() && char != '.');
+    let (number, unit) = rest.split_at(end.unwrap_or(rest.len()));
+    let number = number.trim_end_matches('.').parse::<f64>().ok()?;
+    let unit = unit.trim_start();
+    let seconds = if unit.starts_with("ms") {
+        number / 1000.0
+    } else if unit.starts_with('m') {
+        number * 60.0
+    } else {
+        number
+    };
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+/// What a request was for: it decides what may be sent again, and what a refusal means.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Purpose<'a> {
+    /// To make a prediction, which costs: never twice.
+    Create(&'a Target),
+    /// To make a stream's first connection, which may come before the stream is there.
+    Stream,
+    /// To read, or to cancel: as often as need be.
+    Other,
+}
+
+/// Makes an error of an answer whose status is not a success.
+pub(crate) fn error_of_status(
+    purpose: Purpose<'_>,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &Bytes,
+    now: SystemTime,
+    redact: &Redact,
+) -> Error {
+    let text = String::from_utf8_lossy(body);
+    let problem = Problem::read(&text);
+    let error = Error::of_head(status, headers, now);
+    let retry_after = error.retry_after().or(problem.retry_after);
+    let reason = status.canonical_reason().map(|reason| format!(" {reason}"));
+    let reason = reason.unwrap_or_default();
+    let mut message = format!("replicate answered {}{reason}", status.as_str());
+    let words = problem.words().map(|words| redact.line(&words));
+    match &words {
+        Some(words) => message = format!("{message}: {words}"),
+        None if text.trim_start().starts_with('<') => message.push_str(" with a page of HTML"),
+        None => {}
+    }
+    if let Some(hint) = hint(purpose, status) {
+        message = format!("{} ({hint})", message.trim_end_matches('.'));
+    }
+    let made = Error::new(error.kind(), message)
+        .with_head(status, headers.clone())
+        .with_body(body);
+    // A stream may be asked for before it is there: three tries in three seconds.
+    let (repeat, retry_after) = match (purpose, status.as_u16()) {
+        (Purpose::Stream, 404) => (Repeat::Safe, Some(SOON)),
+        _ => (repeat(purpose, &error, retry_after), retry_after),
+    };
+    let made = made.with_retry_after(retry_after).with_repeat(repeat);
+    match words {
+        None => made,
+        Some(words) => made.with_provider_message(words),
+    }
+}
+
+/// How long to wait for a stream that is not there yet.
+pub(crate) const SOON: Duration = Duration::from_secs(1);
+
+fn repeat(purpose: Purpose<'_>, error: &Error, retry_after: Option<Duration>) -> Repeat {
+    let status = error.status().map(|status| status.as_u16());
+    match (purpose, status, error.repeat()) {
+        (_, _, Repeat::Never) => Repeat::Never,
+        (Purpose::Create(_), Some(429), _) => Repeat::Safe,
+        (Purpose::Create(_), Some(503), _) if retry_after.is_some() => Repeat::Safe,
+        (Purpose::Create(_), _, _) => Repeat::Ambiguous,
+        _ => Repeat::Safe,
+    }
+}
+
+/// Says what the user can do about a refusal.
+fn hint(purpose: Purpose<'_>, status: StatusCode) -> Option<String> {
+    match (purpose, status.as_u16()) {
+        (_, 401) => {
+            let login = INFO.login_url.unwrap_or(INFO.url);
+            Some(format!("check REPLICATE_API_TOKEN; keys are at {login}"))
+        }
+        (_, 402) => Some("credit is bought at https://replicate.com/account/billing".to_owned()),
+        (Purpose::Create(Target::Model(name)), 404) => Some(format!(
+            "is `{name}` spelt right? a community model needs its version: `{name}:version`"
+        )),
+        (Purpose::Create(Target::Version { .. }), 404) => {
+            Some("versions are on the model's page, under `Versions`".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// Adds to the error of a lost create what it means: nobody knows whether it costs.
+pub(crate) fn lost_create(error: Error) -> Error {
+    if error.repeat() == Repeat::Safe {
+        return error;
+    }
+    let maybe = "replicate may have made the prediction all the same: look at \
+                 https://replicate.com/predictions before you send it again";
+    error
+        .map_message(|message| format!("{message}; {maybe}"))
+        .with_repeat(Repeat::Ambiguous)
+}
+
+/// Makes an error of a prediction that failed.
+pub(crate) fn failed(words: Option<&str>, redact: &Redact) -> Error {
+    let line = words.map(|words| redact.line(words));
+    let message = match &line {
+        None => "replicate's prediction failed, without saying why".to_owned(),
+        Some(line) => format!("replicate's prediction failed: {line}"),
+    };
+    let again = |words: &str| words.to_lowercase().contains("retry");
+    let repeat = if line.as_deref().is_some_and(again) {
+        Repeat::Safe
+    } else {
+        Repeat::Never
+    };
+    let error = Error::new(ErrorKind::Provider, message).with_repeat(repeat);
+    let error = match words.and_then(code_in) {
+        None => error,
+        Some(code) => error.with_code(code),
+    };
+    match line {
+        None => error,
+        Some(line) => error.with_provider_message(line),
+    }
+}
+
+/// Finds one of the service's codes, `E` and four digits (its documents, "Error codes").
+fn code_in(words: &str) -> Option<&str> {
+    words
+        .split(|char: char| !char.is_ascii_alphanumeric())
+        .find(|word| {
+            let digits = word.strip_prefix('E');
+            digits.is_some_and(|digits| {
+                digits.len() == 4 && digits.bytes().all(|byte| byte.is_ascii_digit())
+            })
+        })
+}
+
+/// Makes an error of a prediction that was canceled, by someone or by its deadline.
+pub(crate) fn canceled(words: Option<&str>, redact: &Redact) -> Error {
+    ended("was canceled", "canceled", words, redact)
+}
+
+/// Makes an error of a prediction whose deadline came before it began.
+pub(crate) fn aborted(words: Option<&str>, redact: &Redact) -> Error {
+    ended("was aborted before it began", "aborted", words, redact)
+}
+
+fn ended(how: &str, code: &str, words: Option<&str>, redact: &Redact) -> Error {
+    let line = words.map(|words| redact.line(words));
+    let why = line.as_deref().map(|line| format!(": {line}"));
+    let message = format!("replicate's prediction {how}{}", why.unwrap_or_default());
+    let error = Error::new(ErrorKind::Canceled, message).with_code(code);
+    match line {
+        None => error,
+        Some(line) => error.with_provider_message(line),
+    }
+}
+
+/// Makes the error of text that does not go on as it began.
+pub(crate) fn diverged() -> Error {
+    let message = "replicate's answer diverged: what came after the cut does not continue the text \
+                   before it";
+    Error::new(ErrorKind::Truncated, message).with_code("diverged")
+}

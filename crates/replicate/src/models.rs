@@ -1,0 +1,140 @@
+//! Models, versions and schemas as the service sends them in; ours out.
+
+use http::{HeaderValue, Method, Request, header::CONTENT_TYPE};
+use inferstream_core::{Error, Json, Model, Result};
+use serde_json::Value;
+
+use crate::{
+    api::{Api, Call, MAX_DOCUMENT},
+    error::Purpose,
+    target::{Target, is_word},
+    wire::text_of,
+};
+
+/// A version of a model.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Version {
+    /// Its id, which stands behind the colon in `owner/name:version`.
+    pub id: String,
+    /// When it was made, by the service's word, such as `2024-05-01T12:00:00.000Z`.
+    pub created_at: Option<String>,
+    /// The OpenAPI schema of its input and output, where the service tells it.
+    pub schema: Option<Json>,
+}
+
+/// How many pages of a list are read: a search of a common word has hundreds.
+const MAX_PAGES: usize = 10;
+
+impl Api {
+    /// Asks for the models of a collection.
+    pub(crate) async fn collection(&self, slug: &str) -> Result<Vec<Model>> {
+        if !is_word(slug) {
+            return Err(Error::config("the collection's name is not one"));
+        }
+        let request = self.request(Method::GET, self.url(&format!("collections/{slug}"))?);
+        let value = self.document(&self.call(), request).await?;
+        let list = value["models"].as_array().ok_or_else(not_a_list)?;
+        Ok(list.iter().filter_map(model).collect())
+    }
+
+    /// Asks for the models that a text finds.
+    pub(crate) async fn search(&self, query: &str) -> Result<Vec<Model>> {
+        let method = Method::from_bytes(b"QUERY").map_err(|_| not_a_list())?;
+        let mut request = self.request(method, self.url("models")?);
+        request
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        *request.body_mut() = query.to_owned().into();
+        let list = self.pages(request).await?;
+        Ok(list.iter().filter_map(model).collect())
+    }
+
+    /// Asks for the versions of a model, the newest first.
+    pub(crate) async fn versions(&self, name: &str) -> Result<Vec<Version>> {
+        let path = format!("models/{}/versions", of_model(name)?);
+        let request = self.request(Method::GET, self.url(&path)?);
+        let list = self.pages(request).await?;
+        Ok(list.iter().filter_map(version).collect())
+    }
+
+    /// Asks for one version of a model, or for its latest.
+    pub(crate) async fn version(&self, name: &str) -> Result<Version> {
+        let target = Target::parse(name)?;
+        let path = match (&target, target.name()) {
+            (Target::Version { version, .. }, name) if !name.is_empty() => {
+                format!("models/{name}/versions/{version}")
+            }
+            _ => format!("models/{}", of_model(name)?),
+        };
+        let request = self.request(Method::GET, self.url(&path)?);
+        let value = self.document(&self.call(), request).await?;
+        let latest = match target {
+            Target::Version { .. } => &value,
+            _ => &value["latest_version"],
+        };
+        version(latest).ok_or_else(|| Error::protocol("replicate told no version of the model"))
+    }
+
+    /// Reads a list, page after page.
+    async fn pages(&self, mut request: Request<bytes::Bytes>) -> Result<Vec<Value>> {
+        let call = self.call();
+        let mut all = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let mut value = self.document(&call, request.clone()).await?;
+            match value["results"].take() {
+                Value::Array(list) => all.extend(list),
+                _ => return Err(not_a_list()),
+            }
+            match value["next"].as_str() {
+                None | Some("") => break,
+                Some(next) => *request.uri_mut() = self.trust.check("next page", next)?,
+            }
+        }
+        Ok(all)
+    }
+
+    async fn document(&self, call: &Call, request: Request<bytes::Bytes>) -> Result<Value> {
+        let mut started = self
+            .send(call, &call.retry, Purpose::Other, request)
+            .await?;
+        let body = started.document(MAX_DOCUMENT).await?;
+        serde_json::from_slice(&body).map_err(|_| not_a_list())
+    }
+}
+
+/// Checks that a name is a model's, without a version.
+fn of_model(name: &str) -> Result<String> {
+    match Target::parse(name)? {
+        Target::Model(name) => Ok(name),
+        _ => Err(Error::config("the model's name must be `owner/name`")),
+    }
+}
+
+/// Reads a model, which a search may wrap.
+fn model(value: &Value) -> Option<Model> {
+    let value = match &value["model"] {
+        Value::Object(_) => &value["model"],
+        _ => value,
+    };
+    let owner = text_of(&value["owner"])?;
+    let name = text_of(&value["name"])?;
+    let mut model = Model::new(format!("{owner}/{name}"));
+    model.owned_by = Some(owner);
+    Some(model)
+}
+
+fn version(value: &Value) -> Option<Version> {
+    let schema = &value["openapi_schema"];
+    Some(Version {
+        id: text_of(&value["id"])?,
+        created_at: text_of(&value["created_at"]),
+        schema: schema
+            .is_object()
+            .then(|| Json::from_text(schema.to_string())),
+    })
+}
+
+fn not_a_list() -> Error {
+    Error::protocol("replicate sent something else than was asked for")
+}

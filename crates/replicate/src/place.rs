@@ -1,0 +1,238 @@
+//! The pieces of a stream and of those that take it up again in; what of them is new out.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    hash::{BuildHasher, RandomState},
+};
+
+use http::HeaderValue;
+
+/// The text delivered so far, and where the next piece belongs.
+///
+/// A stream that is taken up again may go on behind the last event, send events again that have been
+/// delivered, or begin anew with other ids. Ids are opaque: they say where a piece belongs, and the
+/// text says whether that is true.
+#[derive(Debug, Default)]
+pub(crate) struct Place {
+    delivered: String,
+    at: At,
+    /// Where the piece of an id begins, by the id's hash; `None` for an id that came twice.
+    starts: HashMap<u64, Option<usize>>,
+    hasher: RandomState,
+    last_id: String,
+    /// Where the piece of the last id ends.
+    last_end: usize,
+    unproven: bool,
+}
+
+#[derive(Debug, Default)]
+enum At {
+    /// All is new.
+    #[default]
+    End,
+    /// On a new connection, before its first piece.
+    Unknown { asked_after_id: bool },
+    /// In what has been delivered, at this byte.
+    Again(usize),
+}
+
+/// The most ids that are kept: beyond it, what is sent again is known by its first events or by its
+/// text.
+const MAX_IDS: usize = 1 << 16;
+
+/// The longest id that is one; the service's are of about 12 bytes.
+const MAX_ID: usize = 1 << 10;
+
+impl Place {
+    /// Returns what has been delivered.
+    pub(crate) fn delivered(&self) -> &str {
+        &self.delivered
+    }
+
+    /// Returns true if a new connection went on where only its word says that it did.
+    pub(crate) fn is_unproven(&self) -> bool {
+        self.unproven
+    }
+
+    /// Adds text that came by another way.
+    pub(crate) fn add(&mut self, text: &str) {
+        self.delivered.push_str(text);
+    }
+
+    /// Begins a new connection; returns what it is to send as `Last-Event-ID`, if there is an id.
+    pub(crate) fn reconnect(&mut self) -> Option<HeaderValue> {
+        let id = HeaderValue::from_bytes(self.last_id.as_bytes()).ok();
+        let id = id.filter(|_| !self.last_id.is_empty());
+        self.at = At::Unknown {
+            asked_after_id: id.is_some(),
+        };
+        id
+    }
+
+    /// Takes a piece and the id in force; returns what of it is new, perhaps nothing, or `None` if
+    /// nobody can tell.
+    pub(crate) fn take<'a>(&mut self, id: &str, text: &'a str) -> Option<&'a str> {
+        let id = if id.len() <= MAX_ID { id } else { "" };
+        if text.is_empty() {
+            if matches!(self.at, At::End) {
+                self.note(id, self.delivered.len(), self.delivered.len());
+            }
+            return Some("");
+        }
+        let start = match self.at {
+            At::End => self.delivered.len(),
+            At::Again(at) => at,
+            At::Unknown { asked_after_id } => self.seek(id, text, asked_after_id)?,
+        };
+        let known = &self.delivered[start..];
+        let new = match text.strip_prefix(known) {
+            Some(new) => new,
+            None if known.starts_with(text) => "",
+            None => return None,
+        };
+        self.delivered.push_str(new);
+        let end = start + text.len();
+        self.at = if end < self.delivered.len() {
+            At::Again(end)
+        } else {
+            At::End
+        };
+        self.note(id, start, end);
+        Some(new)
+    }
+
+    /// Returns where the first piece of a new connection begins.
+    fn seek(&mut self, id: &str, text: &str, asked_after_id: bool) -> Option<usize> {
+        let delivered = &self.delivered;
+        if delivered.is_empty() {
+            return Some(0);
+        }
+        let known = self.starts.get(&self.hasher.hash_one(id));
+        match known.filter(|_| !id.is_empty()) {
+            Some(Some(start)) => return Some(*start),
+            Some(None) => return None,
+            None => {}
+        }
+        let is_beginning = delivered.starts_with(text) || text.starts_with(delivered.as_str());
+        self.unproven = true;
+        match (id, is_beginning) {
+            // An id that nobody has seen, after the last that was: the stream goes on. If the text is
+            // that of the beginning, though, it may have begun anew with new ids.
+            (id, is_beginning) if asked_after_id && !id.is_empty() => {
+                let at_end = self.last_end == delivered.len();
+                (!is_beginning || !at_end).then_some(self.last_end)
+            }
+            (_, true) => Some(0),
+            (_, false) => None,
+        }
+    }
+
+    /// Notes where the piece of an id is.
+    fn note(&mut self, id: &str, start: usize, end: usize) {
+        // An event without an id of its own has that of the one before in force.
+        if id.is_empty() || id == self.last_id {
+            return;
+        }
+        let is_full = self.starts.len() == MAX_IDS;
+        match self.starts.entry(self.hasher.hash_one(id)) {
+            Entry::Occupied(mut known) if *known.get() != Some(start) => {
+                known.insert(None);
+            }
+            Entry::Vacant(free) if !is_full => {
+                free.insert(Some(start));
+            }
+            _ => {}
+        }
+        id.clone_into(&mut self.last_id);
+        self.last_end = end;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Place;
+
+    /// Takes pieces of `id text`, where `id` may be `-`; returns what is new.
+    fn take(place: &mut Place, pieces: &[(&str, &str)]) -> Option<String> {
+        pieces
+            .iter()
+            .map(|(id, text)| place.take(id, text))
+            .collect()
+    }
+
+    /// Checks what is new on a second connection after `a1 b2 c3`.
+    #[track_caller]
+    fn check(pieces: &[(&str, &str)], expected: Option<&str>) {
+        let mut place = Place::default();
+        let first = [("1", "The "), ("2", "cat "), ("3", "sat")];
+        assert_eq!(take(&mut place, &first).as_deref(), Some("The cat sat"));
+        assert_eq!(place.reconnect().unwrap(), "3");
+        assert_eq!(take(&mut place, pieces).as_deref(), expected);
+    }
+
+    #[test]
+    fn what_goes_on_is_new() {
+        check(&[("4", " on"), ("5", " it")], Some(" on it"));
+    }
+
+    #[test]
+    fn what_is_sent_again_is_not() {
+        check(&[("3", "sat"), ("4", " on")], Some(" on"));
+        check(
+            &[("1", "The "), ("2", "cat "), ("3", "sat"), ("4", " on")],
+            Some(" on"),
+        );
+        check(&[("1", "The cat "), ("3", "sat on")], Some(" on"));
+    }
+
+    #[test]
+    fn an_id_with_another_text_is_unclear() {
+        check(&[("1", "A ")], None);
+        check(&[("2", "cat "), ("3", "lay")], None);
+    }
+
+    #[test]
+    fn a_beginning_with_new_ids_is_unclear() {
+        check(&[("9", "The ")], None);
+        check(&[("9", "The cat sat on")], None);
+    }
+
+    #[test]
+    fn without_ids_the_text_tells() {
+        check(&[("", "The cat "), ("", "sat on")], Some(" on"));
+        check(&[("", " on")], None);
+    }
+
+    #[test]
+    fn ids_that_repeat_tell_nothing() {
+        let mut place = Place::default();
+        take(&mut place, &[("1", "a"), ("2", "b"), ("1", "c")]).unwrap();
+        place.reconnect();
+        assert_eq!(take(&mut place, &[("1", "d")]), None);
+    }
+
+    #[test]
+    fn events_without_ids_of_their_own_follow_the_last() {
+        let mut place = Place::default();
+        take(&mut place, &[("1", "a"), ("1", "b"), ("1", "c")]).unwrap();
+        place.reconnect();
+        let again = [("1", "a"), ("1", "b"), ("1", "c"), ("1", "d")];
+        assert_eq!(take(&mut place, &again).as_deref(), Some("d"));
+        place.reconnect();
+        // What comes after the event of the id, which is not the end.
+        assert_eq!(
+            take(&mut place, &[("2", "bcd"), ("3", "e")]).as_deref(),
+            Some("e")
+        );
+    }
+
+    #[test]
+    fn an_id_that_no_header_can_hold_is_none() {
+        let mut place = Place::default();
+        take(&mut place, &[("\u{7f}", "a")]).unwrap();
+        assert!(place.reconnect().is_none());
+        let mut place = Place::default();
+        take(&mut place, &[(&"1".repeat(2000), "a")]).unwrap();
+        assert!(place.reconnect().is_none());
+    }
+}
