@@ -19,8 +19,10 @@ Exit codes:
   141  nobody read the output any longer (as with `| head`)
 
 Environment:
-  CEREBRAS_API_KEY   the key; `--key-file` comes first
-  CEREBRAS_BASE_URL  where the service is; `--base-url` comes first
+  CEREBRAS_API_KEY, REPLICATE_API_TOKEN
+                     the provider's key; `--key-file` comes first
+  CEREBRAS_BASE_URL, REPLICATE_BASE_URL
+                     where the service is; `--base-url` comes first
   HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY
                      as for curl; `--proxy` and `--no-proxy` come first
   NO_COLOR           no colors";
@@ -47,10 +49,10 @@ pub(crate) enum Command {
     /// Without a key it is the provider's public list.
     #[command(after_help = AFTER_HELP)]
     Models(Box<Models>),
-    /// Runs a server on this machine that answers as Cerebras does, until Ctrl-C
+    /// Runs a server on this machine that answers as Cerebras and Replicate do, until Ctrl-C
     ///
-    /// The first line on standard output is the base URL. No model runs: answers are made up from
-    /// the seed.
+    /// The first line on standard output is the base URL of Cerebras' chat protocol; standard error
+    /// says the others. No model runs: answers are made up from the seed.
     Simulate(Simulate),
     /// Turns an event stream on standard input into JSON, one object per line
     ///
@@ -150,6 +152,10 @@ pub(crate) struct Service {
     #[arg(long, value_name = "URL", help_heading = "Connection")]
     pub(crate) base_url: Option<String>,
 
+    /// Let the key go to this origin too, where Replicate names it for its streams
+    #[arg(long, value_name = "URL", help_heading = "Connection")]
+    pub(crate) stream_origin: Vec<String>,
+
     /// Read the key from a file
     #[arg(long, value_name = "FILE", help_heading = "Connection")]
     pub(crate) key_file: Option<PathBuf>,
@@ -176,7 +182,7 @@ pub(crate) struct Service {
     pub(crate) connect_timeout: Option<Limit>,
 
     /// The limit on waiting for the answer's head [default: 60] and then for its first event
-    /// [default: 120]; 0 is none
+    /// [default: 120, replicate: 600]; 0 is none
     #[arg(long, value_name = "SECONDS", value_parser = limit, help_heading = "Connection")]
     pub(crate) first_event_timeout: Option<Limit>,
 
@@ -200,7 +206,7 @@ pub(crate) struct Service {
     /// Ask a server in this process, which makes answers up: no key, no network
     #[arg(
         long,
-        conflicts_with_all = ["base_url", "key_file", "proxy", "cacert"],
+        conflicts_with_all = ["base_url", "stream_origin", "key_file", "proxy", "cacert"],
         help_heading = "Simulation"
     )]
     pub(crate) simulate: bool,
@@ -239,6 +245,7 @@ pub(crate) struct Service {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum ProviderName {
     Cerebras,
+    Replicate,
 }
 
 #[derive(Args, Debug)]
@@ -266,7 +273,9 @@ pub(crate) struct Simulate {
     /// Let the next request fail in this way; may be given again
     ///
     /// Within an answer: badjson, cut, error, stall, truncate. In its place: close, silence, or a
-    /// status such as 503; 429:2 is one with `Retry-After: 2`.
+    /// status such as 503; 429:2 is one with `Retry-After: 2`. Of Replicate's predictions alone:
+    /// aborted, canceled, coldboot, cutall, donefail, early, evilcancel, evilhost, failed, lost, noid,
+    /// nourl, and stream:404 or another status.
     #[arg(long, value_name = "NAME", action = ArgAction::Append)]
     pub(crate) fault: Vec<Fault>,
 

@@ -68,6 +68,7 @@ impl Asked<'_> {
             self.stream(&service, request, sink, answer).await
         };
         answer.total = started.elapsed();
+        service.settle().await;
         outcome
     }
 

@@ -1,6 +1,7 @@
 //! Arguments in, exit code out.
 
 mod args;
+mod background;
 
 mod chat;
 mod models;

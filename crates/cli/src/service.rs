@@ -4,12 +4,16 @@ use std::{fs::File, io::Read as _, path::Path, sync::Arc};
 
 use clap::ValueEnum as _;
 use inferstream::{
-    Error, Provider, RetryPolicy, Timeouts, cerebras::CerebrasBuilder, transport::HttpTransport,
+    Error, Provider, RetryPolicy, Timeouts,
+    cerebras::CerebrasBuilder,
+    replicate::{Replicate, ReplicateBuilder},
+    transport::HttpTransport,
 };
 use inferstream_simulator::{Fault, Simulator};
 
 use crate::{
     args::{Limit, ProviderName, Service as Flags},
+    background::{Background, Watched},
     exit::Failure,
     output::say,
 };
@@ -21,11 +25,18 @@ const SIMULATED_KEY: &str = "simulated";
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) provider: Arc<dyn Provider>,
+    background: Background,
     // It stops when it is dropped.
     _simulator: Option<Simulator>,
 }
 
 impl Service {
+    /// Waits for what goes on in the background, such as to cancel what nobody reads, for 2 s at most.
+    pub(crate) async fn settle(self) {
+        drop(self.provider);
+        self.background.settle().await;
+    }
+
     /// Creates what the flags say.
     pub(crate) async fn new(name: ProviderName, flags: &Flags) -> Result<Self, Failure> {
         let simulator = if flags.simulate {
@@ -33,24 +44,27 @@ impl Service {
         } else {
             None
         };
+        let background = Background::default();
+        let transport = Watched::new(transport(flags, simulator.as_ref())?, &background);
         let provider: Arc<dyn Provider> = match name {
-            ProviderName::Cerebras => {
-                let builder = match &simulator {
-                    None => cerebras(flags)?,
-                    Some(simulator) => CerebrasBuilder::default()
-                        .base_url(simulator.base_url())
-                        .api_key(SIMULATED_KEY),
-                };
-                let client = builder
-                    .transport(transport(flags, simulator.as_ref())?)
-                    .timeouts(timeouts(flags))
+            ProviderName::Cerebras => Arc::new(
+                cerebras(flags, simulator.as_ref())?
+                    .transport(transport)
+                    .timeouts(timeouts(flags, Timeouts::default()))
                     .retry(retry(flags))
-                    .build()?;
-                Arc::new(client)
-            }
+                    .build()?,
+            ),
+            ProviderName::Replicate => Arc::new(
+                replicate(flags, simulator.as_ref())?
+                    .transport(transport)
+                    .timeouts(timeouts(flags, Replicate::default_timeouts()))
+                    .retry(retry(flags))
+                    .build()?,
+            ),
         };
         Ok(Self {
             provider,
+            background,
             _simulator: simulator,
         })
     }
@@ -107,11 +121,13 @@ pub(crate) fn simulator(
     }
 }
 
-fn cerebras(flags: &Flags) -> Result<CerebrasBuilder, Failure> {
+fn cerebras(flags: &Flags, simulator: Option<&Simulator>) -> Result<CerebrasBuilder, Failure> {
+    if let Some(simulator) = simulator {
+        let builder = CerebrasBuilder::default().base_url(simulator.base_url());
+        return Ok(builder.api_key(SIMULATED_KEY));
+    }
     let mut builder = CerebrasBuilder::from_env()?;
-    if let Some(path) = &flags.key_file {
-        let key = String::from_utf8(read(path)?)
-            .map_err(|_| Error::config(format!("{}: not a key, not even text", path.display())))?;
+    if let Some(key) = key(flags)? {
         builder = builder.api_key(key);
     }
     if let Some(url) = &flags.base_url {
@@ -120,8 +136,42 @@ fn cerebras(flags: &Flags) -> Result<CerebrasBuilder, Failure> {
     Ok(builder)
 }
 
+fn replicate(flags: &Flags, simulator: Option<&Simulator>) -> Result<ReplicateBuilder, Failure> {
+    if let Some(simulator) = simulator {
+        let builder = ReplicateBuilder::default()
+            .base_url(simulator.replicate_url())
+            .stream_origin(format!("https://{}", simulator.stream_authority()));
+        return Ok(builder.api_key(SIMULATED_KEY));
+    }
+    let mut builder = ReplicateBuilder::from_env()?;
+    if let Some(key) = key(flags)? {
+        builder = builder.api_key(key);
+    }
+    if let Some(url) = &flags.base_url {
+        builder = builder.base_url(url);
+    }
+    for origin in &flags.stream_origin {
+        builder = builder.stream_origin(origin);
+    }
+    Ok(builder)
+}
+
+/// Reads the key that stands in a file, if one was named.
+fn key(flags: &Flags) -> Result<Option<String>, Error> {
+    let Some(path) = &flags.key_file else {
+        return Ok(None);
+    };
+    match String::from_utf8(read(path)?) {
+        Ok(key) => Ok(Some(key)),
+        Err(_) => Err(Error::config(format!(
+            "{}: not a key, not even text",
+            path.display()
+        ))),
+    }
+}
+
 fn transport(flags: &Flags, simulator: Option<&Simulator>) -> Result<HttpTransport, Failure> {
-    let mut builder = HttpTransport::builder().timeouts(timeouts(flags));
+    let mut builder = HttpTransport::builder().timeouts(timeouts(flags, Timeouts::default()));
     if let Some(pem) = simulator.and_then(Simulator::certificate_pem) {
         return Ok(builder.certificate_pem(pem).no_proxy().build()?);
     }
@@ -140,8 +190,8 @@ fn transport(flags: &Flags, simulator: Option<&Simulator>) -> Result<HttpTranspo
     }
 }
 
-fn timeouts(flags: &Flags) -> Timeouts {
-    let mut timeouts = Timeouts::default();
+fn timeouts(flags: &Flags, default: Timeouts) -> Timeouts {
+    let mut timeouts = default;
     if let Some(Limit(limit)) = flags.connect_timeout {
         timeouts = timeouts.dns(limit).connect(limit).tls(limit);
     }

@@ -42,6 +42,9 @@ fn how_to_use(args: &Simulate, simulator: &Simulator) -> String {
         None => "any",
         Some(_) => "…",
     };
+    let replicate = simulator.replicate_url();
+    let scheme = if args.tls { "https" } else { "http" };
+    let streams = format!("{scheme}://{}", simulator.stream_authority());
     let (curl, chat) = match (args.tls, &args.cert_file) {
         (false, _) => (String::new(), String::new()),
         (true, None) => (" --insecure".to_owned(), " --cacert …".to_owned()),
@@ -60,6 +63,9 @@ SIMULATED: no model runs here; answers are made up. Ctrl-C ends it. To ask it, e
 
   CEREBRAS_BASE_URL={url} CEREBRAS_API_KEY={key} \\
     inferstream chat{chat} 'Why is the sky blue?'
+
+  REPLICATE_BASE_URL={replicate} REPLICATE_API_TOKEN={key} \\
+    inferstream chat -p replicate --stream-origin {streams}{chat} 'Why is the sky blue?'
 "
     );
     if args.tls && args.cert_file.is_none() {

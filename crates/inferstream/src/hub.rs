@@ -33,6 +33,8 @@ impl Hub {
         let hub = Self::new();
         #[cfg(feature = "cerebras")]
         let hub = hub.with(inferstream_cerebras::CerebrasBuilder::from_env()?.build()?);
+        #[cfg(feature = "replicate")]
+        let hub = hub.with(inferstream_replicate::ReplicateBuilder::from_env()?.build()?);
         Ok(hub)
     }
 

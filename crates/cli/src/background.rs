@@ -1,0 +1,83 @@
+//! What goes on though nobody waits for it, until the program ends.
+
+use std::{
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use inferstream::{Body, BoxFuture, Result, Transport, transport::HttpTransport};
+use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
+
+/// How long the program waits for it: as long as one request to cancel may take.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// The tasks that a transport was told to let run on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Background(Arc<Mutex<Vec<JoinHandle<()>>>>);
+
+impl Background {
+    /// Waits for all of them, for 2 s at most.
+    pub(crate) async fn settle(&self) {
+        let all = async {
+            loop {
+                let tasks = mem::take(&mut *self.tasks());
+                if tasks.is_empty() {
+                    return;
+                }
+                for task in tasks {
+                    // One that panicked has ended too.
+                    let _ = task.await;
+                }
+            }
+        };
+        // What takes longer is let go of.
+        let _ = timeout(LIMIT, all).await;
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A transport whose background can be waited for.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    transport: HttpTransport,
+    background: Background,
+}
+
+impl Watched {
+    pub(crate) fn new(transport: HttpTransport, background: &Background) -> Self {
+        Self {
+            transport,
+            background: background.clone(),
+        }
+    }
+}
+
+impl Transport for Watched {
+    fn send(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> BoxFuture<'static, Result<http::Response<Body>>> {
+        self.transport.send(request)
+    }
+
+    fn now(&self) -> Instant {
+        self.transport.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.transport.sleep(duration)
+    }
+
+    fn detach(&self, task: BoxFuture<'static, ()>) {
+        if let Ok(runtime) = Handle::try_current() {
+            let mut tasks = self.background.tasks();
+            tasks.retain(|task| !task.is_finished());
+            tasks.push(runtime.spawn(task));
+        }
+    }
+}
