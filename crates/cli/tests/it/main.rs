@@ -4,6 +4,7 @@
 
 mod answers;
 mod faults;
+mod replicate;
 mod settings;
 mod simulate;
 mod sse;
@@ -28,6 +29,9 @@ fn command(args: &[&str]) -> Command {
         .args(args)
         .env_remove("CEREBRAS_API_KEY")
         .env_remove("CEREBRAS_BASE_URL")
+        .env_remove("REPLICATE_API_KEY")
+        .env_remove("REPLICATE_API_TOKEN")
+        .env_remove("REPLICATE_BASE_URL")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

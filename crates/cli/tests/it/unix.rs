@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{Run, Server, command};
 
-fn interrupt(child: &Child) {
+pub(crate) fn interrupt(child: &Child) {
     let pid = child.id().to_string();
     assert!(
         Command::new("kill")

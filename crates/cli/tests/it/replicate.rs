@@ -1,0 +1,186 @@
+//! Replicate at the prompt.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+};
+
+use serde_json::Value;
+
+use crate::{Run, Server, command, run, simulated};
+
+const REPLICATE: [&str; 2] = ["-p", "replicate"];
+
+fn replicate(args: &[&str]) -> Run {
+    simulated(&[&REPLICATE, args].concat())
+}
+
+#[test]
+fn an_answer_comes_with_its_counts() {
+    let run = replicate(&["--json", "-m", "openai/gpt-5", "--max-tokens", "5"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let answer = run.json();
+    assert_eq!(answer["finish_reason"], "length");
+    assert_eq!(answer["usage"]["output_tokens"], 5);
+    assert_eq!(answer["model"], "openai/gpt-5");
+    assert!(answer["id"].is_string() && answer["error"].is_null());
+    assert!(run.stderr.contains("SIMULATED"));
+}
+
+#[test]
+fn a_provider_may_stand_before_the_model() {
+    let model = "replicate/meta/meta-llama-3-8b-instruct";
+    let run = simulated(&["--json", "-m", model]);
+    assert_eq!(run.json()["model"], "meta/meta-llama-3-8b-instruct");
+}
+
+#[test]
+fn a_stream_that_is_cut_is_taken_up_again() {
+    let whole = replicate(&[]);
+    for fault in ["cut", "truncate", "cutall", "early", "nourl"] {
+        let run = replicate(&["--fault", fault]);
+        assert_eq!(run.code, Some(0), "{fault}: {}", run.stderr);
+        assert_eq!(run.stdout, whole.stdout, "{fault}");
+    }
+}
+
+/// Checks the exit code of a fault, and what is said of it.
+#[track_caller]
+fn check(fault: &str, code: i32, says: &str) {
+    let run = replicate(&["--fault", fault, "--idle-timeout", "1"]);
+    assert_eq!(run.code, Some(code), "{fault}: {}", run.stderr);
+    assert!(run.error().contains(says), "{fault}: {}", run.error());
+}
+
+#[test]
+fn what_goes_wrong_has_its_code() {
+    check("failed", 1, "prediction failed: ");
+    check("error", 1, "prediction failed: ");
+    check("canceled", 1, "was canceled");
+    check("aborted", 1, "was aborted");
+    check("lost", 5, "may have made the prediction");
+    check("noid", 1, "names no prediction");
+    check("evilhost", 5, "evil.example");
+    check("stream:401", 3, "401");
+    check("402", 4, "402");
+    check("422", 1, "422");
+    check("500", 1, "500");
+    check("stall", 5, "idle");
+}
+
+#[test]
+fn without_a_key_it_says_where_keys_are() {
+    let asked = run(&["chat", "-p", "replicate", "Hi"]);
+    assert_eq!(asked.code, Some(3));
+    assert!(asked.error().contains("REPLICATE_API_TOKEN"));
+    assert!(asked.error().contains("replicate.com/account/api-tokens"));
+}
+
+/// `inferstream simulate`, and where Replicate is in it.
+struct Service {
+    _server: Server,
+    url: String,
+    streams: String,
+}
+
+impl Service {
+    fn start(tps: &str) -> Self {
+        let mut child = command(&["simulate", "--tps", tps]);
+        let mut child = child.stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut base = String::new();
+        stdout.read_line(&mut base).unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let streams = stderr.lines().find_map(|line| {
+            let line = line.unwrap();
+            let (_, rest) = line.split_once("--stream-origin ")?;
+            Some(rest.split(' ').next().unwrap().to_owned())
+        });
+        let url = base.trim_end().replace("/v1", "/replicate/v1");
+        let server = Server {
+            child,
+            stdout,
+            url: base,
+        };
+        Self {
+            _server: server,
+            url,
+            streams: streams.unwrap(),
+        }
+    }
+
+    /// The program, told where the service is and what key it takes.
+    fn command(&self, args: &[&str]) -> std::process::Command {
+        let mut command = command(args);
+        command
+            .env("REPLICATE_API_TOKEN", "any")
+            .env("REPLICATE_BASE_URL", &self.url);
+        command
+    }
+}
+
+#[test]
+fn a_stream_elsewhere_must_be_allowed() {
+    let service = Service::start("0");
+    let chat = ["chat", "-p", "replicate", "Hi"];
+    let refused = Run::of(&mut service.command(&chat));
+    assert_eq!(refused.code, Some(5));
+    assert!(refused.error().contains(&service.streams));
+    let allowed = [&chat[..], &["--stream-origin", &service.streams]].concat();
+    assert_eq!(Run::of(&mut service.command(&allowed)).code, Some(0));
+}
+
+#[test]
+fn models_are_listed() {
+    let service = Service::start("0");
+    let listed = Run::of(&mut service.command(&["models", "-p", "replicate", "--json"]));
+    let models: Value = listed.json();
+    let is_there = |model: &Value| model["id"] == "openai/gpt-5";
+    assert!(models.as_array().unwrap().iter().any(is_there));
+}
+
+/// What became of the predictions of a service, the newest first.
+#[cfg(unix)]
+fn statuses(service: &Service) -> Vec<String> {
+    use std::{io::Read as _, io::Write as _, net::TcpStream};
+    let rest = service.url.strip_prefix("http://").unwrap();
+    let (authority, path) = rest.split_once('/').unwrap();
+    let mut socket = TcpStream::connect(authority).unwrap();
+    let head = format!("GET /{path}/predictions HTTP/1.1\r\nHost: {authority}\r\n");
+    let rest = "Authorization: Bearer any\r\nConnection: close\r\n\r\n";
+    socket.write_all((head + rest).as_bytes()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let list: Value = serde_json::from_str(body).unwrap();
+    let list = list["results"].as_array().unwrap();
+    let status = |prediction: &Value| prediction["status"].as_str().unwrap().to_owned();
+    list.iter().map(status).collect()
+}
+
+#[cfg(unix)]
+#[test]
+fn what_nobody_waits_for_is_canceled() {
+    use std::io::Read as _;
+    let service = Service::start("20");
+    let args = ["chat", "-p", "replicate", "Hi", "--stream-origin"];
+    let args = [&args[..], &[&service.streams]].concat();
+    let first_word = || {
+        let mut child = service.command(&args).spawn().unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        stdout.read_exact(&mut [0; 4]).unwrap();
+        (child, stdout)
+    };
+
+    let (child, stdout) = first_word();
+    crate::unix::interrupt(&child);
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+    drop(stdout);
+    assert_eq!(statuses(&service), ["canceled"]);
+
+    // As with `| head`.
+    let (child, stdout) = first_word();
+    drop(stdout);
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(141));
+    assert_eq!(statuses(&service), ["canceled", "canceled"]);
+}

@@ -1,0 +1,97 @@
+//! What nobody wants is canceled: once, and only while it goes on.
+
+use std::time::Duration;
+
+use inferstream_replicate::{ChatEvent, ErrorKind, Timeouts};
+use inferstream_simulator::{Answer, Fault, Simulator};
+
+use crate::Service;
+
+#[tokio::test]
+async fn canceling_tells_the_service_and_keeps_what_came() {
+    let answer = Answer::tokens(["one ", "two ", "three"]);
+    let simulator = Simulator::builder().tokens_per_second(20.0).answer(answer);
+    let service = Service::start(simulator).await;
+    let mut stream = service.replicate.stream("Hi").await.unwrap();
+    stream.next().await.unwrap().unwrap();
+    let response = stream.cancel().await.unwrap();
+    assert_eq!(response.text(), "one ");
+    assert_eq!(service.counts(), [1, 1, 0, 1]);
+    let id = response.id.unwrap();
+    let error = service.replicate.resume(id).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Canceled);
+}
+
+#[tokio::test]
+async fn a_stream_dropped_at_any_event_is_canceled_once() {
+    let tokens = ["a", "b", "c", "d", "e", "f"];
+    let answers = (0..=tokens.len()).fold(Simulator::builder(), |simulator, _| {
+        simulator.answer(Answer::tokens(tokens))
+    });
+    let service = Service::start(answers.tokens_per_second(50.0)).await;
+    for (events, _) in tokens.iter().enumerate() {
+        let mut stream = service.replicate.stream("Hi").await.unwrap();
+        for _ in 0..events {
+            stream.next().await.unwrap().unwrap();
+        }
+        drop(stream);
+        service.canceled(events + 1).await;
+    }
+    let mut stream = service.replicate.stream("Hi").await.unwrap();
+    while let Some(event) = stream.next().await {
+        let is_finish = matches!(event.unwrap(), ChatEvent::Finish { .. });
+        if is_finish {
+            break;
+        }
+    }
+    drop(stream);
+    // Whatever was let run on would have been counted by the time this is answered.
+    service.replicate.models().await.unwrap();
+    assert_eq!(service.counts()[3], tokens.len());
+}
+
+#[tokio::test]
+async fn who_lets_it_run_on_cancels_nothing() {
+    let simulator = Simulator::builder().tokens_per_second(20.0);
+    let service = Service::with(simulator, |client| client.cancel_on_drop(false)).await;
+    drop(service.replicate.stream("Hi").await.unwrap());
+    service.replicate.models().await.unwrap();
+    assert_eq!(service.counts(), [1, 1, 0, 0]);
+}
+
+#[tokio::test]
+async fn what_fails_for_us_is_canceled_at_the_service() {
+    let simulator = Simulator::builder().fault(Fault::ColdBoot);
+    let limits = Timeouts::default().first_event(Duration::from_millis(50));
+    let service = Service::with(simulator, |client| client.timeouts(limits)).await;
+    let error = service.replicate.chat("Hi").await.unwrap_err();
+    assert!(error.is_timeout(), "{error}");
+    assert!(error.partial().unwrap().id.is_some());
+    service.canceled(1).await;
+}
+
+#[tokio::test]
+async fn a_prediction_can_be_canceled_by_its_id() {
+    let simulator = Simulator::builder().fault(Fault::ColdBoot);
+    let service = Service::with(simulator, |client| client.cancel_on_drop(false)).await;
+    let stream = service.replicate.stream("Hi").await.unwrap();
+    let id = stream.partial().id.clone().unwrap();
+    service.replicate.cancel(&*id).await.unwrap();
+    let error = stream.finish().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Canceled);
+    // One that has ended, or is none, needs none.
+    service.replicate.cancel(&*id).await.unwrap();
+    service.replicate.cancel("unknown").await.unwrap();
+    let error = service.replicate.cancel("../models").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+}
+
+#[tokio::test]
+async fn a_deadline_is_the_services_to_keep() {
+    let simulator = Simulator::builder().fault(Fault::ColdBoot);
+    let deadline = Duration::from_secs(1);
+    let service = Service::with(simulator, |client| client.cancel_after(deadline)).await;
+    let error = service.replicate.chat("Hi").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Canceled, "{error}");
+    assert_eq!(service.counts()[3], 0);
+}
