@@ -7,6 +7,7 @@ mod support;
 
 mod chat;
 mod more;
+mod replicate;
 mod retry;
 mod sse;
 mod stream;

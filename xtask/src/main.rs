@@ -75,7 +75,7 @@ const JOBS: &[Job] = &[
     ),
     job(
         "sdk",
-        "official Python clients read what our client reads",
+        "official clients read what our client reads",
         sdk::job,
     ),
     job(

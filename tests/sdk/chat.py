@@ -1,6 +1,6 @@
 """Official Python clients and ours read the same answers of one simulated service.
 
-Usage: python check.py PROGRAM BASE_URL
+Usage: python chat.py PROGRAM BASE_URL
 
 PROGRAM is our binary, BASE_URL the first line that `inferstream simulate --seed N` prints.
 Prints a table; exits with 1 where a client reads something else than the others.
