@@ -1,6 +1,6 @@
 //! Frames of a stream and documents of its prediction in, events out.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use http::Uri;
 use inferstream_core::{
@@ -88,6 +88,12 @@ const ASK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5
 /// behind its stream.
 const CLOSE: (u32, Duration) = (3, Duration::from_millis(500));
 
+/// How long the answer's end is held back for counts, each time the prediction is asked for them.
+const COUNTS: Duration = Duration::from_secs(2);
+
+/// How long it is, each time, for the output that the text is to be compared with.
+const JUDGE: Duration = Duration::from_secs(10);
+
 impl PredictionDecode {
     /// Creates the decoder of an answer that begins with its prediction.
     pub(crate) fn new(link: Link, settings: Settings) -> Self {
@@ -166,10 +172,12 @@ impl PredictionDecode {
             {
                 Ok(self.whole(None, events))
             }
+            // What came after the cut may be another text: the prediction is the judge.
+            Some(Done::Succeeded) if self.place.is_unproven() => Ok(self.ask(Duration::ZERO)),
             _ => {
                 self.phase = Phase::Close;
                 self.asks = 1;
-                Ok(Finish::More(self.link.ask_briefly(Duration::ZERO)))
+                Ok(Finish::More(self.link.ask_within(COUNTS, Duration::ZERO)))
             }
         }
     }
@@ -188,11 +196,10 @@ impl PredictionDecode {
 
     /// Takes the stream up again, or asks the prediction where that is of no use.
     fn take_up(&mut self, error: Option<&Error>) -> Finish {
-        // What refuses once will refuse again.
-        let refused = error.is_some_and(|error| {
-            error
-                .status()
-                .is_some_and(|status| status.is_client_error() && status.as_u16() != 429)
+        // What refuses once will refuse again, but for a stream that is not there at the moment.
+        let status = error.and_then(Error::status);
+        let refused = status.is_some_and(|status| {
+            status.is_client_error() && !matches!(status.as_u16(), 404 | 408 | 429)
         });
         match self.link.stream.clone() {
             Some(url) if self.reconnects < RECONNECTS && !refused => {
@@ -210,7 +217,10 @@ impl PredictionDecode {
 
     fn ask(&mut self, wait: Duration) -> Finish {
         self.phase = Phase::Ask;
-        Finish::More(self.link.ask(wait))
+        Finish::More(match self.done {
+            None => self.link.ask(wait),
+            Some(_) => self.link.ask_within(wait + JUDGE, wait),
+        })
     }
 
     /// Makes the error of a prediction that could not be asked for.
@@ -220,11 +230,7 @@ impl PredictionDecode {
         if self.place.delivered().is_empty() && self.reconnects == 0 {
             return cause;
         }
-        let message = format!(
-            "replicate's answer is not whole, and prediction {} could not be asked for the rest",
-            self.settings.id
-        );
-        Error::new(ErrorKind::Truncated, message).with_source(cause)
+        truncated(&self.settings.id, "could not be asked what is missing").with_source(cause)
     }
 
     fn failed(&self, words: Option<&str>) -> Error {
@@ -234,7 +240,8 @@ impl PredictionDecode {
 
     /// Takes what the prediction says of itself.
     fn document(&mut self, text: &str, events: &mut Events) -> Result<Finish> {
-        let Some(prediction) = Prediction::parse(text) else {
+        let prediction = Prediction::parse(text);
+        let Some(prediction) = prediction.filter(|other| other.id == self.settings.id) else {
             let error = Error::protocol("replicate sent something else than a prediction");
             return self.cut(Some(&error), events);
         };
@@ -248,7 +255,9 @@ impl PredictionDecode {
         }
         let grown = self.reconcile(&prediction, events)?;
         match prediction.status {
-            Status::Succeeded if prediction.output == Output::Other => Err(not_text()),
+            Status::Succeeded if self.is_unknown(&prediction)? => {
+                Err(truncated(&self.settings.id, "has its output no longer"))
+            }
             Status::Succeeded => Ok(self.whole(Some(&prediction), events)),
             Status::Failed => Err(self.failed(prediction.error.as_deref())),
             Status::Canceled => {
@@ -278,7 +287,13 @@ impl PredictionDecode {
             return Ok(false);
         };
         let delivered = self.place.delivered();
-        if let Some(more) = output.strip_prefix(delivered) {
+        // An event stream knows one kind of line end.
+        let unified = if output.starts_with(delivered) {
+            Cow::Borrowed(output.as_str())
+        } else {
+            Cow::Owned(output.replace("\r\n", "\n").replace('\r', "\n"))
+        };
+        if let Some(more) = unified.strip_prefix(delivered) {
             if more.is_empty() {
                 return Ok(false);
             }
@@ -286,23 +301,38 @@ impl PredictionDecode {
             self.place.add(more);
             return Ok(true);
         }
-        let is_behind = !prediction.status.is_terminal() && delivered.starts_with(output.as_str());
-        // Files are data in the stream, and addresses in the prediction: text that was not taken up
-        // again need not be the same, unless its beginning is missing.
-        let may_differ = matches!(self.phase, Phase::Close)
-            && !self.place.is_unproven()
-            && !output.ends_with(delivered);
-        if is_behind || may_differ {
+        if !prediction.status.is_terminal() && delivered.starts_with(&*unified) {
+            return Ok(false);
+        }
+        // Files are data in the stream, and addresses in the prediction: the text of one connection
+        // need not be the same, unless its beginning is missing.
+        let is_of_one = matches!(self.phase, Phase::Close) && self.reconnects == 0;
+        if is_of_one && !unified.ends_with(delivered) {
+            let warning = "the stream's text is not that of the prediction's output";
+            events.warnings.push(warning.to_owned());
             return Ok(false);
         }
         Err(diverged())
+    }
+
+    /// Returns true if a prediction that succeeded tells nothing of its output, and the stream has not
+    /// told all of it either.
+    fn is_unknown(&self, prediction: &Prediction) -> Result<bool> {
+        match prediction.output {
+            Output::Text(_) => Ok(false),
+            _ if matches!(self.phase, Phase::Close) && self.reconnects == 0 => Ok(false),
+            Output::Other => Err(Error::protocol(
+                "the output of replicate's model is not text",
+            )),
+            Output::None => Ok(prediction.is_removed || !self.place.delivered().is_empty()),
+        }
     }
 
     /// Ends an answer whose prediction is behind or does not speak, or asks it once more.
     fn close(&mut self, events: &mut Events, asks: u32) -> Result<Finish> {
         if asks < CLOSE.0 {
             self.asks = asks + 1;
-            return Ok(Finish::More(self.link.ask_briefly(CLOSE.1)));
+            return Ok(Finish::More(self.link.ask_within(COUNTS, CLOSE.1)));
         }
         match &self.done {
             Some(Done::Other(reason)) => {
@@ -323,12 +353,6 @@ impl PredictionDecode {
         }
         if let Some(timing) = prediction.and_then(|prediction| prediction.timing) {
             events.push(ChatEvent::timing(timing));
-        }
-        if prediction.is_none() && self.place.is_unproven() {
-            events.warnings.push(
-                "the text after a reconnection could not be compared with the prediction's output"
-                    .to_owned(),
-            );
         }
         // The service does not say why a model stopped; the counts may.
         let tokens = usage.and_then(|usage| usage.output_tokens);
@@ -441,6 +465,8 @@ fn raw(frame: Frame<'_>) -> Json {
     ))
 }
 
-fn not_text() -> Error {
-    Error::protocol("the output of replicate's model is not text")
+/// Makes the error of an answer that is not known to be whole.
+fn truncated(id: &str, how: &str) -> Error {
+    let message = format!("replicate's answer is not whole: prediction {id} {how}");
+    Error::new(ErrorKind::Truncated, message)
 }

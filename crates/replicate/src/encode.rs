@@ -59,7 +59,8 @@ pub(crate) fn body(target: &Target, inputs: Inputs, request: &ChatRequest) -> Re
     }
     // A request that carries the model's input whole needs nothing of ours.
     let input = match request.extra.iter().rfind(|(name, _)| name == "input") {
-        Some((_, input)) => input.clone(),
+        Some((_, input)) if input.as_str().trim_start().starts_with('{') => input.clone(),
+        Some(_) => return Err(Error::config("`input` is not a JSON object")),
         None => input(target, inputs, request, &mut warnings)?,
     };
     body.set("input", input);

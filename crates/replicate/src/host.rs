@@ -49,7 +49,11 @@ impl Origin {
             let before = self.host.strip_suffix(family);
             before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
         };
-        self.scheme == "https" && self.port == 443 && FAMILIES.iter().any(|family| is_below(family))
+        let has_labels = self.host.split('.').all(|label| !label.is_empty());
+        self.scheme == "https"
+            && self.port == 443
+            && has_labels
+            && FAMILIES.iter().any(|family| is_below(family))
     }
 }
 
@@ -133,6 +137,8 @@ mod tests {
             "https://stream.replicate.com.evil.example/x",
             "https://evilreplicate.com/x",
             "https://replicate.com./x",
+            "https://.replicate.com/x",
+            "https://stream..replicate.com/x",
             "https://key@stream.replicate.com/x",
             "https://stream.replicate.com@evil.example/x",
             "https://stream.replicate.com:99999/x",

@@ -12,7 +12,7 @@ use inferstream_core::{
 };
 
 use crate::{
-    api::{Api, Call},
+    api::{Api, Call, MAX_DOCUMENT},
     error::{Purpose, SOON},
     target::is_word,
     wire::{Prediction, Urls},
@@ -46,10 +46,9 @@ impl Link {
         call: Call,
         prediction: &Prediction,
     ) -> Result<(Self, Option<String>)> {
-        let own = |path: &str| {
-            let prediction = prediction_path(&prediction.id)?;
-            api.url(&format!("{prediction}{path}"))
-        };
+        let not_an_id = |_| Error::protocol("replicate gave the prediction an id that is none");
+        let base = prediction_path(&prediction.id).map_err(not_an_id)?;
+        let own = |path: &str| api.url(&format!("{base}{path}"));
         let Urls { get, cancel, .. } = &prediction.urls;
         let get = get.as_deref().map(|url| api.trust.check("prediction", url));
         let get = match get {
@@ -126,12 +125,21 @@ impl Link {
         })
     }
 
-    /// Asks for the prediction though the answer has ended: at most for 2 s.
-    pub(crate) fn ask_briefly(&self, wait: Duration) -> BoxFuture<'static, Result<Body>> {
+    /// Asks for the prediction though the stream has ended: all of it, within a limit.
+    pub(crate) fn ask_within(
+        &self,
+        limit: Duration,
+        wait: Duration,
+    ) -> BoxFuture<'static, Result<Body>> {
         let link = self.clone();
         Box::pin(async move {
-            let asked = link.ask(wait);
-            briefly(&*link.api.transport, asked).await?
+            let transport = &*link.api.transport;
+            let asked = Box::pin(async {
+                transport.sleep(wait).await;
+                let mut started = link.api.get(&link.call, link.get.clone()).await?;
+                started.document(MAX_DOCUMENT).await.map(Body::from)
+            });
+            within(transport, limit, asked).await?
         })
     }
 
@@ -183,16 +191,21 @@ fn is_over(error: &Error) -> bool {
 }
 
 /// Waits for a future, but not longer than for what nobody waits for.
-pub(crate) async fn briefly<T>(
+pub(crate) async fn briefly<T>(transport: &dyn Transport, future: BoxFuture<'_, T>) -> Result<T> {
+    within(transport, UNWATCHED, future).await
+}
+
+async fn within<T>(
     transport: &dyn Transport,
+    limit: Duration,
     mut future: BoxFuture<'_, T>,
 ) -> Result<T> {
-    let mut sleep = transport.sleep(UNWATCHED);
+    let mut sleep = transport.sleep(limit);
     poll_fn(|cx| {
         if let Poll::Ready(value) = future.as_mut().poll(cx) {
             return Poll::Ready(Ok(value));
         }
-        let late = || Error::timeout(Phase::Total, UNWATCHED);
+        let late = || Error::timeout(Phase::Total, limit);
         sleep.as_mut().poll(cx).map(|()| Err(late()))
     })
     .await

@@ -82,8 +82,8 @@ impl Api {
         let mut all = Vec::new();
         for _ in 0..MAX_PAGES {
             let mut value = self.document(&call, request.clone()).await?;
-            match value["results"].take() {
-                Value::Array(list) => all.extend(list),
+            match value.get_mut("results").map(Value::take) {
+                Some(Value::Array(list)) => all.extend(list),
                 _ => return Err(not_a_list()),
             }
             match value["next"].as_str() {

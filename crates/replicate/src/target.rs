@@ -29,7 +29,9 @@ impl Target {
             ["deployments", owner, name] if is_word(owner) && is_word(name) => {
                 Ok(Self::Deployment(format!("{owner}/{name}")))
             }
-            [owner, rest] if is_word(owner) => match rest.split_once(':') {
+            // Half a deployment's name is no model's.
+            [owner, rest] if is_word(owner) && owner != "deployments" => match rest.split_once(':')
+            {
                 None if is_word(rest) => Ok(Self::Model(format!("{owner}/{rest}"))),
                 Some((name, version)) if is_word(name) && is_word(version) => Ok(Self::Version {
                     model: format!("{owner}/{name}"),

@@ -10,6 +10,8 @@ pub(crate) struct Prediction {
     pub(crate) model: Option<String>,
     pub(crate) status: Status,
     pub(crate) output: Output,
+    /// The service has it no longer.
+    pub(crate) is_removed: bool,
     pub(crate) error: Option<String>,
     pub(crate) logs: String,
     pub(crate) usage: Option<Usage>,
@@ -70,6 +72,7 @@ impl Prediction {
                 _ => Status::Going,
             },
             output: Output::read(&value["output"]),
+            is_removed: value["data_removed"] == true,
             error: error_of(&value["error"]),
             logs: text_of(&value["logs"]).unwrap_or_default(),
             usage: usage(&value["metrics"]),

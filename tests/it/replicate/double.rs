@@ -1,0 +1,364 @@
+//! A service in memory: it answers by what is asked, and keeps all that it was asked.
+
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{Arc, Mutex},
+    task::Poll,
+    time::{Duration, Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, header};
+use inferstream_core::{Body, BoxFuture, Error, Result, Transport};
+use serde_json::Value;
+
+use super::{HOST, STREAM_HOST};
+use crate::support::{self, Clock, Piece, Watch, block_on};
+
+/// An answer as it is on the wire.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    pieces: Vec<Piece>,
+    /// What the transport says in place of an answer.
+    error: Option<Error>,
+    /// How long the head is waited for; `None` is for ever.
+    delay: Option<Duration>,
+}
+
+impl Answer {
+    pub(super) fn new(status: u16, pieces: impl IntoIterator<Item = Piece>) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            pieces: pieces.into_iter().collect(),
+            error: None,
+            delay: Some(Duration::ZERO),
+        }
+    }
+
+    /// An event stream.
+    pub(super) fn sse(pieces: impl IntoIterator<Item = Piece>) -> Self {
+        Self::new(200, pieces).header("content-type", "text/event-stream")
+    }
+
+    /// A JSON document.
+    pub(super) fn json(status: u16, body: &str) -> Self {
+        Self::new(status, [Piece::from(body)]).header("content-type", "application/json")
+    }
+
+    /// A problem.
+    pub(super) fn problem(status: u16, body: &str) -> Self {
+        Self::json(status, body).header("content-type", "application/problem+json")
+    }
+
+    pub(super) fn error(error: Error) -> Self {
+        Self {
+            error: Some(error),
+            ..Self::new(200, [])
+        }
+    }
+
+    /// Never answers.
+    pub(super) fn hang() -> Self {
+        Self {
+            delay: None,
+            ..Self::new(200, [])
+        }
+    }
+
+    pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.retain(|(known, _)| *known != name);
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(super) fn after(mut self, delay: Duration) -> Self {
+        self.delay = Some(delay);
+        self
+    }
+}
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum What {
+    Create,
+    Stream,
+    Prediction,
+    Cancel,
+    Other,
+}
+
+/// One request that came.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) what: What,
+    /// How many of its kind came before.
+    pub(super) nth: usize,
+    pub(super) at: Duration,
+    pub(super) request: Request<Bytes>,
+    /// What became of the answer's body; `None` before its head.
+    watch: Arc<Mutex<Option<Arc<Watch>>>>,
+}
+
+impl Asked {
+    pub(super) fn uri(&self) -> String {
+        self.request.uri().to_string()
+    }
+
+    pub(super) fn host(&self) -> &str {
+        self.request.uri().host().unwrap_or_default()
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let value = self.request.headers().get(name)?;
+        Some(value.to_str().unwrap_or("not ASCII"))
+    }
+
+    pub(super) fn has_key(&self) -> bool {
+        self.request.headers().contains_key(header::AUTHORIZATION)
+    }
+
+    pub(super) fn last_event_id(&self) -> Option<&str> {
+        self.header("last-event-id")
+    }
+
+    #[track_caller]
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(self.request.body()).unwrap()
+    }
+
+    /// Returns how many bytes of the answer were taken.
+    pub(super) fn bytes(&self) -> usize {
+        let watch = self.watch.lock().unwrap();
+        watch.as_ref().map_or(0, |watch| watch.bytes())
+    }
+
+    /// Returns true if the answer's body is gone, or never was.
+    pub(super) fn closed(&self) -> bool {
+        let watch = self.watch.lock().unwrap();
+        watch.as_ref().is_none_or(|watch| watch.dropped())
+    }
+}
+
+fn what(request: &Request<Bytes>) -> What {
+    let uri = request.uri();
+    let path = uri.path();
+    match (request.method(), uri.host().unwrap_or_default()) {
+        (&Method::GET, STREAM_HOST) => What::Stream,
+        (&Method::POST, HOST) if path.ends_with("/cancel") => What::Cancel,
+        (&Method::POST, HOST) if path.ends_with("/predictions") => What::Create,
+        (&Method::GET, HOST) if path.starts_with("/v1/predictions/") => What::Prediction,
+        _ => What::Other,
+    }
+}
+
+type Rule = Arc<dyn Fn(&Asked, &[Asked]) -> Answer + Send + Sync>;
+
+/// The service: a rule says what is answered, given what is asked and what was asked before.
+#[derive(Clone)]
+pub(super) struct Service {
+    pub(super) clock: Arc<Clock>,
+    rule: Rule,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    tasks: Arc<Mutex<Vec<BoxFuture<'static, ()>>>>,
+}
+
+impl Service {
+    pub(super) fn new(rule: impl Fn(&Asked, &[Asked]) -> Answer + Send + Sync + 'static) -> Self {
+        Self {
+            clock: Clock::new(),
+            rule: Arc::new(rule),
+            asked: Arc::default(),
+            tasks: Arc::default(),
+        }
+    }
+
+    /// Returns all requests.
+    pub(super) fn all(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// Returns the requests of a kind.
+    pub(super) fn asked(&self, what: What) -> Vec<Asked> {
+        let mut all = self.all();
+        all.retain(|asked| asked.what == what);
+        all
+    }
+
+    pub(super) fn count(&self, what: What) -> usize {
+        self.asked(what).len()
+    }
+
+    /// Returns how many requests of each kind came: creates, stream GETs, cancels.
+    pub(super) fn counts(&self) -> (usize, usize, usize) {
+        let count = |what| self.count(what);
+        (
+            count(What::Create),
+            count(What::Stream),
+            count(What::Cancel),
+        )
+    }
+
+    /// Returns the body of the one create.
+    #[track_caller]
+    pub(super) fn created(&self) -> Value {
+        let creates = self.asked(What::Create);
+        assert_eq!(creates.len(), 1, "one create");
+        creates[0].json()
+    }
+
+    /// Returns when requests of a kind came.
+    pub(super) fn times(&self, what: What) -> Vec<Duration> {
+        self.asked(what).iter().map(|asked| asked.at).collect()
+    }
+
+    /// Runs what was detached to its end, and what that detaches; returns how many tasks there were.
+    #[track_caller]
+    pub(super) fn run_tasks(&self) -> usize {
+        let mut count = 0;
+        loop {
+            let tasks = std::mem::take(&mut *self.tasks.lock().unwrap());
+            if tasks.is_empty() {
+                return count;
+            }
+            count += tasks.len();
+            assert!(count < 100, "tasks without end");
+            for task in tasks {
+                block_on(&self.clock, task);
+            }
+        }
+    }
+
+    /// Polls a future so many times at most, and drops it then.
+    #[track_caller]
+    pub(super) fn block_on_polls<T>(
+        &self,
+        polls: usize,
+        future: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut left = polls;
+        let mut future = pin!(future);
+        let limited = poll_fn(|cx| {
+            if left == 0 {
+                return Poll::Ready(None);
+            }
+            left -= 1;
+            future.as_mut().poll(cx).map(Some)
+        });
+        block_on(&self.clock, limited)
+    }
+}
+
+impl Transport for Service {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Response<Body>>> {
+        let service = self.clone();
+        Box::pin(async move {
+            let before = service.all();
+            let what = what(&request);
+            let asked = Asked {
+                what,
+                nth: before.iter().filter(|asked| asked.what == what).count(),
+                at: service.clock.elapsed(),
+                request,
+                watch: Arc::default(),
+            };
+            service.asked.lock().unwrap().push(asked.clone());
+            let answer = (service.rule)(&asked, &before);
+            match answer.delay {
+                None => std::future::pending().await,
+                Some(Duration::ZERO) => {}
+                Some(delay) => service.clock.sleep(delay).await,
+            }
+            if let Some(error) = answer.error {
+                return Err(error);
+            }
+            let (body, watch) = support::body(&service.clock, answer.pieces);
+            *asked.watch.lock().unwrap() = Some(watch);
+            let mut response = Response::builder().status(answer.status);
+            for (name, value) in answer.headers {
+                response = response.header(name, value);
+            }
+            Ok(response.body(body).unwrap())
+        })
+    }
+
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(self.clock.sleep(duration))
+    }
+
+    fn detach(&self, task: BoxFuture<'static, ()>) {
+        self.tasks.lock().unwrap().push(task);
+    }
+
+    fn system_time(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.clock.elapsed()
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").finish_non_exhaustive()
+    }
+}
+
+/// A service from lists: the first request of a kind gets the first answer and so on, those beyond
+/// the last get the last.
+#[derive(Clone, Debug)]
+pub(super) struct Scene {
+    pub(super) create: Vec<Answer>,
+    pub(super) stream: Vec<Answer>,
+    pub(super) prediction: Vec<Answer>,
+    pub(super) cancel: Vec<Answer>,
+    pub(super) other: Vec<Answer>,
+}
+
+impl Scene {
+    pub(super) fn create(mut self, answers: impl IntoIterator<Item = Answer>) -> Self {
+        self.create = answers.into_iter().collect();
+        self
+    }
+
+    pub(super) fn stream(mut self, answers: impl IntoIterator<Item = Answer>) -> Self {
+        self.stream = answers.into_iter().collect();
+        self
+    }
+
+    pub(super) fn prediction(mut self, answers: impl IntoIterator<Item = Answer>) -> Self {
+        self.prediction = answers.into_iter().collect();
+        self
+    }
+
+    pub(super) fn cancel(mut self, answers: impl IntoIterator<Item = Answer>) -> Self {
+        self.cancel = answers.into_iter().collect();
+        self
+    }
+
+    pub(super) fn other(mut self, answers: impl IntoIterator<Item = Answer>) -> Self {
+        self.other = answers.into_iter().collect();
+        self
+    }
+
+    pub(super) fn serve(self) -> Service {
+        Service::new(move |asked, _| self.answer(asked))
+    }
+
+    pub(super) fn answer(&self, asked: &Asked) -> Answer {
+        let answers = match asked.what {
+            What::Create => &self.create,
+            What::Stream => &self.stream,
+            What::Prediction => &self.prediction,
+            What::Cancel => &self.cancel,
+            What::Other => &self.other,
+        };
+        let last = answers.len() - 1;
+        answers[asked.nth.min(last)].clone()
+    }
+}

@@ -1,0 +1,135 @@
+//! What must not show: the key, the prompt, and the addresses that are secrets.
+
+use inferstream_core::{ChatRequest, Json, RetryPolicy};
+use serde_json::{Value, json};
+
+use super::{
+    Answer, KEY, Scene, builder, client, created, document, failed, frame, healthy, prediction,
+    run_with, scene, shown, trouble, with_url,
+};
+use crate::support::block_on;
+
+/// A prompt that must never show.
+const PROMPT: &str = "the very private prompt of the test";
+const SYSTEM: &str = "the very private system prompt of it";
+
+fn requests() -> Vec<ChatRequest> {
+    let raw = json!({"prompt": PROMPT, "system_prompt": SYSTEM}).to_string();
+    vec![
+        ChatRequest::from(PROMPT).system(SYSTEM),
+        ChatRequest::from("hi")
+            .extra("prompt", PROMPT)
+            .extra("system_prompt", SYSTEM),
+        ChatRequest::from("hi").extra("input", Json::from_text(raw)),
+        ChatRequest::from(PROMPT).assistant(SYSTEM).user(PROMPT),
+    ]
+}
+
+/// Every way in which a service can say it.
+fn echoes() -> Vec<Scene> {
+    let said = format!("you said {PROMPT} and {SYSTEM} with Bearer {KEY}");
+    let problem = json!({
+        "title": said,
+        "detail": said,
+        "invalid_fields": [{"field": said, "description": said}],
+    })
+    .to_string();
+    let mut scenes: Vec<_> = [400, 401, 402, 403, 404, 422, 429, 500, 503]
+        .iter()
+        .map(|status| scene("").create([Answer::problem(*status, &problem)]))
+        .collect();
+    scenes.push(scene("").create([Answer::json(201, &problem)]));
+    scenes.push(scene("").create([Answer::new(500, [said.as_str().into()])]));
+    let echo = Answer::problem(400, &problem).header("x-echo", said.clone());
+    scenes.push(scene("").create([echo]));
+    scenes.push(scene("").create([created(&failed(&said))]));
+    scenes.push(scene("").prediction([document(&failed(&said))]));
+    let error = frame("error", "1:0", &json!({ "detail": said }).to_string());
+    scenes.push(scene(&error).prediction([trouble()]));
+    scenes.push(scene(&frame("error", "1:0", &said)).prediction([trouble()]));
+    let done = frame("done", "1:0", &json!({ "reason": said }).to_string());
+    scenes.push(scene(&done).prediction([trouble()]));
+    scenes.push(scene("").stream([Answer::problem(401, &problem)]));
+    scenes.push(scene("").prediction([Answer::problem(401, &problem)]));
+    let evil = format!("https://evil.example/{KEY}?p=private");
+    let value = with_url(prediction("starting", &Value::Null), "stream", &evil);
+    scenes.push(scene("").create([created(&value)]));
+    scenes
+}
+
+#[test]
+fn no_error_shows_the_key_or_the_prompt() {
+    for (nth, scene) in echoes().into_iter().enumerate() {
+        for (which, request) in requests().into_iter().enumerate() {
+            let service = scene.clone().serve();
+            let request = request.retry(RetryPolicy::never());
+            let outcome = run_with(&service, &client(&service), request);
+            let Err(error) = &outcome.end else { continue };
+            let shown = shown(error);
+            let at = format!("echo {nth}, request {which}: {shown}");
+            assert!(!shown.contains(KEY), "{at}");
+            assert!(!shown.contains("very private"), "{at}");
+            assert!(!shown.contains("p=private"), "{at}");
+            let message = error.provider_message().unwrap_or_default();
+            assert!(!message.contains(KEY), "{at}");
+            if let Some(meta) = &outcome.meta {
+                assert!(
+                    !format!("{:?}", meta.warnings).contains("very private"),
+                    "{at}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stream_s_address_is_a_secret() {
+    for failure in [
+        trouble(),
+        Answer::problem(401, "{}"),
+        Answer::problem(404, "{}"),
+    ] {
+        let value = with_url(
+            prediction("starting", &Value::Null),
+            "stream",
+            "https://stream.replicate.com/v1/files/unguessable-token",
+        );
+        let service = scene("")
+            .create([created(&value)])
+            .prediction([failure.clone()])
+            .other([failure])
+            .serve();
+        let outcome = run_with(&service, &client(&service), "hi");
+        let shown = shown(outcome.error());
+        assert!(!shown.contains("unguessable-token"), "{shown}");
+    }
+}
+
+#[test]
+fn what_is_printed_for_debugging_shows_no_key() {
+    let service = healthy(&["a"]).serve();
+    let unbuilt = builder(&service);
+    assert!(!format!("{unbuilt:?} {unbuilt:#?}").contains(KEY));
+    let client = unbuilt.build().unwrap();
+    assert!(!format!("{client:?} {client:#?}").contains(KEY));
+    let stream = block_on(&service.clock, client.stream(PROMPT)).unwrap();
+    let printed = format!("{stream:?} {:?} {:?}", stream.partial(), stream.meta());
+    assert!(!printed.contains(KEY));
+    assert!(!printed.contains("very private"));
+    drop(stream);
+    service.run_tasks();
+    for asked in service.all() {
+        let printed = format!("{:?}", asked.request.headers());
+        assert!(!printed.contains(KEY), "{printed}");
+    }
+}
+
+#[test]
+fn the_prompt_goes_with_the_create_alone() {
+    let service = healthy(&["a"]).serve();
+    run_with(&service, &client(&service), PROMPT);
+    for asked in &service.all()[1..] {
+        assert!(asked.request.body().is_empty(), "{}", asked.uri());
+        assert!(!asked.uri().contains("private"));
+    }
+}
