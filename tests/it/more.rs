@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
+    time::Duration,
 };
 
 use http::Response;
@@ -19,6 +20,7 @@ use crate::support::{Piece, Script, block_on, body, seconds};
 
 /// A protocol whose data is text, which ends at `[DONE]` and asks for more at any other end.
 struct Toy {
+    after: Duration,
     more: VecDeque<BoxFuture<'static, Result<Body>>>,
     canceled: Arc<AtomicBool>,
 }
@@ -42,7 +44,7 @@ impl Decode for Toy {
             _ => {}
         }
         match (self.more.pop_front(), ending) {
-            (Some(more), _) => Ok(Finish::More(more)),
+            (Some(more), _) => Ok(Finish::More(self.after, more)),
             (None, Ending::Lost(error)) => Err(error.clone()),
             (None, _) => Err(Error::new(ErrorKind::Truncated, "nothing is left")),
         }
@@ -70,6 +72,15 @@ struct Opened {
 
 /// Opens a stream whose first body is the first of these, and which asks for the others in turn.
 fn open(first: Vec<Piece>, others: impl IntoIterator<Item = Next>) -> Opened {
+    open_after(Duration::ZERO, first, others)
+}
+
+/// The same, with a wait before each of the others.
+fn open_after(
+    after: Duration,
+    first: Vec<Piece>,
+    others: impl IntoIterator<Item = Next>,
+) -> Opened {
     let script = Script::new([]);
     let more = others.into_iter().map(|next| -> BoxFuture<'static, _> {
         match next {
@@ -83,6 +94,7 @@ fn open(first: Vec<Piece>, others: impl IntoIterator<Item = Next>) -> Opened {
     });
     let canceled = Arc::new(AtomicBool::new(false));
     let toy = Toy {
+        after,
         more: more.collect(),
         canceled: Arc::clone(&canceled),
     };
@@ -168,6 +180,20 @@ fn the_limits_hold_while_more_is_asked_for() {
     let mut opened = open(vec![], [Next::Hang]);
     let (_, error) = read(&mut opened);
     assert_eq!(error.unwrap().kind(), ErrorKind::Timeout(Phase::FirstEvent));
+}
+
+#[test]
+fn a_wait_of_ours_is_no_silence() {
+    let second = Next::Pieces(vec!["data: b\n\ndata: [DONE]\n\n".into()]);
+    let mut opened = open_after(seconds(200), vec!["data: a\n\n".into()], [second]);
+    assert_eq!(read(&mut opened).0, "ab");
+    assert_eq!(opened.script.clock.elapsed(), seconds(200));
+
+    // The limits on events hold all the same.
+    let mut opened = open_after(seconds(400), vec!["data: a\n\n".into()], [Next::Hang]);
+    let (_, error) = read(&mut opened);
+    assert_eq!(error.unwrap().kind(), ErrorKind::Timeout(Phase::Progress));
+    assert_eq!(opened.script.clock.elapsed(), seconds(300));
 }
 
 #[test]

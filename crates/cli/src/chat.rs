@@ -3,10 +3,12 @@
 use std::{
     io,
     io::{IsTerminal as _, Read as _},
+    panic,
     time::{Duration, Instant},
 };
 
 use inferstream::{ChatEvent, ChatRequest, ChatResponse, Error, Meta, Usage};
+use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{
     args::Chat,
@@ -23,18 +25,27 @@ pub(crate) fn run(args: &Chat, verbose: bool) -> Result<(), Failure> {
     // Read before Ctrl-C is listened for: there is nothing to keep yet.
     let prompt = prompt(&args.prompt);
     runtime::run(async |interrupt| {
-        let mut sink = Sink::new(args);
+        let mut printer = Printer::new(args, interrupt);
         let mut answer = Answer::default();
         let asked = Asked {
             args,
             verbose,
             interrupt,
         };
+        let mut service = None;
         let outcome = match prompt {
-            Ok(prompt) => asked.answer(prompt, &mut sink, &mut answer).await,
+            Ok(prompt) => {
+                asked
+                    .answer(prompt, &mut service, &mut printer, &mut answer)
+                    .await
+            }
             Err(error) => Err(error.into()),
         };
-        sink.end(&answer.response, outcome.as_ref().err())?;
+        let ended = printer.end(&answer.response, outcome.as_ref().err());
+        if let Some(service) = service {
+            service.settle().await;
+        }
+        ended?;
         if args.usage
             && let Some(line) = answer.usage()
         {
@@ -42,6 +53,71 @@ pub(crate) fn run(args: &Chat, verbose: bool) -> Result<(), Failure> {
         }
         outcome
     })
+}
+
+/// How long what is being printed at Ctrl-C may take: nobody may read it any longer.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Prints on a thread of its own, so that a reader who does not read holds up nothing else.
+struct Printer<'a> {
+    interrupt: &'a Interrupt,
+    /// `None` while it prints, and for ever where that was not waited for.
+    sink: Option<Sink>,
+}
+
+impl<'a> Printer<'a> {
+    fn new(args: &Chat, interrupt: &'a Interrupt) -> Self {
+        Self {
+            interrupt,
+            sink: Some(Sink::new(args)),
+        }
+    }
+
+    async fn event(&mut self, event: ChatEvent) -> Result<(), Failure> {
+        self.print(move |sink| sink.event(&event)).await
+    }
+
+    async fn response(&mut self, response: &ChatResponse) -> Result<(), Failure> {
+        let response = response.clone();
+        self.print(move |sink| sink.response(&response)).await
+    }
+
+    async fn print(
+        &mut self,
+        print: impl FnOnce(&mut Sink) -> io::Result<()> + Send + 'static,
+    ) -> Result<(), Failure> {
+        let Some(mut sink) = self.sink.take() else {
+            return Ok(());
+        };
+        let mut printed = spawn_blocking(move || {
+            let outcome = print(&mut sink);
+            (sink, outcome)
+        });
+        let (printed, interrupted) = match self.interrupt.or(&mut printed).await {
+            Ok(printed) => (Ok(printed), None),
+            Err(interrupted) => (timeout(PATIENCE, printed).await, Some(interrupted)),
+        };
+        let outcome = match printed {
+            Ok(Ok((sink, outcome))) => {
+                self.sink = Some(sink);
+                outcome
+            }
+            Ok(Err(panicked)) => panic::resume_unwind(panicked.into_panic()),
+            Err(_) => Ok(()),
+        };
+        match interrupted {
+            None => Ok(outcome?),
+            Some(interrupted) => Err(interrupted),
+        }
+    }
+
+    /// Prints what belongs after the last event, unless the reader has stopped reading.
+    fn end(&mut self, response: &ChatResponse, failure: Option<&Failure>) -> io::Result<()> {
+        match &mut self.sink {
+            None => Ok(()),
+            Some(sink) => sink.end(response, failure),
+        }
+    }
 }
 
 /// What was asked for at the prompt.
@@ -55,20 +131,20 @@ impl Asked<'_> {
     async fn answer(
         &self,
         prompt: String,
-        sink: &mut Sink,
+        service: &mut Option<Service>,
+        printer: &mut Printer<'_>,
         answer: &mut Answer,
     ) -> Result<(), Failure> {
         let (name, model) = route(self.args.service.provider, self.args.model.as_deref());
-        let service = Service::new(name, &self.args.service).await?;
+        let service = service.insert(Service::new(name, &self.args.service).await?);
         let request = request(self.args, model, prompt);
         let started = Instant::now();
         let outcome = if self.args.no_stream {
-            self.whole(&service, request, sink, answer).await
+            self.whole(service, request, printer, answer).await
         } else {
-            self.stream(&service, request, sink, answer).await
+            self.stream(service, request, printer, answer).await
         };
         answer.total = started.elapsed();
-        service.settle().await;
         outcome
     }
 
@@ -76,7 +152,7 @@ impl Asked<'_> {
         &self,
         service: &Service,
         request: ChatRequest,
-        sink: &mut Sink,
+        printer: &mut Printer<'_>,
         answer: &mut Answer,
     ) -> Result<(), Failure> {
         let mut spinner = Spinner::new();
@@ -86,11 +162,11 @@ impl Asked<'_> {
         match response? {
             Ok(response) => {
                 answer.response = response;
-                Ok(sink.response(&answer.response)?)
+                printer.response(&answer.response).await
             }
             Err(error) => {
                 answer.response = error.partial().cloned().unwrap_or_default();
-                sink.response(&answer.response)?;
+                printer.response(&answer.response).await?;
                 Err(error.into())
             }
         }
@@ -100,7 +176,7 @@ impl Asked<'_> {
         &self,
         service: &Service,
         request: ChatRequest,
-        sink: &mut Sink,
+        printer: &mut Printer<'_>,
         answer: &mut Answer,
     ) -> Result<(), Failure> {
         let started = Instant::now();
@@ -108,6 +184,7 @@ impl Asked<'_> {
         let head = spinner.during(service.provider.stream(request));
         let mut stream = self.interrupt.or(head).await??;
         self.tell(stream.meta(), &mut spinner);
+        let told = stream.meta().warnings.len();
         let outcome = loop {
             let event = match self.interrupt.or(spinner.during(stream.next())).await {
                 Ok(Some(Ok(event))) => event,
@@ -119,10 +196,13 @@ impl Asked<'_> {
             if is_content(&event) {
                 answer.first.get_or_insert_with(|| started.elapsed());
             }
-            if let Err(error) = sink.event(&event) {
-                break Err(error.into());
+            if let Err(failure) = printer.event(event).await {
+                break Err(failure);
             }
         };
+        for warning in &stream.meta().warnings[told..] {
+            say(&format!("warning: {warning}"));
+        }
         answer.response = stream.partial().clone();
         outcome
     }

@@ -128,6 +128,7 @@ fn message(error: &Error) -> String {
         .to_string()
         .replace("`certificate_pem`", "`--cacert`")
         .replace("`proxy`", "`--proxy`")
+        .replace("`stream_origin`", "`--stream-origin`")
         .replace("call `no_proxy`", "give `--no-proxy`")
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    io::{IsTerminal as _, StdoutLock, Write as _},
+    io::{IsTerminal as _, Stdout, Write as _},
 };
 
 use inferstream::{ChatEvent, ChatResponse, FinishReason, Timing, ToolCall, Usage};
@@ -23,7 +23,7 @@ pub(crate) fn say(line: &str) {
 #[derive(Debug)]
 pub(crate) enum Sink {
     Json,
-    Jsonl(StdoutLock<'static>),
+    Jsonl(Stdout),
     Plain(Plain),
 }
 
@@ -34,10 +34,10 @@ impl Sink {
             return Self::Json;
         }
         if args.jsonl {
-            return Self::Jsonl(io::stdout().lock());
+            return Self::Jsonl(io::stdout());
         }
         Self::Plain(Plain {
-            stdout: io::stdout().lock(),
+            stdout: io::stdout(),
             text: Line::Fresh,
             shows_reasoning: args.reasoning || (!args.no_reasoning && io::stderr().is_terminal()),
             reasoning: Line::Fresh,
@@ -75,7 +75,7 @@ impl Sink {
             (_, Some(Failure::Closed)) | (Self::Jsonl(_), None) => Ok(()),
             (Self::Json, failure) => {
                 let object = Object::new(response, failure.map(Failure::to_json));
-                print_json(&mut io::stdout().lock(), &object)
+                print_json(&mut io::stdout(), &object)
             }
             (Self::Jsonl(stdout), Some(failure)) => print_json(stdout, &failure.to_json()),
             (Self::Plain(plain), _) => plain.end(),
@@ -105,7 +105,7 @@ impl Line {
 /// Text on standard output, thoughts on standard error.
 #[derive(Debug)]
 pub(crate) struct Plain {
-    stdout: StdoutLock<'static>,
+    stdout: Stdout,
     text: Line,
     shows_reasoning: bool,
     reasoning: Line,

@@ -12,9 +12,9 @@ use tokio::{runtime, signal, sync::Notify, time::sleep};
 
 use crate::exit::Failure;
 
-/// How long the program may take to end after Ctrl-C, unless there is a second one: it could be
-/// held up by a full pipe.
-const GRACE: Duration = Duration::from_secs(2);
+/// How long the program may take to end after Ctrl-C, unless there is a second one: longer than it
+/// takes to tell the service.
+const GRACE: Duration = Duration::from_secs(4);
 
 /// Runs to the end what is asynchronous.
 pub(crate) fn run(

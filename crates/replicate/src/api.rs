@@ -14,12 +14,12 @@ use http::{
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
 };
 use inferstream_core::{
-    ApiKey, BoxFuture, Error, ErrorKind, Meta, Model, Phase, Repeat, ReplayStale, Result,
-    RetryPolicy, Started, Timeouts, Transport, provider::Redact,
+    ApiKey, BoxFuture, Error, ErrorKind, Model, Phase, Repeat, ReplayStale, Result, RetryPolicy,
+    Started, Timeouts, Transport, provider::Redact,
 };
 
 use crate::{
-    error::{Purpose, error_of_status, lost_create},
+    error::{Purpose, error_of_status, maybe_made},
     host::Trust,
     inputs::Inputs,
     link::{Link, briefly},
@@ -123,8 +123,13 @@ impl Api {
         };
         let made = policy.run(&*self.transport, call.timeouts.total, attempt);
         let (mut started, document) = made.await.map_err(|error| match error.kind() {
+            _ if error.repeat() == Repeat::Safe => error,
             ErrorKind::Disconnected
-            | ErrorKind::Timeout(Phase::Write | Phase::Head | Phase::Total) => lost_create(error),
+            | ErrorKind::Protocol
+            | ErrorKind::Server
+            | ErrorKind::Timeout(_)
+            | ErrorKind::TooLarge
+            | ErrorKind::Truncated => maybe_made(error),
             _ => error,
         })?;
         started.meta.attempts = attempts;
@@ -159,7 +164,14 @@ impl Api {
             let used = transport.now().saturating_duration_since(call.at);
             total.saturating_sub(used)
         });
-        let mut started = policy.run(transport, left, attempt).await?;
+        let sent = policy.run(transport, left, attempt).await;
+        // The limit that ran out is the one on the whole, not what was left of it.
+        let mut started = sent.map_err(|error| match (error.kind(), call.timeouts.total) {
+            (ErrorKind::Timeout(Phase::Total), Some(total)) => Error::timeout(Phase::Total, total)
+                .with_repeat(Repeat::Never)
+                .with_attempts(error.attempts()),
+            _ => error,
+        })?;
         started.meta.attempts = attempts;
         Ok(started)
     }
@@ -213,10 +225,10 @@ impl Attempt {
             async move {
                 let sent = api.send_once(&call, Purpose::Create(&target), request);
                 let mut started = sent.await?;
-                match started.document(MAX_DOCUMENT).await {
-                    Ok(document) => Ok((started, document)),
-                    Err(error) => Err(nameless(error.kind(), &started.meta).with_source(error)),
-                }
+                let document = started.document(MAX_DOCUMENT).await;
+                // Whatever the error is, the request was worked on.
+                let document = document.map_err(|error| error.with_repeat(Repeat::Ambiguous))?;
+                Ok((started, document))
             }
         };
         Self {
@@ -276,10 +288,15 @@ fn repeat(purpose: Purpose<'_>, error: Error) -> Error {
 }
 
 /// Makes the error of an answer that names no prediction, though one was made.
-pub(crate) fn nameless(kind: ErrorKind, meta: &Meta) -> Error {
-    let message = "replicate's answer names no prediction, though one may have been made: look at \
-                   https://replicate.com/predictions";
-    Error::new(kind, message)
-        .with_head(meta.status, meta.headers.clone())
-        .with_repeat(Repeat::Never)
+pub(crate) fn nameless(started: &Started, document: &Bytes) -> Error {
+    let kept = document.len().min(KEPT);
+    let error = Error::protocol("replicate's answer names no prediction")
+        .with_head(started.meta.status, started.meta.headers.clone())
+        .with_attempts(started.meta.attempts)
+        // Not a slice, which would keep all of the document.
+        .with_body(&Bytes::copy_from_slice(&document[..kept]));
+    maybe_made(error)
 }
+
+/// How much of a document an error keeps.
+const KEPT: usize = 64 << 10;

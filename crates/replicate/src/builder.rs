@@ -148,9 +148,10 @@ impl ReplicateBuilder {
 
     /// Sets whether the prediction is asked for its counts and times once the stream has ended: true.
     ///
-    /// The stream does not tell them. It is one request, for 2 s at most, between the last text and
-    /// the answer's `Finish`. Without it there is neither `Usage` nor `Timing`; where the stream was
-    /// taken up again in a way that only a comparison can prove right, it is asked all the same.
+    /// The stream does not tell them. It takes a request, or more where the status is behind the
+    /// stream, for 2 s at most between the last text and the answer's `Finish`. What it tells of the
+    /// output is compared with the text. Without it there is neither `Usage` nor `Timing`; where the
+    /// stream was cut, the prediction is asked all the same.
     pub fn metrics(mut self, ask: bool) -> Self {
         self.metrics = ask;
         self

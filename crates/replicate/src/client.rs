@@ -11,7 +11,7 @@ use inferstream_core::{
     Model, Provider, ProviderInfo, Result, Started, Timeouts,
     provider::Redact,
     read_stream,
-    sse::{Decoder, Limits, Reply},
+    sse::{Decoder, Reply},
 };
 
 use crate::{
@@ -168,13 +168,9 @@ impl Replicate {
         Box::pin(async move {
             this.check_key()?;
             let path = prediction_path(&id)?;
-            let link = Link {
-                call: this.api.call(),
-                get: this.api.url(&path)?,
-                stream: None,
-                cancel: Some(this.api.url(&format!("{path}/cancel"))?),
-                api: this.api,
-            };
+            let get = this.api.url(&path)?;
+            let cancel = this.api.url(&format!("{path}/cancel"))?;
+            let link = Link::of(&this.api, this.api.call(), get, Some(cancel));
             link.cancel().await
         })
     }
@@ -326,13 +322,14 @@ impl Replicate {
         let api = &self.api;
         started.meta.warnings = settings.warnings;
         let Some(prediction) = Prediction::parse(&String::from_utf8_lossy(&document)) else {
-            return Err(nameless(ErrorKind::Protocol, &started.meta).with_body(&document));
+            return Err(nameless(&started, &document));
         };
         started.partial.id = Some(prediction.id.clone());
         started.partial.model.clone_from(&prediction.model);
         started.meta.web_url.clone_from(&prediction.urls.web);
         let partial = started.partial.clone();
-        let named = |error: Error| error.with_partial(partial.clone());
+        let redact = call.redact.clone();
+        let named = |error| redact.error(error).with_partial(partial.clone());
 
         let (link, warning) = Link::new(api, call, &prediction).map_err(named)?;
         started.meta.warnings.extend(warning);
@@ -356,9 +353,8 @@ impl Replicate {
             }
             _ => Body::from(document),
         };
-        // A document may be longer than any frame.
-        let limits = Limits::default().frame(MAX_DOCUMENT);
-        let framer = Reply::new(Decoder::new(limits).end_event("done"));
+        decode.begin();
+        let framer = Reply::new(Decoder::default().end_event("done")).document_limit(MAX_DOCUMENT);
         Ok(read_stream(started, framer, decode))
     }
 }

@@ -8,13 +8,13 @@ use inferstream_core::{
     FinishReason, Flow, Json, Result, Text,
     sse::{DOCUMENT, Frame},
 };
-use serde_json::Value;
 
 use crate::{
     error::{aborted, canceled, diverged, failed},
+    event::{Done, detail, raw, value},
     link::Link,
     place::Place,
-    wire::{Output, Prediction, Status, error_of},
+    wire::{Output, Prediction, Status},
 };
 
 /// The protocol's half of an answer.
@@ -37,6 +37,8 @@ pub(crate) struct PredictionDecode {
     done: Option<Done>,
     /// How often the prediction was asked for since its output last grew.
     asks: u32,
+    /// How many questions in a row have failed.
+    misses: u32,
     logged: usize,
     /// Nothing is left to cancel: the prediction has ended, or was told to.
     over: bool,
@@ -61,16 +63,6 @@ enum Phase {
     Close,
 }
 
-/// What a `done` event said.
-#[derive(Clone, Debug, PartialEq)]
-enum Done {
-    Succeeded,
-    Canceled,
-    Failed,
-    /// A reason of later, which the prediction will explain.
-    Other(String),
-}
-
 /// How often a stream that was cut is taken up again.
 const RECONNECTS: u32 = 3;
 
@@ -78,21 +70,17 @@ const RECONNECTS: u32 = 3;
 /// each.
 const RECONNECT: Duration = Duration::from_millis(250);
 
-/// The least and the most that a stream may ask to wait before a reconnection.
+/// The least and the most that the service may ask to wait before a reconnection.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
 /// The least and the most between two questions for a prediction that goes on.
 const ASK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
-/// How often, and how long apart, a prediction is asked for what only it knows: its status may be
-/// behind its stream.
-const CLOSE: (u32, Duration) = (3, Duration::from_millis(500));
+/// How many questions in a row may fail.
+const MISSES: u32 = 3;
 
-/// How long the answer's end is held back for counts, each time the prediction is asked for them.
-const COUNTS: Duration = Duration::from_secs(2);
-
-/// How long it is, each time, for the output that the text is to be compared with.
-const JUDGE: Duration = Duration::from_secs(10);
+/// How long apart a prediction is asked for counts while its status is behind its stream.
+const BEHIND: Duration = Duration::from_millis(500);
 
 impl PredictionDecode {
     /// Creates the decoder of an answer that begins with its prediction.
@@ -107,6 +95,7 @@ impl PredictionDecode {
             failure: None,
             done: None,
             asks: 0,
+            misses: 0,
             logged: 0,
             over: false,
         }
@@ -123,6 +112,11 @@ impl PredictionDecode {
         self.link.stream = Some(url);
         self.phase = Phase::Stream;
         Ok(body)
+    }
+
+    /// Notes that the answer is read from here on, by a stream that keeps the limit `total` itself.
+    pub(crate) fn begin(&mut self) {
+        self.link.call.timeouts.total = None;
     }
 
     /// Notes that the prediction has ended, so that nothing is left to cancel.
@@ -144,6 +138,10 @@ impl PredictionDecode {
     }
 
     fn logs(&mut self, data: &str, events: &mut Events) {
+        // What a new connection sends first may have been told.
+        if !self.place.is_at_end() {
+            return;
+        }
         self.logged += data.len();
         events.logs.push_str(data);
         if !data.ends_with('\n') {
@@ -161,24 +159,17 @@ impl PredictionDecode {
 
     /// Decides after `done`, or after what nobody could place.
     fn ended(&mut self, events: &mut Events) -> Result<Finish> {
+        let is_whole = self.reconnects == 0 && !self.place.delivered().is_empty();
         match &self.done {
-            None => Ok(self.ask(Duration::ZERO)),
             Some(Done::Canceled) => Err(canceled(self.failure.as_deref(), &self.link.call.redact)),
-            Some(Done::Failed) if self.failure.is_some() => Err(self.failed(None)),
-            Some(Done::Succeeded)
-                if !self.link.api.metrics
-                    && !self.place.is_unproven()
-                    && !self.place.delivered().is_empty() =>
-            {
+            _ if self.failure.is_some() => Err(self.failed(None)),
+            Some(Done::Succeeded) if is_whole && !self.link.api.metrics => {
                 Ok(self.whole(None, events))
             }
-            // What came after the cut may be another text: the prediction is the judge.
-            Some(Done::Succeeded) if self.place.is_unproven() => Ok(self.ask(Duration::ZERO)),
-            _ => {
-                self.phase = Phase::Close;
-                self.asks = 1;
-                Ok(Finish::More(self.link.ask_within(COUNTS, Duration::ZERO)))
-            }
+            Some(Done::Succeeded) if is_whole => Ok(self.close(Duration::ZERO)),
+            Some(Done::Failed) => Ok(self.close(Duration::ZERO)),
+            // Where a stream was cut only the prediction knows whether its text is this text.
+            _ => Ok(self.ask(Duration::ZERO)),
         }
     }
 
@@ -187,40 +178,50 @@ impl PredictionDecode {
         if self.failure.is_some() {
             return Err(self.failed(None));
         }
-        match self.phase {
-            Phase::Stream => Ok(self.take_up(error)),
-            Phase::Ask => Err(self.lost(error)),
-            Phase::Close => self.close(events, CLOSE.0),
+        match (&self.phase, &self.done) {
+            (Phase::Stream, _) => Ok(self.take_up(error)),
+            (Phase::Close, Some(Done::Failed)) => Err(self.failed(None)),
+            (Phase::Close, _) => Ok(self.whole(None, events)),
+            (Phase::Ask, done) => {
+                self.misses += 1;
+                if self.misses < MISSES && !is_refused(error) {
+                    return Ok(self.ask(ASK.0));
+                }
+                match done {
+                    Some(Done::Other(reason)) => Err(self.ended_by(reason)),
+                    _ => Err(self.lost(error)),
+                }
+            }
         }
     }
 
     /// Takes the stream up again, or asks the prediction where that is of no use.
     fn take_up(&mut self, error: Option<&Error>) -> Finish {
-        // What refuses once will refuse again, but for a stream that is not there at the moment.
-        let status = error.and_then(Error::status);
-        let refused = status.is_some_and(|status| {
-            status.is_client_error() && !matches!(status.as_u16(), 404 | 408 | 429)
-        });
         match self.link.stream.clone() {
-            Some(url) if self.reconnects < RECONNECTS && !refused => {
-                let wait = match self.retry {
-                    Some(retry) => retry.clamp(RETRY.0, RETRY.1),
+            Some(url) if self.reconnects < RECONNECTS && !is_refused(error) => {
+                let asked = error.and_then(Error::retry_after).or(self.retry);
+                let wait = match asked {
+                    Some(wait) => wait.clamp(RETRY.0, RETRY.1),
                     None => RECONNECT * (1 << self.reconnects),
                 };
                 self.reconnects += 1;
                 let last_id = self.place.reconnect();
-                Finish::More(self.link.reopen(url, last_id, wait))
+                Finish::More(wait, self.link.reopen(url, last_id))
             }
             _ => self.ask(Duration::ZERO),
         }
     }
 
+    /// Asks the prediction for its output, which is the answer.
     fn ask(&mut self, wait: Duration) -> Finish {
         self.phase = Phase::Ask;
-        Finish::More(match self.done {
-            None => self.link.ask(wait),
-            Some(_) => self.link.ask_within(wait + JUDGE, wait),
-        })
+        Finish::More(wait, self.link.ask())
+    }
+
+    /// Asks the prediction for what only it knows.
+    fn close(&mut self, wait: Duration) -> Finish {
+        self.phase = Phase::Close;
+        Finish::Late(wait, self.link.ask())
     }
 
     /// Makes the error of a prediction that could not be asked for.
@@ -230,7 +231,15 @@ impl PredictionDecode {
         if self.place.delivered().is_empty() && self.reconnects == 0 {
             return cause;
         }
-        truncated(&self.settings.id, "could not be asked what is missing").with_source(cause)
+        self.truncated("could not be asked for the rest; `resume` may tell it later")
+            .with_source(cause)
+    }
+
+    /// Makes the error of an answer that is not known to be whole.
+    fn truncated(&self, how: &str) -> Error {
+        let id = self.link.call.redact.line(&self.settings.id);
+        let message = format!("replicate's answer is not whole: prediction {id} {how}");
+        Error::new(ErrorKind::Truncated, message)
     }
 
     fn failed(&self, words: Option<&str>) -> Error {
@@ -238,13 +247,20 @@ impl PredictionDecode {
         failed(words, &self.link.call.redact)
     }
 
+    fn ended_by(&self, reason: &str) -> Error {
+        let reason = self.link.call.redact.line(reason);
+        let message = format!("replicate ended the stream with `{reason}`");
+        Error::new(ErrorKind::Provider, message)
+    }
+
     /// Takes what the prediction says of itself.
     fn document(&mut self, text: &str, events: &mut Events) -> Result<Finish> {
         let prediction = Prediction::parse(text);
         let Some(prediction) = prediction.filter(|other| other.id == self.settings.id) else {
-            let error = Error::protocol("replicate sent something else than a prediction");
+            let error = Error::protocol("replicate sent something else than the prediction");
             return self.cut(Some(&error), events);
         };
+        self.misses = 0;
         if self.settings.raw {
             events.push(ChatEvent::raw(Json::from_text(text.trim())));
         }
@@ -253,24 +269,26 @@ impl PredictionDecode {
             self.logged = prediction.logs.len();
             events.logs.push_str(more);
         }
-        let grown = self.reconcile(&prediction, events)?;
+        let grown = self.reconcile(&prediction, events);
+        let words = prediction.error.as_deref();
+        let redact = &self.link.call.redact;
         match prediction.status {
-            Status::Succeeded if self.is_unknown(&prediction)? => {
-                Err(truncated(&self.settings.id, "has its output no longer"))
+            // It says why, whatever has become of its output.
+            Status::Failed => Err(self.failed(words)),
+            Status::Canceled => Err(canceled(words, redact)),
+            Status::Aborted => Err(aborted(words, redact)),
+            Status::Succeeded if self.done == Some(Done::Failed) => Err(self.failed(words)),
+            Status::Succeeded => {
+                grown?;
+                self.check_output(&prediction)?;
+                Ok(self.whole(Some(&prediction), events))
             }
-            Status::Succeeded => Ok(self.whole(Some(&prediction), events)),
-            Status::Failed => Err(self.failed(prediction.error.as_deref())),
-            Status::Canceled => {
-                let redact = &self.link.call.redact;
-                Err(canceled(prediction.error.as_deref(), redact))
+            Status::Going if matches!(self.phase, Phase::Close) => {
+                grown?;
+                Ok(self.close(BEHIND))
             }
-            Status::Aborted => {
-                let redact = &self.link.call.redact;
-                Err(aborted(prediction.error.as_deref(), redact))
-            }
-            Status::Going if matches!(self.phase, Phase::Close) => self.close(events, self.asks),
             Status::Going => {
-                if grown {
+                if grown? {
                     self.asks = 0;
                 }
                 let wait = (0..self.asks.min(8)).fold(ASK.0, |wait, _| wait.mul_f64(1.5));
@@ -301,47 +319,28 @@ impl PredictionDecode {
             self.place.add(more);
             return Ok(true);
         }
-        if !prediction.status.is_terminal() && delivered.starts_with(&*unified) {
-            return Ok(false);
-        }
-        // Files are data in the stream, and addresses in the prediction: the text of one connection
-        // need not be the same, unless its beginning is missing.
-        let is_of_one = matches!(self.phase, Phase::Close) && self.reconnects == 0;
-        if is_of_one && !unified.ends_with(delivered) {
-            let warning = "the stream's text is not that of the prediction's output";
-            events.warnings.push(warning.to_owned());
+        let is_behind = !prediction.status.is_terminal() && delivered.starts_with(&*unified);
+        // Files are data in the stream, and addresses in the prediction.
+        let are_files = matches!(self.phase, Phase::Close)
+            && (delivered.starts_with("data:") || unified.starts_with("https://"));
+        if is_behind || are_files {
             return Ok(false);
         }
         Err(diverged())
     }
 
-    /// Returns true if a prediction that succeeded tells nothing of its output, and the stream has not
-    /// told all of it either.
-    fn is_unknown(&self, prediction: &Prediction) -> Result<bool> {
+    /// Refuses an output that is none where the stream has not told all of it.
+    fn check_output(&self, prediction: &Prediction) -> Result<()> {
         match prediction.output {
-            Output::Text(_) => Ok(false),
-            _ if matches!(self.phase, Phase::Close) && self.reconnects == 0 => Ok(false),
+            Output::Text(_) => Ok(()),
+            _ if matches!(self.phase, Phase::Close) => Ok(()),
             Output::Other => Err(Error::protocol(
                 "the output of replicate's model is not text",
             )),
-            Output::None => Ok(prediction.is_removed || !self.place.delivered().is_empty()),
-        }
-    }
-
-    /// Ends an answer whose prediction is behind or does not speak, or asks it once more.
-    fn close(&mut self, events: &mut Events, asks: u32) -> Result<Finish> {
-        if asks < CLOSE.0 {
-            self.asks = asks + 1;
-            return Ok(Finish::More(self.link.ask_within(COUNTS, CLOSE.1)));
-        }
-        match &self.done {
-            Some(Done::Other(reason)) => {
-                let reason = self.link.call.redact.line(reason);
-                let message = format!("replicate ended the stream with the reason `{reason}`");
-                Err(Error::new(ErrorKind::Provider, message))
+            Output::None if prediction.is_removed => {
+                Err(self.truncated("has its output no longer; it is kept for an hour"))
             }
-            Some(Done::Failed) => Err(self.failed(None)),
-            _ => Ok(self.whole(None, events)),
+            Output::None => Err(self.truncated("succeeded without an output")),
         }
     }
 
@@ -369,8 +368,21 @@ impl PredictionDecode {
     }
 }
 
+/// Returns true for what refuses once and will refuse again, but for a stream that is not there at
+/// the moment.
+fn is_refused(error: Option<&Error>) -> bool {
+    let status = error.and_then(Error::status);
+    status.is_some_and(|status| {
+        status.is_client_error() && !matches!(status.as_u16(), 404 | 408 | 429)
+    })
+}
+
 impl Decode for PredictionDecode {
     fn decode(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow> {
+        // Where the prediction is asked for, events are none of it.
+        if !matches!(self.phase, Phase::Stream) {
+            return Ok(Flow::Continue);
+        }
         self.retry = frame.retry.or(self.retry);
         if self.settings.raw {
             events.push(ChatEvent::raw(raw(frame)));
@@ -399,7 +411,11 @@ impl Decode for PredictionDecode {
             Ending::Input(Some(frame)) if frame.event == DOCUMENT => {
                 self.document(frame.data, events)
             }
-            Ending::Input(Some(frame)) if frame.event == "done" && is_object(frame.data) => {
+            Ending::Input(Some(frame))
+                if frame.event == "done"
+                    && frame.data.starts_with('{')
+                    && value(frame.data).is_some() =>
+            {
                 self.done = Some(Done::read(frame.data));
                 self.over = true;
                 self.ended(events)
@@ -414,8 +430,7 @@ impl Decode for PredictionDecode {
         if std::mem::replace(&mut self.over, true) {
             return Box::pin(std::future::ready(Ok(())));
         }
-        let link = self.link.clone();
-        Box::pin(async move { link.cancel().await })
+        Box::pin(self.link.canceling())
     }
 }
 
@@ -427,46 +442,4 @@ impl Drop for PredictionDecode {
             self.link.cancel_unwatched();
         }
     }
-}
-
-impl Done {
-    /// Reads `{}`, `{"reason":"…"}`, or nothing.
-    fn read(data: &str) -> Self {
-        let value = serde_json::from_str::<Value>(data).unwrap_or_default();
-        match value["reason"].as_str() {
-            None | Some("") => Self::Succeeded,
-            Some("canceled") => Self::Canceled,
-            Some("error") => Self::Failed,
-            Some(other) => Self::Other(other.to_owned()),
-        }
-    }
-}
-
-/// Reads `{"detail":"…"}`, or plain text.
-fn detail(data: &str) -> String {
-    let value = serde_json::from_str::<Value>(data).ok();
-    let value = value.filter(|value| value.is_object() || value.is_string());
-    value
-        .and_then(|value| error_of(&value))
-        .unwrap_or_else(|| data.trim().to_owned())
-}
-
-fn is_object(data: &str) -> bool {
-    serde_json::from_str::<Value>(data).is_ok_and(|value| value.is_object())
-}
-
-/// Returns a frame as JSON.
-fn raw(frame: Frame<'_>) -> Json {
-    Json::from_text(format!(
-        r#"{{"event":{},"id":{},"data":{}}}"#,
-        Json::from(frame.event),
-        Json::from(frame.id),
-        Json::from(frame.data)
-    ))
-}
-
-/// Makes the error of an answer that is not known to be whole.
-fn truncated(id: &str, how: &str) -> Error {
-    let message = format!("replicate's answer is not whole: prediction {id} {how}");
-    Error::new(ErrorKind::Truncated, message)
 }

@@ -140,7 +140,7 @@ pub(crate) fn error_of_status(
     // A stream may be asked for before it is there: three tries in three seconds.
     let (repeat, retry_after) = match (purpose, status.as_u16()) {
         (Purpose::Stream, 404) => (Repeat::Safe, Some(SOON)),
-        _ => (repeat(purpose, &error, retry_after), retry_after),
+        _ => (repeat(purpose, &error), retry_after),
     };
     let made = made.with_retry_after(retry_after).with_repeat(repeat);
     match words {
@@ -152,12 +152,12 @@ pub(crate) fn error_of_status(
 /// How long to wait for a stream that is not there yet.
 pub(crate) const SOON: Duration = Duration::from_secs(1);
 
-fn repeat(purpose: Purpose<'_>, error: &Error, retry_after: Option<Duration>) -> Repeat {
+fn repeat(purpose: Purpose<'_>, error: &Error) -> Repeat {
     let status = error.status().map(|status| status.as_u16());
     match (purpose, status, error.repeat()) {
         (_, _, Repeat::Never) => Repeat::Never,
         (Purpose::Create(_), Some(429), _) => Repeat::Safe,
-        (Purpose::Create(_), Some(503), _) if retry_after.is_some() => Repeat::Safe,
+        (Purpose::Create(_), Some(503), _) if error.retry_after().is_some() => Repeat::Safe,
         (Purpose::Create(_), _, _) => Repeat::Ambiguous,
         _ => Repeat::Safe,
     }
@@ -181,11 +181,8 @@ fn hint(purpose: Purpose<'_>, status: StatusCode) -> Option<String> {
     }
 }
 
-/// Adds to the error of a lost create what it means: nobody knows whether it costs.
-pub(crate) fn lost_create(error: Error) -> Error {
-    if error.repeat() == Repeat::Safe {
-        return error;
-    }
+/// Adds to the error of a create whose outcome nobody knows what that means.
+pub(crate) fn maybe_made(error: Error) -> Error {
     let maybe = "replicate may have made the prediction all the same: look at \
                  https://replicate.com/predictions before you send it again";
     error
@@ -196,6 +193,7 @@ pub(crate) fn lost_create(error: Error) -> Error {
 /// Makes an error of a prediction that failed.
 pub(crate) fn failed(words: Option<&str>, redact: &Redact) -> Error {
     let line = words.map(|words| redact.line(words));
+    let line = line.filter(|line| !line.is_empty());
     let message = match &line {
         None => "replicate's prediction failed, without saying why".to_owned(),
         Some(line) => format!("replicate's prediction failed: {line}"),

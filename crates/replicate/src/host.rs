@@ -34,7 +34,11 @@ impl Origin {
         // What stands beside the host must be a port: no user name, and no number beyond a port.
         let port = match authority.as_str().strip_prefix(host)? {
             "" => default,
-            port => port.strip_prefix(':')?.parse().ok()?,
+            port => {
+                let digits = port.strip_prefix(':')?;
+                let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+                digits.parse().ok().filter(|_| is_number)?
+            }
         };
         Some(Self {
             scheme,
@@ -143,6 +147,7 @@ mod tests {
             "https://stream.replicate.com@evil.example/x",
             "https://stream.replicate.com:99999/x",
             "https://stream.replicate.com:/x",
+            "https://stream.replicate.com:+443/x",
             "https://1.2.3.4/x",
             "https://[::1]/x",
             "https://xn--replicte-2fg.com/x",

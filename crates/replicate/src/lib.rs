@@ -13,6 +13,7 @@ mod host;
 mod link;
 
 mod decode;
+mod event;
 mod place;
 mod wire;
 

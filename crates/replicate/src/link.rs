@@ -1,6 +1,13 @@
 //! One prediction at the service: its stream, its document, its end.
 
-use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{
@@ -8,7 +15,7 @@ use http::{
     header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
 };
 use inferstream_core::{
-    Body, BoxFuture, Error, ErrorKind, Phase, Result, RetryPolicy, Started, Transport,
+    Body, BoxFuture, Error, ErrorKind, Phase, ReplayStale, Result, RetryPolicy, Started, Transport,
 };
 
 use crate::{
@@ -18,13 +25,19 @@ use crate::{
     wire::{Prediction, Urls},
 };
 
+/// The longest that a stream which is taken up again may take to answer: it is there, or it is of no use.
+const REOPEN: Duration = Duration::from_secs(10);
+
+/// The longest that one question for the prediction may take, its repetitions included.
+const ASK: Duration = Duration::from_secs(30);
+
 /// The longest that what nobody waits for may take.
 const UNWATCHED: Duration = Duration::from_secs(2);
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// One prediction at the service: what can be asked of it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Link {
     pub(crate) api: Arc<Api>,
     pub(crate) call: Call,
@@ -46,30 +59,41 @@ impl Link {
         call: Call,
         prediction: &Prediction,
     ) -> Result<(Self, Option<String>)> {
-        let not_an_id = |_| Error::protocol("replicate gave the prediction an id that is none");
-        let base = prediction_path(&prediction.id).map_err(not_an_id)?;
-        let own = |path: &str| api.url(&format!("{base}{path}"));
         let Urls { get, cancel, .. } = &prediction.urls;
-        let get = get.as_deref().map(|url| api.trust.check("prediction", url));
-        let get = match get {
-            Some(Ok(url)) => url,
-            _ => own("")?,
+        let check = |what, url: &Option<String>| {
+            let checked = api.trust.check(what, url.as_deref()?);
+            Some(checked.map_err(|error| call.redact.error(error)))
         };
-        let cancel = cancel.as_deref();
-        let cancel = cancel.map(|url| api.trust.check("URL to cancel at", url));
-        let (cancel, warning) = match cancel {
-            None => (Some(own("/cancel")?), None),
+        let named = check("URL to cancel at", cancel);
+        let Ok(path) = prediction_path(&prediction.id) else {
+            if let Some(Ok(url)) = named {
+                Self::of(api, call, url.clone(), Some(url)).cancel_unwatched();
+            }
+            return Err(Error::protocol(
+                "replicate gave the prediction an id that is none",
+            ));
+        };
+        let get = match check("prediction", get) {
+            Some(Ok(url)) => url,
+            _ => api.url(&path)?,
+        };
+        let (cancel, warning) = match named {
+            None => (Some(api.url(&format!("{path}/cancel"))?), None),
             Some(Ok(url)) => (Some(url), None),
             Some(Err(error)) => (None, Some(format!("{error}; it will not be called"))),
         };
-        let link = Self {
+        Ok((Self::of(api, call, get, cancel), warning))
+    }
+
+    /// Creates a link to a prediction without a stream.
+    pub(crate) fn of(api: &Arc<Api>, call: Call, get: Uri, cancel: Option<Uri>) -> Self {
+        Self {
             api: Arc::clone(api),
             call,
             get,
             stream: None,
             cancel,
-        };
-        Ok((link, warning))
+        }
     }
 
     /// Opens the stream for the first time.
@@ -87,16 +111,16 @@ impl Link {
         check_stream(started?)
     }
 
-    /// Takes the stream up again, after a wait, once.
+    /// Takes the stream up again, once.
     pub(crate) fn reopen(
         &self,
         url: Uri,
         last_id: Option<HeaderValue>,
-        wait: Duration,
     ) -> BoxFuture<'static, Result<Body>> {
-        let link = self.clone();
+        let mut link = self.clone();
+        let head = &mut link.call.timeouts.head;
+        *head = Some(head.unwrap_or(REOPEN).min(REOPEN));
         Box::pin(async move {
-            link.api.transport.sleep(wait).await;
             let request = link.stream_request(url, last_id);
             let once = RetryPolicy::never();
             let sent = link.api.send(&link.call, &once, Purpose::Other, request);
@@ -115,31 +139,21 @@ impl Link {
         request
     }
 
-    /// Asks for the prediction, after a wait.
-    pub(crate) fn ask(&self, wait: Duration) -> BoxFuture<'static, Result<Body>> {
+    /// Asks for the prediction: all of it, as often as the policy says, for 30 s at most.
+    pub(crate) fn ask(&self) -> BoxFuture<'static, Result<Body>> {
         let link = self.clone();
         Box::pin(async move {
-            link.api.transport.sleep(wait).await;
-            let started = link.api.get(&link.call, link.get.clone()).await?;
-            Ok(started.body)
-        })
-    }
-
-    /// Asks for the prediction though the stream has ended: all of it, within a limit.
-    pub(crate) fn ask_within(
-        &self,
-        limit: Duration,
-        wait: Duration,
-    ) -> BoxFuture<'static, Result<Body>> {
-        let link = self.clone();
-        Box::pin(async move {
-            let transport = &*link.api.transport;
             let asked = Box::pin(async {
-                transport.sleep(wait).await;
                 let mut started = link.api.get(&link.call, link.get.clone()).await?;
-                started.document(MAX_DOCUMENT).await.map(Body::from)
+                started.document(MAX_DOCUMENT).await
             });
-            within(transport, limit, asked).await?
+            let document = within(&*link.api.transport, ASK, asked).await??;
+            match document.trim_ascii_start().first() {
+                Some(b'{') => Ok(Body::from(document)),
+                _ => Err(Error::protocol(
+                    "replicate sent something else than a prediction",
+                )),
+            }
         })
     }
 
@@ -151,7 +165,7 @@ impl Link {
                 "replicate's URL to cancel at is on a host that may not see the key: it was not called",
             ));
         };
-        let request = self.api.request(Method::POST, url);
+        let request = self.post(url);
         let retry = &self.call.retry;
         let call = Call {
             at: self.api.transport.now(),
@@ -161,6 +175,16 @@ impl Link {
         match sent {
             Err(error) if !is_over(&error) => Err(error.context("the prediction was not canceled")),
             _ => Ok(()),
+        }
+    }
+
+    /// Cancels as [`cancel`](Self::cancel) does; where that is no longer waited for it runs on by
+    /// itself, for 2 s at most.
+    pub(crate) fn canceling(&self) -> Canceling {
+        let link = self.clone();
+        Canceling {
+            transport: Arc::clone(&self.api.transport),
+            begun: Some(Box::pin(async move { link.cancel().await })),
         }
     }
 
@@ -176,11 +200,57 @@ impl Link {
         let Some(url) = self.cancel.clone() else {
             return;
         };
-        let mut request = self.api.request(Method::POST, url);
+        let mut request = self.post(url);
         request.extensions_mut().insert(self.call.timeouts);
+        request.extensions_mut().insert(ReplayStale);
         let transport = &*self.api.transport;
         // Nobody is there to be told.
         drop(briefly(transport, transport.send(request)).await);
+    }
+
+    fn post(&self, url: Uri) -> Request<Bytes> {
+        self.api.request(Method::POST, url)
+    }
+}
+
+/// A request to cancel that does not end where nobody waits for it.
+pub(crate) struct Canceling {
+    transport: Arc<dyn Transport>,
+    /// `None` once it has an outcome.
+    begun: Option<BoxFuture<'static, Result<()>>>,
+}
+
+impl Future for Canceling {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let Some(begun) = &mut self.begun else {
+            return Poll::Pending;
+        };
+        let outcome = ready!(begun.as_mut().poll(cx));
+        self.begun = None;
+        Poll::Ready(outcome)
+    }
+}
+
+impl Drop for Canceling {
+    fn drop(&mut self) {
+        if let Some(begun) = self.begun.take() {
+            let transport = Arc::clone(&self.transport);
+            self.transport.detach(Box::pin(async move {
+                // Nobody is there to be told.
+                drop(briefly(&*transport, begun).await);
+            }));
+        }
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The stream's URL is a secret: who has it can read the answer.
+        f.debug_struct("Link")
+            .field("get", &self.get)
+            .finish_non_exhaustive()
     }
 }
 
@@ -205,7 +275,7 @@ async fn within<T>(
         if let Poll::Ready(value) = future.as_mut().poll(cx) {
             return Poll::Ready(Ok(value));
         }
-        let late = || Error::timeout(Phase::Total, limit);
+        let late = || Error::timeout(Phase::Head, limit);
         sleep.as_mut().poll(cx).map(|()| Err(late()))
     })
     .await
@@ -224,9 +294,9 @@ fn check_stream(started: Started) -> Result<Body> {
     Ok(started.body)
 }
 
-/// Returns a prediction's path, if the id can stand in one.
+/// Returns a prediction's path, if the id can stand in one; the service's have 26 letters and digits.
 pub(crate) fn prediction_path(id: &str) -> Result<String> {
-    if is_word(id) {
+    if is_word(id) && id.len() <= 128 {
         return Ok(format!("predictions/{id}"));
     }
     Err(Error::config(

@@ -5,7 +5,7 @@ use inferstream_core::{Error, Json, Model, Result};
 use serde_json::Value;
 
 use crate::{
-    api::{Api, Call, MAX_DOCUMENT},
+    api::{Api, Call},
     error::Purpose,
     target::{Target, is_word},
     wire::text_of,
@@ -22,6 +22,9 @@ pub struct Version {
     /// The OpenAPI schema of its input and output, where the service tells it.
     pub schema: Option<Json>,
 }
+
+/// The most that a list may hold, in bytes: a version's schema has some dozens of KiB.
+const MAX_LIST: usize = 4 << 20;
 
 /// How many pages of a list are read: a search of a common word has hundreds.
 const MAX_PAGES: usize = 10;
@@ -98,7 +101,7 @@ impl Api {
         let mut started = self
             .send(call, &call.retry, Purpose::Other, request)
             .await?;
-        let body = started.document(MAX_DOCUMENT).await?;
+        let body = started.document(MAX_LIST).await?;
         serde_json::from_slice(&body).map_err(|_| not_a_list())
     }
 }

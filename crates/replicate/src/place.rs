@@ -20,9 +20,8 @@ pub(crate) struct Place {
     starts: HashMap<u64, Option<usize>>,
     hasher: RandomState,
     last_id: String,
-    /// Where the piece of the last id ends.
-    last_end: usize,
-    unproven: bool,
+    /// Where the piece of the last id begins and ends.
+    last: (usize, usize),
 }
 
 #[derive(Debug, Default)]
@@ -49,9 +48,9 @@ impl Place {
         &self.delivered
     }
 
-    /// Returns true if a new connection went on where only its word says that it did.
-    pub(crate) fn is_unproven(&self) -> bool {
-        self.unproven
+    /// Returns true where nothing on this connection has been delivered before.
+    pub(crate) fn is_at_end(&self) -> bool {
+        matches!(self.at, At::End)
     }
 
     /// Adds text that came by another way.
@@ -107,23 +106,25 @@ impl Place {
         if delivered.is_empty() {
             return Some(0);
         }
-        let known = self.starts.get(&self.hasher.hash_one(id));
-        match known.filter(|_| !id.is_empty()) {
-            Some(Some(start)) => return Some(*start),
-            Some(None) => return None,
-            None => {}
-        }
-        let is_beginning = delivered.starts_with(text) || text.starts_with(delivered.as_str());
-        self.unproven = true;
-        match (id, is_beginning) {
-            // An id that nobody has seen, after the last that was: the stream goes on. If the text is
-            // that of the beginning, though, it may have begun anew with new ids.
-            (id, is_beginning) if asked_after_id && !id.is_empty() => {
-                let at_end = self.last_end == delivered.len();
-                (!is_beginning || !at_end).then_some(self.last_end)
+        if !id.is_empty() {
+            match self.starts.get(&self.hasher.hash_one(id)) {
+                Some(start) => return *start,
+                None if id == self.last_id => return Some(self.last.0),
+                None => {}
             }
-            (_, true) => Some(0),
-            (_, false) => None,
+        }
+        let matches = |known: &str| known.starts_with(text) || text.starts_with(known);
+        let is_beginning = matches(delivered);
+        if !asked_after_id {
+            return is_beginning.then_some(0);
+        }
+        // After the last id the stream goes on behind its piece; pieces without ids may have followed
+        // it. If the text is that of the beginning, though, the stream may have begun anew.
+        let rest = &delivered[self.last.1..];
+        match (rest.is_empty(), matches(rest), is_beginning) {
+            (true, _, true) => None,
+            (true, _, false) | (false, true, _) => Some(self.last.1),
+            (false, false, is_beginning) => is_beginning.then_some(0),
         }
     }
 
@@ -144,7 +145,7 @@ impl Place {
             _ => {}
         }
         id.clone_into(&mut self.last_id);
-        self.last_end = end;
+        self.last = (start, end);
     }
 }
 
@@ -198,9 +199,38 @@ mod tests {
     }
 
     #[test]
+    fn pieces_without_ids_may_follow_the_last_id() {
+        let mut place = Place::default();
+        take(&mut place, &[("1", "x"), ("1", "x"), ("1", "x")]).unwrap();
+        place.reconnect();
+        // What followed the event of id 1 comes again, without an id of its own.
+        let again = [("", "x"), ("", "x"), ("2", "x"), ("2", "y")];
+        assert_eq!(take(&mut place, &again).as_deref(), Some("xy"));
+    }
+
+    #[test]
+    fn the_last_id_is_known_however_many_there_were() {
+        let mut place = Place::default();
+        for id in 0..=super::MAX_IDS {
+            place.take(&id.to_string(), "x").unwrap();
+        }
+        let last = super::MAX_IDS.to_string();
+        assert_eq!(place.reconnect().unwrap(), *last);
+        assert_eq!(place.take(&last, "x"), Some(""));
+    }
+
+    #[test]
     fn without_ids_the_text_tells() {
-        check(&[("", "The cat "), ("", "sat on")], Some(" on"));
-        check(&[("", " on")], None);
+        let mut place = Place::default();
+        take(&mut place, &[("", "The cat "), ("", "sat")]).unwrap();
+        assert!(place.reconnect().is_none());
+        let again = [("", "The "), ("", "cat sat on")];
+        assert_eq!(take(&mut place, &again).as_deref(), Some(" on"));
+        place.reconnect();
+        assert_eq!(take(&mut place, &[("", " it")]), None);
+        // Where ids were, what comes without one may be the rest or the beginning.
+        check(&[("", "The cat ")], None);
+        check(&[("", " on")], Some(" on"));
     }
 
     #[test]

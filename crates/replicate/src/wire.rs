@@ -1,7 +1,13 @@
 //! A prediction's JSON as the service sends it in; what we need of it out.
 
+use std::{borrow::Cow, fmt};
+
 use inferstream_core::{Timing, Usage};
-use serde_json::Value;
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Value, value::RawValue};
 
 /// A prediction, as far as it has come.
 #[derive(Debug)]
@@ -56,27 +62,103 @@ impl Status {
     }
 }
 
+/// A prediction's members as they are, the last of each name: a value of which nothing is needed is
+/// passed over, however much it holds.
+#[derive(Debug, Default)]
+struct Wire<'a> {
+    id: Raw<'a>,
+    model: Raw<'a>,
+    status: Raw<'a>,
+    output: Raw<'a>,
+    data_removed: Raw<'a>,
+    error: Raw<'a>,
+    logs: Raw<'a>,
+    metrics: Raw<'a>,
+    urls: Raw<'a>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Wire<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<'a>(Wire<'a>);
+
+        impl<'de: 'a, 'a> Visitor<'de> for Members<'a> {
+            type Value = Wire<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a prediction")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Wire<'a>, A::Error> {
+                let Self(mut wire) = self;
+                while let Some(name) = map.next_key::<Cow<'_, str>>()? {
+                    let member = match &*name {
+                        "id" => &mut wire.id,
+                        "model" => &mut wire.model,
+                        "status" => &mut wire.status,
+                        "output" => &mut wire.output,
+                        "data_removed" => &mut wire.data_removed,
+                        "error" => &mut wire.error,
+                        "logs" => &mut wire.logs,
+                        "metrics" => &mut wire.metrics,
+                        "urls" => &mut wire.urls,
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                            continue;
+                        }
+                    };
+                    *member = Raw(Some(map.next_value()?));
+                }
+                Ok(wire)
+            }
+        }
+
+        deserializer.deserialize_map(Members(Wire::default()))
+    }
+}
+
+/// A value's text.
+#[derive(Clone, Copy, Debug, Default)]
+struct Raw<'a>(Option<&'a RawValue>);
+
+impl Raw<'_> {
+    /// Returns the value, unless it is larger than any of its kind.
+    fn value(self) -> Value {
+        const LARGEST: usize = 64 << 10;
+        let raw = self.0.filter(|raw| raw.get().len() <= LARGEST);
+        raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
+            .unwrap_or_default()
+    }
+
+    /// Returns text that is not empty.
+    fn text(self) -> Option<String> {
+        let text = serde_json::from_str::<String>(self.0?.get()).ok();
+        text.filter(|text| !text.is_empty())
+    }
+}
+
 impl Prediction {
     /// Reads a prediction; `None` if the text is not JSON, or has no id.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let value = serde_json::from_str::<Value>(text).ok()?;
-        let url = |name| text_of(&value["urls"][name]);
+        let wire = serde_json::from_str::<Wire<'_>>(text.trim_start_matches('\u{feff}')).ok()?;
+        let urls = wire.urls.value();
+        let url = |name| text_of(&urls[name]);
+        let metrics = wire.metrics.value();
         Some(Self {
-            id: text_of(&value["id"])?,
-            model: text_of(&value["model"]),
-            status: match value["status"].as_str() {
+            id: wire.id.text()?,
+            model: wire.model.text(),
+            status: match wire.status.text().as_deref() {
                 Some("succeeded") => Status::Succeeded,
                 Some("failed") => Status::Failed,
                 Some("canceled") => Status::Canceled,
                 Some("aborted") => Status::Aborted,
                 _ => Status::Going,
             },
-            output: Output::read(&value["output"]),
-            is_removed: value["data_removed"] == true,
-            error: error_of(&value["error"]),
-            logs: text_of(&value["logs"]).unwrap_or_default(),
-            usage: usage(&value["metrics"]),
-            timing: timing(&value["metrics"]),
+            output: Output::read(wire.output),
+            is_removed: wire.data_removed.value() == true,
+            error: error_of(&wire.error.value()),
+            logs: wire.logs.text().unwrap_or_default(),
+            usage: usage(&metrics),
+            timing: timing(&metrics),
             urls: Urls {
                 get: url("get"),
                 cancel: url("cancel"),
@@ -88,17 +170,44 @@ impl Prediction {
 }
 
 impl Output {
-    fn read(value: &Value) -> Self {
-        match value {
-            Value::Null => Self::None,
-            Value::String(text) => Self::Text(text.clone()),
-            Value::Array(tokens) => tokens
-                .iter()
-                .map(Value::as_str)
-                .collect::<Option<String>>()
-                .map_or(Self::Other, Self::Text),
-            _ => Self::Other,
+    fn read(raw: Raw<'_>) -> Self {
+        match raw.0.map(RawValue::get) {
+            None | Some("null") => Self::None,
+            Some(text) => {
+                serde_json::from_str(text).map_or(Self::Other, |Joined(text)| Self::Text(text))
+            }
         }
+    }
+}
+
+/// A string, or the strings of a list one behind the other.
+struct Joined(String);
+
+impl<'de> Deserialize<'de> for Joined {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Strings;
+
+        impl<'de> Visitor<'de> for Strings {
+            type Value = Joined;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Joined, E> {
+                Ok(Joined(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Joined, A::Error> {
+                let mut joined = String::new();
+                while let Some(token) = seq.next_element::<Cow<'_, str>>()? {
+                    joined.push_str(&token);
+                }
+                Ok(Joined(joined))
+            }
+        }
+
+        deserializer.deserialize_any(Strings)
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use inferstream_core::{
@@ -181,6 +181,12 @@ impl Inner {
             parts
                 .headers
                 .insert(header::USER_AGENT, self.user_agent.clone());
+        }
+        // "A user agent SHOULD send Content-Length in a request when the method defines a meaning for
+        // enclosed content" (RFC 9110, section 8.6), and hyper says nothing of an empty body.
+        if body.is_empty() && matches!(parts.method, Method::POST | Method::PUT | Method::PATCH) {
+            let none = HeaderValue::from_static("0");
+            parts.headers.insert(header::CONTENT_LENGTH, none);
         }
         // For the hop to the proxy alone: the service must not see it.
         parts.headers.remove(header::PROXY_AUTHORIZATION);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     Answer, HOST, KEY, MODEL, Scene, Service, What, broken, builder, client, created, healthy,
-    lost, piece, prediction, run_on, run_with, starting,
+    lost, piece, prediction, run, run_on, run_with, scene, starting,
 };
 use crate::support::{Piece, seconds};
 
@@ -505,4 +505,60 @@ fn the_base_url_may_be_another() {
         assert!(uri.starts_with(expected), "{url}: {uri}");
         assert!(service.all()[0].has_key());
     }
+}
+
+#[test]
+fn a_wait_that_only_the_body_names_is_no_leave_to_send_again() {
+    let bodies = [
+        r#"{"detail":"The result may be available in 1 second."}"#,
+        r#"{"detail":"busy","retry_after":1}"#,
+    ];
+    for body in bodies {
+        let service = scene("").create([Answer::problem(503, body)]).serve();
+        let outcome = run_on(&service);
+        assert_eq!(outcome.kind(), Some(ErrorKind::Overloaded));
+        assert_eq!(service.counts(), (1, 0, 0));
+    }
+}
+
+#[test]
+fn an_answer_that_says_nothing_may_stand_for_a_prediction() {
+    for status in [500, 502, 504] {
+        let outcome = run(scene("").create([Answer::problem(status, "")]));
+        assert!(outcome.error().to_string().contains("may have made"));
+    }
+    let outcome = run(scene("").create([Answer::json(201, "")]));
+    assert!(outcome.error().to_string().contains("may have made"));
+}
+
+#[test]
+fn a_prediction_with_an_id_that_is_none_is_canceled_where_it_says() {
+    let mut value = prediction("starting", &Value::Null);
+    value["id"] = json!("a/b");
+    let service = scene("").create([created(&value)]).serve();
+    let outcome = run_on(&service);
+    assert_eq!(outcome.kind(), Some(ErrorKind::Protocol));
+    assert_eq!(service.counts(), (1, 0, 1));
+}
+
+#[test]
+fn half_a_deployment_is_no_model() {
+    for model in ["deployments/a", "deployments", "deployments/a/b/c"] {
+        let service = scene("").serve();
+        let outcome = run_with(
+            &service,
+            &client(&service),
+            ChatRequest::new(model).user("hi"),
+        );
+        assert_eq!(outcome.kind(), Some(ErrorKind::Config), "{model}");
+        assert_eq!(service.counts(), (0, 0, 0));
+    }
+}
+
+#[test]
+fn an_input_that_is_no_object_is_refused() {
+    let service = scene("").serve();
+    let request = ChatRequest::new("a/b").extra("input", "text");
+    let outcome = run_with(&service, &client(&service), request);
+    assert_eq!(outcome.kind(), Some(ErrorKind::Config));
 }

@@ -321,3 +321,71 @@ fn a_success_that_the_prediction_denies_is_none() {
         outcome.end
     );
 }
+
+#[test]
+fn an_error_event_is_not_overruled() {
+    let error = frame("error", "1:0", r#"{"detail":"CUDA out of memory"}"#);
+    let tail = output(1, "more");
+    for stream in [error.clone() + &done(), error.clone() + &tail + &done()] {
+        for told in [
+            trouble(),
+            document(&succeeded(&["text"])),
+            document(&prediction("processing", &Value::Null)),
+        ] {
+            let outcome = ended(&stream, told);
+            assert_eq!(outcome.kind(), Some(ErrorKind::Provider));
+        }
+    }
+}
+
+#[test]
+fn a_failure_is_not_overruled_by_a_prediction_that_succeeded() {
+    let done = frame("done", "2:0", r#"{"reason":"error"}"#);
+    let outcome = ended(&done, document(&succeeded(&["text"])));
+    assert_eq!(outcome.kind(), Some(ErrorKind::Provider));
+}
+
+#[test]
+fn an_end_without_any_text_is_asked_about() {
+    let nothing = Value::Null;
+    for told in [trouble(), document(&prediction("succeeded", &nothing))] {
+        let outcome = run(scene(&done()).prediction([told]));
+        assert!(outcome.kind().is_some(), "{:?}", outcome.end);
+    }
+    let empty = document(&succeeded(&[""]));
+    assert_eq!(run(scene(&done()).prediction([empty])).kind(), None);
+}
+
+#[test]
+fn an_end_that_makes_no_sense_is_asked_about() {
+    for data in ["error", r#"{"reason":["error"]}"#, "[]", "null", "7"] {
+        let done = frame("done", "2:0", data);
+        assert!(ended(&done, trouble()).kind().is_some(), "{data}");
+        let told = document(&succeeded(&["text"]));
+        assert_eq!(ended(&done, told).kind(), None, "{data}");
+    }
+}
+
+#[test]
+fn text_that_the_prediction_contradicts_is_no_answer() {
+    // A character that was cut between two events is lost for good.
+    let torn = Piece::Bytes(bytes::Bytes::from_static(
+        b"event: output\nid: 1\ndata: caf\xC3\n\nevent: output\nid: 2\ndata: \xA9\n\n",
+    ));
+    let whole = document(&succeeded(&["caf\u{e9}"]));
+    let stream = [torn, Piece::from(done().as_str())];
+    let outcome = run(scene_of(stream).prediction([whole]));
+    assert!(outcome.is_diverged(), "{:?}", outcome.end);
+
+    let twice = output(0, "a") + &output(1, "b") + &output(1, "b") + &done();
+    let told = document(&succeeded(&["a", "b"]));
+    assert!(run(scene(&twice).prediction([told])).is_diverged());
+
+    // An event stream knows one kind of line end; files are other than their addresses.
+    let lines = output(0, "a\nb") + &done();
+    let told = document(&succeeded(&["a\r\nb"]));
+    assert_eq!(run(scene(&lines).prediction([told])).kind(), None);
+    let file = output(0, "data:text/plain,banana") + &done();
+    let told = document(&succeeded(&["https://replicate.delivery/a.txt"]));
+    assert_eq!(run(scene(&file).prediction([told])).kind(), None);
+}

@@ -324,3 +324,49 @@ fn logs_that_grow_are_told_once() {
     let outcome = run(polled([first, second, end]));
     assert_eq!(outcome.meta().logs, "one\ntwo\nthree\n");
 }
+
+#[test]
+fn output_that_grows_is_a_first_event_and_progress() {
+    let tokens: Vec<_> = (0..400).map(|n| format!("{n} ")).collect();
+    let grown: Vec<_> = (1..tokens.len())
+        .step_by(1)
+        .map(|n| prediction("processing", &json!(tokens[..n])))
+        .collect();
+    let service = polled(grown.into_iter().chain([succeeded(&tokens)])).serve();
+    let limits = Timeouts::default()
+        .first_event(seconds(10))
+        .progress(seconds(10));
+    let request = ChatRequest::from("hi").timeouts(limits);
+    let outcome = run_with(&service, &client(&service), request);
+    assert_eq!(outcome.text(), tokens.concat());
+    assert_eq!(outcome.kind(), None);
+    assert!(outcome.meta().time_to_first_event.is_some());
+}
+
+#[test]
+fn a_wait_of_ours_is_no_silence_of_the_service() {
+    let waits = vec![prediction("processing", &json!(["a"])); 6];
+    let service = polled(waits.into_iter().chain([succeeded(&["a"])])).serve();
+    let limits = Timeouts::default().idle(seconds(2));
+    let request = ChatRequest::from("hi").timeouts(limits);
+    let outcome = run_with(&service, &client(&service), request);
+    assert_eq!(outcome.kind(), None, "{:?}", outcome.end);
+}
+
+#[test]
+fn a_failure_is_told_though_the_output_shrank() {
+    let mut bad = failed("boom");
+    bad["output"] = json!(["a"]);
+    let outcome = run(polled([growing(&["a", "b"]), bad]));
+    assert_eq!(outcome.kind(), Some(ErrorKind::Provider));
+    assert_eq!(outcome.error().provider_message(), Some("boom"));
+}
+
+#[test]
+fn a_document_of_another_prediction_is_none_of_it() {
+    let mut other = succeeded(&["evil"]);
+    other["id"] = json!("other");
+    let outcome = run(polled([growing(&["a"]), other]));
+    assert_eq!(outcome.kind(), Some(ErrorKind::Truncated));
+    assert_eq!(outcome.text(), "a");
+}

@@ -504,3 +504,62 @@ fn a_prediction_that_is_gone_is_not_taken_up() {
     let outcome = super::read(&service, opened);
     assert_eq!(outcome.kind(), Some(ErrorKind::NotFound));
 }
+
+#[test]
+fn a_stream_that_only_ends_after_a_cut_proves_nothing() {
+    // The second connection says that this was all: nobody knows of what.
+    for told in [
+        trouble(),
+        document(&prediction("succeeded", &Value::Null)),
+        Answer::hang(),
+    ] {
+        let streams = [cut(&outputs(0, 1)), sse(&done())];
+        let outcome = run_on(&service(&streams, &[told]));
+        assert_eq!(outcome.kind(), Some(ErrorKind::Truncated));
+        assert_eq!(outcome.text(), "one ");
+    }
+    let streams = [cut(&outputs(0, 1)), sse(&done())];
+    assert_whole(&run_on(&service(&streams, &told())));
+}
+
+#[test]
+fn a_gap_behind_what_was_sent_again_is_diverged() {
+    let second = output(1, TOKENS[1]) + &output(3, TOKENS[3]) + &done();
+    let streams = [cut(&outputs(0, 2)), sse(&second)];
+    assert!(run_on(&service(&streams, &told())).is_diverged());
+}
+
+#[test]
+fn an_answer_that_is_no_document_is_not_read_as_a_stream() {
+    for text in ["event: done\n\n", &stream_of(&["x"]), &outputs(1, 2)] {
+        let service = service(&[cut(&outputs(0, 2))], &[sse(text)]);
+        let outcome = run_on(&service);
+        assert_eq!(outcome.kind(), Some(ErrorKind::Truncated));
+        assert_eq!(outcome.text(), "one two ");
+        assert!(service.count(What::Prediction) < 10, "asked without end");
+    }
+}
+
+#[test]
+fn the_service_may_say_when_to_come_again() {
+    let busy = Answer::problem(429, r#"{"detail":"Request was throttled."}"#);
+    let streams = [
+        cut(&outputs(0, 1)),
+        busy.header("retry-after", "5"),
+        sse(&(outputs(1, 4) + &done())),
+    ];
+    let service = service(&streams, &told());
+    assert_whole(&run_on(&service));
+    let times = service.times(What::Stream);
+    assert_eq!(times[2], times[1] + seconds(5));
+}
+
+#[test]
+fn logs_that_are_sent_again_are_told_once() {
+    let log = frame("logs", "", "loading");
+    let first = log.clone() + &outputs(0, 2);
+    let second = log + &outputs(0, 4) + &done();
+    let outcome = run_on(&service(&[cut(&first), sse(&second)], &told()));
+    assert_whole(&outcome);
+    assert_eq!(outcome.meta().logs, "loading\n");
+}

@@ -133,3 +133,20 @@ fn the_prompt_goes_with_the_create_alone() {
         assert!(!asked.uri().contains("private"));
     }
 }
+
+#[test]
+fn a_host_that_is_the_key_is_not_shown() {
+    for name in ["stream", "cancel"] {
+        let host = format!("https://{}.example/x", KEY.to_lowercase().replace('_', "-"));
+        let value = with_url(prediction("starting", &Value::Null), name, &host);
+        let key = KEY.to_lowercase().replace('_', "-");
+        let service = scene("").create([created(&value)]).serve();
+        let client = builder(&service).api_key(key.clone()).build().unwrap();
+        let opened = block_on(&service.clock, client.stream("hi"));
+        let shown = match opened {
+            Err(error) => error.to_string(),
+            Ok(stream) => stream.meta().warnings.concat(),
+        };
+        assert!(!shown.is_empty() && !shown.contains(&key), "{shown}");
+    }
+}

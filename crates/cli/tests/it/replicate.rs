@@ -178,9 +178,19 @@ fn what_nobody_waits_for_is_canceled() {
     drop(stdout);
     assert_eq!(statuses(&service), ["canceled"]);
 
+    // Before anything was read.
+    let mut command = service.command(&args);
+    let child = command.spawn().unwrap();
+    while statuses(&service).len() < 2 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    crate::unix::interrupt(&child);
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+    assert_eq!(statuses(&service), ["canceled", "canceled"]);
+
     // As with `| head`.
     let (child, stdout) = first_word();
     drop(stdout);
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(141));
-    assert_eq!(statuses(&service), ["canceled", "canceled"]);
+    assert_eq!(statuses(&service), ["canceled"; 3]);
 }

@@ -35,7 +35,7 @@ enum Kind {
 }
 
 impl Reply {
-    /// Creates a framer; the decoder's limit of a frame holds for a document too.
+    /// Creates a framer.
     pub fn new(decoder: Decoder) -> Self {
         Self {
             kind: Kind::Unknown,
@@ -44,6 +44,13 @@ impl Reply {
             expects_document: false,
             whole: Text::default(),
         }
+    }
+
+    /// Sets how many bytes a document may hold: as many as a frame.
+    #[must_use]
+    pub fn document_limit(mut self, bytes: usize) -> Self {
+        self.limit = bytes;
+        self
     }
 
     /// Sets whether the reply says of itself that it is JSON: then `null` is a document too.

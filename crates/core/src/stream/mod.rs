@@ -1,6 +1,8 @@
 //! The stream that a user holds, and the trait behind it.
 
+mod protocol;
 mod read;
+mod started;
 mod waits;
 
 use std::{
@@ -12,7 +14,11 @@ use std::{
 
 use futures_core::Stream;
 
-pub use self::read::{Decode, Ending, Finish, Flow, Started, read_stream};
+pub use self::{
+    protocol::{Decode, Ending, Finish, Flow},
+    read::read_stream,
+    started::Started,
+};
 use crate::{
     error::{Error, Result},
     event::ChatEvent,
@@ -115,11 +121,17 @@ impl ChatStream {
     /// # Errors
     ///
     /// If the service could not be told.
-    pub async fn cancel(mut self) -> Result<ChatResponse> {
+    ///
+    /// # Cancel safety
+    ///
+    /// The answer ends in any case. Where the service is to be told, that runs on by itself if the
+    /// future is dropped, for 2 s at most.
+    pub fn cancel(mut self) -> BoxFuture<'static, Result<ChatResponse>> {
         let partial = self.inner.partial().clone();
+        // Not when the future is polled: a stream that is canceled has ended.
         let told = self.inner.as_mut().cancel();
         drop(self);
-        told.await.map(|()| partial)
+        Box::pin(async move { told.await.map(|()| partial) })
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<ChatEvent>>> {

@@ -1,182 +1,23 @@
 //! A body, a framer and a protocol in; the events of an answer out, and exactly one end.
 
 use std::{
-    fmt,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use bytes::Bytes;
-
 use super::{
-    ChatStream, EventStream,
+    ChatStream, Decode, Ending, EventStream, Finish, Flow, Started,
     waits::{Expired, Waits},
 };
 use crate::{
     error::{Error, ErrorKind, Repeat, Result},
     event::{ChatEvent, Events},
     response::{ChatResponse, End, Meta},
-    sse::{Frame, Framer, TooLarge},
-    timeouts::{Phase, Timeouts},
+    sse::{Framer, TooLarge},
     transport::{Body, BoxFuture, Transport},
 };
-
-/// A protocol's half of a stream: frames in, events out. No I/O.
-pub trait Decode: Send + 'static {
-    /// Takes a frame.
-    ///
-    /// # Errors
-    ///
-    /// The one that ends the stream, after the events pushed before it.
-    fn decode(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow>;
-
-    /// Decides whether the answer was whole, and pushes what was waiting for its end; or says where
-    /// more of it is.
-    ///
-    /// # Errors
-    ///
-    /// `Truncated` if it was not.
-    fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish>;
-
-    /// Asks the service to stop, where that takes more than to close the connection: see
-    /// [`EventStream::cancel`].
-    fn cancel(&mut self) -> BoxFuture<'static, Result<()>> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-}
-
-/// How a stream goes on after a frame.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Flow {
-    /// More must come.
-    Continue,
-    /// The answer has its finish reason: late counts and the end marker may come, for 2 s at most, or
-    /// text, which is waited for as long again.
-    Settle,
-    /// That was all.
-    End,
-}
-
-/// Why a stream is over.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum Ending<'a> {
-    /// The protocol said so: [`Flow::End`].
-    Announced,
-    /// The input ended, cleanly as far as the transport knows; with what was cut off, if anything.
-    Input(Option<Frame<'a>>),
-    /// Nothing came for 2 s after [`Flow::Settle`].
-    Settled,
-    /// The connection was lost, or what [`Finish::More`] asked for failed: with the error that the
-    /// stream ends with where the protocol has no better one.
-    Lost(&'a Error),
-}
-
-/// What a protocol makes of the end of its input.
-#[non_exhaustive]
-pub enum Finish {
-    /// The answer is whole.
-    Whole(End),
-    /// The answer goes on in another body: of a stream that is taken up again, or of a document that
-    /// tells the rest. The limits go on meanwhile, and the framer begins anew.
-    More(BoxFuture<'static, Result<Body>>),
-}
-
-impl fmt::Debug for Finish {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Whole(end) => f.debug_tuple("Whole").field(end).finish(),
-            Self::More(_) => f.debug_tuple("More").finish_non_exhaustive(),
-        }
-    }
-}
-
-/// A request whose answer has begun.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Started {
-    /// What it went through.
-    pub transport: Arc<dyn Transport>,
-    /// When it began, its earlier attempts included.
-    pub at: Instant,
-    /// Its limits.
-    pub timeouts: Timeouts,
-    /// What has come with the answer.
-    pub meta: Meta,
-    /// What is known of the answer already, such as its id.
-    pub partial: ChatResponse,
-    /// The answer's body.
-    pub body: Body,
-}
-
-impl Started {
-    /// Takes an answer whose head has come.
-    pub fn new(
-        transport: Arc<dyn Transport>,
-        at: Instant,
-        timeouts: Timeouts,
-        response: http::Response<Body>,
-    ) -> Self {
-        let (head, body) = response.into_parts();
-        let meta = Meta {
-            status: head.status,
-            headers: head.headers,
-            time_to_head: transport.now().saturating_duration_since(at),
-            ..Meta::default()
-        };
-        Self {
-            transport,
-            at,
-            timeouts,
-            meta,
-            partial: ChatResponse::default(),
-            body,
-        }
-    }
-
-    /// Reads the whole body, with the limit `idle` on each read.
-    ///
-    /// # Errors
-    ///
-    /// `TooLarge` above the limit in bytes, `Timeout`, and what the body's own end is.
-    pub async fn document(&mut self, limit: usize) -> Result<Bytes> {
-        let mut read = Vec::new();
-        while let Some(bytes) = self.next_within_idle().await {
-            let bytes = bytes?;
-            if limit < read.len() + bytes.len() {
-                return Err(TooLarge::new("document", limit).into());
-            }
-            read.extend_from_slice(&bytes);
-        }
-        Ok(Bytes::from(read))
-    }
-
-    async fn next_within_idle(&mut self) -> Option<Result<Bytes>> {
-        let Self {
-            transport,
-            timeouts,
-            body,
-            ..
-        } = self;
-        let mut limit = timeouts.idle.map(|idle| (idle, transport.sleep(idle)));
-        std::future::poll_fn(|cx| {
-            if let Poll::Ready(bytes) = body.poll_data(cx) {
-                return Poll::Ready(bytes);
-            }
-            match &mut limit {
-                None => Poll::Pending,
-                Some((idle, sleep)) => sleep
-                    .as_mut()
-                    .poll(cx)
-                    .map(|()| Some(Err(Error::timeout(Phase::Idle, *idle)))),
-            }
-        })
-        .await
-    }
-}
 
 /// Reads an answer: the body's bytes through the framer and the protocol.
 pub fn read_stream(started: Started, framer: impl Framer, decode: impl Decode) -> ChatStream {
@@ -220,7 +61,9 @@ struct Reader<F, D> {
 /// What is to come when the events that wait have been taken.
 enum State {
     Reading,
-    /// Where the rest is has been asked for.
+    /// The rest is to be asked for after a wait.
+    Waiting(BoxFuture<'static, ()>, BoxFuture<'static, Result<Body>>),
+    /// The rest has been asked for.
     Asking(BoxFuture<'static, Result<Body>>),
     Ended(End),
     Failed(Error),
@@ -247,11 +90,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
             }
         };
         let flow = self.decode.decode(frame, &mut self.events);
-        if self.events.has_content() {
-            if let Some(time) = self.waits.event_came() {
-                self.meta.time_to_first_event = Some(time);
-            }
-        }
+        self.note_events();
         match flow {
             Ok(Flow::Continue) => self.waits.unsettle(),
             Ok(Flow::Settle) => self.waits.settle(self.events.has_text()),
@@ -284,6 +123,31 @@ impl<F: Framer, D: Decode> Reader<F, D> {
             }
             Poll::Pending => return self.poll_expired(cx),
         }
+        Poll::Ready(())
+    }
+
+    /// Tells the limits of events that were made.
+    fn note_events(&mut self) {
+        if self.events.has_content() {
+            if let Some(time) = self.waits.event_came() {
+                self.meta.time_to_first_event = Some(time);
+            }
+        }
+    }
+
+    fn poll_waited(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut wait: BoxFuture<'static, ()>,
+        asked: BoxFuture<'static, Result<Body>>,
+    ) -> Poll<()> {
+        self.waits.resume();
+        if wait.as_mut().poll(cx).is_pending() {
+            self.state = State::Waiting(wait, asked);
+            return self.poll_expired(cx);
+        }
+        self.waits.own(false);
+        self.state = State::Asking(asked);
         Poll::Ready(())
     }
 
@@ -336,11 +200,25 @@ impl<F: Framer, D: Decode> Reader<F, D> {
     }
 
     fn settle_state(&mut self, outcome: Result<Finish>) {
+        self.note_events();
         match outcome {
             Ok(Finish::Whole(end)) => self.state = State::Ended(end),
-            Ok(Finish::More(asked)) => self.state = State::Asking(asked),
+            Ok(Finish::More(after, asked)) => self.wait(after, asked),
+            Ok(Finish::Late(after, asked)) => {
+                self.waits.settle(false);
+                self.wait(after, asked);
+            }
             Err(error) => self.fail(error),
         }
+    }
+
+    fn wait(&mut self, after: Duration, asked: BoxFuture<'static, Result<Body>>) {
+        if after.is_zero() {
+            self.state = State::Asking(asked);
+            return;
+        }
+        self.waits.own(true);
+        self.state = State::Waiting(self.transport.sleep(after), asked);
     }
 
     /// Ends the stream with an error, after the events that wait; the connection closes at once.
@@ -395,6 +273,10 @@ impl<F: Framer, D: Decode> EventStream for Reader<F, D> {
                 }
                 State::Failed(error) => {
                     return Poll::Ready(Some(Err(complete(error, &this.meta, &this.partial))));
+                }
+                State::Waiting(wait, asked) => {
+                    std::task::ready!(this.poll_waited(cx, wait, asked));
+                    continue;
                 }
                 State::Asking(asked) => {
                     std::task::ready!(this.poll_asked(cx, asked));

@@ -32,6 +32,8 @@ pub(super) struct Waits {
     since_event: Duration,
     since_finish: Option<Duration>,
     seen_event: bool,
+    /// The wait is one of ours, before something is asked for.
+    is_own: bool,
     /// One sleep for all limits, armed anew only when it wakes or must wake earlier.
     sleep: Option<(Instant, BoxFuture<'static, ()>)>,
 }
@@ -52,6 +54,7 @@ impl Waits {
             since_event: Duration::ZERO,
             since_finish: None,
             seen_event: false,
+            is_own: false,
             sleep: None,
         }
     }
@@ -73,6 +76,12 @@ impl Waits {
     /// Notes that the caller has an event in hand.
     pub(super) fn pause(&mut self) {
         self.since = None;
+    }
+
+    /// Notes that a wait of ours begins or ends, which is no silence of the service's.
+    pub(super) fn own(&mut self, is_own: bool) {
+        self.is_own = is_own;
+        self.bytes_came();
     }
 
     /// Notes that bytes came.
@@ -154,7 +163,7 @@ impl Waits {
         let since_event = self.since_event + waited;
         let (first_event, idle, progress) = match (self.seen_event, limits.first_event) {
             (false, Some(limit)) => (Some(limit), None, None),
-            _ => (None, limits.idle, limits.progress),
+            _ => (None, limits.idle.filter(|_| !self.is_own), limits.progress),
         };
         [
             (first_event, since_event, Phase::FirstEvent),

@@ -1,0 +1,87 @@
+//! What a protocol says of its streams. No I/O.
+
+use std::{fmt, time::Duration};
+
+use crate::{
+    error::{Error, Result},
+    event::Events,
+    response::End,
+    sse::Frame,
+    transport::{Body, BoxFuture},
+};
+
+/// A protocol's half of a stream: frames in, events out. No I/O.
+pub trait Decode: Send + 'static {
+    /// Takes a frame.
+    ///
+    /// # Errors
+    ///
+    /// The one that ends the stream, after the events pushed before it.
+    fn decode(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow>;
+
+    /// Decides whether the answer was whole, and pushes what was waiting for its end; or says where
+    /// more of it is.
+    ///
+    /// # Errors
+    ///
+    /// `Truncated` if it was not.
+    fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish>;
+
+    /// Asks the service to stop, where that takes more than to close the connection: see
+    /// [`EventStream::cancel`].
+    fn cancel(&mut self) -> BoxFuture<'static, Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// How a stream goes on after a frame.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Flow {
+    /// More must come.
+    Continue,
+    /// The answer has its finish reason: late counts and the end marker may come, for 2 s at most, or
+    /// text, which is waited for as long again.
+    Settle,
+    /// That was all.
+    End,
+}
+
+/// Why a stream is over.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Ending<'a> {
+    /// The protocol said so: [`Flow::End`].
+    Announced,
+    /// The input ended, cleanly as far as the transport knows; with what was cut off, if anything.
+    Input(Option<Frame<'a>>),
+    /// Nothing came for 2 s after [`Flow::Settle`].
+    Settled,
+    /// The connection was lost, or what [`Finish::More`] asked for failed: with the error that the
+    /// stream ends with where the protocol has no better one.
+    Lost(&'a Error),
+}
+
+/// What a protocol makes of the end of its input.
+#[non_exhaustive]
+pub enum Finish {
+    /// The answer is whole.
+    Whole(End),
+    /// After a wait, the answer goes on in another body: of a stream that is taken up again, or of a
+    /// document that tells the rest. The limits go on meanwhile, but for `idle` during the wait, and
+    /// the framer begins anew.
+    More(Duration, BoxFuture<'static, Result<Body>>),
+    /// As `More`, for what may be missing, such as counts: the answer has ended, and is held back for
+    /// 2 s at most. Then it is [`Ending::Settled`].
+    Late(Duration, BoxFuture<'static, Result<Body>>),
+}
+
+impl fmt::Debug for Finish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(end) => f.debug_tuple("Whole").field(end).finish(),
+            Self::More(after, _) => f.debug_tuple("More").field(after).finish_non_exhaustive(),
+            Self::Late(after, _) => f.debug_tuple("Late").field(after).finish_non_exhaustive(),
+        }
+    }
+}
