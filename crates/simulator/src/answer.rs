@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::tokens;
 
-/// One scripted answer to one chat request, or to one that creates a prediction.
+/// One scripted answer to one request for a chat, a prediction or an inference of the playground.
 ///
 /// [`Answer::text`] is sent as the service would send it: token by token where the request asks for
 /// a stream, else whole. [`Answer::raw`] is sent byte for byte.
@@ -40,12 +40,14 @@ pub(crate) struct Tokens {
     pub(crate) done_marker: bool,
     pub(crate) logs: String,
     pub(crate) events: Option<Vec<Piece>>,
+    pub(crate) next: Option<Box<Tokens>>,
 }
 
 impl Answer {
     /// Creates an answer that says `text`.
     ///
-    /// It is sent whole, whatever limit on tokens the request states.
+    /// It is sent whole, whatever limit on tokens the request states; Workers AI and the playground
+    /// cut it there, and Workers AI after 256 tokens where the request states none.
     pub fn text(text: impl Into<String>) -> Self {
         Self::tokens(tokens::split(&text.into()))
     }
@@ -105,7 +107,7 @@ impl Answer {
         self.with(|tokens| tokens.finish_reason = Some(reason.into()))
     }
 
-    /// Ends the stream with `data: [DONE]`, which the service does not do.
+    /// Ends the stream with `data: [DONE]`, which Cerebras does not do.
     #[must_use]
     pub fn done_marker(self, done_marker: bool) -> Self {
         self.with(|tokens| tokens.done_marker = done_marker)
@@ -126,12 +128,33 @@ impl Answer {
         self.with(|tokens| tokens.logs = logs.into())
     }
 
+    /// Goes on with another step, as one that has called a tool does.
+    ///
+    /// The playground says all steps in one stream; the other protocols have one, and say the first.
+    /// A raw answer is no step.
+    #[must_use]
+    pub fn step(self, next: Self) -> Self {
+        let Kind::Tokens(next) = next.kind else {
+            return self;
+        };
+        self.with(|tokens| tokens.append(next))
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Tokens)) -> Self {
         match &mut self.kind {
             Kind::Raw(_) => {}
             Kind::Tokens(tokens) => change(tokens),
         }
         self
+    }
+}
+
+impl Tokens {
+    fn append(&mut self, step: Self) {
+        match &mut self.next {
+            Some(next) => next.append(step),
+            none => *none = Some(Box::new(step)),
+        }
     }
 }
 

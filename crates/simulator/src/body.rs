@@ -56,6 +56,32 @@ impl Source for vec::IntoIter<Piece> {
     }
 }
 
+/// The same bytes again and again.
+#[derive(Clone, Debug)]
+pub(crate) struct Repeat {
+    pub(crate) bytes: Bytes,
+    pub(crate) period: Duration,
+    pub(crate) state: Beat,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Beat {
+    Bytes,
+    Wait,
+}
+
+impl Source for Repeat {
+    fn poll_piece(&mut self, _: &mut Context<'_>) -> Poll<Option<Piece>> {
+        let (piece, next) = match self.state {
+            Beat::Bytes => (Piece::Bytes(self.bytes.clone()), Beat::Wait),
+            Beat::Wait => (Piece::Wait(self.period), Beat::Bytes),
+        };
+        self.state = next;
+        Poll::Ready(Some(piece))
+    }
+}
+
 impl http_body::Body for Body {
     type Data = Bytes;
     type Error = io::Error;

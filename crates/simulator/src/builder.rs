@@ -3,7 +3,8 @@
 use std::{fmt, io, time::Duration};
 
 use crate::{
-    Answer, Fault, Resume, Simulator, script, script::Script, server::Settings, tls::Identity,
+    Answer, Fault, PlaygroundProtocol, Resume, Simulator, script, script::Script, server::Settings,
+    tls::Identity,
 };
 
 /// The settings of a [`Simulator`] that is not started yet.
@@ -17,6 +18,9 @@ pub struct SimulatorBuilder {
     api_key: Option<String>,
     boot: Duration,
     resume: Resume,
+    account_id: Option<String>,
+    playground: PlaygroundProtocol,
+    challenge: bool,
     faults: Vec<Fault>,
     every_fault: Option<Fault>,
     answers: Vec<Answer>,
@@ -73,8 +77,28 @@ impl SimulatorBuilder {
         self
     }
 
-    /// Adds a fault to the queue: each chat request, and each request to create a prediction, takes
-    /// the next unless it is refused.
+    /// Knows no other account of Cloudflare; the default is to know all whose id is one.
+    pub fn account_id(mut self, account_id: impl Into<String>) -> Self {
+        self.account_id = Some(account_id.into());
+        self
+    }
+
+    /// Sets the protocol of the playground's answers.
+    pub fn playground(mut self, protocol: PlaygroundProtocol) -> Self {
+        self.playground = protocol;
+        self
+    }
+
+    /// Refuses requests to the playground's API without the cookies that its page gives.
+    ///
+    /// The default is to look at none. The page itself always has the challenge.
+    pub fn challenge(mut self, challenge: bool) -> Self {
+        self.challenge = challenge;
+        self
+    }
+
+    /// Adds a fault to the queue: each chat request, each inference of the playground, and each
+    /// request to create a prediction, takes the next unless it is refused.
     ///
     /// When the queue is empty, requests are answered whole.
     pub fn fault(mut self, fault: Fault) -> Self {
@@ -88,8 +112,8 @@ impl SimulatorBuilder {
         self
     }
 
-    /// Adds an answer to the queue: each chat request that is answered, and each prediction, takes the
-    /// next.
+    /// Adds an answer to the queue: each chat request and each inference that is answered, and each
+    /// prediction, takes the next.
     ///
     /// A fault in the place of an answer, such as a status, leaves the answer for the next request;
     /// a fault within an answer is done to [`Answer::text`], and waits while the next answer is a
@@ -116,6 +140,9 @@ impl SimulatorBuilder {
             api_key: self.api_key,
             boot: self.boot,
             resume: self.resume,
+            account_id: self.account_id,
+            playground: self.playground,
+            challenge: self.challenge,
         };
         let script = Script::new(self.faults, self.every_fault, self.answers)?;
         let identity = self.tls.then(Identity::generate).transpose()?;
@@ -132,6 +159,9 @@ impl fmt::Debug for SimulatorBuilder {
             .field("tokens_per_second", &self.tokens_per_second)
             .field("boot", &self.boot)
             .field("resume", &self.resume)
+            .field("account_id", &self.account_id)
+            .field("playground", &self.playground)
+            .field("challenge", &self.challenge)
             .field("faults", &self.faults)
             .field("every_fault", &self.every_fault)
             .field("answers", &self.answers.len())

@@ -5,23 +5,37 @@ use std::{error::Error as StdError, fmt, str::FromStr};
 use crate::reply::{Outcome, Refuse};
 
 /// The names that [`Fault::from_str`] knows beside the statuses.
-const NAMES: [(&str, Fault); 19] = [
+const NAMES: [(&str, Fault); 33] = [
     ("aborted", Fault::Aborted),
     ("badjson", Fault::BadJson),
+    ("baredone", Fault::BareDone),
     ("canceled", Fault::Canceled),
+    ("challenge", Fault::Challenge),
     ("close", Fault::CloseBeforeHead),
     ("coldboot", Fault::ColdBoot),
+    ("context", Fault::Context),
     ("cut", Fault::Cut),
     ("cutall", Fault::CutAll),
     ("donefail", Fault::DoneFail),
     ("early", Fault::Early),
+    ("empty", Fault::Empty),
     ("error", Fault::Error),
     ("evilcancel", Fault::EvilCancel),
     ("evilhost", Fault::EvilHost),
+    ("expire", Fault::Expire),
     ("failed", Fault::Failed),
+    ("heartbeats", Fault::Heartbeats),
+    ("html", Fault::Html),
+    ("jsonstream", Fault::JsonStream),
     ("lost", Fault::Lost),
+    ("midfinish", Fault::MidFinish),
+    ("nofinish", Fault::NoFinish),
     ("noid", Fault::NoId),
+    ("notsuccess", Fault::NotSuccess),
     ("nourl", Fault::NoUrl),
+    ("plan", Fault::Plan),
+    ("quota", Fault::Quota),
+    ("quota-rest", Fault::QuotaRest),
     ("silence", Fault::Silence),
     ("stall", Fault::Stall),
     ("truncate", Fault::Truncate),
@@ -34,14 +48,21 @@ const NAMES: [(&str, Fault); 19] = [
 /// breaks in its middle. What breaks the stream of a prediction is done to the first connection to
 /// it, unless it says otherwise: the others are served whole.
 ///
-/// A fault that is only a prediction's does nothing to a chat request: it is taken from the queue, and
+/// A fault that is only another protocol's does nothing to a request: it is taken from the queue, and
 /// the answer is whole.
 ///
-/// A fault has a name, which [`FromStr`] reads and [`Display`](fmt::Display) writes: `badjson`,
-/// `close`, `cut`, `error`, `silence`, `stall`, `truncate`, and for predictions only `aborted`,
-/// `canceled`, `coldboot`, `cutall`, `donefail`, `early`, `evilcancel`, `evilhost`, `failed`, `lost`,
-/// `noid`, `nourl`. A status from 400 to 599 has its number, with the value of `Retry-After` behind a
-/// colon: `429`, `429:2`; one of a prediction's streams is `stream:401`.
+/// A fault has a name, which [`FromStr`] reads and [`Display`](fmt::Display) writes:
+///
+/// - for all `badjson`, `close`, `cut`, `error`, `silence`, `stall`, `truncate`;
+/// - for predictions only `aborted`, `canceled`, `coldboot`, `cutall`, `donefail`, `early`,
+///   `evilcancel`, `evilhost`, `failed`, `lost`, `noid`, `nourl`;
+/// - for Workers AI only `baredone`, `context`, `heartbeats`, `jsonstream`, `midfinish`, `nofinish`,
+///   `notsuccess`, `plan`, `quota`, `quota-rest`;
+/// - for Workers AI and the playground only `challenge`, `empty`, `html`;
+/// - for the playground only `expire`.
+///
+/// A status from 400 to 599 has its number, with the value of `Retry-After` behind a colon: `429`,
+/// `429:2`; one of a prediction's streams is `stream:401`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -51,14 +72,22 @@ pub enum Fault {
     ///
     /// Where a prediction is created, half of its JSON; the stream is whole.
     BadJson,
+    /// Workers AI only: the stream ends with a line `[DONE]` that has no field name.
+    BareDone,
     /// Predictions only: it is created as one that is `canceled` already.
     Canceled,
+    /// Workers AI and the playground only: status 403, and the page of a browser challenge.
+    ///
+    /// The playground answers with it whatever the cookies are, and leaves them valid.
+    Challenge,
     /// The request is read, then the connection is closed without an answer.
     ///
     /// No prediction is created.
     CloseBeforeHead,
     /// Predictions only: it is `starting` for ever, unless it is canceled or has a deadline.
     ColdBoot,
+    /// Workers AI only: status 413 and code 5021, as for a prompt that the model has no room for.
+    Context,
     /// A few tokens and half an event, then the connection is closed: the body has no end.
     Cut,
     /// Predictions only: each connection to the stream is closed after three events.
@@ -68,23 +97,46 @@ pub enum Fault {
     DoneFail,
     /// Predictions only: the first two requests for the stream are answered with 404.
     Early,
+    /// Workers AI and the playground only: status 500, and a body of no bytes.
+    Empty,
     /// A few tokens, then the service's error object in the stream, then a clean end.
     ///
     /// Where no stream was asked for, the status is 500. The stream of a prediction has an `error`
-    /// event and a `done` event with the reason `error`, on each connection: it is `failed`.
+    /// event and a `done` event with the reason `error`, on each connection: it is `failed`. The
+    /// playground's stream ends as a whole one does, with the finish reason `error`.
     Error,
     /// Predictions only: `urls.cancel` leads to another host, and without TLS.
     EvilCancel,
     /// Predictions only: `urls.stream` leads to another host, whose name begins like the service's.
     EvilHost,
+    /// Playground only: status 401, and the cookies of this request are valid no more.
+    Expire,
     /// Predictions only: it is created as one that is `failed` already, and tells why.
     Failed,
+    /// Workers AI only: a stream of heartbeats, chunks without choices, for ever.
+    Heartbeats,
+    /// Workers AI and the playground only: status 503, and a page with Cloudflare's error 1102.
+    Html,
+    /// Workers AI only: a request for a stream is answered with one JSON document.
+    JsonStream,
     /// Predictions only: it is created, then the connection is closed without an answer.
     Lost,
+    /// Workers AI only: the finish reason `length` after a few tokens, then the rest of the answer.
+    MidFinish,
+    /// Workers AI only: all of the text, then a clean end without finish reason, usage and end marker.
+    NoFinish,
     /// Predictions only: the answer to the request that creates it has no `id`.
     NoId,
+    /// Workers AI only: status 200, and a JSON document that says `"success":false`.
+    NotSuccess,
     /// Predictions only: it has no `urls.stream`, and runs.
     NoUrl,
+    /// Workers AI only: status 403 and code 5035, as for a model that needs a paid plan.
+    Plan,
+    /// Workers AI only: status 429 and code 4006, in the flat form: the day's neurons are used up.
+    Quota,
+    /// Workers AI only: status 429 and code 3036, in the API's form: the day's neurons are used up.
+    QuotaRest,
     /// The request is read and never answered.
     ///
     /// No prediction is created.
@@ -112,14 +164,6 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Returns true if the fault comes in the place of an answer, not within one.
-    pub(crate) fn replaces_answer(&self) -> bool {
-        matches!(
-            self,
-            Self::CloseBeforeHead | Self::Silence | Self::Status { .. }
-        )
-    }
-
     /// Returns true if the fault comes within an answer to a chat request.
     pub(crate) fn breaks_answer(&self) -> bool {
         matches!(

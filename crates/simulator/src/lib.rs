@@ -4,6 +4,7 @@
 
 mod answer;
 mod builder;
+mod counts;
 mod fault;
 mod record;
 mod server;
@@ -15,20 +16,31 @@ mod models;
 
 mod replicate;
 
+mod page;
+mod playground;
+mod workers_ai;
+
 mod body;
+mod damage;
 mod reply;
 mod script;
 mod tls;
 
+mod content;
 mod dice;
 mod prose;
+mod sample;
+mod speech;
 mod tokens;
+mod uri;
 
 pub use crate::{
     answer::{Answer, Piece},
     builder::SimulatorBuilder,
+    counts::Counts,
     fault::{Fault, UnknownFault},
+    playground::PlaygroundProtocol,
     record::Recorded,
-    replicate::{Counts, Resume},
+    replicate::Resume,
     server::Simulator,
 };

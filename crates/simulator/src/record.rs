@@ -7,12 +7,20 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Version, header::AUTHORIZATION, request::Parts};
+use http::{HeaderMap, Method, Version, request::Parts};
 
 /// The most requests that are kept.
 ///
 /// Tests send dozens; a server that runs for days must not grow with each request.
 const MAX_RECORDED: usize = 10_000;
+
+/// The headers with keys and cookies.
+const SECRET: [&str; 4] = [
+    "authorization",
+    "cf-aig-authorization",
+    "cookie",
+    "x-auth-key",
+];
 
 /// One request, as the server read it.
 #[derive(Clone)]
@@ -22,7 +30,8 @@ pub struct Recorded {
     pub method: Method,
     /// The path with its query.
     pub path: String,
-    /// The headers; `Authorization` is marked as sensitive, so that `Debug` does not show it.
+    /// The headers; those with keys and cookies are marked as sensitive, so that `Debug` does not show
+    /// them.
     pub headers: HeaderMap,
     /// The whole body.
     pub body: Bytes,
@@ -38,7 +47,7 @@ impl Recorded {
     pub(crate) fn new(connection: u64, stream: bool, head: &Parts, body: Bytes) -> Self {
         let mut headers = head.headers.clone();
         for (name, value) in &mut headers {
-            if name == AUTHORIZATION {
+            if SECRET.contains(&name.as_str()) {
                 value.set_sensitive(true);
             }
         }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::{
     answer::{Piece, Raw},
-    body::Body,
+    body::{Body, Repeat},
     script::invalid,
 };
 
@@ -47,6 +47,8 @@ pub(crate) struct Reply {
     status: StatusCode,
     headers: HeaderMap,
     pieces: Vec<Piece>,
+    /// What is sent without an end in the place of the pieces.
+    repeat: Option<Repeat>,
     /// How long the service thinks before it sends the head.
     delay: Duration,
 }
@@ -59,15 +61,41 @@ impl Reply {
             status,
             headers,
             pieces,
+            repeat: None,
             delay: Duration::ZERO,
+        }
+    }
+
+    /// Creates a reply without a body.
+    pub(crate) fn empty(status: StatusCode) -> Self {
+        let mut reply = Self::new(status, "", Vec::new()).content_length(0);
+        reply.headers.remove(CONTENT_TYPE);
+        reply
+    }
+
+    /// Creates a reply with a whole body of text.
+    pub(crate) fn text(
+        status: StatusCode,
+        content_type: &'static str,
+        text: impl Into<Bytes>,
+    ) -> Self {
+        let text = text.into();
+        let len = text.len();
+        Self::new(status, content_type, vec![Piece::Bytes(text)]).content_length(len)
+    }
+
+    /// Creates a reply whose body never ends.
+    pub(crate) fn forever(content_type: &'static str, repeat: Repeat) -> Self {
+        let reply = Self::new(StatusCode::OK, content_type, Vec::new());
+        Self {
+            repeat: Some(repeat),
+            ..reply
         }
     }
 
     /// Creates a reply with a whole JSON body.
     pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
-        let body = body.into();
-        let len = body.len();
-        Self::new(status, "application/json", vec![Piece::Bytes(body)]).content_length(len)
+        Self::text(status, "application/json", body)
     }
 
     pub(crate) fn from_raw(raw: Raw) -> io::Result<Self> {
@@ -88,6 +116,7 @@ impl Reply {
             status,
             headers,
             pieces: raw.pieces,
+            repeat: None,
             delay: Duration::ZERO,
         })
     }
@@ -127,7 +156,11 @@ impl Reply {
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
         }
-        let mut response = Response::new(Body::new(self.pieces.into_iter()));
+        let body = match self.repeat {
+            Some(repeat) => Body::new(repeat),
+            None => Body::new(self.pieces.into_iter()),
+        };
+        let mut response = Response::new(body);
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
         response

@@ -5,12 +5,16 @@ use std::sync::PoisonError;
 use http::{HeaderMap, Method, StatusCode, header::AUTHORIZATION, request::Parts};
 
 use crate::{
-    chat, models, replicate,
+    chat, models, playground, replicate,
     reply::{Outcome, Reply, not_found, refuse, wrong_key},
     server::{Origin, Settings, Shared},
+    workers_ai,
 };
 
-/// What the paths of Replicate's API begin with; the other services own the rest.
+/// What the paths of the services begin with; Cerebras owns the rest.
+const CLOUDFLARE: &str = "/client/v4/";
+const GATEWAY: &str = "/gateway/v1/";
+const PLAYGROUND: &str = "/playground";
 const REPLICATE: &str = "/replicate/v1/";
 
 pub(crate) async fn route(shared: &Shared, origin: Origin, head: &Parts, body: &[u8]) -> Outcome {
@@ -20,6 +24,15 @@ pub(crate) async fn route(shared: &Shared, origin: Origin, head: &Parts, body: &
     }
     if let Some(path) = path.strip_prefix(REPLICATE) {
         return replicate::answer(shared, head, path, body).await;
+    }
+    if let Some(path) = path.strip_prefix(CLOUDFLARE) {
+        return workers_ai::answer(shared, head, path, body);
+    }
+    if let Some(path) = path.strip_prefix(GATEWAY) {
+        return workers_ai::gateway(shared, head, path, body);
+    }
+    if let Some(path) = below_playground(path) {
+        return playground::answer(shared, head, path, body);
     }
     let authorized = is_authorized(&shared.settings, &head.headers, &["Bearer "]);
     if head.method == Method::POST && path == "/v1/chat/completions" {
@@ -45,10 +58,26 @@ pub(crate) async fn route(shared: &Shared, origin: Origin, head: &Parts, body: &
 
 /// Refuses a request whose body was not read.
 pub(crate) fn too_large(origin: Origin, head: &Parts) -> Reply {
-    if origin == Origin::Stream || head.uri.path().starts_with(REPLICATE) {
+    let path = head.uri.path();
+    if origin == Origin::Stream || path.starts_with(REPLICATE) {
         return replicate::too_large();
     }
+    if path.starts_with(CLOUDFLARE) || path.starts_with(GATEWAY) {
+        return workers_ai::too_large(path.starts_with(GATEWAY));
+    }
+    if below_playground(path).is_some() {
+        return Reply::empty(StatusCode::PAYLOAD_TOO_LARGE);
+    }
     refuse(StatusCode::PAYLOAD_TOO_LARGE, "Request too large.", None)
+}
+
+/// Returns what follows the playground's own path.
+fn below_playground(path: &str) -> Option<&str> {
+    let path = path.strip_prefix(PLAYGROUND)?;
+    match path {
+        "" => Some(""),
+        path => path.strip_prefix('/'),
+    }
 }
 
 /// Returns true if the request has the right key, or any where none was set.
@@ -56,8 +85,13 @@ pub(crate) fn is_authorized(settings: &Settings, headers: &HeaderMap, schemes: &
     let key = headers
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
-        .and_then(|value| schemes.iter().find_map(|scheme| value.strip_prefix(scheme)))
-        .filter(|key| !key.is_empty());
+        .and_then(|value| schemes.iter().find_map(|scheme| value.strip_prefix(scheme)));
+    is_key(settings, key)
+}
+
+/// Returns true if this is the right key, or any where none was set.
+pub(crate) fn is_key(settings: &Settings, key: Option<&str>) -> bool {
+    let key = key.filter(|key| !key.is_empty());
     match (&settings.api_key, key) {
         (_, None) => false,
         (None, Some(_)) => true,

@@ -7,7 +7,7 @@ use http::HeaderValue;
 use crate::{
     answer::{Answer, Kind, Tokens},
     fault::Fault,
-    reply::{Outcome, Refuse, Reply},
+    reply::{Outcome, Reply},
 };
 
 /// The answers and faults that are still to come.
@@ -48,24 +48,16 @@ impl Script {
         self.faults.pop_front().or_else(|| self.every_fault.clone())
     }
 
-    /// Takes a raw answer, or the fault that comes in its place.
-    pub(crate) fn next_raw(&mut self, refuse: Refuse) -> Outcome {
-        let fault = self.next_replacing_fault();
-        if let Some(outcome) = fault.and_then(|fault| fault.instead(refuse)) {
+    /// Takes a raw answer, or does what a fault brings in its place.
+    pub(crate) fn next_raw(&mut self, instead: impl Fn(&Fault) -> Option<Outcome>) -> Outcome {
+        let fault = self.faults.front().or(self.every_fault.as_ref());
+        if let Some(outcome) = fault.and_then(instead) {
+            drop(self.next_fault());
             return outcome;
         }
         match self.next_answer() {
             Some(Scripted::Raw(reply)) => Outcome::Reply(reply),
             _ => Outcome::Close,
-        }
-    }
-
-    /// Takes the fault for this request if it comes in the place of an answer.
-    fn next_replacing_fault(&mut self) -> Option<Fault> {
-        match self.faults.front() {
-            Some(fault) if fault.replaces_answer() => self.faults.pop_front(),
-            Some(_) => None,
-            None => self.every_fault.clone().filter(Fault::replaces_answer),
         }
     }
 

@@ -28,8 +28,10 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    Counts, Resume, SimulatorBuilder,
+    Counts, PlaygroundProtocol, Resume, SimulatorBuilder,
     body::Body,
+    counts::Counter,
+    playground::Sessions,
     record::{Record, Recorded},
     replicate::Replicate,
     reply::Outcome,
@@ -49,6 +51,9 @@ pub struct Simulator {
     address: SocketAddr,
     stream_address: SocketAddr,
     base_url: String,
+    cloudflare_url: String,
+    gateway_url: String,
+    playground_url: String,
     certificate_pem: Option<String>,
     shared: Arc<Shared>,
     tasks: [AbortHandle; 2],
@@ -60,6 +65,8 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) script: Mutex<Script>,
     pub(crate) replicate: Replicate,
+    pub(crate) sessions: Sessions,
+    pub(crate) counter: Counter,
     record: Record,
     connections: AtomicU64,
 }
@@ -82,6 +89,11 @@ pub(crate) struct Settings {
     /// The time that a prediction takes to start.
     pub(crate) boot: Duration,
     pub(crate) resume: Resume,
+    /// The only account of Cloudflare that there is.
+    pub(crate) account_id: Option<String>,
+    pub(crate) playground: PlaygroundProtocol,
+    /// Whether the playground's API asks for cookies.
+    pub(crate) challenge: bool,
 }
 
 impl Simulator {
@@ -107,10 +119,13 @@ impl Simulator {
         let (acceptor, certificate_pem) = identity
             .map(|identity| (TlsAcceptor::from(identity.config), identity.certificate_pem))
             .unzip();
+        let sessions = Sessions::new(settings.seed, acceptor.is_some());
         let shared = Arc::new(Shared {
             settings,
             script: Mutex::new(script),
             replicate: Replicate::new(scheme, address, stream_address),
+            sessions,
+            counter: Counter::default(),
             record: Record::default(),
             connections: AtomicU64::new(0),
         });
@@ -124,6 +139,9 @@ impl Simulator {
             address,
             stream_address,
             base_url: format!("{scheme}://{address}/v1"),
+            cloudflare_url: format!("{scheme}://{address}/client/v4"),
+            gateway_url: format!("{scheme}://{address}/gateway/v1"),
+            playground_url: format!("{scheme}://{address}/playground"),
             certificate_pem,
             shared,
             tasks,
@@ -138,6 +156,23 @@ impl Simulator {
     /// Returns the URL for a client of Replicate, such as `http://127.0.0.1:8080/replicate/v1`.
     pub fn replicate_url(&self) -> &str {
         &self.shared.replicate.url
+    }
+
+    /// Returns the URL for a client of Workers AI, such as `http://127.0.0.1:8080/client/v4`.
+    pub fn cloudflare_url(&self) -> &str {
+        &self.cloudflare_url
+    }
+
+    /// Returns the URL of all AI gateways, such as `http://127.0.0.1:8080/gateway/v1`.
+    ///
+    /// The account and any name of a gateway come behind it.
+    pub fn gateway_url(&self) -> &str {
+        &self.gateway_url
+    }
+
+    /// Returns the URL of the playground, such as `http://127.0.0.1:8080/playground`.
+    pub fn playground_url(&self) -> &str {
+        &self.playground_url
     }
 
     /// Returns the host and port of all streams of predictions, such as `127.0.0.1:8081`.
@@ -163,9 +198,9 @@ impl Simulator {
         self.shared.record.all()
     }
 
-    /// Returns how many requests of each kind the predictions have had.
+    /// Returns how many requests of each kind there were.
     pub fn counts(&self) -> Counts {
-        self.shared.replicate.counts()
+        self.shared.counter.all()
     }
 }
 
@@ -193,6 +228,9 @@ impl fmt::Debug for Settings {
             .field("pace", &self.pace)
             .field("boot", &self.boot)
             .field("resume", &self.resume)
+            .field("account_id", &self.account_id)
+            .field("playground", &self.playground)
+            .field("challenge", &self.challenge)
             .finish_non_exhaustive()
     }
 }

@@ -4,12 +4,9 @@ use fastrand::Rng;
 
 use crate::{
     answer::Tokens,
-    chat::{
-        request::{ChatRequest, Function},
-        sample,
-    },
+    chat::request::ChatRequest,
     dice::{OFFSET, hash},
-    prose, tokens,
+    speech::Speech,
 };
 
 /// The earliest time that an answer claims to be made at: November 2025.
@@ -25,26 +22,10 @@ pub(crate) struct Completion {
     pub(crate) model: &'static str,
     pub(crate) fingerprint: String,
     pub(crate) prompt_tokens: usize,
-    pub(crate) choices: Vec<Choice>,
+    /// One speech for each that was asked for.
+    pub(crate) choices: Vec<Speech>,
     pub(crate) times: Times,
     pub(crate) done_marker: bool,
-}
-
-/// One of the answers that were asked for.
-#[derive(Clone, Debug)]
-pub(crate) struct Choice {
-    pub(crate) reasoning: Vec<String>,
-    pub(crate) text: Vec<String>,
-    pub(crate) tool_calls: Vec<ToolCall>,
-    pub(crate) finish_reason: String,
-}
-
-/// One whole call of a tool.
-#[derive(Clone, Debug)]
-pub(crate) struct ToolCall {
-    pub(crate) id: String,
-    pub(crate) name: String,
-    pub(crate) arguments: String,
 }
 
 /// What the service says that it took, in seconds.
@@ -61,7 +42,7 @@ impl Completion {
     /// Makes up an answer.
     pub(crate) fn generate(seed: u64, request: &ChatRequest) -> Self {
         let mut rng = dice(seed, request);
-        let choices = (0..request.choices).map(|_| Choice::generate(&mut rng.fork(), request));
+        let choices = (0..request.choices).map(|_| generate(&mut rng.fork(), request));
         let choices = choices.collect();
         Self::new(&mut rng, request, choices)
     }
@@ -69,7 +50,7 @@ impl Completion {
     /// Says what was scripted, once for each choice that was asked for.
     pub(crate) fn scripted(seed: u64, request: &ChatRequest, script: &Tokens) -> Self {
         let mut rng = dice(seed, request);
-        let choices = (0..request.choices).map(|_| Choice::scripted(&mut rng, script));
+        let choices = (0..request.choices).map(|_| Speech::scripted(&mut rng, script));
         let choices = choices.collect();
         Self {
             done_marker: script.done_marker,
@@ -77,9 +58,9 @@ impl Completion {
         }
     }
 
-    fn new(rng: &mut Rng, request: &ChatRequest, choices: Vec<Choice>) -> Self {
+    fn new(rng: &mut Rng, request: &ChatRequest, choices: Vec<Speech>) -> Self {
         let created = EPOCH + rng.u64(..AGE);
-        let tokens: usize = choices.iter().map(Choice::tokens).sum();
+        let tokens: usize = choices.iter().map(Speech::tokens).sum();
         Self {
             id: id(rng),
             created,
@@ -94,7 +75,7 @@ impl Completion {
 
     /// Counts the tokens of all choices.
     pub(crate) fn tokens(&self) -> usize {
-        self.choices.iter().map(Choice::tokens).sum()
+        self.choices.iter().map(Speech::tokens).sum()
     }
 
     /// Counts the tokens of all reasoning.
@@ -103,104 +84,6 @@ impl Completion {
             .iter()
             .map(|choice| choice.reasoning.len())
             .sum()
-    }
-}
-
-impl Choice {
-    fn generate(rng: &mut Rng, request: &ChatRequest) -> Self {
-        let mut choice = Self {
-            reasoning: Vec::new(),
-            text: Vec::new(),
-            tool_calls: Vec::new(),
-            finish_reason: "stop".to_owned(),
-        };
-        if request.reasons {
-            choice.reasoning = tokens::split(&prose::reasoning(rng, &request.prompt));
-        }
-        match (&request.tool, &request.schema) {
-            (Some(tool), _) => {
-                choice.tool_calls = vec![ToolCall::generate(rng, tool, &request.prompt)];
-                "tool_calls".clone_into(&mut choice.finish_reason);
-            }
-            (None, Some(schema)) => {
-                let value = sample::value(rng, schema, prose::topic(&request.prompt));
-                choice.text = tokens::split(&value.to_string());
-            }
-            (None, None) => choice.text = tokens::split(&prose::answer(rng, &request.prompt)),
-        }
-        choice.limit(request.limit);
-        choice.stop(&request.stops);
-        choice
-    }
-
-    fn scripted(rng: &mut Rng, script: &Tokens) -> Self {
-        let default = if script.tool_calls.is_empty() {
-            "stop"
-        } else {
-            "tool_calls"
-        };
-        let calls = script.tool_calls.iter();
-        Self {
-            reasoning: tokens::split(&script.reasoning),
-            text: script.text.clone(),
-            tool_calls: calls
-                .map(|(name, arguments)| ToolCall::new(rng, name.clone(), arguments.clone()))
-                .collect(),
-            finish_reason: script
-                .finish_reason
-                .clone()
-                .unwrap_or_else(|| default.to_owned()),
-        }
-    }
-
-    /// Ends the answer after so many tokens; those of the reasoning count.
-    fn limit(&mut self, limit: usize) {
-        if self.tokens() <= limit {
-            return;
-        }
-        self.reasoning.truncate(limit);
-        self.text.truncate(limit - self.reasoning.len());
-        self.tool_calls.clear();
-        "length".clone_into(&mut self.finish_reason);
-    }
-
-    /// Ends the text before the first of the sequences.
-    fn stop(&mut self, stops: &[String]) {
-        let text = self.text.concat();
-        let found = stops.iter().filter(|stop| !stop.is_empty());
-        let Some(mut left) = found.filter_map(|stop| text.find(stop)).min() else {
-            return;
-        };
-        for token in &mut self.text {
-            token.truncate(left);
-            left -= token.len();
-        }
-        self.text.retain(|token| !token.is_empty());
-        "stop".clone_into(&mut self.finish_reason);
-    }
-
-    fn tokens(&self) -> usize {
-        let calls: usize = self.tool_calls.iter().map(ToolCall::tokens).sum();
-        self.reasoning.len() + self.text.len() + calls
-    }
-}
-
-impl ToolCall {
-    fn generate(rng: &mut Rng, tool: &Function, prompt: &str) -> Self {
-        let arguments = sample::value(rng, &tool.parameters, prose::topic(prompt));
-        Self::new(rng, tool.name.clone(), arguments.to_string())
-    }
-
-    fn new(rng: &mut Rng, name: String, arguments: String) -> Self {
-        Self {
-            id: format!("{:09x}", rng.u64(..1 << 36)),
-            name,
-            arguments,
-        }
-    }
-
-    fn tokens(&self) -> usize {
-        tokens::split(&self.name).len() + tokens::split(&self.arguments).len()
     }
 }
 
@@ -223,6 +106,13 @@ impl Times {
             created: f64::from(whole) + f64::from(rng.u32(1..1_000_000)) / 1e6,
         }
     }
+}
+
+fn generate(rng: &mut Rng, request: &ChatRequest) -> Speech {
+    let mut speech = Speech::generate(rng, request.wish());
+    speech.limit(request.limit);
+    speech.stop(&request.stops);
+    speech
 }
 
 fn per_token(tokens: usize, nanoseconds: u32) -> u32 {

@@ -4,27 +4,11 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::chat::completion::{Choice, Completion, ToolCall};
-
-/// One event of a stream.
-#[derive(Debug)]
-pub(crate) struct Event {
-    pub(crate) part: Part,
-    pub(crate) bytes: Bytes,
-}
-
-/// What an event tells.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Part {
-    /// That an answer begins.
-    Opening,
-    /// One token of the reasoning.
-    Reasoning,
-    /// One token of the text.
-    Text,
-    /// Tool calls, the end, the usage.
-    Rest,
-}
+use crate::{
+    chat::completion::Completion,
+    damage::{Event, Part},
+    speech::{Speech, ToolCall},
+};
 
 #[derive(Serialize)]
 struct Chunk<'a> {
@@ -170,7 +154,7 @@ pub(crate) fn whole(completion: &Completion) -> Bytes {
     body.to_string().into()
 }
 
-fn deltas(choice: &Choice) -> Vec<(Part, Delta<'_>)> {
+fn deltas(choice: &Speech) -> Vec<(Part, Delta<'_>)> {
     let opening = Delta {
         role: Some("assistant"),
         ..Delta::default()
@@ -258,7 +242,7 @@ fn time_info(completion: &Completion) -> TimeInfo {
     }
 }
 
-fn message(choice: &Choice) -> Value {
+fn message(choice: &Speech) -> Value {
     let mut message = Map::new();
     // Where tools are called and nothing is said, the key is absent.
     if choice.tool_calls.is_empty() || !choice.text.is_empty() {

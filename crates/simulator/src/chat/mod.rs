@@ -1,10 +1,8 @@
 //! A chat request in, what the server does about it out.
 
 mod completion;
-mod damage;
 mod encode;
 mod request;
-mod sample;
 
 use std::time::Duration;
 
@@ -12,11 +10,15 @@ use http::{HeaderName, StatusCode};
 
 use crate::{
     chat::{completion::Completion, request::ChatRequest},
+    damage,
     fault::Fault,
     reply::{self, Outcome, Reply, wrong_key},
     script::{Script, Scripted},
     server::Settings,
 };
+
+/// The service's last words in a stream that it gives up.
+const ERROR: &str = "data: {\"error\":{\"message\":\"Encountered a server error, please try again.\",\"type\":\"server_error\",\"param\":\"\",\"code\":\"server_error\",\"id\":\"\"},\"status_code\":500}\n\n";
 
 pub(crate) fn answer(
     settings: &Settings,
@@ -25,7 +27,7 @@ pub(crate) fn answer(
     body: &[u8],
 ) -> Outcome {
     if script.raw_is_next() {
-        return script.next_raw(reply::fault);
+        return script.next_raw(|fault| fault.instead(reply::fault));
     }
     if !authorized {
         return Outcome::Reply(wrong_key());
@@ -61,13 +63,14 @@ fn encoded(
         Reply::new(
             StatusCode::OK,
             "text/event-stream; charset=utf-8",
-            damage::stream(encode::stream(completion), fault, pace),
+            damage::stream(encode::stream(completion), fault, pace, ERROR),
         )
     } else {
         let time = pace.map_or(Duration::ZERO, |pace| {
             pace.saturating_mul(u32::try_from(completion.tokens()).unwrap_or(u32::MAX))
         });
-        damage::whole(encode::whole(completion), fault).delay(time)
+        let refusal = || reply::fault(500, None);
+        damage::whole(encode::whole(completion), fault, refusal).delay(time)
     };
     reply
         .rate_limits()

@@ -5,8 +5,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    content::text,
     models,
     reply::{Reply, refuse},
+    speech::{Function, Wish},
     tokens,
 };
 
@@ -68,14 +70,6 @@ pub(crate) struct ChatRequest {
     pub(crate) tool: Option<Function>,
     /// The schema of the JSON that is to be said.
     pub(crate) schema: Option<Value>,
-}
-
-/// The function that a tool is.
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Function {
-    pub(crate) name: String,
-    #[serde(default)]
-    pub(crate) parameters: Value,
 }
 
 /// The fields that make a difference here.
@@ -158,6 +152,16 @@ impl ChatRequest {
         check(&fields)?;
         check_messages(&fields.messages)?;
         Ok(Self::new(model, messages_json, fields))
+    }
+
+    /// Returns what the answer is to be like.
+    pub(crate) fn wish(&self) -> Wish<'_> {
+        Wish {
+            prompt: &self.prompt,
+            reasons: self.reasons,
+            tool: self.tool.as_ref(),
+            schema: self.schema.as_ref(),
+        }
     }
 
     fn new(model: &'static str, messages_json: String, fields: Fields) -> Self {
@@ -291,17 +295,6 @@ fn schema(format: Option<Value>) -> Option<Value> {
 /// Counts a message's tokens: those of its text, and four for its frame.
 fn count(message: &Message) -> usize {
     4 + tokens::split(&text(&message.content)).len()
-}
-
-fn text(content: &Value) -> String {
-    match content {
-        Value::String(text) => text.clone(),
-        Value::Array(parts) => parts
-            .iter()
-            .filter_map(|part| part.get("text")?.as_str())
-            .collect(),
-        _ => String::new(),
-    }
 }
 
 fn invalid(message: &str, param: Option<&str>) -> Box<Reply> {

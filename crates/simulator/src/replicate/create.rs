@@ -25,7 +25,7 @@ pub(super) async fn answer(
     authorized: bool,
     body: &[u8],
 ) -> Outcome {
-    shared.replicate.state().counts.creates += 1;
+    shared.counter.add(|counts| &mut counts.creates);
     let prediction = match create(shared, target, headers, authorized, body) {
         Ok(prediction) => prediction,
         Err(outcome) => return *outcome,
@@ -52,7 +52,9 @@ fn create(
 ) -> Result<Arc<Prediction>, Box<Outcome>> {
     let mut script = shared.script.lock().unwrap_or_else(PoisonError::into_inner);
     if script.raw_is_next() {
-        return Err(Box::new(script.next_raw(refusal::fault)));
+        return Err(Box::new(
+            script.next_raw(|fault| fault.instead(refusal::fault)),
+        ));
     }
     let refuse = |reply| Box::new(Outcome::Reply(reply));
     if !authorized {

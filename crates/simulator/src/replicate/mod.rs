@@ -5,7 +5,6 @@ mod event;
 mod model;
 mod object;
 mod prediction;
-mod query;
 mod refusal;
 mod request;
 mod stream;
@@ -35,22 +34,6 @@ pub(crate) use self::{refusal::too_large, stream::answer as stream};
 /// Tests create dozens; a server that runs for days must not grow with each.
 const MAX_PREDICTIONS: usize = 1000;
 
-/// How many requests of each kind the predictions of a server have had.
-///
-/// Each counts that was read in full, whatever it was answered.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct Counts {
-    /// Requests to create a prediction.
-    pub creates: usize,
-    /// Requests for the events of one.
-    pub streams: usize,
-    /// Requests for the state of one.
-    pub gets: usize,
-    /// Requests to cancel one.
-    pub cancels: usize,
-}
-
 /// What all connections know of the predictions.
 #[derive(Debug)]
 pub(crate) struct Replicate {
@@ -63,7 +46,6 @@ pub(crate) struct Replicate {
 
 #[derive(Debug, Default)]
 struct State {
-    counts: Counts,
     /// How many predictions there were.
     created: u64,
     /// The last of them, oldest first.
@@ -77,10 +59,6 @@ impl Replicate {
             streams_url: format!("{scheme}://{stream_address}/v1/streams"),
             state: Mutex::default(),
         }
-    }
-
-    pub(crate) fn counts(&self) -> Counts {
-        self.state().counts
     }
 
     /// Keeps the prediction that is made for the next number.
@@ -136,8 +114,10 @@ fn look_up(
     let replicate = &shared.replicate;
     let method = head.method.as_str();
     match (method, segments) {
-        ("GET", ["predictions", _]) => replicate.state().counts.gets += 1,
-        ("POST", ["predictions", _, "cancel"]) => replicate.state().counts.cancels += 1,
+        ("GET", ["predictions", _]) => shared.counter.add(|counts| &mut counts.gets),
+        ("POST", ["predictions", _, "cancel"]) => {
+            shared.counter.add(|counts| &mut counts.cancels);
+        }
         _ => {}
     }
     if !authorized {

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use crate::{
     dice::{OFFSET, hash},
-    replicate::{ok, query, refusal},
+    replicate::{ok, refusal},
     reply::Reply,
+    uri,
 };
 
 /// How many models one page lists.
@@ -164,7 +165,7 @@ pub(super) fn version_id(full_name: &str) -> String {
 
 /// Lists the models, one page of them.
 pub(super) fn list(url: &str, query: Option<&str>) -> Reply {
-    let start = match query::find(query, "cursor") {
+    let start = match uri::find(query, "cursor") {
         Some(cursor) => cursor
             .strip_prefix(CURSOR)
             .and_then(|start| start.parse().ok()),
@@ -193,7 +194,7 @@ pub(super) fn asked(text: &[u8]) -> Reply {
 
 /// Lists all that the text of a query is about: models.
 pub(super) fn search(query: Option<&str>) -> Reply {
-    let Some(text) = query::find(query, "query") else {
+    let Some(text) = uri::find(query, "query") else {
         return refusal::fault(StatusCode::BAD_REQUEST.as_u16(), None);
     };
     let models = matching(&text).into_iter();

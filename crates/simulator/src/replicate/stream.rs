@@ -58,7 +58,7 @@ pub(crate) fn answer(shared: &Shared, head: &Parts) -> Outcome {
     let Some(token) = token.filter(|_| head.method == Method::GET) else {
         return Outcome::Reply(refusal::not_found());
     };
-    shared.replicate.state().counts.streams += 1;
+    shared.counter.add(|counts| &mut counts.streams);
     let Some(prediction) = shared.replicate.find(|known| known.token == token) else {
         return Outcome::Reply(refusal::not_found());
     };

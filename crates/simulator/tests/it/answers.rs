@@ -271,3 +271,12 @@ async fn a_rate_is_kept() {
         assert!(Duration::from_millis(100) <= start.elapsed());
     }
 }
+
+#[tokio::test]
+async fn a_chat_says_the_first_step() {
+    let raw = Answer::raw(200, &[], []);
+    let answer = Answer::text("one").step(raw).step(Answer::text("two"));
+    let simulator = Simulator::builder().answer(answer).start().await.unwrap();
+    let whole = chat(&simulator, &request("tiny", "Hi", "")).await.json();
+    assert_eq!(whole["choices"][0]["message"]["content"], "one");
+}

@@ -201,7 +201,7 @@ async fn a_cut_comes_in_its_time() {
 }
 
 #[tokio::test]
-async fn a_fault_of_predictions_does_nothing_to_a_chat() {
+async fn a_fault_of_others_does_nothing_to_a_chat() {
     for name in [
         "aborted",
         "canceled",
@@ -215,6 +215,20 @@ async fn a_fault_of_predictions_does_nothing_to_a_chat() {
         "lost",
         "noid",
         "nourl",
+        "baredone",
+        "challenge",
+        "context",
+        "empty",
+        "expire",
+        "heartbeats",
+        "html",
+        "jsonstream",
+        "midfinish",
+        "nofinish",
+        "notsuccess",
+        "plan",
+        "quota",
+        "quota-rest",
         "stream:401",
     ] {
         let response = streamed(name).await;
@@ -253,6 +267,20 @@ fn a_fault_is_its_name() {
         "silence",
         "stall",
         "stream:401",
+        "baredone",
+        "challenge",
+        "context",
+        "empty",
+        "expire",
+        "heartbeats",
+        "html",
+        "jsonstream",
+        "midfinish",
+        "nofinish",
+        "notsuccess",
+        "plan",
+        "quota",
+        "quota-rest",
         "truncate",
     ] {
         assert_eq!(name.parse::<Fault>().unwrap().to_string(), name);

@@ -6,6 +6,8 @@
 mod answers;
 mod client;
 mod faults;
+mod playground;
 mod refusals;
 mod replicate;
 mod server;
+mod workers_ai;

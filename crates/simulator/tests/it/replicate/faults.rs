@@ -272,3 +272,31 @@ async fn a_stream_may_be_refused() {
     }
     until(&simulator, &prediction, "succeeded").await;
 }
+
+#[tokio::test]
+async fn a_fault_of_others_does_nothing_to_a_prediction() {
+    for fault in [
+        "baredone",
+        "challenge",
+        "context",
+        "empty",
+        "expire",
+        "heartbeats",
+        "html",
+        "jsonstream",
+        "midfinish",
+        "nofinish",
+        "notsuccess",
+        "plan",
+        "quota",
+        "quota-rest",
+    ] {
+        let simulator = start(fault).await;
+        let prediction = create(&simulator).await;
+        let (events, whole) = events(&stream(&prediction, None).await);
+        assert!(whole, "{fault}");
+        assert_eq!(text(&events), TOKENS.concat(), "{fault}");
+        let ended = until(&simulator, &prediction, "succeeded").await;
+        assert_eq!(ended["output"], json!(TOKENS), "{fault}");
+    }
+}

@@ -1,20 +1,19 @@
-//! A URL's query in, one of its values out.
+//! What a URL is made of in, its plain text out.
 
 /// Returns what follows `name=`.
-pub(super) fn find(query: Option<&str>, name: &str) -> Option<String> {
+pub(crate) fn find(query: Option<&str>, name: &str) -> Option<String> {
     let mut pairs = query?.split('&');
     let value = pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
-    Some(decode(value))
+    Some(decode(&value.replace('+', " ")))
 }
 
-/// Decodes `%20` and `+`; what is not well formed stays as it is.
-fn decode(text: &str) -> String {
+/// Decodes `%20` and its kind; what is not well formed stays as it is.
+pub(crate) fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [byte, tail @ ..] = rest {
         let encoded = match (byte, tail) {
             (b'%', [high, low, tail @ ..]) => hex(*high, *low).map(|byte| (byte, tail)),
-            (b'+', _) => Some((b' ', tail)),
             _ => None,
         };
         let (byte, tail) = encoded.unwrap_or((*byte, tail));

@@ -1,43 +1,58 @@
-//! An answer's bytes and a fault in, the pieces that go over the wire out.
+//! An answer's events and a fault in, the pieces that go over the wire out.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
 
-use crate::{
-    answer::Piece,
-    chat::encode::{Event, Part},
-    fault::Fault,
-    reply::{self, Reply},
-};
+use crate::{answer::Piece, fault::Fault, reply::Reply};
 
 /// How many tokens of the text come before a fault.
 const TOKENS: usize = 8;
 
-/// The service's last words in a stream that it gives up.
-const ERROR: &[u8] = b"data: {\"error\":{\"message\":\"Encountered a server error, please try again.\",\"type\":\"server_error\",\"param\":\"\",\"code\":\"server_error\",\"id\":\"\"},\"status_code\":500}\n\n";
+/// One event of a stream.
+#[derive(Debug)]
+pub(crate) struct Event {
+    pub(crate) part: Part,
+    pub(crate) bytes: Bytes,
+}
+
+/// What an event tells.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Part {
+    /// That an answer begins.
+    Opening,
+    /// One token of the reasoning.
+    Reasoning,
+    /// One token of the text.
+    Text,
+    /// Tool calls, the end, the usage.
+    Rest,
+}
 
 /// Sends the events, each token in its time, and does the fault to them.
+///
+/// The last words are those of a service that gives up.
 pub(crate) fn stream(
     mut events: Vec<Event>,
     fault: Option<&Fault>,
     pace: Option<Duration>,
+    last_words: impl Into<Bytes>,
 ) -> Vec<Piece> {
     let Some(fault) = fault.filter(|fault| fault.breaks_answer()) else {
         return paced(events, pace);
     };
-    let rest = events.split_off(broken(&events));
+    let rest = events.split_off(place(&events));
     let next = rest.first().map(|event| event.bytes.clone());
     let next = next.unwrap_or_default();
     let mut pieces = paced(events, pace);
     match fault {
         Fault::BadJson => {
-            pieces.push(Piece::Bytes(without_brace(&next)));
+            pieces.push(Piece::Bytes(without_end(&next)));
             pieces.extend(paced(rest.into_iter().skip(1).collect(), pace));
         }
         Fault::Cut => pieces.extend([Piece::Bytes(half(&next)), Piece::Abort]),
-        Fault::Error => pieces.push(Piece::Bytes(Bytes::from_static(ERROR))),
+        Fault::Error => pieces.push(Piece::Bytes(last_words.into())),
         Fault::Stall => pieces.push(Piece::Hang),
         // The others do not break answers.
         _ => {}
@@ -46,7 +61,7 @@ pub(crate) fn stream(
 }
 
 /// Sends a body that is not a stream, and does the fault to it.
-pub(crate) fn whole(body: Bytes, fault: Option<&Fault>) -> Reply {
+pub(crate) fn whole(body: Bytes, fault: Option<&Fault>, refusal: impl FnOnce() -> Reply) -> Reply {
     let promised = body.len();
     let incomplete = |last| {
         let pieces = vec![Piece::Bytes(half(&body)), last];
@@ -55,7 +70,7 @@ pub(crate) fn whole(body: Bytes, fault: Option<&Fault>) -> Reply {
     match fault {
         Some(Fault::BadJson) => Reply::json(StatusCode::OK, body.slice(..promised - 1)),
         Some(Fault::Cut) => incomplete(Piece::Abort),
-        Some(Fault::Error) => reply::fault(500, None),
+        Some(Fault::Error) => refusal(),
         Some(Fault::Stall) => incomplete(Piece::Hang),
         Some(Fault::Truncate) => Reply::json(StatusCode::OK, half(&body)),
         _ => Reply::json(StatusCode::OK, body),
@@ -63,7 +78,7 @@ pub(crate) fn whole(body: Bytes, fault: Option<&Fault>) -> Reply {
 }
 
 /// Returns the number of events before the fault.
-fn broken(events: &[Event]) -> usize {
+pub(crate) fn place(events: &[Event]) -> usize {
     let mut tokens = 0;
     for (index, event) in events.iter().enumerate() {
         match event.part {
@@ -85,10 +100,13 @@ fn paced(events: Vec<Event>, pace: Option<Duration>) -> Vec<Piece> {
     pieces
 }
 
-/// Returns an event whose JSON has lost its last brace.
-fn without_brace(event: &Bytes) -> Bytes {
-    let json = event.strip_suffix(b"}\n\n").unwrap_or(event);
-    [json, b"\n\n"].concat().into()
+/// Returns an event whose JSON has lost its last character, a brace or a quotation mark.
+fn without_end(event: &Bytes) -> Bytes {
+    let json = event.trim_ascii_end();
+    let end = &event[json.len()..];
+    [json.split_last().map_or(json, |(_, json)| json), end]
+        .concat()
+        .into()
 }
 
 fn half(bytes: &Bytes) -> Bytes {

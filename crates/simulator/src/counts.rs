@@ -1,0 +1,43 @@
+//! How often the server was asked for what.
+
+use std::sync::{Mutex, PoisonError};
+
+/// How many requests of each kind a server has had.
+///
+/// Each counts that was read in full, whatever it was answered.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Requests to create a prediction.
+    pub creates: usize,
+    /// Requests for the events of one.
+    pub streams: usize,
+    /// Requests for the state of one.
+    pub gets: usize,
+    /// Requests to cancel one.
+    pub cancels: usize,
+    /// Requests to Workers AI that a model answers, those through a gateway among them.
+    pub chats: usize,
+    /// Requests to the playground that a model answers.
+    pub inferences: usize,
+    /// Requests for the playground's page.
+    pub pages: usize,
+}
+
+/// The counts of a server that runs.
+#[derive(Debug, Default)]
+pub(crate) struct Counter {
+    counts: Mutex<Counts>,
+}
+
+impl Counter {
+    /// Counts one more of what `kind` picks.
+    pub(crate) fn add(&self, kind: impl FnOnce(&mut Counts) -> &mut usize) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        *kind(&mut counts) += 1;
+    }
+
+    pub(crate) fn all(&self) -> Counts {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,27 @@
+//! Cloudflare's pages: the challenge for browsers, and what stands before a service that is down.
+
+use http::{HeaderName, StatusCode};
+
+use crate::reply::Reply;
+
+/// The type of a page.
+pub(crate) const HTML: &str = "text/html; charset=UTF-8";
+
+/// How a page looks to those that read it.
+const UNAVAILABLE: &str = "<!DOCTYPE html>\n<html lang=\"en-US\">\n<head><title>Worker exceeded resource limits | simulated | Cloudflare</title></head>\n<body><h1>Error 1102</h1><p>Worker exceeded resource limits</p></body>\n</html>\n";
+
+/// Answers with the page that a browser passes, and a program does not.
+///
+/// Its script sets the cookie `cf_clearance` after 300 ms, and asks for the page again.
+pub(crate) fn challenge(clearance: &str) -> Reply {
+    let page = format!(
+        "<!DOCTYPE html>\n<html lang=\"en-US\">\n<head><title>Just a moment...</title></head>\n<body class=\"no-js\">\n<h1>Just a moment...</h1>\n<p>Simulated: whoever runs this script passes.</p>\n<script>\nsetTimeout(() => {{\n  document.cookie = \"cf_clearance={clearance}; path=/\";\n  location.reload();\n}}, 300);\n</script>\n</body>\n</html>\n"
+    );
+    Reply::text(StatusCode::FORBIDDEN, HTML, page)
+        .header(HeaderName::from_static("cf-mitigated"), "challenge")
+}
+
+/// Answers with the page of error 1102.
+pub(crate) fn unavailable() -> Reply {
+    Reply::text(StatusCode::SERVICE_UNAVAILABLE, HTML, UNAVAILABLE)
+}

@@ -1,0 +1,147 @@
+//! A script or a wish in, what a model says out.
+
+use fastrand::Rng;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{answer::Tokens, prose, sample, tokens};
+
+/// One answer of a model.
+#[derive(Clone, Debug)]
+pub(crate) struct Speech {
+    pub(crate) reasoning: Vec<String>,
+    pub(crate) text: Vec<String>,
+    pub(crate) tool_calls: Vec<ToolCall>,
+    pub(crate) finish_reason: String,
+}
+
+/// One whole call of a tool.
+#[derive(Clone, Debug)]
+pub(crate) struct ToolCall {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) arguments: String,
+}
+
+/// What a model is to speak of, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish<'a> {
+    /// What the user said last.
+    pub(crate) prompt: &'a str,
+    pub(crate) reasons: bool,
+    /// The tool that is to be called.
+    pub(crate) tool: Option<&'a Function>,
+    /// The schema of the JSON that is to be said.
+    pub(crate) schema: Option<&'a Value>,
+}
+
+/// The function that a tool is.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Function {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) parameters: Value,
+}
+
+impl Speech {
+    /// Makes up an answer.
+    pub(crate) fn generate(rng: &mut Rng, wish: Wish<'_>) -> Self {
+        let mut speech = Self {
+            reasoning: Vec::new(),
+            text: Vec::new(),
+            tool_calls: Vec::new(),
+            finish_reason: "stop".to_owned(),
+        };
+        if wish.reasons {
+            speech.reasoning = tokens::split(&prose::reasoning(rng, wish.prompt));
+        }
+        match (wish.tool, wish.schema) {
+            (Some(tool), _) => {
+                speech.tool_calls = vec![ToolCall::generate(rng, tool, wish.prompt)];
+                "tool_calls".clone_into(&mut speech.finish_reason);
+            }
+            (None, Some(schema)) => {
+                let value = sample::value(rng, schema, prose::topic(wish.prompt));
+                speech.text = tokens::split(&value.to_string());
+            }
+            (None, None) => speech.text = tokens::split(&prose::answer(rng, wish.prompt)),
+        }
+        speech
+    }
+
+    /// Says what was scripted.
+    pub(crate) fn scripted(rng: &mut Rng, script: &Tokens) -> Self {
+        let default = if script.tool_calls.is_empty() {
+            "stop"
+        } else {
+            "tool_calls"
+        };
+        let calls = script.tool_calls.iter();
+        Self {
+            reasoning: tokens::split(&script.reasoning),
+            text: script.text.clone(),
+            tool_calls: calls
+                .map(|(name, arguments)| ToolCall::new(rng, name.clone(), arguments.clone()))
+                .collect(),
+            finish_reason: script
+                .finish_reason
+                .clone()
+                .unwrap_or_else(|| default.to_owned()),
+        }
+    }
+
+    /// Ends the answer after so many tokens; those of the reasoning count.
+    pub(crate) fn limit(&mut self, limit: usize) {
+        if self.tokens() <= limit {
+            return;
+        }
+        self.reasoning.truncate(limit);
+        self.text.truncate(limit - self.reasoning.len());
+        self.tool_calls.clear();
+        "length".clone_into(&mut self.finish_reason);
+    }
+
+    /// Ends the text before the first of the sequences.
+    pub(crate) fn stop(&mut self, stops: &[String]) {
+        let text = self.text.concat();
+        let found = stops.iter().filter(|stop| !stop.is_empty());
+        let Some(mut left) = found.filter_map(|stop| text.find(stop)).min() else {
+            return;
+        };
+        for token in &mut self.text {
+            token.truncate(left);
+            left -= token.len();
+        }
+        self.text.retain(|token| !token.is_empty());
+        "stop".clone_into(&mut self.finish_reason);
+    }
+
+    pub(crate) fn tokens(&self) -> usize {
+        let calls: usize = self.tool_calls.iter().map(ToolCall::tokens).sum();
+        self.reasoning.len() + self.text.len() + calls
+    }
+}
+
+impl ToolCall {
+    fn generate(rng: &mut Rng, tool: &Function, prompt: &str) -> Self {
+        let arguments = sample::value(rng, &tool.parameters, prose::topic(prompt));
+        Self::new(rng, tool.name.clone(), arguments.to_string())
+    }
+
+    fn new(rng: &mut Rng, name: String, arguments: String) -> Self {
+        Self {
+            id: format!("{:09x}", rng.u64(..1 << 36)),
+            name,
+            arguments,
+        }
+    }
+
+    /// Returns the arguments as JSON, or as text where they are none.
+    pub(crate) fn value(&self) -> Value {
+        serde_json::from_str(&self.arguments).unwrap_or_else(|_| self.arguments.clone().into())
+    }
+
+    fn tokens(&self) -> usize {
+        tokens::split(&self.name).len() + tokens::split(&self.arguments).len()
+    }
+}

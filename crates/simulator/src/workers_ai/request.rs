@@ -1,0 +1,280 @@
+//! JSON in, a checked request out; as strict as Workers AI, which ignores what it does not know.
+
+use serde_json::{Map, Value};
+
+use crate::{
+    content::text,
+    speech::{Function, Wish},
+    tokens,
+    workers_ai::{
+        model::{self, Model},
+        refusal::{Asker, Problem},
+    },
+};
+
+/// The most tokens of an answer unless the request says.
+const DEFAULT_LIMIT: usize = 256;
+
+/// How long the ids of Mistral's tool calls are.
+const MISTRAL_ID: usize = 9;
+
+/// What a request to `ai/run` must have.
+const ONE_OF: &str = "oneOf at '/' not met, 0 matches: required properties at '/' are 'prompt', required properties at '/' are 'messages'";
+
+/// Where a request came in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Door {
+    /// At `ai/v1/chat/completions`; the request names the model.
+    Chat,
+    /// At `ai/run`, with the model's name behind it.
+    Run(String),
+}
+
+/// A request that the service would take.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) model: &'static Model,
+    /// The messages, or the prompt, as JSON text, for the seed.
+    pub(super) input_json: String,
+    /// What the user said last.
+    pub(super) prompt: String,
+    pub(super) prompt_tokens: usize,
+    pub(super) stream: bool,
+    pub(super) limit: usize,
+    pub(super) seed: u64,
+    /// The tool that is to be called.
+    tool: Option<Function>,
+    /// The schema of the JSON that is to be said.
+    pub(super) schema: Option<Value>,
+}
+
+type Fields = Map<String, Value>;
+type Result<T> = std::result::Result<T, Problem>;
+
+impl Request {
+    /// Reads a request, or returns the refusal.
+    pub(super) fn parse(door: &Door, asker: &Asker, body: &[u8]) -> Result<Self> {
+        if body.is_empty() {
+            return Err(Problem::incomplete());
+        }
+        let fields: Fields = serde_json::from_slice(body)
+            .map_err(|_| Problem::bad_input("Type mismatch of '/', 'object' expected"))?;
+        let name = match door {
+            Door::Chat => string(&fields, "model").unwrap_or_default(),
+            Door::Run(name) => name,
+        };
+        let model = model::find(name).ok_or_else(|| Problem::no_such_model(asker, name))?;
+        let input = match (fields.get("messages"), fields.get("prompt"), door) {
+            (Some(messages), _, _) => messages,
+            (None, Some(prompt), Door::Run(_)) => prompt,
+            (None, None, Door::Run(_)) => return Err(Problem::bad_input(ONE_OF)),
+            (None, _, Door::Chat) => {
+                let what = "required properties at '/' are 'messages'";
+                return Err(Problem::bad_input(what));
+            }
+        };
+        let (prompt, prompt_tokens) = match input {
+            Value::String(prompt) => (prompt.clone(), tokens::split(prompt).len()),
+            Value::Array(messages) if !messages.is_empty() => {
+                check_messages(model, messages)?;
+                (asked(messages), messages.iter().map(count).sum())
+            }
+            _ => return Err(Problem::bad_input(ONE_OF)),
+        };
+        check_fields(model, &fields)?;
+        let limit = limit(&fields)?;
+        let needed = prompt_tokens.saturating_add(limit);
+        if model.window < needed {
+            return Err(Problem::no_room(needed, model.window));
+        }
+        Ok(Self {
+            model,
+            input_json: input.to_string(),
+            prompt_tokens,
+            stream: fields.get("stream") == Some(&Value::Bool(true)),
+            limit,
+            seed: fields
+                .get("seed")
+                .and_then(Value::as_u64)
+                .unwrap_or_default(),
+            tool: called_tool(&fields, &prompt),
+            schema: schema(&fields),
+            prompt,
+        })
+    }
+
+    /// Returns what the answer is to be like.
+    pub(super) fn wish(&self) -> Wish<'_> {
+        Wish {
+            prompt: &self.prompt,
+            reasons: self.model.reasons(),
+            tool: self.tool.as_ref(),
+            schema: self.schema.as_ref(),
+        }
+    }
+}
+
+fn check_messages(model: &Model, messages: &[Value]) -> Result<()> {
+    let mut after_tool = false;
+    for (index, message) in messages.iter().enumerate() {
+        let Some(role) = message.get("role").and_then(Value::as_str) else {
+            let what = format!("required properties at '/messages/{index}' are 'role,content'");
+            return Err(Problem::bad_input(&what));
+        };
+        check_content(message, index)?;
+        if model.author() == "mistralai" {
+            check_mistral(message)?;
+            if after_tool && role == "user" {
+                let what = "Unexpected role 'user' after role 'tool'";
+                return Err(Problem::bad_input(what));
+            }
+        }
+        after_tool = role == "tool";
+    }
+    Ok(())
+}
+
+fn check_content(message: &Value, index: usize) -> Result<()> {
+    match message.get("content") {
+        Some(Value::Array(parts)) if parts.iter().any(is_far_image) => Err(Problem::bad_image()),
+        Some(Value::Array(_) | Value::String(_)) => Ok(()),
+        None if message.get("tool_calls").is_some() => Ok(()),
+        None => {
+            let what = format!("required properties at '/messages/{index}' are 'role,content'");
+            Err(Problem::bad_input(&what))
+        }
+        Some(other) => {
+            let what = format!(
+                "oneOf at '/' not met, 0 matches: required properties at '/' are 'prompt', Type mismatch of '/messages/{index}/content', 'string' not in '{}'",
+                type_name(other)
+            );
+            Err(Problem::bad_input(&what))
+        }
+    }
+}
+
+/// Returns true if the part is a picture that would have to be fetched.
+fn is_far_image(part: &Value) -> bool {
+    let image = part.get("image_url");
+    let url = image.and_then(|image| image.get("url").unwrap_or(image).as_str());
+    url.is_some_and(|url| !url.starts_with("data:"))
+}
+
+fn check_mistral(message: &Value) -> Result<()> {
+    let calls = message.get("tool_calls").and_then(Value::as_array);
+    let ids = calls.into_iter().flatten().map(|call| call.get("id"));
+    let mut ids = ids.chain([message.get("tool_call_id")]).flatten();
+    let is_right = |id: &Value| {
+        let id = id.as_str().unwrap_or_default();
+        id.len() == MISTRAL_ID && id.chars().all(|c| c.is_ascii_alphanumeric())
+    };
+    match ids.find(|id| !is_right(id)) {
+        Some(id) => Err(Problem::bad_input(&format!(
+            "Tool call id was {id} but must be a-z, A-Z, 0-9, with a length of 9."
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Checks what single models do not take.
+fn check_fields(model: &Model, fields: &Fields) -> Result<()> {
+    let format = fields.get("response_format");
+    let format = format.and_then(|format| format.get("type")?.as_str());
+    let what = match model.author() {
+        "mistralai" if fields.contains_key("chat_template_kwargs") => {
+            "chat_template_kwargs is not supported by this model"
+        }
+        "mistralai" if format == Some("json_schema") => {
+            "response_format json_schema is not supported by this model"
+        }
+        "zai-org" if string(fields, "tool_choice") == Some("required") => {
+            "tool_choice required is not supported by this model"
+        }
+        _ => return Ok(()),
+    };
+    Err(Problem::bad_input(what))
+}
+
+fn limit(fields: &Fields) -> Result<usize> {
+    let limit = ["max_tokens", "max_completion_tokens"]
+        .into_iter()
+        .find_map(|name| Some((name, fields.get(name)?)));
+    let Some((name, limit)) = limit.filter(|(_, limit)| !limit.is_null()) else {
+        return Ok(DEFAULT_LIMIT);
+    };
+    let number = limit.as_u64().and_then(|limit| usize::try_from(limit).ok());
+    number.ok_or_else(|| {
+        let what = format!(
+            "Type mismatch of '/{name}', 'integer' not in '{}'",
+            type_name(limit)
+        );
+        Problem::bad_input(&what)
+    })
+}
+
+/// Returns the tool to call: one that is demanded, or the first where the user speaks of tools.
+fn called_tool(fields: &Fields, prompt: &str) -> Option<Function> {
+    let tools = ["tools", "functions"].into_iter();
+    let tools = tools.filter_map(|name| fields.get(name)?.as_array());
+    let mut tools = tools.flatten().filter_map(|tool| {
+        // Flat, or as the `OpenAI` protocol has it.
+        let function = tool.get("function").unwrap_or(tool);
+        serde_json::from_value::<Function>(function.clone()).ok()
+    });
+    let choice = fields.get("tool_choice");
+    if let Some(name) = choice.and_then(|choice| choice.pointer("/function/name")) {
+        return tools.find(|tool| *name == *tool.name);
+    }
+    let messages = fields.get("messages").and_then(Value::as_array);
+    let last = messages.and_then(|messages| messages.last()?.get("role")?.as_str());
+    let called = match choice.and_then(Value::as_str) {
+        Some("none") => false,
+        Some("required") => true,
+        _ => last != Some("tool") && prompt.to_lowercase().contains("tool"),
+    };
+    tools.next().filter(|_| called)
+}
+
+/// Returns the schema of the JSON that is asked for, bare or as the `OpenAI` protocol has it.
+fn schema(fields: &Fields) -> Option<Value> {
+    let format = fields.get("response_format")?;
+    match format.get("type")?.as_str()? {
+        "json_object" => Some(serde_json::json!({"properties": {"answer": {"type": "string"}}})),
+        "json_schema" => {
+            let schema = format.get("json_schema")?;
+            Some(schema.get("schema").unwrap_or(schema).clone())
+        }
+        _ => None,
+    }
+}
+
+/// Returns the text of the last message that is the user's.
+fn asked(messages: &[Value]) -> String {
+    let user = messages
+        .iter()
+        .rfind(|message| message.get("role").is_some_and(|role| role == "user"));
+    user.and_then(|message| message.get("content"))
+        .map(text)
+        .unwrap_or_default()
+}
+
+/// Counts a message's tokens: those of its text, and four for its frame.
+fn count(message: &Value) -> usize {
+    let text = message.get("content").map(text).unwrap_or_default();
+    4 + tokens::split(&text).len()
+}
+
+fn string<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
+    fields.get(name)?.as_str()
+}
+
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Array(_) => "array",
+        Value::Bool(_) => "boolean",
+        Value::Null => "null",
+        Value::Number(_) => "number",
+        Value::Object(_) => "object",
+        Value::String(_) => "string",
+    }
+}
