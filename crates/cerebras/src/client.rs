@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderName, HeaderValue};
 use inferstream_core::{
     ApiKey, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind,
     Model, Provider, ProviderInfo, Result, RetryPolicy, Timeouts, Transport, check_headers,
-    provider::Setting,
+    provider::{Setting, same_host, with_version},
 };
 use inferstream_openai_compat::{Chat, Settings};
 
@@ -239,7 +239,7 @@ impl CerebrasBuilder {
             Some(transport) => transport,
             None => default_transport()?,
         };
-        let elsewhere = host(&base_url) != host(BASE_URL);
+        let elsewhere = !same_host(&base_url, BASE_URL);
         let chat = Chat::new(CerebrasDialect { elsewhere }, transport, settings);
         Ok(Cerebras {
             chat: chat.map_err(|error| url.explain(error))?,
@@ -266,19 +266,6 @@ fn no_key() -> Error {
     let login = INFO.login_url.unwrap_or(INFO.url);
     let message = format!("cerebras needs a key: set CEREBRAS_API_KEY; keys are at {login}");
     Error::new(ErrorKind::Auth, message)
-}
-
-/// Adds the version to a URL without a path.
-fn with_version(url: &str) -> String {
-    let url = url.trim().trim_end_matches('/');
-    match url.parse::<Uri>() {
-        Ok(uri) if matches!(uri.path(), "" | "/") && uri.query().is_none() => format!("{url}/v1"),
-        _ => url.to_owned(),
-    }
-}
-
-fn host(url: &str) -> Option<String> {
-    url.parse::<Uri>().ok()?.host().map(str::to_ascii_lowercase)
 }
 
 /// Puts `/public` before the version: `https://api.cerebras.ai/public/v1/models`.

@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use inferstream_core::{
     ApiKey, Error, Result, RetryPolicy, Timeouts, Transport, check_headers,
-    provider::{Setting, base_url},
+    provider::{Setting, base_url, same_host, with_version},
 };
 
 use crate::{api::Api, client::Replicate, host::Trust, inputs::Inputs};
@@ -182,7 +182,7 @@ impl ReplicateBuilder {
         Ok(Replicate::new(Api {
             transport,
             key,
-            needs_key: host(&base) == host(BASE_URL),
+            needs_key: same_host(&base, BASE_URL),
             base,
             trust,
             headers: self.headers,
@@ -216,17 +216,4 @@ fn default_transport() -> Result<Arc<dyn Transport>> {
     Err(Error::config(
         "there is no transport: set one, or turn on the feature `transport`",
     ))
-}
-
-/// Adds the version to a URL without a path.
-fn with_version(url: &str) -> String {
-    let url = url.trim().trim_end_matches('/');
-    match url.parse::<Uri>() {
-        Ok(uri) if matches!(uri.path(), "" | "/") && uri.query().is_none() => format!("{url}/v1"),
-        _ => url.to_owned(),
-    }
-}
-
-fn host(url: &str) -> Option<String> {
-    url.parse::<Uri>().ok()?.host().map(str::to_ascii_lowercase)
 }

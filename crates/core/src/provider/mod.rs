@@ -6,7 +6,11 @@ mod url;
 
 use std::fmt;
 
-pub use self::{redact::Redact, setting::Setting, url::base_url};
+pub use self::{
+    redact::Redact,
+    setting::Setting,
+    url::{base_url, same_host, with_version},
+};
 
 use crate::{
     error::Result,

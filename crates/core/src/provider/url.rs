@@ -45,6 +45,21 @@ pub fn base_url(url: &str) -> Result<String> {
     Ok(url.trim_end_matches('/').to_owned())
 }
 
+/// Adds `/v1` to a URL without a path, as the official clients of several services have it.
+pub fn with_version(url: &str) -> String {
+    let url = url.trim().trim_end_matches('/');
+    match url.parse::<Uri>() {
+        Ok(uri) if matches!(uri.path(), "" | "/") && uri.query().is_none() => format!("{url}/v1"),
+        _ => url.to_owned(),
+    }
+}
+
+/// Returns true if both URLs lead to one host, whatever the port.
+pub fn same_host(one: &str, other: &str) -> bool {
+    let host = |url: &str| Some(url.parse::<Uri>().ok()?.host()?.to_ascii_lowercase());
+    host(one) == host(other)
+}
+
 fn not_a_url() -> Error {
     Error::config("the base URL is not one; it looks like `https://api.example.com/v1`")
 }
