@@ -230,6 +230,12 @@ impl Error {
         self
     }
 
+    /// Replaces the kind, where the answer's own code says more than its status.
+    #[must_use]
+    pub fn with_kind(self, kind: ErrorKind) -> Self {
+        self.with(|inner| inner.kind = kind)
+    }
+
     /// Adds the cause.
     #[must_use]
     pub fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {

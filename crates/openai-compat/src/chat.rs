@@ -167,20 +167,42 @@ impl<D: Dialect> Chat<D> {
     ) -> BoxFuture<'static, Result<Vec<Model>>> {
         let this = self.clone();
         Box::pin(async move {
-            let shared = &this.shared;
-            let call = Call {
-                request: this.request(Method::GET, &url, key.as_ref(), Bytes::new())?,
-                model: String::new(),
-                redact: Redact::new(key.as_ref(), &ChatRequest::default()),
-                timeouts: shared.settings.timeouts,
-                retry: shared.settings.retry,
-            };
-            let mut started = this.send(&call).await?;
-            let body = started.document(models::MAX_LIST).await?;
+            let body = this.get(&url, key.as_ref()).await?;
             let list = models::decode(this.info().id, &String::from_utf8_lossy(&body))?;
-            *shared.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(list.clone());
+            this.set_known_models(list.clone());
             Ok(list)
         })
+    }
+
+    /// Asks for a document of the service's, with the key: at most 4 MiB.
+    ///
+    /// # Errors
+    ///
+    /// As any request.
+    pub fn document(&self, url: String) -> BoxFuture<'static, Result<Bytes>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let key = this.shared.settings.api_key.clone();
+            this.get(&url, key.as_ref()).await
+        })
+    }
+
+    async fn get(&self, url: &str, key: Option<&ApiKey>) -> Result<Bytes> {
+        let settings = &self.shared.settings;
+        let call = Call {
+            request: self.request(Method::GET, url, key, Bytes::new())?,
+            model: String::new(),
+            redact: Redact::new(key, &ChatRequest::default()),
+            timeouts: settings.timeouts,
+            retry: settings.retry,
+        };
+        self.send(&call).await?.document(models::MAX_LIST).await
+    }
+
+    /// Keeps a list of models for [`known_models`](Self::known_models).
+    pub fn set_known_models(&self, list: Vec<Model>) {
+        let known = &self.shared.known;
+        *known.lock().unwrap_or_else(PoisonError::into_inner) = Some(list);
     }
 
     /// Returns the models known without asking: those last asked for, else the built-in ones.
@@ -195,7 +217,7 @@ impl<D: Dialect> Chat<D> {
     }
 
     async fn open(&self, request: ChatRequest, stream: bool) -> Result<ChatStream> {
-        let call = self.call(&request, stream)?;
+        let (call, request) = self.call(request, stream)?;
         let mut started = self.send(&call).await?;
         check_content_type(self.info().id, &started)?;
         if let Some(successor) = self.info().successor(&call.model) {
@@ -216,6 +238,7 @@ impl<D: Dialect> Chat<D> {
                 .to_ascii_lowercase()
                 .starts_with(b"application/json")
         });
+        let decode = self.dialect().decode(decode, &request);
         Ok(read_stream(
             started,
             // "data: [DONE]" is the marker; some services forget the field's name.
@@ -224,7 +247,8 @@ impl<D: Dialect> Chat<D> {
         ))
     }
 
-    fn call(&self, request: &ChatRequest, stream: bool) -> Result<Call> {
+    /// Makes a call of a request, and returns the request as the model takes it.
+    fn call(&self, mut request: ChatRequest, stream: bool) -> Result<(Call, ChatRequest)> {
         request.validate()?;
         let settings = &self.shared.settings;
         let info = self.info();
@@ -232,13 +256,15 @@ impl<D: Dialect> Chat<D> {
             let message = format!("the request names no model, and {} has no default", info.id);
             return Err(Error::config(message));
         };
-        let model = info.resolve(model);
+        let model = info.resolve(model).to_owned();
         if model.trim().is_empty() {
             return Err(Error::config("the model's name is empty"));
         }
-        let body = encode::body(self.dialect(), model, request, stream)?;
+        let dialect = self.dialect();
+        dialect.adapt(&model, &mut request)?;
+        let body = encode::body(dialect, &model, &request, stream)?;
         check_size(&body)?;
-        let url = format!("{}/chat/completions", self.shared.base);
+        let url = format!("{}{}", self.shared.base, dialect.path(&model));
         let mut http = self.request(Method::POST, &url, settings.api_key.as_ref(), body)?;
         let headers = http.headers_mut();
         let accept = if stream {
@@ -259,13 +285,14 @@ impl<D: Dialect> Chat<D> {
                 _ => None,
             };
         }
-        Ok(Call {
+        let call = Call {
             request: http,
-            model: model.to_owned(),
-            redact: Redact::new(settings.api_key.as_ref(), request),
+            model,
+            redact: Redact::new(settings.api_key.as_ref(), &request),
             timeouts,
             retry: request.retry.unwrap_or(settings.retry),
-        })
+        };
+        Ok((call, request))
     }
 
     fn request(
@@ -339,7 +366,7 @@ impl<D: Dialect> Chat<D> {
             now,
             &call.redact,
         );
-        Err(error)
+        Err(self.dialect().refine(error))
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use inferstream_core::{Capabilities, ProviderInfo};
+use inferstream_core::{Capabilities, ChatRequest, Decode, Error, ProviderInfo, Result};
+
+use crate::decode::ChatDecode;
 
 /// A provider's way to speak the protocol.
 ///
@@ -16,6 +18,44 @@ pub trait Dialect: fmt::Debug + Send + Sync + 'static {
     fn capabilities(&self, model: &str) -> Capabilities {
         let _ = model;
         Capabilities::default()
+    }
+
+    /// Returns the path, below the base URL, that a model is asked at: `/chat/completions`.
+    fn path(&self, model: &str) -> String {
+        let _ = model;
+        "/chat/completions".to_owned()
+    }
+
+    /// Returns true, the default, if the body names the model.
+    fn names_model(&self, model: &str) -> bool {
+        let _ = model;
+        true
+    }
+
+    /// Changes a request to what a model takes; by default it stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` that names what the model does not take.
+    fn adapt(&self, model: &str, request: &mut ChatRequest) -> Result<()> {
+        let _ = (model, request);
+        Ok(())
+    }
+
+    /// Returns true if a message that only calls tools has an empty content; by default it has none.
+    fn sends_empty_content(&self) -> bool {
+        false
+    }
+
+    /// Returns the decoder of an answer: by default the one that is given.
+    fn decode(&self, chat: ChatDecode, request: &ChatRequest) -> Box<dyn Decode> {
+        let _ = request;
+        Box::new(chat)
+    }
+
+    /// Says more of a refusal than its status does; by default it stays as it is.
+    fn refine(&self, error: Error) -> Error {
+        error
     }
 
     /// Returns the name of the field that limits the answer's tokens: `max_tokens`.

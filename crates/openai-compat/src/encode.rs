@@ -25,10 +25,13 @@ pub(crate) fn body(
         dialect,
         list: Vec::new(),
     };
-    fields.put("model", Some(model))?;
+    if dialect.names_model(model) {
+        fields.put("model", Some(model))?;
+    }
     let messages = Messages {
-        messages: &request.messages,
+        list: &request.messages,
         reasoning: dialect.reasoning_field(),
+        empty_content: dialect.sends_empty_content(),
     };
     fields.put("messages", Some(messages))?;
     fields.put("stream", Some(stream))?;
@@ -123,24 +126,25 @@ fn raw<E: serde::ser::Error>(json: &Json) -> Result<&RawValue, E> {
 }
 
 struct Messages<'a> {
-    messages: &'a [Message],
+    list: &'a [Message],
     reasoning: Option<&'static str>,
+    empty_content: bool,
 }
 
 impl Serialize for Messages<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let reasoning = self.reasoning;
-        serializer.collect_seq(
-            self.messages
-                .iter()
-                .map(|message| WireMessage { message, reasoning }),
-        )
+        serializer.collect_seq(self.list.iter().map(|message| WireMessage {
+            message,
+            reasoning: self.reasoning,
+            empty_content: self.empty_content,
+        }))
     }
 }
 
 struct WireMessage<'a> {
     message: &'a Message,
     reasoning: Option<&'static str>,
+    empty_content: bool,
 }
 
 impl Serialize for WireMessage<'_> {
@@ -150,7 +154,7 @@ impl Serialize for WireMessage<'_> {
         map.serialize_entry("role", message.role.as_str())?;
         match message.content.as_slice() {
             // A message that only calls tools has no content, not an empty one.
-            [] if !message.tool_calls.is_empty() => {}
+            [] if !message.tool_calls.is_empty() && !self.empty_content => {}
             [] => map.serialize_entry("content", "")?,
             [Part::Text { text }] => map.serialize_entry("content", text)?,
             // Parts stand in a user's message everywhere, in others not.

@@ -34,6 +34,21 @@ pub trait Decode: Send + 'static {
     }
 }
 
+/// One that is chosen while the program runs.
+impl Decode for Box<dyn Decode> {
+    fn decode(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow> {
+        (**self).decode(frame, events)
+    }
+
+    fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish> {
+        (**self).finish(ending, events)
+    }
+
+    fn cancel(&mut self) -> BoxFuture<'static, Result<()>> {
+        (**self).cancel()
+    }
+}
+
 /// How a stream goes on after a frame.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
