@@ -13,8 +13,14 @@ const LIMITS: &[(&str, &str, usize)] = &[
     ("inferstream-cerebras", "", 70),
     ("inferstream-replicate", "--no-default-features", 24),
     ("inferstream-replicate", "", 70),
+    ("inferstream-cloudflare", "--no-default-features", 26),
+    ("inferstream-cloudflare", "", 72),
     ("inferstream", "--features cerebras", 70),
-    ("inferstream", "--features cerebras,replicate", 72),
+    (
+        "inferstream",
+        "--features cerebras,cloudflare,replicate",
+        72,
+    ),
 ];
 
 pub(crate) fn job(_: &[String]) -> Result<Outcome> {

@@ -4,14 +4,14 @@ use std::{fs, path::PathBuf, process::Command};
 
 use crate::{
     python,
-    run::{Outcome, Result, build_program, root, run, start_simulator, succeeds, target},
+    run::{Outcome, Result, build_program, root, run, succeeds, target},
 };
 
 pub(crate) fn job(_: &[String]) -> Result<Outcome> {
     let Some(python) = python::environment(
         "sdk",
         "INFERSTREAM_SDK_VENV",
-        &["openai", "cerebras_cloud_sdk", "replicate"],
+        &["openai", "cerebras_cloud_sdk", "cloudflare", "replicate"],
     )?
     else {
         return Ok(Outcome::Skipped("no Python 3 here".to_owned()));
@@ -26,19 +26,18 @@ pub(crate) fn job(_: &[String]) -> Result<Outcome> {
         command.env("NO_PROXY", "127.0.0.1");
         command
     };
-    let (_simulator, url) = start_simulator(&program, "")?;
-    run(script("chat.py").arg(url))?;
-    let mut replicate = script("replicate.py");
-    if let Some(folder) = npm()? {
-        replicate.arg(folder);
-    } else {
-        eprintln!("SKIPPED: npm's client, for there is no npm here");
+    run(&mut script("check_chat.py"))?;
+    let folder = npm()?;
+    if folder.is_none() {
+        eprintln!("SKIPPED: npm's clients, for there is no npm here");
     }
-    run(&mut replicate)?;
+    for name in ["check_cloudflare.py", "check_replicate.py"] {
+        run(script(name).args(&folder))?;
+    }
     Ok(Outcome::Done)
 }
 
-/// Installs npm's client below the target folder; returns where, unless there is no npm.
+/// Installs npm's clients below the target folder; returns where, unless there is no npm.
 fn npm() -> Result<Option<PathBuf>> {
     if !succeeds(Command::new("npm").arg("--version")) {
         return Ok(None);
@@ -46,13 +45,8 @@ fn npm() -> Result<Option<PathBuf>> {
     let folder = target().join("sdk/npm");
     fs::create_dir_all(&folder)?;
     let mut install = Command::new("npm");
-    install.args([
-        "install",
-        "--silent",
-        "--no-fund",
-        "--no-audit",
-        "replicate",
-    ]);
+    install.args(["install", "--silent", "--no-fund", "--no-audit"]);
+    install.args(["ai", "replicate", "workers-ai-provider"]);
     run(install.current_dir(&folder))?;
     Ok(Some(folder))
 }

@@ -19,9 +19,11 @@ Exit codes:
   141  nobody read the output any longer (as with `| head`)
 
 Environment:
-  CEREBRAS_API_KEY, REPLICATE_API_TOKEN
+  CEREBRAS_API_KEY, CLOUDFLARE_API_TOKEN, REPLICATE_API_TOKEN
                      the provider's key; `--key-file` comes first
-  CEREBRAS_BASE_URL, REPLICATE_BASE_URL
+  CLOUDFLARE_ACCOUNT_ID
+                     the account at Cloudflare; `--account` comes first
+  CEREBRAS_BASE_URL, CLOUDFLARE_BASE_URL, REPLICATE_BASE_URL
                      where the service is; `--base-url` comes first
   HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY
                      as for curl; `--proxy` and `--no-proxy` come first
@@ -49,7 +51,8 @@ pub(crate) enum Command {
     /// Without a key it is the provider's public list.
     #[command(after_help = AFTER_HELP)]
     Models(Box<Models>),
-    /// Runs a server on this machine that answers as Cerebras and Replicate do, until Ctrl-C
+    /// Runs a server on this machine that answers as Cerebras, Cloudflare and Replicate do, until
+    /// Ctrl-C
     ///
     /// The first line on standard output is the base URL of Cerebras' chat protocol; standard error
     /// says the others. No model runs: answers are made up from the seed.
@@ -152,6 +155,14 @@ pub(crate) struct Service {
     #[arg(long, value_name = "URL", help_heading = "Connection")]
     pub(crate) base_url: Option<String>,
 
+    /// The account at Cloudflare, by its id
+    #[arg(long, value_name = "ID", help_heading = "Connection")]
+    pub(crate) account: Option<String>,
+
+    /// Ask Cloudflare through this AI gateway of the account's
+    #[arg(long, value_name = "NAME", help_heading = "Connection")]
+    pub(crate) gateway: Option<String>,
+
     /// Let the key go to this origin too, where Replicate names it for its streams
     #[arg(long, value_name = "URL", help_heading = "Connection")]
     pub(crate) stream_origin: Vec<String>,
@@ -206,7 +217,7 @@ pub(crate) struct Service {
     /// Ask a server in this process, which makes answers up: no key, no network
     #[arg(
         long,
-        conflicts_with_all = ["base_url", "stream_origin", "key_file", "proxy", "cacert"],
+        conflicts_with_all = ["account", "base_url", "stream_origin", "key_file", "proxy", "cacert"],
         help_heading = "Simulation"
     )]
     pub(crate) simulate: bool,
@@ -245,6 +256,7 @@ pub(crate) struct Service {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum ProviderName {
     Cerebras,
+    Cloudflare,
     Replicate,
 }
 
@@ -273,7 +285,9 @@ pub(crate) struct Simulate {
     /// Let the next request fail in this way; may be given again
     ///
     /// Within an answer: badjson, cut, error, stall, truncate. In its place: close, silence, or a
-    /// status such as 503; 429:2 is one with `Retry-After: 2`. Of Replicate's predictions alone:
+    /// status such as 503; 429:2 is one with `Retry-After: 2`. At Cloudflare alone: baredone,
+    /// challenge, context, empty, heartbeats, html, jsonstream, midfinish, nofinish, notsuccess, plan,
+    /// quota, quota-rest. Of Replicate's predictions alone:
     /// aborted, canceled, coldboot, cutall, donefail, early, evilcancel, evilhost, failed, lost, noid,
     /// nourl, and stream:404 or another status.
     #[arg(long, value_name = "NAME", action = ArgAction::Append)]

@@ -6,6 +6,7 @@ use clap::ValueEnum as _;
 use inferstream::{
     Error, Provider, RetryPolicy, Timeouts,
     cerebras::CerebrasBuilder,
+    cloudflare::CloudflareBuilder,
     replicate::{Replicate, ReplicateBuilder},
     transport::HttpTransport,
 };
@@ -20,6 +21,9 @@ use crate::{
 
 /// What simulated requests carry; the simulator takes any.
 const SIMULATED_KEY: &str = "simulated";
+
+/// The account of simulated requests.
+const SIMULATED_ACCOUNT: &str = "00000000000000000000000000000000";
 
 /// A provider, and the simulator that stands behind it where one was asked for.
 #[derive(Debug)]
@@ -49,6 +53,13 @@ impl Service {
         let provider: Arc<dyn Provider> = match name {
             ProviderName::Cerebras => Arc::new(
                 cerebras(flags, simulator.as_ref())?
+                    .transport(transport)
+                    .timeouts(timeouts(flags, Timeouts::default()))
+                    .retry(retry(flags))
+                    .build()?,
+            ),
+            ProviderName::Cloudflare => Arc::new(
+                cloudflare(flags, simulator.as_ref())?
                     .transport(transport)
                     .timeouts(timeouts(flags, Timeouts::default()))
                     .retry(retry(flags))
@@ -129,6 +140,33 @@ fn cerebras(flags: &Flags, simulator: Option<&Simulator>) -> Result<CerebrasBuil
     let mut builder = CerebrasBuilder::from_env()?;
     if let Some(key) = key(flags)? {
         builder = builder.api_key(key);
+    }
+    if let Some(url) = &flags.base_url {
+        builder = builder.base_url(url);
+    }
+    Ok(builder)
+}
+
+fn cloudflare(flags: &Flags, simulator: Option<&Simulator>) -> Result<CloudflareBuilder, Failure> {
+    let builder = match simulator {
+        None => CloudflareBuilder::from_env()?,
+        Some(simulator) => CloudflareBuilder::default()
+            .account_id(SIMULATED_ACCOUNT)
+            .api_token(SIMULATED_KEY)
+            .base_url(match flags.gateway {
+                None => simulator.cloudflare_url(),
+                Some(_) => simulator.gateway_url(),
+            }),
+    };
+    let mut builder = match &flags.gateway {
+        None => builder,
+        Some(name) => builder.gateway(name),
+    };
+    if let Some(id) = &flags.account {
+        builder = builder.account_id(id);
+    }
+    if let Some(key) = key(flags)? {
+        builder = builder.api_token(key);
     }
     if let Some(url) = &flags.base_url {
         builder = builder.base_url(url);

@@ -42,6 +42,7 @@ fn how_to_use(args: &Simulate, simulator: &Simulator) -> String {
         None => "any",
         Some(_) => "…",
     };
+    let cloudflare = simulator.cloudflare_url();
     let replicate = simulator.replicate_url();
     let scheme = if args.tls { "https" } else { "http" };
     let streams = format!("{scheme}://{}", simulator.stream_authority());
@@ -63,6 +64,9 @@ SIMULATED: no model runs here; answers are made up. Ctrl-C ends it. To ask it, e
 
   CEREBRAS_BASE_URL={url} CEREBRAS_API_KEY={key} \\
     inferstream chat{chat} 'Why is the sky blue?'
+
+  CLOUDFLARE_BASE_URL={cloudflare} CLOUDFLARE_API_TOKEN={key} \\
+    inferstream chat -p cloudflare --account 00000000000000000000000000000000{chat} 'Hi'
 
   REPLICATE_BASE_URL={replicate} REPLICATE_API_TOKEN={key} \\
     inferstream chat -p replicate --stream-origin {streams}{chat} 'Why is the sky blue?'

@@ -33,6 +33,12 @@ impl Hub {
         let hub = Self::new();
         #[cfg(feature = "cerebras")]
         let hub = hub.with(inferstream_cerebras::CerebrasBuilder::from_env()?.build()?);
+        // Without an account there is no URL to ask at, and so no provider.
+        #[cfg(feature = "cloudflare")]
+        let hub = match inferstream_cloudflare::CloudflareBuilder::from_env()? {
+            builder if builder.has_account() => hub.with(builder.build()?),
+            _ => hub,
+        };
         #[cfg(feature = "replicate")]
         let hub = hub.with(inferstream_replicate::ReplicateBuilder::from_env()?.build()?);
         Ok(hub)

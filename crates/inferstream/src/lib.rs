@@ -10,6 +10,9 @@ pub use inferstream_core::*;
 #[cfg(feature = "cerebras")]
 #[doc(inline)]
 pub use inferstream_cerebras as cerebras;
+#[cfg(feature = "cloudflare")]
+#[doc(inline)]
+pub use inferstream_cloudflare as cloudflare;
 #[cfg(feature = "replicate")]
 #[doc(inline)]
 pub use inferstream_replicate as replicate;

@@ -1,9 +1,8 @@
 """Official Python clients and ours read the same answers of one simulated service.
 
-Usage: python chat.py PROGRAM BASE_URL
+Usage: python check_chat.py PROGRAM
 
-PROGRAM is our binary, BASE_URL the first line that `inferstream simulate --seed N` prints.
-Prints a table; exits with 1 where a client reads something else than the others.
+PROGRAM is our binary. Prints a table; exits with 1 where a client reads something else than the others.
 """
 
 import json
@@ -13,6 +12,8 @@ import sys
 
 import openai
 from cerebras.cloud.sdk import Cerebras
+
+from simulated import Service
 
 KEY = "sdk-check"
 MODEL = "gpt-oss-120b"
@@ -86,9 +87,13 @@ def shown(value):
 
 
 def main():
-    if len(sys.argv) != 3:
+    if len(sys.argv) != 2:
         sys.exit(__doc__)
-    program, url = sys.argv[1:]
+    with Service(sys.argv[1]) as service:
+        check(sys.argv[1], service.chat)
+
+
+def check(program, url):
     clients = {
         "openai": openai.OpenAI(base_url=url, api_key=KEY, max_retries=0),
         # This client adds the version to the path itself, and connects early unless told not to.

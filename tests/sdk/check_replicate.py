@@ -1,6 +1,6 @@
 """Official clients of Replicate and ours read the same predictions of simulated services.
 
-Usage: python replicate.py PROGRAM [NODE_MODULES]
+Usage: python check_replicate.py PROGRAM [NODE_MODULES]
 
 PROGRAM is our binary; NODE_MODULES the folder that holds npm's `replicate`, without which that client
 is left out. Prints a table; exits with 1 where a client reads something else than is known of it.
@@ -12,6 +12,10 @@ import os
 import pathlib
 import subprocess
 import sys
+
+import replicate
+
+from simulated import Service
 
 KEY = "sdk-check"
 LLAMA = "meta/meta-llama-3-8b-instruct"
@@ -55,29 +59,8 @@ KNOWN = {
 TRUTH = {name: "error" for name in ("failed midway", "failed, no text", "failed at once", "canceled at once")}
 
 
-class Service:
-    """`inferstream simulate` with one fault, until the end of the block."""
-
-    def __init__(self, program, fault):
-        command = [program, "simulate", "--tps", "0"] + (["--every-fault", fault] if fault else [])
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-    def __enter__(self):
-        base = self.process.stdout.readline().strip()
-        self.url = base.removesuffix("/v1") + "/replicate/v1"
-        for line in self.process.stderr:
-            if "--stream-origin" in line:
-                self.streams = line.split("--stream-origin ")[1].split()[0]
-                break
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
-
-
 def by_ours(program, service, model, given):
-    command = [program, "chat", "-p", "replicate", "--no-proxy", "--base-url", service.url, "--json"]
+    command = [program, "chat", "-p", "replicate", "--no-proxy", "--base-url", service.replicate, "--json"]
     command += ["--stream-origin", service.streams, "-m", model]
     if "max_tokens" in given:
         command += ["--max-tokens", str(given["max_tokens"])]
@@ -90,9 +73,7 @@ def by_ours(program, service, model, given):
 
 
 def by_python(service, model, given):
-    import replicate
-
-    client = replicate.Client(api_token=KEY, base_url=service.url.removesuffix("/v1"))
+    client = replicate.Client(api_token=KEY, base_url=service.replicate.removesuffix("/v1"))
     text, error = "", None
     try:
         for event in client.stream(model, input=given):
@@ -105,7 +86,7 @@ def by_python(service, model, given):
 
 def by_npm(modules, service, model, given):
     script = pathlib.Path(__file__).with_name("replicate.mjs")
-    command = ["node", str(script), service.url, model, json.dumps(given)]
+    command = ["node", str(script), service.replicate, model, json.dumps(given)]
     run = subprocess.run(command, cwd=modules, capture_output=True, text=True, timeout=60)
     if run.returncode != 0:
         sys.exit(f"npm's client ended with {run.returncode}:\n{run.stderr}")
@@ -156,6 +137,4 @@ def main():
 
 
 if __name__ == "__main__":
-    # This file has the name of the package.
-    sys.path.remove(str(pathlib.Path(__file__).parent))
     main()

@@ -1,0 +1,239 @@
+//! Settings in, a client out.
+
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+use inferstream_core::{
+    ApiKey, Error, Result, RetryPolicy, Timeouts, Transport,
+    provider::{Setting, base_url},
+};
+use inferstream_openai_compat::{Chat, Settings};
+
+use crate::{
+    client::Cloudflare,
+    workers_ai::{Door, WorkersAi},
+};
+
+/// Where the service is, with the version that every path begins with.
+const BASE_URL: &str = "https://api.cloudflare.com/client/v4";
+
+/// Where gateways are.
+const GATEWAY_URL: &str = "https://gateway.ai.cloudflare.com/v1";
+
+const AUTH_EMAIL: HeaderName = HeaderName::from_static("x-auth-email");
+const AUTH_KEY: HeaderName = HeaderName::from_static("x-auth-key");
+const GATEWAY_AUTH: HeaderName = HeaderName::from_static("cf-aig-authorization");
+
+/// The settings of a [`Cloudflare`].
+#[derive(Debug, Default)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct CloudflareBuilder {
+    account: Option<Setting>,
+    token: Option<Setting>,
+    email: Option<Setting>,
+    key: Option<Setting>,
+    gateway: Option<String>,
+    gateway_token: Option<Setting>,
+    base_url: Option<Setting>,
+    door: Door,
+    transport: Option<Arc<dyn Transport>>,
+    settings: Settings,
+}
+
+impl CloudflareBuilder {
+    /// Takes `CLOUDFLARE_ACCOUNT_ID`, `CLOUDFLARE_API_TOKEN`, and `CLOUDFLARE_BASE_URL` where they are
+    /// set; what is set afterwards wins.
+    ///
+    /// Without a token, `CLOUDFLARE_EMAIL` and `CLOUDFLARE_API_KEY` are the older pair, and
+    /// `CLOUDFLARE_API_KEY` alone is taken for a token.
+    ///
+    /// # Errors
+    ///
+    /// `Config` if one is not Unicode.
+    pub fn from_env() -> Result<Self> {
+        let key = Setting::from_env(&["CLOUDFLARE_API_KEY"])?;
+        let email = Setting::from_env(&["CLOUDFLARE_EMAIL"])?;
+        let (token, email, key) = match (Setting::from_env(&["CLOUDFLARE_API_TOKEN"])?, email) {
+            (None, None) => (key, None, None),
+            (None, email) => (None, email, key),
+            (token, _) => (token, None, None),
+        };
+        Ok(Self {
+            account: Setting::from_env(&["CLOUDFLARE_ACCOUNT_ID"])?,
+            token,
+            email,
+            key,
+            base_url: Setting::from_env(&["CLOUDFLARE_BASE_URL"])?,
+            ..Self::default()
+        })
+    }
+
+    /// Returns true if the account's id is set: without it there is nothing to build.
+    pub fn has_account(&self) -> bool {
+        self.account.is_some()
+    }
+
+    /// Sets the account's id: 32 hexadecimal digits, on the dashboard's overview.
+    pub fn account_id(mut self, id: impl Into<String>) -> Self {
+        self.account = Some(Setting::new(id));
+        self
+    }
+
+    /// Sets the API token; white space around it is dropped.
+    pub fn api_token(mut self, token: impl Into<String>) -> Self {
+        self.token = Some(Setting::new(token));
+        self
+    }
+
+    /// Sets the older pair of an account's email address and its global API key, in place of a token.
+    pub fn api_key(mut self, email: impl Into<String>, key: impl Into<String>) -> Self {
+        self.token = None;
+        self.email = Some(Setting::new(email));
+        self.key = Some(Setting::new(key));
+        self
+    }
+
+    /// Asks through an AI Gateway of the account's, by its name.
+    ///
+    /// What the gateway is to do with a request goes by its headers, such as `cf-aig-skip-cache`:
+    /// [`header`](Self::header), or for one request
+    /// [`ChatRequest::header`](crate::ChatRequest::header).
+    pub fn gateway(mut self, name: impl Into<String>) -> Self {
+        self.gateway = Some(name.into());
+        self
+    }
+
+    /// Sets the gateway's own token, where it wants one: `cf-aig-authorization`.
+    pub fn gateway_token(mut self, token: impl Into<String>) -> Self {
+        self.gateway_token = Some(Setting::new(token));
+        self
+    }
+
+    /// Sets where the service is: `https://api.cloudflare.com/client/v4`, or of a gateway
+    /// `https://gateway.ai.cloudflare.com/v1`.
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.base_url = Some(Setting::new(url));
+        self
+    }
+
+    /// Sets by which of the service's paths models are asked: [`Door::ByModel`].
+    pub fn door(mut self, door: Door) -> Self {
+        self.door = door;
+        self
+    }
+
+    /// Sets what requests go through; with the feature `transport` there is a default.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// Sets a header for every request.
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.settings.headers.insert(name, value);
+        self
+    }
+
+    /// Sets the limits of requests that bring none.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.settings.timeouts = timeouts;
+        self
+    }
+
+    /// Sets the retries of requests that bring none.
+    pub fn retry(mut self, retry: RetryPolicy) -> Self {
+        self.settings.retry = retry;
+        self
+    }
+
+    /// Creates the client.
+    ///
+    /// # Errors
+    ///
+    /// `Config` for an account, key, URL or header that cannot be used, or where there is no account
+    /// or no transport.
+    pub fn build(self) -> Result<Cloudflare> {
+        let mut settings = self.settings;
+        inferstream_core::check_headers(&settings.headers)?;
+        settings.api_key = self.token.as_ref().map(key).transpose()?;
+        if let (Some(email), Some(own)) = (&self.email, &self.key) {
+            settings.headers.insert(AUTH_EMAIL, secret(email.value())?);
+            settings
+                .headers
+                .insert(AUTH_KEY, secret(key(own)?.expose())?);
+        }
+        if let Some(token) = &self.gateway_token {
+            settings.headers.insert(GATEWAY_AUTH, key(token)?.bearer());
+        }
+        let has_key = settings.api_key.is_some() || settings.headers.contains_key(AUTH_KEY);
+        let Some(account) = self.account else {
+            return Err(Error::config(
+                "cloudflare needs an account: set CLOUDFLARE_ACCOUNT_ID to the id on the dashboard",
+            ));
+        };
+        let id = account.value().trim();
+        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            let error = Error::config("the account's id is none: it has letters and digits alone");
+            return Err(account.explain(error));
+        }
+        let default = match self.gateway {
+            None => BASE_URL,
+            Some(_) => GATEWAY_URL,
+        };
+        let url = self.base_url.unwrap_or_else(|| Setting::new(default));
+        let base = base_url(url.value()).map_err(|error| url.explain(error))?;
+        settings.base_url = match &self.gateway {
+            None => format!("{base}/accounts/{id}/ai"),
+            Some(name) if is_name(name) => format!("{base}/{id}/{name}/workers-ai"),
+            Some(_) => {
+                return Err(Error::config(
+                    "the gateway's name is none: it has letters, digits, `-` and `_`",
+                ));
+            }
+        };
+        let transport = match self.transport {
+            Some(transport) => transport,
+            None => default_transport()?,
+        };
+        let dialect = WorkersAi {
+            door: self.door,
+            is_gateway: self.gateway.is_some(),
+        };
+        // The list of models is the account's, whichever way its models are asked.
+        let models = match self.gateway {
+            None => Some(settings.base_url.clone()),
+            Some(_) => None,
+        };
+        let chat = Chat::new(dialect, transport, settings);
+        Ok(Cloudflare::new(chat?, has_key, models))
+    }
+}
+
+fn key(setting: &Setting) -> Result<ApiKey> {
+    ApiKey::new(setting.value()).map_err(|error| setting.explain(error))
+}
+
+fn secret(text: &str) -> Result<HeaderValue> {
+    let mut value = HeaderValue::try_from(text.trim()).map_err(|_| {
+        Error::config("the email address or the key has a character that no header can hold")
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn is_name(name: &str) -> bool {
+    let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_safe)
+}
+
+#[cfg(feature = "transport")]
+fn default_transport() -> Result<Arc<dyn Transport>> {
+    Ok(Arc::new(inferstream_transport::HttpTransport::new()?))
+}
+
+#[cfg(not(feature = "transport"))]
+fn default_transport() -> Result<Arc<dyn Transport>> {
+    Err(Error::config(
+        "there is no transport: set one, or turn on the feature `transport`",
+    ))
+}

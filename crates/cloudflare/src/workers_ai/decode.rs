@@ -1,0 +1,194 @@
+//! Frames of either path in, events out.
+
+use bytes::Bytes;
+use inferstream_core::{
+    ChatEvent, ChatRequest, Decode, Ending, Error, ErrorKind, Events, Finish, FinishReason, Flow,
+    Json, Result, Text, Usage,
+    sse::{DOCUMENT, Frame},
+};
+use inferstream_openai_compat::ChatDecode;
+
+use super::{dialect::DEFAULT_MAX_TOKENS, error::refine_inside, wire::Chunk};
+
+/// The decoder of what Workers AI streams: chunks of its own, chunks of the protocol, and both.
+///
+/// A chunk of the protocol has a usage that counts that chunk alone; the last chunk of the service's
+/// own has the sum, and it alone is given. Nothing is ever added up.
+#[derive(Debug)]
+pub(super) struct WorkersAiDecode {
+    chat: ChatDecode,
+    raw: bool,
+    max_tokens: u64,
+    /// How many whole tool calls came in chunks of the service's own.
+    calls: usize,
+    usage: Option<Usage>,
+    /// A usage of the protocol's, which holds where no sum comes.
+    other_usage: Option<Usage>,
+}
+
+impl WorkersAiDecode {
+    pub(super) fn new(chat: ChatDecode, request: &ChatRequest) -> Self {
+        Self {
+            chat: chat.raw(false),
+            raw: request.raw,
+            max_tokens: request.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
+            calls: 0,
+            usage: None,
+            other_usage: None,
+        }
+    }
+
+    /// Feeds the protocol's decoder, and takes its events but for the usage.
+    fn feed(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow> {
+        let mut own = Events::default();
+        let flow = self.chat.decode(frame, &mut own);
+        self.take(own, events)?;
+        flow.map_err(|error| refine_inside(error, frame.data))
+    }
+
+    fn take(&mut self, mut own: Events, events: &mut Events) -> Result<()> {
+        events.id = own.id.take().or(events.id.take());
+        events.model = own.model.take().or(events.model.take());
+        while let Some(event) = own.pop() {
+            match event {
+                ChatEvent::Usage { .. } => {}
+                ChatEvent::Finish { choice, reason, .. } => {
+                    let reason = self.reason(reason)?;
+                    if let (None, Some(usage)) = (self.usage, self.other_usage) {
+                        events.push(ChatEvent::usage(usage));
+                    }
+                    events.push(ChatEvent::finish(choice, reason));
+                }
+                event => events.push(event),
+            }
+        }
+        Ok(())
+    }
+
+    /// Says by the counts why an answer ended that does not say so itself.
+    fn reason(&self, reason: FinishReason) -> Result<FinishReason> {
+        let tokens = self.usage.and_then(|usage| usage.output_tokens);
+        Ok(match reason {
+            FinishReason::Unknown => match tokens {
+                Some(tokens) if self.max_tokens <= tokens => FinishReason::Length,
+                // The marker without a reason is how the service's own streams end.
+                _ => FinishReason::Stop,
+            },
+            FinishReason::Other(word) => match &*word {
+                "model_length" => FinishReason::Length,
+                "error" => {
+                    let message = "cloudflare ended the answer with the reason `error`";
+                    return Err(Error::new(ErrorKind::Provider, message));
+                }
+                _ => FinishReason::Other(word),
+            },
+            reason => reason,
+        })
+    }
+
+    /// Takes a chunk of the service's own.
+    fn native(&mut self, frame: Frame<'_>, chunk: &Chunk<'_>, events: &mut Events) -> Result<Flow> {
+        let text = chunk.text().map_err(|_| not_a_chunk())?;
+        if !text.is_empty() {
+            events.push(ChatEvent::text(0, Text::slice_of(frame.buffer, &text)));
+        }
+        if let Some(usage) = chunk.usage() {
+            self.usage = Some(usage);
+            events.push(ChatEvent::usage(usage));
+        }
+        // The rest, and that there is an answer at all, is the protocol's to know.
+        let json = chunk.chunk(&mut self.calls);
+        self.feed(Frame::new(&json, &Bytes::new()), events)
+    }
+
+    /// Takes a document: an envelope around an answer of either form, or an answer alone.
+    fn document(&mut self, document: &str, events: &mut Events) -> Result<Finish> {
+        let text = document.trim();
+        let chunk = Chunk::read(text).unwrap_or_default();
+        if chunk.has_failed() {
+            return Err(self.failed(text));
+        }
+        let inner = chunk.result.map_or(text, |result| result.get());
+        let chunk = Chunk::read(inner).unwrap_or_default();
+        self.usage = chunk.usage();
+        let completion = if chunk.is_native() {
+            let tokens = self.usage.and_then(|usage| usage.output_tokens);
+            let is_cut = tokens.is_some_and(|tokens| self.max_tokens <= tokens);
+            let reason = if is_cut { "length" } else { "stop" };
+            let completion = chunk.completion(reason);
+            completion.map_err(|_| not_a_chunk())?
+        } else {
+            inner.to_owned()
+        };
+        if let Some(usage) = self.usage {
+            events.push(ChatEvent::usage(usage));
+        }
+        let buffer = Bytes::new();
+        let mut frame = Frame::new(&completion, &buffer);
+        frame.event = DOCUMENT;
+        let mut own = Events::default();
+        let finish = self.chat.finish(Ending::Input(Some(frame)), &mut own);
+        self.take(own, events)?;
+        finish.map_err(|error| refine_inside(error, text))
+    }
+
+    /// Makes the error of an envelope without an answer.
+    fn failed(&mut self, text: &str) -> Error {
+        let buffer = Bytes::new();
+        let mut frame = Frame::new(text, &buffer);
+        frame.event = "error";
+        let error = match self.chat.decode(frame, &mut Events::default()) {
+            Err(error) => error,
+            Ok(_) => not_a_chunk(),
+        };
+        refine_inside(error, text)
+    }
+}
+
+impl Decode for WorkersAiDecode {
+    fn decode(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow> {
+        let data = frame.data.trim();
+        if !data.starts_with('{') {
+            return self.feed(frame, events);
+        }
+        if self.raw {
+            events.push(ChatEvent::raw(Json::from_text(data)));
+        }
+        let Some(chunk) = Chunk::read(data) else {
+            return self.feed(frame, events);
+        };
+        if chunk.has_failed() {
+            return Err(self.failed(data));
+        }
+        if chunk.is_native() && frame.event == "message" {
+            return self.native(frame, &chunk, events);
+        }
+        // Heart-beats count nothing of the prompt; a last chunk with the sum does.
+        if chunk.has_no_choices() {
+            let usage = chunk.usage();
+            let is_sum = |usage: &Usage| usage.input_tokens.is_some_and(|tokens| 0 < tokens);
+            self.other_usage = usage.filter(is_sum).or(self.other_usage);
+        }
+        self.feed(frame, events)
+    }
+
+    fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish> {
+        if let Ending::Input(Some(frame)) = ending {
+            if frame.event == DOCUMENT && frame.data.trim_start().starts_with('{') {
+                let document = frame.data;
+                if self.raw {
+                    events.push(ChatEvent::raw(Json::from_text(document.trim())));
+                }
+                return self.document(document, events);
+            }
+        }
+        let mut own = Events::default();
+        let finish = self.chat.finish(ending, &mut own);
+        self.take(own, events)?;
+        finish
+    }
+}
+
+fn not_a_chunk() -> Error {
+    Error::protocol("cloudflare sent no JSON of this protocol where a chunk should be")
+}

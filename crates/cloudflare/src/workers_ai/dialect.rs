@@ -1,0 +1,102 @@
+//! How Workers AI speaks the chat protocol, by its two paths.
+
+use inferstream_core::{
+    Capabilities, ChatRequest, Decode, Error, ErrorKind, Json, ProviderInfo, Result,
+};
+use inferstream_openai_compat::{ChatDecode, Dialect};
+
+use super::{decode::WorkersAiDecode, error, families};
+use crate::models::INFO;
+
+/// The limit of tokens of a request that states none: the service's own, 256, ends most answers in
+/// the middle and does not say so.
+pub(crate) const DEFAULT_MAX_TOKENS: u64 = 2048;
+
+/// By which of the service's paths a model is asked.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Door {
+    /// `/ai/run/{model}` for models of the first year and adapters, else `/ai/v1/chat/completions`.
+    #[default]
+    ByModel,
+    /// `/ai/v1/chat/completions`, which tells a finish reason.
+    OpenAi,
+    /// `/ai/run/{model}`, which takes fields that the other path does not: `lora`, `raw`, `prompt`.
+    Native,
+}
+
+impl Door {
+    /// Returns true if a model is asked at its own path.
+    fn is_native(self, model: &str) -> bool {
+        match self {
+            Self::ByModel => families::is_native(model),
+            Self::OpenAi => false,
+            Self::Native => true,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct WorkersAi {
+    pub(crate) door: Door,
+    /// The base URL is that of an AI gateway, whose paths differ.
+    pub(crate) is_gateway: bool,
+}
+
+impl Dialect for WorkersAi {
+    fn info(&self) -> &ProviderInfo {
+        &INFO
+    }
+
+    fn capabilities(&self, model: &str) -> Capabilities {
+        let mut capabilities = Capabilities::default();
+        capabilities.supports_images = families::takes_images(model);
+        capabilities
+    }
+
+    fn path(&self, model: &str) -> String {
+        match (self.door.is_native(model), self.is_gateway) {
+            (true, true) => format!("/{model}"),
+            (true, false) => format!("/run/{model}"),
+            (false, _) => "/v1/chat/completions".to_owned(),
+        }
+    }
+
+    fn names_model(&self, model: &str) -> bool {
+        !self.door.is_native(model)
+    }
+
+    fn adapt(&self, model: &str, request: &mut ChatRequest) -> Result<()> {
+        let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"@/-_.".contains(&byte);
+        let is_part = |part: &str| !part.is_empty() && !part.bytes().all(|byte| byte == b'.');
+        if !model.bytes().all(is_safe) || !model.split('/').all(is_part) {
+            return Err(Error::config(
+                "the model's name is none of Cloudflare's: it is like `@cf/meta/llama-3.1-8b-instruct-fp8`",
+            ));
+        }
+        if request.n.is_some_and(|n| n != 1) {
+            let message = "Workers AI gives one answer: leave `n` out";
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        let states_limit = |(name, _): &(String, Json)| {
+            matches!(name.as_str(), "max_tokens" | "max_completion_tokens")
+        };
+        if request.max_tokens.is_none() && !request.extra.iter().any(states_limit) {
+            request.max_tokens = Some(DEFAULT_MAX_TOKENS);
+        }
+        families::adapt(model, request)
+    }
+
+    // `null`, and no content at all, is refused by many models.
+    fn sends_empty_content(&self) -> bool {
+        true
+    }
+
+    fn decode(&self, chat: ChatDecode, request: &ChatRequest) -> Box<dyn Decode> {
+        Box::new(WorkersAiDecode::new(chat, request))
+    }
+
+    fn refine(&self, error: Error) -> Error {
+        error::refine(error)
+    }
+}

@@ -1,0 +1,80 @@
+//! The service's codes in, what they mean out.
+
+use inferstream_core::{Error, ErrorKind, Repeat};
+use serde_json::Value;
+
+/// What a code means, whichever status it comes with.
+///
+/// From the service's table of errors of July 2026; 4006, 5035, 2001 to 2021 from captures, 10000,
+/// 7000 and 7003 from the API that it is a part of.
+fn meaning(code: u64) -> Option<(ErrorKind, Repeat)> {
+    let never = |kind| Some((kind, Repeat::Never));
+    match code {
+        2009 | 10000 => never(ErrorKind::Auth),
+        3018 | 3023 | 3041 | 5016 | 5018 | 5035 | 9109 => never(ErrorKind::Permission),
+        // The day's free allocation, until midnight UTC; a gateway's credit.
+        2021 | 3036 | 4006 => never(ErrorKind::Quota),
+        // Out of capacity, under the same 429.
+        3040 => Some((ErrorKind::RateLimited, Repeat::Safe)),
+        3007 | 3008 | 3046 | 7009 => Some((ErrorKind::Server, Repeat::Safe)),
+        3010 | 5021 => never(ErrorKind::ContextLength),
+        2008 | 3042 | 5007 | 7000 | 7003 => never(ErrorKind::NotFound),
+        8007 => never(ErrorKind::ContentFilter),
+        _ => None,
+    }
+}
+
+/// Says of a refusal what its code says.
+pub(super) fn refine(error: Error) -> Error {
+    let text = error.body().map(|body| String::from_utf8_lossy(body));
+    let value = text.and_then(|text| serde_json::from_str::<Value>(&text).ok());
+    let error = error.map_message(plain);
+    let Some(code) = value.as_ref().and_then(code_in) else {
+        return error;
+    };
+    let error = error.with_code(code.to_string());
+    match meaning(code) {
+        None => error,
+        Some((kind, repeat)) => error.with_kind(kind).with_repeat(repeat),
+    }
+}
+
+/// Says of an error inside an answer what its code is.
+pub(super) fn refine_inside(error: Error, json: &str) -> Error {
+    if error.kind() != ErrorKind::Provider {
+        return error;
+    }
+    let value = serde_json::from_str::<Value>(json).ok();
+    let code = value.as_ref().and_then(code_in);
+    let error = error.map_message(plain);
+    match code {
+        None => error,
+        Some(code) => error
+            .with_code(code.to_string())
+            .with_repeat(meaning(code).map_or(Repeat::Never, |(_, repeat)| repeat)),
+    }
+}
+
+/// Takes out of a message what the service puts before each.
+fn plain(message: &str) -> String {
+    message.replace("AiError: ", "")
+}
+
+/// Finds the code in any of the four shapes: `errors[]`, `internalCode`, the gateway's `error[]`, and
+/// `error{}`.
+fn code_in(value: &Value) -> Option<u64> {
+    let number = |value: &Value| match value {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    [
+        &value["internalCode"],
+        &value["errors"][0]["code"],
+        &value["error"][0]["code"],
+        &value["error"]["code"],
+        &value["code"],
+    ]
+    .into_iter()
+    .find_map(number)
+}

@@ -1,0 +1,10 @@
+//! Workers AI: the official door.
+
+mod decode;
+mod dialect;
+mod error;
+mod families;
+mod wire;
+
+pub use self::dialect::Door;
+pub(crate) use self::dialect::WorkersAi;
