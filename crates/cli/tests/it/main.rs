@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
 
 mod answers;
+mod cloudflare;
 mod faults;
 mod replicate;
 mod settings;

@@ -1,0 +1,73 @@
+//! Cloudflare at the prompt.
+
+use crate::{Run, Server, command, run, simulated};
+
+const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
+
+fn cloudflare(args: &[&str]) -> Run {
+    simulated(&[&["-p", "cloudflare"], args].concat())
+}
+
+#[test]
+fn an_answer_comes_with_its_counts() {
+    for model in ["llama-3.3-70b", "llama-2-7b", "@cf/qwen/qwq-32b"] {
+        let run = cloudflare(&["--json", "-m", model, "--max-tokens", "5"]);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        let answer = run.json();
+        assert_eq!(answer["finish_reason"], "length", "{model}");
+        assert_eq!(answer["usage"]["output_tokens"], 5, "{model}");
+    }
+}
+
+#[test]
+fn a_gateway_may_stand_between() {
+    let run = cloudflare(&["--gateway", "mine", "--json"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert_eq!(run.json()["finish_reason"], "stop");
+}
+
+/// Checks the exit code of a fault, and what is said of it.
+#[track_caller]
+fn check(fault: &str, code: i32, says: &str) {
+    let run = cloudflare(&["--fault", fault, "--attempts", "1"]);
+    assert_eq!(run.code, Some(code), "{fault}: {}", run.stderr);
+    assert!(run.error().contains(says), "{fault}: {}", run.error());
+}
+
+#[test]
+fn what_goes_wrong_has_its_code() {
+    check("quota", 4, "daily free allocation");
+    check("429", 4, "try again");
+    check("context", 1, "context window");
+    check("plan", 3, "Workers Free plan");
+    check("challenge", 3, "wants to see a browser");
+    check("html", 1, "a page of HTML");
+    check("notsuccess", 1, "Upstream service unavailable");
+    check("nofinish", 6, "not whole");
+    check("cut", 6, "lost");
+}
+
+#[test]
+fn account_and_token_are_asked_for() {
+    let asked = run(&["chat", "-p", "cloudflare", "Hi"]);
+    assert_eq!(asked.code, Some(2));
+    assert!(asked.error().contains("CLOUDFLARE_ACCOUNT_ID"));
+    let asked = run(&["chat", "-p", "cloudflare", "--account", ACCOUNT, "Hi"]);
+    assert_eq!(asked.code, Some(3));
+    assert!(asked.error().contains("CLOUDFLARE_API_TOKEN"));
+    let asked = run(&["chat", "-p", "cloudflare", "--account", "a/b", "Hi"]);
+    assert_eq!(asked.code, Some(2));
+}
+
+#[test]
+fn models_are_listed() {
+    let server = Server::start(&[]);
+    let url = server.url.replace("/v1", "/client/v4");
+    let mut command = command(&["models", "-p", "cloudflare", "--account", ACCOUNT]);
+    command
+        .env("CLOUDFLARE_API_TOKEN", "any")
+        .env("CLOUDFLARE_BASE_URL", url);
+    let listed = Run::of(&mut command);
+    assert_eq!(listed.code, Some(0), "{}", listed.stderr);
+    assert!(listed.stdout.lines().any(|line| line == "@cf/qwen/qwq-32b"));
+}
