@@ -6,7 +6,9 @@
 mod support;
 
 mod chat;
+mod cloudflare;
 mod more;
+mod playground;
 mod replicate;
 mod retry;
 mod sse;

@@ -146,6 +146,8 @@ pub(crate) struct Models {
 
 /// Which service, and how to get there.
 #[derive(Args, Debug)]
+// Each is a flag of its own.
+#[allow(clippy::struct_excessive_bools)]
 pub(crate) struct Service {
     /// Who answers [default: cerebras]
     #[arg(short, long)]
@@ -162,6 +164,19 @@ pub(crate) struct Service {
     /// Ask Cloudflare through this AI gateway of the account's
     #[arg(long, value_name = "NAME", help_heading = "Connection")]
     pub(crate) gateway: Option<String>,
+
+    /// Ask Cloudflare's playground in place of Workers AI: unofficial, and closed at its own address
+    #[arg(long, conflicts_with_all = ["account", "gateway"], help_heading = "Connection")]
+    pub(crate) playground: bool,
+
+    /// Keep the playground's session in this file: JSON with `headers` and `cookies`
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "playground",
+        help_heading = "Connection"
+    )]
+    pub(crate) session_file: Option<PathBuf>,
 
     /// Let the key go to this origin too, where Replicate names it for its streams
     #[arg(long, value_name = "URL", help_heading = "Connection")]

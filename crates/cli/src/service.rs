@@ -6,7 +6,7 @@ use clap::ValueEnum as _;
 use inferstream::{
     Error, Provider, RetryPolicy, Timeouts,
     cerebras::CerebrasBuilder,
-    cloudflare::CloudflareBuilder,
+    cloudflare::{Cloudflare, CloudflareBuilder},
     replicate::{Replicate, ReplicateBuilder},
     transport::HttpTransport,
 };
@@ -61,7 +61,10 @@ impl Service {
             ProviderName::Cloudflare => Arc::new(
                 cloudflare(flags, simulator.as_ref())?
                     .transport(transport)
-                    .timeouts(timeouts(flags, Timeouts::default()))
+                    .timeouts(timeouts(
+                        flags,
+                        Cloudflare::default_timeouts(flags.playground),
+                    ))
                     .retry(retry(flags))
                     .build()?,
             ),
@@ -148,6 +151,9 @@ fn cerebras(flags: &Flags, simulator: Option<&Simulator>) -> Result<CerebrasBuil
 }
 
 fn cloudflare(flags: &Flags, simulator: Option<&Simulator>) -> Result<CloudflareBuilder, Failure> {
+    if flags.playground {
+        return Ok(playground(flags, simulator));
+    }
     let builder = match simulator {
         None => CloudflareBuilder::from_env()?,
         Some(simulator) => CloudflareBuilder::default()
@@ -172,6 +178,20 @@ fn cloudflare(flags: &Flags, simulator: Option<&Simulator>) -> Result<Cloudflare
         builder = builder.base_url(url);
     }
     Ok(builder)
+}
+
+fn playground(flags: &Flags, simulator: Option<&Simulator>) -> CloudflareBuilder {
+    let mut builder = CloudflareBuilder::default().playground();
+    if let Some(simulator) = simulator {
+        builder = builder.base_url(simulator.playground_url());
+    }
+    if let Some(url) = &flags.base_url {
+        builder = builder.base_url(url);
+    }
+    if let Some(path) = &flags.session_file {
+        builder = builder.session_file(path);
+    }
+    builder
 }
 
 fn replicate(flags: &Flags, simulator: Option<&Simulator>) -> Result<ReplicateBuilder, Failure> {

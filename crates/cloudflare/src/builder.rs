@@ -1,16 +1,22 @@
 //! Settings in, a client out.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use http::{HeaderName, HeaderValue};
 use inferstream_core::{
-    ApiKey, Error, Result, RetryPolicy, Timeouts, Transport,
+    ApiKey, BoxFuture, Error, Result, RetryPolicy, Timeouts, Transport,
     provider::{Setting, base_url},
 };
 use inferstream_openai_compat::{Chat, Settings};
 
 use crate::{
     client::Cloudflare,
+    playground::{
+        self, Playground, Refresher,
+        cookie::Jar,
+        file::CacheFile,
+        session::{Session, SessionData},
+    },
     workers_ai::{Door, WorkersAi},
 };
 
@@ -19,6 +25,9 @@ const BASE_URL: &str = "https://api.cloudflare.com/client/v4";
 
 /// Where gateways are.
 const GATEWAY_URL: &str = "https://gateway.ai.cloudflare.com/v1";
+
+/// Where the playground is, or was.
+const PLAYGROUND_URL: &str = "https://playground.ai.cloudflare.com";
 
 const AUTH_EMAIL: HeaderName = HeaderName::from_static("x-auth-email");
 const AUTH_KEY: HeaderName = HeaderName::from_static("x-auth-key");
@@ -36,8 +45,13 @@ pub struct CloudflareBuilder {
     gateway_token: Option<Setting>,
     base_url: Option<Setting>,
     door: Door,
+    playground: bool,
+    session_file: Option<PathBuf>,
+    forget_on_any_error: bool,
+    refresh: Option<Refresher>,
     transport: Option<Arc<dyn Transport>>,
     settings: Settings,
+    timeouts: Option<Timeouts>,
 }
 
 impl CloudflareBuilder {
@@ -122,6 +136,46 @@ impl CloudflareBuilder {
         self
     }
 
+    /// Asks the playground, `https://playground.ai.cloudflare.com`, or another place that speaks its
+    /// protocols over HTTP: [`base_url`](Self::base_url).
+    ///
+    /// Unofficial: there is no token, and what stands for one is a session of a browser's cookies.
+    /// Its own page ended these protocols on 2025-10-28.
+    pub fn playground(mut self) -> Self {
+        self.playground = true;
+        self
+    }
+
+    /// Keeps the playground's session in a file: the JSON of gpt4free's `auth_Cloudflare.json`, with
+    /// `headers` and `cookies`.
+    ///
+    /// It is written with mode 0600 after a whole answer, and deleted after 401, 403 and a page that
+    /// wants to see a browser. What is wrong with it is a warning, and the request goes on.
+    pub fn session_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.session_file = Some(path.into());
+        self
+    }
+
+    /// Sets what gets the playground a new session where there is none, or the one at hand is refused:
+    /// the cookies and headers of a browser that has passed its check.
+    ///
+    /// Of many requests that need it one calls it, and the others wait; a failure is theirs too, and
+    /// of those who ask within 30 s. A request whose session is refused is sent once more with the
+    /// new one. Without it a request goes with the default headers, and a refusal is an error.
+    pub fn refresh(
+        mut self,
+        refresh: impl Fn() -> BoxFuture<'static, Result<SessionData>> + Send + Sync + 'static,
+    ) -> Self {
+        self.refresh = Some(Refresher(Arc::new(refresh)));
+        self
+    }
+
+    /// Sets whether any error makes the playground's session forgotten, as in the original: false.
+    pub fn forget_on_any_error(mut self, forget: bool) -> Self {
+        self.forget_on_any_error = forget;
+        self
+    }
+
     /// Sets what requests go through; with the feature `transport` there is a default.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
@@ -134,9 +188,9 @@ impl CloudflareBuilder {
         self
     }
 
-    /// Sets the limits of requests that bring none.
+    /// Sets the limits of requests that bring none: [`Cloudflare::default_timeouts`].
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
-        self.settings.timeouts = timeouts;
+        self.timeouts = Some(timeouts);
         self
     }
 
@@ -153,8 +207,12 @@ impl CloudflareBuilder {
     /// `Config` for an account, key, URL or header that cannot be used, or where there is no account
     /// or no transport.
     pub fn build(self) -> Result<Cloudflare> {
+        if self.playground {
+            return self.build_playground();
+        }
         let mut settings = self.settings;
         inferstream_core::check_headers(&settings.headers)?;
+        settings.timeouts = self.timeouts.unwrap_or_default();
         settings.api_key = self.token.as_ref().map(key).transpose()?;
         if let (Some(email), Some(own)) = (&self.email, &self.key) {
             settings.headers.insert(AUTH_EMAIL, secret(email.value())?);
@@ -205,7 +263,46 @@ impl CloudflareBuilder {
             Some(_) => None,
         };
         let chat = Chat::new(dialect, transport, settings);
-        Ok(Cloudflare::new(chat?, has_key, models))
+        Ok(Cloudflare::workers_ai(chat?, has_key, models))
+    }
+}
+
+impl CloudflareBuilder {
+    fn build_playground(self) -> Result<Cloudflare> {
+        inferstream_core::check_headers(&self.settings.headers)?;
+        let url = self
+            .base_url
+            .unwrap_or_else(|| Setting::new(PLAYGROUND_URL));
+        let base = base_url(url.value()).map_err(|error| url.explain(error))?;
+        let uri = base
+            .parse()
+            .map_err(|_| Error::config("the base URL is not one"))?;
+        let mut session = Session::new(&uri, Jar::new(["cloudflare.com"]).trust_loopback());
+        let mut warnings = Vec::new();
+        match self.session_file.map(CacheFile::new) {
+            None => {}
+            Some(Ok(file)) => session = session.file(file),
+            Some(Err(warning)) => warnings.push(warning),
+        }
+        if self.forget_on_any_error {
+            session = session.forget_on_any_error();
+        }
+        let limits = || Cloudflare::default_timeouts(true);
+        Ok(Cloudflare::playground(Playground::new(
+            playground::Settings {
+                transport: match self.transport {
+                    Some(transport) => transport,
+                    None => default_transport()?,
+                },
+                base,
+                headers: self.settings.headers,
+                timeouts: self.timeouts.unwrap_or_else(limits),
+                retry: self.settings.retry,
+                session,
+                refresh: self.refresh,
+                warnings,
+            },
+        )))
     }
 }
 

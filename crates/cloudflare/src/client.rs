@@ -1,24 +1,38 @@
 //! The client: requests in, answers out.
 
-use std::future::ready;
+use std::{future::ready, time::Duration};
 
 use inferstream_core::{
     BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind, Json, Model,
-    Provider, ProviderInfo, Result,
+    Provider, ProviderInfo, Result, Timeouts,
 };
 use inferstream_openai_compat::Chat;
 
 use crate::{
     CloudflareBuilder,
     models::{INFO, Page},
-    workers_ai::WorkersAi,
+    playground::Playground,
+    workers_ai::{WorkersAi, of_document},
 };
 
-/// A client of Cloudflare Workers AI.
+/// A client of Cloudflare Workers AI, or of the playground.
 ///
 /// Cloning is cheap; clones share connections and the list of models.
 #[derive(Clone, Debug)]
 pub struct Cloudflare {
+    door: Inner,
+}
+
+/// By which door requests go.
+#[derive(Clone, Debug)]
+enum Inner {
+    WorkersAi(Official),
+    Playground(Playground),
+}
+
+/// What Workers AI is asked with.
+#[derive(Clone, Debug)]
+struct Official {
     chat: Chat<WorkersAi>,
     has_key: bool,
     /// The URL before the paths of models; a gateway has none.
@@ -37,7 +51,9 @@ impl Cloudflare {
     #[cfg(feature = "transport")]
     pub fn from_env() -> Result<Self> {
         let client = CloudflareBuilder::from_env()?.build()?;
-        client.check_key()?;
+        if let Inner::WorkersAi(official) = &client.door {
+            official.check_key()?;
+        }
         Ok(client)
     }
 
@@ -46,11 +62,29 @@ impl Cloudflare {
         CloudflareBuilder::default()
     }
 
-    pub(crate) fn new(chat: Chat<WorkersAi>, has_key: bool, models: Option<String>) -> Self {
+    /// Returns the limits of requests where nobody sets others: core's, but that the playground may
+    /// be silent for 300 s, as the gpt4free class that this client goes back to had it.
+    pub fn default_timeouts(playground: bool) -> Timeouts {
+        if playground {
+            Timeouts::default().idle(Duration::from_secs(300))
+        } else {
+            Timeouts::default()
+        }
+    }
+
+    pub(crate) fn workers_ai(chat: Chat<WorkersAi>, has_key: bool, models: Option<String>) -> Self {
         Self {
-            chat,
-            has_key,
-            models,
+            door: Inner::WorkersAi(Official {
+                chat,
+                has_key,
+                models,
+            }),
+        }
+    }
+
+    pub(crate) fn playground(playground: Playground) -> Self {
+        Self {
+            door: Inner::Playground(playground),
         }
     }
 
@@ -71,9 +105,12 @@ impl Cloudflare {
         &self,
         request: impl Into<ChatRequest>,
     ) -> BoxFuture<'static, Result<ChatStream>> {
-        match self.check_key() {
-            Ok(()) => self.chat.stream(request.into()),
-            Err(error) => Box::pin(ready(Err(error))),
+        match &self.door {
+            Inner::Playground(playground) => playground.stream(request.into()),
+            Inner::WorkersAi(official) => match official.check_key() {
+                Ok(()) => official.chat.stream(request.into()),
+                Err(error) => Box::pin(ready(Err(error))),
+            },
         }
     }
 
@@ -90,9 +127,15 @@ impl Cloudflare {
         &self,
         request: impl Into<ChatRequest>,
     ) -> BoxFuture<'static, Result<ChatResponse>> {
-        match self.check_key() {
-            Ok(()) => self.chat.chat(request.into()),
-            Err(error) => Box::pin(ready(Err(error))),
+        match &self.door {
+            Inner::Playground(playground) => {
+                let stream = playground.stream(request.into());
+                Box::pin(async move { stream.await?.finish().await })
+            }
+            Inner::WorkersAi(official) => match official.check_key() {
+                Ok(()) => official.chat.chat(request.into()),
+                Err(error) => Box::pin(ready(Err(error))),
+            },
         }
     }
 
@@ -102,12 +145,14 @@ impl Cloudflare {
     ///
     /// As any request; `Unsupported` through a gateway, which has no list.
     pub fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {
-        let this = self.clone();
-        Box::pin(async move {
-            let models = this.search_in("task=Text%20Generation").await?;
-            this.chat.set_known_models(models.clone());
-            Ok(models)
-        })
+        match self.door.clone() {
+            Inner::Playground(playground) => Box::pin(async move { playground.models().await }),
+            Inner::WorkersAi(official) => Box::pin(async move {
+                let models = official.search_in("task=Text%20Generation").await?;
+                official.chat.set_known_models(models.clone());
+                Ok(models)
+            }),
+        }
     }
 
     /// Asks for the models, of whatever task, that a text finds.
@@ -116,9 +161,9 @@ impl Cloudflare {
     ///
     /// As [`models`](Self::models).
     pub fn search(&self, text: &str) -> BoxFuture<'static, Result<Vec<Model>>> {
-        let this = self.clone();
+        let official = self.official();
         let query = format!("search={}", encoded(text));
-        Box::pin(async move { this.search_in(&query).await })
+        Box::pin(async move { official?.search_in(&query).await })
     }
 
     /// Asks for the schema of a model's input and output.
@@ -127,13 +172,19 @@ impl Cloudflare {
     ///
     /// As [`models`](Self::models); `NotFound` if there is no such model.
     pub fn schema(&self, model: &str) -> BoxFuture<'static, Result<Json>> {
-        let this = self.clone();
+        let official = self.official();
         let query = format!("models/schema?model={}", encoded(INFO.resolve(model)));
         Box::pin(async move {
-            let body = this.chat.document(this.models_url(&query)?).await?;
+            let official = official?;
+            official.check_key()?;
+            let url = official.models_url(&query)?;
+            let body = official.chat.document(url).await?;
             let broken = || Error::protocol("cloudflare told no schema of the model");
             let value = serde_json::from_slice::<serde_json::Value>(&body);
             let value = value.map_err(|_| broken())?;
+            if let Some(error) = of_document(&value) {
+                return Err(error);
+            }
             match &value["result"] {
                 schema @ serde_json::Value::Object(_) => Ok(Json::from_text(schema.to_string())),
                 _ => Err(broken()),
@@ -143,19 +194,43 @@ impl Cloudflare {
 
     /// Returns the models known without asking: those last asked for, else the built-in ones.
     pub fn known_models(&self) -> Vec<Model> {
-        self.chat.known_models()
+        match &self.door {
+            Inner::WorkersAi(official) => official.chat.known_models(),
+            Inner::Playground(playground) => playground
+                .known_models()
+                .unwrap_or_else(|| INFO.models.iter().copied().map(Model::new).collect()),
+        }
     }
 
     /// Returns what Cloudflare is.
     pub fn info(&self) -> &ProviderInfo {
-        self.chat.info()
+        &INFO
     }
 
     /// Returns what Cloudflare can do with a model.
     pub fn capabilities(&self, model: &str) -> Capabilities {
-        self.chat.capabilities(model)
+        match &self.door {
+            Inner::WorkersAi(official) => official.chat.capabilities(model),
+            Inner::Playground(_) => {
+                let mut capabilities = Capabilities::default();
+                capabilities.needs_auth = false;
+                capabilities
+            }
+        }
     }
 
+    fn official(&self) -> Result<Official> {
+        match &self.door {
+            Inner::WorkersAi(official) => Ok(official.clone()),
+            Inner::Playground(_) => Err(Error::new(
+                ErrorKind::Unsupported,
+                "the playground tells its models' names alone",
+            )),
+        }
+    }
+}
+
+impl Official {
     async fn search_in(&self, query: &str) -> Result<Vec<Model>> {
         self.check_key()?;
         let (per_page, pages) = PAGES;

@@ -6,6 +6,7 @@ mod client;
 
 mod models;
 
+pub mod playground;
 mod workers_ai;
 
 pub use crate::{builder::CloudflareBuilder, client::Cloudflare, workers_ai::Door};

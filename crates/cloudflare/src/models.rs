@@ -3,6 +3,8 @@
 use inferstream_core::{Error, Model, ProviderInfo, Result};
 use serde_json::Value;
 
+use crate::workers_ai::of_document;
+
 const DEFAULT_MODEL: &str = "@cf/meta/llama-3.3-70b-instruct-fp8-fast";
 
 /// What Cloudflare is, as of November 2026.
@@ -200,6 +202,9 @@ impl Page {
     pub(crate) fn read(body: &[u8]) -> Result<Self> {
         let broken = || Error::protocol("cloudflare sent something else than a list of models");
         let value = serde_json::from_slice::<Value>(body).map_err(|_| broken())?;
+        if let Some(error) = of_document(&value) {
+            return Err(error);
+        }
         let list = value["result"].as_array().ok_or_else(broken)?;
         let info = &value["result_info"];
         let number = |name: &str| info[name].as_u64();

@@ -192,7 +192,7 @@ impl<D: Dialect> Chat<D> {
         let call = Call {
             request: self.request(Method::GET, url, key, Bytes::new())?,
             model: String::new(),
-            redact: Redact::new(key, &ChatRequest::default()),
+            redact: self.redact(key, &ChatRequest::default()),
             timeouts: settings.timeouts,
             retry: settings.retry,
         };
@@ -288,11 +288,25 @@ impl<D: Dialect> Chat<D> {
         let call = Call {
             request: http,
             model,
-            redact: Redact::new(settings.api_key.as_ref(), &request),
+            redact: self.redact(settings.api_key.as_ref(), &request),
             timeouts,
             retry: request.retry.unwrap_or(settings.retry),
         };
         Ok((call, request))
+    }
+
+    /// Collects what must not stand in an error: the key, the prompt, and headers that are marked as
+    /// sensitive.
+    fn redact(&self, key: Option<&ApiKey>, request: &ChatRequest) -> Redact {
+        let headers = [&self.shared.settings.headers, &request.headers];
+        let secrets = headers.into_iter().flat_map(HeaderMap::values);
+        let secrets = secrets.filter(|value| value.is_sensitive());
+        let redact = Redact::new(key, request);
+        secrets
+            .filter_map(|value| value.to_str().ok())
+            .fold(redact, |redact, value| {
+                redact.text(value.strip_prefix("Bearer ").unwrap_or(value))
+            })
     }
 
     fn request(

@@ -256,6 +256,10 @@ fn is_challenge(headers: &HeaderMap, text: &str) -> bool {
     let marks = [
         "<title>Just a moment...</title>",
         "id=\"challenge-error-text\"",
+        "Attention Required! | Cloudflare",
+        "cf-cloudflare-status",
+        "cf-please-wait",
+        "cf-spinner-please-wait",
     ];
     mitigated || text.trim_start().starts_with('<') && marks.iter().any(|mark| text.contains(mark))
 }

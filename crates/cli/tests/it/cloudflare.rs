@@ -71,3 +71,30 @@ fn models_are_listed() {
     assert_eq!(listed.code, Some(0), "{}", listed.stderr);
     assert!(listed.stdout.lines().any(|line| line == "@cf/qwen/qwq-32b"));
 }
+
+#[test]
+fn the_playground_is_asked_without_a_token() {
+    let run = cloudflare(&["--playground", "--json"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert_eq!(run.json()["finish_reason"], "stop");
+    let run = cloudflare(&["--playground", "--fault", "challenge"]);
+    assert_eq!(run.code, Some(3));
+    assert!(run.error().contains("browser"));
+    let run = cloudflare(&["--playground", "--fault", "truncate"]);
+    assert_eq!(run.code, Some(6));
+}
+
+#[test]
+fn a_session_is_kept_in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("auth_Cloudflare.json");
+    let file = path.to_str().unwrap();
+    let run = cloudflare(&["--playground", "--session-file", file]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains("__cf_bm"));
+    std::fs::write(&path, "{").unwrap();
+    let run = cloudflare(&["--playground", "--session-file", file]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(run.stderr.contains("warning: "), "{}", run.stderr);
+}

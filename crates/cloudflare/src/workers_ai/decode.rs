@@ -19,6 +19,10 @@ pub(super) struct WorkersAiDecode {
     chat: ChatDecode,
     raw: bool,
     max_tokens: u64,
+    /// The reason was the word `unknown`.
+    is_unknown: bool,
+    /// A text of the service's own has had half a character.
+    has_halves: bool,
     /// How many whole tool calls came in chunks of the service's own.
     calls: usize,
     usage: Option<Usage>,
@@ -31,7 +35,9 @@ impl WorkersAiDecode {
         Self {
             chat: chat.raw(false),
             raw: request.raw,
-            max_tokens: request.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
+            max_tokens: limit(request),
+            is_unknown: false,
+            has_halves: false,
             calls: 0,
             usage: None,
             other_usage: None,
@@ -69,7 +75,7 @@ impl WorkersAiDecode {
     fn reason(&self, reason: FinishReason) -> Result<FinishReason> {
         let tokens = self.usage.and_then(|usage| usage.output_tokens);
         Ok(match reason {
-            FinishReason::Unknown => match tokens {
+            FinishReason::Unknown if !self.is_unknown => match tokens {
                 Some(tokens) if self.max_tokens <= tokens => FinishReason::Length,
                 // The marker without a reason is how the service's own streams end.
                 _ => FinishReason::Stop,
@@ -88,9 +94,15 @@ impl WorkersAiDecode {
 
     /// Takes a chunk of the service's own.
     fn native(&mut self, frame: Frame<'_>, chunk: &Chunk<'_>, events: &mut Events) -> Result<Flow> {
-        let text = chunk.text().map_err(|_| not_a_chunk())?;
-        if !text.is_empty() {
-            events.push(ChatEvent::text(0, Text::slice_of(frame.buffer, &text)));
+        self.has_halves |= chunk.has_halves();
+        if let Some(json) = chunk.text_chunk().filter(|_| self.has_halves) {
+            // The protocol's decoder mends them, and keeps the order.
+            self.feed(Frame::new(&json, &Bytes::new()), events)?;
+        } else {
+            let text = chunk.text().map_err(|_| not_a_chunk())?;
+            if !text.is_empty() {
+                events.push(ChatEvent::text(0, Text::slice_of(frame.buffer, &text)));
+            }
         }
         if let Some(usage) = chunk.usage() {
             self.usage = Some(usage);
@@ -108,7 +120,7 @@ impl WorkersAiDecode {
         if chunk.has_failed() {
             return Err(self.failed(text));
         }
-        let inner = chunk.result.map_or(text, |result| result.get());
+        let inner = chunk.inner(text);
         let chunk = Chunk::read(inner).unwrap_or_default();
         self.usage = chunk.usage();
         let completion = if chunk.is_native() {
@@ -160,6 +172,9 @@ impl Decode for WorkersAiDecode {
         if chunk.has_failed() {
             return Err(self.failed(data));
         }
+        if data.contains("\"unknown\"") {
+            self.is_unknown |= chunk.is_of_unknown_reason();
+        }
         if chunk.is_native() && frame.event == "message" {
             return self.native(frame, &chunk, events);
         }
@@ -169,7 +184,11 @@ impl Decode for WorkersAiDecode {
             let is_sum = |usage: &Usage| usage.input_tokens.is_some_and(|tokens| 0 < tokens);
             self.other_usage = usage.filter(is_sum).or(self.other_usage);
         }
-        self.feed(frame, events)
+        let flow = self.feed(frame, events)?;
+        match chunk.reason_beside() {
+            None => Ok(flow),
+            Some(json) => self.feed(Frame::new(&json, &Bytes::new()), events),
+        }
     }
 
     fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish> {
@@ -187,6 +206,16 @@ impl Decode for WorkersAiDecode {
         self.take(own, events)?;
         finish
     }
+}
+
+/// Returns the limit of tokens that the service was told.
+fn limit(request: &ChatRequest) -> u64 {
+    let names = ["max_tokens", "max_completion_tokens"];
+    let extra = request.extra.iter().rev();
+    let extra = extra
+        .filter(|(name, _)| names.contains(&name.as_str()))
+        .find_map(|(_, value)| value.as_str().trim().parse().ok());
+    extra.or(request.max_tokens).unwrap_or(DEFAULT_MAX_TOKENS)
 }
 
 fn not_a_chunk() -> Error {

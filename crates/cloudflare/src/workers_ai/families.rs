@@ -1,7 +1,7 @@
 //! What families of models take that others do not: data and the rules that go with it.
 
 use inferstream_core::{
-    ChatRequest, Error, ErrorKind, ImageSource, Message, Part, ResponseFormat, Result, Role,
+    ChatRequest, Error, ErrorKind, ImageSource, Json, Message, Part, ResponseFormat, Result, Role,
     ToolCall, ToolChoice,
 };
 
@@ -39,6 +39,11 @@ pub(super) fn adapt(model: &str, request: &mut ChatRequest) -> Result<()> {
             Some(ResponseFormat::JsonSchema { .. })
         ) {
             return Err(unsupported(format!("{model} takes no JSON schema")));
+        }
+        let names_template = |(name, _): &(String, Json)| name == "chat_template_kwargs";
+        if request.extra.iter().any(names_template) {
+            let message = format!("{model} takes no `chat_template_kwargs`");
+            return Err(unsupported(message));
         }
         shorten_ids(&mut request.messages);
     }

@@ -7,4 +7,4 @@ mod families;
 mod wire;
 
 pub use self::dialect::Door;
-pub(crate) use self::dialect::WorkersAi;
+pub(crate) use self::{dialect::WorkersAi, error::of_document};

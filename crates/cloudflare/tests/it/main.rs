@@ -1,6 +1,17 @@
-//! Workers AI over real sockets, at a simulated service.
+//! Workers AI and the playground over real sockets, at a simulated service.
 
 #![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
+
+mod cookies;
+#[cfg(unix)]
+mod crash;
+#[cfg(unix)]
+mod file;
+mod playground;
+#[cfg(unix)]
+mod processes;
+#[cfg(unix)] // with the file
+mod session;
 
 use std::sync::LazyLock;
 

@@ -1,0 +1,388 @@
+//! The playground's requests from settings to events: what its page does.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header::CONTENT_TYPE,
+};
+use inferstream_core::{
+    Body, BoxFuture, ChatRequest, ChatStream, Decode, End, Ending, Error, ErrorKind, Events,
+    Finish, Flow, Model, Repeat, ReplayStale, Result, RetryPolicy, Started, Timeouts, Transport,
+    provider::Redact, read_stream, sse::Frame,
+};
+use serde_json::Value;
+
+use super::{
+    blocking::blocking,
+    decode::PlaygroundDecode,
+    encode,
+    file::Warning,
+    framer::PlaygroundFrames,
+    session::{Lease, Session, SessionData},
+};
+use crate::models::INFO;
+
+/// A client of the playground.
+///
+/// Cloning is cheap; clones share the session and the list of models.
+#[derive(Clone, Debug)]
+pub(crate) struct Playground {
+    shared: Arc<Shared>,
+}
+
+/// What a playground is asked with.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) transport: Arc<dyn Transport>,
+    /// The URL before `/api`.
+    pub(crate) base: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) session: Session,
+    pub(crate) refresh: Option<Refresher>,
+    /// What was to be said before the first request.
+    pub(crate) warnings: Vec<Warning>,
+}
+
+/// What gets a new session: the caller's.
+#[derive(Clone)]
+pub(crate) struct Refresher(pub(crate) Arc<Refresh>);
+
+pub(crate) type Refresh = dyn Fn() -> BoxFuture<'static, Result<SessionData>> + Send + Sync;
+
+impl fmt::Debug for Refresher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refresher").finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: Settings,
+    known: Mutex<Option<Vec<Model>>>,
+}
+
+/// The most that a request's body may hold.
+const MAX_BODY: usize = 16 << 20;
+
+/// The most that a list of models may hold.
+const MAX_LIST: usize = 4 << 20;
+
+impl Playground {
+    pub(crate) fn new(settings: Settings) -> Self {
+        let known = Mutex::new(None);
+        Self {
+            shared: Arc::new(Shared { settings, known }),
+        }
+    }
+
+    pub(crate) fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {
+        let this = self.clone();
+        Box::pin(async move { this.open(request).await })
+    }
+
+    pub(crate) fn known_models(&self) -> Option<Vec<Model>> {
+        let known = &self.shared.known;
+        known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) async fn models(&self) -> Result<Vec<Model>> {
+        let settings = &self.shared.settings;
+        let url = format!("{}/api/models", settings.base);
+        let redact = Redact::default();
+        let (mut started, ..) = self
+            .send(
+                Method::GET,
+                &url,
+                Bytes::new(),
+                &ChatRequest::default(),
+                &redact,
+            )
+            .await?;
+        let body = started.document(MAX_LIST).await?;
+        let broken = || Error::protocol("the playground sent something else than its models");
+        let value = serde_json::from_slice::<Value>(&body).map_err(|_| broken())?;
+        let list = value["models"].as_array().ok_or_else(broken)?;
+        let names = list.iter().filter_map(|model| model["name"].as_str());
+        let models = names.map(Model::new).collect::<Vec<_>>();
+        let known = &self.shared.known;
+        *known.lock().unwrap_or_else(PoisonError::into_inner) = Some(models.clone());
+        Ok(models)
+    }
+
+    async fn open(&self, request: ChatRequest) -> Result<ChatStream> {
+        request.validate()?;
+        let settings = &self.shared.settings;
+        let model = request.model.as_deref().or(INFO.default_model);
+        let model = INFO.resolve(model.unwrap_or_default());
+        let body = encode::body(model, &request)?;
+        if MAX_BODY < body.len() {
+            let length = body.len();
+            let message = format!("the request is of {length} bytes; the limit is {MAX_BODY}");
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
+        let redact = Redact::new(None, &request);
+        let url = format!("{}/api/inference", settings.base);
+        let sent = self.send(Method::POST, &url, body, &request, &redact);
+        let (started, lease, redact) = sent.await?;
+        let decode = Kept {
+            decode: PlaygroundDecode::new(redact, request.raw),
+            playground: self.clone(),
+            lease,
+            ended: None,
+        };
+        Ok(read_stream(started, PlaygroundFrames::default(), decode))
+    }
+
+    /// Sends a request with the session until an answer has a head of success; a session that is
+    /// refused is forgotten, and where another can be had the request is sent once more with that.
+    async fn send(
+        &self,
+        method: Method,
+        url: &str,
+        body: Bytes,
+        asked: &ChatRequest,
+        redact: &Redact,
+    ) -> Result<(Started, Lease, Redact)> {
+        let settings = &self.shared.settings;
+        let at = settings.transport.now();
+        let uri = url
+            .parse::<Uri>()
+            .map_err(|_| Error::config("the URL is not one"))?;
+        let mut warnings = settings.warnings.clone();
+        warnings.extend(self.load().await);
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        let mut lease = self.lease(request.uri().path()).await?;
+        let (sent, redact) = match self.send_with(&lease, &request, asked, redact).await {
+            Err(error) if settings.refresh.is_some() && settings.session.forgets(&error) => {
+                lease = self.lease(request.uri().path()).await?;
+                self.send_with(&lease, &request, asked, redact).await?
+            }
+            outcome => outcome?,
+        };
+        let (response, attempts) = sent;
+        let timeouts = asked.timeouts.unwrap_or(settings.timeouts);
+        let transport = Arc::clone(&settings.transport);
+        let mut started = Started::new(transport, at, timeouts, response);
+        redact.headers(&mut started.meta.headers);
+        started.meta.attempts = attempts;
+        let warnings = warnings.iter().map(|warning| warning.as_str().to_owned());
+        started.meta.warnings.extend(warnings);
+        Ok((started, lease, redact))
+    }
+
+    /// Sends a request with what a session gives it, by the policy; forgets one that is refused.
+    async fn send_with(
+        &self,
+        lease: &Lease,
+        request: &Request<Bytes>,
+        asked: &ChatRequest,
+        redact: &Redact,
+    ) -> Result<((Response<Body>, u32), Redact)> {
+        let settings = &self.shared.settings;
+        let transport = &settings.transport;
+        let session = &settings.session;
+        let redact = session
+            .secrets(transport.system_time())
+            .iter()
+            .fold(redact.clone(), |redact, secret| redact.text(secret));
+        let mut request = request.clone();
+        *request.headers_mut() = lease.headers().clone();
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        for (name, value) in settings.headers.iter().chain(&asked.headers) {
+            headers.insert(name, value.clone());
+        }
+        let timeouts = asked.timeouts.unwrap_or(settings.timeouts);
+        let retry = asked.retry.unwrap_or(settings.retry);
+        request.extensions_mut().insert(timeouts);
+        if retry.replay_stale {
+            request.extensions_mut().insert(ReplayStale);
+        }
+        let mut attempts = 0;
+        let attempt = |number| {
+            attempts = number;
+            let sent = transport.send(request.clone());
+            let (request, redact) = (&request, &redact);
+            async move {
+                let response = sent.await.map_err(|error| redact.error(error))?;
+                let now = transport.system_time();
+                session.absorb(lease, request.uri().path(), response.headers(), now);
+                if response.status().is_success() {
+                    return Ok(response);
+                }
+                let (mut head, body) = response.into_parts();
+                redact.headers(&mut head.headers);
+                let body = body.read_error(&**transport).await;
+                Err(error_of_status(head.status, &head.headers, &body, now))
+            }
+        };
+        match retry.run(&**transport, timeouts.total, attempt).await {
+            Ok(response) => Ok(((response, attempts), redact)),
+            Err(error) => {
+                self.judge(lease, &error).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes what a request sends of the session; where there is none, a new one can be got or it is
+    /// the default headers.
+    async fn lease(&self, path: &str) -> Result<Lease> {
+        let settings = &self.shared.settings;
+        let transport = &settings.transport;
+        let calendar = transport.system_time();
+        match &settings.refresh {
+            None => Ok(settings.session.lease(path, calendar)),
+            Some(Refresher(refresh)) => {
+                let now = || transport.now();
+                let get = || refresh();
+                let session = &settings.session;
+                session.get_or_refresh(path, calendar, now, get).await
+            }
+        }
+    }
+
+    /// Reads the session's file, if there is one to read.
+    async fn load(&self) -> Vec<Warning> {
+        let this = self.clone();
+        blocking(move || {
+            let mut warnings = Vec::new();
+            this.shared.settings.session.load(&mut warnings);
+            warnings
+        })
+        .await
+    }
+
+    /// Forgets the session after an error that says it is of no use.
+    async fn judge(&self, lease: &Lease, error: &Error) {
+        if !self.shared.settings.session.forgets(error) {
+            return;
+        }
+        let (this, lease) = (self.clone(), lease.clone());
+        blocking(move || {
+            let settings = &this.shared.settings;
+            let now = settings.transport.system_time();
+            settings.session.forget(&lease, now, &mut Vec::new());
+        })
+        .await;
+    }
+
+    /// Writes the session down after a whole stream.
+    async fn save(&self, lease: Lease) -> Vec<Warning> {
+        let this = self.clone();
+        blocking(move || {
+            let settings = &this.shared.settings;
+            let now = settings.transport.system_time();
+            let mut warnings = Vec::new();
+            settings.session.save(&lease, now, &mut warnings);
+            warnings
+        })
+        .await
+    }
+}
+
+/// A decoder that keeps the session after a whole stream.
+#[derive(Debug)]
+struct Kept {
+    decode: PlaygroundDecode,
+    playground: Playground,
+    lease: Lease,
+    /// How the stream ended, once its session is being written down, and what went wrong with that.
+    ended: Option<(End, Arc<Mutex<Vec<Warning>>>)>,
+}
+
+impl Kept {
+    /// Lets the session go after an error inside an answer that says it is of no use.
+    fn judge<T>(&self, outcome: Result<T>) -> Result<T> {
+        if let Err(error) = &outcome {
+            let (playground, lease, error) =
+                (self.playground.clone(), self.lease.clone(), error.clone());
+            let transport = Arc::clone(&playground.shared.settings.transport);
+            transport.detach(Box::pin(async move {
+                playground.judge(&lease, &error).await;
+            }));
+        }
+        outcome
+    }
+}
+
+impl Decode for Kept {
+    fn decode(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow> {
+        let outcome = self.decode.decode(frame, events);
+        self.judge(outcome)
+    }
+
+    fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish> {
+        if let Some((end, warnings)) = self.ended.take() {
+            let warnings = warnings.lock().unwrap_or_else(PoisonError::into_inner);
+            let told = warnings.iter().map(|warning| warning.as_str().to_owned());
+            events.warnings.extend(told);
+            return Ok(Finish::Whole(end));
+        }
+        let outcome = self.decode.finish(ending, events);
+        let Ok(Finish::Whole(end)) = outcome else {
+            return self.judge(outcome);
+        };
+        // The answer is whole; its end waits for the file, but not for long.
+        let warnings = Arc::new(Mutex::new(Vec::new()));
+        self.ended = Some((end, Arc::clone(&warnings)));
+        let (playground, lease) = (self.playground.clone(), self.lease.clone());
+        let saved = async move {
+            let told = playground.save(lease).await;
+            *warnings.lock().unwrap_or_else(PoisonError::into_inner) = told;
+            Ok(Body::from(""))
+        };
+        Ok(Finish::Late(Duration::ZERO, Box::pin(saved)))
+    }
+}
+
+/// Makes an error of an answer whose status is not a success.
+fn error_of_status(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &Bytes,
+    now: std::time::SystemTime,
+) -> Error {
+    let error = Error::of_head(status, headers, now);
+    let text = String::from_utf8_lossy(body);
+    let marks = ["Just a moment", "challenge-platform", "cf-chl"];
+    let is_page = text.trim_start().starts_with('<');
+    let is_challenge = headers
+        .get("cf-mitigated")
+        .is_some_and(|value| value == "challenge")
+        || is_page && marks.iter().any(|mark| text.contains(mark));
+    let reason = status.canonical_reason().unwrap_or_default();
+    let message = format!("the playground answered {} {reason}", status.as_str());
+    let (kind, message) = if is_challenge {
+        let hint = "with a page that wants to see a browser: it needs a session of one";
+        (ErrorKind::Challenge, format!("{message} {hint}"))
+    } else if status == StatusCode::BAD_REQUEST && body.is_empty() {
+        // It says no more of a model that it does not have.
+        (
+            ErrorKind::NotFound,
+            format!("{message}: it has no such model"),
+        )
+    } else if is_page {
+        (error.kind(), format!("{message} with a page of HTML"))
+    } else {
+        (error.kind(), message)
+    };
+    let repeat = match kind {
+        ErrorKind::Challenge | ErrorKind::NotFound => Repeat::Never,
+        _ => error.repeat(),
+    };
+    Error::new(kind, message)
+        .with_head(status, headers.clone())
+        .with_retry_after(error.retry_after())
+        .with_repeat(repeat)
+        .with_body(body)
+}

@@ -1,0 +1,464 @@
+//! `Set-Cookie` headers in, the `Cookie` header of the next request out. No I/O.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::IpAddr,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use http::{
+    HeaderMap, HeaderValue,
+    header::{COOKIE, SET_COOKIE},
+};
+
+use super::date;
+
+/// The most `Set-Cookie` headers of one answer that are looked at, as in curl.
+const MAX_SET_COOKIES: usize = 50;
+
+/// The most bytes of a cookie's name and value together: RFC 6265bis, section 5.6.
+const MAX_PAIR: usize = 4096;
+
+/// The most bytes of an attribute's value, beyond which it is ignored: RFC 6265bis, section 5.6.
+const MAX_ATTRIBUTE: usize = 1024;
+
+/// The most bytes of the `Cookie` line: what curl sends and Apache takes by default.
+const MAX_LINE: usize = 8190;
+
+/// The most cookies that are kept, and so sent: curl's limit on those sent.
+const MAX_COOKIES: usize = 150;
+
+/// The longest that a cookie is kept, in seconds: the 400 days of RFC 6265bis, section 5.5.
+const MAX_AGE: u64 = 400 * 24 * 60 * 60;
+
+/// The cookies of one session: RFC 6265bis, with a list of hosts in place of the public suffixes.
+///
+/// A cookie belongs to the host that set it, or, by its `Domain`, to a parent of that host which is
+/// on the list or below an entry of it. Any other `Domain` refuses the cookie. What is refused is
+/// refused silently: that is no more than a server's oddity.
+///
+/// Jars share nothing: two sessions, two jars. `Debug` shows no value.
+#[derive(Clone, Default)]
+pub struct Jar {
+    parents: Vec<String>,
+    trusts_loopback: bool,
+    cookies: Vec<Cookie>,
+}
+
+#[derive(Clone)]
+struct Cookie {
+    name: String,
+    value: String,
+    host: String,
+    scope: Scope,
+    path: String,
+    /// Seconds since 1970, none for a cookie that lives as long as the jar.
+    expires: Option<u64>,
+    secure: bool,
+    http_only: bool,
+}
+
+/// Where a cookie goes.
+#[derive(Clone, Copy, PartialEq)]
+enum Scope {
+    /// To its host, and those below.
+    Domain,
+    /// To its host alone.
+    Host,
+    /// To its host alone, until that sets one of its name: [`Jar::restore`] knows no attributes.
+    Restored,
+}
+
+impl Jar {
+    /// Creates an empty jar, with the hosts that cookies may name as their `Domain`.
+    ///
+    /// An entry such as `cloudflare.com` stands for itself and all below it. One without a dot (a
+    /// top-level domain), an address and what is no host name are left out: they would allow too
+    /// much.
+    pub fn new<S: AsRef<str>>(parents: impl IntoIterator<Item = S>) -> Self {
+        let parents = parents.into_iter();
+        let parents = parents.filter_map(|parent| canonical(parent.as_ref()));
+        Self {
+            parents: parents
+                .filter(|parent| parent.contains('.') && !is_address(parent))
+                .collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Treats plain HTTP to this machine itself as secure, for a server on loopback.
+    #[must_use]
+    pub fn trust_loopback(mut self) -> Self {
+        self.trusts_loopback = true;
+        self
+    }
+
+    /// Takes the cookies that an answer of this host to a request of this path sets and deletes.
+    pub fn absorb(
+        &mut self,
+        host: &str,
+        path: &str,
+        https: bool,
+        headers: &HeaderMap,
+        now: SystemTime,
+    ) {
+        let Some(host) = canonical(host) else {
+            return;
+        };
+        let now = seconds(now);
+        let is_secure = self.is_secure(&host, https);
+        self.cookies.retain(|cookie| cookie.is_alive(now));
+        let lines = headers.get_all(SET_COOKIE).into_iter();
+        for line in lines.take(MAX_SET_COOKIES) {
+            let cookie = SetCookie::parse(line.as_bytes())
+                .and_then(|set| self.admit(&set, &host, path, is_secure, now));
+            if let Some(cookie) = cookie {
+                self.store(cookie, &host, is_secure, now);
+            }
+        }
+    }
+
+    /// Puts cookies in of which only name and value are known, as a session file has them.
+    ///
+    /// Each replaces those of its name that this host would get, and goes to this host alone, over
+    /// TLS, until the host sets another of its name. Returns how many were refused.
+    pub fn restore<'a>(
+        &mut self,
+        host: &str,
+        pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> usize {
+        let host = canonical(host);
+        let mut refused = 0;
+        for (name, value) in pairs {
+            match &host {
+                Some(host) if is_pair(name, value) && self.cookies.len() < MAX_COOKIES => {
+                    self.discard(host, name);
+                    self.cookies.push(Cookie {
+                        name: name.to_owned(),
+                        value: value.to_owned(),
+                        host: host.clone(),
+                        scope: Scope::Restored,
+                        path: "/".to_owned(),
+                        expires: None,
+                        secure: true,
+                        http_only: true,
+                    });
+                }
+                _ => refused += 1,
+            }
+        }
+        refused
+    }
+
+    /// Drops the cookies of a name that this host would get.
+    pub fn discard(&mut self, host: &str, name: &str) {
+        if let Some(host) = canonical(host) {
+            self.cookies
+                .retain(|cookie| cookie.name != name || !cookie.goes_to(&host));
+        }
+    }
+
+    /// Returns the value of the `Cookie` header for a request, marked sensitive, if there is one.
+    ///
+    /// Cookies that do not fit into a line of 8190 bytes are left out.
+    pub fn header(
+        &self,
+        host: &str,
+        path: &str,
+        https: bool,
+        now: SystemTime,
+    ) -> Option<HeaderValue> {
+        let host = canonical(host)?;
+        let now = seconds(now);
+        let is_secure = self.is_secure(&host, https);
+        let mut cookies: Vec<&Cookie> = self
+            .cookies
+            .iter()
+            .filter(|cookie| cookie.goes_to(&host) && cookie.is_alive(now))
+            .filter(|cookie| cookie.is_below(path) && (is_secure || !cookie.secure))
+            .collect();
+        // "Cookies with longer paths are listed before cookies with shorter paths."
+        cookies.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
+        let room = MAX_LINE - COOKIE.as_str().len() - ": ".len();
+        let mut line = String::new();
+        for Cookie { name, value, .. } in cookies {
+            let separator = if line.is_empty() { "" } else { "; " };
+            if line.len() + separator.len() + name.len() + 1 + value.len() <= room {
+                line.extend([separator, name, "=", value]);
+            }
+        }
+        let mut value = HeaderValue::try_from(line).ok()?;
+        value.set_sensitive(true);
+        (!value.is_empty()).then_some(value)
+    }
+
+    /// Returns names and values of what this host would get over TLS on some path.
+    ///
+    /// Where several have one name, the newest speaks.
+    pub fn pairs(&self, host: &str, now: SystemTime) -> BTreeMap<String, String> {
+        let now = seconds(now);
+        let Some(host) = canonical(host) else {
+            return BTreeMap::new();
+        };
+        self.cookies
+            .iter()
+            .filter(|cookie| cookie.goes_to(&host) && cookie.is_alive(now))
+            .map(|cookie| (cookie.name.clone(), cookie.value.clone()))
+            .collect()
+    }
+
+    /// Makes a cookie of what an answer sets, where its rules let it.
+    fn admit(
+        &self,
+        set: &SetCookie<'_>,
+        host: &str,
+        path: &str,
+        is_secure: bool,
+        now: u64,
+    ) -> Option<Cookie> {
+        let (domain, scope) = self.domain(host, set.domain)?;
+        let path = match set.path {
+            Some(path) if path.starts_with('/') => path,
+            _ => default_path(path),
+        };
+        // "If the scheme component of the request-uri does not denote a 'secure' protocol and the
+        // cookie's secure-only-flag is true, abort these steps and ignore the cookie entirely."
+        let is_allowed = is_secure || !set.secure;
+        let keeps_prefix = if has_prefix(set.name, "__Host-") {
+            set.secure && set.domain.is_none() && set.path == Some("/")
+        } else {
+            set.secure || !has_prefix(set.name, "__Secure-")
+        };
+        (is_allowed && keeps_prefix).then(|| Cookie {
+            name: set.name.to_owned(),
+            value: set.value.to_owned(),
+            host: domain,
+            scope,
+            path: path.to_owned(),
+            expires: set.expires(now),
+            secure: set.secure,
+            http_only: set.http_only,
+        })
+    }
+
+    /// Returns where a cookie goes; none refuses it.
+    fn domain(&self, host: &str, attribute: Option<&str>) -> Option<(String, Scope)> {
+        let Some(attribute) = attribute.filter(|attribute| !attribute.is_empty()) else {
+            return Some((host.to_owned(), Scope::Host));
+        };
+        let domain = canonical(attribute.strip_prefix('.').unwrap_or(attribute))?;
+        let is_listed = self.parents.iter().any(|parent| is_within(&domain, parent));
+        if domain == host && (is_address(host) || !is_listed) {
+            return Some((domain, Scope::Host));
+        }
+        (is_listed && is_within(host, &domain)).then_some((domain, Scope::Domain))
+    }
+
+    fn store(&mut self, cookie: Cookie, host: &str, is_secure: bool, now: u64) {
+        let is_rival = |other: &Cookie| other.name == cookie.name && other.goes_to(host);
+        // "Leave Secure Cookies Alone": what came over TLS is not replaced in clear.
+        if !is_secure && self.cookies.iter().any(|old| old.secure && is_rival(old)) {
+            return;
+        }
+        let is_same = |other: &Cookie| {
+            (&other.name, &other.host, &other.path) == (&cookie.name, &cookie.host, &cookie.path)
+        };
+        self.cookies
+            .retain(|old| !is_same(old) && (old.scope != Scope::Restored || !is_rival(old)));
+        if cookie.is_alive(now) {
+            if self.cookies.len() == MAX_COOKIES {
+                self.cookies.remove(0);
+            }
+            self.cookies.push(cookie);
+        }
+    }
+
+    fn is_secure(&self, host: &str, https: bool) -> bool {
+        https || (self.trusts_loopback && is_loopback(host))
+    }
+}
+
+impl fmt::Debug for Jar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jar")
+            .field("cookies", &self.cookies)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Cookie {
+    fn is_alive(&self, now: u64) -> bool {
+        self.expires.is_none_or(|expires| now < expires)
+    }
+
+    fn goes_to(&self, host: &str) -> bool {
+        host == self.host || (self.scope == Scope::Domain && is_within(host, &self.host))
+    }
+
+    /// RFC 6265, section 5.1.4: path-match.
+    fn is_below(&self, path: &str) -> bool {
+        let path = if path.starts_with('/') { path } else { "/" };
+        let path = path.split(['?', '#']).next().unwrap_or_default();
+        let rest = path.strip_prefix(&*self.path);
+        rest.is_some_and(|rest| {
+            rest.is_empty() || rest.starts_with('/') || self.path.ends_with('/')
+        })
+    }
+}
+
+impl fmt::Debug for Cookie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cookie")
+            .field("name", &self.name)
+            .field("host", &self.host)
+            .field("path", &self.path)
+            .field("expires", &self.expires)
+            .field("secure", &self.secure)
+            .field("http_only", &self.http_only)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What one `Set-Cookie` says: RFC 6265bis, section 5.6.
+#[derive(Default)]
+struct SetCookie<'a> {
+    name: &'a str,
+    value: &'a str,
+    domain: Option<&'a str>,
+    path: Option<&'a str>,
+    max_age: Option<&'a str>,
+    date: Option<&'a str>,
+    secure: bool,
+    http_only: bool,
+}
+
+impl<'a> SetCookie<'a> {
+    /// Reads a header; none if it is no cookie, or one that nobody should send on.
+    fn parse(line: &'a [u8]) -> Option<Self> {
+        let line = std::str::from_utf8(line).ok()?;
+        // "If the set-cookie-string contains a %x00-08 / %x0A-1F / %x7F character: abort."
+        if line
+            .bytes()
+            .any(|byte| byte != b'\t' && byte.is_ascii_control())
+        {
+            return None;
+        }
+        let (pair, attributes) = line.split_once(';').unwrap_or((line, ""));
+        let (name, value) = pair.split_once('=')?;
+        let (name, value) = (trim(name), trim(value));
+        if !is_pair(name, value) {
+            return None;
+        }
+        let mut set = Self {
+            name,
+            value,
+            ..Self::default()
+        };
+        for attribute in attributes.split(';') {
+            let (key, value) = attribute.split_once('=').unwrap_or((attribute, ""));
+            let value = trim(value);
+            if value.len() <= MAX_ATTRIBUTE {
+                match trim(key).to_ascii_lowercase().as_str() {
+                    "domain" => set.domain = Some(value),
+                    "expires" => set.date = Some(value),
+                    "httponly" => set.http_only = true,
+                    "max-age" => set.max_age = Some(value),
+                    "path" => set.path = Some(value),
+                    "secure" => set.secure = true,
+                    _ => {}
+                }
+            }
+        }
+        Some(set)
+    }
+
+    /// Returns the second from which it is not sent any more; one that has passed deletes it.
+    fn expires(&self, now: u64) -> Option<u64> {
+        let latest = now.saturating_add(MAX_AGE);
+        // "If a cookie has both the Max-Age and the Expires attribute, Max-Age has precedence."
+        let age = self.max_age.and_then(max_age);
+        let age = age.map(|age| now.saturating_add(age).min(latest));
+        // A date before 1970 is as much in the past as 1970.
+        age.or_else(|| Some(self.date.and_then(date::read)?.min(latest)))
+            .map(|second| if second <= now { 0 } else { second })
+    }
+}
+
+/// Returns true if name and value may stand in a `Cookie` line: nothing there ends it or the pair.
+pub(super) fn is_pair(name: &str, value: &str) -> bool {
+    let is_name = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'=' | b';' | b',');
+    let is_value = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b';';
+    !name.is_empty()
+        && name.len() + value.len() <= MAX_PAIR
+        && name.bytes().all(is_name)
+        && value.bytes().all(is_value)
+        && trim(value) == value
+}
+
+fn trim(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
+}
+
+fn has_prefix(name: &str, prefix: &str) -> bool {
+    let start = name.get(..prefix.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+/// Returns the host in lower case, if it is a plain name or address without a port.
+fn canonical(host: &str) -> Option<String> {
+    let is_literal = host.starts_with('[') && host.ends_with(']') && is_address(host);
+    let is_label = |label: &str| {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        !label.is_empty() && label.len() < 64 && label.bytes().all(is_plain)
+    };
+    let is_host = is_literal || (host.len() < 254 && host.split('.').all(is_label));
+    is_host.then(|| host.to_ascii_lowercase())
+}
+
+/// Returns true for an address, and for what others read as one: `127.1`, `0x7f.1`.
+fn is_address(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    bare.parse::<IpAddr>().is_ok() || is_number(last) || last.starts_with("0x")
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || bare
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+/// Returns true if a host is this domain or below it.
+fn is_within(host: &str, domain: &str) -> bool {
+    let before = host.strip_suffix(domain);
+    before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+}
+
+/// RFC 6265, section 5.1.4: default-path.
+fn default_path(path: &str) -> &str {
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    match path.rfind('/') {
+        Some(end) if 0 < end && path.starts_with('/') => &path[..end],
+        _ => "/",
+    }
+}
+
+/// Reads a `Max-Age` in seconds, 0 for a negative one; none if it is no whole number.
+fn max_age(text: &str) -> Option<u64> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    // Digits alone can only fail by being too many.
+    let age = digits.parse().unwrap_or(u64::MAX);
+    Some(if text.starts_with('-') { 0 } else { age })
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}

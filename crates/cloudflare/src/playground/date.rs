@@ -1,0 +1,63 @@
+//! A cookie's date in, seconds since 1970 out. No I/O.
+
+/// Reads a date as browsers do: RFC 6265, section 5.1.1. Returns seconds since 1970, or 0.
+pub(super) fn read(text: &str) -> Option<u64> {
+    let (mut time, mut day, mut month, mut year) = (None, None, None, None);
+    let tokens = text.split(|char: char| char != ':' && !char.is_ascii_alphanumeric());
+    for token in tokens.filter(|token| !token.is_empty()) {
+        if time.is_none() && token.contains(':') {
+            time = clock(token);
+        } else if day.is_none() && number(token, 1..=2).is_some() {
+            day = number(token, 1..=2);
+        } else if month.is_none() && month_of(token).is_some() {
+            month = month_of(token);
+        } else if year.is_none() {
+            year = number(token, 2..=4);
+        }
+    }
+    let (time, day, month) = (time?, day?, month?);
+    let year = match year? {
+        year @ 0..=69 => year + 2000,
+        year @ 70..=99 => year + 1900,
+        year => year,
+    };
+    if year < 1601 || !(1..=31).contains(&day) {
+        return None;
+    }
+    // Years begin in March here, so that a leap day is the last of its year.
+    let (year, month) = match month {
+        0 | 1 => (year - 1, month + 10),
+        _ => (year, month - 2),
+    };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
+    let days = days.checked_sub(DAYS_BEFORE_1970);
+    Some(days.map_or(0, |days| days * 86400 + time))
+}
+
+/// The days from March of the year 0 to 1970.
+const DAYS_BEFORE_1970: u64 = 719_468;
+
+/// Reads a time of day in seconds.
+fn clock(token: &str) -> Option<u64> {
+    let mut parts = token.splitn(3, ':');
+    let (hour, minute) = (parts.next()?, parts.next()?);
+    let second = number(parts.next()?, 1..=2)?;
+    let whole = |text: &str| number(text, 1..=2).filter(|_| text.len() <= 2);
+    let (hour, minute) = (whole(hour)?, whole(minute)?);
+    (hour < 24 && minute < 60 && second < 60).then_some((hour * 60 + minute) * 60 + second)
+}
+
+/// Reads the digits that a token begins with, if there are so many.
+fn number(token: &str, digits: std::ops::RangeInclusive<usize>) -> Option<u64> {
+    let end = token.find(|char: char| !char.is_ascii_digit());
+    let start = &token[..end.unwrap_or(token.len())];
+    start.parse().ok().filter(|_| digits.contains(&start.len()))
+}
+
+/// Reads a month's name, 0 for January.
+fn month_of(token: &str) -> Option<u64> {
+    const MONTHS: &str = "janfebmaraprmayjunjulaugsepoctnovdec";
+    let name = token.get(..3)?.to_ascii_lowercase();
+    let at = MONTHS.find(&name)?;
+    (at % 3 == 0).then_some(at as u64 / 3)
+}

@@ -1,0 +1,497 @@
+//! Frames of any of the playground's protocols in, events out.
+
+use bytes::Bytes;
+use inferstream_core::{
+    ChatEvent, Decode, End, Ending, Error, ErrorKind, Events, Finish, FinishReason, Flow, Json,
+    Repeat, Result, Text, Usage,
+    provider::Redact,
+    sse::{DOCUMENT, Frame},
+};
+
+use super::{
+    tool_calls::ToolCalls,
+    wire::{Broken, Half, Object, Told, Value},
+};
+
+/// How errors name the service.
+const NAME: &str = "the playground";
+
+/// The finish reason that is none.
+const ERROR: &str = "error";
+
+/// The end marker of its event streams.
+pub(super) const MARKER: &str = "[DONE]";
+
+/// The playground's half of an answer, over [`PlaygroundFrames`](super::framer::PlaygroundFrames).
+///
+/// It takes an answer for whole in each protocol where that says so:
+///
+/// - The data stream ends with `d`; where a clean input ends without one, with the `e` of a step that
+///   no other follows. Its steps are one answer.
+/// - The event stream of messages ends with `[DONE]`, or else with `finish`.
+/// - The oldest event stream ends with `[DONE]` alone. It has no finish reason: an empty last
+///   `response` is `Stop`, any other `Length`, as the playground's own page had it.
+///
+/// Of several counts the last holds: a step's stand until the next step's, and those of `d`, which
+/// are of all steps, in place of all. Nothing is summed.
+#[derive(Debug)]
+pub struct PlaygroundDecode {
+    redact: Redact,
+    raw: bool,
+    protocol: Protocol,
+    text: Half,
+    reasoning: Half,
+    calls: ToolCalls,
+    usage: Option<Usage>,
+    /// Why the answer ended, or its last step, unless another has begun.
+    reason: Option<FinishReason>,
+    /// The last `response` of the oldest protocol was empty.
+    said_all: bool,
+}
+
+/// What a stream has been so far.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Protocol {
+    Nothing,
+    /// JSON, but of none of the protocols.
+    Foreign,
+    /// The data stream: `0:"…"`.
+    Lines,
+    /// The event stream of messages: `{"type":"text-delta",…}`.
+    Messages,
+    /// The oldest event stream: `{"response":"…"}`.
+    Responses,
+}
+
+impl PlaygroundDecode {
+    /// Creates a decoder, with what must not stand in an error's message, and whether each chunk is
+    /// given as a `Raw` event too.
+    ///
+    /// The chunk of a line is `{"event":code,"data":json}`.
+    pub fn new(redact: Redact, raw: bool) -> Self {
+        Self {
+            redact,
+            raw,
+            protocol: Protocol::Nothing,
+            text: Half::default(),
+            reasoning: Half::default(),
+            calls: ToolCalls::default(),
+            usage: None,
+            reason: None,
+            said_all: false,
+        }
+    }
+
+    /// Takes a line of the data stream.
+    fn line(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow> {
+        let code = frame.event;
+        if code.is_empty() {
+            return Err(Error::protocol(format!(
+                "{NAME} sent a line without a code"
+            )));
+        }
+        self.enter(Protocol::Lines)?;
+        let mended;
+        let value = match Value::parse(frame.data) {
+            // Counts that are none are NaN at the server, and not each writes `null` for it.
+            Err(_) if matches!(code, "d" | "e") && frame.data.contains("NaN") => {
+                mended = frame.data.replace("NaN", "null");
+                Value::parse(&mended)
+            }
+            // A code that nobody here knows may hold anything.
+            Err(_) if !is_known(code) => return Ok(self.flow()),
+            value => value,
+        };
+        let value = value.map_err(|error| broken(&format!("a line `{code}`"), error))?;
+        if self.raw {
+            let (code, json) = (Json::from(code), value.json());
+            let raw = format!(r#"{{"event":{code},"data":{json}}}"#);
+            events.push(ChatEvent::raw(Json::from_text(raw)));
+        }
+        if is_of_step(code) {
+            self.reason = None;
+        }
+        let object = value.object();
+        match code {
+            "0" => self.text(frame, value, events)?,
+            "g" => self.reasoning(frame, value, events)?,
+            "3" => return Err(self.reported(value)),
+            "9" => self.calls.whole(&object, object.get("args"), events)?,
+            "b" => self.calls.add(&object, None, events)?,
+            "c" => self
+                .calls
+                .add(&object, object.get("argsTextDelta"), events)?,
+            "f" => set_id(&object, events),
+            "e" | "d" => self.step(code, &object, events),
+            _ => {}
+        }
+        Ok(if code == "d" { Flow::End } else { self.flow() })
+    }
+
+    /// Takes the end of a step, or of all of them.
+    fn step(&mut self, code: &str, end: &Object<'_>, events: &mut Events) {
+        self.count(end.object("usage").usage(), events);
+        let goes_on = code == "e" && end.text("isContinued").as_deref() == Some("true");
+        self.reason = match end.text("finishReason") {
+            _ if goes_on => None,
+            Some(word) => Some(reason(&word)),
+            None => self.reason.take().or(Some(FinishReason::Unknown)),
+        };
+    }
+
+    /// Takes a chunk of an event stream.
+    fn chunk(&mut self, frame: Frame<'_>, data: &str, events: &mut Events) -> Result<Flow> {
+        let value = match Value::parse(data) {
+            Ok(value) => value,
+            Err(_) if frame.event == "error" => return Err(self.reported_words(data)),
+            // An event of a name that nobody here knows may hold anything.
+            Err(_) if frame.event != "message" => return Ok(self.flow()),
+            Err(error) => return Err(broken("a chunk", error)),
+        };
+        if self.raw {
+            events.push(ChatEvent::raw(Json::from_text(data)));
+        }
+        let chunk = value.object();
+        let kind = chunk.text("type");
+        if frame.event == "error" || kind.as_deref() == Some("error") || Told::is_error(&chunk) {
+            return Err(self.reported(value));
+        }
+        match (kind.as_deref(), chunk.get("response")) {
+            (Some(kind), _) if is_of_messages(kind) => {
+                self.enter(Protocol::Messages)?;
+                self.message(frame, kind, &chunk, events)?;
+            }
+            (None, Some(response)) => {
+                self.enter(Protocol::Responses)?;
+                self.response(frame, response, events)?;
+                self.count(chunk.object("usage").usage(), events);
+            }
+            // `null` is no text, but of this protocol.
+            (None, None) if chunk.has("response") => self.enter(Protocol::Responses)?,
+            _ if self.protocol == Protocol::Nothing => self.protocol = Protocol::Foreign,
+            _ => {}
+        }
+        Ok(self.flow())
+    }
+
+    fn message(
+        &mut self,
+        frame: Frame<'_>,
+        kind: &str,
+        chunk: &Object<'_>,
+        events: &mut Events,
+    ) -> Result<()> {
+        match (kind, chunk.get("delta")) {
+            ("text-delta", Some(delta)) => self.text(frame, delta, events)?,
+            ("reasoning-delta", Some(delta)) => self.reasoning(frame, delta, events)?,
+            ("start", _) => set_id(chunk, events),
+            ("tool-input-start", _) => self.calls.add(chunk, None, events)?,
+            ("tool-input-delta", _) => {
+                self.calls.add(chunk, chunk.get("inputTextDelta"), events)?;
+            }
+            ("tool-input-available" | "tool-input-error", _) => {
+                self.calls.whole(chunk, chunk.get("input"), events)?;
+            }
+            ("finish", _) => {
+                let word = chunk.text("finishReason");
+                self.reason = Some(reason(word.as_deref().unwrap_or("unknown")));
+            }
+            ("abort", _) => {
+                let words = chunk.text("reason").map(|words| self.redact.line(&words));
+                let words = words.map(|words| format!(": {words}")).unwrap_or_default();
+                let message = format!("{NAME} broke the answer off{words}");
+                return Err(Error::new(ErrorKind::Canceled, message));
+            }
+            _ => {}
+        }
+        let metadata = chunk.object("messageMetadata");
+        let usage = ["totalUsage", "usage"];
+        let usage = usage.iter().find_map(|name| metadata.object(name).usage());
+        self.count(usage.or_else(|| metadata.usage()), events);
+        Ok(())
+    }
+
+    fn response(
+        &mut self,
+        frame: Frame<'_>,
+        response: Value<'_>,
+        events: &mut Events,
+    ) -> Result<()> {
+        self.said_all = response.json() == "\"\"";
+        // Some models' token for the end of the text.
+        if response.json() == "\"</s>\"" {
+            return Ok(());
+        }
+        self.text(frame, response, events)
+    }
+
+    fn text(&mut self, frame: Frame<'_>, value: Value<'_>, events: &mut Events) -> Result<()> {
+        if let Some(text) = piece_of(frame, value, &mut self.text)? {
+            events.push(ChatEvent::text(0, text));
+        }
+        Ok(())
+    }
+
+    fn reasoning(&mut self, frame: Frame<'_>, value: Value<'_>, events: &mut Events) -> Result<()> {
+        if let Some(text) = piece_of(frame, value, &mut self.reasoning)? {
+            events.push(ChatEvent::reasoning(0, text));
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, usage: Option<Usage>, events: &mut Events) {
+        if let Some(usage) = usage.filter(|_| usage != self.usage) {
+            self.usage = Some(usage);
+            events.push(ChatEvent::usage(usage));
+        }
+    }
+
+    /// Notes which protocol the stream speaks, and that it keeps to it.
+    fn enter(&mut self, protocol: Protocol) -> Result<()> {
+        match self.protocol {
+            Protocol::Nothing | Protocol::Foreign => self.protocol = protocol,
+            same if same == protocol => {}
+            _ => return Err(Error::protocol(format!("{NAME} mixed two protocols"))),
+        }
+        Ok(())
+    }
+
+    fn flow(&self) -> Flow {
+        match &self.reason {
+            None => Flow::Continue,
+            // The server runs its tools, which takes its time, and goes on with another step.
+            Some(FinishReason::ToolCalls) if self.protocol == Protocol::Lines => Flow::Continue,
+            Some(_) => Flow::Settle,
+        }
+    }
+
+    /// Makes an error of what the service says of one.
+    fn reported(&self, value: Value<'_>) -> Error {
+        let told = Told::read(value);
+        let error = self.reported_words(told.message.as_deref().unwrap_or_default());
+        let error = match &told.code {
+            None => error,
+            Some(code) => error.with_code(self.redact.line(code)),
+        };
+        let repeat = if told.is_transient() {
+            Repeat::Safe
+        } else {
+            Repeat::Never
+        };
+        error
+            .with_repeat(repeat)
+            .with_body(&Bytes::copy_from_slice(value.json().as_bytes()))
+    }
+
+    fn reported_words(&self, words: &str) -> Error {
+        if words.trim().is_empty() {
+            let message = format!("{NAME} reported an error without saying which");
+            return Error::new(ErrorKind::Provider, message);
+        }
+        let words = self.redact.line(words);
+        let message = format!("{NAME} reported an error: {words}");
+        Error::new(ErrorKind::Provider, message).with_provider_message(words)
+    }
+
+    /// Says what is wrong with a stream that ended too early.
+    fn not_whole(&self) -> Error {
+        match self.protocol {
+            Protocol::Nothing => truncated("it is empty"),
+            Protocol::Foreign => {
+                Error::protocol(format!("{NAME} sent a stream of another protocol"))
+            }
+            _ => truncated("the stream ended without its end"),
+        }
+    }
+
+    /// Gives what waited for the end.
+    fn close(&mut self, end: End, events: &mut Events) -> Result<End> {
+        let reason = match self.protocol {
+            Protocol::Nothing | Protocol::Foreign => {
+                let message = format!("{NAME} ended a stream that had no answer");
+                return Err(Error::protocol(message));
+            }
+            Protocol::Responses if self.said_all => FinishReason::Stop,
+            Protocol::Responses => FinishReason::Length,
+            Protocol::Lines | Protocol::Messages => {
+                self.reason.take().unwrap_or(FinishReason::Unknown)
+            }
+        };
+        if reason.as_str() == ERROR {
+            return Err(self.reported_words(""));
+        }
+        if let Some(text) = self.reasoning.finish() {
+            events.push(ChatEvent::reasoning(0, text));
+        }
+        if let Some(text) = self.text.finish() {
+            events.push(ChatEvent::text(0, text));
+        }
+        self.calls.finish(events);
+        events.push(ChatEvent::finish(0, reason));
+        Ok(end)
+    }
+
+    /// Returns true if what the end of the input cut off is the end of the answer all the same.
+    fn ends_with(&mut self, tail: Frame<'_>, events: &mut Events) -> Result<bool> {
+        match tail.event {
+            "d" | "3" if is_closed(tail.data) => {
+                self.line(tail, events).map(|flow| flow == Flow::End)
+            }
+            event => Ok(1 < event.len() && is_marker(tail.data)),
+        }
+    }
+
+    /// Decides whether the answer was whole.
+    fn end(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<End> {
+        if let Ending::Input(Some(tail)) = ending {
+            if tail.event == DOCUMENT {
+                return Err(self.document(tail.data.trim()));
+            }
+            if self.ends_with(tail, events)? {
+                return self.close(End::Marker, events);
+            }
+            // A next step has begun.
+            let cut = if tail.event.is_empty() {
+                tail.data
+            } else {
+                tail.event
+            };
+            if self.protocol == Protocol::Lines && cut.get(..1).is_some_and(is_of_step) {
+                self.reason = None;
+            }
+        }
+        match (ending, &self.reason) {
+            (Ending::Announced, _) => self.close(End::Marker, events),
+            // A connection that breaks may have lost the rest, but not that there is an error.
+            (Ending::Lost(error), reason)
+                if reason
+                    .as_ref()
+                    .is_none_or(|reason| reason.as_str() != ERROR) =>
+            {
+                Err(error.clone())
+            }
+            (_, Some(_)) => self.close(End::FinishReason, events),
+            (_, None) => Err(self.not_whole()),
+        }
+    }
+
+    /// Says what a reply is that is one document: no answer in any case.
+    fn document(&self, text: &str) -> Error {
+        const CHALLENGE: [&str; 3] = ["Just a moment", "cf-chl", "challenge-platform"];
+        if text.is_empty() {
+            return truncated("it is empty");
+        }
+        if text.starts_with('<') {
+            if CHALLENGE.iter().any(|mark| text.contains(mark)) {
+                let message = format!("{NAME} answered with a page that wants to see a browser");
+                return Error::new(ErrorKind::Challenge, message);
+            }
+            return Error::protocol(format!("{NAME} answered with a page of HTML"));
+        }
+        match Value::parse(text) {
+            Ok(value) if Told::read(value).message.is_some() || Told::is_error(&value.object()) => {
+                self.reported(value)
+            }
+            Ok(_) => Error::protocol(format!("{NAME} answered with JSON that is no answer")),
+            Err(error) if error.is_eof && text.starts_with(['{', '[']) => {
+                truncated("the JSON is cut off")
+            }
+            Err(error) => broken("a document", error),
+        }
+    }
+}
+
+impl Decode for PlaygroundDecode {
+    fn decode(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow> {
+        if frame.event.len() <= 1 {
+            return self.line(frame, events);
+        }
+        let data = frame.data.trim();
+        match frame.event {
+            "ping" | "keepalive" | "keep-alive" | "heartbeat" => Ok(self.flow()),
+            _ if is_marker(data) => Ok(Flow::End),
+            _ if data.is_empty() => Ok(self.flow()),
+            _ => self.chunk(frame, data, events),
+        }
+    }
+
+    fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish> {
+        self.end(ending, events).map(Finish::Whole)
+    }
+}
+
+/// Returns a piece of text, as a slice of its frame where it has no escapes.
+fn piece_of(frame: Frame<'_>, value: Value<'_>, half: &mut Half) -> Result<Option<Text>> {
+    match value.piece(half) {
+        Some(piece) if piece.is_empty() => Ok(None),
+        Some(piece) => Ok(Some(Text::slice_of(frame.buffer, &piece))),
+        None if value.json() == "null" => Ok(None),
+        None => Err(Error::protocol(format!(
+            "{NAME} sent a piece of text that is none"
+        ))),
+    }
+}
+
+fn set_id(object: &Object<'_>, events: &mut Events) {
+    if let Some(id) = object.text("messageId") {
+        events.id = Some(id.into_owned());
+    }
+}
+
+/// Returns the reason that a word of the SDK's is; `error` stays one, and is none at the end.
+fn reason(word: &str) -> FinishReason {
+    match word {
+        "content-filter" => FinishReason::ContentFilter,
+        "tool-calls" => FinishReason::ToolCalls,
+        word => FinishReason::from(word),
+    }
+}
+
+/// Returns true for the codes of the data stream, those of its first versions included.
+fn is_known(code: &str) -> bool {
+    matches!(code.as_bytes(), [b'0'..=b'9' | b'a'..=b'k'])
+}
+
+/// Returns true for the codes of what is a part of a step.
+fn is_of_step(code: &str) -> bool {
+    matches!(code.as_bytes(), [b'0' | b'9' | b'a'..=b'c' | b'f'..=b'k'])
+}
+
+/// Returns true for the types of chunks of the message stream, also those that say nothing here.
+fn is_of_messages(kind: &str) -> bool {
+    const WHOLE: [&str; 7] = [
+        "abort",
+        "file",
+        "finish",
+        "finish-step",
+        "message-metadata",
+        "start",
+        "start-step",
+    ];
+    const BEGINNINGS: [&str; 5] = ["data-", "reasoning-", "source-", "text-", "tool-"];
+    WHOLE.contains(&kind)
+        || BEGINNINGS
+            .iter()
+            .any(|beginning| kind.starts_with(beginning))
+}
+
+/// The end marker, as it is and as a JSON string.
+fn is_marker(data: &str) -> bool {
+    let data = data.trim();
+    data.strip_prefix('"').unwrap_or(data).starts_with(MARKER)
+}
+
+/// Returns true for JSON that no more bytes could make longer.
+fn is_closed(data: &str) -> bool {
+    data.trim_end().ends_with(['}', '"']) && Value::parse(data).is_ok()
+}
+
+fn truncated(how: &str) -> Error {
+    let message = format!("{NAME}'s answer is not whole: {how}");
+    Error::new(ErrorKind::Truncated, message)
+}
+
+/// Makes an error of JSON that is none.
+fn broken(what: &str, error: Broken) -> Error {
+    Error::protocol(format!("{NAME} sent {what} that is not JSON")).with_source(error)
+}

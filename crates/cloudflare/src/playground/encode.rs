@@ -1,0 +1,150 @@
+//! A request in, the body of the playground's inference call out.
+
+use bytes::Bytes;
+use inferstream_core::{
+    ChatRequest, Error, ErrorKind, Json, Message, Part, ResponseFormat, Result, Role, Tool,
+    ToolChoice,
+};
+
+use super::wire;
+
+/// How many tokens an answer may have where the request does not say: the page's own number.
+const MAX_TOKENS: u64 = 2048;
+
+/// What the page sends beside the messages; those of the role `system` stay among them.
+const SYSTEM_MESSAGE: &str = "You are a helpful assistant";
+
+/// Encodes a request as the playground's page of 2025-03-29 to 2025-10-28 did.
+///
+/// A message of one text has it as `content` too, any other an empty one.
+/// Members of `extra` stand in place of those of the same name, else behind them.
+///
+/// # Errors
+///
+/// - `Unsupported` that names what the body has no member for. Images and the calls and answers of
+///   tools in the conversation are among it: the server passed over the parts that they would be, so
+///   that the model answered without them.
+/// - `Config` for a tool whose schema is not JSON.
+pub fn body(model: &str, request: &ChatRequest) -> Result<Bytes> {
+    check(request)?;
+    let messages = request.messages.iter().map(message);
+    let messages = messages.collect::<Result<Vec<_>>>()?;
+    let tools = request.tools.iter().map(tool).collect::<Result<Vec<_>>>()?;
+    let mut members = vec![
+        ("messages", list(&messages)),
+        ("lora", Json::from_text("null")),
+        ("model", Json::from(model)),
+        (
+            "max_tokens",
+            Json::from(request.max_tokens.unwrap_or(MAX_TOKENS)),
+        ),
+        ("stream", Json::from(true)),
+        ("system_message", Json::from(SYSTEM_MESSAGE)),
+        ("tools", list(&tools)),
+    ];
+    for (name, value) in &request.extra {
+        match members.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => known.clone_from(value),
+            None => members.push((name, value.clone())),
+        }
+    }
+    Ok(Bytes::from(object(&members).as_str().to_owned()))
+}
+
+/// Refuses what would be lost. What asks for no more than the default is none of it.
+fn check(request: &ChatRequest) -> Result<()> {
+    let ChatRequest {
+        tool_choice,
+        response_format,
+        ..
+    } = request;
+    let is_asked = [
+        ("temperature", request.temperature.is_some()),
+        ("top_p", request.top_p.is_some()),
+        ("stop", !request.stop.is_empty()),
+        ("seed", request.seed.is_some()),
+        ("n", request.n.is_some_and(|n| n != 1)),
+        ("frequency_penalty", request.frequency_penalty.is_some()),
+        ("presence_penalty", request.presence_penalty.is_some()),
+        ("reasoning_effort", request.reasoning_effort.is_some()),
+        (
+            "tool_choice",
+            !matches!(tool_choice, None | Some(ToolChoice::Auto)),
+        ),
+        ("parallel_tool_calls", request.parallel_tool_calls.is_some()),
+        (
+            "response_format",
+            !matches!(response_format, None | Some(ResponseFormat::Text)),
+        ),
+        ("user_id", request.user_id.is_some()),
+    ];
+    match is_asked.iter().find(|(_, is_asked)| *is_asked) {
+        None => Ok(()),
+        Some((name, _)) => Err(unsupported(&format!("does not know `{name}`"))),
+    }
+}
+
+fn message(message: &Message) -> Result<Json> {
+    let role = match message.role {
+        // It is `System` to who does not tell the two apart.
+        Role::Developer => Role::System,
+        Role::Tool => return Err(unsupported("does not take the answers of tools")),
+        role => role,
+    };
+    if !message.tool_calls.is_empty() {
+        return Err(unsupported("does not take the calls of tools"));
+    }
+    let parts = message.content.iter().map(part);
+    let parts = parts.collect::<Result<Vec<_>>>()?;
+    let content = match message.content.as_slice() {
+        [Part::Text { text }] => text,
+        _ => "",
+    };
+    Ok(object(&[
+        ("role", Json::from(role.as_str())),
+        ("content", Json::from(content)),
+        ("parts", list(&parts)),
+    ]))
+}
+
+fn part(part: &Part) -> Result<Json> {
+    match part {
+        Part::Text { text } => Ok(object(&[
+            ("type", Json::from("text")),
+            ("text", Json::from(text.as_str())),
+        ])),
+        _ => Err(unsupported("does not take images")),
+    }
+}
+
+fn tool(tool: &Tool) -> Result<Json> {
+    if tool.strict == Some(true) {
+        return Err(unsupported("does not know a tool's `strict`"));
+    }
+    if !wire::is_json(tool.parameters.as_str()) {
+        let message = format!("the parameters of the tool `{}` are not JSON", tool.name);
+        return Err(Error::config(message));
+    }
+    let mut members = vec![("name", Json::from(tool.name.as_str()))];
+    if let Some(description) = &tool.description {
+        members.push(("description", Json::from(description.as_str())));
+    }
+    members.push(("inputSchema", tool.parameters.clone()));
+    Ok(object(&members))
+}
+
+fn unsupported(what: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("the playground {what}"))
+}
+
+fn object(members: &[(&str, Json)]) -> Json {
+    let members = members
+        .iter()
+        .map(|(name, value)| format!("{}:{value}", Json::from(*name)));
+    Json::from_text(format!("{{{}}}", members.collect::<Vec<_>>().join(",")))
+}
+
+fn list(values: &[Json]) -> Json {
+    let values = values.iter().map(Json::as_str);
+    Json::from_text(format!("[{}]", values.collect::<Vec<_>>().join(",")))
+}

@@ -1,0 +1,254 @@
+//! The bytes of the playground's reply in, frames out, whichever of its protocols it speaks. No I/O.
+
+use std::{collections::VecDeque, fmt, mem};
+
+use bytes::Bytes;
+use inferstream_core::{
+    Text,
+    sse::{DOCUMENT, Decoder, Frame, Framer, Limits, TooLarge},
+};
+
+/// The frames of a reply of the playground.
+///
+/// It has spoken three protocols at one address, all with the content type `text/x-unknown`, so that
+/// the first bytes that are not white space tell:
+///
+/// - `0:"`, a code and the beginning of a JSON value: a data stream. Each line is a frame, whose
+///   event is the code and whose data is the JSON; a line without a code has an empty event.
+/// - `data:`, another field or a comment: server-sent events, as [`Decoder`] reads them.
+/// - All else, such as `{` or `<`: one document, which is the tail, named [`DOCUMENT`].
+pub struct PlaygroundFrames {
+    limits: Limits,
+    kind: Kind,
+}
+
+enum Kind {
+    /// Nothing came but white space, and these first bytes of what may be several protocols: six of
+    /// them always tell.
+    Unknown(Vec<u8>),
+    Lines(Lines),
+    Events(Box<Decoder>),
+    /// A document as far as it came, and what the tail lends.
+    Document(Vec<u8>, Text),
+    TooLarge(TooLarge),
+}
+
+impl PlaygroundFrames {
+    /// Creates a framer with limits of the caller's; that of a frame is a document's too.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            kind: Kind::Unknown(Vec::new()),
+        }
+    }
+
+    /// Takes bytes while it is not known what they are; returns them once it is.
+    fn begin(&mut self, bytes: Bytes) -> Option<Bytes> {
+        let Kind::Unknown(before) = &mut self.kind else {
+            return Some(bytes);
+        };
+        let bytes = if before.is_empty() {
+            // A byte-order mark may be cut like all else.
+            let is_blank = |byte: &u8| byte.is_ascii_whitespace() || b"\xEF\xBB\xBF".contains(byte);
+            bytes.slice(bytes.iter().position(|byte| !is_blank(byte))?..)
+        } else {
+            before.extend_from_slice(&bytes);
+            Bytes::from(mem::take(before))
+        };
+        self.kind = match sniff(&bytes) {
+            Sniffed::Lines => Kind::Lines(Lines::default()),
+            Sniffed::Events => Kind::Events(Box::new(
+                Decoder::new(self.limits).marker(super::decode::MARKER),
+            )),
+            Sniffed::Document => Kind::Document(Vec::new(), Text::default()),
+            Sniffed::Nothing => {
+                self.kind = Kind::Unknown(bytes.to_vec());
+                return None;
+            }
+        };
+        Some(bytes)
+    }
+}
+
+impl Default for PlaygroundFrames {
+    fn default() -> Self {
+        Self::new(Limits::default())
+    }
+}
+
+impl Framer for PlaygroundFrames {
+    fn push(&mut self, bytes: Bytes) {
+        let Some(bytes) = self.begin(bytes) else {
+            return;
+        };
+        match &mut self.kind {
+            Kind::Lines(lines) => lines.reads.push_back(bytes),
+            Kind::Events(decoder) => decoder.push(bytes),
+            Kind::Document(document, _) if document.len() + bytes.len() <= self.limits.frame => {
+                document.extend_from_slice(&bytes);
+            }
+            Kind::Document(..) => {
+                self.kind = Kind::TooLarge(TooLarge::new("document", self.limits.frame));
+            }
+            Kind::Unknown(_) | Kind::TooLarge(_) => {}
+        }
+    }
+
+    fn next_frame(&mut self) -> Result<Option<Frame<'_>>, TooLarge> {
+        if let Kind::Lines(lines) = &mut self.kind {
+            if let Err(error) = lines.advance(self.limits.line) {
+                self.kind = Kind::TooLarge(error);
+            }
+        }
+        match &mut self.kind {
+            Kind::Lines(lines) => Ok(lines.is_whole.then(|| frame(&lines.line))),
+            Kind::Events(decoder) => decoder.next_frame(),
+            Kind::Unknown(_) | Kind::Document(..) => Ok(None),
+            Kind::TooLarge(error) => Err(*error),
+        }
+    }
+
+    fn tail(&mut self) -> Option<Frame<'_>> {
+        match &mut self.kind {
+            Kind::Lines(lines) => {
+                lines.take_held();
+                lines.is_whole.then(|| frame(&lines.line))
+            }
+            Kind::Events(decoder) => decoder.tail(),
+            Kind::Document(document, whole) => {
+                *whole = text(&Bytes::from(mem::take(document)));
+                let mut frame = Frame::new(whole, whole.buffer());
+                frame.event = DOCUMENT;
+                Some(frame)
+            }
+            Kind::Unknown(_) | Kind::TooLarge(_) => None,
+        }
+    }
+
+    fn reset(&mut self) {
+        self.kind = Kind::Unknown(Vec::new());
+    }
+}
+
+impl fmt::Debug for PlaygroundFrames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.kind {
+            Kind::Unknown(_) => "unknown",
+            Kind::Lines(_) => "lines",
+            Kind::Events(_) => "events",
+            Kind::Document(..) => "document",
+            Kind::TooLarge(_) => "too large",
+        };
+        f.debug_struct("PlaygroundFrames")
+            .field("limits", &self.limits)
+            .field("kind", &kind)
+            .finish_non_exhaustive()
+    }
+}
+
+enum Sniffed {
+    /// Too little to tell.
+    Nothing,
+    Lines,
+    Events,
+    Document,
+}
+
+/// Tells by its first bytes what a reply is. A code may be a field's first letter: `d:"` is a data
+/// stream, `data:` is not.
+fn sniff(bytes: &[u8]) -> Sniffed {
+    const FIELDS: [&[u8]; 5] = [b":", b"data:", b"event:", b"id:", b"retry:"];
+    let is_code = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'k');
+    let is_json = |byte: &u8| b"\"{[-tfn \t".contains(byte) || byte.is_ascii_digit();
+    match bytes {
+        [code, b':', json, ..] if is_code(code) && is_json(json) => Sniffed::Lines,
+        [code] | [code, b':'] if is_code(code) => Sniffed::Nothing,
+        _ if FIELDS.iter().any(|field| bytes.starts_with(field)) => Sniffed::Events,
+        _ if FIELDS.iter().any(|field| field.starts_with(bytes)) => Sniffed::Nothing,
+        _ => Sniffed::Document,
+    }
+}
+
+/// The lines of a data stream.
+#[derive(Default)]
+struct Lines {
+    reads: VecDeque<Bytes>,
+    /// The current line's bytes from earlier reads.
+    held: Vec<u8>,
+    /// The last line, which frames are lent from.
+    line: Text,
+    is_whole: bool,
+}
+
+impl Lines {
+    /// Goes on to the next line that is not blank, if it has come.
+    fn advance(&mut self, limit: usize) -> Result<(), TooLarge> {
+        self.is_whole = false;
+        while let Some(read) = self.reads.front_mut() {
+            let Some(end) = read.iter().position(|byte| *byte == b'\n') else {
+                self.held.extend_from_slice(read);
+                self.reads.pop_front();
+                check(&self.held, limit)?;
+                continue;
+            };
+            let mut line = read.split_to(end + 1);
+            line.truncate(end);
+            if read.is_empty() {
+                self.reads.pop_front();
+            }
+            if !self.held.is_empty() {
+                self.held.extend_from_slice(&line);
+                line = Bytes::from(mem::take(&mut self.held));
+            }
+            check(&line, limit)?;
+            self.take(&line);
+            if self.is_whole {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the line that the end of the input cut off the one that is lent.
+    fn take_held(&mut self) {
+        let held = Bytes::from(mem::take(&mut self.held));
+        self.take(&held);
+    }
+
+    fn take(&mut self, line: &Bytes) {
+        self.is_whole = !line.trim_ascii().is_empty();
+        if self.is_whole {
+            self.line = text(&line.slice(..without_cr(line).len()));
+        }
+    }
+}
+
+/// Checks a line, or the beginning of one, whose CR may be half of its end.
+fn check(line: &[u8], limit: usize) -> Result<(), TooLarge> {
+    match without_cr(line).len() {
+        length if length <= limit => Ok(()),
+        _ => Err(TooLarge::new("line", limit)),
+    }
+}
+
+fn without_cr(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// Returns bytes as text, without a copy where they are.
+fn text(bytes: &Bytes) -> Text {
+    match std::str::from_utf8(bytes) {
+        Ok(part) => Text::slice_of(bytes, part),
+        Err(_) => Text::from(String::from_utf8_lossy(bytes).into_owned()),
+    }
+}
+
+/// Splits a line into its code and its JSON.
+fn frame(line: &Text) -> Frame<'_> {
+    let code = line.split_once(':');
+    let code = code.filter(|(code, _)| matches!(code.as_bytes(), [b'0'..=b'9' | b'a'..=b'z']));
+    let (event, data) = code.unwrap_or(("", line));
+    let mut frame = Frame::new(data, line.buffer());
+    frame.event = event;
+    frame
+}

@@ -1,0 +1,20 @@
+//! The playground's protocols and its session: of its page until October 2025, and of whoever speaks
+//! them today.
+
+mod blocking;
+mod client;
+pub mod cookie;
+mod data;
+mod date;
+pub mod decode;
+pub mod encode;
+pub mod file;
+pub mod framer;
+#[cfg(unix)]
+mod place;
+mod refresh;
+pub mod session;
+mod tool_calls;
+mod wire;
+
+pub(crate) use self::client::{Playground, Refresher, Settings};

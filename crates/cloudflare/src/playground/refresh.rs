@@ -1,0 +1,154 @@
+//! Many who need the same thing in, one who gets it for all out.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use inferstream_core::{Error, Result};
+
+/// How long a failed refresh answers those who ask again.
+const BACK_OFF: Duration = Duration::from_secs(30);
+
+/// Lets one of many callers refresh what all need, on no runtime in particular.
+#[derive(Default)]
+pub(super) struct Refresh(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    running: Option<Arc<Flight>>,
+    failed: Option<(Instant, Error)>,
+}
+
+enum Turn<'a, T> {
+    Done(T),
+    Lead(Lead<'a>),
+    Wait(Wait),
+}
+
+impl Refresh {
+    /// Returns what is there, or what `refresh` gets if no other does already.
+    ///
+    /// `refresh` leaves where `current` finds it what it returns.
+    pub(super) async fn run<T, F>(
+        &self,
+        current: impl Fn() -> Option<T>,
+        now: impl Fn() -> Instant,
+        refresh: impl FnOnce() -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let lead = loop {
+            match self.turn(&current, now())? {
+                Turn::Done(found) => return Ok(found),
+                Turn::Lead(lead) => break lead,
+                Turn::Wait(wait) => wait.await?,
+            }
+        };
+        let result = refresh().await;
+        lead.land(result.as_ref().err(), now());
+        result
+    }
+
+    fn turn<T>(&self, current: impl Fn() -> Option<T>, now: Instant) -> Result<Turn<'_, T>> {
+        let mut state = locked(&self.0);
+        if let Some(found) = current() {
+            return Ok(Turn::Done(found));
+        }
+        match &state.failed {
+            Some((then, error)) if now.saturating_duration_since(*then) < BACK_OFF => {
+                return Err(error.clone());
+            }
+            _ => {}
+        }
+        if let Some(flight) = &state.running {
+            let flight = Arc::clone(flight);
+            return Ok(Turn::Wait(Wait { flight, slot: None }));
+        }
+        let flight = Arc::<Flight>::default();
+        state.running = Some(Arc::clone(&flight));
+        let refresh = self;
+        Ok(Turn::Lead(Lead { refresh, flight }))
+    }
+}
+
+/// One refresh, as those see it who wait.
+#[derive(Default)]
+struct Flight(Mutex<Waiters>);
+
+#[derive(Default)]
+struct Waiters {
+    /// Set at the end: an error, or a reason to look again.
+    landed: Option<Result<()>>,
+    wakers: Vec<Option<Waker>>,
+}
+
+/// The right and duty to refresh. Dropped, it passes to another.
+struct Lead<'a> {
+    refresh: &'a Refresh,
+    flight: Arc<Flight>,
+}
+
+impl Lead<'_> {
+    fn land(self, error: Option<&Error>, now: Instant) {
+        locked(&self.refresh.0).failed = error.map(|error| (now, error.clone()));
+        locked(&self.flight.0).landed = error.map(|error| Err(error.clone()));
+    }
+}
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        // Before they wake: each looks whether a refresh runs.
+        locked(&self.refresh.0).running = None;
+        let mut waiters = locked(&self.flight.0);
+        // Without an error there is something now, or somebody else has to get it: all look again.
+        waiters.landed.get_or_insert(Ok(()));
+        let wakers = std::mem::take(&mut waiters.wakers);
+        drop(waiters);
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+/// Waits for the end of another's refresh.
+struct Wait {
+    flight: Arc<Flight>,
+    slot: Option<usize>,
+}
+
+impl Future for Wait {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let flight = Arc::clone(&self.flight);
+        let mut waiters = locked(&flight.0);
+        if let Some(result) = &waiters.landed {
+            return Poll::Ready(result.clone());
+        }
+        let free = || waiters.wakers.iter().position(Option::is_none);
+        let slot = self.slot.or_else(free).unwrap_or(waiters.wakers.len());
+        self.slot = Some(slot);
+        match waiters.wakers.get_mut(slot) {
+            Some(waker) => *waker = Some(cx.waker().clone()),
+            None => waiters.wakers.push(Some(cx.waker().clone())),
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        let mut waiters = locked(&self.flight.0);
+        let waker = self.slot.and_then(|slot| waiters.wakers.get_mut(slot));
+        if let Some(waker) = waker {
+            *waker = None;
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,614 @@
+//! The file's protocol, by itself.
+
+use std::{
+    fs::{self, File, Permissions},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink},
+    },
+    path::{Path, PathBuf},
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use inferstream_cloudflare::playground::file::{CacheFile, Warning};
+use tempfile::TempDir;
+
+pub(crate) const NAME: &str = "auth_Cloudflare.json";
+
+/// What a fixture in the file begins with, so that anything else is damaged.
+pub(crate) const MARK: &[u8] = b"whole:";
+
+const CANARY: &str = "canary-77ac";
+
+/// A folder, and a file in it that need not be there.
+struct Place {
+    root: TempDir,
+    path: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        let root = TempDir::new().unwrap();
+        let path = root.path().join("kept").join(NAME);
+        Self { root, path }
+    }
+
+    /// Puts content there, with mode 0600.
+    fn with(content: &[u8]) -> Self {
+        let place = Self::new();
+        place.make_folder();
+        fs::write(&place.path, content).unwrap();
+        set_mode(&place.path, 0o600);
+        place
+    }
+
+    fn make_folder(&self) {
+        fs::create_dir(self.folder()).unwrap();
+        set_mode(self.folder(), 0o700);
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().unwrap()
+    }
+
+    fn file(&self) -> CacheFile {
+        CacheFile::new(&self.path).unwrap()
+    }
+
+    fn beside(&self, suffix: &str) -> PathBuf {
+        self.folder().join(format!("{NAME}{suffix}"))
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.folder()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    }
+}
+
+pub(crate) fn parse(bytes: &[u8]) -> Option<Vec<u8>> {
+    bytes.strip_prefix(MARK).map(<[u8]>::to_vec)
+}
+
+pub(crate) fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+pub(crate) fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().mode() & 0o7777
+}
+
+/// Reads, and returns the warnings beside.
+fn read(file: &CacheFile) -> (Option<Vec<u8>>, Vec<String>) {
+    let mut warnings = Vec::new();
+    let read = file.read(parse, &mut warnings);
+    (read, lines(warnings))
+}
+
+fn write(file: &CacheFile, content: &[u8]) -> (bool, Vec<String>) {
+    let mut warnings = Vec::new();
+    let is_written = file.update(parse, |_| Some(content.to_vec()), &mut warnings);
+    (is_written, lines(warnings))
+}
+
+fn remove(file: &CacheFile) -> (bool, Vec<String>) {
+    let mut warnings = Vec::new();
+    let is_removed = file.remove(parse, |_| true, &mut warnings);
+    (is_removed, lines(warnings))
+}
+
+/// Checks that no warning says more than it may.
+#[track_caller]
+fn lines(warnings: Vec<Warning>) -> Vec<String> {
+    let lines: Vec<String> = warnings.into_iter().map(String::from).collect();
+    for line in &lines {
+        assert!(
+            !line.contains('/') && !line.contains(CANARY) && !line.contains('\n'),
+            "{line}"
+        );
+        assert!(
+            line.starts_with("the session file auth_Cloudflare.json: "),
+            "{line}"
+        );
+    }
+    lines
+}
+
+#[track_caller]
+fn check_one(warnings: &[String], part: &str) {
+    assert!(
+        warnings.len() == 1 && warnings[0].contains(part),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn folder_and_file_are_made_for_the_owner_alone() {
+    let place = Place::new();
+    let file = CacheFile::new(place.folder().join("deeper").join(NAME)).unwrap();
+    assert_eq!(read(&file), (None, vec![]));
+    assert!(!place.folder().exists(), "reading makes nothing");
+    assert_eq!(remove(&file), (true, vec![]));
+    assert_eq!(write(&file, b"whole:1"), (true, vec![]));
+    assert_eq!(mode(place.folder()), 0o700);
+    assert_eq!(mode(&place.folder().join("deeper")), 0o700);
+    assert_eq!(mode(&place.folder().join("deeper").join(NAME)), 0o600);
+    assert_eq!(read(&file), (Some(b"1".to_vec()), vec![]));
+}
+
+#[test]
+fn a_folder_that_is_there_stays_as_it_is() {
+    let place = Place::new();
+    place.make_folder();
+    set_mode(place.folder(), 0o755);
+    assert_eq!(write(&place.file(), b"whole:1"), (true, vec![]));
+    assert_eq!(mode(place.folder()), 0o755);
+    assert_eq!(place.names(), [NAME, "auth_Cloudflare.json.lock"]);
+    assert_eq!(mode(&place.beside(".lock")), 0o600);
+}
+
+#[test]
+fn an_update_sees_what_is_there() {
+    let place = Place::with(b"whole:1");
+    let file = place.file();
+    let mut seen = None;
+    let add = |old: Option<Vec<u8>>| {
+        seen = old;
+        Some(b"whole:2".to_vec())
+    };
+    assert!(file.update(parse, add, &mut Vec::new()));
+    assert_eq!(seen.unwrap(), b"1");
+    assert!(file.update(parse, |_| None, &mut Vec::new()));
+    assert_eq!(read(&file).0.unwrap(), b"2");
+}
+
+#[test]
+fn a_removal_spares_what_is_not_meant() {
+    let place = Place::with(b"whole:1");
+    let file = place.file();
+    assert!(file.remove(parse, |content| content == b"2", &mut Vec::new()));
+    assert!(place.path.exists());
+    assert!(file.remove(parse, |content| content == b"1", &mut Vec::new()));
+    assert!(!place.path.exists());
+    assert_eq!(remove(&file), (true, vec![]));
+}
+
+#[test]
+fn damaged_content_is_set_aside() {
+    let json =
+        |bytes: &[u8]| serde_json::from_slice::<serde_json::Map<_, serde_json::Value>>(bytes).ok();
+    let deep = format!("{{\"a\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    let large = format!("{{\"a\":\"{}\"}}", "x".repeat(1 << 20));
+    let damaged: [&[u8]; 10] = [
+        b"",
+        br#"{"cookies":{"a":"b"#,
+        br#"{"cookies":{}}"b"}}"#,
+        b"{}\0",
+        b"\0\0\0\0",
+        b"\x89PNG\r\n\x1a\n",
+        b"[]",
+        b"{\"a\":\"\xff\"}",
+        deep.as_bytes(),
+        large.as_bytes(),
+    ];
+    let place = Place::with(b"");
+    for content in damaged {
+        let file = place.file();
+        fs::write(&place.path, content).unwrap();
+        let mut warnings = Vec::new();
+        assert_eq!(file.read(json, &mut warnings), None);
+        check_one(
+            &lines(warnings),
+            "was damaged, and is auth_Cloudflare.json.corrupt now",
+        );
+        assert!(!place.path.exists());
+        assert_eq!(fs::read(place.beside(".corrupt")).unwrap(), content);
+        // One is kept, and the warning given once.
+        fs::write(&place.path, content).unwrap();
+        set_mode(&place.path, 0o600);
+        let mut warnings = Vec::new();
+        assert!(file.update(json, |_| Some(b"{}".to_vec()), &mut warnings));
+        assert!(warnings.is_empty());
+        assert_eq!(fs::read(&place.path).unwrap(), b"{}");
+        assert_eq!(place.names().len(), 3, "{:?}", place.names());
+        assert_eq!(mode(&place.beside(".corrupt")), 0o600);
+    }
+}
+
+#[test]
+fn a_gigabyte_is_not_read() {
+    let place = Place::with(b"");
+    File::options()
+        .write(true)
+        .open(&place.path)
+        .unwrap()
+        .set_len(1 << 30)
+        .unwrap();
+    let (content, warnings) = read(&place.file());
+    assert_eq!(content, None);
+    check_one(&warnings, "damaged");
+    assert_eq!(
+        fs::metadata(place.beside(".corrupt")).unwrap().len(),
+        1 << 30
+    );
+}
+
+#[test]
+fn damage_that_cannot_be_set_aside_is_replaced() {
+    let place = Place::with(b"broken");
+    fs::create_dir(place.beside(".corrupt")).unwrap();
+    fs::write(place.beside(".corrupt").join("x"), "").unwrap();
+    let file = place.file();
+    let (content, warnings) = read(&file);
+    assert_eq!(content, None);
+    check_one(&warnings, "cannot be set aside");
+    assert_eq!(write(&file, b"whole:1"), (true, vec![]));
+    assert_eq!(read(&file).0.unwrap(), b"1");
+}
+
+#[test]
+fn a_file_that_others_could_read_is_read_once_and_closed() {
+    for open in [0o644, 0o640, 0o604] {
+        let place = Place::with(b"whole:1");
+        set_mode(&place.path, open);
+        let (content, warnings) = read(&place.file());
+        assert_eq!(content.unwrap(), b"1");
+        check_one(&warnings, "others could read it; it has mode 0600 now");
+        assert_eq!(mode(&place.path), 0o600);
+        assert_eq!(read(&place.file()), (Some(b"1".to_vec()), vec![]));
+    }
+}
+
+#[test]
+fn a_file_that_others_could_write_is_replaced_unread() {
+    for open in [0o666, 0o660, 0o602, 0o777] {
+        let place = Place::with(b"whole:1");
+        set_mode(&place.path, open);
+        let file = place.file();
+        let (content, warnings) = read(&file);
+        assert_eq!(content, None);
+        check_one(&warnings, "others may write to it");
+        assert_eq!(mode(&place.path), open, "reading leaves it alone");
+        let mut seen = Some(vec![]);
+        let keep = |old| {
+            seen = old;
+            Some(b"whole:2".to_vec())
+        };
+        assert!(file.update(parse, keep, &mut Vec::new()));
+        assert_eq!(seen, None);
+        assert_eq!(mode(&place.path), 0o600);
+        assert_eq!(read(&file), (Some(b"2".to_vec()), vec![]));
+    }
+}
+
+/// Checks that all three leave alone what stands there, and say why.
+#[track_caller]
+fn check_refused(place: &Place, why: &str) {
+    let before = fs::symlink_metadata(&place.path).unwrap();
+    let (content, warnings) = read(&place.file());
+    assert_eq!(content, None);
+    check_one(&warnings, why);
+    let (is_written, warnings) = write(&place.file(), format!("whole:{CANARY}").as_bytes());
+    assert!(!is_written);
+    check_one(&warnings, why);
+    let (is_removed, warnings) = remove(&place.file());
+    assert!(!is_removed);
+    check_one(&warnings, why);
+    let after = fs::symlink_metadata(&place.path).unwrap();
+    let what = |metadata: &fs::Metadata| (metadata.ino(), metadata.mode(), metadata.mtime_nsec());
+    assert_eq!(what(&before), what(&after));
+    assert!(
+        place.names().iter().all(|name| !name.starts_with('.')),
+        "{:?}",
+        place.names()
+    );
+}
+
+#[test]
+fn links_are_refused() {
+    let place = Place::with(b"whole:1");
+    let target = place.root.path().join("target");
+    fs::rename(&place.path, &target).unwrap();
+    symlink(&target, &place.path).unwrap();
+    check_refused(&place, "it is a link");
+    assert_eq!(fs::read(&target).unwrap(), b"whole:1");
+    fs::remove_file(&target).unwrap();
+    check_refused(&place, "it is a link");
+    assert!(!target.exists());
+    fs::remove_file(&place.path).unwrap();
+    symlink("/dev/full", &place.path).unwrap();
+    check_refused(&place, "it is a link");
+}
+
+#[test]
+fn hard_links_are_refused() {
+    let place = Place::with(b"whole:1");
+    fs::hard_link(&place.path, place.root.path().join("other")).unwrap();
+    check_refused(&place, "hard link");
+}
+
+#[test]
+fn folders_and_pipes_are_refused_without_waiting() {
+    let place = Place::new();
+    place.make_folder();
+    fs::create_dir(&place.path).unwrap();
+    check_refused(&place, "no regular file");
+    fs::remove_dir(&place.path).unwrap();
+    if run(Command::new("mkfifo").arg(&place.path)) {
+        check_refused(&place, "no regular file");
+        fs::remove_file(&place.path).unwrap();
+    }
+    drop(std::os::unix::net::UnixListener::bind(&place.path).unwrap());
+    check_refused(&place, "cannot be opened");
+}
+
+#[test]
+fn devices_are_refused() {
+    let mut warnings = Vec::new();
+    let full = CacheFile::new("/dev/full").unwrap();
+    assert_eq!(full.read(parse, &mut warnings), None);
+    assert_eq!(warnings.len(), 1);
+    let place = Place::new();
+    place.make_folder();
+    // The numbers of /dev/full.
+    if run(Command::new("mknod").arg(&place.path).args(["c", "1", "7"])) {
+        check_refused(&place, "no regular file");
+        assert!(
+            fs::metadata(&place.path)
+                .unwrap()
+                .file_type()
+                .is_char_device()
+        );
+    }
+}
+
+#[test]
+fn anothers_file_is_refused() {
+    let place = Place::with(b"whole:1");
+    if is_root() {
+        std::os::unix::fs::chown(&place.path, Some(65534), None).unwrap();
+        check_refused(&place, "another owner");
+    }
+}
+
+#[test]
+fn folders_of_others_links_and_open_ones_are_refused() {
+    let check = |place: &Place, why: &str| {
+        let (content, warnings) = read(&place.file());
+        assert_eq!(content, None);
+        check_one(&warnings, why);
+        let (is_written, warnings) = write(&place.file(), b"whole:2");
+        assert!(!is_written);
+        check_one(&warnings, why);
+        assert!(!remove(&place.file()).0);
+        assert_eq!(fs::read(&place.path).unwrap(), b"whole:1");
+    };
+    let place = Place::with(b"whole:1");
+    for open in [0o777, 0o702, 0o1777] {
+        set_mode(place.folder(), open);
+        check(&place, "anybody may write to its folder");
+    }
+    set_mode(place.folder(), 0o700);
+    if is_root() {
+        std::os::unix::fs::chown(place.folder(), Some(65534), None).unwrap();
+        check(&place, "its folder has another owner");
+        std::os::unix::fs::chown(place.folder(), Some(0), None).unwrap();
+    }
+    let real = place.root.path().join("real");
+    fs::rename(place.folder(), &real).unwrap();
+    symlink(&real, place.folder()).unwrap();
+    check(&place, "its folder is a link");
+    fs::remove_file(place.folder()).unwrap();
+    fs::write(place.folder(), "").unwrap();
+    let (is_written, warnings) = write(&place.file(), b"whole:2");
+    assert!(!is_written);
+    check_one(&warnings, "its folder is a link or none");
+}
+
+#[test]
+fn a_lock_that_is_held_is_waited_for_and_then_done_without() {
+    let place = Place::with(b"whole:1");
+    let file = place.file().lock_wait(Duration::ZERO);
+    assert_eq!(write(&file, b"whole:2"), (true, vec![]));
+    let holder = File::open(place.beside(".lock")).unwrap();
+    holder.lock().unwrap();
+    let (is_written, warnings) = write(&file, b"whole:3");
+    assert!(is_written);
+    check_one(&warnings, "another process holds its lock for too long");
+    assert_eq!(read(&file), (Some(b"3".to_vec()), vec![]));
+    holder.unlock().unwrap();
+    assert_eq!(write(&place.file(), b"whole:4"), (true, vec![]));
+}
+
+#[test]
+fn a_lock_that_is_none_is_done_without() {
+    let place = Place::with(b"whole:1");
+    let target = place.root.path().join("target");
+    symlink(&target, place.beside(".lock")).unwrap();
+    let (is_written, warnings) = write(&place.file(), b"whole:2");
+    assert!(is_written && !target.exists());
+    check_one(&warnings, "it cannot be locked");
+    fs::remove_file(place.beside(".lock")).unwrap();
+    if run(Command::new("mkfifo").arg(place.beside(".lock"))) {
+        let (is_written, warnings) = write(&place.file(), b"whole:3");
+        assert!(is_written);
+        check_one(&warnings, "the lock is no regular file");
+    }
+}
+
+#[test]
+fn what_killed_processes_left_is_swept_after_an_hour() {
+    let place = Place::with(b"whole:1");
+    let old = SystemTime::now() - Duration::from_secs(2 * 60 * 60);
+    let make = |name: &str, time| {
+        let path = place.folder().join(name);
+        let file = File::create(&path).unwrap();
+        file.set_modified(time).unwrap();
+    };
+    let swept = ".auth_Cloudflare.json.0123456789abcdef";
+    let kept = [
+        ".auth_Cloudflare.json.0123456789abcde",
+        ".auth_Cloudflare.json.0123456789abcdeg",
+        ".auth_Other.json.0123456789abcdef",
+        "auth_Cloudflare.json.0123456789abcdef",
+    ];
+    make(swept, old);
+    for name in kept {
+        make(name, old);
+    }
+    make(".auth_Cloudflare.json.aaaaaaaaaaaaaaaa", SystemTime::now());
+    make(
+        ".auth_Cloudflare.json.bbbbbbbbbbbbbbbb",
+        SystemTime::now() + Duration::from_secs(1 << 30),
+    );
+    fs::create_dir(
+        place
+            .folder()
+            .join(".auth_Cloudflare.json.cccccccccccccccc"),
+    )
+    .unwrap();
+    assert_eq!(write(&place.file(), b"whole:2"), (true, vec![]));
+    let names = place.names();
+    assert!(!names.iter().any(|name| name == swept), "{names:?}");
+    assert_eq!(names.len(), 2 + kept.len() + 3, "{names:?}");
+}
+
+#[test]
+fn what_is_deleted_meanwhile_is_made_again() {
+    let place = Place::with(b"whole:1");
+    let file = place.file();
+    assert_eq!(write(&file, b"whole:2"), (true, vec![]));
+    fs::remove_file(&place.path).unwrap();
+    assert_eq!(write(&file, b"whole:3"), (true, vec![]));
+    fs::remove_dir_all(place.folder()).unwrap();
+    assert_eq!(read(&file), (None, vec![]));
+    assert_eq!(write(&file, b"whole:4"), (true, vec![]));
+    assert_eq!(read(&file).0.unwrap(), b"4");
+}
+
+#[test]
+fn what_replaces_the_file_meanwhile_is_never_written_through() {
+    let place = Place::with(b"whole:other");
+    let target = place.root.path().join("target");
+    fs::write(&target, CANARY).unwrap();
+    set_mode(&target, 0o600);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _over = Over(&is_over);
+        scope.spawn(|| {
+            let other = place.folder().join("other");
+            for n in 0.. {
+                if is_over.load(Ordering::Relaxed) {
+                    break;
+                }
+                match n % 4 {
+                    0 => symlink(&target, &other).unwrap(),
+                    1 => fs::hard_link(&target, &other).unwrap(),
+                    2 => {
+                        run(Command::new("mkfifo").arg(&other));
+                    }
+                    _ => {
+                        fs::write(&other, "whole:other").unwrap();
+                        set_mode(&other, 0o600);
+                    }
+                }
+                if fs::rename(&other, &place.path).is_err() || other.exists() {
+                    let _ = fs::remove_file(&other);
+                    let _ = fs::remove_file(&place.path);
+                }
+            }
+        });
+        for n in 0..500 {
+            let (content, _) = read(&place.file());
+            let content = content.unwrap_or_else(|| b"other".to_vec());
+            let is_whole = content == b"other" || content.starts_with(b"mine ");
+            assert!(is_whole, "{:?}", String::from_utf8_lossy(&content));
+            write(&place.file(), format!("whole:mine {n}").as_bytes());
+        }
+    });
+    assert_eq!(fs::read(&target).unwrap(), CANARY.as_bytes());
+    assert_eq!(mode(&target), 0o600);
+}
+
+/// Ends the other thread, by a panic too.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn paths_that_cannot_be_are_off() {
+    let long = format!("/{}/{NAME}", "x/".repeat(2100));
+    let name = format!("/tmp/{}", "x".repeat(201));
+    for path in ["", "/", "/tmp/..", &long, &name, "/tmp/a\nb"] {
+        let warning = CacheFile::new(path).unwrap_err();
+        assert!(
+            warning
+                .as_str()
+                .starts_with("the session is kept in memory only"),
+            "{path}"
+        );
+    }
+    let odd = std::ffi::OsStr::from_bytes(b"/tmp/\xff");
+    assert!(CacheFile::new(odd).is_err());
+    assert!(
+        CacheFile::new(NAME).is_ok(),
+        "a relative path is the caller's"
+    );
+    let long = "/x".repeat(2100);
+    for home in [None, Some(""), Some("relative"), Some("./x"), Some(&*long)] {
+        let home = home.map(std::ffi::OsStr::new);
+        assert!(CacheFile::in_home(home, NAME).is_err(), "{home:?}");
+    }
+    assert!(CacheFile::in_home(Some(odd), NAME).is_err());
+    assert!(CacheFile::in_home(Some("/home/x".as_ref()), NAME).is_ok());
+    // A NUL is refused by the system.
+    let nul = CacheFile::new("/tmp/a\0b/c").unwrap();
+    let mut warnings = Vec::new();
+    assert!(!nul.update(parse, |_| Some(vec![]), &mut warnings));
+    assert_eq!(warnings.len(), 1);
+}
+
+#[test]
+fn nothing_tells_where_the_file_is_or_what_it_holds() {
+    let place = Place::with(format!("broken {CANARY}").as_bytes());
+    let file = place.file();
+    let folder = place.root.path().file_name().unwrap().to_str().unwrap();
+    assert_eq!(
+        format!("{file:?}"),
+        format!("CacheFile {{ name: {NAME:?}, .. }}")
+    );
+    let (_, warnings) = read(&file);
+    write(&file, format!("whole:{CANARY}").as_bytes());
+    for shown in warnings.iter().chain(&place.names()) {
+        assert!(
+            !shown.contains(CANARY) && !shown.contains(folder),
+            "{shown}"
+        );
+    }
+}
+
+/// Runs a tool; false, and said aloud, where it is missing or may not.
+pub(crate) fn run(command: &mut Command) -> bool {
+    let is_run = command.status().is_ok_and(|status| status.success());
+    if !is_run {
+        eprintln!("SKIPPED: {command:?} does not work here");
+    }
+    is_run
+}
+
+pub(crate) fn is_root() -> bool {
+    let is_root = fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
+    if !is_root {
+        eprintln!("SKIPPED: another owner needs root");
+    }
+    is_root
+}

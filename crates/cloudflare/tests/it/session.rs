@@ -1,0 +1,548 @@
+//! What a session remembers, writes, forgets, and who refreshes it.
+
+use std::{
+    fs,
+    future::{Future, poll_fn},
+    path::PathBuf,
+    pin::{Pin, pin},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use http::{HeaderMap, HeaderValue, Uri, header::SET_COOKIE};
+use inferstream_cloudflare::playground::{
+    cookie::Jar,
+    file::{CacheFile, Warning},
+    session::{DEFAULT_HEADERS, Lease, Session, SessionData},
+};
+use inferstream_core::{Error, ErrorKind, Result};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const PATH: &str = "/api/inference";
+const CANARY: &str = "canary-31f0";
+
+fn now() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_773_309_600)
+}
+
+fn memory() -> Session {
+    let url = Uri::from_static("https://playground.ai.cloudflare.com/api/inference");
+    Session::new(&url, Jar::new(["cloudflare.com"]))
+}
+
+/// A file, and sessions with it.
+struct Place {
+    _root: TempDir,
+    path: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        let root = TempDir::new().unwrap();
+        let path = root.path().join("kept").join("auth_Cloudflare.json");
+        Self { _root: root, path }
+    }
+
+    fn with(content: &Value) -> Self {
+        let place = Self::new();
+        place.put(content);
+        place
+    }
+
+    fn put(&self, content: &Value) {
+        let file = CacheFile::new(&self.path).unwrap();
+        let bytes = content.to_string().into_bytes();
+        let whole = |bytes: &[u8]| Some(bytes.to_vec());
+        file.update(whole, |_| Some(bytes), &mut Vec::new());
+    }
+
+    fn session(&self) -> Session {
+        memory().file(CacheFile::new(&self.path).unwrap())
+    }
+
+    fn content(&self) -> Value {
+        serde_json::from_slice(&fs::read(&self.path).unwrap()).unwrap()
+    }
+}
+
+fn load(session: &Session) -> (Lease, Vec<Warning>) {
+    let mut warnings = Vec::new();
+    session.load(&mut warnings);
+    (session.lease(PATH, now()), warnings)
+}
+
+fn cookies(lease: &Lease) -> &str {
+    let value = lease.headers().get("cookie");
+    value.map_or("", |value| value.to_str().unwrap())
+}
+
+fn set(session: &Session, lease: &Lease, line: &str) {
+    let mut headers = HeaderMap::new();
+    headers.insert(SET_COOKIE, HeaderValue::from_str(line).unwrap());
+    session.absorb(lease, PATH, &headers, now());
+}
+
+fn save(session: &Session, lease: &Lease) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    session.save(lease, now(), &mut warnings);
+    warnings
+}
+
+fn forget(session: &Session, lease: &Lease) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    session.forget(lease, now(), &mut warnings);
+    warnings
+}
+
+fn data(cookies: &[(&str, &str)]) -> SessionData {
+    let mut data = SessionData::plain();
+    let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    data.cookies = cookies.iter().map(own).collect();
+    data
+}
+
+#[test]
+fn without_memory_and_file_the_default_headers_are_sent() {
+    let (lease, warnings) = load(&Place::new().session());
+    assert!(warnings.is_empty());
+    for (name, value) in DEFAULT_HEADERS {
+        let sent = lease.headers().get(name).map(|sent| sent.to_str().unwrap());
+        assert_eq!(
+            sent,
+            Some(value).filter(|value| !value.is_empty()),
+            "{name}"
+        );
+    }
+    assert_eq!(lease.headers()["accept-encoding"], "identity");
+    assert_eq!(cookies(&lease), "");
+}
+
+#[test]
+fn the_originals_file_is_read() {
+    let place = Place::with(&json!({
+        "impersonate": "chrome",
+        "cookies": {"cf_clearance": "c", "__cf_bm": "b"},
+        "headers": {
+            "user-agent": "Mine/1", "accept-encoding": "gzip, deflate, br", "referer": "https://x/",
+            "Cookie": "x=y", "Host": "evil.example", "Transfer-Encoding": "chunked", "proxy": null,
+        },
+        "proxy": null,
+    }));
+    let (lease, warnings) = load(&place.session());
+    assert!(warnings.is_empty(), "{warnings:?}");
+    assert_eq!(cookies(&lease), "__cf_bm=b; cf_clearance=c");
+    assert_eq!(lease.headers()["user-agent"], "Mine/1");
+    assert_eq!(lease.headers()["accept-encoding"], "identity");
+    assert_eq!(lease.headers().len(), 4, "{:?}", lease.headers().keys());
+    assert!(
+        lease.headers()["user-agent"].is_sensitive() && lease.headers()["cookie"].is_sensitive()
+    );
+}
+
+#[test]
+fn odd_files_are_read_as_far_as_they_go() {
+    for (content, sent, count) in [
+        (json!({}), "", 0),
+        (
+            json!({"cookies": null, "proxy": null, "headers": null}),
+            "",
+            0,
+        ),
+        (json!({"cookies": {"a": "b"}}), "a=b", 0),
+        (json!({"cookies": {"a": "b", "c": null}}), "a=b", 0),
+        (
+            json!({"cookies": {"a": "b", "c": 1, "d": "e\n", "f;g": "h"}}),
+            "a=b",
+            1,
+        ),
+        (
+            json!({"cookies": ["a"], "headers": 1, "proxy": {}, "impersonate": []}),
+            "",
+            4,
+        ),
+        (
+            json!({"cookies": {"a": "b"}, "headers": {"a b": "c", "d": "e\r\nf: g"}}),
+            "a=b",
+            1,
+        ),
+    ] {
+        let place = Place::with(&content);
+        let (lease, warnings) = load(&place.session());
+        assert_eq!(cookies(&lease), sent, "{content}");
+        assert_eq!(warnings.len(), count, "{content} {warnings:?}");
+        assert!(lease.headers().contains_key("user-agent"), "{content}");
+        assert!(place.path.exists(), "none of it is damage");
+    }
+}
+
+#[test]
+fn damage_is_set_aside_and_the_request_goes_on() {
+    let place = Place::new();
+    place.put(&json!([1]));
+    let (lease, warnings) = load(&place.session());
+    assert_eq!(warnings.len(), 1);
+    assert!(lease.headers().contains_key("user-agent"));
+    assert!(place.path.with_extension("json.corrupt").exists());
+}
+
+#[test]
+fn unknown_members_are_kept_as_they_are() {
+    let text = r#"{"cookies":{"a":"b"},"headers":{"x":"y"},"proxy":"http://u:p@h/","impersonate":"safari",
+        "later":{"n":1.0,"big":123456789012345678901234567890,"deep":[[null]],"f":0.1000}}"#;
+    let data = SessionData::from_json(text.as_bytes(), &mut Vec::new()).unwrap();
+    assert_eq!(
+        String::from_utf8(data.to_json()).unwrap(),
+        r#"{"impersonate":"safari","cookies":{"a":"b"},"headers":{"x":"y"},"proxy":"http://u:p@h/","later":{"n":1.0,"big":123456789012345678901234567890,"deep":[[null]],"f":0.1000}}"#
+    );
+    let deep = format!("{{\"x\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    assert!(SessionData::from_json(deep.as_bytes(), &mut Vec::new()).is_none());
+}
+
+#[test]
+fn a_whole_stream_writes_the_cookies() {
+    let place =
+        Place::with(&json!({"cookies": {"a": "1", "b": "2"}, "headers": {"x": "y"}, "later": 1}));
+    let session = place.session();
+    let (lease, _) = load(&session);
+    set(&session, &lease, "a=new; Domain=cloudflare.com; Secure");
+    set(&session, &lease, "b=; Max-Age=0");
+    set(&session, &lease, "c=3; Max-Age=60");
+    assert_eq!(
+        place.content()["cookies"],
+        json!({"a": "1", "b": "2"}),
+        "not before it is whole"
+    );
+    assert_eq!(save(&session, &lease), []);
+    assert_eq!(
+        place.content(),
+        json!({"impersonate": null, "cookies": {"a": "new", "c": "3"}, "headers": {"x": "y"}, "proxy": null, "later": 1})
+    );
+    assert_eq!(cookies(&session.lease(PATH, now())), "a=new; c=3");
+    // A cookie that has expired leaves the file too.
+    let mut warnings = Vec::new();
+    session.save(&lease, now() + Duration::from_secs(61), &mut warnings);
+    assert_eq!(place.content()["cookies"], json!({"a": "new"}));
+    // J21: the file is made again.
+    fs::remove_dir_all(place.path.parent().unwrap()).unwrap();
+    save(&session, &lease);
+    assert_eq!(place.content()["later"], 1);
+}
+
+#[test]
+fn two_clients_keep_each_others_cookies() {
+    let place =
+        Place::with(&json!({"cookies": {"a": "1", "b": "1", "c": "1"}, "headers": {"x": "y"}}));
+    let (one, two) = (place.session(), place.session());
+    let (lease_one, _) = load(&one);
+    let (lease_two, _) = load(&two);
+    set(&one, &lease_one, "a=one");
+    set(&one, &lease_one, "c=; Max-Age=0");
+    save(&one, &lease_one);
+    set(&two, &lease_two, "b=two");
+    save(&two, &lease_two);
+    assert_eq!(place.content()["cookies"], json!({"a": "one", "b": "two"}));
+    assert_eq!(cookies(&two.lease(PATH, now())), "b=two; a=one");
+}
+
+#[test]
+fn another_browsers_session_is_taken_whole() {
+    let place = Place::with(&json!({"cookies": {"a": "1"}, "headers": {"user-agent": "old"}}));
+    let session = place.session();
+    let (lease, _) = load(&session);
+    set(&session, &lease, "a=mine");
+    place.put(&json!({"cookies": {"a": "2", "b": "3"}, "headers": {"user-agent": "new"}}));
+    save(&session, &lease);
+    assert_eq!(place.content()["cookies"], json!({"a": "2", "b": "3"}));
+    let lease = session.lease(PATH, now());
+    assert_eq!(cookies(&lease), "a=2; b=3");
+    assert_eq!(lease.headers()["user-agent"], "new");
+}
+
+#[test]
+fn to_forget_empties_memory_and_file() {
+    let place = Place::with(&json!({"cookies": {"a": "1"}}));
+    let session = place.session();
+    let (lease, _) = load(&session);
+    assert_eq!(forget(&session, &lease), []);
+    assert!(!place.path.exists());
+    let (fresh, _) = load(&session);
+    assert_eq!(cookies(&fresh), "");
+    // What the old lease does now is too late.
+    set(&session, &lease, "late=1");
+    save(&session, &lease);
+    forget(&session, &lease);
+    assert!(!place.path.exists());
+    assert_eq!(cookies(&session.lease(PATH, now())), "");
+    set(&session, &fresh, "new=1");
+    save(&session, &fresh);
+    assert_eq!(place.content()["cookies"], json!({"new": "1"}));
+}
+
+#[test]
+fn to_forget_spares_what_another_has_put_there() {
+    let place = Place::with(&json!({"cookies": {"a": "1"}}));
+    let session = place.session();
+    let (lease, _) = load(&session);
+    place.put(&json!({"cookies": {"a": "2"}}));
+    forget(&session, &lease);
+    let (lease, _) = load(&session);
+    assert_eq!(cookies(&lease), "a=2");
+    forget(&session, &lease);
+    assert!(!place.path.exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn what_cannot_be_deleted_is_not_read_again() {
+    let place = Place::with(&json!({"cookies": {"a": "1"}}));
+    let session = place.session();
+    let (lease, _) = load(&session);
+    let folder = place.path.parent().unwrap();
+    crate::file::set_mode(folder, 0o777);
+    assert_eq!(forget(&session, &lease).len(), 1);
+    crate::file::set_mode(folder, 0o700);
+    assert_eq!(cookies(&load(&session).0), "");
+}
+
+#[test]
+fn only_some_errors_forget_unless_all_shall() {
+    let kinds = [
+        (ErrorKind::Auth, true),
+        (ErrorKind::Permission, true),
+        (ErrorKind::Challenge, true),
+        (ErrorKind::Server, false),
+        (ErrorKind::RateLimited, false),
+        (ErrorKind::Truncated, false),
+    ];
+    for (kind, expected) in kinds {
+        let error = Error::new(kind, "x");
+        assert_eq!(memory().forgets(&error), expected, "{kind}");
+        assert!(memory().forget_on_any_error().forgets(&error));
+    }
+}
+
+#[test]
+fn two_accounts_share_nothing() {
+    let (one, two) = (memory(), memory());
+    let lease = one.lease(PATH, now());
+    set(&one, &lease, "account=1");
+    assert_eq!(cookies(&one.lease(PATH, now())), "account=1");
+    assert_eq!(cookies(&two.lease(PATH, now())), "");
+}
+
+#[test]
+fn nothing_shows_a_value() {
+    let place = Place::with(&json!({
+        "cookies": {"a": CANARY, "bad;": CANARY}, "headers": {"x": CANARY, "y z": CANARY},
+        "proxy": format!("http://u:{CANARY}@h/"), "impersonate": 1, "later": CANARY,
+    }));
+    let session = place.session();
+    let (lease, mut warnings) = load(&session);
+    assert_eq!(session.secrets(now()), [CANARY]);
+    warnings.extend(save(&session, &lease));
+    let bytes = fs::read(&place.path).unwrap();
+    let data = SessionData::from_json(&bytes, &mut warnings).unwrap();
+    warnings.extend(forget(&session, &lease));
+    let shown = format!(
+        "{session:?}{lease:?}{:?}{data:?}{warnings:?}",
+        lease.headers()
+    );
+    assert!(!shown.contains(CANARY), "{shown}");
+    assert!(
+        !shown.contains(place.path.parent().unwrap().to_str().unwrap()),
+        "{shown}"
+    );
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn poll<F: Future>(future: Pin<&mut F>, woken: &Arc<Woken>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(&Waker::from(Arc::clone(woken))))
+}
+
+/// What a refresh of the tests waits for.
+#[derive(Default)]
+struct Gate {
+    answer: Mutex<Option<Result<SessionData>>>,
+    begun: AtomicUsize,
+}
+
+impl Gate {
+    fn open(&self, answer: Result<SessionData>) {
+        *self.answer.lock().unwrap() = Some(answer);
+    }
+
+    async fn refresh(&self) -> Result<SessionData> {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        poll_fn(|_| match &*self.answer.lock().unwrap() {
+            Some(answer) => Poll::Ready(answer.clone()),
+            None => Poll::Pending,
+        })
+        .await
+    }
+
+    fn ask<'a>(
+        &'a self,
+        session: &'a Session,
+        at: Instant,
+    ) -> impl Future<Output = Result<Lease>> + Send + 'a {
+        session.get_or_refresh(PATH, now(), move || at, || self.refresh())
+    }
+}
+
+#[test]
+fn of_fifty_callers_one_refreshes() {
+    let (session, gate, at) = (memory(), Gate::default(), Instant::now());
+    let woken = Arc::<Woken>::default();
+    let mut calls: Vec<_> = (0..50).map(|_| Box::pin(gate.ask(&session, at))).collect();
+    for call in &mut calls {
+        assert!(poll(call.as_mut(), &woken).is_pending());
+        assert!(poll(call.as_mut(), &woken).is_pending());
+    }
+    // One who leaves is not waited for.
+    drop(calls.remove(20));
+    gate.open(Ok(data(&[("a", "1")])));
+    for call in &mut calls {
+        let Poll::Ready(Ok(lease)) = poll(call.as_mut(), &woken) else {
+            panic!("no lease");
+        };
+        assert_eq!(cookies(&lease), "a=1");
+    }
+    assert_eq!(gate.begun.load(Ordering::Relaxed), 1);
+    assert_eq!(woken.0.load(Ordering::Relaxed), 48);
+    // Fifty late failures forget it once; a lease of the next is not theirs.
+    let lease = session.lease(PATH, now());
+    forget(&session, &lease);
+    let next = poll(pin!(gate.ask(&session, at)), &woken);
+    assert!(matches!(next, Poll::Ready(Ok(_))));
+    forget(&session, &lease);
+    assert_eq!(cookies(&session.lease(PATH, now())), "a=1");
+    assert_eq!(gate.begun.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_failure_is_everybodys_for_thirty_seconds() {
+    let (session, gate, at) = (memory(), Gate::default(), Instant::now());
+    let woken = Arc::<Woken>::default();
+    let mut calls: Vec<_> = (0..9).map(|_| Box::pin(gate.ask(&session, at))).collect();
+    for call in &mut calls {
+        assert!(poll(call.as_mut(), &woken).is_pending());
+    }
+    gate.open(Err(Error::new(ErrorKind::Challenge, "no browser")));
+    for call in &mut calls {
+        let Poll::Ready(Err(error)) = poll(call.as_mut(), &woken) else {
+            panic!("no error");
+        };
+        assert_eq!(error.kind(), ErrorKind::Challenge);
+    }
+    gate.open(Ok(data(&[("a", "1")])));
+    let ask = |after| {
+        poll(
+            pin!(gate.ask(&session, at + Duration::from_secs(after))),
+            &woken,
+        )
+    };
+    assert!(matches!(ask(29), Poll::Ready(Err(_))));
+    assert_eq!(gate.begun.load(Ordering::Relaxed), 1);
+    assert!(matches!(ask(30), Poll::Ready(Ok(_))));
+    assert!(
+        matches!(ask(0), Poll::Ready(Ok(_))),
+        "what is there needs no refresh"
+    );
+    assert_eq!(gate.begun.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn when_the_refreshing_caller_leaves_another_takes_over() {
+    let (session, gate, at) = (memory(), Gate::default(), Instant::now());
+    let woken = Arc::<Woken>::default();
+    let mut calls: Vec<_> = (0..3).map(|_| Box::pin(gate.ask(&session, at))).collect();
+    for call in &mut calls {
+        assert!(poll(call.as_mut(), &woken).is_pending());
+    }
+    drop(calls.remove(0));
+    assert_eq!(woken.0.load(Ordering::Relaxed), 2);
+    for call in &mut calls {
+        assert!(poll(call.as_mut(), &woken).is_pending());
+    }
+    assert_eq!(gate.begun.load(Ordering::Relaxed), 2);
+    gate.open(Ok(data(&[])));
+    for call in &mut calls {
+        assert!(poll(call.as_mut(), &woken).is_ready());
+    }
+}
+
+#[test]
+fn threads_refresh_once_too() {
+    let session = memory();
+    let begun = AtomicUsize::new(0);
+    let refresh = async || {
+        begun.fetch_add(1, Ordering::Relaxed);
+        thread::yield_now();
+        Ok(data(&[("a", "1")]))
+    };
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                let call = session.get_or_refresh(PATH, now(), Instant::now, refresh);
+                assert_eq!(cookies(&block_on(call).unwrap()), "a=1");
+            });
+        }
+    });
+    assert_eq!(begun.load(Ordering::Relaxed), 1);
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+#[test]
+fn a_refreshed_session_replaces_the_file_but_for_unknown_members() {
+    let place = Place::with(
+        &json!({"cookies": {"old": "1"}, "headers": {"user-agent": "old"}, "later": [1]}),
+    );
+    let session = place.session();
+    let fresh = async || Ok(data(&[("new", "2")]));
+    let lease = block_on(session.get_or_refresh(PATH, now(), Instant::now, fresh)).unwrap();
+    assert_eq!(save(&session, &lease), []);
+    let content = place.content();
+    assert_eq!(content["cookies"], json!({"new": "2"}));
+    assert_eq!(content["later"], json!([1]));
+    assert_ne!(content["headers"]["user-agent"], "old");
+}
+
+#[test]
+fn sessions_go_to_other_threads() {
+    fn is_send<T: Send + Sync>() {}
+    is_send::<Session>();
+    is_send::<Lease>();
+    is_send::<CacheFile>();
+    is_send::<Jar>();
+}

@@ -1,0 +1,178 @@
+//! What a family of models wants otherwise.
+
+use inferstream_cloudflare::{
+    ChatRequest, Door, ErrorKind, Json, Message, ResponseFormat, Role, Tool, ToolCall, ToolChoice,
+};
+use serde_json::{Value, json};
+
+use super::{
+    DOORS,
+    requests::{check_refused, send, wire},
+};
+use crate::support::block_on;
+
+const MISTRAL: &str = "@cf/mistralai/mistral-small-3.1-24b-instruct";
+const GLM: &str = "@cf/zai-org/glm-4.7-flash";
+const LLAMA: &str = "@cf/meta/llama-3.3-70b-instruct-fp8-fast";
+
+/// A conversation in which each of these calls was made and answered.
+fn conversation(model: &str, ids: &[&str]) -> ChatRequest {
+    let calls = ids
+        .iter()
+        .fold(Message::empty(Role::Assistant), |message, id| {
+            message.tool_call(ToolCall::new(*id, "add", "{}"))
+        });
+    let answers = ids.iter().map(|id| Message::tool(*id, "5"));
+    ChatRequest::new(model)
+        .user("hi")
+        .message(calls)
+        .messages(answers)
+}
+
+/// Sends calls with these ids and returns the ids as they were sent.
+#[track_caller]
+fn sent_ids(door: Door, model: &str, ids: &[&str]) -> Vec<String> {
+    let body = send(door, conversation(model, ids)).json();
+    let messages = body["messages"].as_array().unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let calls = messages[1]["tool_calls"].as_array().unwrap();
+    let calls: Vec<_> = calls.iter().map(|call| text(&call["id"])).collect();
+    let answers = messages[2..]
+        .iter()
+        .map(|message| text(&message["tool_call_id"]));
+    assert_eq!(
+        answers.collect::<Vec<_>>(),
+        calls,
+        "one id for a call and its answer"
+    );
+    calls
+}
+
+#[test]
+fn mistral_s_ids_are_nine_letters_and_digits() {
+    for door in DOORS {
+        let ids = [
+            "call_1",
+            "call-1",
+            "call.1",
+            "chatcmpl-tool-0123456789abcdef0123456789abcdef",
+            "chatcmpl-tool-0123456789abcdef0123456789abcdee",
+            "1",
+            "é",
+            "abcDEF12",
+            "abcDEF1234",
+        ];
+        let sent = sent_ids(door, MISTRAL, &ids);
+        for id in &sent {
+            assert_eq!(id.len(), 9, "{id}");
+            assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id}");
+        }
+        let mut apart = sent.clone();
+        apart.sort();
+        apart.dedup();
+        assert_eq!(apart.len(), ids.len(), "{sent:?}");
+        assert_eq!(sent_ids(door, MISTRAL, &ids), sent, "the same each time");
+        assert_eq!(sent_ids(door, MISTRAL, &["abcDEF123"]), ["abcDEF123"]);
+    }
+}
+
+#[test]
+fn other_families_keep_their_ids() {
+    for door in DOORS {
+        assert_eq!(sent_ids(door, LLAMA, &["call_1", ""]), ["call_1", ""]);
+        assert_eq!(sent_ids(door, GLM, &["call-1"]), ["call-1"]);
+    }
+}
+
+#[test]
+fn mistral_wants_its_word_after_a_tool() {
+    let request = conversation(MISTRAL, &["abcDEF123"]).user("and?");
+    check_refused(&request, ErrorKind::Unsupported);
+    // Anywhere in the conversation.
+    let request = conversation(MISTRAL, &["abcDEF123"])
+        .user("and?")
+        .assistant("so")
+        .user("x");
+    check_refused(&request, ErrorKind::Unsupported);
+    let request = conversation("mistral-small-3.1-24b", &["abcDEF123"]).user("by its alias");
+    check_refused(&request, ErrorKind::Unsupported);
+    for door in DOORS {
+        send(door, conversation(MISTRAL, &["abcDEF123"]));
+        send(
+            door,
+            conversation(MISTRAL, &["abcDEF123"])
+                .assistant("5")
+                .user("and?"),
+        );
+        send(door, conversation(LLAMA, &["abcDEF123"]).user("and?"));
+    }
+}
+
+fn schema() -> ResponseFormat {
+    ResponseFormat::JsonSchema {
+        name: "n".to_owned(),
+        schema: Json::from(json!({ "type": "object" })),
+        strict: None,
+    }
+}
+
+#[test]
+fn mistral_knows_no_schema() {
+    let mut request = ChatRequest::new(MISTRAL).user("hi");
+    request.response_format = Some(schema());
+    check_refused(&request, ErrorKind::Unsupported);
+    for door in DOORS {
+        let mut request = ChatRequest::new(MISTRAL).user("hi");
+        request.response_format = Some(ResponseFormat::JsonObject);
+        let body = send(door, request).json();
+        assert_eq!(body["response_format"]["type"], "json_object");
+    }
+}
+
+#[test]
+fn mistral_gets_no_settings_of_a_template() {
+    for door in DOORS {
+        let request = ChatRequest::new(MISTRAL).user("hi").extra(
+            "chat_template_kwargs",
+            Json::from(json!({ "enable_thinking": false })),
+        );
+        let wire = wire();
+        let client = super::builder(&wire).door(door).build().unwrap();
+        match block_on(&wire.clock, client.stream(request)) {
+            Ok(_) => assert_eq!(wire.json().get("chat_template_kwargs"), None),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Unsupported);
+                assert_eq!(wire.count(), 0);
+            }
+        }
+    }
+}
+
+fn with_tools(model: &str, tools: &[&str]) -> ChatRequest {
+    let tool = |name: &&str| Tool::new(*name, Json::from(json!({ "type": "object" })));
+    let mut request = ChatRequest::new(model)
+        .user("hi")
+        .tool_choice(ToolChoice::Required);
+    request.tools = tools.iter().map(tool).collect();
+    request
+}
+
+#[test]
+fn glm_is_told_the_one_tool_by_its_name() {
+    let named = json!({ "type": "function", "function": { "name": "add" } });
+    for door in DOORS {
+        let body = send(door, with_tools(GLM, &["add"])).json();
+        assert_eq!(body["tool_choice"], named);
+        let body = send(door, with_tools("glm-4.7-flash", &["add"])).json();
+        assert_eq!(body["tool_choice"], named, "by its alias");
+        let body = send(door, with_tools(LLAMA, &["add"])).json();
+        assert_eq!(body["tool_choice"], "required");
+        let request = with_tools(GLM, &["add", "sub"]).tool_choice(ToolChoice::Auto);
+        assert_eq!(send(door, request).json()["tool_choice"], "auto");
+        let request =
+            with_tools(GLM, &["add", "sub"]).tool_choice(ToolChoice::Tool("add".to_owned()));
+        assert_eq!(send(door, request).json()["tool_choice"], named);
+    }
+    check_refused(&with_tools(GLM, &["add", "sub"]), ErrorKind::Unsupported);
+    check_refused(&with_tools(GLM, &[]), ErrorKind::Unsupported);
+}

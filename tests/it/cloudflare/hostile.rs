@@ -1,0 +1,197 @@
+//! Every member of every form with every wrong type: an answer has one end, and nothing panics.
+
+use inferstream_cloudflare::Door;
+use serde_json::{Value, json};
+
+use super::{Answer, DOORS, run, sse, stream_of};
+
+/// What may stand where something else is due.
+fn wrong() -> Vec<Value> {
+    vec![
+        json!(null),
+        json!(true),
+        json!(0),
+        json!(-1),
+        json!(1.5),
+        json!(1e300),
+        json!(u64::MAX),
+        json!(""),
+        json!("x"),
+        json!("[DONE]"),
+        json!([]),
+        json!([null]),
+        json!([[]]),
+        json!({}),
+        json!({ "x": null }),
+    ]
+}
+
+/// Returns the paths of all that is in a value.
+fn paths(value: &Value, at: &str, found: &mut Vec<String>) {
+    let members: Vec<(String, &Value)> = match value {
+        Value::Object(map) => map
+            .iter()
+            .map(|(name, value)| (name.clone(), value))
+            .collect(),
+        Value::Array(list) => {
+            let numbered = list.iter().enumerate();
+            numbered
+                .map(|(number, value)| (number.to_string(), value))
+                .collect()
+        }
+        _ => return,
+    };
+    for (name, value) in members {
+        let path = format!("{at}/{name}");
+        paths(value, &path, found);
+        found.push(path);
+    }
+}
+
+/// Returns a value with each of its members bent, one at a time, and taken out.
+fn bent(value: &Value) -> Vec<Value> {
+    let mut all = wrong();
+    let mut found = Vec::new();
+    paths(value, "", &mut found);
+    for path in found {
+        for wrong in wrong() {
+            let mut value = value.clone();
+            *value.pointer_mut(&path).unwrap() = wrong;
+            all.push(value);
+        }
+        let (parent, name) = path.rsplit_once('/').unwrap();
+        let mut value = value.clone();
+        if let Some(Value::Object(map)) = value.pointer_mut(parent) {
+            map.remove(name);
+            all.push(value);
+        }
+    }
+    all
+}
+
+fn usage() -> Value {
+    json!({
+        "prompt_tokens": 1,
+        "completion_tokens": 2,
+        "total_tokens": 3,
+        "prompt_tokens_details": { "cached_tokens": 0 },
+        "neurons": 1.5,
+    })
+}
+
+#[test]
+fn chunks_of_any_type_have_one_end() {
+    let forms = [
+        json!({ "response": "a", "p": "x", "finish_reason": null, "usage": usage() }),
+        json!({ "tool_calls": [{ "name": "f", "arguments": { "a": 1 } }], "p": "x" }),
+        json!({ "tool_calls": [{ "id": "c", "type": "function", "index": 0, "function": { "name": "f", "arguments": "{}" } }] }),
+        json!({
+            "id": "x",
+            "model": "m",
+            "choices": [{
+                "index": 0,
+                "delta": { "role": "assistant", "content": "a", "reasoning": "r", "reasoning_content": null, "tool_calls": [] },
+                "finish_reason": "stop",
+                "logprobs": null,
+            }],
+            "usage": usage(),
+        }),
+        json!({ "error": { "message": "m", "code": 1, "type": "t" } }),
+        json!({ "errors": [{ "code": 3040, "message": "m" }], "success": false, "result": {}, "messages": [] }),
+        json!({ "name": "AiError", "internalCode": 4006, "httpCode": 429, "message": "m", "description": "m", "requestId": "u" }),
+    ];
+    for form in forms {
+        for chunk in bent(&form) {
+            let chunk = chunk.to_string();
+            let before = r#"{"response":"before "}"#;
+            let bytes = sse(&[before, &chunk, "[DONE]"]);
+            // `run` checks that there is one end.
+            let outcome = run(Door::Native, stream_of(&bytes));
+            assert!(outcome.text().starts_with("before "), "{chunk}");
+            // Without the end marker only a reason can make a success.
+            let outcome = run(Door::OpenAi, stream_of(sse(&[before, &chunk])));
+            if outcome.end.is_ok() {
+                assert!(
+                    chunk.contains("finish_reason") || chunk == "\"[DONE]\"",
+                    "{chunk}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn documents_of_any_type_have_one_end() {
+    let forms = [
+        json!({
+            "result": { "response": "a", "tool_calls": [{ "name": "f", "arguments": {} }], "usage": usage() },
+            "success": true,
+            "errors": [],
+            "messages": [],
+        }),
+        json!({
+            "result": {
+                "id": "x",
+                "choices": [{ "index": 0, "message": { "role": "assistant", "content": "a" }, "finish_reason": "stop" }],
+                "usage": usage(),
+            },
+            "success": true,
+        }),
+        json!({ "success": false, "errors": [{ "code": 3040, "message": "m" }], "result": null }),
+        json!({
+            "success": false,
+            "result": [],
+            "error": [{ "code": 2009, "message": "m" }],
+            "name": "AiGatewayError",
+            "httpCode": 401,
+            "internalCode": 2009,
+            "message": "m",
+        }),
+    ];
+    for form in forms {
+        for document in bent(&form) {
+            let document = document.to_string();
+            for status in [200, 400, 429] {
+                let outcome = run(Door::Native, Answer::json(status, &document));
+                if status != 200 {
+                    assert!(outcome.end.is_err(), "{status} {document}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn depth_and_length_are_no_danger() {
+    let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+    let objects = format!("{}1{}", "{\"a\":".repeat(100_000), "}".repeat(100_000));
+    for value in [&deep, &objects] {
+        for text in [
+            value.clone(),
+            format!(r#"{{"response":{value}}}"#),
+            format!(r#"{{"tool_calls":[{{"name":"f","arguments":{value}}}]}}"#),
+            format!(r#"{{"errors":{value}}}"#),
+        ] {
+            for door in DOORS {
+                run(door, stream_of(sse(&[&text, "[DONE]"])));
+                run(door, Answer::json(200, &text));
+                run(door, Answer::json(500, &text));
+            }
+        }
+    }
+    let nested = format!(r#"{{"errors":[{{"code":1,"message":{}}}]}}"#, json!(deep));
+    run(Door::Native, Answer::json(400, &nested));
+    let prefixes = format!(
+        r#"{{"errors":[{{"code":1,"message":"{}m"}}]}}"#,
+        "AiError: ".repeat(5_000)
+    );
+    run(Door::Native, Answer::json(400, &prefixes));
+    for index in ["1000000000", "18446744073709551615", "-1", "1e30"] {
+        let call = format!(
+            r#"{{"tool_calls":[{{"index":{index},"id":"a","function":{{"name":"f","arguments":"{{}}"}}}}]}}"#
+        );
+        run(Door::Native, stream_of(sse(&[&call, "[DONE]"])));
+        let choice = format!(r#"{{"choices":[{{"index":{index},"delta":{{"content":"a"}}}}]}}"#);
+        run(Door::OpenAi, stream_of(sse(&[&choice, "[DONE]"])));
+    }
+}

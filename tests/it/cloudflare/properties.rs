@@ -1,0 +1,290 @@
+//! What holds for any mix of chunks, cut anywhere, and for any bytes.
+
+use std::fmt::Write;
+
+use inferstream_cloudflare::{Door, ErrorKind};
+use proptest::{collection::vec, prelude::*};
+use serde_json::{Value, json};
+
+use super::{Answer, DOORS, Outcome, fixtures, piece, run, stream_of};
+use crate::support::Piece;
+
+/// Cuts bytes at the given places, each modulo their length.
+fn cut(bytes: &[u8], cuts: &[usize]) -> Vec<Piece> {
+    let mut places: Vec<_> = cuts.iter().map(|place| place % (bytes.len() + 1)).collect();
+    places.extend([0, bytes.len()]);
+    places.sort_unstable();
+    let pairs = places.windows(2);
+    pairs.map(|pair| piece(&bytes[pair[0]..pair[1]])).collect()
+}
+
+/// A chunk, the text in it and the thoughts.
+#[derive(Clone, Debug)]
+struct Chunk {
+    json: Value,
+    text: String,
+    thoughts: String,
+}
+
+fn chunk(json: Value, text: impl Into<String>) -> Chunk {
+    Chunk {
+        json,
+        text: text.into(),
+        thoughts: String::new(),
+    }
+}
+
+fn word() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<String>(),
+        "[a-z ]{0,8}",
+        "[\u{0}-\u{1f}\u{2028}\u{feff}😀é]{0,5}",
+        prop::sample::select(vec![
+            "[DONE]",
+            "data: [DONE]\n\n",
+            "null",
+            "1",
+            "</think>",
+            "{}"
+        ])
+        .prop_map(str::to_owned),
+    ]
+}
+
+fn any_chunk() -> impl Strategy<Value = Chunk> {
+    let increment = json!({ "prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4 });
+    let beat = increment.clone();
+    prop_oneof![
+        word().prop_map(|text| chunk(json!({ "response": text, "p": "pad" }), text)),
+        any::<i64>().prop_map(|number| chunk(json!({ "response": number }), number.to_string())),
+        any::<bool>().prop_map(|word| chunk(json!({ "response": word }), word.to_string())),
+        Just(chunk(json!({ "response": null }), "")),
+        Just(chunk(json!({ "tool_calls": [], "p": "abc" }), "")),
+        Just(chunk(json!({ "choices": [], "usage": beat }), "")),
+        word().prop_map(move |text| {
+            let choice = json!({ "index": 0, "delta": { "content": text }, "finish_reason": null });
+            chunk(
+                json!({ "choices": [choice], "usage": increment, "p": "q" }),
+                text,
+            )
+        }),
+        (word(), any::<bool>()).prop_map(|(thoughts, long)| {
+            let name = if long {
+                "reasoning_content"
+            } else {
+                "reasoning"
+            };
+            let json = json!({ "choices": [{ "index": 0, "delta": { name: thoughts } }] });
+            Chunk {
+                thoughts,
+                ..chunk(json, "")
+            }
+        }),
+    ]
+}
+
+/// How the answer ends.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    Marker,
+    Bare,
+    Reason,
+    TopReason,
+    Nothing,
+}
+
+fn ending() -> impl Strategy<Value = Ending> {
+    prop::sample::select(vec![
+        Ending::Marker,
+        Ending::Bare,
+        Ending::Reason,
+        Ending::TopReason,
+        Ending::Nothing,
+    ])
+}
+
+fn seen(outcome: &Outcome) -> (Vec<String>, Option<&'static str>) {
+    (
+        super::lines(&outcome.events),
+        outcome.kind().map(ErrorKind::as_str),
+    )
+}
+
+fn door() -> impl Strategy<Value = Door> {
+    prop::sample::select(DOORS.to_vec())
+}
+
+/// JSON made of the protocol's own names, of any shape.
+fn any_json() -> impl Strategy<Value = String> {
+    let scalar = prop::sample::select(vec![
+        "null",
+        "true",
+        "0",
+        "1",
+        "-1",
+        "1e9",
+        "1e400",
+        "0.5",
+        "\"\"",
+        "\"a\"",
+        "\"stop\"",
+        "\"error\"",
+        "\"\\ud83d\"",
+        "\"[DONE]\"",
+        "\"AiError: x\"",
+        "3040",
+        "4006",
+        "[]",
+        "{}",
+    ]);
+    let name = prop::sample::select(vec![
+        "response",
+        "result",
+        "success",
+        "errors",
+        "error",
+        "code",
+        "message",
+        "messages",
+        "internalCode",
+        "httpCode",
+        "name",
+        "description",
+        "choices",
+        "index",
+        "delta",
+        "content",
+        "reasoning",
+        "reasoning_content",
+        "tool_calls",
+        "function",
+        "arguments",
+        "id",
+        "finish_reason",
+        "usage",
+        "prompt_tokens",
+        "completion_tokens",
+        "p",
+    ]);
+    scalar
+        .prop_map(str::to_owned)
+        .prop_recursive(6, 48, 5, move |inner| {
+            prop_oneof![
+                vec(inner.clone(), 0..4).prop_map(|list| format!("[{}]", list.join(","))),
+                vec((name.clone(), inner.clone()), 0..5).prop_map(|members| {
+                    let members: Vec<_> = members
+                        .iter()
+                        .map(|(name, value)| format!("\"{name}\":{value}"))
+                        .collect();
+                    format!("{{{}}}", members.join(","))
+                }),
+                inner
+                    .clone()
+                    .prop_map(|inner| format!(r#"{{"result":{inner},"success":true}}"#)),
+                inner
+                    .clone()
+                    .prop_map(|inner| format!(r#"{{"response":"a","tool_calls":[{inner}]}}"#)),
+                inner.prop_map(|inner| format!(r#"{{"choices":[{{"delta":{inner}}}]}}"#)),
+            ]
+        })
+}
+
+proptest! {
+    #[test]
+    fn text_is_all_that_was_sent_and_counts_are_the_tail_s(
+        list in vec(any_chunk(), 0..10),
+        counts in (0..1000_u64, 0..1000_u64),
+        tail in any::<bool>(),
+        ending in ending(),
+        line_end in prop::sample::select(vec!["\n", "\r\n", "\r"]),
+        cuts in vec(any::<usize>(), 0..12),
+        door in door(),
+    ) {
+        let mut stream = String::new();
+        let mut frame = |json: &Value| {
+            write!(stream, "data: {json}{line_end}{line_end}").unwrap();
+        };
+        for chunk in &list {
+            frame(&chunk.json);
+        }
+        match ending {
+            Ending::Reason => frame(&json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": "stop" }] })),
+            Ending::TopReason => frame(&json!({ "response": "", "finish_reason": "stop" })),
+            _ => {}
+        }
+        let (prompt, completion) = counts;
+        if tail {
+            frame(&json!({ "response": "", "usage": {
+                "prompt_tokens": prompt,
+                "completion_tokens": completion,
+                "total_tokens": prompt + completion,
+            } }));
+        }
+        match ending {
+            Ending::Marker => write!(stream, "data: [DONE]{line_end}{line_end}").unwrap(),
+            Ending::Bare => write!(stream, "[DONE]{line_end}{line_end}").unwrap(),
+            _ => {}
+        }
+        let whole = run(door, stream_of(&stream));
+        let found = run(door, Answer::sse(cut(stream.as_bytes(), &cuts)));
+        prop_assert_eq!(seen(&found), seen(&whole));
+        let text: String = list.iter().map(|chunk| chunk.text.as_str()).collect();
+        let thoughts: String = list.iter().map(|chunk| chunk.thoughts.as_str()).collect();
+        prop_assert_eq!(found.text(), &*text);
+        prop_assert_eq!(found.reasoning(), &*thoughts);
+        if matches!(ending, Ending::Nothing) {
+            prop_assert_eq!(found.kind(), Some(ErrorKind::Truncated));
+            return Ok(());
+        }
+        if text.is_empty() && thoughts.is_empty() {
+            // `streams` has the rule for these.
+            return Ok(());
+        }
+        prop_assert_eq!(found.kind(), None);
+        prop_assert_eq!(found.reason(), "stop");
+        if tail {
+            let sum = prompt + completion;
+            prop_assert_eq!(found.usage(), [Some(prompt), Some(completion), Some(sum)]);
+        }
+    }
+
+    #[test]
+    fn bent_recordings_have_one_end_wherever_they_are_cut(
+        which in any::<prop::sample::Index>(),
+        changes in vec((any::<usize>(), any::<u8>(), 0..40_usize), 1..6),
+        cuts in vec(any::<usize>(), 0..12),
+        door in door(),
+    ) {
+        let streams = fixtures::streams();
+        let mut bytes = which.get(&streams).clone();
+        for (place, byte, length) in changes {
+            let place = place % (bytes.len() + 1);
+            let end = (place + length).min(bytes.len());
+            bytes.splice(place..end, [byte]);
+        }
+        let whole = run(door, stream_of(&bytes));
+        let found = run(door, Answer::sse(cut(&bytes, &cuts)));
+        prop_assert_eq!(seen(&found), seen(&whole));
+    }
+
+    #[test]
+    fn any_json_has_one_end(
+        first in any_json(),
+        second in any_json(),
+        status in prop::sample::select(vec![200, 400, 429, 500]),
+        door in door(),
+    ) {
+        let stream = format!("data: {first}\n\ndata: {second}\n\ndata: [DONE]\n\n");
+        let whole = run(door, stream_of(&stream));
+        let found = run(door, Answer::sse(stream.as_bytes().chunks(1).map(piece)));
+        prop_assert_eq!(seen(&found), seen(&whole));
+        run(door, Answer::json(status, &first));
+    }
+
+    #[test]
+    fn any_bytes_have_one_end(bytes in vec(any::<u8>(), 0..300), cuts in vec(any::<usize>(), 0..6)) {
+        let whole = run(Door::Native, stream_of(&bytes));
+        let found = run(Door::Native, Answer::sse(cut(&bytes, &cuts)));
+        prop_assert_eq!(seen(&found), seen(&whole));
+    }
+}

@@ -1,0 +1,167 @@
+//! Keys, address and prompt are shown by nothing.
+
+use inferstream_cloudflare::{ChatRequest, Cloudflare, CloudflareBuilder, Door, Error};
+
+use super::{ACCOUNT, Answer, DOORS, Wire, sse, stream_of};
+use crate::support::block_on;
+
+const TOKEN: &str = "cft-t0ken-that-is-hidden";
+const EMAIL: &str = "h1dden@mail.test";
+const KEY: &str = "0lder-key-that-is-hidden";
+const GATEWAY: &str = "g4teway-key-that-is-hidden";
+const PROMPT: &str = "the patient's name is Ann Onymous";
+
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Token,
+    Pair,
+}
+
+fn builder(way: Way, wire: &Wire) -> CloudflareBuilder {
+    let builder = Cloudflare::builder()
+        .account_id(ACCOUNT)
+        .gateway("g")
+        .gateway_token(GATEWAY)
+        .transport(wire.clone());
+    match way {
+        Way::Token => builder.api_token(TOKEN),
+        Way::Pair => builder.api_key(EMAIL, KEY),
+    }
+}
+
+#[track_caller]
+fn check_hidden(shown: &str) {
+    for secret in [TOKEN, EMAIL, KEY, GATEWAY, PROMPT] {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
+}
+
+#[track_caller]
+fn check_error(error: &Error) {
+    check_hidden(&format!("{error}\n{error:?}\n{error:#?}"));
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        check_hidden(&format!("{cause}\n{cause:?}"));
+        source = cause.source();
+    }
+}
+
+#[test]
+fn settings_and_client_hide_them() {
+    for way in [Way::Token, Way::Pair] {
+        let wire = Wire::new([stream_of("")]);
+        check_hidden(&format!("{:?}", builder(way, &wire)));
+        let client = builder(way, &wire).build().unwrap();
+        check_hidden(&format!("{client:?}\n{client:#?}"));
+    }
+}
+
+#[test]
+fn requests_hide_them() {
+    for way in [Way::Token, Way::Pair] {
+        let wire = Wire::new([stream_of("")]);
+        let client = builder(way, &wire).build().unwrap();
+        drop(block_on(&wire.clock, client.stream("hi")).unwrap());
+        check_hidden(&format!("{:?}", wire.request().headers()));
+    }
+}
+
+/// Answers that repeat what they were sent.
+fn echoes() -> Vec<Answer> {
+    let said = format!("bad {TOKEN} {EMAIL} {KEY} {GATEWAY} for {PROMPT}");
+    let mut answers = Vec::new();
+    for status in [400, 401, 403, 404, 413, 500] {
+        for body in [
+            format!(
+                r#"{{"errors":[{{"code":5006,"message":"AiError: AiError: {said}"}}],"success":false}}"#
+            ),
+            format!(
+                r#"{{"name":"AiError","internalCode":5006,"httpCode":400,"message":"{said}","description":"{said}"}}"#
+            ),
+            format!(
+                r#"{{"success":false,"error":[{{"code":2009,"message":"{said}"}}],"name":"AiGatewayError","message":"{said}"}}"#
+            ),
+            format!(r#"{{"error":{{"message":"{said}","code":"{TOKEN}"}}}}"#),
+            format!(r#"{{"error":{{"message":"{said}","code":"{KEY}"}}}}"#),
+            format!(r#"{{"errors":[{{"code":"{EMAIL}","message":"x"}}]}}"#),
+            format!("<html>{said}</html>"),
+            said.clone(),
+        ] {
+            answers.push(Answer::json(status, &body).header("x-echo", TOKEN));
+        }
+    }
+    answers
+}
+
+#[test]
+fn a_service_that_repeats_them_is_not_quoted() {
+    for way in [Way::Token, Way::Pair] {
+        for answer in echoes() {
+            for door in DOORS {
+                let wire = Wire::new([answer.clone()]);
+                let client = builder(way, &wire).door(door).build().unwrap();
+                let request = || ChatRequest::from(PROMPT);
+                let error = block_on(&wire.clock, client.stream(request())).unwrap_err();
+                hidden_of(way, &error);
+                let error = block_on(&wire.clock, client.chat(request())).unwrap_err();
+                hidden_of(way, &error);
+            }
+        }
+    }
+}
+
+/// Checks that what this client knows is hidden; what it was never told it cannot know.
+#[track_caller]
+fn hidden_of(way: Way, error: &Error) {
+    let shown = format!(
+        "{error}\n{error:?}\n{:?}\n{:?}",
+        error.provider_message(),
+        error.code()
+    );
+    let own = match way {
+        Way::Token => &[TOKEN, GATEWAY, PROMPT][..],
+        Way::Pair => &[EMAIL, KEY, GATEWAY, PROMPT],
+    };
+    for secret in own {
+        assert!(!shown.contains(secret), "{way:?}: {secret} in {shown}");
+    }
+}
+
+#[test]
+fn a_stream_that_repeats_them_is_not_quoted() {
+    for way in [Way::Token, Way::Pair] {
+        for error in [
+            format!(r#"{{"error":{{"message":"bad {TOKEN} {EMAIL} {KEY} {GATEWAY} {PROMPT}"}}}}"#),
+            format!(
+                r#"{{"errors":[{{"code":3040,"message":"bad {TOKEN} {EMAIL} {KEY} {GATEWAY} {PROMPT}"}}]}}"#
+            ),
+            format!("no JSON {TOKEN} {EMAIL} {KEY} {GATEWAY} {PROMPT}"),
+        ] {
+            let wire = Wire::new([stream_of(sse(&[r#"{"response":"a"}"#, &error]))]);
+            let client = builder(way, &wire).door(Door::Native).build().unwrap();
+            let stream = block_on(&wire.clock, client.stream(PROMPT)).unwrap();
+            let error = block_on(&wire.clock, stream.finish()).unwrap_err();
+            hidden_of(way, &error);
+        }
+    }
+}
+
+#[test]
+fn lists_that_repeat_them_are_not_quoted() {
+    for (name, value) in [("token", TOKEN), ("key", KEY), ("email", EMAIL)] {
+        let body =
+            format!(r#"{{"errors":[{{"code":10000,"message":"bad {value}"}}],"success":false}}"#);
+        let wire = Wire::new([Answer::json(401, &body)]);
+        let plain = Cloudflare::builder()
+            .account_id(ACCOUNT)
+            .transport(wire.clone());
+        let plain = match name {
+            "token" => plain.api_token(TOKEN),
+            _ => plain.api_key(EMAIL, KEY),
+        };
+        let client = plain.build().unwrap();
+        check_error(&block_on(&wire.clock, client.models()).unwrap_err());
+        check_error(&block_on(&wire.clock, client.search("x")).unwrap_err());
+        check_error(&block_on(&wire.clock, client.schema("x")).unwrap_err());
+    }
+}

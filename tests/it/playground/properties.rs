@@ -1,0 +1,240 @@
+//! What holds for any text, cut anywhere, and for any bytes.
+
+use std::fmt::Write;
+
+use inferstream_core::{ErrorKind, sse::Limits};
+use proptest::{collection::vec, prelude::*};
+
+use super::{
+    Outcome, cut, fixtures,
+    frames::{bytewise, frames_of},
+    piece, run, sse, whole,
+};
+use crate::support::Piece;
+
+fn pieces(bytes: &[u8], cuts: &[usize]) -> Vec<Piece> {
+    cut(bytes, cuts).into_iter().map(Piece::Bytes).collect()
+}
+
+fn cuts() -> impl Strategy<Value = Vec<usize>> {
+    vec(any::<usize>(), 0..8)
+}
+
+/// Replies of what framers stumble over.
+fn reply() -> impl Strategy<Value = Vec<u8>> {
+    let token = prop::sample::select(vec![
+        "0",
+        "d",
+        "e",
+        "f",
+        "i",
+        "9",
+        "g",
+        "3",
+        ":",
+        "0:",
+        "d:",
+        "e:",
+        "i:",
+        "data",
+        "data: ",
+        "event: ",
+        "id: 1",
+        "retry: 1",
+        "\n",
+        "\r\n",
+        "\r",
+        "\n\n",
+        " ",
+        "\u{feff}",
+        "\"a\"",
+        "\"\\ud83d\"",
+        "{",
+        "}",
+        "[",
+        "]",
+        "<",
+        "[DONE]",
+        "null",
+        "1",
+        "{\"finishReason\":\"stop\"}",
+        "{\"response\":\"a\"}",
+        "{\"type\":\"finish\"}",
+        "{\"toolCallId\":\"c\",\"toolName\":\"t\"}",
+    ]);
+    let bytes = prop_oneof![
+        8 => token.prop_map(|token| token.as_bytes().to_vec()),
+        1 => vec(any::<u8>(), 1..4),
+    ];
+    vec(bytes, 0..24).prop_map(|list| list.concat())
+}
+
+/// What a caller can tell two outcomes apart by: an error's text, and how text is cut, are not.
+fn seen(outcome: &Outcome) -> (String, String, Option<ErrorKind>) {
+    (outcome.text(), outcome.reasoning(), outcome.kind())
+}
+
+/// JSON made of the protocols' own names, of any shape.
+fn json() -> impl Strategy<Value = String> {
+    let scalar = prop::sample::select(vec![
+        "null",
+        "true",
+        "false",
+        "0",
+        "1",
+        "-1",
+        "1e400",
+        "\"\"",
+        "\"a\"",
+        "\"stop\"",
+        "\"error\"",
+        "\"\\ud83d\"",
+        "\"{}\"",
+        "[]",
+        "{}",
+        "\"text-delta\"",
+        "\"finish\"",
+        "\"tool-input-delta\"",
+        "\"tool-input-available\"",
+        "\"start\"",
+    ]);
+    let name = prop::sample::select(vec![
+        "type",
+        "delta",
+        "response",
+        "error",
+        "errors",
+        "message",
+        "errorText",
+        "finishReason",
+        "usage",
+        "promptTokens",
+        "isContinued",
+        "messageId",
+        "toolCallId",
+        "toolName",
+        "args",
+        "argsTextDelta",
+        "inputTextDelta",
+        "input",
+        "messageMetadata",
+        "code",
+        "\\ud83d",
+    ]);
+    scalar
+        .prop_map(str::to_owned)
+        .prop_recursive(6, 48, 5, move |inner| {
+            prop_oneof![
+                vec(inner.clone(), 0..4).prop_map(|list| format!("[{}]", list.join(","))),
+                vec((name.clone(), inner), 0..5).prop_map(|members| {
+                    let members = members.iter();
+                    let members = members.map(|(name, value)| format!("\"{name}\":{value}"));
+                    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+                }),
+            ]
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn where_a_reply_is_cut_does_not_matter(
+        reply in reply(),
+        cuts in cuts(),
+        line in 1_usize..40,
+        frame in 1_usize..40,
+    ) {
+        for limits in [Limits::default(), Limits::default().line(line).frame(frame)] {
+            let expected = frames_of(limits, cut(&reply, &[]));
+            prop_assert_eq!(&frames_of(limits, cut(&reply, &cuts)), &expected);
+            prop_assert_eq!(&frames_of(limits, bytewise(&reply)), &expected);
+        }
+    }
+
+    #[test]
+    fn any_reply_has_one_end_wherever_it_is_cut(reply in reply(), cuts in cuts()) {
+        let expected = seen(&whole(&reply));
+        prop_assert_eq!(seen(&run(pieces(&reply, &cuts))), expected);
+    }
+
+    #[test]
+    fn any_bytes_have_one_end(bytes in vec(any::<u8>(), 0..300), cuts in cuts()) {
+        prop_assert_eq!(seen(&run(pieces(&bytes, &cuts))), seen(&whole(&bytes)));
+    }
+
+    #[test]
+    fn bent_answers_have_one_end(
+        which in any::<prop::sample::Index>(),
+        places in vec((any::<usize>(), any::<u8>(), 0..20_usize), 1..5),
+        cuts in cuts(),
+    ) {
+        let mut bytes = which.get(&fixtures::all()).clone();
+        for (place, byte, length) in places {
+            let place = place % bytes.len();
+            let end = (place + length).min(bytes.len());
+            bytes.splice(place..end, [byte]);
+        }
+        prop_assert_eq!(seen(&run(pieces(&bytes, &cuts))), seen(&whole(&bytes)));
+    }
+
+    #[test]
+    fn any_json_has_one_end(json in json(), code in "[0-9a-l]") {
+        whole(format!("0:\"a\"\n{code}:{json}\n{code}:{json}\nd:{{}}\n"));
+        whole(format!("0:\"a\"\n{code}:{json}"));
+        whole(sse(&[&json, &json, "[DONE]"]));
+        whole(format!("event: error\ndata: {json}\n\n"));
+        whole(json);
+    }
+
+    #[test]
+    fn any_text_comes_through(
+        tokens in vec((any::<String>(), any::<bool>()), 0..8),
+        crlf in any::<bool>(),
+        cuts in cuts(),
+    ) {
+        let mut lines = String::from("f:{\"messageId\":\"m\"}\n");
+        let mut events = sse(&[r#"{"type":"start"}"#]);
+        let (mut text, mut thoughts) = (String::new(), String::new());
+        for (token, is_text) in &tokens {
+            let json = serde_json::to_string(token).unwrap();
+            let (code, kind) = if *is_text { ("0", "text") } else { ("g", "reasoning") };
+            writeln!(lines, "{code}:{json}").unwrap();
+            events += &sse(&[&format!(r#"{{"type":"{kind}-delta","id":"0","delta":{json}}}"#)]);
+            if *is_text { &mut text } else { &mut thoughts }.push_str(token);
+        }
+        lines += "d:{\"finishReason\":\"stop\"}\n";
+        events += &sse(&[r#"{"type":"finish"}"#, "[DONE]"]);
+        for mut stream in [lines, events] {
+            if crlf {
+                stream = stream.replace('\n', "\r\n");
+            }
+            let outcome = run(pieces(stream.as_bytes(), &cuts));
+            prop_assert_eq!(outcome.kind(), None);
+            prop_assert_eq!(outcome.text(), text.clone());
+            prop_assert_eq!(outcome.reasoning(), thoughts.clone());
+        }
+    }
+
+    #[test]
+    fn text_cut_in_the_middle_of_characters_is_the_same(
+        text in any::<String>(),
+        cuts in vec(any::<usize>(), 0..6),
+    ) {
+        let units = text.encode_utf16().collect::<Vec<_>>();
+        let mut places = cuts.iter().map(|place| place % (units.len() + 1)).collect::<Vec<_>>();
+        places.extend([0, units.len()]);
+        places.sort_unstable();
+        let mut stream = String::new();
+        for pair in places.windows(2) {
+            stream.push_str("0:\"");
+            for unit in &units[pair[0]..pair[1]] {
+                write!(stream, "\\u{unit:04X}").unwrap();
+            }
+            stream.push_str("\"\n");
+        }
+        stream.push_str("d:{}\n");
+        let outcome = run([piece(stream.as_bytes())]);
+        prop_assert_eq!(outcome.response().text(), text);
+    }
+}
