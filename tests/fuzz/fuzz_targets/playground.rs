@@ -1,0 +1,31 @@
+//! Where a reply of the playground is cut does not matter, and no bytes panic.
+#![no_main]
+
+use inferstream_cloudflare::playground::{decode::PlaygroundDecode, framer::PlaygroundFrames};
+use inferstream_core::{
+    Decode, Ending, Events,
+    provider::Redact,
+    sse::{Framer, Limits},
+};
+
+libfuzzer_sys::fuzz_target!(|pieces: Vec<Vec<u8>>| {
+    let decode = |pieces: &[Vec<u8>]| {
+        let mut frames = PlaygroundFrames::new(Limits::default().line(64).frame(96));
+        let mut protocol = PlaygroundDecode::new(Redact::default(), true);
+        let mut events = Events::default();
+        let mut told = Vec::new();
+        for piece in pieces {
+            frames.push(piece.clone().into());
+            while let Ok(Some(frame)) = frames.next_frame() {
+                told.push(format!("{:?}", (frame.event, frame.id, frame.data)));
+                // An error ends a stream; whatever comes behind it must not panic either.
+                told.push(format!("{:?}", protocol.decode(frame, &mut events)));
+            }
+        }
+        let over = frames.next_frame().err();
+        let end = Ending::Input(frames.tail());
+        told.push(format!("{over:?} {:?}", protocol.finish(end, &mut events)));
+        (told, events.len())
+    };
+    assert_eq!(decode(&pieces), decode(&[pieces.concat()]));
+});
