@@ -212,7 +212,7 @@ pub(crate) struct Service {
     #[arg(long, value_name = "SECONDS", value_parser = limit, help_heading = "Connection")]
     pub(crate) first_event_timeout: Option<Limit>,
 
-    /// The limit on silence within an answer; 0 is none [default: 120]
+    /// The limit on silence within an answer; 0 is none [default: 120, playground: 300]
     #[arg(long, value_name = "SECONDS", value_parser = limit, help_heading = "Connection")]
     pub(crate) idle_timeout: Option<Limit>,
 
