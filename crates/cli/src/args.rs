@@ -51,6 +51,14 @@ pub(crate) enum Command {
     /// Without a key it is the provider's public list.
     #[command(after_help = AFTER_HELP)]
     Models(Box<Models>),
+    /// Opens a page in your own browser and keeps the session that you get there
+    ///
+    /// The browser is an installed Chromium or Chrome, with a profile of its own. It is visible, so
+    /// that you can do what the page's check asks for; once that is passed, its cookies and its name
+    /// are written to the file, and the browser closes.
+    #[cfg(all(feature = "browser", unix))]
+    #[command(after_help = AFTER_HELP)]
+    Login(Login),
     /// Runs a server on this machine that answers as Cerebras, Cloudflare and Replicate do, until
     /// Ctrl-C
     ///
@@ -273,6 +281,38 @@ pub(crate) enum ProviderName {
     Cerebras,
     Cloudflare,
     Replicate,
+}
+
+#[cfg(all(feature = "browser", unix))]
+#[derive(Args, Debug)]
+pub(crate) struct Login {
+    /// Whose session
+    #[arg(value_parser = ["cloudflare"])]
+    pub(crate) provider: String,
+
+    /// Keep it in this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) session_file: PathBuf,
+
+    /// The page
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "https://playground.ai.cloudflare.com/"
+    )]
+    pub(crate) page: String,
+
+    /// The browser's program [default: the first of the known ones on the path]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) browser: Option<PathBuf>,
+
+    /// Show no window: a check that wants a person is not passed then
+    #[arg(long)]
+    pub(crate) headless: bool,
+
+    /// How long the page may take, and you
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub(crate) timeout: u64,
 }
 
 #[derive(Args, Debug)]

@@ -4,6 +4,8 @@ mod args;
 mod background;
 
 mod chat;
+#[cfg(all(feature = "browser", unix))]
+mod login;
 mod models;
 mod simulate;
 mod sse;
@@ -24,6 +26,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Chat(args) => chat::run(&args, cli.verbose),
+        #[cfg(all(feature = "browser", unix))]
+        Command::Login(args) => login::run(&args),
         Command::Models(args) => models::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Sse(args) => sse::run(&args),

@@ -2,6 +2,9 @@
 //! them today.
 
 mod blocking;
+#[cfg(all(feature = "browser", unix))]
+#[cfg_attr(docsrs, doc(cfg(all(feature = "browser", unix))))]
+pub mod browser;
 mod client;
 pub mod cookie;
 mod data;

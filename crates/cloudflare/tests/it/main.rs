@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
 
+#[cfg(all(feature = "browser", unix))]
+mod browser;
 mod cookies;
 #[cfg(unix)]
 mod crash;
