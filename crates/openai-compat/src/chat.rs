@@ -380,7 +380,7 @@ impl<D: Dialect> Chat<D> {
             now,
             &call.redact,
         );
-        Err(self.dialect().refine(error))
+        Err(call.redact.error(self.dialect().refine(error)))
     }
 }
 

@@ -93,6 +93,12 @@ impl ChatDecode {
         self
     }
 
+    /// Returns an error of this answer without what must not stand in it, for a decoder that stands
+    /// before this one and has words of its own.
+    pub fn redacted(&self, error: Error) -> Error {
+        self.redact.error(error)
+    }
+
     /// Sets what must not stand in an error's message.
     pub(crate) fn redact(mut self, redact: Redact) -> Self {
         self.redact = redact;

@@ -420,9 +420,36 @@ impl<T> Default for List<T> {
     }
 }
 
+/// The most that a list of the wire holds: far more choices and calls than any answer has.
+const MAX_LIST: usize = 1 << 12;
+
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Option::<Vec<T>>::deserialize(deserializer).map(|list| Self(list.unwrap_or_default()))
+        struct Items<T>(Vec<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
+            type Value = List<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_unit<E>(self) -> Result<List<T>, E> {
+                Ok(List(self.0))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<List<T>, A::Error> {
+                while let Some(item) = seq.next_element()? {
+                    if self.0.len() == MAX_LIST {
+                        return Err(A::Error::custom("a list without end"));
+                    }
+                    self.0.push(item);
+                }
+                Ok(List(self.0))
+            }
+        }
+
+        deserializer.deserialize_any(Items(Vec::new()))
     }
 }
 

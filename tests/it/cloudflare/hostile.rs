@@ -1,6 +1,6 @@
 //! Every member of every form with every wrong type: an answer has one end, and nothing panics.
 
-use inferstream_cloudflare::Door;
+use inferstream_cloudflare::{Door, ErrorKind};
 use serde_json::{Value, json};
 
 use super::{Answer, DOORS, run, sse, stream_of};
@@ -193,5 +193,52 @@ fn depth_and_length_are_no_danger() {
         run(Door::Native, stream_of(sse(&[&call, "[DONE]"])));
         let choice = format!(r#"{{"choices":[{{"index":{index},"delta":{{"content":"a"}}}}]}}"#);
         run(Door::OpenAi, stream_of(sse(&[&choice, "[DONE]"])));
+    }
+}
+
+/// What a chunk is that may not be passed over, or not be taken for another.
+#[test]
+fn nothing_of_a_chunk_is_lost() {
+    for door in DOORS {
+        let outcome = run(
+            door,
+            stream_of(sse(&[r#"{"response":"R","choices":[]}"#, "[DONE]"])),
+        );
+        assert_eq!(outcome.text(), "R");
+        let outcome = run(
+            door,
+            stream_of(sse(&[r#"{"response":"a","response":"b"}"#, "[DONE]"])),
+        );
+        assert_eq!(outcome.text(), "b");
+        let failed = r#"{"response":"a","error":{"message":"boom","code":7009}}"#;
+        let outcome = run(door, stream_of(sse(&[failed, "[DONE]"])));
+        assert_eq!(outcome.kind(), Some(ErrorKind::Provider), "{outcome:?}");
+        let outcome = run(door, stream_of(sse(&[r#"["response"]"#, "[DONE]"])));
+        assert_eq!(outcome.kind(), Some(ErrorKind::Protocol), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_list_of_calls_without_end_is_refused() {
+    let list = vec![r#"{"name":"f"}"#; 129].join(",");
+    let chunk = format!(r#"{{"tool_calls":[{list}]}}"#);
+    for door in DOORS {
+        let outcome = run(door, stream_of(sse(&[&chunk, "[DONE]"])));
+        assert_eq!(outcome.kind(), Some(ErrorKind::TooLarge), "{outcome:?}");
+    }
+}
+
+#[test]
+fn two_calls_of_one_number_are_not_taken_for_one() {
+    let flat = r#"{"tool_calls":[{"name":"f","arguments":{"a":1}}]}"#;
+    let other = r#"{"tool_calls":[{"id":"c","index":0,"function":{"name":"g","arguments":"{}"}}]}"#;
+    let next = other.replace("\"index\":0", "\"index\":1");
+    for door in DOORS {
+        let outcome = run(door, stream_of(sse(&[flat, other, "[DONE]"])));
+        assert_eq!(outcome.kind(), Some(ErrorKind::Protocol), "{outcome:?}");
+        let outcome = run(door, stream_of(sse(&[flat, &next, "[DONE]"])));
+        assert_eq!(outcome.response().tool_calls().len(), 2);
+        let outcome = run(door, stream_of(sse(&[other, flat, "[DONE]"])));
+        assert_eq!(outcome.response().tool_calls().len(), 2);
     }
 }

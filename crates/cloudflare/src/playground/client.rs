@@ -190,10 +190,6 @@ impl Playground {
         let settings = &self.shared.settings;
         let transport = &settings.transport;
         let session = &settings.session;
-        let redact = session
-            .secrets(transport.system_time())
-            .iter()
-            .fold(redact.clone(), |redact, secret| redact.text(secret));
         let mut request = request.clone();
         *request.headers_mut() = lease.headers().clone();
         let headers = request.headers_mut();
@@ -213,9 +209,11 @@ impl Playground {
             let sent = transport.send(request.clone());
             let (request, redact) = (&request, &redact);
             async move {
-                let response = sent.await.map_err(|error| redact.error(error))?;
+                let sent = sent.await;
+                let response = sent.map_err(|error| self.with_cookies(redact).error(error))?;
                 let now = transport.system_time();
                 session.absorb(lease, request.uri().path(), response.headers(), now);
+                let redact = self.with_cookies(redact);
                 if response.status().is_success() {
                     return Ok(response);
                 }
@@ -226,12 +224,20 @@ impl Playground {
             }
         };
         match retry.run(&**transport, timeouts.total, attempt).await {
-            Ok(response) => Ok(((response, attempts), redact)),
+            Ok(response) => Ok(((response, attempts), self.with_cookies(redact))),
             Err(error) => {
                 self.judge(lease, &error).await;
                 Err(error)
             }
         }
+    }
+
+    /// Adds the session's cookies to what must not stand in an error: an answer may have set some.
+    fn with_cookies(&self, redact: &Redact) -> Redact {
+        let settings = &self.shared.settings;
+        let secrets = settings.session.secrets(settings.transport.system_time());
+        let add = |redact: Redact, secret: &String| redact.text(secret);
+        secrets.iter().fold(redact.clone(), add)
     }
 
     /// Takes what a request sends of the session; where there is none, a new one can be got or it is

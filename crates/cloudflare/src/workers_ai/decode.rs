@@ -8,7 +8,11 @@ use inferstream_core::{
 };
 use inferstream_openai_compat::ChatDecode;
 
-use super::{dialect::DEFAULT_MAX_TOKENS, error::refine_inside, wire::Chunk};
+use super::{
+    dialect::DEFAULT_MAX_TOKENS,
+    error::refine_inside,
+    wire::{Calls, Chunk, not_a_chunk},
+};
 
 /// The decoder of what Workers AI streams: chunks of its own, chunks of the protocol, and both.
 ///
@@ -23,8 +27,7 @@ pub(super) struct WorkersAiDecode {
     is_unknown: bool,
     /// A text of the service's own has had half a character.
     has_halves: bool,
-    /// How many whole tool calls came in chunks of the service's own.
-    calls: usize,
+    calls: Calls,
     usage: Option<Usage>,
     /// A usage of the protocol's, which holds where no sum comes.
     other_usage: Option<Usage>,
@@ -38,7 +41,7 @@ impl WorkersAiDecode {
             max_tokens: limit(request),
             is_unknown: false,
             has_halves: false,
-            calls: 0,
+            calls: Calls::default(),
             usage: None,
             other_usage: None,
         }
@@ -49,7 +52,7 @@ impl WorkersAiDecode {
         let mut own = Events::default();
         let flow = self.chat.decode(frame, &mut own);
         self.take(own, events)?;
-        flow.map_err(|error| refine_inside(error, frame.data))
+        flow.map_err(|error| self.refined(error, frame.data))
     }
 
     fn take(&mut self, mut own: Events, events: &mut Events) -> Result<()> {
@@ -92,56 +95,74 @@ impl WorkersAiDecode {
         })
     }
 
-    /// Takes a chunk of the service's own.
+    /// Takes what of a chunk is of the service's own form.
     fn native(&mut self, frame: Frame<'_>, chunk: &Chunk<'_>, events: &mut Events) -> Result<Flow> {
-        self.has_halves |= chunk.has_halves();
-        if let Some(json) = chunk.text_chunk().filter(|_| self.has_halves) {
+        if self.has_halves {
             // The protocol's decoder mends them, and keeps the order.
-            self.feed(Frame::new(&json, &Bytes::new()), events)?;
+            self.feed(Frame::new(&chunk.text_chunk(), &Bytes::new()), events)?;
         } else {
             let text = chunk.text().map_err(|_| not_a_chunk())?;
             if !text.is_empty() {
                 events.push(ChatEvent::text(0, Text::slice_of(frame.buffer, &text)));
             }
         }
+        self.sum(chunk, events);
+        // The rest, and that there is an answer at all, is the protocol's to know.
+        let json = chunk.chunk(&mut self.calls)?;
+        self.feed(Frame::new(&json, &Bytes::new()), events)
+    }
+
+    /// Gives the usage of a chunk of the service's own: the sum.
+    fn sum(&mut self, chunk: &Chunk<'_>, events: &mut Events) {
         if let Some(usage) = chunk.usage() {
             self.usage = Some(usage);
             events.push(ChatEvent::usage(usage));
         }
-        // The rest, and that there is an answer at all, is the protocol's to know.
-        let json = chunk.chunk(&mut self.calls);
-        self.feed(Frame::new(&json, &Bytes::new()), events)
     }
 
     /// Takes a document: an envelope around an answer of either form, or an answer alone.
     fn document(&mut self, document: &str, events: &mut Events) -> Result<Finish> {
         let text = document.trim();
-        let chunk = Chunk::read(text).unwrap_or_default();
-        if chunk.has_failed() {
+        let envelope = Chunk::read(text).unwrap_or_default();
+        if envelope.has_failed() {
             return Err(self.failed(text));
         }
-        let inner = chunk.inner(text);
-        let chunk = Chunk::read(inner).unwrap_or_default();
-        self.usage = chunk.usage();
-        let completion = if chunk.is_native() {
-            let tokens = self.usage.and_then(|usage| usage.output_tokens);
+        let inner = envelope.inner(text);
+        let Some(chunk) = Chunk::read(inner) else {
+            // It may be cut off, which the protocol's decoder can tell.
+            return self.finish_document(inner, events);
+        };
+        if chunk.has_failed() {
+            return Err(self.failed(inner));
+        }
+        let usage = chunk.usage();
+        self.sum(&chunk, events);
+        if chunk.is_native() && !chunk.has_choices() {
+            let tokens = usage.and_then(|usage| usage.output_tokens);
             let is_cut = tokens.is_some_and(|tokens| self.max_tokens <= tokens);
             let reason = if is_cut { "length" } else { "stop" };
-            let completion = chunk.completion(reason);
-            completion.map_err(|_| not_a_chunk())?
-        } else {
-            inner.to_owned()
-        };
-        if let Some(usage) = self.usage {
-            events.push(ChatEvent::usage(usage));
+            let completion = chunk.completion(reason)?;
+            return self.finish_document(&completion, events);
         }
+        if chunk.is_native() {
+            // Nobody knows which of the two is the answer.
+            return Err(not_a_chunk());
+        }
+        self.finish_document(inner, events)
+    }
+
+    fn finish_document(&mut self, document: &str, events: &mut Events) -> Result<Finish> {
         let buffer = Bytes::new();
-        let mut frame = Frame::new(&completion, &buffer);
+        let mut frame = Frame::new(document, &buffer);
         frame.event = DOCUMENT;
         let mut own = Events::default();
         let finish = self.chat.finish(Ending::Input(Some(frame)), &mut own);
         self.take(own, events)?;
-        finish.map_err(|error| refine_inside(error, text))
+        finish.map_err(|error| self.refined(error, document))
+    }
+
+    fn refined(&self, error: Error, json: &str) -> Error {
+        self.chat.redacted(refine_inside(error, json))
     }
 
     /// Makes the error of an envelope without an answer.
@@ -153,7 +174,7 @@ impl WorkersAiDecode {
             Err(error) => error,
             Ok(_) => not_a_chunk(),
         };
-        refine_inside(error, text)
+        self.refined(error, text)
     }
 }
 
@@ -167,16 +188,29 @@ impl Decode for WorkersAiDecode {
             events.push(ChatEvent::raw(Json::from_text(data)));
         }
         let Some(chunk) = Chunk::read(data) else {
-            return self.feed(frame, events);
+            return Err(not_a_chunk());
         };
         if chunk.has_failed() {
             return Err(self.failed(data));
         }
+        if chunk.is_envelope() {
+            return Err(not_a_chunk());
+        }
         if data.contains("\"unknown\"") {
             self.is_unknown |= chunk.is_of_unknown_reason();
         }
+        self.has_halves |= data.contains("\\ud") || data.contains("\\uD");
         if chunk.is_native() && frame.event == "message" {
-            return self.native(frame, &chunk, events);
+            let flow = self.native(frame, &chunk, events)?;
+            if !chunk.has_choices() {
+                return Ok(flow);
+            }
+        } else if !chunk.has_choices() {
+            // A sum that stands alone.
+            self.sum(&chunk, events);
+        }
+        if chunk.has_choices() && data.contains("\"tool_calls\":[{") {
+            self.calls.note(None)?;
         }
         // Heart-beats count nothing of the prompt; a last chunk with the sum does.
         if chunk.has_no_choices() {
@@ -216,8 +250,4 @@ fn limit(request: &ChatRequest) -> u64 {
         .filter(|(name, _)| names.contains(&name.as_str()))
         .find_map(|(_, value)| value.as_str().trim().parse().ok());
     extra.or(request.max_tokens).unwrap_or(DEFAULT_MAX_TOKENS)
-}
-
-fn not_a_chunk() -> Error {
-    Error::protocol("cloudflare sent no JSON of this protocol where a chunk should be")
 }

@@ -1,42 +1,89 @@
 //! What of a chunk tells its kind, and the protocol's form of what is not in it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
-use inferstream_core::Usage;
-use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json, value::RawValue};
+use inferstream_core::{Error, Json, Result, Usage, sse::TooLarge};
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::{Value, value::RawValue};
 
-/// The members of a chunk, or of a document, as they are.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Chunk<'a> {
-    #[serde(borrow)]
-    response: Raw<'a>,
-    #[serde(borrow)]
-    tool_calls: Raw<'a>,
-    #[serde(borrow)]
-    finish_reason: Raw<'a>,
-    #[serde(borrow)]
-    usage: Raw<'a>,
-    #[serde(borrow)]
-    choices: Raw<'a>,
-    #[serde(borrow)]
-    result: Raw<'a>,
-    #[serde(borrow)]
-    success: Raw<'a>,
-    #[serde(borrow, rename = "internalCode")]
-    internal_code: Raw<'a>,
+/// The most tool calls of one chunk: as many as the protocol's decoder takes of an answer.
+const MAX_CALLS: usize = 128;
+
+/// Declares an object of the wire: members as they are, the last of each name, others passed over.
+macro_rules! object {
+    ($(#[$doc:meta])* $name:ident { $($field:ident = $wire:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Default)]
+        pub(super) struct $name<'a> {
+            $($field: Raw<'a>,)*
+        }
+
+        impl<'de: 'a, 'a> Deserialize<'de> for $name<'a> {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Members<'a>($name<'a>);
+
+                impl<'de: 'a, 'a> Visitor<'de> for Members<'a> {
+                    type Value = $name<'a>;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str("an object")
+                    }
+
+                    fn visit_map<A: MapAccess<'de>>(
+                        mut self,
+                        mut map: A,
+                    ) -> Result<$name<'a>, A::Error> {
+                        while let Some(name) = map.next_key::<Cow<'_, str>>()? {
+                            match &*name {
+                                $($wire => self.0.$field = Raw(Some(map.next_value::<&RawValue>()?.get())),)*
+                                _ => drop(map.next_value::<IgnoredAny>()?),
+                            }
+                        }
+                        Ok(self.0)
+                    }
+                }
+
+                deserializer.deserialize_map(Members($name::default()))
+            }
+        }
+    };
+}
+
+object! {
+    /// A chunk, or a document.
+    Chunk {
+        response = "response",
+        reasoning = "reasoning",
+        reasoning_content = "reasoning_content",
+        tool_calls = "tool_calls",
+        finish_reason = "finish_reason",
+        usage = "usage",
+        choices = "choices",
+        result = "result",
+        success = "success",
+        error = "error",
+        errors = "errors",
+        internal_code = "internalCode",
+    }
+}
+
+object! {
+    /// A tool call of either form.
+    Call {
+        index = "index",
+        id = "id",
+        name = "name",
+        arguments = "arguments",
+        function = "function",
+    }
 }
 
 /// A value's text, `null` included; nothing where there is no value.
 #[derive(Clone, Copy, Debug, Default)]
 struct Raw<'a>(Option<&'a str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <&RawValue>::deserialize(deserializer).map(|raw| Self(Some(raw.get())))
-    }
-}
 
 impl<'a> Raw<'a> {
     /// Returns the text of what is there and not `null`.
@@ -44,8 +91,19 @@ impl<'a> Raw<'a> {
         self.0.filter(|text| *text != "null")
     }
 
+    /// Returns the text of a JSON string.
+    fn string(self) -> Option<&'a str> {
+        self.some().filter(|text| text.starts_with('"'))
+    }
+
     fn value(self) -> Option<Value> {
         serde_json::from_str(self.some()?).ok()
+    }
+
+    /// Returns true for what an error says, not for what says that there is none.
+    fn tells(self) -> bool {
+        let is_none = |text: &str| matches!(text, "false" | "\"\"" | "{}" | "[]" | "0");
+        self.some().is_some_and(|text| !is_none(text))
     }
 }
 
@@ -54,10 +112,15 @@ impl<'a> Chunk<'a> {
         serde_json::from_str(json).ok()
     }
 
-    /// Returns true for a chunk of the service's own form; the others are the protocol's, or errors.
+    /// Returns true if it has members of the service's own form.
     pub(super) fn is_native(&self) -> bool {
         let is_answer = self.response.0.is_some() || self.tool_calls.some().is_some();
-        self.choices.some().is_none() && (is_answer || self.finish_reason.some().is_some())
+        is_answer || self.finish_reason.some().is_some() && !self.has_choices()
+    }
+
+    /// Returns true if it has what the protocol has, which may stand beside.
+    pub(super) fn has_choices(&self) -> bool {
+        self.choices.some().is_some()
     }
 
     /// Returns true if it holds no part of the answer, only what goes with it.
@@ -67,9 +130,17 @@ impl<'a> Chunk<'a> {
     }
 
     /// Returns true for an envelope that says that there is no answer in it, and for an error that
-    /// stands where an answer should be.
+    /// stands where an answer should be, or beside one.
     pub(super) fn has_failed(&self) -> bool {
-        self.success.0 == Some("false") || self.internal_code.some().is_some()
+        self.success.0 == Some("false")
+            || self.internal_code.some().is_some()
+            || self.error.tells()
+            || self.errors.tells()
+    }
+
+    /// Returns true for an envelope.
+    pub(super) fn is_envelope(&self) -> bool {
+        self.result.some().is_some()
     }
 
     /// Returns the answer in an envelope, or all where there is none.
@@ -77,26 +148,17 @@ impl<'a> Chunk<'a> {
         self.result.some().unwrap_or(all)
     }
 
-    /// Returns true if the text has an escape for half a character.
-    pub(super) fn has_halves(&self) -> bool {
-        let is_half = |text: &str| text.contains("\\ud") || text.contains("\\uD");
-        self.response.some().is_some_and(is_half)
-    }
-
     /// Returns the reason that stands beside choices which have none.
     pub(super) fn reason_beside(&self) -> Option<String> {
-        let reason = self.reason().filter(|_| self.choices.some().is_some())?;
+        let reason = self.finish_reason.string().filter(|_| self.has_choices())?;
         let own = self.choices.value()?[0]["finish_reason"].is_string();
-        let choice = json!({ "index": 0, "delta": {}, "finish_reason": reason });
-        (!own).then(|| json!({ "choices": [choice] }).to_string())
+        (!own).then(|| choice(&format!("\"delta\":{{}},\"finish_reason\":{reason}")))
     }
 
     /// Returns true if the reason is the word `unknown`, which is not the same as none.
     pub(super) fn is_of_unknown_reason(&self) -> bool {
-        let is_unknown = |value: &Value| value == "unknown";
         let choices = self.choices.value().unwrap_or_default();
-        is_unknown(&choices[0]["finish_reason"])
-            || self.reason().is_some_and(|reason| is_unknown(&reason))
+        choices[0]["finish_reason"] == "unknown" || self.finish_reason.some() == Some("\"unknown\"")
     }
 
     /// Returns the text: some models' tokens are parsed as JSON before they are sent, so that digits
@@ -106,15 +168,28 @@ impl<'a> Chunk<'a> {
     ///
     /// For a string that is none, such as one with half a character.
     pub(super) fn text(&self) -> serde_json::Result<Cow<'a, str>> {
-        let Some(response) = self.response.some() else {
-            return Ok(Cow::Borrowed(""));
-        };
-        match response.as_bytes().first() {
-            Some(b'"') => serde_json::from_str::<Text<'a>>(response).map(|text| text.0),
+        match self.response.some() {
             None => Ok(Cow::Borrowed("")),
+            Some(text) if text.starts_with('"') => {
+                serde_json::from_str::<Text<'a>>(text).map(|text| text.0)
+            }
             // A number is as it is written, and an answer in JSON is its text.
-            Some(_) => Ok(Cow::Borrowed(response)),
+            Some(text) => Ok(Cow::Borrowed(text)),
         }
+    }
+
+    /// Returns the text as a JSON string, halves of characters included.
+    fn text_json(&self) -> Cow<'a, str> {
+        match self.response.some() {
+            None => Cow::Borrowed("\"\""),
+            Some(text) if text.starts_with('"') => Cow::Borrowed(text),
+            Some(text) => Cow::Owned(Json::from(text).as_str().to_owned()),
+        }
+    }
+
+    /// Returns the text as a chunk of the protocol.
+    pub(super) fn text_chunk(&self) -> String {
+        choice(&format!("\"delta\":{{\"content\":{}}}", self.text_json()))
     }
 
     pub(super) fn usage(&self) -> Option<Usage> {
@@ -131,60 +206,145 @@ impl<'a> Chunk<'a> {
         (usage != Usage::default()).then_some(usage)
     }
 
-    /// Returns the text as a chunk of the protocol, as it is: halves of characters included.
-    pub(super) fn text_chunk(&self) -> Option<String> {
-        let text = self.response.some().filter(|text| text.starts_with('"'))?;
-        Some(format!(
-            r#"{{"choices":[{{"index":0,"delta":{{"content":{text}}}}}]}}"#
-        ))
-    }
-
-    /// Returns what is not text as a chunk of the protocol; `calls` is how many calls came before.
-    pub(super) fn chunk(&self, calls: &mut usize) -> String {
-        let mut delta = json!({});
-        if let Some(list) = self.calls(calls) {
-            delta["tool_calls"] = list;
-        }
-        let choice = json!({ "index": 0, "delta": delta, "finish_reason": self.reason() });
-        json!({ "choices": [choice] }).to_string()
-    }
-
-    /// Returns all of a document as one of the protocol.
+    /// Returns what is not text as a chunk of the protocol; `calls` is how many whole calls came
+    /// before.
     ///
     /// # Errors
     ///
-    /// As [`text`](Self::text).
-    pub(super) fn completion(&self, reason: &str) -> serde_json::Result<String> {
-        let mut message = json!({ "role": "assistant", "content": self.text()? });
-        let mut reason = self.reason().unwrap_or_else(|| reason.into());
-        if let Some(list) = self.calls(&mut 0) {
-            message["tool_calls"] = list;
-            reason = "tool_calls".into();
+    /// `Protocol` for what is no list of calls, `TooLarge` for more than 128.
+    pub(super) fn chunk(&self, calls: &mut Calls) -> Result<String> {
+        let mut delta = Vec::new();
+        let reasoning = self.reasoning.string().or(self.reasoning_content.string());
+        if let Some(reasoning) = reasoning.filter(|_| !self.has_choices()) {
+            delta.push(format!("\"reasoning\":{reasoning}"));
         }
-        let choice = json!({ "index": 0, "message": message, "finish_reason": reason });
-        Ok(json!({ "choices": [choice], "usage": self.usage.value() }).to_string())
+        if let Some(list) = self.calls(calls)? {
+            delta.push(format!("\"tool_calls\":{list}"));
+        }
+        let mut members = vec![format!("\"delta\":{{{}}}", delta.join(","))];
+        if let Some(reason) = self.reason()?.filter(|_| !self.has_choices()) {
+            members.push(format!("\"finish_reason\":{reason}"));
+        }
+        Ok(choice(&members.join(",")))
     }
 
-    fn reason(&self) -> Option<Value> {
-        self.finish_reason.value().filter(Value::is_string)
-    }
-
-    /// Returns tool calls in the protocol's form: flat ones are numbered on, those that come in pieces
-    /// have their number.
-    fn calls(&self, calls: &mut usize) -> Option<Value> {
-        let list = self.tool_calls.value()?;
-        let list = list.as_array().filter(|list| !list.is_empty())?;
-        let call = |call: &Value| {
-            if call["function"].is_object() {
-                return call.clone();
-            }
-            let index = *calls;
-            *calls += 1;
-            let function = json!({ "name": call["name"], "arguments": call["arguments"] });
-            json!({ "index": index, "id": call["id"], "type": "function", "function": function })
+    /// Returns all of a document as one of the protocol, its reason by the counts where it has none.
+    ///
+    /// # Errors
+    ///
+    /// As [`chunk`](Self::chunk).
+    pub(super) fn completion(&self, reason: &str) -> Result<String> {
+        let mut message = vec![format!("\"content\":{}", self.text_json())];
+        if let Some(reasoning) = self.reasoning.string().or(self.reasoning_content.string()) {
+            message.push(format!("\"reasoning\":{reasoning}"));
+        }
+        let list = self.calls(&mut Calls::default())?;
+        let quoted = match list {
+            Some(_) => "\"tool_calls\"".to_owned(),
+            None => format!("\"{reason}\""),
         };
-        Some(list.iter().map(call).collect())
+        let reason = self.reason()?.map_or(quoted, str::to_owned);
+        message.extend(list.map(|list| format!("\"tool_calls\":{list}")));
+        let message = message.join(",");
+        let members = format!("\"message\":{{{message}}},\"finish_reason\":{reason}");
+        Ok(choice(&members))
     }
+
+    fn reason(&self) -> Result<Option<&'a str>> {
+        match self.finish_reason.some() {
+            Some(reason) if serde_json::from_str::<Text<'_>>(reason).is_err() => Err(not_a_chunk()),
+            reason => Ok(reason),
+        }
+    }
+
+    /// Returns tool calls in the protocol's form, their arguments as they came: flat ones are numbered
+    /// on, those that come in pieces have their number.
+    fn calls(&self, calls: &mut Calls) -> Result<Option<String>> {
+        let Some(list) = self.tool_calls.some() else {
+            return Ok(None);
+        };
+        let list = serde_json::from_str::<Vec<&RawValue>>(list).map_err(|_| not_a_chunk())?;
+        if list.is_empty() {
+            return Ok(None);
+        }
+        if MAX_CALLS < list.len() {
+            return Err(TooLarge::new("list of tool calls", MAX_CALLS).into());
+        }
+        let mut made = Vec::new();
+        for raw in list {
+            let call = serde_json::from_str::<Call<'_>>(raw.get()).map_err(|_| not_a_chunk())?;
+            if call.function.some().is_some() {
+                let index = call.index.some().and_then(|index| index.parse().ok());
+                calls.note(index)?;
+                made.push(raw.get().to_owned());
+                continue;
+            }
+            let name = call.name.string().ok_or_else(not_a_chunk)?;
+            let id = call.id.some().unwrap_or("null");
+            let arguments = call.arguments.some().unwrap_or("{}");
+            let index = calls.number()?;
+            made.push(format!(
+                "{{\"index\":{index},\"id\":{id},\"function\":{{\"name\":{name},\"arguments\":{arguments}}}}}"
+            ));
+        }
+        Ok(Some(format!("[{}]", made.join(","))))
+    }
+}
+
+/// The numbers of an answer's tool calls, so that no flat one gets the number of another.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    flat: Vec<u64>,
+    /// The lowest number above all that are known.
+    next: u64,
+    /// A call had no number to be read here.
+    is_unknown: bool,
+}
+
+impl Calls {
+    /// Notes a call with a number of its own; `None` is a number that is not known.
+    ///
+    /// # Errors
+    ///
+    /// `Protocol` where a flat call has, or may have, the number.
+    pub(super) fn note(&mut self, index: Option<u64>) -> Result<()> {
+        let is_taken = index.map_or(!self.flat.is_empty(), |index| self.flat.contains(&index));
+        if is_taken {
+            return Err(two_forms());
+        }
+        self.is_unknown |= index.is_none();
+        self.next = self
+            .next
+            .max(index.map_or(0, |index| index.saturating_add(1)));
+        Ok(())
+    }
+
+    /// Returns the number of the next flat call.
+    fn number(&mut self) -> Result<u64> {
+        if self.is_unknown {
+            return Err(two_forms());
+        }
+        if MAX_CALLS <= self.flat.len() {
+            return Err(TooLarge::new("list of tool calls", MAX_CALLS).into());
+        }
+        let index = self.next;
+        self.flat.push(index);
+        self.next = index.saturating_add(1);
+        Ok(index)
+    }
+}
+
+fn two_forms() -> Error {
+    Error::protocol("cloudflare sent tool calls in two forms that have one number")
+}
+
+/// Returns a chunk with one choice of these members.
+fn choice(members: &str) -> String {
+    format!("{{\"choices\":[{{\"index\":0,{members}}}]}}")
+}
+
+pub(super) fn not_a_chunk() -> Error {
+    Error::protocol("cloudflare sent no JSON of this protocol where a chunk should be")
 }
 
 /// A string, borrowed where it has no escapes.

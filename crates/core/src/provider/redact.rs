@@ -51,8 +51,18 @@ impl Redact {
 
     /// Takes the secrets out of an error that knows nothing of them.
     pub fn error(&self, error: Error) -> Error {
-        let shows = |secret: &String| error.to_string().contains(secret.as_str());
-        if self.secrets.iter().any(shows) {
+        let shows = |text: &str| {
+            let is_in = |secret: &String| text.contains(secret.as_str());
+            self.secrets.iter().any(is_in)
+        };
+        let error = match error.provider_message() {
+            Some(words) if shows(words) => {
+                let line = self.line(words);
+                error.with_provider_message(line)
+            }
+            _ => error,
+        };
+        if shows(&error.to_string()) {
             return error.map_message(|message| self.line(message));
         }
         error
