@@ -196,7 +196,7 @@ fn depth_and_length_are_no_danger() {
     }
 }
 
-/// What a chunk is that may not be passed over, or not be taken for another.
+/// Members beside an answer, one member twice, and a chunk that is no object.
 #[test]
 fn nothing_of_a_chunk_is_lost() {
     for door in DOORS {

@@ -1,4 +1,4 @@
-//! What of a chunk tells its kind, and the protocol's form of what is not in it.
+//! The members of a chunk or a document, and what of them the protocol's decoder is fed.
 
 use std::{borrow::Cow, fmt};
 
