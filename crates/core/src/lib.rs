@@ -40,5 +40,5 @@ pub use crate::{
     },
     text::Text,
     timeouts::{Phase, Timeouts},
-    transport::{Body, BoxFuture, ReplayStale, Transport},
+    transport::{Body, BoxFuture, Duplex, ReplayStale, Transport},
 };

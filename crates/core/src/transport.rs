@@ -28,6 +28,10 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Typed extensions of the request say what holds for it:
 /// [`Timeouts`](crate::Timeouts), of which the transport keeps `dns`, `connect`, `tls`, `write` and
 /// `head`; and [`ReplayStale`].
+///
+/// A request with the header `upgrade` may be answered with 101 (RFC 9110, section 7.8): the body is
+/// then the connection in both directions, [`Body::duplex`]. A transport that cannot do that answers
+/// such a request with an error.
 pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// Sends the request and waits for the answer's head.
     ///
@@ -65,26 +69,60 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReplayStale;
 
+/// A connection that has left HTTP: a body whose bytes are what the other side sends, and which takes
+/// what it is to be sent.
+pub trait Duplex: HttpBody<Data = Bytes, Error = Error> {
+    /// Sends bytes, off their front, until all of them have left for the network.
+    ///
+    /// # Errors
+    ///
+    /// `Disconnected` if the connection is lost.
+    fn poll_send(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &mut Bytes)
+    -> Poll<Result<()>>;
+}
+
 /// The body of an answer: bytes as the network gives them.
 ///
 /// Dropping it before its end closes the connection.
 #[must_use = "a body does nothing unless polled"]
 pub struct Body {
-    inner: Pin<Box<dyn HttpBody<Data = Bytes, Error = Error> + Send>>,
+    inner: Inner,
+}
+
+enum Inner {
+    OneWay(Pin<Box<dyn HttpBody<Data = Bytes, Error = Error> + Send>>),
+    Duplex(Pin<Box<dyn Duplex + Send>>),
 }
 
 impl Body {
     /// Wraps a body.
     pub fn new(body: impl HttpBody<Data = Bytes, Error = Error> + Send + 'static) -> Self {
-        Self {
-            inner: Box::pin(body),
+        let inner = Inner::OneWay(Box::pin(body));
+        Self { inner }
+    }
+
+    /// Wraps a connection that has switched to another protocol.
+    pub fn duplex(connection: impl Duplex + Send + 'static) -> Self {
+        let inner = Inner::Duplex(Box::pin(connection));
+        Self { inner }
+    }
+
+    /// Sends bytes to the other side, off their front, until all of them have left.
+    ///
+    /// # Errors
+    ///
+    /// `Disconnected` if the connection is lost; `Protocol` if it is an answer's body and no more.
+    pub fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &mut Bytes) -> Poll<Result<()>> {
+        match &mut self.inner {
+            Inner::Duplex(connection) => connection.as_mut().poll_send(cx, bytes),
+            Inner::OneWay(_) => Poll::Ready(Err(Error::protocol("an answer's body takes nothing"))),
         }
     }
 
     /// Polls for the next bytes; trailers are passed over, empty pieces too.
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
         loop {
-            match std::task::ready!(self.inner.as_mut().poll_frame(cx)) {
+            match std::task::ready!(Pin::new(&mut *self).poll_frame(cx)) {
                 None => return Poll::Ready(None),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 Some(Ok(frame)) => match frame.into_data() {
@@ -135,15 +173,24 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>>>> {
-        self.inner.as_mut().poll_frame(cx)
+        match &mut self.inner {
+            Inner::OneWay(body) => body.as_mut().poll_frame(cx),
+            Inner::Duplex(connection) => connection.as_mut().poll_frame(cx),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        match &self.inner {
+            Inner::OneWay(body) => body.is_end_stream(),
+            Inner::Duplex(connection) => connection.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match &self.inner {
+            Inner::OneWay(body) => body.size_hint(),
+            Inner::Duplex(connection) => connection.size_hint(),
+        }
     }
 }
 
