@@ -20,10 +20,11 @@ use crate::{
     body::Answer,
     builder::HttpTransportBuilder,
     connect::{Route, connect},
-    error,
+    error::{self, Peer},
     exchange::{Cause, Connection, MAX_HEAD},
     pool::Pool,
     proxy::Proxies,
+    switched::Switched,
     tls::Tls,
 };
 
@@ -40,6 +41,8 @@ use crate::{
 ///   unpack to anything.
 /// - A `Timeouts` among the request's extensions stands in place of the transport's own. The limits
 ///   `dns`, `connect`, `tls`, `write` and `head` are kept here; reading the body is the reader's.
+/// - One with the header `upgrade` goes on a connection of its own; where the answer is 101, that is
+///   the body, in both directions.
 /// - A request of which no byte left on an idle connection is sent on a fresh one. One whose idle
 ///   connection died without a byte of an answer is too, where it has the extension
 ///   [`ReplayStale`]. Nothing else is ever sent twice.
@@ -139,11 +142,13 @@ impl Inner {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>> {
         let limits = request.extensions().get().copied().unwrap_or(self.timeouts);
         let replay = request.extensions().get::<ReplayStale>().is_some();
+        let asks_to_switch = request.headers().contains_key(header::UPGRADE);
         let route = Route::new(request.uri(), &self.proxies)?;
         let request = self.prepare(request, &route)?;
         let peer = route.peer();
 
-        if let Some(connection) = self.pool.take(&route) {
+        let pooled = || self.pool.take(&route);
+        if let Some(connection) = (!asks_to_switch).then(pooled).flatten() {
             match connection.exchange(request.clone(), &peer, &limits).await {
                 Ok((response, connection)) => {
                     return self.accept(response, connection, route);
@@ -155,10 +160,12 @@ impl Inner {
         }
         let io = connect(&route, &self.tls, &limits).await?;
         let connection = Connection::new(io, &peer).await?;
-        match connection.exchange(request, &peer, &limits).await {
-            Ok((response, connection)) => self.accept(response, connection, route),
-            Err(failure) => Err(failure.error),
+        let exchanged = connection.exchange(request, &peer, &limits).await;
+        let (response, connection) = exchanged.map_err(|failure| failure.error)?;
+        if asks_to_switch && response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return switched(response, connection, &peer);
         }
+        self.accept(response, connection, route)
     }
 
     /// Writes the request as the wire wants it.
@@ -255,6 +262,25 @@ impl Inner {
             Body::new(Answer::new(incoming, connection, home)),
         ))
     }
+}
+
+/// Makes a body of a connection that has left HTTP.
+fn switched(
+    response: Response<Incoming>,
+    connection: Connection,
+    peer: &Peer<'_>,
+) -> Result<Response<Body>> {
+    let (mut parts, _) = response.into_parts();
+    if MAX_HEAD < head_size(&parts.headers) {
+        return Err(error::head_too_large(peer).with_sent(Sent::Yes));
+    }
+    let Some((io, read)) = connection.switch() else {
+        let message = format!("the connection to {peer} was lost when it switched protocols");
+        return Err(Error::new(ErrorKind::Disconnected, message).with_sent(Sent::Yes));
+    };
+    parts.extensions = http::Extensions::new();
+    let body = Body::duplex(Switched::new(io, read));
+    Ok(Response::from_parts(parts, body))
 }
 
 /// Returns about how many bytes of a head the headers were.

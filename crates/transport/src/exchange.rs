@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, header::UPGRADE};
 use http_body_util::Full;
 use hyper::{
     body::Incoming,
@@ -41,6 +41,10 @@ pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     /// Absent once it has ended: dropping it tells those who wait for it.
     driver: Option<http1::Connection<TokioIo<Watched>, Full<Bytes>>>,
+    /// What is left of it where the request asked for another protocol: the socket and what was read
+    /// of it already.
+    left: Option<(Watched, Bytes)>,
+    asks_to_switch: bool,
     seen: Arc<Seen>,
     reused: bool,
     /// The runtime that drives the socket.
@@ -57,6 +61,8 @@ impl Connection {
         Ok(Self {
             sender,
             driver: Some(driver),
+            left: None,
+            asks_to_switch: false,
             seen,
             reused: false,
             runtime: Handle::try_current().ok().map(|handle| handle.id()),
@@ -65,12 +71,23 @@ impl Connection {
 
     /// Lets bytes through in both directions.
     pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
-        if let Some(driver) = &mut self.driver {
-            // How it ended is told to whoever waits for the answer or its body.
-            if Pin::new(driver).poll(cx).is_ready() {
-                self.driver = None;
-            }
+        let Some(driver) = &mut self.driver else {
+            return;
+        };
+        // How it ended is told to whoever waits for the answer or its body.
+        if Pin::new(driver).poll(cx).is_pending() {
+            return;
         }
+        if let Some(driver) = self.driver.take().filter(|_| self.asks_to_switch) {
+            let parts = driver.into_parts();
+            self.left = Some((parts.io.into_inner(), parts.read_buf));
+        }
+    }
+
+    /// Returns the socket, and what was read of it, behind a head that switches protocols.
+    pub(crate) fn switch(mut self) -> Option<(Watched, Bytes)> {
+        self.drive(&mut Context::from_waker(Waker::noop()));
+        self.left
     }
 
     /// Returns true if another request may be sent, after a look at the socket.
@@ -126,6 +143,7 @@ impl Connection {
         limits: &Timeouts,
     ) -> Result<Result<Response<Incoming>, Unanswered>, (Phase, Duration)> {
         self.seen.reset();
+        self.asks_to_switch = request.headers().contains_key(UPGRADE);
         let mut answer = pin!(self.sender.try_send_request(request));
         let mut timer = pin!(tokio::time::sleep_until(Instant::now()));
         poll_fn(|cx| {

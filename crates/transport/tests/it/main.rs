@@ -8,4 +8,5 @@ mod pool;
 mod proxy;
 mod server;
 mod settings;
+mod switched;
 mod tls;
