@@ -15,14 +15,15 @@ use http::{
 };
 use inferstream_core::{
     ApiKey, BoxFuture, Error, ErrorKind, Model, Phase, Repeat, ReplayStale, Result, RetryPolicy,
-    Started, Timeouts, Transport, provider::Redact,
+    Started, Timeouts, Transport,
+    provider::{Redact, briefly},
 };
 
 use crate::{
     error::{Purpose, error_of_status, maybe_made},
     host::Trust,
     inputs::Inputs,
-    link::{Link, briefly},
+    link::Link,
     target::Target,
     wire::Prediction,
 };

@@ -1,13 +1,6 @@
 //! One prediction at the service: its stream, its document, its end.
 
-use std::{
-    fmt,
-    future::{Future, poll_fn},
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -15,7 +8,8 @@ use http::{
     header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
 };
 use inferstream_core::{
-    Body, BoxFuture, Error, ErrorKind, Phase, ReplayStale, Result, RetryPolicy, Started, Transport,
+    Body, BoxFuture, Error, ErrorKind, ReplayStale, Result, RetryPolicy, Started,
+    provider::{Unwatched, briefly, within},
 };
 
 use crate::{
@@ -30,9 +24,6 @@ const REOPEN: Duration = Duration::from_secs(10);
 
 /// The longest that one question for the prediction may take, its repetitions included.
 const ASK: Duration = Duration::from_secs(30);
-
-/// The longest that what nobody waits for may take.
-const UNWATCHED: Duration = Duration::from_secs(2);
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -180,12 +171,10 @@ impl Link {
 
     /// Cancels as [`cancel`](Self::cancel) does; where that is no longer waited for it runs on by
     /// itself, for 2 s at most.
-    pub(crate) fn canceling(&self) -> Canceling {
+    pub(crate) fn canceling(&self) -> Unwatched<Result<()>> {
         let link = self.clone();
-        Canceling {
-            transport: Arc::clone(&self.api.transport),
-            begun: Some(Box::pin(async move { link.cancel().await })),
-        }
+        let transport = Arc::clone(&self.api.transport);
+        Unwatched::new(transport, Box::pin(async move { link.cancel().await }))
     }
 
     /// Lets one request to cancel run on by itself.
@@ -213,38 +202,6 @@ impl Link {
     }
 }
 
-/// A request to cancel that does not end where nobody waits for it.
-pub(crate) struct Canceling {
-    transport: Arc<dyn Transport>,
-    /// `None` once it has an outcome.
-    begun: Option<BoxFuture<'static, Result<()>>>,
-}
-
-impl Future for Canceling {
-    type Output = Result<()>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let Some(begun) = &mut self.begun else {
-            return Poll::Pending;
-        };
-        let outcome = ready!(begun.as_mut().poll(cx));
-        self.begun = None;
-        Poll::Ready(outcome)
-    }
-}
-
-impl Drop for Canceling {
-    fn drop(&mut self) {
-        if let Some(begun) = self.begun.take() {
-            let transport = Arc::clone(&self.transport);
-            self.transport.detach(Box::pin(async move {
-                // Nobody is there to be told.
-                drop(briefly(&*transport, begun).await);
-            }));
-        }
-    }
-}
-
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The stream's URL is a secret: who has it can read the answer.
@@ -258,27 +215,6 @@ impl fmt::Debug for Link {
 fn is_over(error: &Error) -> bool {
     let status = error.status().map(|status| status.as_u16());
     matches!(status, Some(404 | 409))
-}
-
-/// Waits for a future, but not longer than for what nobody waits for.
-pub(crate) async fn briefly<T>(transport: &dyn Transport, future: BoxFuture<'_, T>) -> Result<T> {
-    within(transport, UNWATCHED, future).await
-}
-
-async fn within<T>(
-    transport: &dyn Transport,
-    limit: Duration,
-    mut future: BoxFuture<'_, T>,
-) -> Result<T> {
-    let mut sleep = transport.sleep(limit);
-    poll_fn(|cx| {
-        if let Poll::Ready(value) = future.as_mut().poll(cx) {
-            return Poll::Ready(Ok(value));
-        }
-        let late = || Error::timeout(Phase::Head, limit);
-        sleep.as_mut().poll(cx).map(|()| Err(late()))
-    })
-    .await
 }
 
 /// Refuses what is a page, or nothing, where a stream should be.

@@ -2,6 +2,7 @@
 
 mod redact;
 mod setting;
+mod unwatched;
 mod url;
 
 use std::fmt;
@@ -9,6 +10,7 @@ use std::fmt;
 pub use self::{
     redact::Redact,
     setting::Setting,
+    unwatched::{Unwatched, briefly, unwatched, within},
     url::{base_url, same_host, with_version},
 };
 
