@@ -125,9 +125,10 @@ async fn the_way_to_another_protocol_is_a_connection_of_its_own() {
         async move {
             counted.fetch_add(1, Ordering::SeqCst);
             while let Some(request) = read_request(&mut socket).await {
-                let answer = match request.contains("upgrade: echo") {
-                    true => SWITCH,
-                    false => HELLO.as_bytes(),
+                let answer = if request.contains("upgrade: echo") {
+                    SWITCH
+                } else {
+                    HELLO.as_bytes()
                 };
                 socket.write_all(answer).await.unwrap();
             }
