@@ -5,6 +5,7 @@
 
 mod support;
 
+mod agent;
 mod chat;
 mod cloudflare;
 mod more;

@@ -12,7 +12,7 @@ use inferstream_openai_compat::{Chat, Settings};
 use crate::{
     client::Cloudflare,
     playground::{
-        self, Playground, Refresher,
+        self, Carrier, Playground, Refresher,
         cookie::Jar,
         file::CacheFile,
         session::{Session, SessionData},
@@ -45,7 +45,7 @@ pub struct CloudflareBuilder {
     gateway_token: Option<Setting>,
     base_url: Option<Setting>,
     door: Door,
-    playground: bool,
+    playground: Option<Carrier>,
     session_file: Option<PathBuf>,
     forget_on_any_error: bool,
     refresh: Option<Refresher>,
@@ -142,7 +142,20 @@ impl CloudflareBuilder {
     /// Unofficial: there is no token, and what stands for one is a session of a browser's cookies.
     /// Its own page ended these protocols on 2025-10-28.
     pub fn playground(mut self) -> Self {
-        self.playground = true;
+        self.playground = Some(Carrier::Http);
+        self
+    }
+
+    /// Asks the playground as its page does since October 2025: over a WebSocket to an agent.
+    ///
+    /// Unofficial, as [`playground`](Self::playground) is: the service wants the session of a browser
+    /// that has passed its check, and tells clients by their TLS handshake too, where this one is no
+    /// browser's. Each request has an agent of its own, with a name that nobody can guess; what it was
+    /// told is kept there until it has been idle for 15 minutes.
+    #[cfg(feature = "playground-agent")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "playground-agent")))]
+    pub fn playground_agent(mut self) -> Self {
+        self.playground = Some(Carrier::Agent);
         self
     }
 
@@ -207,8 +220,8 @@ impl CloudflareBuilder {
     /// `Config` for an account, key, URL or header that cannot be used, or where there is no account
     /// or no transport.
     pub fn build(self) -> Result<Cloudflare> {
-        if self.playground {
-            return self.build_playground();
+        if let Some(carrier) = self.playground {
+            return self.build_playground(carrier);
         }
         let mut settings = self.settings;
         inferstream_core::check_headers(&settings.headers)?;
@@ -268,7 +281,7 @@ impl CloudflareBuilder {
 }
 
 impl CloudflareBuilder {
-    fn build_playground(self) -> Result<Cloudflare> {
+    fn build_playground(self, carrier: Carrier) -> Result<Cloudflare> {
         inferstream_core::check_headers(&self.settings.headers)?;
         let url = self
             .base_url
@@ -294,6 +307,7 @@ impl CloudflareBuilder {
                     Some(transport) => transport,
                     None => default_transport()?,
                 },
+                carrier,
                 base,
                 headers: self.settings.headers,
                 timeouts: self.timeouts.unwrap_or_else(limits),

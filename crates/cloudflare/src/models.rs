@@ -219,7 +219,8 @@ impl Page {
     }
 }
 
-fn model(value: &Value) -> Option<Model> {
+/// Reads one model of the service's list.
+pub(crate) fn model(value: &Value) -> Option<Model> {
     let name = value["name"].as_str().filter(|name| !name.is_empty())?;
     let mut model = Model::new(name);
     model.owned_by = name.split('/').nth(1).map(str::to_owned);

@@ -17,6 +17,8 @@ use inferstream_core::{
 };
 use serde_json::Value;
 
+#[cfg(feature = "playground-agent")]
+use super::agent;
 use super::{
     blocking::blocking,
     decode::PlaygroundDecode,
@@ -39,7 +41,8 @@ pub(crate) struct Playground {
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) transport: Arc<dyn Transport>,
-    /// The URL before `/api`.
+    pub(crate) carrier: Carrier,
+    /// The URL before `/api` and `/agents`.
     pub(crate) base: String,
     pub(crate) headers: HeaderMap,
     pub(crate) timeouts: Timeouts,
@@ -48,6 +51,16 @@ pub(crate) struct Settings {
     pub(crate) refresh: Option<Refresher>,
     /// What was to be said before the first request.
     pub(crate) warnings: Vec<Warning>,
+}
+
+/// What carries requests and answers.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Carrier {
+    #[default]
+    Http,
+    /// A WebSocket.
+    #[cfg(feature = "playground-agent")]
+    Agent,
 }
 
 /// What gets a new session: the caller's.
@@ -84,7 +97,28 @@ impl Playground {
 
     pub(crate) fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {
         let this = self.clone();
-        Box::pin(async move { this.open(request).await })
+        Box::pin(async move {
+            match this.shared.settings.carrier {
+                Carrier::Http => this.open(request).await,
+                #[cfg(feature = "playground-agent")]
+                Carrier::Agent => agent::open(&this, request).await,
+            }
+        })
+    }
+
+    /// Returns the URL before all paths.
+    pub(super) fn base(&self) -> &str {
+        &self.shared.settings.base
+    }
+
+    #[cfg(feature = "playground-agent")]
+    pub(super) fn transport(&self) -> &Arc<dyn Transport> {
+        &self.shared.settings.transport
+    }
+
+    /// Returns the limits of a request.
+    pub(super) fn timeouts(&self, asked: &ChatRequest) -> Timeouts {
+        asked.timeouts.unwrap_or(self.shared.settings.timeouts)
     }
 
     pub(crate) fn known_models(&self) -> Option<Vec<Model>> {
@@ -93,32 +127,31 @@ impl Playground {
     }
 
     pub(crate) async fn models(&self) -> Result<Vec<Model>> {
-        let settings = &self.shared.settings;
-        let url = format!("{}/api/models", settings.base);
-        let redact = Redact::default();
-        let (mut started, ..) = self
-            .send(
-                Method::GET,
-                &url,
-                Bytes::new(),
-                &ChatRequest::default(),
-                &redact,
-            )
-            .await?;
-        let body = started.document(MAX_LIST).await?;
-        let broken = || Error::protocol("the playground sent something else than its models");
-        let value = serde_json::from_slice::<Value>(&body).map_err(|_| broken())?;
-        let list = value["models"].as_array().ok_or_else(broken)?;
-        let names = list.iter().filter_map(|model| model["name"].as_str());
-        let models = names.map(Model::new).collect::<Vec<_>>();
+        let models = match self.shared.settings.carrier {
+            Carrier::Http => self.list().await?,
+            #[cfg(feature = "playground-agent")]
+            Carrier::Agent => agent::models(self).await?,
+        };
         let known = &self.shared.known;
         *known.lock().unwrap_or_else(PoisonError::into_inner) = Some(models.clone());
         Ok(models)
     }
 
+    async fn list(&self) -> Result<Vec<Model>> {
+        let url = format!("{}/api/models", self.base());
+        let request = of_json(Method::GET, &url, Bytes::new())?;
+        let asked = ChatRequest::default();
+        let (mut started, ..) = self.send(request, &asked, &Redact::default()).await?;
+        let body = started.document(MAX_LIST).await?;
+        let broken = || Error::protocol("the playground sent something else than its models");
+        let value = serde_json::from_slice::<Value>(&body).map_err(|_| broken())?;
+        let list = value["models"].as_array().ok_or_else(broken)?;
+        let names = list.iter().filter_map(|model| model["name"].as_str());
+        Ok(names.map(Model::new).collect())
+    }
+
     async fn open(&self, request: ChatRequest) -> Result<ChatStream> {
         request.validate()?;
-        let settings = &self.shared.settings;
         let model = request.model.as_deref().or(INFO.default_model);
         let model = INFO.resolve(model.unwrap_or_default());
         let body = encode::body(model, &request)?;
@@ -128,38 +161,27 @@ impl Playground {
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
         let redact = Redact::new(None, &request);
-        let url = format!("{}/api/inference", settings.base);
-        let sent = self.send(Method::POST, &url, body, &request, &redact);
+        let url = format!("{}/api/inference", self.base());
+        let sent = self.send(of_json(Method::POST, &url, body)?, &request, &redact);
         let (started, lease, redact) = sent.await?;
-        let decode = Kept {
-            decode: PlaygroundDecode::new(redact, request.raw),
-            playground: self.clone(),
-            lease,
-            ended: None,
-        };
+        let decode = PlaygroundDecode::new(redact, request.raw);
+        let decode = Kept::new(decode, self.clone(), lease);
         Ok(read_stream(started, PlaygroundFrames::default(), decode))
     }
 
-    /// Sends a request with the session until an answer has a head of success; a session that is
-    /// refused is forgotten, and where another can be had the request is sent once more with that.
-    async fn send(
+    /// Sends a request with the session until an answer has a head of success, or switches protocols;
+    /// a session that is refused is forgotten, and where another can be had the request is sent once
+    /// more with that.
+    pub(super) async fn send(
         &self,
-        method: Method,
-        url: &str,
-        body: Bytes,
+        request: Request<Bytes>,
         asked: &ChatRequest,
         redact: &Redact,
     ) -> Result<(Started, Lease, Redact)> {
         let settings = &self.shared.settings;
         let at = settings.transport.now();
-        let uri = url
-            .parse::<Uri>()
-            .map_err(|_| Error::config("the URL is not one"))?;
         let mut warnings = settings.warnings.clone();
         warnings.extend(self.load().await);
-        let mut request = Request::new(body);
-        *request.method_mut() = method;
-        *request.uri_mut() = uri;
         let mut lease = self.lease(request.uri().path()).await?;
         let (sent, redact) = match self.send_with(&lease, &request, asked, redact).await {
             Err(error) if settings.refresh.is_some() && settings.session.forgets(&error) => {
@@ -169,9 +191,8 @@ impl Playground {
             outcome => outcome?,
         };
         let (response, attempts) = sent;
-        let timeouts = asked.timeouts.unwrap_or(settings.timeouts);
         let transport = Arc::clone(&settings.transport);
-        let mut started = Started::new(transport, at, timeouts, response);
+        let mut started = Started::new(transport, at, self.timeouts(asked), response);
         redact.headers(&mut started.meta.headers);
         started.meta.attempts = attempts;
         let warnings = warnings.iter().map(|warning| warning.as_str().to_owned());
@@ -191,13 +212,12 @@ impl Playground {
         let transport = &settings.transport;
         let session = &settings.session;
         let mut request = request.clone();
-        *request.headers_mut() = lease.headers().clone();
-        let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        for (name, value) in settings.headers.iter().chain(&asked.headers) {
-            headers.insert(name, value.clone());
+        let own = std::mem::replace(request.headers_mut(), lease.headers().clone());
+        let headers = own.iter().chain(&settings.headers).chain(&asked.headers);
+        for (name, value) in headers {
+            request.headers_mut().insert(name, value.clone());
         }
-        let timeouts = asked.timeouts.unwrap_or(settings.timeouts);
+        let timeouts = self.timeouts(asked);
         let retry = asked.retry.unwrap_or(settings.retry);
         request.extensions_mut().insert(timeouts);
         if retry.replay_stale {
@@ -214,7 +234,8 @@ impl Playground {
                 let now = transport.system_time();
                 session.absorb(lease, request.uri().path(), response.headers(), now);
                 let redact = self.with_cookies(redact);
-                if response.status().is_success() {
+                let status = response.status();
+                if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
                     return Ok(response);
                 }
                 let (mut head, body) = response.into_parts();
@@ -259,54 +280,78 @@ impl Playground {
 
     /// Reads the session's file, if there is one to read.
     async fn load(&self) -> Vec<Warning> {
-        let this = self.clone();
-        blocking(move || {
-            let mut warnings = Vec::new();
-            this.shared.settings.session.load(&mut warnings);
-            warnings
-        })
-        .await
+        let load = |session: &Session, warnings: &mut Vec<Warning>| session.load(warnings);
+        self.with_session(load).await
     }
 
     /// Forgets the session after an error that says it is of no use.
     async fn judge(&self, lease: &Lease, error: &Error) {
-        if !self.shared.settings.session.forgets(error) {
+        let settings = &self.shared.settings;
+        if !settings.session.forgets(error) {
             return;
         }
-        let (this, lease) = (self.clone(), lease.clone());
-        blocking(move || {
-            let settings = &this.shared.settings;
-            let now = settings.transport.system_time();
-            settings.session.forget(&lease, now, &mut Vec::new());
-        })
-        .await;
+        let (lease, now) = (lease.clone(), settings.transport.system_time());
+        self.with_session(move |session, _| session.forget(&lease, now, &mut Vec::new()))
+            .await;
     }
 
     /// Writes the session down after a whole stream.
     async fn save(&self, lease: Lease) -> Vec<Warning> {
-        let this = self.clone();
-        blocking(move || {
-            let settings = &this.shared.settings;
-            let now = settings.transport.system_time();
-            let mut warnings = Vec::new();
-            settings.session.save(&lease, now, &mut warnings);
-            warnings
-        })
-        .await
+        let now = self.shared.settings.transport.system_time();
+        self.with_session(move |session, warnings| session.save(&lease, now, warnings))
+            .await
     }
+
+    /// Does something with the session, on a thread of its own where it may wait for a disk.
+    async fn with_session(
+        &self,
+        work: impl FnOnce(&Session, &mut Vec<Warning>) + Send + 'static,
+    ) -> Vec<Warning> {
+        let this = self.clone();
+        let work = move || {
+            let mut warnings = Vec::new();
+            work(&this.shared.settings.session, &mut warnings);
+            warnings
+        };
+        if self.shared.settings.session.has_file() {
+            blocking(work).await
+        } else {
+            work()
+        }
+    }
+}
+
+/// Makes a request whose body is JSON.
+fn of_json(method: Method, url: &str, body: Bytes) -> Result<Request<Bytes>> {
+    let uri = url.parse::<Uri>();
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = uri.map_err(|_| Error::config("the URL is not one"))?;
+    let json = HeaderValue::from_static("application/json");
+    request.headers_mut().insert(CONTENT_TYPE, json);
+    Ok(request)
 }
 
 /// A decoder that keeps the session after a whole stream.
 #[derive(Debug)]
-struct Kept {
-    decode: PlaygroundDecode,
+pub(super) struct Kept<D> {
+    decode: D,
     playground: Playground,
     lease: Lease,
     /// How the stream ended, once its session is being written down, and what went wrong with that.
     ended: Option<(End, Arc<Mutex<Vec<Warning>>>)>,
 }
 
-impl Kept {
+impl<D> Kept<D> {
+    pub(super) fn new(decode: D, playground: Playground, lease: Lease) -> Self {
+        Self {
+            decode,
+            playground,
+            lease,
+            ended: None,
+        }
+    }
+
     /// Lets the session go after an error inside an answer that says it is of no use.
     fn judge<T>(&self, outcome: Result<T>) -> Result<T> {
         if let Err(error) = &outcome {
@@ -321,7 +366,7 @@ impl Kept {
     }
 }
 
-impl Decode for Kept {
+impl<D: Decode> Decode for Kept<D> {
     fn decode(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow> {
         let outcome = self.decode.decode(frame, events);
         self.judge(outcome)
@@ -348,6 +393,10 @@ impl Decode for Kept {
             Ok(Body::from(""))
         };
         Ok(Finish::Late(Duration::ZERO, Box::pin(saved)))
+    }
+
+    fn cancel(&mut self) -> BoxFuture<'static, Result<()>> {
+        self.decode.cancel()
     }
 }
 

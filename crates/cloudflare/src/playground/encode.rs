@@ -12,7 +12,7 @@ use super::wire;
 const MAX_TOKENS: u64 = 2048;
 
 /// What the page sends beside the messages; those of the role `system` stay among them.
-const SYSTEM_MESSAGE: &str = "You are a helpful assistant";
+pub(super) const SYSTEM_MESSAGE: &str = "You are a helpful assistant";
 
 /// Encodes a request as the playground's page of 2025-03-29 to 2025-10-28 did.
 ///
@@ -26,7 +26,10 @@ const SYSTEM_MESSAGE: &str = "You are a helpful assistant";
 ///   that the model answered without them.
 /// - `Config` for a tool whose schema is not JSON.
 pub fn body(model: &str, request: &ChatRequest) -> Result<Bytes> {
-    check(request)?;
+    let lost = is_asked(request).find(|name| !matches!(*name, "max_tokens" | "tools"));
+    if let Some(name) = lost {
+        return Err(unsupported(&format!("does not know `{name}`")));
+    }
     let messages = request.messages.iter().map(message);
     let messages = messages.collect::<Result<Vec<_>>>()?;
     let tools = request.tools.iter().map(tool).collect::<Result<Vec<_>>>()?;
@@ -51,14 +54,16 @@ pub fn body(model: &str, request: &ChatRequest) -> Result<Bytes> {
     Ok(Bytes::from(object(&members).as_str().to_owned()))
 }
 
-/// Refuses what would be lost. What asks for no more than the default is none of it.
-fn check(request: &ChatRequest) -> Result<()> {
+/// Returns the names of what a request asks for beside its messages and its model. What asks for no
+/// more than the default is none of it.
+pub(super) fn is_asked(request: &ChatRequest) -> impl Iterator<Item = &'static str> {
     let ChatRequest {
         tool_choice,
         response_format,
         ..
     } = request;
     let is_asked = [
+        ("max_tokens", request.max_tokens.is_some()),
         ("temperature", request.temperature.is_some()),
         ("top_p", request.top_p.is_some()),
         ("stop", !request.stop.is_empty()),
@@ -67,6 +72,7 @@ fn check(request: &ChatRequest) -> Result<()> {
         ("frequency_penalty", request.frequency_penalty.is_some()),
         ("presence_penalty", request.presence_penalty.is_some()),
         ("reasoning_effort", request.reasoning_effort.is_some()),
+        ("tools", !request.tools.is_empty()),
         (
             "tool_choice",
             !matches!(tool_choice, None | Some(ToolChoice::Auto)),
@@ -78,10 +84,8 @@ fn check(request: &ChatRequest) -> Result<()> {
         ),
         ("user_id", request.user_id.is_some()),
     ];
-    match is_asked.iter().find(|(_, is_asked)| *is_asked) {
-        None => Ok(()),
-        Some((name, _)) => Err(unsupported(&format!("does not know `{name}`"))),
-    }
+    let asked = is_asked.into_iter().filter(|(_, is_asked)| *is_asked);
+    asked.map(|(name, _)| name)
 }
 
 fn message(message: &Message) -> Result<Json> {
@@ -91,11 +95,7 @@ fn message(message: &Message) -> Result<Json> {
         Role::Tool => return Err(unsupported("does not take the answers of tools")),
         role => role,
     };
-    if !message.tool_calls.is_empty() {
-        return Err(unsupported("does not take the calls of tools"));
-    }
-    let parts = message.content.iter().map(part);
-    let parts = parts.collect::<Result<Vec<_>>>()?;
+    let parts = parts(message)?;
     let content = match message.content.as_slice() {
         [Part::Text { text }] => text,
         _ => "",
@@ -103,8 +103,17 @@ fn message(message: &Message) -> Result<Json> {
     Ok(object(&[
         ("role", Json::from(role.as_str())),
         ("content", Json::from(content)),
-        ("parts", list(&parts)),
+        ("parts", parts),
     ]))
+}
+
+/// Encodes what a message says, as the parts of the AI SDK's messages.
+pub(super) fn parts(message: &Message) -> Result<Json> {
+    if !message.tool_calls.is_empty() {
+        return Err(unsupported("does not take the calls of tools"));
+    }
+    let parts = message.content.iter().map(part);
+    Ok(list(&parts.collect::<Result<Vec<_>>>()?))
 }
 
 fn part(part: &Part) -> Result<Json> {
@@ -133,18 +142,18 @@ fn tool(tool: &Tool) -> Result<Json> {
     Ok(object(&members))
 }
 
-fn unsupported(what: &str) -> Error {
+pub(super) fn unsupported(what: &str) -> Error {
     Error::new(ErrorKind::Unsupported, format!("the playground {what}"))
 }
 
-fn object(members: &[(&str, Json)]) -> Json {
+pub(super) fn object(members: &[(&str, Json)]) -> Json {
     let members = members
         .iter()
         .map(|(name, value)| format!("{}:{value}", Json::from(*name)));
     Json::from_text(format!("{{{}}}", members.collect::<Vec<_>>().join(",")))
 }
 
-fn list(values: &[Json]) -> Json {
+pub(super) fn list(values: &[Json]) -> Json {
     let values = values.iter().map(Json::as_str);
     Json::from_text(format!("[{}]", values.collect::<Vec<_>>().join(",")))
 }

@@ -1,6 +1,8 @@
 //! The playground's protocols and its session: of its page until October 2025, and of whoever speaks
 //! them today.
 
+#[cfg(feature = "playground-agent")]
+mod agent;
 mod blocking;
 #[cfg(all(feature = "browser", unix))]
 #[cfg_attr(docsrs, doc(cfg(all(feature = "browser", unix))))]
@@ -20,4 +22,4 @@ pub mod session;
 mod tool_calls;
 mod wire;
 
-pub(crate) use self::client::{Playground, Refresher, Settings};
+pub(crate) use self::client::{Carrier, Playground, Refresher, Settings};

@@ -134,6 +134,11 @@ impl Session {
         self
     }
 
+    /// Returns true if it is kept in a file, so that what is done with it may block.
+    pub fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Returns true if the session is to be forgotten after this error: 401, 403 and a challenge.
     pub fn forgets(&self, error: &Error) -> bool {
         let kinds = [ErrorKind::Auth, ErrorKind::Challenge, ErrorKind::Permission];

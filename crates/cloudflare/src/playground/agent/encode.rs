@@ -1,0 +1,134 @@
+//! A request in, the messages to an agent out.
+
+use inferstream_core::{ChatRequest, Error, ErrorKind, Json, Message, Result, Role};
+
+use super::super::encode::{SYSTEM_MESSAGE, is_asked, list, object, parts, unsupported};
+
+/// What the page sets where nobody says otherwise.
+const TEMPERATURE: f64 = 1.0;
+
+/// The most that one message may hold; Cloudflare's Workers take 32 MiB.
+const MAX_MESSAGE: usize = 16 << 20;
+
+/// Encodes what makes an agent answer: its settings, then the conversation.
+///
+/// The messages of the role `system` at the beginning are a setting; members of `extra` are others,
+/// in place of those of the same name.
+///
+/// # Errors
+///
+/// `Unsupported` that names what the agent does not take, `TooLarge`.
+pub(super) fn turn(model: &str, request: &ChatRequest, id: &str) -> Result<Vec<String>> {
+    if let Some(name) = is_asked(request).find(|name| *name != "temperature") {
+        return Err(unsupported(&format!("does not know `{name}`")));
+    }
+    let is_system = |message: &Message| matches!(message.role, Role::System | Role::Developer);
+    let first = request
+        .messages
+        .iter()
+        .position(|message| !is_system(message));
+    let (system, conversation) = request
+        .messages
+        .split_at(first.unwrap_or(request.messages.len()));
+    if conversation.is_empty() {
+        return Err(Error::config(
+            "the playground needs a message of the user's",
+        ));
+    }
+    let messages = conversation.iter().enumerate();
+    let messages = messages.map(|(index, message)| {
+        Ok(object(&[
+            ("role", Json::from(role(message)?)),
+            ("parts", parts(message)?),
+            ("id", Json::from(format!("msg_{index}"))),
+        ]))
+    });
+    let messages = messages.collect::<Result<Vec<_>>>()?;
+    let body = object(&[
+        ("messages", list(&messages)),
+        ("trigger", Json::from("submit-message")),
+    ]);
+    let init = object(&[
+        ("method", Json::from("POST")),
+        ("body", Json::from(body.as_str())),
+    ]);
+    let ask = object(&[
+        ("type", Json::from("cf_agent_use_chat_request")),
+        ("id", Json::from(id)),
+        ("init", init),
+    ]);
+    let turn = [settings(model, system, request)?, ask];
+    let length = turn.iter().map(|message| message.as_str().len()).sum();
+    if MAX_MESSAGE < length {
+        let message = format!("the request is of {length} bytes; the limit is {MAX_MESSAGE}");
+        return Err(Error::new(ErrorKind::TooLarge, message));
+    }
+    Ok(turn
+        .iter()
+        .map(|message| message.as_str().to_owned())
+        .collect())
+}
+
+/// Encodes the settings, which stand in place of all that the agent had.
+fn settings(model: &str, system: &[Message], request: &ChatRequest) -> Result<Json> {
+    let mut words = Vec::new();
+    for message in system {
+        let texts = message.content.iter().map(|part| match part.as_text() {
+            Some(text) => Ok(text),
+            None => Err(unsupported("does not take images")),
+        });
+        words.extend(texts.collect::<Result<Vec<_>>>()?);
+    }
+    let words = words.join("\n\n");
+    let words = if words.is_empty() {
+        SYSTEM_MESSAGE
+    } else {
+        &words
+    };
+    let temperature = request.temperature.unwrap_or(TEMPERATURE);
+    let mut state = vec![
+        ("model", Json::from(model)),
+        ("temperature", Json::from(temperature)),
+        ("stream", Json::from(true)),
+        ("system", Json::from(words)),
+        ("useExternalProvider", Json::from(false)),
+    ];
+    for (name, value) in &request.extra {
+        match state.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => known.clone_from(value),
+            None => state.push((name, value.clone())),
+        }
+    }
+    Ok(object(&[
+        ("type", Json::from("cf_agent_state")),
+        ("state", object(&state)),
+    ]))
+}
+
+fn role(message: &Message) -> Result<&'static str> {
+    match message.role {
+        Role::System | Role::Developer => Ok(Role::System.as_str()),
+        Role::Tool => Err(unsupported("does not take the answers of tools")),
+        role => Ok(role.as_str()),
+    }
+}
+
+/// Encodes a message that has nothing but its type and the turn's id.
+pub(super) fn about(kind: &str, id: &str) -> String {
+    let message = object(&[("type", Json::from(kind)), ("id", Json::from(id))]);
+    message.as_str().to_owned()
+}
+
+/// Encodes a call of one of the agent's methods, without arguments.
+pub(super) fn call(method: &str, id: &str) -> String {
+    let call = object(&[
+        ("type", Json::from("rpc")),
+        ("id", Json::from(id)),
+        ("method", Json::from(method)),
+        ("args", list(&[])),
+    ]);
+    call.as_str().to_owned()
+}
+
+/// The question for a turn that runs.
+pub(super) const RESUME: &str = r#"{"type":"cf_agent_stream_resume_request"}"#;

@@ -1,0 +1,46 @@
+//! The playground as its page speaks to it since October 2025: a WebSocket to an agent.
+//!
+//! The agent sends the chunks of the UI message stream, each in a message of its own. They are read
+//! as the event stream that the page before it had: see [`turn`](self::turn).
+
+mod decode;
+mod encode;
+mod link;
+mod models;
+mod replay;
+mod socket;
+mod turn;
+mod wire;
+
+use std::sync::Arc;
+
+use inferstream_core::{Body, ChatRequest, ChatStream, Result, provider::Redact, read_stream};
+
+pub(super) use self::models::models;
+use self::{decode::AgentDecode, link::Link, socket::random, turn::Turn};
+use super::{
+    client::{Kept, Playground},
+    framer::PlaygroundFrames,
+};
+use crate::models::INFO;
+
+/// Asks a new agent, and returns its answer's stream.
+pub(super) async fn open(playground: &Playground, request: ChatRequest) -> Result<ChatStream> {
+    request.validate()?;
+    let model = request.model.as_deref().or(INFO.default_model);
+    let model = INFO.resolve(model.unwrap_or_default());
+    let id = random();
+    let messages = encode::turn(model, &request, &id)?;
+    let redact = Redact::new(None, &request);
+    let mut asked = ChatRequest::default();
+    asked.headers.clone_from(&request.headers);
+    asked.timeouts = request.timeouts;
+    asked.retry = request.retry;
+    let link = Arc::new(Link::new(playground.clone(), asked, redact, id));
+
+    let (mut started, lease, redact) = link.begin(messages).await?;
+    started.body = Body::new(Turn::new(Arc::clone(&link)));
+    let decode = AgentDecode::new(link, redact, request.raw);
+    let decode = Kept::new(decode, playground.clone(), lease);
+    Ok(read_stream(started, PlaygroundFrames::default(), decode))
+}

@@ -1,0 +1,280 @@
+//! A connection that has switched to WebSocket in, its messages out, and messages the other way.
+//!
+//! The frames are tungstenite's; it reads and writes in memory here, and the connection is the
+//! transport's.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    io::{self, Read, Write},
+    mem,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf as _, Bytes};
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{
+        CONNECTION, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+        SEC_WEBSOCKET_VERSION, UPGRADE,
+    },
+};
+use inferstream_core::{Body, Error, ErrorKind, Phase, Result, Transport};
+use tungstenite::{
+    Error as WsError, Message, WebSocket,
+    error::{CapacityError, ProtocolError},
+    handshake::{client::generate_key, derive_accept_key},
+    protocol::{Role, WebSocketConfig},
+};
+
+/// The most that one message may hold. On a turn that is taken up again the agent may send the whole
+/// conversation, and that may be as long as our longest request.
+const MAX_MESSAGE: usize = 32 << 20;
+
+/// How much may wait to be sent while more is read: an answer to each ping of a side that takes none.
+const MAX_WAITING: usize = 64 << 10;
+
+/// What came.
+pub(super) enum Received {
+    /// A message, text or bytes.
+    Message(Bytes),
+    /// A sign of life: a ping, or the answer to one.
+    Life,
+}
+
+/// The client's half of a WebSocket (RFC 6455).
+pub(super) struct Socket {
+    frames: WebSocket<Pipe>,
+    body: Body,
+    sending: Bytes,
+    /// Not all of it has left, be it gone from there.
+    is_sending: bool,
+}
+
+/// What tungstenite takes for the connection.
+#[derive(Default)]
+struct Pipe {
+    received: Bytes,
+    is_over: bool,
+    to_send: Vec<u8>,
+}
+
+impl Socket {
+    /// Takes a connection behind its head.
+    pub(super) fn new(body: Body) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(8 << 10)
+            .write_buffer_size(0)
+            .max_message_size(Some(MAX_MESSAGE))
+            .max_frame_size(Some(MAX_MESSAGE));
+        Self {
+            frames: WebSocket::from_raw_socket(Pipe::default(), Role::Client, Some(config)),
+            body,
+            sending: Bytes::new(),
+            is_sending: false,
+        }
+    }
+
+    /// Lets a message wait to be sent; behind [`close`](Self::close) none is.
+    pub(super) fn push(&mut self, message: String) {
+        // It writes to memory, and what it refuses follows the end.
+        drop(self.frames.send(Message::text(message)));
+    }
+
+    /// Lets the end of all messages wait to be sent.
+    pub(super) fn close(&mut self) {
+        drop(self.frames.close(None));
+        drop(self.frames.flush());
+    }
+
+    /// Sends what waits.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        loop {
+            if self.is_sending {
+                ready!(self.body.poll_send(cx, &mut self.sending))?;
+            }
+            let more = mem::take(&mut self.frames.get_mut().to_send);
+            self.is_sending = !more.is_empty();
+            if !self.is_sending {
+                return Poll::Ready(Ok(()));
+            }
+            self.sending = Bytes::from(more);
+        }
+    }
+
+    /// Polls for the next message; `None` is the end that the other side has told.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Received>>> {
+        loop {
+            let read = self.frames.read();
+            // Pings are answered, and a close.
+            drop(self.frames.flush());
+            let flushed = self.poll_flush(cx);
+            match read {
+                Ok(Message::Text(text)) => {
+                    return Poll::Ready(Some(Ok(Received::Message(Bytes::from(text)))));
+                }
+                Ok(Message::Binary(bytes)) => {
+                    return Poll::Ready(Some(Ok(Received::Message(bytes))));
+                }
+                Ok(Message::Ping(_) | Message::Pong(_)) => {
+                    return Poll::Ready(Some(Ok(Received::Life)));
+                }
+                // The other side need not close the connection, too.
+                Ok(Message::Close(_)) => return Poll::Ready(None),
+                Ok(Message::Frame(_)) => continue,
+                Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(WsError::ConnectionClosed | WsError::AlreadyClosed) => {
+                    return Poll::Ready(None);
+                }
+                Err(error) => return Poll::Ready(Some(Err(error_of(error)))),
+            }
+            match flushed {
+                Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Poll::Pending if MAX_WAITING < self.waiting() => return Poll::Pending,
+                _ => {}
+            }
+            match ready!(self.body.poll_data(cx)) {
+                Some(Ok(bytes)) => self.frames.get_mut().received = bytes,
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => self.frames.get_mut().is_over = true,
+            }
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.sending.len() + self.frames.get_ref().to_send.len()
+    }
+
+    /// Sends what waits, as long as the other side takes some of it within the limit.
+    pub(super) async fn flush(
+        &mut self,
+        transport: &dyn Transport,
+        limit: Option<Duration>,
+    ) -> Result<()> {
+        let mut left = usize::MAX;
+        let mut sleep = None;
+        poll_fn(|cx| {
+            if let Poll::Ready(outcome) = self.poll_flush(cx) {
+                return Poll::Ready(outcome);
+            }
+            let Some(limit) = limit else {
+                return Poll::Pending;
+            };
+            if self.waiting() < left {
+                left = self.waiting();
+                sleep = None;
+            }
+            let sleep = sleep.get_or_insert_with(|| transport.sleep(limit));
+            sleep
+                .as_mut()
+                .poll(cx)
+                .map(|()| Err(Error::timeout(Phase::Write, limit)))
+        })
+        .await
+    }
+
+    /// Waits for the next message.
+    pub(super) async fn next(&mut self) -> Option<Result<Received>> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.received.is_empty() && !self.is_over {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let length = self.received.len().min(buffer.len());
+        self.received.copy_to_slice(&mut buffer[..length]);
+        Ok(length)
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.to_send.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket").finish_non_exhaustive()
+    }
+}
+
+fn error_of(error: WsError) -> Error {
+    match error {
+        WsError::Io(_) | WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            Error::new(ErrorKind::Disconnected, "the connection was lost")
+        }
+        WsError::Capacity(CapacityError::MessageTooLong { .. }) => {
+            let message = format!("a message is larger than {MAX_MESSAGE} bytes");
+            Error::new(ErrorKind::TooLarge, message)
+        }
+        _ => Error::protocol("the playground broke the rules of WebSocket"),
+    }
+    .with_source(error)
+}
+
+/// The client's half of the handshake (RFC 6455, section 4.1).
+pub(super) struct Handshake(HeaderValue);
+
+impl Handshake {
+    pub(super) fn new() -> Self {
+        Self(value(&generate_key()))
+    }
+
+    /// Returns the headers that ask a service for a WebSocket as its own page would.
+    pub(super) fn headers(&self, origin: &str) -> HeaderMap {
+        let fixed = |name, text| (name, HeaderValue::from_static(text));
+        let mut headers = HeaderMap::from_iter([
+            fixed(CONNECTION, "Upgrade"),
+            fixed(UPGRADE, "websocket"),
+            fixed(SEC_WEBSOCKET_VERSION, "13"),
+            fixed(HeaderName::from_static("sec-fetch-dest"), "websocket"),
+            fixed(HeaderName::from_static("sec-fetch-mode"), "websocket"),
+        ]);
+        headers.insert(SEC_WEBSOCKET_KEY, self.0.clone());
+        headers.insert(ORIGIN, value(origin));
+        headers
+    }
+
+    /// Checks the headers of an answer that switches protocols.
+    pub(super) fn check(&self, headers: &HeaderMap) -> Result<()> {
+        let is_websocket = headers
+            .get(UPGRADE)
+            .is_some_and(|name| name.as_bytes().eq_ignore_ascii_case(b"websocket"));
+        let accept = derive_accept_key(self.0.as_bytes());
+        let is_ours = headers
+            .get(SEC_WEBSOCKET_ACCEPT)
+            .is_some_and(|key| key.as_bytes() == accept.as_bytes());
+        if is_websocket && is_ours && !headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) {
+            return Ok(());
+        }
+        let message = "the playground switched to something else than a WebSocket";
+        Err(Error::protocol(message))
+    }
+}
+
+/// Returns a header of text that was made here.
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// Returns 21 letters and digits that nobody can guess: who knows an agent's name reads what it says.
+pub(super) fn random() -> String {
+    const LENGTH: usize = 21;
+    let mut text = String::new();
+    while text.len() < LENGTH {
+        // A key for a handshake is 16 bytes of the system's random ones.
+        text.extend(generate_key().chars().filter(char::is_ascii_alphanumeric));
+    }
+    text.truncate(LENGTH);
+    text
+}

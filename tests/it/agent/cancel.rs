@@ -1,0 +1,181 @@
+//! Nobody waits any longer: the agent is told, once, wherever that happens.
+
+use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
+
+use inferstream_cloudflare::{ChatStream, ErrorKind};
+use serde_json::json;
+
+use super::{
+    CHUNKS, PROMPT, TEXT, client,
+    double::{Agent, Break, Plan, Resume},
+    plan,
+};
+use crate::support::block_on;
+
+/// Reads so many events and drops the stream.
+fn drop_after(agent: &Agent, events: usize) {
+    block_on(&agent.clock, async {
+        let mut stream = client(agent).stream(PROMPT).await.unwrap();
+        for _ in 0..events {
+            stream.next().await.unwrap().unwrap();
+        }
+    });
+    agent.run_tasks();
+}
+
+#[test]
+fn a_stream_that_is_dropped_is_canceled_once() {
+    for events in 0..=3 {
+        let agent = Plan {
+            last: Vec::new(),
+            ..Plan::new(&CHUNKS[..6])
+        }
+        .serve();
+        drop_after(&agent, events);
+        let cancels = agent.of("chat_request_cancel");
+        let id = &agent.of("use_chat_request")[0]["id"];
+        assert_eq!(
+            cancels,
+            [json!({"type": "cf_agent_chat_request_cancel", "id": id})]
+        );
+        assert_eq!(agent.seen.lock().unwrap().closed, 1, "it says goodbye");
+        assert_eq!(agent.connections(), 1);
+    }
+}
+
+#[test]
+fn what_has_ended_is_not_canceled() {
+    // Three texts and the finish.
+    let agent = plan().serve();
+    drop_after(&agent, 4);
+    assert_eq!(agent.count("chat_request_cancel"), 0);
+}
+
+#[test]
+fn canceling_gives_what_was_delivered() {
+    let agent = plan().serve();
+    let partial = block_on(&agent.clock, async {
+        let mut stream = client(&agent).stream(PROMPT).await.unwrap();
+        stream.next().await.unwrap().unwrap();
+        stream.cancel().await.unwrap()
+    });
+    assert_eq!(partial.text(), "Hello");
+    agent.run_tasks();
+    assert_eq!(agent.count("chat_request_cancel"), 1);
+}
+
+#[test]
+fn canceling_that_nobody_waits_for_happens_all_the_same() {
+    let agent = plan().serve();
+    block_on(&agent.clock, async {
+        let mut stream = client(&agent).stream(PROMPT).await.unwrap();
+        stream.next().await.unwrap().unwrap();
+        drop(stream.cancel());
+    });
+    agent.run_tasks();
+    assert_eq!(agent.count("chat_request_cancel"), 1);
+}
+
+/// Polls a whole exchange so many times and drops it; returns true if it came to its end.
+fn abandon(agent: &Agent, polls: usize) -> bool {
+    let exchange = async {
+        let mut stream = client(agent).stream(PROMPT).await.unwrap();
+        while let Some(event) = stream.next().await {
+            event.unwrap();
+        }
+    };
+    let mut exchange = pin!(exchange);
+    let mut left = polls;
+    block_on(
+        &agent.clock,
+        poll_fn(|cx| {
+            if left == 0 {
+                return Poll::Ready(false);
+            }
+            left -= 1;
+            exchange.as_mut().poll(cx).map(|()| true)
+        }),
+    )
+}
+
+#[test]
+fn a_turn_is_canceled_wherever_it_is_dropped_while_it_is_taken_up_again() {
+    for resume in [
+        Resume::Runs(4),
+        Resume::Silent,
+        Resume::Pending(Duration::from_secs(9)),
+    ] {
+        for cut in [0, 330, 800] {
+            let mut whole = 0;
+            for polls in 1..60 {
+                let agent = Plan {
+                    cuts: vec![Some((cut, Break::Lost))],
+                    piece: 50,
+                    resume,
+                    ..plan()
+                }
+                .serve();
+                let is_whole = abandon(&agent, polls);
+                agent.run_tasks();
+                let cancels = agent.count("chat_request_cancel");
+                let asked = agent.count("use_chat_request");
+                whole += usize::from(is_whole);
+                let at = format!("{resume:?}, cut at {cut}, {polls} polls");
+                assert_eq!(cancels, usize::from(!is_whole) * asked, "{at}");
+            }
+            assert!(
+                0 < whole,
+                "{resume:?}, cut at {cut}: some come to their end"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_turn_is_canceled_on_another_connection_where_its_own_is_lost() {
+    let agent = Plan {
+        cuts: vec![Some((800, Break::Lost))],
+        ..plan()
+    }
+    .serve();
+    let told = block_on(&agent.clock, async {
+        let mut stream = client(&agent).stream(PROMPT).await.unwrap();
+        stream.next().await.unwrap().unwrap();
+        // It notices the loss, and waits before it connects again.
+        poll_next(&mut stream).await;
+        stream.cancel().await
+    });
+    assert!(TEXT.starts_with(told.unwrap().text()));
+    agent.run_tasks();
+    assert_eq!(agent.count("chat_request_cancel"), 1);
+}
+
+#[test]
+fn a_cancel_that_cannot_be_told_says_so() {
+    let agent = Plan {
+        cuts: vec![Some((800, Break::Lost))],
+        resume: Resume::Refused(403),
+        ..plan()
+    }
+    .serve();
+    let told = block_on(&agent.clock, async {
+        let mut stream = client(&agent).stream(PROMPT).await.unwrap();
+        stream.next().await.unwrap().unwrap();
+        poll_next(&mut stream).await;
+        stream.cancel().await
+    });
+    if let Err(error) = told {
+        assert!(
+            error.to_string().contains("the answer was not canceled"),
+            "{error}"
+        );
+        assert_ne!(error.kind(), ErrorKind::Truncated);
+    }
+}
+
+/// Polls for the next event once.
+async fn poll_next(stream: &mut ChatStream) {
+    let mut next = pin!(stream.next());
+    let event = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await;
+    assert!(event.is_pending());
+}

@@ -1,0 +1,490 @@
+//! An agent in memory: it speaks WebSocket, and its connections break where they are told to.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    io::{self, Read, Write},
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant, SystemTime},
+};
+
+use bytes::{Buf, Bytes};
+use http::{Request, Response};
+use http_body::Frame;
+use inferstream_core::{Body, BoxFuture, Duplex, Error, ErrorKind, Result, Transport};
+use serde_json::{Value, json};
+use tungstenite::{
+    Message, WebSocket,
+    handshake::derive_accept_key,
+    protocol::{CloseFrame, Role, frame::coding::CloseCode},
+};
+
+use crate::support::{Clock, block_on};
+
+/// How a connection ends behind the bytes that it sends.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Break {
+    Lost,
+    Closed,
+}
+
+/// What the agent does about a turn that is to be taken up again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Resume {
+    /// It runs: so many of its chunks come again, the others are new.
+    Runs(usize),
+    /// It has ended meanwhile.
+    Ended,
+    /// As `Ended`, with neighbouring texts joined.
+    Joined,
+    /// As `Ended`, of an agent that says nothing of turns that do not run.
+    Silent,
+    /// It is about to begin, for as long as this.
+    Pending(Duration),
+    /// Nothing is known of it.
+    Gone,
+    /// It goes on where the connection was lost, without what came before.
+    Middle,
+    /// Another answer comes.
+    Other,
+    /// The connection is refused with a status.
+    Refused(u16),
+}
+
+/// What an agent does.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    /// The bodies of its responses.
+    pub(super) chunks: Vec<String>,
+    /// The messages behind them.
+    pub(super) last: Vec<Value>,
+    /// Of each connection, how many bytes it sends before it ends, and how; `None` is that it stays.
+    pub(super) cuts: Vec<Option<(usize, Break)>>,
+    pub(super) resume: Resume,
+    /// How many bytes come at once.
+    pub(super) piece: usize,
+    /// The status of the first connection, and its body.
+    pub(super) status: (u16, &'static str),
+    /// What stands for the right answer to the key.
+    pub(super) accept: Option<&'static str>,
+    /// Bytes that are sent behind the greeting, as they are.
+    pub(super) raw: Vec<u8>,
+    /// After so many chunks, the code that the first connection is closed with.
+    pub(super) close: Option<(usize, u16)>,
+    /// A ping before each chunk.
+    pub(super) pings: bool,
+    /// As bytes in place of text.
+    pub(super) binary: bool,
+    /// What the agent says of its settings.
+    pub(super) refusal: Option<&'static str>,
+    /// The answer to a call of a method.
+    pub(super) reply: Value,
+}
+
+impl Plan {
+    pub(super) fn new(chunks: &[&str]) -> Self {
+        Self {
+            chunks: chunks.iter().map(|chunk| (*chunk).to_owned()).collect(),
+            last: vec![json!({"body": "", "done": true})],
+            cuts: Vec::new(),
+            resume: Resume::Ended,
+            piece: usize::MAX,
+            status: (101, ""),
+            accept: None,
+            raw: Vec::new(),
+            close: None,
+            pings: false,
+            binary: false,
+            refusal: None,
+            reply: Value::Null,
+        }
+    }
+
+    pub(super) fn serve(self) -> Agent {
+        Agent {
+            clock: Clock::new(),
+            plan: Arc::new(self),
+            seen: Arc::default(),
+            tasks: Arc::default(),
+        }
+    }
+}
+
+/// What was asked.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) requests: Vec<Request<Bytes>>,
+    /// The messages, each with the number of its connection.
+    pub(super) messages: Vec<(usize, Value)>,
+    /// How many bytes each connection has sent.
+    pub(super) sent: Vec<usize>,
+    /// How many connections said goodbye.
+    pub(super) closed: usize,
+    id: String,
+}
+
+/// The transport to an agent.
+#[derive(Clone)]
+pub(super) struct Agent {
+    pub(super) clock: Arc<Clock>,
+    plan: Arc<Plan>,
+    pub(super) seen: Arc<Mutex<Seen>>,
+    tasks: Arc<Mutex<Vec<BoxFuture<'static, ()>>>>,
+}
+
+impl Agent {
+    /// Returns how many messages of a type came.
+    pub(super) fn count(&self, kind: &str) -> usize {
+        self.of(kind).len()
+    }
+
+    /// Returns the messages of a type.
+    pub(super) fn of(&self, kind: &str) -> Vec<Value> {
+        let seen = self.seen.lock().unwrap();
+        let messages = seen.messages.iter().map(|(_, message)| message);
+        messages
+            .filter(|message| message["type"] == format!("cf_agent_{kind}"))
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.seen.lock().unwrap().requests.len()
+    }
+
+    /// Runs what was detached to its end.
+    #[track_caller]
+    pub(super) fn run_tasks(&self) {
+        loop {
+            let tasks = std::mem::take(&mut *self.tasks.lock().unwrap());
+            if tasks.is_empty() {
+                return;
+            }
+            for task in tasks {
+                block_on(&self.clock, task);
+            }
+        }
+    }
+}
+
+impl Transport for Agent {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Response<Body>>> {
+        let mut seen = self.seen.lock().unwrap();
+        let number = seen.requests.len();
+        let key = request.headers()["sec-websocket-key"].clone();
+        seen.requests.push(request);
+        seen.sent.push(0);
+        let (status, body) = match (number, self.plan.resume) {
+            (0, _) => self.plan.status,
+            (_, Resume::Refused(status)) => (status, ""),
+            _ => (101, ""),
+        };
+        let accept = match self.plan.accept {
+            Some(accept) => accept.to_owned(),
+            None => derive_accept_key(key.as_bytes()),
+        };
+        let body = match status {
+            101 => Body::duplex(Connection::new(self.clone(), number)),
+            _ => Body::from(body),
+        };
+        let response = Response::builder()
+            .status(status)
+            .header("connection", "Upgrade")
+            .header("upgrade", "websocket")
+            .header("set-cookie", "__cf_bm=a-ticket-of-the-test; Path=/")
+            .header("sec-websocket-accept", accept)
+            .body(body);
+        Box::pin(std::future::ready(Ok(response.unwrap())))
+    }
+
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(self.clock.sleep(duration))
+    }
+
+    fn detach(&self, task: BoxFuture<'static, ()>) {
+        self.tasks.lock().unwrap().push(task);
+    }
+
+    fn system_time(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.clock.elapsed()
+    }
+}
+
+impl fmt::Debug for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Agent").finish_non_exhaustive()
+    }
+}
+
+/// The agent's end of one connection.
+struct Connection {
+    agent: Agent,
+    number: usize,
+    frames: WebSocket<Pipe>,
+    sent: usize,
+    /// A message that waits for its time.
+    later: Option<(BoxFuture<'static, ()>, Value)>,
+    waker: Option<Waker>,
+}
+
+#[derive(Default)]
+struct Pipe {
+    received: VecDeque<u8>,
+    to_send: VecDeque<u8>,
+}
+
+impl Connection {
+    fn new(agent: Agent, number: usize) -> Self {
+        let mut this = Self {
+            agent,
+            number,
+            frames: WebSocket::from_raw_socket(Pipe::default(), Role::Server, None),
+            sent: 0,
+            later: None,
+            waker: None,
+        };
+        this.say(&json!({"type": "cf_agent_identity", "name": "x", "agent": "playground"}));
+        this.say(&json!({"type": "cf_agent_state", "state": {"model": "another"}}));
+        this.say(&json!({"type": "cf_agent_mcp_servers", "mcp": {}}));
+        let raw = this.agent.plan.raw.clone();
+        this.frames.get_mut().to_send.extend(raw);
+        this
+    }
+
+    fn say(&mut self, message: &Value) {
+        let message = message.to_string();
+        let message = if self.agent.plan.binary {
+            Message::binary(message.into_bytes())
+        } else {
+            Message::text(message)
+        };
+        drop(self.frames.send(message));
+    }
+
+    /// Sends a response, with what distinguishes it.
+    fn respond(&mut self, mut members: Value) {
+        if self.agent.plan.pings {
+            drop(self.frames.send(Message::Ping(Bytes::from_static(b"?"))));
+        }
+        members["type"] = "cf_agent_use_chat_response".into();
+        members["id"] = self.agent.seen.lock().unwrap().id.clone().into();
+        self.say(&members);
+    }
+
+    fn answer(&mut self, message: &Value) {
+        let plan = Arc::clone(&self.agent.plan);
+        match message["type"].as_str().unwrap() {
+            "cf_agent_state" => {
+                if let Some(words) = plan.refusal {
+                    self.say(&json!({"type": "cf_agent_state_error", "error": words}));
+                }
+            }
+            "cf_agent_use_chat_request" => {
+                let id = message["id"].as_str().unwrap();
+                id.clone_into(&mut self.agent.seen.lock().unwrap().id);
+                self.run(0);
+            }
+            "cf_agent_stream_resume_request" => match plan.resume {
+                Resume::Runs(_) | Resume::Middle | Resume::Other => self.resuming(),
+                Resume::Silent => {}
+                Resume::Pending(time) => {
+                    self.say(&json!({"type": "cf_agent_stream_pending"}));
+                    let id = self.agent.seen.lock().unwrap().id.clone();
+                    let resuming = json!({"type": "cf_agent_stream_resuming", "id": id});
+                    self.later = Some((self.agent.sleep(time), resuming));
+                }
+                _ => self.say(&json!({"type": "cf_agent_stream_resume_none"})),
+            },
+            "cf_agent_stream_resume_ack" => self.replay(plan.resume),
+            "rpc" => {
+                let mut reply = plan.reply.clone();
+                reply["type"] = "rpc".into();
+                reply["id"] = message["id"].clone();
+                self.say(&reply);
+            }
+            _ => {}
+        }
+    }
+
+    fn resuming(&mut self) {
+        // One of another turn comes first.
+        self.say(&json!({"type": "cf_agent_stream_resuming", "id": "another"}));
+        let id = self.agent.seen.lock().unwrap().id.clone();
+        self.say(&json!({"type": "cf_agent_stream_resuming", "id": id}));
+    }
+
+    /// Sends the chunks from one on, and the end.
+    fn run(&mut self, from: usize) {
+        let plan = Arc::clone(&self.agent.plan);
+        for (index, chunk) in plan.chunks.iter().enumerate().skip(from) {
+            match plan.close {
+                Some((chunks, code)) if (0, chunks) == (self.number, index) => {
+                    let frame = CloseFrame {
+                        code: CloseCode::from(code),
+                        reason: "".into(),
+                    };
+                    drop(self.frames.close(Some(frame)));
+                    return;
+                }
+                _ => {}
+            }
+            self.respond(json!({"body": chunk, "done": false}));
+        }
+        for last in &plan.last {
+            self.respond(last.clone());
+        }
+    }
+
+    fn replay(&mut self, resume: Resume) {
+        let plan = Arc::clone(&self.agent.plan);
+        let again = |chunk: &String| json!({"body": chunk, "done": false, "replay": true});
+        let done = json!({"body": "", "done": true, "replay": true});
+        match resume {
+            Resume::Runs(count) => {
+                let count = count.min(plan.chunks.len());
+                for chunk in &plan.chunks[..count] {
+                    self.respond(again(chunk));
+                }
+                self.respond(json!({"body": "", "replay": true, "replayComplete": true}));
+                self.run(count);
+            }
+            Resume::Ended | Resume::Silent | Resume::Pending(_) => {
+                for chunk in &plan.chunks {
+                    self.respond(again(chunk));
+                }
+                self.respond(done);
+            }
+            Resume::Joined => {
+                for chunk in join(&plan.chunks) {
+                    self.respond(again(&chunk));
+                }
+                self.respond(done);
+            }
+            Resume::Middle => self.run(plan.chunks.len() / 2),
+            Resume::Other => {
+                let other = r#"{"type":"text-delta","id":"0","delta":"Another answer"}"#;
+                self.respond(again(&other.to_owned()));
+                self.respond(done);
+            }
+            Resume::Gone | Resume::Refused(_) => self.respond(done),
+        }
+    }
+
+    /// Takes what has come.
+    fn read(&mut self) {
+        loop {
+            let message = match self.frames.read() {
+                Ok(Message::Text(text)) => serde_json::from_str::<Value>(&text).unwrap(),
+                Ok(Message::Close(_)) => {
+                    self.agent.seen.lock().unwrap().closed += 1;
+                    continue;
+                }
+                Ok(_) => continue,
+                Err(_) => break,
+            };
+            let mut seen = self.agent.seen.lock().unwrap();
+            seen.messages.push((self.number, message.clone()));
+            drop(seen);
+            self.answer(&message);
+        }
+        drop(self.frames.flush());
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// Joins neighbouring texts.
+fn join(chunks: &[String]) -> Vec<String> {
+    let mut joined: Vec<Value> = Vec::new();
+    for chunk in chunks {
+        let chunk: Value = serde_json::from_str(chunk).unwrap();
+        match joined.last_mut() {
+            Some(last) if last["type"] == chunk["type"] && chunk["delta"].is_string() => {
+                let text = [&last["delta"], &chunk["delta"]].map(|text| text.as_str().unwrap());
+                last["delta"] = text.concat().into();
+            }
+            _ => joined.push(chunk),
+        }
+    }
+    joined.iter().map(Value::to_string).collect()
+}
+
+impl http_body::Body for Connection {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>>>> {
+        if let Some((mut sleep, message)) = self.later.take() {
+            match sleep.as_mut().poll(cx) {
+                Poll::Ready(()) => self.say(&message),
+                Poll::Pending => self.later = Some((sleep, message)),
+            }
+        }
+        let cut = self.agent.plan.cuts.get(self.number).copied().flatten();
+        let left = cut.map_or(usize::MAX, |(bytes, _)| bytes - self.sent);
+        let to_send = &self.frames.get_ref().to_send;
+        if to_send.is_empty() && 0 < left {
+            self.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let length = to_send.len().min(self.agent.plan.piece).min(left);
+        if length == 0 {
+            return Poll::Ready(match cut {
+                Some((_, Break::Closed)) => None,
+                _ => Some(Err(lost())),
+            });
+        }
+        let piece: Bytes = self.frames.get_mut().to_send.drain(..length).collect();
+        self.sent += length;
+        let (number, sent) = (self.number, self.sent);
+        self.agent.seen.lock().unwrap().sent[number] = sent;
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+}
+
+impl Duplex for Connection {
+    fn poll_send(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &mut Bytes,
+    ) -> Poll<Result<()>> {
+        let came = bytes.copy_to_bytes(bytes.remaining());
+        self.frames.get_mut().received.extend(came);
+        self.read();
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn lost() -> Error {
+    Error::new(ErrorKind::Disconnected, "the connection was lost")
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.received.read(buffer) {
+            Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
+            read => read,
+        }
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.to_send.extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

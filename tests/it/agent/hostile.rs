@@ -1,0 +1,128 @@
+//! What no agent should send.
+
+use inferstream_cloudflare::ErrorKind;
+use serde_json::json;
+
+use super::{CHUNKS, double::Plan, plan, raw, run};
+
+fn framed(head: &[u8], payload: &[u8]) -> Vec<u8> {
+    [head, payload].concat()
+}
+
+#[test]
+fn frames_that_break_the_rules_are_a_protocol_error() {
+    let frames: [(&str, Vec<u8>); 8] = [
+        ("a reserved bit", framed(&[0xC1, 1], b"a")),
+        ("an unknown kind", framed(&[0x83, 1], b"a")),
+        ("a masked frame", framed(&[0x81, 0x81, 1, 2, 3, 4], b"a")),
+        ("a continuation of nothing", framed(&[0x80, 1], b"a")),
+        ("a ping in fragments", framed(&[0x09, 1], b"a")),
+        ("a long ping", framed(&[0x89, 126, 0, 126], &[b'a'; 126])),
+        ("no UTF-8", framed(&[0x81, 2], &[0xFF, 0xFE])),
+        ("a close of one byte", framed(&[0x88, 1], &[3])),
+    ];
+    for (what, raw) in frames {
+        let (outcome, agent) = run(Plan { raw, ..plan() });
+        assert_eq!(
+            outcome.kind(),
+            Some(ErrorKind::Protocol),
+            "{what}: {:?}",
+            outcome.end
+        );
+        assert_eq!(agent.connections(), 1, "{what}");
+    }
+}
+
+#[test]
+fn a_message_of_a_size_that_nobody_sends_is_refused_by_its_head() {
+    for length in [33_u64 << 20, u64::from(u32::MAX), u64::MAX >> 1, u64::MAX] {
+        let mut raw = vec![0x81, 127];
+        raw.extend(length.to_be_bytes());
+        let (outcome, _) = run(Plan { raw, ..plan() });
+        let kind = outcome.kind().unwrap();
+        assert!(
+            matches!(kind, ErrorKind::TooLarge | ErrorKind::Protocol),
+            "{length}: {kind:?}"
+        );
+    }
+}
+
+#[test]
+fn a_chunk_above_the_limits_is_too_large() {
+    let text = "x".repeat(5 << 20);
+    let chunk = json!({"type": "text-delta", "delta": text}).to_string();
+    let (outcome, agent) = run(Plan::new(&[CHUNKS[0], &chunk]));
+    assert_eq!(outcome.kind(), Some(ErrorKind::TooLarge));
+    assert_eq!(agent.count("chat_request_cancel"), 1);
+}
+
+#[test]
+fn a_message_that_is_no_chunk_may_be_large() {
+    let mut plan = plan();
+    plan.last
+        .insert(0, json!({"body": "", "padding": "x".repeat(9 << 20)}));
+    assert_eq!(run(plan).0.kind(), None);
+}
+
+#[test]
+fn a_chunk_that_is_no_json_is_a_protocol_error_behind_its_text() {
+    for broken in [
+        "{",
+        "[1",
+        "nonsense",
+        "{\"type\":\"text-delta\",\"delta\":\"x",
+    ] {
+        let (outcome, agent) = run(Plan::new(&[CHUNKS[3], broken, CHUNKS[4]]));
+        assert_eq!(outcome.kind(), Some(ErrorKind::Protocol), "{broken}");
+        assert_eq!(outcome.text(), "Hello");
+        assert_eq!(agent.count("chat_request_cancel"), 1);
+    }
+}
+
+#[test]
+fn a_chunk_cannot_smuggle_in_another_event() {
+    let (outcome, _) = run(Plan::new(&[
+        "{\"type\":\"start\"}\n\ndata: {\"type\":\"text-delta\",\"delta\":\"x\"}",
+        CHUNKS[7],
+    ]));
+    assert_eq!(outcome.text(), "");
+    assert_eq!(outcome.kind(), Some(ErrorKind::Protocol));
+}
+
+#[test]
+fn the_handshake_must_be_for_this_key() {
+    let (outcome, agent) = run(Plan {
+        accept: Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+        ..plan()
+    });
+    assert_eq!(outcome.kind(), Some(ErrorKind::Protocol));
+    assert_eq!(agent.count("use_chat_request"), 0, "nothing was told");
+}
+
+#[test]
+fn a_flood_of_pings_is_no_answer() {
+    let mut pings = Vec::new();
+    for _ in 0..100_000 {
+        pings.extend([0x89, 0]);
+    }
+    let (outcome, _) = run(Plan {
+        raw: pings,
+        ..plan()
+    });
+    assert_eq!(outcome.kind(), None);
+}
+
+#[test]
+fn members_of_other_types_do_no_harm() {
+    let strange = [
+        json!({"type": 7, "id": {}, "body": []}),
+        json!({"type": "cf_agent_use_chat_response", "id": 7}),
+        json!({"type": ["cf_agent_state_error"]}),
+        json!("cf_agent_use_chat_response"),
+    ];
+    let (outcome, _) = run(Plan {
+        raw: raw(&strange),
+        ..plan()
+    });
+    assert_eq!(outcome.kind(), None);
+}

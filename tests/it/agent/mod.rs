@@ -1,0 +1,214 @@
+//! The playground's agent over a scripted connection: what is said, what is delivered, how it ends.
+
+mod cancel;
+mod cuts;
+mod double;
+mod ends;
+mod hostile;
+mod models;
+mod requests;
+mod resume;
+
+use std::time::Duration;
+
+use inferstream_cloudflare::{
+    ChatEvent, ChatRequest, ChatResponse, Cloudflare, CloudflareBuilder, Error, ErrorKind, Result,
+};
+use serde_json::json;
+
+use self::double::{Agent, Plan};
+use crate::support::block_on;
+
+/// What the request asks, which must not stand in an error.
+const PROMPT: &str = "a prompt that nobody else may read";
+
+/// T-CF-4 of what the services send, between the chunks that the AI SDK has around it.
+const CHUNKS: [&str; 8] = [
+    r#"{"type":"start"}"#,
+    r#"{"type":"start-step"}"#,
+    r#"{"type":"text-start","id":"0"}"#,
+    r#"{"type":"text-delta","id":"0","delta":"Hello"}"#,
+    r#"{"type":"text-delta","id":"0","delta":", 世界"}"#,
+    r#"{"type":"text-delta","id":"0","delta":"!"}"#,
+    r#"{"type":"finish-step"}"#,
+    r#"{"type":"finish","finishReason":"stop"}"#,
+];
+
+const TEXT: &str = "Hello, 世界!";
+
+fn plan() -> Plan {
+    Plan::new(&CHUNKS)
+}
+
+fn builder(agent: &Agent) -> CloudflareBuilder {
+    let builder = Cloudflare::builder().playground_agent();
+    builder.transport(agent.clone())
+}
+
+fn client(agent: &Agent) -> Cloudflare {
+    builder(agent).build().unwrap()
+}
+
+/// What a caller saw of an answer.
+#[derive(Debug)]
+struct Outcome {
+    events: Vec<ChatEvent>,
+    end: Result<ChatResponse>,
+    /// How long the caller waited.
+    elapsed: Duration,
+}
+
+impl Outcome {
+    fn text(&self) -> String {
+        let text = |event: &ChatEvent| match event {
+            ChatEvent::Text { text, .. } => Some(text.to_string()),
+            _ => None,
+        };
+        self.events.iter().filter_map(text).collect()
+    }
+
+    fn kind(&self) -> Option<ErrorKind> {
+        self.end.as_ref().err().map(Error::kind)
+    }
+
+    #[track_caller]
+    fn response(&self) -> &ChatResponse {
+        self.end.as_ref().unwrap()
+    }
+
+    #[track_caller]
+    fn error(&self) -> &Error {
+        self.end.as_ref().unwrap_err()
+    }
+}
+
+fn ask(agent: &Agent, request: impl Into<ChatRequest>) -> Outcome {
+    let before = agent.clock.elapsed();
+    let mut events = Vec::new();
+    let end = block_on(&agent.clock, async {
+        let mut stream = client(agent).stream(request).await?;
+        while let Some(event) = stream.next().await {
+            match event {
+                Ok(event) => events.push(event),
+                Err(error) => return Err(error),
+            }
+        }
+        stream.finish().await
+    });
+    Outcome {
+        events,
+        end,
+        elapsed: agent.clock.elapsed().saturating_sub(before),
+    }
+}
+
+/// Asks, and lets what runs on by itself come to its end.
+#[track_caller]
+fn run(plan: Plan) -> (Outcome, Agent) {
+    let agent = plan.serve();
+    let outcome = ask(&agent, PROMPT);
+    agent.run_tasks();
+    (outcome, agent)
+}
+
+#[test]
+fn an_answer_is_delivered_as_it_comes() {
+    let (outcome, agent) = run(plan());
+    assert_eq!(outcome.text(), TEXT);
+    let response = outcome.response();
+    assert_eq!(response.finish_reason().unwrap().as_str(), "stop");
+    assert_eq!(outcome.elapsed, Duration::ZERO);
+    assert_eq!(
+        (agent.connections(), agent.count("chat_request_cancel")),
+        (1, 0)
+    );
+    assert_eq!(agent.seen.lock().unwrap().closed, 1, "it says goodbye");
+}
+
+#[test]
+fn the_transcript_of_one_delta_is_an_answer() {
+    let plan = Plan::new(&[
+        r#"{"type":"text-delta","id":"0","delta":"Hello"}"#,
+        r#"{"type":"finish"}"#,
+    ]);
+    let (outcome, _) = run(plan);
+    assert_eq!(outcome.text(), "Hello");
+    assert_eq!(outcome.kind(), None);
+}
+
+#[test]
+fn messages_come_as_bytes_in_pieces_and_between_pings_too() {
+    for piece in [1, 2, 3, 7, 64, usize::MAX] {
+        for (binary, pings) in [(false, true), (true, false), (true, true)] {
+            let (outcome, _) = run(Plan {
+                piece,
+                pings,
+                binary,
+                ..plan()
+            });
+            assert_eq!(outcome.text(), TEXT);
+            assert_eq!(outcome.kind(), None);
+        }
+    }
+}
+
+#[test]
+fn reasoning_tools_and_usage_come_as_over_http() {
+    let (outcome, _) = run(Plan::new(&[
+        r#"{"type":"start","messageId":"m1"}"#,
+        r#"{"type":"reasoning-delta","id":"0","delta":"Hm."}"#,
+        r#"{"type":"tool-input-start","toolCallId":"c","toolName":"f"}"#,
+        r#"{"type":"tool-input-delta","toolCallId":"c","inputTextDelta":"{\"a\":"}"#,
+        r#"{"type":"tool-input-delta","toolCallId":"c","inputTextDelta":"1}"}"#,
+        r#"{"type":"tool-input-available","toolCallId":"c","toolName":"f","input":{"a":1}}"#,
+        r#"{"type":"finish","finishReason":"tool-calls","messageMetadata":{"usage":{"inputTokens":3,"outputTokens":4}}}"#,
+    ]));
+    let response = outcome.response();
+    assert_eq!(response.id.as_deref(), Some("m1"));
+    assert_eq!(response.choices[0].reasoning, "Hm.");
+    assert_eq!(response.choices[0].tool_calls[0].arguments, r#"{"a":1}"#);
+    assert_eq!(response.usage.unwrap().output_tokens, Some(4));
+}
+
+#[test]
+fn a_chunk_may_have_line_ends_between_its_tokens() {
+    let plan = Plan::new(&[
+        "{\n\"type\":\r\n\"text-delta\",\r\"delta\":\"a\"}",
+        "{\"type\":\"finish\"}\n",
+    ]);
+    assert_eq!(run(plan).0.text(), "a");
+}
+
+#[test]
+fn what_is_of_others_is_passed_over() {
+    let mut plan = plan();
+    let mut strange = vec![
+        json!({"type": "cf_agent_use_chat_response", "id": "another", "body": "{\"type\":\"text-delta\",\"delta\":\"x\"}"}),
+        json!({"type": "cf_agent_chat_messages", "messages": [{"role": "user"}]}),
+        json!({"type": "cf_agent_chat_recovering", "recovering": true}),
+        json!({"type": "cf_agent_of_tomorrow"}),
+        json!(["no", "object"]),
+        json!(null),
+    ];
+    strange.append(&mut plan.last);
+    let (outcome, _) = run(Plan {
+        raw: raw(&strange),
+        ..Plan::new(&CHUNKS)
+    });
+    assert_eq!(outcome.text(), TEXT);
+}
+
+/// The bytes of messages that come unasked.
+fn raw(messages: &[serde_json::Value]) -> Vec<u8> {
+    let frame = |message: &serde_json::Value| {
+        let text = message.to_string();
+        let length = u8::try_from(text.len()).unwrap();
+        let mut frame = match length {
+            0..126 => vec![0x81, length],
+            _ => vec![0x81, 126, 0, length],
+        };
+        frame.extend(text.bytes());
+        frame
+    };
+    messages.iter().flat_map(frame).collect()
+}

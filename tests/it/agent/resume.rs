@@ -1,0 +1,72 @@
+//! What is said where a turn is taken up again.
+
+use std::time::Duration;
+
+use inferstream_cloudflare::ErrorKind;
+
+use super::{
+    TEXT,
+    double::{Break, Plan, Resume},
+    plan, run,
+};
+
+fn broken(resume: Resume) -> Plan {
+    Plan {
+        cuts: vec![Some((800, Break::Lost))],
+        resume,
+        ..plan()
+    }
+}
+
+#[test]
+fn it_asks_whether_the_turn_runs_and_then_for_the_turn() {
+    let (outcome, agent) = run(broken(Resume::Runs(4)));
+    assert_eq!(outcome.text(), TEXT);
+    let seen = agent.seen.lock().unwrap();
+    let [first, second] = seen.requests.as_slice() else {
+        panic!("two connections");
+    };
+    assert_eq!(first.uri(), second.uri(), "the same agent");
+    assert_ne!(
+        first.headers()["sec-websocket-key"],
+        second.headers()["sec-websocket-key"]
+    );
+    let id = &seen.messages[1].1["id"];
+    let again: Vec<_> = seen
+        .messages
+        .iter()
+        .filter(|(connection, _)| *connection == 1)
+        .collect();
+    assert_eq!(again[0].1["type"], "cf_agent_stream_resume_request");
+    assert_eq!(again[1].1["type"], "cf_agent_stream_resume_ack");
+    assert_eq!(&again[1].1["id"], id);
+    assert_eq!(again.len(), 2);
+}
+
+#[test]
+fn an_agent_that_says_nothing_is_waited_for_five_seconds() {
+    let (outcome, _) = run(broken(Resume::Silent));
+    assert_eq!(outcome.text(), TEXT);
+    assert_eq!(outcome.elapsed, Duration::from_millis(250 + 5_000));
+}
+
+#[test]
+fn a_turn_that_is_about_to_begin_is_waited_for() {
+    let (outcome, _) = run(broken(Resume::Pending(Duration::from_secs(40))));
+    assert_eq!(outcome.text(), TEXT);
+    assert_eq!(outcome.elapsed, Duration::from_millis(250 + 40_000));
+}
+
+#[test]
+fn the_error_says_that_it_was_tried() {
+    for resume in [Resume::Gone, Resume::Refused(503)] {
+        let (outcome, _) = run(broken(resume));
+        let error = outcome.error();
+        assert_eq!(error.kind(), ErrorKind::Truncated);
+        let message = "the connection was lost before the answer's end, and the playground did not \
+                       take it up again";
+        assert_eq!(error.to_string(), message);
+        assert_eq!(outcome.text(), "Hello");
+        assert_eq!(outcome.text(), error.partial().unwrap().text());
+    }
+}
