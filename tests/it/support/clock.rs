@@ -1,0 +1,138 @@
+//! A clock moved by hand, and what runs a future by it.
+
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::{Duration, Instant},
+};
+
+/// A clock that moves only when told, or when all that runs waits for it.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    origin: Instant,
+    state: Mutex<ClockState>,
+}
+
+#[derive(Debug, Default)]
+struct ClockState {
+    elapsed: Duration,
+    sleepers: Vec<(Duration, Waker)>,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            origin: Instant::now(),
+            state: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.origin + self.elapsed()
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.state.lock().unwrap().elapsed
+    }
+
+    pub(crate) fn advance(&self, time: Duration) {
+        let to = self.elapsed() + time;
+        self.advance_to(to);
+    }
+
+    pub(crate) fn sleep(self: &Arc<Self>, time: Duration) -> Sleep {
+        Sleep {
+            until: self.elapsed().checked_add(time),
+            clock: Arc::clone(self),
+        }
+    }
+
+    /// Moves to the earliest wake-up; false if nobody sleeps.
+    fn advance_to_next(&self) -> bool {
+        let state = self.state.lock().unwrap();
+        let next = state.sleepers.iter().map(|(until, _)| *until).min();
+        drop(state);
+        next.is_some_and(|next| {
+            self.advance_to(next);
+            true
+        })
+    }
+
+    fn advance_to(&self, to: Duration) {
+        let mut state = self.state.lock().unwrap();
+        state.elapsed = state.elapsed.max(to);
+        let now = state.elapsed;
+        let woken: Vec<_> = state
+            .sleepers
+            .extract_if(.., |(until, _)| *until <= now)
+            .collect();
+        drop(state);
+        for (_, waker) in woken {
+            waker.wake();
+        }
+    }
+}
+
+/// Pending until its clock says otherwise.
+pub(crate) struct Sleep {
+    /// `None` is beyond the end of time.
+    until: Option<Duration>,
+    clock: Arc<Clock>,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(until) = self.until else {
+            return Poll::Pending;
+        };
+        let mut state = self.clock.state.lock().unwrap();
+        if until <= state.elapsed {
+            return Poll::Ready(());
+        }
+        state.sleepers.push((until, cx.waker().clone()));
+        Poll::Pending
+    }
+}
+
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, SeqCst);
+    }
+}
+
+/// Runs a future to its end; where it waits, the clock moves to the next wake-up.
+#[track_caller]
+pub(crate) fn block_on<T>(clock: &Clock, future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let flag = Arc::new(Flag::default());
+    let waker = Waker::from(Arc::clone(&flag));
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => {
+                while !flag.0.swap(false, SeqCst) {
+                    assert!(clock.advance_to_next(), "nothing will ever wake the future");
+                }
+            }
+        }
+    }
+}
+
+/// Polls a future once, and says whether it asked to be polled again at once.
+pub(crate) fn poll_once<T>(future: impl Future<Output = T>) -> (Poll<T>, bool) {
+    let mut future = pin!(future);
+    let flag = Arc::new(Flag::default());
+    let waker = Waker::from(Arc::clone(&flag));
+    let poll = future.as_mut().poll(&mut Context::from_waker(&waker));
+    (poll, flag.0.load(SeqCst))
+}

@@ -1,0 +1,18 @@
+//! Doubles: a clock moved by hand, a scripted body, a scripted transport, and what runs them.
+
+mod body;
+mod clock;
+mod script;
+
+use std::time::Duration;
+
+pub(crate) use self::{
+    body::{Piece, Watch, body},
+    clock::{Clock, Sleep, block_on, poll_once},
+    script::Script,
+};
+
+/// Shorthand for a number of seconds.
+pub(crate) const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}

@@ -1,0 +1,88 @@
+//! A transport that answers from a list.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use inferstream_core::{Body, BoxFuture, Result, Transport};
+
+use super::{Clock, block_on};
+
+/// A transport that answers from a script and records what it was asked to do.
+pub(crate) struct Script {
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) requests: Mutex<Vec<Request<Bytes>>>,
+    pub(crate) sleeps: Mutex<Vec<Duration>>,
+    /// How much later than asked each sleep ends.
+    oversleep: Duration,
+    responses: Mutex<VecDeque<Result<Response<Body>>>>,
+    tasks: Mutex<Vec<BoxFuture<'static, ()>>>,
+}
+
+impl Script {
+    pub(crate) fn new(responses: impl IntoIterator<Item = Result<Response<Body>>>) -> Arc<Self> {
+        Self::oversleeping(Duration::ZERO, responses)
+    }
+
+    pub(crate) fn oversleeping(
+        oversleep: Duration,
+        responses: impl IntoIterator<Item = Result<Response<Body>>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            clock: Clock::new(),
+            requests: Mutex::default(),
+            sleeps: Mutex::default(),
+            oversleep,
+            responses: Mutex::new(responses.into_iter().collect()),
+            tasks: Mutex::default(),
+        })
+    }
+
+    /// Runs what was detached to its end; returns how many tasks there were.
+    pub(crate) fn run_tasks(&self) -> usize {
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap());
+        let count = tasks.len();
+        for task in tasks {
+            block_on(&self.clock, task);
+        }
+        count
+    }
+}
+
+impl Transport for Script {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Response<Body>>> {
+        self.requests.lock().unwrap().push(request);
+        let response = self.responses.lock().unwrap().pop_front();
+        Box::pin(std::future::ready(
+            response.expect("the script has an answer"),
+        ))
+    }
+
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.sleeps.lock().unwrap().push(duration);
+        Box::pin(self.clock.sleep(duration.saturating_add(self.oversleep)))
+    }
+
+    fn detach(&self, task: BoxFuture<'static, ()>) {
+        self.tasks.lock().unwrap().push(task);
+    }
+
+    fn system_time(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.clock.elapsed()
+    }
+}
+
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Script").finish_non_exhaustive()
+    }
+}
