@@ -2,7 +2,6 @@
 //! should not send and do, and what becomes of them however they are cut.
 
 mod documents;
-mod double;
 mod ends;
 mod errors;
 mod fixtures;
@@ -22,8 +21,7 @@ use inferstream_core::{
 };
 use inferstream_openai_compat::{Chat, Dialect, Settings};
 
-use self::double::{Answer, Wire};
-use crate::support::{Piece, block_on};
+use crate::support::{Answer, Piece, Wire, block_on};
 
 /// A key that must never show.
 const KEY: &str = "csk-5ecret-0f-the-test";

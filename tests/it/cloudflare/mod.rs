@@ -1,6 +1,5 @@
 //! Workers AI over a scripted transport: what is sent, what is delivered, and how it ends.
 
-mod double;
 mod environment;
 mod errors;
 mod families;
@@ -22,8 +21,7 @@ use inferstream_cloudflare::{
     Result, Sent,
 };
 
-use self::double::{Answer, Wire};
-use crate::support::{Piece, block_on};
+use crate::support::{Answer, Piece, Wire, block_on};
 
 /// What must never show.
 const TOKEN: &str = "cft-5ecret-0f-the-test";

@@ -3,6 +3,7 @@
 mod body;
 mod clock;
 mod script;
+mod wire;
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ pub(crate) use self::{
     body::{Piece, Watch, body},
     clock::{Clock, Sleep, block_on, poll_once},
     script::Script,
+    wire::{Answer, Wire},
 };
 
 /// Shorthand for a number of seconds.

@@ -8,39 +8,49 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response};
-use inferstream_core::{Body, BoxFuture, Result, Transport};
+use inferstream_core::{Body, BoxFuture, Error, Result, Transport};
 use serde_json::Value;
 
-use crate::support::{self, Clock, Piece};
+use super::{Clock, Piece, body};
 
 /// An answer as it is on the wire.
 #[derive(Clone, Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     status: u16,
     headers: Vec<(&'static str, String)>,
     pieces: Vec<Piece>,
+    /// What the transport says in place of an answer.
+    error: Option<Error>,
 }
 
 impl Answer {
-    pub(super) fn new(status: u16, pieces: impl IntoIterator<Item = Piece>) -> Self {
+    pub(crate) fn new(status: u16, pieces: impl IntoIterator<Item = Piece>) -> Self {
         Self {
             status,
             headers: Vec::new(),
             pieces: pieces.into_iter().collect(),
+            error: None,
         }
     }
 
     /// An event stream.
-    pub(super) fn sse(pieces: impl IntoIterator<Item = Piece>) -> Self {
+    pub(crate) fn sse(pieces: impl IntoIterator<Item = Piece>) -> Self {
         Self::new(200, pieces).header("content-type", "text/event-stream; charset=utf-8")
     }
 
     /// A JSON document.
-    pub(super) fn json(status: u16, body: &str) -> Self {
+    pub(crate) fn json(status: u16, body: &str) -> Self {
         Self::new(status, [Piece::from(body)]).header("content-type", "application/json")
     }
 
-    pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn error(error: Error) -> Self {
+        Self {
+            error: Some(error),
+            ..Self::new(200, [])
+        }
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.retain(|(known, _)| *known != name);
         self.headers.push((name, value.into()));
         self
@@ -49,14 +59,14 @@ impl Answer {
 
 /// The wire: the first request gets the first answer and so on, those beyond the last get the last.
 #[derive(Clone)]
-pub(super) struct Wire {
-    pub(super) clock: Arc<Clock>,
+pub(crate) struct Wire {
+    pub(crate) clock: Arc<Clock>,
     answers: Arc<[Answer]>,
     requests: Arc<Mutex<Vec<Request<Bytes>>>>,
 }
 
 impl Wire {
-    pub(super) fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
+    pub(crate) fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
         Self {
             clock: Clock::new(),
             answers: answers.into_iter().collect(),
@@ -65,26 +75,26 @@ impl Wire {
     }
 
     /// Returns how many requests came.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.requests.lock().unwrap().len()
     }
 
     /// Returns the first request.
-    pub(super) fn request(&self) -> Request<Bytes> {
+    pub(crate) fn request(&self) -> Request<Bytes> {
         self.requests.lock().unwrap().first().unwrap().clone()
     }
 
     /// Returns all requests.
-    pub(super) fn all(&self) -> Vec<Request<Bytes>> {
+    pub(crate) fn all(&self) -> Vec<Request<Bytes>> {
         self.requests.lock().unwrap().clone()
     }
 
     /// Returns the first request's body.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.request().body().to_vec()).unwrap()
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text()).unwrap()
     }
 }
@@ -95,7 +105,10 @@ impl Transport for Wire {
         let last = self.answers.len() - 1;
         let answer = self.answers[requests.len().min(last)].clone();
         requests.push(request);
-        let (body, _) = support::body(&self.clock, answer.pieces);
+        if let Some(error) = answer.error {
+            return Box::pin(std::future::ready(Err(error)));
+        }
+        let (body, _) = body(&self.clock, answer.pieces);
         let mut response = Response::builder().status(answer.status);
         for (name, value) in answer.headers {
             response = response.header(name, value);
