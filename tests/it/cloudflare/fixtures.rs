@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Answer, DOORS, Outcome, broken, piece, run, sse, stream_of};
 use crate::support::Piece;
 
-const SSE: &str = "text/event-stream";
+const SSE: &str = "text/event-stream; charset=utf-8";
 const JSON: &str = "application/json";
 
 /// File, status, content type.

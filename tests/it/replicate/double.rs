@@ -11,76 +11,11 @@ use std::{
 
 use bytes::Bytes;
 use http::{Method, Request, Response, header};
-use inferstream_core::{Body, BoxFuture, Error, Result, Transport};
+use inferstream_core::{Body, BoxFuture, Result, Transport};
 use serde_json::Value;
 
 use super::{HOST, STREAM_HOST};
-use crate::support::{self, Clock, Piece, Watch, block_on};
-
-/// An answer as it is on the wire.
-#[derive(Clone, Debug)]
-pub(super) struct Answer {
-    status: u16,
-    headers: Vec<(&'static str, String)>,
-    pieces: Vec<Piece>,
-    /// What the transport says in place of an answer.
-    error: Option<Error>,
-    /// How long the head is waited for; `None` is for ever.
-    delay: Option<Duration>,
-}
-
-impl Answer {
-    pub(super) fn new(status: u16, pieces: impl IntoIterator<Item = Piece>) -> Self {
-        Self {
-            status,
-            headers: Vec::new(),
-            pieces: pieces.into_iter().collect(),
-            error: None,
-            delay: Some(Duration::ZERO),
-        }
-    }
-
-    /// An event stream.
-    pub(super) fn sse(pieces: impl IntoIterator<Item = Piece>) -> Self {
-        Self::new(200, pieces).header("content-type", "text/event-stream")
-    }
-
-    /// A JSON document.
-    pub(super) fn json(status: u16, body: &str) -> Self {
-        Self::new(status, [Piece::from(body)]).header("content-type", "application/json")
-    }
-
-    /// A problem.
-    pub(super) fn problem(status: u16, body: &str) -> Self {
-        Self::json(status, body).header("content-type", "application/problem+json")
-    }
-
-    pub(super) fn error(error: Error) -> Self {
-        Self {
-            error: Some(error),
-            ..Self::new(200, [])
-        }
-    }
-
-    /// Never answers.
-    pub(super) fn hang() -> Self {
-        Self {
-            delay: None,
-            ..Self::new(200, [])
-        }
-    }
-
-    pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.retain(|(known, _)| *known != name);
-        self.headers.push((name, value.into()));
-        self
-    }
-
-    pub(super) fn after(mut self, delay: Duration) -> Self {
-        self.delay = Some(delay);
-        self
-    }
-}
+use crate::support::{Answer, Clock, Watch, block_on};
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -268,21 +203,9 @@ impl Transport for Service {
             };
             service.asked.lock().unwrap().push(asked.clone());
             let answer = (service.rule)(&asked, &before);
-            match answer.delay {
-                None => std::future::pending().await,
-                Some(Duration::ZERO) => {}
-                Some(delay) => service.clock.sleep(delay).await,
-            }
-            if let Some(error) = answer.error {
-                return Err(error);
-            }
-            let (body, watch) = support::body(&service.clock, answer.pieces);
+            let (response, watch) = answer.respond(service.clock).await?;
             *asked.watch.lock().unwrap() = Some(watch);
-            let mut response = Response::builder().status(answer.status);
-            for (name, value) in answer.headers {
-                response = response.header(name, value);
-            }
-            Ok(response.body(body).unwrap())
+            Ok(response)
         })
     }
 

@@ -26,8 +26,8 @@ use inferstream_core::{
 use inferstream_replicate::{Replicate, ReplicateBuilder};
 use serde_json::{Value, json};
 
-use self::double::{Answer, Scene, Service, What};
-use crate::support::{Piece, block_on};
+use self::double::{Scene, Service, What};
+use crate::support::{Answer, Piece, block_on};
 
 /// A key that must never show.
 const KEY: &str = "r8_5ecret0fTheTest0000000000000000000000";

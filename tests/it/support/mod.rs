@@ -1,5 +1,6 @@
 //! Doubles: a clock moved by hand, a scripted body, a scripted transport, and what runs them.
 
+mod answer;
 mod body;
 mod clock;
 mod script;
@@ -8,10 +9,11 @@ mod wire;
 use std::time::Duration;
 
 pub(crate) use self::{
+    answer::Answer,
     body::{Piece, Watch, body},
     clock::{Clock, Sleep, block_on, poll_once},
     script::Script,
-    wire::{Answer, Wire},
+    wire::Wire,
 };
 
 /// Shorthand for a number of seconds.

@@ -8,54 +8,10 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response};
-use inferstream_core::{Body, BoxFuture, Error, Result, Transport};
+use inferstream_core::{Body, BoxFuture, Result, Transport};
 use serde_json::Value;
 
-use super::{Clock, Piece, body};
-
-/// An answer as it is on the wire.
-#[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    status: u16,
-    headers: Vec<(&'static str, String)>,
-    pieces: Vec<Piece>,
-    /// What the transport says in place of an answer.
-    error: Option<Error>,
-}
-
-impl Answer {
-    pub(crate) fn new(status: u16, pieces: impl IntoIterator<Item = Piece>) -> Self {
-        Self {
-            status,
-            headers: Vec::new(),
-            pieces: pieces.into_iter().collect(),
-            error: None,
-        }
-    }
-
-    /// An event stream.
-    pub(crate) fn sse(pieces: impl IntoIterator<Item = Piece>) -> Self {
-        Self::new(200, pieces).header("content-type", "text/event-stream; charset=utf-8")
-    }
-
-    /// A JSON document.
-    pub(crate) fn json(status: u16, body: &str) -> Self {
-        Self::new(status, [Piece::from(body)]).header("content-type", "application/json")
-    }
-
-    pub(crate) fn error(error: Error) -> Self {
-        Self {
-            error: Some(error),
-            ..Self::new(200, [])
-        }
-    }
-
-    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.retain(|(known, _)| *known != name);
-        self.headers.push((name, value.into()));
-        self
-    }
-}
+use super::{Answer, Clock};
 
 /// The wire: the first request gets the first answer and so on, those beyond the last get the last.
 #[derive(Clone)]
@@ -105,15 +61,8 @@ impl Transport for Wire {
         let last = self.answers.len() - 1;
         let answer = self.answers[requests.len().min(last)].clone();
         requests.push(request);
-        if let Some(error) = answer.error {
-            return Box::pin(std::future::ready(Err(error)));
-        }
-        let (body, _) = body(&self.clock, answer.pieces);
-        let mut response = Response::builder().status(answer.status);
-        for (name, value) in answer.headers {
-            response = response.header(name, value);
-        }
-        Box::pin(std::future::ready(Ok(response.body(body).unwrap())))
+        let response = answer.respond(Arc::clone(&self.clock));
+        Box::pin(async { Ok(response.await?.0) })
     }
 
     fn now(&self) -> Instant {
