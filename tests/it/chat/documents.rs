@@ -2,8 +2,8 @@
 
 use inferstream_core::{End, ErrorKind, FinishReason, ToolCall};
 
-use super::{Answer, Client, Wire, broken, fixtures, piece, run};
-use crate::support::{Piece, block_on};
+use super::{Answer, Client, Wire, broken, piece, run};
+use crate::support::{Piece, block_on, recordings};
 
 /// Asks for a whole answer, and for a stream; both must give the same.
 #[track_caller]
@@ -34,7 +34,7 @@ fn a_whole_answer_is_that_of_its_stream() {
         "cerebras/t-cb-4-reasoning.json",
         "openai-compat/u-22.json",
     ] {
-        let body = String::from_utf8(fixtures::read(name)).unwrap();
+        let body = String::from_utf8(recordings::read(name)).unwrap();
         let outcome = read(Client::Cerebras, &body);
         let response = outcome.response();
         assert_eq!(response.end, Some(End::FinishReason), "{name}");
@@ -57,7 +57,7 @@ fn a_document_cut_at_any_byte_is_truncated() {
         "openai-compat/u-22.json",
         "openai-compat/u-01.json",
     ] {
-        bodies.push(fixtures::read(name));
+        bodies.push(recordings::read(name));
     }
     for body in bodies {
         for place in 0..body.len() {
@@ -109,7 +109,7 @@ fn content_may_be_missing_where_tools_are_called() {
 
 #[test]
 fn blanks_and_a_mark_around_a_document_are_nothing() {
-    let body = String::from_utf8(fixtures::read("openai-compat/u-22.json")).unwrap();
+    let body = String::from_utf8(recordings::read("openai-compat/u-22.json")).unwrap();
     assert_eq!(
         read(Client::Plain, &format!("\u{feff}{body}")).text(),
         "whole"
@@ -127,7 +127,7 @@ fn blanks_and_a_mark_around_a_document_are_nothing() {
 
 #[test]
 fn a_document_may_be_declared_as_anything_but_a_page() {
-    let body = fixtures::read("openai-compat/u-22.json");
+    let body = recordings::read("openai-compat/u-22.json");
     for content_type in [
         "text/event-stream",
         "application/json; charset=utf-8",
@@ -145,7 +145,7 @@ fn a_document_may_be_declared_as_anything_but_a_page() {
 
 #[test]
 fn an_event_stream_in_answer_to_no_request_for_one_is_read() {
-    let bytes = fixtures::read("cerebras/t-cb-1.sse");
+    let bytes = recordings::read("cerebras/t-cb-1.sse");
     let wire = Wire::new([Answer::sse([piece(&bytes)])]);
     let response = block_on(&wire.clock, Client::Cerebras.chat(&wire, "hi")).unwrap();
     assert_eq!(response.text(), "Oi!");

@@ -5,14 +5,7 @@ use std::{fmt::Write, time::Duration};
 use inferstream_core::{ChatRequest, Error, ErrorKind, Sent};
 
 use super::{Answer, Client, KEY, Plain, Wire, broken, cerebras, piece, run, sse};
-use crate::support::{Piece, block_on, seconds};
-
-/// What became of a request that was refused.
-struct Refusal {
-    error: Error,
-    attempts: usize,
-    waited: Duration,
-}
+use crate::support::{Piece, Refusal, block_on, recordings, seconds};
 
 #[track_caller]
 fn refuse(answers: impl IntoIterator<Item = Answer>) -> Refusal {
@@ -23,21 +16,7 @@ fn refuse(answers: impl IntoIterator<Item = Answer>) -> Refusal {
 fn refuse_request(answers: impl IntoIterator<Item = Answer>, request: ChatRequest) -> Refusal {
     let wire = Wire::new(answers);
     let error = block_on(&wire.clock, cerebras(&wire).stream(request)).unwrap_err();
-    assert_eq!(error.attempts() as usize, wire.count());
-    let text = format!("{error}\n{error:?}");
-    assert!(!text.contains(KEY), "{text}");
-    let line = error.to_string();
-    assert!(!line.contains(['\n', '\r']), "one line: {line}");
-    assert!(
-        !line.contains("</") && !line.contains("<!"),
-        "no page: {line}"
-    );
-    assert!(line.len() < 1500, "{line}");
-    Refusal {
-        error,
-        attempts: wire.count(),
-        waited: wire.clock.elapsed(),
-    }
+    Refusal::new(&wire, error, KEY)
 }
 
 /// Checks the refusal of a status and a body: kind, code, the service's words, attempts.
@@ -311,7 +290,7 @@ fn a_server_error_that_comes_as_a_400_is_asked_again() {
     assert!(refusal.error.is_retryable());
     assert_eq!(refusal.error.code(), Some("server_error"));
 
-    let answer = Answer::sse([piece(&super::fixtures::read("cerebras/t-cb-1.sse"))]);
+    let answer = Answer::sse([piece(&recordings::read("cerebras/t-cb-1.sse"))]);
     let wire = Wire::new([Answer::json(400, SERVER_ERROR), answer]);
     let stream = block_on(&wire.clock, cerebras(&wire).stream("hi")).unwrap();
     assert_eq!(stream.meta().attempts, 2);
@@ -356,7 +335,7 @@ fn a_refused_key_says_where_to_look() {
 /// Returns how long was waited before the second attempt, which succeeds.
 #[track_caller]
 fn wait(answer: Answer) -> Option<Duration> {
-    let whole = Answer::sse([piece(&super::fixtures::read("cerebras/t-cb-1.sse"))]);
+    let whole = Answer::sse([piece(&recordings::read("cerebras/t-cb-1.sse"))]);
     let wire = Wire::new([answer, whole]);
     let stream = block_on(&wire.clock, cerebras(&wire).stream("hi"));
     let waited = wire.clock.elapsed();
@@ -472,7 +451,7 @@ fn what_the_head_says_is_kept() {
         Some(4)
     );
 
-    let bytes = super::fixtures::read("cerebras/t-cb-1.sse");
+    let bytes = recordings::read("cerebras/t-cb-1.sse");
     for length in [bytes.len(), 200] {
         let wire = Wire::new([head(Answer::sse([piece(&bytes[..length])]))]);
         let mut stream = block_on(&wire.clock, cerebras(&wire).stream("hi")).unwrap();

@@ -10,7 +10,7 @@ use inferstream_openai_compat::{Chat, Dialect, Settings};
 use serde_json::{Value, json};
 
 use super::{Answer, Client, KEY, Plain, Wire, cerebras, chat_of, sse};
-use crate::support::{Piece, block_on};
+use crate::support::{Piece, block_on, recordings};
 
 const FINISH: &str = r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}"#;
 
@@ -215,7 +215,7 @@ fn a_conversation_with_tools_goes_back_as_it_came() {
 
 #[test]
 fn an_answer_goes_back_as_a_message() {
-    let answer = super::fixtures::read("cerebras/t-cb-3.sse");
+    let answer = recordings::read("cerebras/t-cb-3.sse");
     let outcome = super::run(Client::Cerebras, Answer::sse([super::piece(&answer)]));
     let wire = send(
         Client::Cerebras,
@@ -227,7 +227,7 @@ fn an_answer_goes_back_as_a_message() {
     assert_eq!(message["tool_calls"][0]["id"], "e0ecf32e0");
     assert_eq!(message.get("reasoning_content"), None);
 
-    let answer = super::fixtures::read("cerebras/t-cb-2.sse");
+    let answer = recordings::read("cerebras/t-cb-2.sse");
     let outcome = super::run(Client::Cerebras, Answer::sse([super::piece(&answer)]));
     let wire = send(
         Client::Cerebras,

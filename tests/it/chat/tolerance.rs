@@ -3,7 +3,7 @@
 use inferstream_core::{ChatEvent, ChatRequest, End, ErrorKind, FinishReason, Usage};
 
 use super::{Answer, Client, Outcome, chunks, piece, plain_stream, run, run_request, sse};
-use crate::support::Piece;
+use crate::support::{Piece, recordings};
 
 const FINISH: &str = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
 const TEXT: &str = r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#;
@@ -592,7 +592,7 @@ fn logprobs_are_passed_on() {
 
 #[test]
 fn id_and_model_are_those_of_the_answer() {
-    let bytes = super::fixtures::read("cerebras/t-cb-1.sse");
+    let bytes = recordings::read("cerebras/t-cb-1.sse");
     let outcome = run(Client::Cerebras, Answer::sse([piece(&bytes)]));
     let response = outcome.response();
     assert_eq!(response.model.as_deref(), Some("qwen-3-coder-480b"));

@@ -2,17 +2,10 @@
 
 use std::time::Duration;
 
-use inferstream_cloudflare::{Door, Error, ErrorKind};
+use inferstream_cloudflare::{Door, ErrorKind};
 
-use super::{Answer, DOORS, Wire, builder, check_line, sse, stream_of};
-use crate::support::{block_on, seconds};
-
-/// What became of a request that was refused.
-pub(super) struct Refusal {
-    pub(super) error: Error,
-    pub(super) attempts: usize,
-    pub(super) waited: Duration,
-}
+use super::{Answer, DOORS, TOKEN, Wire, builder, check_line, sse, stream_of};
+use crate::support::{Refusal, block_on, seconds};
 
 #[track_caller]
 pub(super) fn refuse(door: Door, answers: impl IntoIterator<Item = Answer>) -> Refusal {
@@ -22,13 +15,8 @@ pub(super) fn refuse(door: Door, answers: impl IntoIterator<Item = Answer>) -> R
         Err(error) => error,
         Ok(stream) => block_on(&wire.clock, stream.finish()).unwrap_err(),
     };
-    assert_eq!(error.attempts() as usize, wire.count());
     check_line(&error);
-    Refusal {
-        error,
-        attempts: wire.count(),
-        waited: wire.clock.elapsed(),
-    }
+    Refusal::new(&wire, error, TOKEN)
 }
 
 const UUID: &str = "983e5e13-234a-48d2-abef-0eb6eb55b753";

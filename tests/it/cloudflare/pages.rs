@@ -2,10 +2,8 @@
 
 use inferstream_cloudflare::{Door, ErrorKind};
 
-use super::{
-    Answer, DOORS,
-    errors::{Refusal, refuse},
-};
+use super::{Answer, DOORS, errors::refuse};
+use crate::support::Refusal;
 
 #[track_caller]
 fn page(door: Door, status: u16, body: &str) -> Refusal {

@@ -104,10 +104,7 @@ fn ending() -> impl Strategy<Value = Ending> {
 }
 
 fn seen(outcome: &Outcome) -> (Vec<String>, Option<&'static str>) {
-    (
-        super::lines(&outcome.events),
-        outcome.kind().map(ErrorKind::as_str),
-    )
+    (outcome.lines(), outcome.kind().map(ErrorKind::as_str))
 }
 
 fn door() -> impl Strategy<Value = Door> {

@@ -15,7 +15,7 @@ use inferstream_core::{Body, BoxFuture, Result, Transport};
 use serde_json::Value;
 
 use super::{HOST, STREAM_HOST};
-use crate::support::{Answer, Clock, Watch, block_on};
+use crate::support::{Answer, Clock, Double, Watch, block_on};
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -185,6 +185,21 @@ impl Service {
             future.as_mut().poll(cx).map(Some)
         });
         block_on(&self.clock, limited)
+    }
+}
+
+impl Double for Service {
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    fn requests(&self) -> usize {
+        self.all().len()
+    }
+
+    #[track_caller]
+    fn run_detached(&self) -> usize {
+        self.run_tasks()
     }
 }
 

@@ -19,15 +19,12 @@ mod timers;
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use inferstream_core::{
-    ChatEvent, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind, Meta, Result, Sent,
-};
+use inferstream_core::{ChatRequest, ChatStream, Error, ErrorKind, Result, Sent};
 use inferstream_replicate::{Replicate, ReplicateBuilder};
 use serde_json::{Value, json};
 
 use self::double::{Scene, Service, What};
-use crate::support::{Answer, Piece, block_on};
+use crate::support::{Answer, Outcome, Piece, block_on, broken, piece, shown};
 
 /// A key that must never show.
 const KEY: &str = "r8_5ecret0fTheTest0000000000000000000000";
@@ -197,63 +194,6 @@ fn client(service: &Service) -> Replicate {
     builder(service).build().unwrap()
 }
 
-/// What a caller saw of an answer.
-#[derive(Debug)]
-struct Outcome {
-    events: Vec<ChatEvent>,
-    end: Result<ChatResponse>,
-    /// `None` where no stream was had.
-    meta: Option<Meta>,
-    /// How long the caller waited.
-    elapsed: Duration,
-    /// How many tasks went on behind it.
-    tasks: usize,
-}
-
-impl Outcome {
-    fn text(&self) -> String {
-        text_of(&self.events)
-    }
-
-    fn lines(&self) -> Vec<String> {
-        let line = |event| serde_json::to_string(event).unwrap();
-        self.events.iter().map(line).collect()
-    }
-
-    #[track_caller]
-    fn response(&self) -> &ChatResponse {
-        self.end.as_ref().unwrap()
-    }
-
-    #[track_caller]
-    fn error(&self) -> &Error {
-        self.end.as_ref().unwrap_err()
-    }
-
-    /// Returns the kind of the error, or `None` for a success.
-    fn kind(&self) -> Option<ErrorKind> {
-        self.end.as_ref().err().map(Error::kind)
-    }
-
-    fn is_diverged(&self) -> bool {
-        matches!(&self.end, Err(error)
-            if error.kind() == ErrorKind::Truncated && error.code() == Some("diverged"))
-    }
-
-    #[track_caller]
-    fn meta(&self) -> &Meta {
-        self.meta.as_ref().unwrap()
-    }
-}
-
-fn text_of(events: &[ChatEvent]) -> String {
-    let text = |event: &ChatEvent| match event {
-        ChatEvent::Text { text, .. } => Some(text.to_string()),
-        _ => None,
-    };
-    events.iter().filter_map(text).collect()
-}
-
 /// Asks a service, reads to the end, lets go, and checks what holds for every answer.
 #[track_caller]
 fn run(scene: Scene) -> Outcome {
@@ -274,65 +214,9 @@ fn run_with(service: &Service, client: &Replicate, request: impl Into<ChatReques
 /// Reads a stream to its end and lets go of it.
 #[track_caller]
 fn read(service: &Service, opened: Result<ChatStream>) -> Outcome {
-    let mut events = Vec::new();
-    let (end, meta) = match opened {
-        Err(error) => (Err(error), None),
-        Ok(mut stream) => {
-            let end = loop {
-                match block_on(&service.clock, stream.next()) {
-                    None => break Ok(stream.partial().clone()),
-                    Some(Ok(event)) => events.push(event),
-                    Some(Err(error)) => break Err(error),
-                }
-            };
-            for _ in 0..3 {
-                let more = block_on(&service.clock, stream.next());
-                assert!(more.is_none(), "an end is the end: {more:?}");
-            }
-            (end, Some(stream.meta().clone()))
-        }
-    };
-    let elapsed = service.clock.elapsed();
-    let tasks = service.run_tasks();
-    let outcome = Outcome {
-        events,
-        end,
-        meta,
-        elapsed,
-        tasks,
-    };
-    check_invariants(service, &outcome);
-    outcome
-}
-
-/// One end, nothing lost, no secret shown, the key only where it belongs, all connections closed.
-#[track_caller]
-fn check_invariants(service: &Service, outcome: &Outcome) {
-    let finishes = outcome
-        .events
-        .iter()
-        .filter(|event| matches!(event, ChatEvent::Finish { .. }));
-    match &outcome.end {
-        Ok(response) => {
-            assert_eq!(finishes.count(), 1, "one end");
-            let last = outcome.events.last();
-            assert!(matches!(last, Some(ChatEvent::Finish { .. })), "{last:?}");
-            assert!(response.end.is_some(), "a success says how it ended");
-            assert!(response.finish_reason().is_some());
-            assert_eq!(response.text(), outcome.text(), "nothing is lost");
-        }
-        Err(error) => {
-            assert_eq!(finishes.count(), 0, "an error after an end");
-            let partial = error.partial().map_or("", ChatResponse::text);
-            assert_eq!(partial, outcome.text(), "the partial answer is kept");
-            assert!(!shown(error).contains(KEY), "the key shows");
-        }
-    }
-    for event in &outcome.events {
-        if let ChatEvent::Text { text, .. } = event {
-            assert!(!text.is_empty(), "text is never empty");
-        }
-    }
+    let outcome = Outcome::read(service, opened);
+    outcome.check(KEY);
+    outcome.check_one_choice();
     check_key(service);
     assert!(
         service.count(What::Cancel) <= 1,
@@ -342,6 +226,7 @@ fn check_invariants(service: &Service, outcome: &Outcome) {
     for asked in service.all() {
         assert!(asked.closed(), "{} is still open", asked.uri());
     }
+    outcome
 }
 
 /// The key goes to the service's own hosts over TLS and nowhere else.
@@ -365,30 +250,10 @@ fn check_key(service: &Service) {
     }
 }
 
-/// Returns all that an error shows: itself and its causes, by `Display` and by `Debug`.
-fn shown(error: &Error) -> String {
-    let mut shown = format!("{error}\n{error:?}\n{error:#?}");
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        shown.extend([cause.to_string(), format!("{cause:?}")]);
-        source = cause.source();
-    }
-    shown
-}
-
 /// Returns how much time is between two.
 #[track_caller]
 fn between(earlier: Duration, later: Duration) -> Duration {
     later.checked_sub(earlier).unwrap()
-}
-
-fn piece(bytes: &[u8]) -> Piece {
-    Piece::Bytes(Bytes::copy_from_slice(bytes))
-}
-
-/// The connection breaks.
-fn broken() -> Piece {
-    Piece::Error(lost(Sent::Yes))
 }
 
 fn lost(sent: Sent) -> Error {

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::Frame;
-use inferstream_core::{Body, Error, Result};
+use inferstream_core::{Body, Error, ErrorKind, Result, Sent};
 
 use super::{Clock, Sleep};
 
@@ -47,6 +47,16 @@ impl From<Error> for Piece {
     fn from(error: Error) -> Self {
         Self::Error(error)
     }
+}
+
+pub(crate) fn piece(bytes: &[u8]) -> Piece {
+    Piece::Bytes(Bytes::copy_from_slice(bytes))
+}
+
+/// The connection breaks.
+pub(crate) fn broken() -> Piece {
+    let error = Error::new(ErrorKind::Disconnected, "connection reset");
+    Piece::Error(error.with_sent(Sent::Yes))
 }
 
 /// What became of a scripted body.

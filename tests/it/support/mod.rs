@@ -3,6 +3,9 @@
 mod answer;
 mod body;
 mod clock;
+pub(crate) mod cuts;
+mod outcome;
+pub(crate) mod recordings;
 mod script;
 mod wire;
 
@@ -10,11 +13,20 @@ use std::time::Duration;
 
 pub(crate) use self::{
     answer::Answer,
-    body::{Piece, Watch, body},
+    body::{Piece, Watch, body, broken, piece},
     clock::{Clock, Sleep, block_on, poll_once},
+    outcome::{Double, Outcome, Refusal, check_line, lines, shown},
     script::Script,
     wire::Wire,
 };
+
+/// Makes an event stream of chunks.
+pub(crate) fn sse(chunks: &[&str]) -> String {
+    let frames = chunks
+        .iter()
+        .map(|chunk| ["data: ", chunk, "\n\n"].concat());
+    frames.collect()
+}
 
 /// Shorthand for a number of seconds.
 pub(crate) const fn seconds(seconds: u64) -> Duration {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use inferstream_core::{Body, BoxFuture, Result, Transport};
 
-use super::{Clock, block_on};
+use super::{Clock, Double, block_on};
 
 /// A transport that answers from a script and records what it was asked to do.
 pub(crate) struct Script {
@@ -51,6 +51,20 @@ impl Script {
             block_on(&self.clock, task);
         }
         count
+    }
+}
+
+impl Double for Script {
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    fn requests(&self) -> usize {
+        self.requests.lock().unwrap().len()
+    }
+
+    fn run_detached(&self) -> usize {
+        self.run_tasks()
     }
 }
 

@@ -11,7 +11,7 @@ use http::{Request, Response};
 use inferstream_core::{Body, BoxFuture, Result, Transport};
 use serde_json::Value;
 
-use super::{Answer, Clock};
+use super::{Answer, Clock, Double};
 
 /// The wire: the first request gets the first answer and so on, those beyond the last get the last.
 #[derive(Clone)]
@@ -52,6 +52,16 @@ impl Wire {
 
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text()).unwrap()
+    }
+}
+
+impl Double for Wire {
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    fn requests(&self) -> usize {
+        self.count()
     }
 }
 

@@ -1,0 +1,134 @@
+//! Streams that are cut at every byte: what of them is delivered, and how they end.
+
+use inferstream_core::ErrorKind;
+
+use super::{Outcome, Piece, broken, piece};
+
+/// What can be known of the beginning of a stream without the code under test.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Beginning {
+    /// How many whole frames it has.
+    pub(crate) frames: usize,
+    pub(crate) came: Came,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Came {
+    /// Less than the answer's end.
+    #[default]
+    Part,
+    /// A finish reason: enough for a clean end.
+    Reason,
+    /// The end marker without the blank line behind it: enough for a clean end.
+    MarkerCut,
+    /// The end marker, as a line without its end, which a clean end is as good as.
+    MarkerLineCut,
+    /// The end as the protocol announces it: by the marker, or by what stands for it.
+    Marker,
+    /// The service's error.
+    Error,
+    /// The service's error, as a line without its end, which a clean end is as good as.
+    ErrorLineCut,
+}
+
+/// A provider's streams, for those who cut them.
+pub(crate) trait Streams {
+    fn run(&self, pieces: Vec<Piece>) -> Outcome;
+
+    fn judge(&self, bytes: &[u8]) -> Beginning;
+
+    /// Returns what is delivered before the end is known.
+    fn content(&self, outcome: &Outcome) -> Vec<String> {
+        outcome.content()
+    }
+
+    /// Checks what else holds for a beginning with a clean end.
+    fn check(&self, _bytes: &[u8], _clean: &Outcome) {}
+}
+
+/// Judges a beginning of an event stream, whose JSON has no blanks, by what each whole frame says.
+pub(crate) fn judge_events(bytes: &[u8], frame_says: impl Fn(&str) -> Came) -> Beginning {
+    let text = String::from_utf8_lossy(bytes);
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    let text = text.trim_start_matches('\u{feff}');
+    let mut beginning = Beginning::default();
+    let mut frame = String::new();
+    for line in text.split_inclusive('\n') {
+        if line != "\n" {
+            frame.push_str(line);
+            continue;
+        }
+        beginning.frames += 1;
+        let said = if is_marker(&frame) {
+            Came::Marker
+        } else {
+            frame_says(&frame)
+        };
+        match said {
+            Came::Part => {}
+            Came::Reason => beginning.came = Came::Reason,
+            end => {
+                beginning.came = end;
+                return beginning;
+            }
+        }
+        frame.clear();
+    }
+    if is_marker(&frame) {
+        beginning.came = Came::MarkerCut;
+    }
+    beginning
+}
+
+fn is_marker(frame: &str) -> bool {
+    let data = frame.lines().last().unwrap_or_default();
+    let data = data.strip_prefix("data:").unwrap_or(data).trim_start();
+    data.starts_with("[DONE]") || data.starts_with("\"[DONE]\"")
+}
+
+/// Checks a stream cut at every byte, with a clean end there and with a broken connection.
+///
+/// The rule: what came in whole frames is delivered, nothing else is.
+/// A clean end is a success after a finish reason or the end marker, else `Truncated`; a broken
+/// connection is a success only where the protocol had announced the end, else `Truncated`.
+#[track_caller]
+pub(crate) fn check_cuts(name: &str, streams: &impl Streams, bytes: &[u8]) {
+    let whole = streams.run(vec![piece(bytes)]);
+    let whole_lines = streams.content(&whole);
+    let mut before = (0, Vec::new());
+    for place in 0..=bytes.len() {
+        let Beginning { frames, came } = streams.judge(&bytes[..place]);
+        let at = format!("{name} cut at {place}: {frames} frames, {came:?}");
+        let clean = streams.run(vec![piece(&bytes[..place])]);
+        let kind = match came {
+            Came::Error | Came::ErrorLineCut => Some(ErrorKind::Provider),
+            Came::Part => Some(ErrorKind::Truncated),
+            _ => None,
+        };
+        assert_eq!(clean.kind(), kind, "{at}, clean");
+        streams.check(&bytes[..place], &clean);
+
+        let lost = streams.run(vec![piece(&bytes[..place]), broken()]);
+        let kind = match came {
+            Came::Error => Some(ErrorKind::Provider),
+            Came::Marker => None,
+            _ => Some(ErrorKind::Truncated),
+        };
+        assert_eq!(lost.kind(), kind, "{at}, broken");
+
+        let lines = streams.content(&lost);
+        assert_eq!(lines, whole_lines[..lines.len()], "{at}");
+        if frames == before.0 {
+            assert_eq!(lines, before.1, "{at}: a frame that is not whole");
+        }
+        if matches!(came, Came::Marker | Came::Error) {
+            assert_eq!(lines, whole_lines, "{at}: all had come");
+        }
+        if !matches!(came, Came::MarkerLineCut | Came::ErrorLineCut) {
+            assert_eq!(streams.content(&clean), lines, "{at}: clean and broken");
+        }
+        assert!(clean.text().starts_with(&lost.text()), "{at}");
+        assert!(whole.text().starts_with(&clean.text()), "{at}");
+        before = (frames, lines);
+    }
+}
