@@ -6,16 +6,10 @@ use inferstream_core::{ChatEvent, ChatRequest, ErrorKind};
 use proptest::{collection::vec, prelude::*};
 
 use super::{Answer, Client, Outcome, fixtures, piece, run, run_request};
-use crate::support::Piece;
-
-/// Cuts bytes at the given places, each modulo their length.
-fn cut(bytes: &[u8], cuts: &[usize]) -> Vec<Piece> {
-    let mut places: Vec<_> = cuts.iter().map(|place| place % (bytes.len() + 1)).collect();
-    places.extend([0, bytes.len()]);
-    places.sort_unstable();
-    let pairs = places.windows(2);
-    pairs.map(|pair| piece(&bytes[pair[0]..pair[1]])).collect()
-}
+use crate::support::{
+    Piece,
+    strategies::{self, escapes, pieces},
+};
 
 /// Text with what decoders stumble over.
 fn token() -> impl Strategy<Value = String> {
@@ -166,7 +160,7 @@ proptest! {
         if done {
             frame("[DONE]");
         }
-        let outcome = run(Client::Plain, Answer::sse(cut(stream.as_bytes(), &cuts)));
+        let outcome = run(Client::Plain, Answer::sse(pieces(stream.as_bytes(), &cuts)));
         prop_assert_eq!(outcome.kind(), None);
         prop_assert_eq!(outcome.response().text(), text);
         prop_assert_eq!(outcome.response().reasoning(), thoughts);
@@ -183,17 +177,11 @@ proptest! {
         cuts in vec(any::<usize>(), 0..6),
     ) {
         // A service that cuts tokens in UTF-16 sends halves of pairs, each half as an escape.
-        let units: Vec<_> = text.encode_utf16().collect();
-        let mut places: Vec<_> = cuts.iter().map(|place| place % (units.len() + 1)).collect();
-        places.extend([0, units.len()]);
-        places.sort_unstable();
         let mut stream = String::new();
-        for pair in places.windows(2) {
-            stream.push_str("data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"");
-            for unit in &units[pair[0]..pair[1]] {
-                write!(stream, "\\u{unit:04X}").unwrap();
-            }
-            stream.push_str("\"}}]}\n\n");
+        for part in escapes(&text, &cuts) {
+            let frame = r#"data: {"choices":[{"index":0,"delta":{"content":"@"}}]}"#;
+            stream += &frame.replace('@', &part);
+            stream += "\n\n";
         }
         stream.push_str("data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n");
         let outcome = run(Client::Plain, Answer::sse([piece(stream.as_bytes())]));
@@ -213,14 +201,14 @@ proptest! {
         // `run` checks that there is one end, and that no `Finish` stands before an error.
         let request = ChatRequest::from("hi").n(n);
         let whole = run_request(*client, Answer::sse([piece(&bytes)]), request.clone());
-        let found = run_request(*client, Answer::sse(cut(&bytes, &cuts)), request);
+        let found = run_request(*client, Answer::sse(pieces(&bytes, &cuts)), request);
         prop_assert_eq!(seen(&found), seen(&whole));
     }
 
     #[test]
     fn any_bytes_have_one_end(bytes in vec(any::<u8>(), 0..300), cuts in vec(any::<usize>(), 0..6)) {
         let whole = run(Client::Plain, Answer::sse([piece(&bytes)]));
-        let found = run(Client::Plain, Answer::sse(cut(&bytes, &cuts)));
+        let found = run(Client::Plain, Answer::sse(pieces(&bytes, &cuts)));
         prop_assert_eq!(seen(&found), seen(&whole));
     }
 
@@ -242,27 +230,8 @@ proptest! {
 
 /// JSON made of the protocol's own names, of any shape.
 fn json() -> impl Strategy<Value = String> {
-    let scalar = prop::sample::select(vec![
-        "null",
-        "true",
-        "false",
-        "0",
-        "1",
-        "-1",
-        "1e9",
-        "1e400",
-        "0.5",
-        "\"\"",
-        "\"a\"",
-        "\"0\"",
-        "\"stop\"",
-        "\"\\ud83d\"",
-        "\"[DONE]\"",
-        "\"{}\"",
-        "[]",
-        "{}",
-    ]);
-    let name = prop::sample::select(vec![
+    let words = &["\"0\"", "\"[DONE]\""];
+    let names = &[
         "choices",
         "index",
         "delta",
@@ -287,27 +256,10 @@ fn json() -> impl Strategy<Value = String> {
         "time_info",
         "logprobs",
         "model",
-    ]);
-    scalar
-        .prop_map(str::to_owned)
-        .prop_recursive(8, 64, 5, move |inner| {
-            prop_oneof![
-                vec(inner.clone(), 0..4).prop_map(|list| format!("[{}]", list.join(","))),
-                vec((name.clone(), inner.clone()), 0..5).prop_map(|members| {
-                    let members: Vec<_> = members
-                        .iter()
-                        .map(|(name, value)| format!("\"{name}\":{value}"))
-                        .collect();
-                    format!("{{{}}}", members.join(","))
-                }),
-                inner
-                    .clone()
-                    .prop_map(|inner| format!(r#"{{"choices":[{{"delta":{inner}}}]}}"#)),
-                inner.prop_map(|inner| {
-                    format!(
-                        r#"{{"choices":[{{"delta":{{"content":"a","tool_calls":[{inner}]}}}}]}}"#
-                    )
-                }),
-            ]
-        })
+    ];
+    let shapes = &[
+        r#"{"choices":[{"delta":@}]}"#,
+        r#"{"choices":[{"delta":{"content":"a","tool_calls":[@]}}]}"#,
+    ];
+    strategies::json(words, names, shapes)
 }

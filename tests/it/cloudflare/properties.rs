@@ -7,16 +7,7 @@ use proptest::{collection::vec, prelude::*};
 use serde_json::{Value, json};
 
 use super::{Answer, DOORS, Outcome, fixtures, piece, run, stream_of};
-use crate::support::Piece;
-
-/// Cuts bytes at the given places, each modulo their length.
-fn cut(bytes: &[u8], cuts: &[usize]) -> Vec<Piece> {
-    let mut places: Vec<_> = cuts.iter().map(|place| place % (bytes.len() + 1)).collect();
-    places.extend([0, bytes.len()]);
-    places.sort_unstable();
-    let pairs = places.windows(2);
-    pairs.map(|pair| piece(&bytes[pair[0]..pair[1]])).collect()
-}
+use crate::support::strategies::{self, pieces};
 
 /// A chunk, the text in it and the thoughts.
 #[derive(Clone, Debug)]
@@ -113,28 +104,8 @@ fn door() -> impl Strategy<Value = Door> {
 
 /// JSON made of the protocol's own names, of any shape.
 fn any_json() -> impl Strategy<Value = String> {
-    let scalar = prop::sample::select(vec![
-        "null",
-        "true",
-        "0",
-        "1",
-        "-1",
-        "1e9",
-        "1e400",
-        "0.5",
-        "\"\"",
-        "\"a\"",
-        "\"stop\"",
-        "\"error\"",
-        "\"\\ud83d\"",
-        "\"[DONE]\"",
-        "\"AiError: x\"",
-        "3040",
-        "4006",
-        "[]",
-        "{}",
-    ]);
-    let name = prop::sample::select(vec![
+    let words = &["\"error\"", "\"[DONE]\"", "\"AiError: x\"", "3040", "4006"];
+    let names = &[
         "response",
         "result",
         "success",
@@ -162,28 +133,13 @@ fn any_json() -> impl Strategy<Value = String> {
         "prompt_tokens",
         "completion_tokens",
         "p",
-    ]);
-    scalar
-        .prop_map(str::to_owned)
-        .prop_recursive(6, 48, 5, move |inner| {
-            prop_oneof![
-                vec(inner.clone(), 0..4).prop_map(|list| format!("[{}]", list.join(","))),
-                vec((name.clone(), inner.clone()), 0..5).prop_map(|members| {
-                    let members: Vec<_> = members
-                        .iter()
-                        .map(|(name, value)| format!("\"{name}\":{value}"))
-                        .collect();
-                    format!("{{{}}}", members.join(","))
-                }),
-                inner
-                    .clone()
-                    .prop_map(|inner| format!(r#"{{"result":{inner},"success":true}}"#)),
-                inner
-                    .clone()
-                    .prop_map(|inner| format!(r#"{{"response":"a","tool_calls":[{inner}]}}"#)),
-                inner.prop_map(|inner| format!(r#"{{"choices":[{{"delta":{inner}}}]}}"#)),
-            ]
-        })
+    ];
+    let shapes = &[
+        r#"{"result":@,"success":true}"#,
+        r#"{"response":"a","tool_calls":[@]}"#,
+        r#"{"choices":[{"delta":@}]}"#,
+    ];
+    strategies::json(words, names, shapes)
 }
 
 proptest! {
@@ -223,7 +179,7 @@ proptest! {
             _ => {}
         }
         let whole = run(door, stream_of(&stream));
-        let found = run(door, Answer::sse(cut(stream.as_bytes(), &cuts)));
+        let found = run(door, Answer::sse(pieces(stream.as_bytes(), &cuts)));
         prop_assert_eq!(seen(&found), seen(&whole));
         let text: String = list.iter().map(|chunk| chunk.text.as_str()).collect();
         let thoughts: String = list.iter().map(|chunk| chunk.thoughts.as_str()).collect();
@@ -260,7 +216,7 @@ proptest! {
             bytes.splice(place..end, [byte]);
         }
         let whole = run(door, stream_of(&bytes));
-        let found = run(door, Answer::sse(cut(&bytes, &cuts)));
+        let found = run(door, Answer::sse(pieces(&bytes, &cuts)));
         prop_assert_eq!(seen(&found), seen(&whole));
     }
 
@@ -281,7 +237,7 @@ proptest! {
     #[test]
     fn any_bytes_have_one_end(bytes in vec(any::<u8>(), 0..300), cuts in vec(any::<usize>(), 0..6)) {
         let whole = run(Door::Native, stream_of(&bytes));
-        let found = run(Door::Native, Answer::sse(cut(&bytes, &cuts)));
+        let found = run(Door::Native, Answer::sse(pieces(&bytes, &cuts)));
         prop_assert_eq!(seen(&found), seen(&whole));
     }
 }

@@ -9,7 +9,7 @@ use inferstream_core::{
     sse::{DOCUMENT, Framer, Limits, TooLarge},
 };
 
-use super::cut;
+use crate::support::strategies::cut;
 
 /// Event and data.
 type Seen = (String, String);

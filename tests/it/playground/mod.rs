@@ -11,7 +11,6 @@ mod requests;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::Response;
 use inferstream_cloudflare::playground::{decode::PlaygroundDecode, framer::PlaygroundFrames};
 use inferstream_core::{
@@ -56,15 +55,4 @@ fn run_raw(pieces: impl IntoIterator<Item = Piece>, raw: bool) -> Outcome {
 #[track_caller]
 fn whole(bytes: impl AsRef<[u8]>) -> Outcome {
     run([piece(bytes.as_ref())])
-}
-
-/// Cuts bytes at the given places, each modulo their length.
-fn cut(bytes: &[u8], cuts: &[usize]) -> Vec<Bytes> {
-    let mut places: Vec<_> = cuts.iter().map(|place| place % (bytes.len() + 1)).collect();
-    places.extend([0, bytes.len()]);
-    places.sort_unstable();
-    let pairs = places.windows(2);
-    pairs
-        .map(|pair| Bytes::copy_from_slice(&bytes[pair[0]..pair[1]]))
-        .collect()
 }

@@ -6,15 +6,11 @@ use inferstream_core::{ErrorKind, sse::Limits};
 use proptest::{collection::vec, prelude::*};
 
 use super::{
-    Outcome, cut, fixtures,
+    Outcome, fixtures,
     frames::{bytewise, frames_of},
     piece, run, sse, whole,
 };
-use crate::support::Piece;
-
-fn pieces(bytes: &[u8], cuts: &[usize]) -> Vec<Piece> {
-    cut(bytes, cuts).into_iter().map(Piece::Bytes).collect()
-}
+use crate::support::strategies::{self, cut, escapes, pieces};
 
 fn cuts() -> impl Strategy<Value = Vec<usize>> {
     vec(any::<usize>(), 0..8)
@@ -74,31 +70,17 @@ fn seen(outcome: &Outcome) -> (String, String, Option<ErrorKind>) {
     (outcome.text(), outcome.reasoning(), outcome.kind())
 }
 
-/// JSON made of the protocols' own names, of any shape.
+/// JSON made of the protocol's own names, of any shape.
 fn json() -> impl Strategy<Value = String> {
-    let scalar = prop::sample::select(vec![
-        "null",
-        "true",
-        "false",
-        "0",
-        "1",
-        "-1",
-        "1e400",
-        "\"\"",
-        "\"a\"",
-        "\"stop\"",
+    let words = &[
         "\"error\"",
-        "\"\\ud83d\"",
-        "\"{}\"",
-        "[]",
-        "{}",
         "\"text-delta\"",
         "\"finish\"",
         "\"tool-input-delta\"",
         "\"tool-input-available\"",
         "\"start\"",
-    ]);
-    let name = prop::sample::select(vec![
+    ];
+    let names = &[
         "type",
         "delta",
         "response",
@@ -120,19 +102,8 @@ fn json() -> impl Strategy<Value = String> {
         "messageMetadata",
         "code",
         "\\ud83d",
-    ]);
-    scalar
-        .prop_map(str::to_owned)
-        .prop_recursive(6, 48, 5, move |inner| {
-            prop_oneof![
-                vec(inner.clone(), 0..4).prop_map(|list| format!("[{}]", list.join(","))),
-                vec((name.clone(), inner), 0..5).prop_map(|members| {
-                    let members = members.iter();
-                    let members = members.map(|(name, value)| format!("\"{name}\":{value}"));
-                    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
-                }),
-            ]
-        })
+    ];
+    strategies::json(words, names, &[])
 }
 
 proptest! {
@@ -221,17 +192,9 @@ proptest! {
         text in any::<String>(),
         cuts in vec(any::<usize>(), 0..6),
     ) {
-        let units = text.encode_utf16().collect::<Vec<_>>();
-        let mut places = cuts.iter().map(|place| place % (units.len() + 1)).collect::<Vec<_>>();
-        places.extend([0, units.len()]);
-        places.sort_unstable();
         let mut stream = String::new();
-        for pair in places.windows(2) {
-            stream.push_str("0:\"");
-            for unit in &units[pair[0]..pair[1]] {
-                write!(stream, "\\u{unit:04X}").unwrap();
-            }
-            stream.push_str("\"\n");
+        for part in escapes(&text, &cuts) {
+            writeln!(stream, "0:\"{part}\"").unwrap();
         }
         stream.push_str("d:{}\n");
         let outcome = run([piece(stream.as_bytes())]);

@@ -11,7 +11,7 @@ use inferstream_core::{
 };
 use proptest::{collection::vec, prelude::*};
 
-use crate::support::{self, Clock, Piece, block_on};
+use crate::support::{self, Clock, Piece, block_on, strategies::cut};
 
 /// An item, on its own.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -64,20 +64,6 @@ fn decode_with(
         error = take_all(&mut decoder, &mut items);
     }
     (decoder, (items, error))
-}
-
-/// Cuts a stream at the given places, each modulo its length.
-fn cut(stream: &[u8], cuts: &[usize]) -> Vec<Bytes> {
-    let mut places: Vec<_> = cuts
-        .iter()
-        .map(|place| place % (stream.len() + 1))
-        .collect();
-    places.extend([0, stream.len()]);
-    places.sort_unstable();
-    places
-        .windows(2)
-        .map(|place| Bytes::copy_from_slice(&stream[place[0]..place[1]]))
-        .collect()
 }
 
 fn decode(stream: &[u8], cuts: &[usize]) -> Verdict {

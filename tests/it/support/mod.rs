@@ -7,6 +7,7 @@ pub(crate) mod cuts;
 mod outcome;
 pub(crate) mod recordings;
 mod script;
+pub(crate) mod strategies;
 mod wire;
 
 use std::time::Duration;
