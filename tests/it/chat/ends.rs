@@ -4,18 +4,12 @@ use std::time::Duration;
 
 use inferstream_core::{ChatRequest, End, ErrorKind, FinishReason, Phase, Timeouts};
 
-use super::{Answer, Client, broken, run, run_request, sse};
+use super::{Answer, Client, FINISH, TEXT, broken, frames, run, run_request};
 use crate::support::{Piece, seconds};
 
-const TEXT: &str = r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#;
-const FINISH: &str = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
 const USAGE: &str = r#"{"choices":[],"usage":{"prompt_tokens":7}}"#;
 const LAST: &str = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":7},"time_info":{"total_time":0.5}}"#;
 const DONE: &str = "[DONE]";
-
-fn frames(list: &[&str]) -> Piece {
-    Piece::from(sse(list).as_str())
-}
 
 #[test]
 fn after_a_finish_reason_two_seconds_are_waited() {

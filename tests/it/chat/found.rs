@@ -3,18 +3,13 @@
 use inferstream_core::{ChatEvent, ChatRequest, Error, ErrorKind, Message, Part, Role, ToolCall};
 
 use super::{
-    Answer, Client, KEY, Wire, cerebras, chunks, piece, plain_stream, run, run_request, sse,
+    Answer, Client, FINISH, KEY, TEXT, Wire, cerebras, chunks, frames, piece, plain_stream, run,
+    run_request, sse,
 };
 use crate::support::{Piece, block_on, seconds};
 
-const TEXT: &str = r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#;
-const FINISH: &str = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
 const SECOND: &str = r#"{"choices":[{"index":1,"delta":{"content":"x"}}]}"#;
 const SECOND_FINISH: &str = r#"{"choices":[{"index":1,"delta":{},"finish_reason":"stop"}]}"#;
-
-fn frames(list: &[&str]) -> Piece {
-    Piece::from(sse(list).as_str())
-}
 
 #[test]
 fn choice_1_may_come_after_choice_0_has_ended() {

@@ -15,10 +15,13 @@ use inferstream_cerebras::Cerebras;
 use inferstream_core::{BoxFuture, ChatRequest, ChatResponse, ChatStream, ProviderInfo, Result};
 use inferstream_openai_compat::{Chat, Dialect, Settings};
 
-use crate::support::{Answer, Outcome, Wire, block_on, broken, piece, sse};
+use crate::support::{Answer, Outcome, Piece, Wire, block_on, broken, piece, sse};
 
 /// A key that must never show.
 const KEY: &str = "csk-5ecret-0f-the-test";
+
+const TEXT: &str = r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#;
+const FINISH: &str = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
 
 /// A dialect with nothing but defaults.
 #[derive(Debug)]
@@ -117,4 +120,8 @@ fn plain_stream(bytes: impl AsRef<[u8]>) -> Outcome {
 #[track_caller]
 fn chunks(chunks: &[&str]) -> Outcome {
     plain_stream(sse(chunks) + "data: [DONE]\n\n")
+}
+
+fn frames(list: &[&str]) -> Piece {
+    Piece::from(sse(list).as_str())
 }

@@ -2,11 +2,10 @@
 
 use inferstream_core::{ChatEvent, ChatRequest, End, ErrorKind, FinishReason, Usage};
 
-use super::{Answer, Client, Outcome, chunks, piece, plain_stream, run, run_request, sse};
+use super::{
+    Answer, Client, FINISH, Outcome, TEXT, chunks, piece, plain_stream, run, run_request, sse,
+};
 use crate::support::{Piece, recordings};
-
-const FINISH: &str = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
-const TEXT: &str = r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#;
 
 /// Checks the text that chunks between two of text "a" leave.
 #[track_caller]
