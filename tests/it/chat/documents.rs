@@ -215,3 +215,31 @@ fn a_document_that_stalls_is_not_waited_for_for_ever() {
         outcome.end
     );
 }
+
+#[test]
+fn a_mark_before_a_document_may_be_cut() {
+    let body =
+        "\u{feff}{\"choices\":[{\"message\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}";
+    let bytes = body.as_bytes();
+    let outcome = run(
+        Client::Plain,
+        Answer::new(200, [piece(&bytes[..1]), piece(&bytes[1..])]),
+    );
+    assert_eq!(outcome.kind(), None, "{:?}", outcome.end);
+}
+
+#[test]
+fn json_that_is_no_object_is_no_answer() {
+    for document in ["null", "[]", "1"] {
+        let outcome = run(Client::Plain, Answer::json(200, document));
+        assert_eq!(outcome.kind(), Some(ErrorKind::Protocol), "{document}");
+    }
+}
+
+#[test]
+fn a_document_without_content_is_no_answer() {
+    for document in [r#"{"choices":[{}]}"#, r#"{"choices":[{"message":null}]}"#] {
+        let outcome = run(Client::Plain, Answer::json(200, document));
+        assert_eq!(outcome.kind(), Some(ErrorKind::Protocol), "{document}");
+    }
+}

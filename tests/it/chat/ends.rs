@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use inferstream_core::{ChatRequest, End, ErrorKind, FinishReason, Phase, Timeouts};
 
-use super::{Answer, Client, FINISH, TEXT, broken, frames, run, run_request};
+use super::{
+    Answer, Client, FINISH, TEXT, broken, frames, halves::chunk, piece, plain_stream, run,
+    run_request, sse,
+};
 use crate::support::{Piece, seconds};
 
 const USAGE: &str = r#"{"choices":[],"usage":{"prompt_tokens":7}}"#;
@@ -209,4 +212,175 @@ fn two_choices_end_when_both_have() {
         ("a".into(), "xx".into())
     );
     assert_eq!(outcome.elapsed, seconds(12));
+}
+
+const SECOND: &str = r#"{"choices":[{"index":1,"delta":{"content":"x"}}]}"#;
+pub(super) const SECOND_FINISH: &str =
+    r#"{"choices":[{"index":1,"delta":{},"finish_reason":"stop"}]}"#;
+
+#[test]
+fn choice_1_may_come_after_choice_0_has_ended() {
+    let pieces = [
+        frames(&[TEXT, FINISH, SECOND]),
+        Piece::Wait(seconds(3)),
+        frames(&[SECOND, SECOND_FINISH, "[DONE]"]),
+    ];
+    let outcome = run_request(
+        Client::Plain,
+        Answer::sse(pieces),
+        ChatRequest::from("hi").n(2),
+    );
+    assert_eq!(outcome.kind(), None, "{:?}", outcome.end);
+    assert_eq!(outcome.text_of(1), "xx");
+}
+
+#[test]
+fn one_of_two_choices_is_not_the_whole_answer() {
+    let pieces = [
+        frames(&[TEXT, FINISH]),
+        Piece::Wait(seconds(3)),
+        frames(&[SECOND, SECOND_FINISH, "[DONE]"]),
+    ];
+    let outcome = run_request(
+        Client::Plain,
+        Answer::sse(pieces),
+        ChatRequest::from("hi").n(2),
+    );
+    assert_eq!(outcome.kind(), None, "{:?}", outcome.end);
+    assert_eq!(outcome.text_of(1), "x");
+}
+
+#[test]
+fn one_of_two_choices_and_a_clean_end_are_cut_off() {
+    let pieces = [frames(&[TEXT, FINISH])];
+    let outcome = run_request(
+        Client::Plain,
+        Answer::sse(pieces),
+        ChatRequest::from("hi").n(2),
+    );
+    assert_eq!(
+        outcome.kind(),
+        Some(ErrorKind::Truncated),
+        "{:?}",
+        outcome.end
+    );
+}
+
+#[test]
+fn text_after_a_finish_reason_keeps_the_stream_alive() {
+    let mut pieces = vec![frames(&[TEXT, FINISH])];
+    for _ in 0..5 {
+        pieces.extend([Piece::Wait(seconds(1)), frames(&[TEXT])]);
+    }
+    pieces.push(frames(&[FINISH, "[DONE]"]));
+    let outcome = run(Client::Plain, Answer::sse(pieces));
+    assert_eq!(outcome.text(), "aaaaaa");
+}
+
+#[test]
+fn an_empty_frame_after_the_finish_reason_does_not_hold_the_end() {
+    let pieces = [
+        frames(&[TEXT, FINISH]),
+        Piece::from("data:\n\n"),
+        Piece::Hang,
+    ];
+    let outcome = run(Client::Plain, Answer::sse(pieces));
+    assert_eq!(outcome.elapsed, seconds(2));
+}
+
+#[test]
+fn an_answer_without_end_is_too_large() {
+    let long = chunk(0, "content", &"x".repeat(500_000));
+    let frame = sse(&[long.as_str()]);
+    let pieces = (0..100).map(|_| piece(frame.as_bytes()));
+    let outcome = run(Client::Plain, Answer::sse(pieces.collect::<Vec<_>>()));
+    assert_eq!(outcome.kind(), Some(ErrorKind::TooLarge));
+    let kept = outcome.text().len();
+    assert!((15 << 20..=16 << 20).contains(&kept), "{kept}");
+}
+
+#[test]
+fn an_event_cannot_pass_for_a_document() {
+    let cut = format!("event: document\ndata: {FINISH}");
+    let outcome = plain_stream(sse(&[TEXT]) + &cut);
+    assert_eq!(outcome.kind(), Some(ErrorKind::Truncated));
+}
+
+#[test]
+fn the_last_of_several_finish_reasons_holds_and_text_after_it_is_text() {
+    let finish =
+        |word| format!(r#"{{"choices":[{{"index":0,"delta":{{}},"finish_reason":"{word}"}}]}}"#);
+    let (stop, length) = (finish("stop"), finish("length"));
+    for end in ["", "data: [DONE]\n\n", "data: [DONE]\n\ndata: [DONE]\n\n"] {
+        let outcome = plain_stream(sse(&[TEXT, &stop, TEXT, &stop, &length]) + end);
+        assert_eq!(outcome.text(), "aa");
+        assert_eq!(
+            outcome.response().finish_reason(),
+            Some(&FinishReason::Length)
+        );
+        assert_eq!(outcome.response().choices.len(), 1);
+    }
+}
+
+#[test]
+fn the_end_marker_has_several_forms() {
+    for marker in [
+        "data: [DONE]\n\n",
+        "data:[DONE]\n\n",
+        "data:  [DONE] \n\n",
+        "data: \"[DONE]\"\n\n",
+        "[DONE]\n\n",
+        "data: [DONE]\r\n\r\n",
+        "event: done\ndata: [DONE]\n\n",
+        // Cut off by a clean end.
+        "data: [DONE]\n",
+        "data: [DONE]",
+        "[DONE]",
+    ] {
+        let outcome = plain_stream(sse(&[TEXT]) + marker);
+        assert_eq!(outcome.kind(), None, "{marker:?}");
+        assert_eq!(outcome.response().end, Some(End::Marker), "{marker:?}");
+        assert_eq!(
+            outcome.response().finish_reason(),
+            Some(&FinishReason::Unknown)
+        );
+    }
+    for no_marker in [
+        "data: [DON",
+        "data: DONE\n\n",
+        ": [DONE]\n\n",
+        "id: [DONE]\n\n",
+    ] {
+        let outcome = plain_stream(sse(&[TEXT]) + no_marker);
+        assert!(outcome.kind().is_some(), "{no_marker:?}");
+    }
+}
+
+#[test]
+fn nothing_after_the_end_marker_counts() {
+    let late = "data: [DONE]\n\n".to_owned()
+        + &sse(&[
+            TEXT,
+            r#"{"error":{"message":"late"}}"#,
+            "no JSON",
+            r#"{"choices":[],"usage":{"prompt_tokens":1}}"#,
+        ]);
+    let outcome = plain_stream(sse(&[TEXT, FINISH]) + &late);
+    assert_eq!(outcome.text(), "a");
+    assert_eq!(outcome.response().usage, None);
+    assert_eq!(outcome.response().end, Some(End::Marker));
+}
+
+#[test]
+fn a_line_without_an_end_is_cut_off() {
+    let endless = vec![piece(&vec![b'x'; 64 << 10]); 64];
+    let mut pieces = vec![Piece::from(sse(&[TEXT]).as_str()), Piece::from("data: ")];
+    pieces.extend(endless.clone());
+    let outcome = run(Client::Plain, Answer::sse(pieces));
+    assert_eq!(outcome.kind(), Some(ErrorKind::TooLarge));
+    assert_eq!(outcome.text(), "a");
+    let mut pieces = vec![Piece::from("{\"choices\":[{\"message\":{\"content\":\"")];
+    pieces.extend(vec![piece(&vec![b'x'; 64 << 10]); 65]);
+    let outcome = run(Client::Plain, Answer::sse(pieces));
+    assert_eq!(outcome.kind(), Some(ErrorKind::TooLarge));
 }

@@ -1,19 +1,20 @@
-//! What services answer in place of an answer: kind, words, whether and when it is asked again.
+//! What services answer in place of an answer: its kind and its words.
 
-use std::{fmt::Write, time::Duration};
+use inferstream_core::{ChatRequest, ErrorKind};
 
-use inferstream_core::{ChatRequest, Error, ErrorKind, Sent};
-
-use super::{Answer, Client, KEY, Plain, Wire, broken, cerebras, piece, run, sse};
+use super::{Answer, KEY, Wire, broken, cerebras, piece};
 use crate::support::{Piece, Refusal, block_on, recordings, seconds};
 
 #[track_caller]
-fn refuse(answers: impl IntoIterator<Item = Answer>) -> Refusal {
+pub(super) fn refuse(answers: impl IntoIterator<Item = Answer>) -> Refusal {
     refuse_request(answers, ChatRequest::from("hi"))
 }
 
 #[track_caller]
-fn refuse_request(answers: impl IntoIterator<Item = Answer>, request: ChatRequest) -> Refusal {
+pub(super) fn refuse_request(
+    answers: impl IntoIterator<Item = Answer>,
+    request: ChatRequest,
+) -> Refusal {
     let wire = Wire::new(answers);
     let error = block_on(&wire.clock, cerebras(&wire).stream(request)).unwrap_err();
     Refusal::new(&wire, error, KEY)
@@ -45,7 +46,7 @@ fn check(
     }
 }
 
-const SERVER_ERROR: &str = r#"{"message":"Encountered a server error, please try again.","type":"server_error","param":"","code":"server_error"}"#;
+pub(super) const SERVER_ERROR: &str = r#"{"message":"Encountered a server error, please try again.","type":"server_error","param":"","code":"server_error"}"#;
 
 #[test]
 fn a_status_tells_the_kind() {
@@ -284,45 +285,6 @@ fn a_page_of_html_is_not_shown() {
 }
 
 #[test]
-fn a_server_error_that_comes_as_a_400_is_asked_again() {
-    let refusal = refuse([Answer::json(400, SERVER_ERROR)]);
-    assert_eq!(refusal.attempts, 3);
-    assert!(refusal.error.is_retryable());
-    assert_eq!(refusal.error.code(), Some("server_error"));
-
-    let answer = Answer::sse([piece(&recordings::read("cerebras/t-cb-1.sse"))]);
-    let wire = Wire::new([Answer::json(400, SERVER_ERROR), answer]);
-    let stream = block_on(&wire.clock, cerebras(&wire).stream("hi")).unwrap();
-    assert_eq!(stream.meta().attempts, 2);
-    assert_eq!(
-        block_on(&wire.clock, stream.finish()).unwrap().text(),
-        "Oi!"
-    );
-}
-
-#[test]
-fn a_refusal_of_a_retired_model_names_the_successor() {
-    let body = r#"{"message":"Model does not exist","type":"not_found_error","param":"model","code":"model_not_found"}"#;
-    for model in [
-        "llama3.1-8b",
-        "llama-3.1-8b",
-        "llama-3.3-70b",
-        "deepseek-r1",
-    ] {
-        let request = ChatRequest::new(model).user("hi");
-        let refusal = refuse_request([Answer::json(404, body)], request);
-        assert_eq!(refusal.error.kind(), ErrorKind::NotFound);
-        let line = refusal.error.to_string();
-        assert!(line.contains("`gpt-oss-120b`"), "{line}");
-    }
-    let refusal = refuse_request(
-        [Answer::json(404, body)],
-        ChatRequest::new("new").user("hi"),
-    );
-    assert!(!refusal.error.to_string().contains("gpt-oss"));
-}
-
-#[test]
 fn a_refused_key_says_where_to_look() {
     let refusal = refuse([Answer::json(
         401,
@@ -330,111 +292,6 @@ fn a_refused_key_says_where_to_look() {
     )]);
     let line = refusal.error.to_string();
     assert!(line.contains("CEREBRAS_API_KEY"), "{line}");
-}
-
-/// Returns how long was waited before the second attempt, which succeeds.
-#[track_caller]
-fn wait(answer: Answer) -> Option<Duration> {
-    let whole = Answer::sse([piece(&recordings::read("cerebras/t-cb-1.sse"))]);
-    let wire = Wire::new([answer, whole]);
-    let stream = block_on(&wire.clock, cerebras(&wire).stream("hi"));
-    let waited = wire.clock.elapsed();
-    stream.ok().map(|stream| {
-        assert_eq!(stream.meta().attempts, 2);
-        waited
-    })
-}
-
-#[track_caller]
-fn check_wait(headers: &[(&'static str, &str)], least: Duration, most: Duration) {
-    for _ in 0..20 {
-        let mut answer = Answer::json(429, "");
-        for (name, value) in headers {
-            answer = answer.header(name, *value);
-        }
-        let waited = wait(answer).unwrap();
-        assert!(least <= waited && waited <= most, "{headers:?}: {waited:?}");
-    }
-}
-
-#[test]
-fn a_hint_is_waited_for_and_garbage_is_not_a_hint() {
-    let millis = Duration::from_millis;
-    let own = (millis(250), millis(500));
-    check_wait(&[], own.0, own.1);
-    check_wait(&[("retry-after", "2")], seconds(2), millis(2200));
-    check_wait(&[("retry-after", "1.5")], millis(1500), millis(1650));
-    check_wait(&[("retry-after-ms", "700")], millis(700), millis(770));
-    check_wait(
-        &[("retry-after-ms", "700"), ("retry-after", "30")],
-        millis(700),
-        millis(770),
-    );
-    check_wait(
-        &[
-            ("date", "Wed, 18 Nov 2026 10:00:00 GMT"),
-            ("retry-after", "Wed, 18 Nov 2026 10:00:03 GMT"),
-        ],
-        seconds(3),
-        millis(3300),
-    );
-    check_wait(&[("retry-after", "60")], seconds(60), seconds(66));
-    for garbage in [
-        "-5",
-        "nan",
-        "1e400",
-        "",
-        "soon",
-        "inf",
-        "0",
-        "Wed, 99 Nov 2026",
-    ] {
-        check_wait(&[("retry-after", garbage)], own.0, own.1);
-    }
-}
-
-#[test]
-fn a_hint_beyond_the_limit_is_given_at_once() {
-    for hint in ["61", "86400"] {
-        let refusal = refuse([Answer::json(429, "").header("retry-after", hint)]);
-        assert_eq!(
-            (refusal.attempts, refusal.waited),
-            (1, Duration::ZERO),
-            "{hint}"
-        );
-        assert_eq!(
-            refusal.error.retry_after(),
-            Some(seconds(hint.parse().unwrap()))
-        );
-        assert!(refusal.error.is_retryable());
-    }
-}
-
-#[test]
-fn the_recorded_429_is_waited_for() {
-    let body = r#"{"message":"Tokens per minute limit exceeded - too many tokens processed.","type":"too_many_tokens_error","param":"quota","code":"token_quota_exceeded"}"#;
-    let answer = Answer::json(429, body)
-        .header("x-ratelimit-limit-requests-day", "14400")
-        .header("x-ratelimit-remaining-tokens-minute", "0")
-        .header("x-ratelimit-reset-tokens-minute", "11.38")
-        .header("retry-after", "12");
-    let Refusal {
-        error,
-        attempts,
-        waited,
-    } = refuse([answer]);
-    assert_eq!(error.kind(), ErrorKind::RateLimited);
-    assert_eq!(error.retry_after(), Some(seconds(12)));
-    assert_eq!(attempts, 3);
-    assert!(
-        seconds(24) <= waited && waited <= Duration::from_millis(26_400),
-        "{waited:?}"
-    );
-    let limits = error.rate_limits();
-    assert_eq!(limits.get("requests-day").unwrap().limit, Some(14_400));
-    let minute = limits.get("tokens-minute").unwrap();
-    assert_eq!(minute.remaining, Some(0));
-    assert_eq!(minute.reset, Some(Duration::from_secs_f64(11.38)));
 }
 
 #[test]
@@ -471,195 +328,16 @@ fn what_the_head_says_is_kept() {
 }
 
 #[test]
-fn a_service_may_forbid_another_attempt_and_not_ask_for_one() {
-    let attempts = |status, word: &str| {
-        refuse([Answer::json(status, "").header("x-should-retry", word)]).attempts
-    };
-    for status in [429, 500, 503] {
-        assert_eq!(attempts(status, "false"), 1, "{status}");
-        assert_eq!(attempts(status, "true"), 3, "{status}");
-        assert_eq!(attempts(status, "perhaps"), 3, "{status}");
-    }
-    for status in [409, 425] {
-        assert_eq!(attempts(status, "true"), 3, "{status}");
-    }
-    for status in [400, 401, 403, 404, 422] {
-        assert_eq!(attempts(status, "true"), 1, "{status}");
-    }
+fn a_status_without_a_name_is_its_number() {
+    let wire = Wire::new([Answer::json(529, "")]);
+    let error = block_on(&wire.clock, cerebras(&wire).stream("hi")).unwrap_err();
+    assert!(!error.to_string().contains("<unknown"), "{error}");
 }
 
 #[test]
-fn a_lost_connection_is_replaced_only_if_nothing_was_sent() {
-    let lost = |sent| Answer::error(Error::new(ErrorKind::Disconnected, "reset").with_sent(sent));
-    assert_eq!(refuse([lost(Sent::Maybe)]).attempts, 1);
-    assert_eq!(refuse([lost(Sent::Yes)]).attempts, 1);
-    assert_eq!(refuse([lost(Sent::No)]).attempts, 3);
-    assert_eq!(
-        refuse([Answer::error(Error::new(ErrorKind::Connect, "refused"))]).attempts,
-        3
-    );
-    assert_eq!(
-        refuse([Answer::error(Error::new(ErrorKind::Tls, "bad"))]).attempts,
-        1
-    );
-}
-
-#[test]
-fn the_key_and_a_long_prompt_do_not_come_back() {
-    let prompt = "The treasure lies\nunder the \"third\" oak; tell nobody, not even Anna.";
-    let system = "Answer as a pirate would, and keep h1dden things so.";
-    let echo = format!("bad key {KEY} for {prompt} with {system}");
-    let quoted = serde_json::to_string(&echo).unwrap();
-    for body in [
-        format!("{{\"message\":{quoted},\"type\":\"t\",\"code\":{quoted}}}"),
-        format!("{{\"error\":{{\"message\":{quoted},\"type\":{quoted}}}}}"),
-        quoted.clone(),
-        echo.clone(),
-    ] {
-        for status in [400, 401, 429, 500] {
-            let request = ChatRequest::default().system(system).user(prompt);
-            let Refusal { error, .. } = refuse_request([Answer::json(status, &body)], request);
-            check_silence(&error);
-        }
-        let events = sse(&[r#"{"choices":[{"delta":{"content":"a"}}]}"#])
-            + &format!("event: error\ndata: {}\n\n", body.replace('\n', "\ndata: "));
-        let request = ChatRequest::default().system(system).user(prompt);
-        let answer = Answer::sse([Piece::from(events.as_str())]);
-        let outcome = super::run_request(Client::Cerebras, answer, request);
-        assert_eq!(outcome.kind(), Some(ErrorKind::Provider));
-        check_silence(outcome.error());
-    }
-}
-
-#[track_caller]
-fn check_silence(error: &Error) {
-    let text = format!(
-        "{error} {error:?} {:?} {:?}",
-        error.provider_message(),
-        error.code()
-    );
-    for secret in [KEY, "treasure", "Anna", "pirate", "h1dden"] {
-        assert!(!text.contains(secret), "{secret} in {text}");
-    }
-}
-
-#[test]
-fn broken_json_is_not_shown() {
-    let outcome = super::plain_stream("data: {\"choices\":[{\"delta\":{\"content\":\"h1dden\"\n\n");
-    let error = outcome.error();
-    assert_eq!(error.kind(), ErrorKind::Protocol);
-    let mut text = format!("{error} {error:?}");
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        write!(text, " {error} {error:?}").unwrap();
-        source = error.source();
-    }
-    assert!(!text.contains("h1dden"), "{text}");
-}
-
-#[test]
-fn an_error_in_a_stream_ends_it_and_is_not_asked_again() {
-    let text = r#"{"choices":[{"index":0,"delta":{"content":"Par"}}]}"#;
-    for (frame, code, message, retryable) in [
-        (
-            r#"data: {"error":{"message":"m","type":"server_error","code":"server_error"},"status_code":500}"#,
-            Some("server_error"),
-            Some("m"),
-            true,
-        ),
-        (
-            r#"data: {"error":{"message":"m","code":"bad"}}"#,
-            Some("bad"),
-            Some("m"),
-            false,
-        ),
-        (r#"data: {"error":"m"}"#, None, Some("m"), false),
-        (
-            r#"data: {"error":{"message":"m"},"choices":[]}"#,
-            None,
-            Some("m"),
-            false,
-        ),
-        (
-            r#"data: {"message":"m","type":"server_error","param":"","code":"server_error"}"#,
-            Some("server_error"),
-            Some("m"),
-            true,
-        ),
-        (r#"data: {"detail":"m"}"#, None, Some("m"), false),
-        (
-            r#"data: {"errors":[{"code":3040,"message":"m"}]}"#,
-            Some("3040"),
-            Some("m"),
-            false,
-        ),
-        (
-            "event: error\ndata: {\"error\":{\"message\":\"m\"}}",
-            None,
-            Some("m"),
-            false,
-        ),
-        (
-            "event: error\ndata: {\"message\":\"m\"}",
-            None,
-            Some("m"),
-            false,
-        ),
-        ("event: error\ndata: m", None, Some("m"), false),
-        ("event: error\ndata: \"m\"", None, Some("m"), false),
-        ("event: error\ndata: {}", None, None, false),
-        ("event: error\ndata:", None, None, false),
-        ("event: error\ndata: {\"choices\":[]}", None, None, false),
-    ] {
-        for client in [Client::Cerebras, Client::Plain] {
-            let bytes = sse(&[text]) + frame + "\n\n" + &sse(&[text]) + "data: [DONE]\n\n";
-            // The body is let go though the service holds it open.
-            let outcome = run(
-                client,
-                Answer::sse([Piece::from(bytes.as_str()), Piece::Hang]),
-            );
-            let error = outcome.error();
-            assert_eq!(error.kind(), ErrorKind::Provider, "{frame}");
-            assert_eq!(error.code(), code, "{frame}");
-            assert_eq!(error.provider_message(), message, "{frame}");
-            assert_eq!(error.is_retryable(), retryable, "{frame}");
-            assert_eq!(error.attempts(), 1, "{frame}");
-            assert_eq!(outcome.text(), "Par", "{frame}");
-            assert_eq!(outcome.elapsed, Duration::ZERO, "{frame}");
-        }
-    }
-}
-
-#[test]
-fn what_is_no_error_is_not_taken_for_one() {
-    for chunk in [
-        r#"{"error":null,"choices":[{"index":0,"delta":{"content":"a"}}]}"#,
-        r#"{"error":"","choices":[{"index":0,"delta":{"content":"a"}}]}"#,
-        r#"{"error":{},"choices":[{"index":0,"delta":{"content":"a"}}]}"#,
-        r#"{"message":"m","code":"","detail":null,"choices":[{"index":0,"delta":{"content":"a"}}]}"#,
-        r#"{"errors":[],"choices":[{"index":0,"delta":{"content":"a"}}]}"#,
-    ] {
-        let outcome = super::chunks(&[chunk]);
-        assert_eq!(outcome.kind(), None, "{chunk}");
-        assert_eq!(outcome.text(), "a", "{chunk}");
-    }
-    // An error that the model talks of is text.
-    let talk = r#"{"choices":[{"index":0,"delta":{"content":"{\"error\":{\"message\":\"m\"}}"}}]}"#;
-    assert_eq!(
-        super::chunks(&[talk]).text(),
-        r#"{"error":{"message":"m"}}"#
-    );
-}
-
-#[test]
-fn whole_answers_are_asked_for_again_alike() {
-    let whole = Answer::json(200, r#"{"choices":[{"message":{"content":"a"}}]}"#);
-    let wire = Wire::new([Answer::json(503, ""), whole]);
-    let response = block_on(&wire.clock, cerebras(&wire).chat("hi")).unwrap();
-    assert_eq!((response.text(), wire.count()), ("a", 2));
-
-    let wire = Wire::new([Answer::json(503, "")]);
-    let chat = super::chat_of(Plain, &wire);
-    let error = block_on(&wire.clock, chat.models()).unwrap_err();
-    assert_eq!((error.kind(), wire.count()), (ErrorKind::Overloaded, 3));
+fn a_low_balance_is_a_quota() {
+    let body = r#"{"error":{"message":"Your credit balance is too low to access the API.","type":"invalid_request_error"}}"#;
+    let wire = Wire::new([Answer::json(429, body)]);
+    let error = block_on(&wire.clock, cerebras(&wire).stream("hi")).unwrap_err();
+    assert_eq!((error.kind(), wire.count()), (ErrorKind::Quota, 1));
 }

@@ -1,15 +1,24 @@
 //! The chat protocol that providers share, and Cerebras: recorded answers, answers that services
 //! should not send and do, and what becomes of them however they are cut.
 
+mod addresses;
+mod bodies;
+mod counts;
+mod dialects;
 mod documents;
 mod ends;
 mod errors;
+mod errors_inside;
 mod fixtures;
-mod found;
+mod halves;
+mod models;
 mod properties;
+mod repeats;
 mod requests;
+mod secrets;
 mod tolerance;
 mod tool_calls;
+mod tools;
 
 use inferstream_cerebras::Cerebras;
 use inferstream_core::{BoxFuture, ChatRequest, ChatResponse, ChatStream, ProviderInfo, Result};

@@ -1,6 +1,6 @@
 //! What services send though the protocol does not say so.
 
-use inferstream_core::{ChatEvent, ChatRequest, End, ErrorKind, FinishReason, Usage};
+use inferstream_core::{ChatEvent, ChatRequest, End, ErrorKind, FinishReason};
 
 use super::{
     Answer, Client, FINISH, Outcome, TEXT, chunks, piece, plain_stream, run, run_request, sse,
@@ -9,7 +9,7 @@ use crate::support::{Piece, recordings};
 
 /// Checks the text that chunks between two of text "a" leave.
 #[track_caller]
-fn check(list: &[&str], text: &str) -> Outcome {
+pub(super) fn check(list: &[&str], text: &str) -> Outcome {
     let mut all = vec![TEXT];
     all.extend(list);
     all.extend([TEXT, FINISH]);
@@ -210,134 +210,6 @@ fn reasons_to_end_are_told_as_they_came() {
 }
 
 #[test]
-fn the_last_of_several_finish_reasons_holds_and_text_after_it_is_text() {
-    let finish =
-        |word| format!(r#"{{"choices":[{{"index":0,"delta":{{}},"finish_reason":"{word}"}}]}}"#);
-    let (stop, length) = (finish("stop"), finish("length"));
-    for end in ["", "data: [DONE]\n\n", "data: [DONE]\n\ndata: [DONE]\n\n"] {
-        let outcome = plain_stream(sse(&[TEXT, &stop, TEXT, &stop, &length]) + end);
-        assert_eq!(outcome.text(), "aa");
-        assert_eq!(
-            outcome.response().finish_reason(),
-            Some(&FinishReason::Length)
-        );
-        assert_eq!(outcome.response().choices.len(), 1);
-    }
-}
-
-#[test]
-fn the_end_marker_has_several_forms() {
-    for marker in [
-        "data: [DONE]\n\n",
-        "data:[DONE]\n\n",
-        "data:  [DONE] \n\n",
-        "data: \"[DONE]\"\n\n",
-        "[DONE]\n\n",
-        "data: [DONE]\r\n\r\n",
-        "event: done\ndata: [DONE]\n\n",
-        // Cut off by a clean end.
-        "data: [DONE]\n",
-        "data: [DONE]",
-        "[DONE]",
-    ] {
-        let outcome = plain_stream(sse(&[TEXT]) + marker);
-        assert_eq!(outcome.kind(), None, "{marker:?}");
-        assert_eq!(outcome.response().end, Some(End::Marker), "{marker:?}");
-        assert_eq!(
-            outcome.response().finish_reason(),
-            Some(&FinishReason::Unknown)
-        );
-    }
-    for no_marker in [
-        "data: [DON",
-        "data: DONE\n\n",
-        ": [DONE]\n\n",
-        "id: [DONE]\n\n",
-    ] {
-        let outcome = plain_stream(sse(&[TEXT]) + no_marker);
-        assert!(outcome.kind().is_some(), "{no_marker:?}");
-    }
-}
-
-#[test]
-fn nothing_after_the_end_marker_counts() {
-    let late = "data: [DONE]\n\n".to_owned()
-        + &sse(&[
-            TEXT,
-            r#"{"error":{"message":"late"}}"#,
-            "no JSON",
-            r#"{"choices":[],"usage":{"prompt_tokens":1}}"#,
-        ]);
-    let outcome = plain_stream(sse(&[TEXT, FINISH]) + &late);
-    assert_eq!(outcome.text(), "a");
-    assert_eq!(outcome.response().usage, None);
-    assert_eq!(outcome.response().end, Some(End::Marker));
-}
-
-#[test]
-fn usage_may_be_in_any_chunk_and_the_last_holds() {
-    let usage = |count| {
-        let mut usage = Usage::default();
-        usage.input_tokens = Some(count);
-        usage
-    };
-    let first = r#"{"choices":[],"usage":{"prompt_tokens":1}}"#;
-    let last = r#"{"choices":[],"usage":{"prompt_tokens":2}}"#;
-    let with_text =
-        r#"{"choices":[{"index":0,"delta":{"content":"b"}}],"usage":{"prompt_tokens":2}}"#;
-    for (list, text) in [
-        (&[first, TEXT, FINISH, last][..], "a"),
-        (&[first, TEXT, last, FINISH], "a"),
-        (&[TEXT, FINISH, first, last, last], "a"),
-        (&[first, with_text, FINISH], "b"),
-    ] {
-        let outcome = chunks(list);
-        assert_eq!(outcome.response().usage, Some(usage(2)), "{list:?}");
-        assert_eq!(outcome.text(), text);
-    }
-}
-
-#[test]
-fn counts_may_be_of_any_type() {
-    for (wire, count) in [
-        ("3", Some(3)),
-        ("3.0", Some(3)),
-        ("\"3\"", Some(3)),
-        ("0", Some(0)),
-        ("null", None),
-        ("-1", None),
-        ("\"many\"", None),
-        ("[]", None),
-        ("{}", None),
-        ("1e400", None),
-        ("1e30", None),
-    ] {
-        let chunk =
-            format!(r#"{{"choices":[],"usage":{{"prompt_tokens":{wire},"total_tokens":9}}}}"#);
-        let outcome = check(&[&chunk], "");
-        let usage = outcome.response().usage.unwrap();
-        assert_eq!(
-            (usage.input_tokens, usage.total_tokens),
-            (count, Some(9)),
-            "{wire}"
-        );
-    }
-    for usage in ["null", "{}"] {
-        let chunk = format!(r#"{{"choices":[],"usage":{usage},"time_info":{usage}}}"#);
-        let outcome = check(&[&chunk], "");
-        assert_eq!(
-            (outcome.response().usage, outcome.response().timing),
-            (None, None)
-        );
-    }
-    let odd = r#"{"choices":[],"usage":{"prompt_tokens":1,"prompt_tokens_details":null,"completion_tokens_details":{"reasoning_tokens":"2","image_tokens":{}}}}"#;
-    assert_eq!(
-        check(&[odd], "").response().usage.unwrap().reasoning_tokens,
-        Some(2)
-    );
-}
-
-#[test]
 fn unknown_members_and_events_are_passed_over() {
     let chunk = r#"{"x":[[[{}]]],"choices":[{"index":0,"delta":{"content":"x","annotations":[],"role":{"a":1}},"native_finish_reason":"STOP","content_filter_results":{}}],"obj":{"choices":[{"delta":{"content":"no"}}]}}"#;
     check(&[chunk], "x");
@@ -408,149 +280,6 @@ fn deep_json_does_not_exhaust_the_stack() {
 }
 
 #[test]
-fn halves_of_surrogate_pairs_are_joined_over_chunks() {
-    let chunk =
-        |text: &str| format!(r#"{{"choices":[{{"index":0,"delta":{{"content":"{text}"}}}}]}}"#);
-    for (pieces, text) in [
-        (&["\\ud83d", "\\ude00"][..], "😀"),
-        (&["x\\uD83D", "\\uDE00y"], "x😀y"),
-        (&["\\ud83d\\ude00\\ud83d", "\\ude00"], "😀😀"),
-        (&["\\ud83d", "", "\\ude00"], "😀"),
-        (&["\\ud83d\\ude00"], "😀"),
-        (&["\\ude00"], "\u{fffd}"),
-        (&["\\ud83dx"], "\u{fffd}x"),
-        (&["\\ud83d\\ud83d\\ude00"], "\u{fffd}😀"),
-        (&["\\\\ud83d"], "\\ud83d"),
-        (&["\\\\\\ud83d\\ude00"], "\\😀"),
-        (&["\\ud83d\\n"], "\u{fffd}\n"),
-    ] {
-        let list: Vec<_> = pieces.iter().map(|piece| chunk(piece)).collect();
-        let list: Vec<_> = list.iter().map(String::as_str).collect();
-        check(&list, text);
-    }
-}
-
-#[test]
-fn halves_in_unknown_members_do_no_harm() {
-    check(
-        &[r#"{"choices":[{"index":0,"delta":{"content":"x"}}],"obfuscation":"\ud83dab"}"#],
-        "x",
-    );
-    check(
-        &[r#"{"choices":[{"index":0,"delta":{"content":"x"}}],"\ud83d":1}"#],
-        "x",
-    );
-}
-
-#[test]
-fn bytes_that_are_no_utf_8_become_replacement_characters() {
-    let mut bytes =
-        b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\xFFb\xC3\"}}]}\n\n".to_vec();
-    bytes.extend(sse(&[FINISH]).bytes());
-    assert_eq!(plain_stream(bytes).text(), "a\u{fffd}b\u{fffd}");
-}
-
-#[test]
-fn any_content_type_but_a_page_s_is_looked_into() {
-    let bytes = sse(&[TEXT, FINISH]) + "data: [DONE]\n\n";
-    let answer = || Answer::new(200, [Piece::from(bytes.as_str())]);
-    for content_type in [
-        "text/event-stream",
-        "Text/Event-Stream;charset=UTF-8",
-        "text/x-unknown",
-        "text/plain",
-        "application/octet-stream",
-        "application/x-ndjson",
-        "application/json",
-        "",
-    ] {
-        let outcome = run(Client::Plain, answer().header("content-type", content_type));
-        assert_eq!(outcome.text(), "a", "{content_type}");
-        assert_eq!(outcome.kind(), None, "{content_type}");
-    }
-    assert_eq!(run(Client::Plain, answer()).kind(), None);
-    for content_type in ["text/html", "text/html; charset=utf-8", "TEXT/HTML"] {
-        let outcome = run(Client::Plain, answer().header("content-type", content_type));
-        assert_eq!(outcome.kind(), Some(ErrorKind::Protocol), "{content_type}");
-        assert_eq!(outcome.error().attempts(), 1);
-    }
-}
-
-#[test]
-fn a_stream_declared_in_another_encoding_is_not_read() {
-    let answer = Answer::sse([Piece::from(sse(&[TEXT, FINISH]).as_str())]);
-    let answer = answer.header("content-type", "text/event-stream; charset=utf-16");
-    let outcome = run(Client::Plain, answer);
-    assert_eq!(outcome.kind(), Some(ErrorKind::Protocol));
-}
-
-#[test]
-fn a_page_declared_as_a_stream_is_no_answer() {
-    for page in [
-        "<!DOCTYPE html>\n<html><body>data: nothing</body></html>\n",
-        "\n\n  <html>\n\ndata: {\"choices\":[]}\n\n",
-        "\u{feff}<?xml version=\"1.0\"?><error/>",
-        "Bad Gateway\n",
-        "upstream connect error or disconnect/reset before headers\n\n",
-        "0:\"Hel\"\n0:\"lo\"\nd:{\"finishReason\":\"stop\"}\n",
-    ] {
-        for client in [Client::Plain, Client::Cerebras] {
-            let outcome = run(client, Answer::sse([Piece::from(page)]));
-            let kind = outcome.kind();
-            assert!(
-                matches!(kind, Some(ErrorKind::Protocol | ErrorKind::Truncated)),
-                "{page}: {kind:?}"
-            );
-            assert!(outcome.events.is_empty());
-            assert!(!outcome.error().to_string().contains('<'));
-        }
-    }
-}
-
-#[test]
-fn an_answer_without_a_body_is_no_answer() {
-    for status in [204, 205] {
-        let outcome = run(Client::Cerebras, Answer::new(status, []));
-        assert_eq!(outcome.kind(), Some(ErrorKind::Protocol), "{status}");
-    }
-    for bytes in ["", "\n", "\n\n\n", " ", ": hi\n\n", "data:\n\n", "\u{feff}"] {
-        let outcome = plain_stream(bytes);
-        assert_eq!(outcome.kind(), Some(ErrorKind::Truncated), "{bytes:?}");
-    }
-    let outcome = run(Client::Cerebras, Answer::new(200, []));
-    assert_eq!(outcome.kind(), Some(ErrorKind::Truncated));
-}
-
-#[test]
-fn another_protocol_that_ends_by_the_marker_is_no_answer() {
-    for list in [
-        &[][..],
-        &[r#"{"response":"tok","p":"abc"}"#, r#"{"response":" en"}"#],
-        &[r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":"Hi"}}"#],
-        &[r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}]}}]}"#],
-        &[r#"{"type":"text-delta","delta":"Hi"}"#],
-        &[r#"{"choices":[],"usage":{"prompt_tokens":1}}"#],
-        &[r#"{"choices":null}"#],
-        &["{}"],
-        &["[]"],
-        &["null"],
-        &["7"],
-        &["\"text\""],
-    ] {
-        for client in [Client::Plain, Client::Cerebras] {
-            let bytes = sse(list) + "data: [DONE]\n\n";
-            let outcome = run(client, Answer::sse([Piece::from(bytes.as_str())]));
-            assert_eq!(
-                outcome.kind(),
-                Some(ErrorKind::Protocol),
-                "{list:?}: {:?}",
-                outcome.end
-            );
-        }
-    }
-}
-
-#[test]
 fn a_chunk_is_given_as_it_came_where_that_is_asked_for() {
     let chunk = r#"{"z":1, "choices":[{"index":0,"delta":{"content":"a"}}],"a":[ ]}"#;
     let bytes = sse(&[chunk, FINISH]) + "data: [DONE]\n\n";
@@ -604,15 +333,43 @@ fn id_and_model_are_those_of_the_answer() {
 }
 
 #[test]
-fn a_line_without_an_end_is_cut_off() {
-    let endless = vec![piece(&vec![b'x'; 64 << 10]); 64];
-    let mut pieces = vec![Piece::from(sse(&[TEXT]).as_str()), Piece::from("data: ")];
-    pieces.extend(endless.clone());
-    let outcome = run(Client::Plain, Answer::sse(pieces));
-    assert_eq!(outcome.kind(), Some(ErrorKind::TooLarge));
-    assert_eq!(outcome.text(), "a");
-    let mut pieces = vec![Piece::from("{\"choices\":[{\"message\":{\"content\":\"")];
-    pieces.extend(vec![piece(&vec![b'x'; 64 << 10]); 65]);
-    let outcome = run(Client::Plain, Answer::sse(pieces));
-    assert_eq!(outcome.kind(), Some(ErrorKind::TooLarge));
+fn a_choice_that_was_not_asked_for_is_passed_over() {
+    for index in ["18446744073709551615", "1e300"] {
+        let odd = format!(r#"{{"choices":[{{"index":{index},"delta":{{"content":"x"}}}}]}}"#);
+        assert_eq!(chunks(&[TEXT, &odd, FINISH]).text(), "a", "{index}");
+    }
+}
+
+#[test]
+fn a_message_beside_a_delta_does_not_count() {
+    let odd = r#"{"choices":[{"index":0,"delta":{"content":"x"},"message":{"content":"x"}}]}"#;
+    assert_eq!(chunks(&[odd, FINISH]).text(), "x");
+}
+
+#[test]
+fn a_final_message_does_not_double_the_text() {
+    let outcome = chunks(&[
+        TEXT,
+        TEXT,
+        r#"{"choices":[{"index":0,"delta":{},"message":{"role":"assistant","content":"aa"},"finish_reason":"stop"}]}"#,
+    ]);
+    assert_eq!(outcome.text(), "aa");
+}
+
+#[test]
+fn a_number_is_its_text() {
+    let outcome = chunks(&[
+        r#"{"choices":[{"index":0,"delta":{"content":1.0}}]}"#,
+        FINISH,
+    ]);
+    assert_eq!(outcome.text(), "1.0");
+}
+
+#[test]
+fn content_of_another_shape_is_not_lost_silently() {
+    let odd = r#"{"choices":[{"index":0,"delta":{"content":{"a":"lost"}}}]}"#;
+    assert_eq!(
+        chunks(&[TEXT, odd, FINISH]).kind(),
+        Some(ErrorKind::Protocol)
+    );
 }
