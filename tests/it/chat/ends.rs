@@ -5,13 +5,16 @@ use std::time::Duration;
 use inferstream_core::{ChatRequest, End, ErrorKind, FinishReason, Phase, Timeouts};
 
 use super::{
-    Answer, Client, FINISH, TEXT, broken, frames, halves::chunk, piece, plain_stream, run,
+    Answer, Client, FINISH, Outcome, TEXT, broken, frames, halves::chunk, piece, plain_stream, run,
     run_request, sse,
 };
 use crate::support::{Piece, seconds};
 
 const USAGE: &str = r#"{"choices":[],"usage":{"prompt_tokens":7}}"#;
 const LAST: &str = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":7},"time_info":{"total_time":0.5}}"#;
+const SECOND: &str = r#"{"choices":[{"index":1,"delta":{"content":"x"}}]}"#;
+pub(super) const SECOND_FINISH: &str =
+    r#"{"choices":[{"index":1,"delta":{},"finish_reason":"stop"}]}"#;
 const DONE: &str = "[DONE]";
 
 #[test]
@@ -202,11 +205,7 @@ fn two_choices_end_when_both_have() {
         frames(&[second, second_finish]),
         Piece::Hang,
     ];
-    let outcome = run_request(
-        Client::Plain,
-        Answer::sse(pieces),
-        ChatRequest::from("hi").n(2),
-    );
+    let outcome = run_two(pieces);
     assert_eq!(
         (outcome.text(), outcome.text_of(1)),
         ("a".into(), "xx".into())
@@ -214,9 +213,12 @@ fn two_choices_end_when_both_have() {
     assert_eq!(outcome.elapsed, seconds(12));
 }
 
-const SECOND: &str = r#"{"choices":[{"index":1,"delta":{"content":"x"}}]}"#;
-pub(super) const SECOND_FINISH: &str =
-    r#"{"choices":[{"index":1,"delta":{},"finish_reason":"stop"}]}"#;
+/// Reads an answer to a request for two.
+#[track_caller]
+fn run_two(pieces: impl IntoIterator<Item = Piece>) -> Outcome {
+    let request = ChatRequest::from("hi").n(2);
+    run_request(Client::Plain, Answer::sse(pieces), request)
+}
 
 #[test]
 fn choice_1_may_come_after_choice_0_has_ended() {
@@ -225,11 +227,7 @@ fn choice_1_may_come_after_choice_0_has_ended() {
         Piece::Wait(seconds(3)),
         frames(&[SECOND, SECOND_FINISH, "[DONE]"]),
     ];
-    let outcome = run_request(
-        Client::Plain,
-        Answer::sse(pieces),
-        ChatRequest::from("hi").n(2),
-    );
+    let outcome = run_two(pieces);
     assert_eq!(outcome.kind(), None, "{:?}", outcome.end);
     assert_eq!(outcome.text_of(1), "xx");
 }
@@ -241,11 +239,7 @@ fn one_of_two_choices_is_not_the_whole_answer() {
         Piece::Wait(seconds(3)),
         frames(&[SECOND, SECOND_FINISH, "[DONE]"]),
     ];
-    let outcome = run_request(
-        Client::Plain,
-        Answer::sse(pieces),
-        ChatRequest::from("hi").n(2),
-    );
+    let outcome = run_two(pieces);
     assert_eq!(outcome.kind(), None, "{:?}", outcome.end);
     assert_eq!(outcome.text_of(1), "x");
 }
@@ -253,11 +247,7 @@ fn one_of_two_choices_is_not_the_whole_answer() {
 #[test]
 fn one_of_two_choices_and_a_clean_end_are_cut_off() {
     let pieces = [frames(&[TEXT, FINISH])];
-    let outcome = run_request(
-        Client::Plain,
-        Answer::sse(pieces),
-        ChatRequest::from("hi").n(2),
-    );
+    let outcome = run_two(pieces);
     assert_eq!(
         outcome.kind(),
         Some(ErrorKind::Truncated),

@@ -46,8 +46,6 @@ fn check(
     }
 }
 
-pub(super) const SERVER_ERROR: &str = r#"{"message":"Encountered a server error, please try again.","type":"server_error","param":"","code":"server_error"}"#;
-
 #[test]
 fn a_status_tells_the_kind() {
     use ErrorKind::{

@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use inferstream_core::{Error, ErrorKind, Sent};
 
-use super::{
-    Answer, Plain, Wire, cerebras,
-    errors::{SERVER_ERROR, refuse},
-    piece,
-};
+use super::{Answer, Plain, Wire, cerebras, errors::refuse, piece};
 use crate::support::{Refusal, block_on, recordings, seconds};
+
+const SERVER_ERROR: &str = r#"{"message":"Encountered a server error, please try again.","type":"server_error","param":"","code":"server_error"}"#;
 
 #[test]
 fn a_server_error_that_comes_as_a_400_is_asked_again() {

@@ -315,53 +315,37 @@ fn calls_of_two_choices_are_kept_apart() {
     assert_eq!(second.tool_calls, [ToolCall::new("b", "g", "22")]);
 }
 
-fn tools(list: &[&str]) -> Vec<(String, String, String)> {
-    let list: Vec<_> = list
-        .iter()
-        .map(|p| format!(r#"{{"choices":[{{"index":0,"delta":{{"tool_calls":{p}}}}}]}}"#))
-        .collect();
-    let mut refs: Vec<&str> = list.iter().map(String::as_str).collect();
-    refs.push(FINISH);
-    let outcome = chunks(&refs);
-    outcome
-        .response()
-        .tool_calls()
-        .iter()
-        .map(|c| (c.id.clone(), c.name.clone(), c.arguments.clone()))
-        .collect()
-}
-
 #[test]
 fn calls_without_number_and_id_are_told_apart() {
-    let calls = tools(&[
+    let outcome = read(&[
         r#"[{"function":{"name":"f","arguments":"{}"}},{"function":{"name":"g","arguments":"{}"}}]"#,
     ]);
-    assert_eq!(calls.len(), 2, "{calls:?}");
+    assert_eq!(outcome.response().tool_calls().len(), 2, "{outcome:?}");
 }
 
 #[test]
 fn a_calls_number_may_come_later() {
-    let calls = tools(&[
+    let outcome = read(&[
         r#"[{"id":"a","function":{"name":"f","arguments":"["}}]"#,
         r#"[{"index":0,"function":{"arguments":"1]"}}]"#,
     ]);
-    assert_eq!(calls.len(), 1, "{calls:?}");
+    assert_eq!(outcome.response().tool_calls().len(), 1, "{outcome:?}");
 }
 
 #[test]
 fn a_calls_number_may_come_later_with_its_id() {
-    let calls = tools(&[
+    let outcome = read(&[
         r#"[{"id":"a","function":{"name":"f","arguments":"["}}]"#,
         r#"[{"index":0,"id":"a","function":{"arguments":"1]"}}]"#,
     ]);
-    assert_eq!(calls.len(), 1, "{calls:?}");
+    assert_eq!(outcome.response().tool_calls().len(), 1, "{outcome:?}");
 }
 
 #[test]
 fn a_calls_id_may_come_later() {
-    let calls = tools(&[
+    let outcome = read(&[
         r#"[{"index":0,"function":{"name":"f","arguments":"["}}]"#,
         r#"[{"id":"a","function":{"arguments":"1]"}}]"#,
     ]);
-    assert_eq!(calls.len(), 1, "{calls:?}");
+    assert_eq!(outcome.response().tool_calls().len(), 1, "{outcome:?}");
 }
