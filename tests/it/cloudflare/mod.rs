@@ -1,7 +1,11 @@
 //! Workers AI over a scripted transport: what is sent, what is delivered, and how it ends.
 
+mod counts;
+mod documents;
+mod ends;
 mod environment;
 mod errors;
+mod errors_inside;
 mod families;
 mod fixtures;
 mod hostile;

@@ -1,0 +1,120 @@
+//! Counts of tokens: whose they are, and what they tell of the end.
+
+use inferstream_cloudflare::{ChatRequest, Door, End};
+
+use super::{Answer, Outcome, chunks, open_chunks, run_request, sse, stream_of, streams::TAIL};
+
+#[test]
+fn counts_alone_are_an_answer() {
+    let outcome = chunks(&[TAIL]);
+    assert_eq!(outcome.kind(), None);
+    assert_eq!(outcome.usage(), [Some(10), Some(2), Some(12)]);
+}
+
+#[test]
+fn counts_are_never_added_up() {
+    let increment = |text: &str| {
+        format!(
+            r#"{{"choices":[{{"index":0,"delta":{{"content":"{text}"}},"finish_reason":null}}],"usage":{{"prompt_tokens":0,"completion_tokens":1,"total_tokens":1}}}}"#
+        )
+    };
+    let (a, b) = (increment("a"), increment("b"));
+    let heartbeat =
+        r#"{"choices":[],"usage":{"prompt_tokens":147,"completion_tokens":0,"total_tokens":147}}"#;
+    let outcome = chunks(&[heartbeat, &a, &b, heartbeat, TAIL]);
+    assert_eq!(outcome.usage(), [Some(10), Some(2), Some(12)]);
+    // A heart-beat after the tail is no tail.
+    let outcome = chunks(&[&a, &b, TAIL, heartbeat]);
+    assert_eq!(outcome.usage(), [Some(10), Some(2), Some(12)]);
+    // The tail after the reason counts, also without an end marker.
+    let finish = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}}"#;
+    let outcome = open_chunks(&[&a, finish, heartbeat, TAIL]);
+    assert_eq!(outcome.usage(), [Some(10), Some(2), Some(12)]);
+    assert_eq!(outcome.response().end, Some(End::FinishReason));
+}
+
+#[test]
+fn counts_of_any_type_are_no_error() {
+    for usage in [
+        r#"{"prompt_tokens":null,"completion_tokens":2.0,"total_tokens":"12"}"#,
+        "null",
+        "[]",
+        "7",
+        r#"{"neurons":1e400}"#.replace("e400", "e40").as_str(),
+        r#"{"prompt_tokens":-1,"completion_tokens":99999999999999999999}"#,
+    ] {
+        let tail = format!(r#"{{"response":"","usage":{usage}}}"#);
+        let outcome = chunks(&[r#"{"response":"a"}"#, &tail]);
+        assert_eq!(outcome.kind(), None, "{usage}");
+        assert_eq!(outcome.text(), "a");
+    }
+}
+
+#[test]
+fn a_heart_beat_says_nothing() {
+    let outcome = chunks(&[
+        r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":0,"total_tokens":1}}"#,
+        r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#,
+        r#"{"choices":[]}"#,
+        r#"{"choices":null}"#,
+        r#"{"choices":[{"index":0,"delta":null,"finish_reason":null}]}"#,
+        "{}",
+    ]);
+    assert_eq!(outcome.text(), "a");
+    assert_eq!(outcome.reason(), "stop");
+}
+
+/// Reads an answer that ends by the marker alone, and counted this many tokens.
+#[track_caller]
+fn counted(request: ChatRequest, tokens: u64) -> Outcome {
+    let tail = format!(
+        r#"{{"response":"","usage":{{"prompt_tokens":3000,"completion_tokens":{tokens},"total_tokens":{}}}}}"#,
+        3000 + tokens
+    );
+    let bytes = sse(&[r#"{"response":"a"}"#, &tail, "[DONE]"]);
+    run_request(Door::Native, stream_of(bytes), request)
+}
+
+#[test]
+fn counts_at_the_limit_tell_that_it_was_met() {
+    let request = || ChatRequest::from("hi");
+    assert_eq!(counted(request(), 2047).reason(), "stop");
+    assert_eq!(counted(request(), 2048).reason(), "length");
+    assert_eq!(counted(request().max_tokens(5), 4).reason(), "stop");
+    assert_eq!(counted(request().max_tokens(5), 5).reason(), "length");
+    assert_eq!(counted(request().max_tokens(4000), 2048).reason(), "stop");
+}
+
+#[test]
+fn a_limit_given_as_a_member_of_the_body_is_a_limit() {
+    let request = || ChatRequest::from("hi");
+    assert_eq!(
+        counted(request().extra("max_tokens", 5), 5).reason(),
+        "length"
+    );
+    assert_eq!(
+        counted(request().extra("max_tokens", 5), 4).reason(),
+        "stop"
+    );
+}
+
+#[test]
+fn a_reason_is_not_overruled_by_counts() {
+    let request = || ChatRequest::from("hi");
+    let bytes = sse(&[
+        r#"{"response":"a","finish_reason":"stop"}"#,
+        r#"{"response":"","usage":{"prompt_tokens":1,"completion_tokens":5,"total_tokens":6}}"#,
+        "[DONE]",
+    ]);
+    let outcome = run_request(Door::Native, stream_of(bytes), request().max_tokens(5));
+    assert_eq!(outcome.reason(), "stop");
+}
+
+#[test]
+fn a_document_at_the_limit_tells_so_too() {
+    let document = r#"{"result":{"response":"a","usage":{"prompt_tokens":1,"completion_tokens":5,"total_tokens":6}},"success":true,"errors":[],"messages":[]}"#;
+    let request = || ChatRequest::from("hi");
+    let of = |request| run_request(Door::Native, Answer::json(200, document), request);
+    assert_eq!(of(request()).reason(), "stop");
+    assert_eq!(of(request().max_tokens(5)).reason(), "length");
+}

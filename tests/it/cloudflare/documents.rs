@@ -1,0 +1,102 @@
+//! Whole answers: one JSON document, asked for or not.
+
+use inferstream_cloudflare::{Door, End, ErrorKind};
+
+use super::{Answer, DOORS, Wire, client, run, sse, stream_of};
+use crate::support::block_on;
+
+#[test]
+fn a_document_in_answer_to_a_stream_is_an_answer() {
+    for (document, text) in [
+        (
+            r#"{"result":{"response":"a"},"success":true,"errors":[],"messages":[]}"#,
+            "a",
+        ),
+        (
+            r#"{"result":{"response":"a","tool_calls":[],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}},"success":true,"errors":[],"messages":[]}"#,
+            "a",
+        ),
+        (
+            r#"{"errors":[],"messages":[],"success":true,"result":{"response":"a"}}"#,
+            "a",
+        ),
+        (r#"{"response":"a"}"#, "a"),
+        (
+            r#"{"id":"x","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"a"},"finish_reason":"stop"}]}"#,
+            "a",
+        ),
+        (
+            r#"{"result":{"choices":[{"index":0,"message":{"role":"assistant","content":null,"reasoning_content":"t"},"finish_reason":"length"}]},"success":true}"#,
+            "",
+        ),
+        (
+            "\n  {\"result\":{\"response\":\"a\"},\"success\":true}\n",
+            "a",
+        ),
+    ] {
+        for door in DOORS {
+            for content_type in [
+                "application/json",
+                "text/event-stream",
+                "application/octet-stream",
+                "",
+            ] {
+                let answer = Answer::json(200, document).header("content-type", content_type);
+                let outcome = run(door, answer);
+                assert_eq!(outcome.kind(), None, "{content_type} {document}");
+                assert_eq!(outcome.text(), text, "{content_type} {document}");
+                assert_eq!(outcome.response().end, Some(End::FinishReason));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_document_cut_short_is_no_answer() {
+    let document = r#"{"result":{"response":"a"},"success":true,"errors":[],"messages":[]}"#;
+    for place in 0..document.len() {
+        let outcome = run(Door::Native, Answer::json(200, &document[..place]));
+        let kind = outcome.kind();
+        assert!(
+            matches!(kind, Some(ErrorKind::Truncated | ErrorKind::Protocol)),
+            "{kind:?} at {place}"
+        );
+        assert_eq!(outcome.text(), "");
+    }
+}
+
+#[test]
+fn a_document_without_an_answer_is_no_success() {
+    for document in [
+        r#"{"result":null,"success":true,"errors":[],"messages":[]}"#,
+        r#"{"result":{},"success":false,"errors":[],"messages":[]}"#,
+        r#"{"result":{"response":"a"},"success":false,"errors":[],"messages":[]}"#,
+        r#"{"success":true}"#,
+        "[]",
+        "null",
+        "",
+    ] {
+        for door in DOORS {
+            let outcome = run(door, Answer::json(200, document));
+            assert!(outcome.end.is_err(), "{document}: {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn a_whole_answer_is_asked_for_and_read_alike() {
+    let document = r#"{"result":{"response":"a","usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}},"success":true,"errors":[],"messages":[]}"#;
+    let wire = Wire::new([Answer::json(200, document)]);
+    let response = block_on(&wire.clock, client(&wire).chat("hi")).unwrap();
+    assert_eq!(response.text(), "a");
+    assert_eq!(response.usage.unwrap().total_tokens, Some(2));
+    let body = wire.json();
+    assert_ne!(body.get("stream"), Some(&serde_json::json!(true)));
+    assert_eq!(body["max_tokens"], 2048);
+    assert_eq!(wire.count(), 1);
+    // A stream in answer to it is read too, or refused: it is no empty success.
+    let wire = Wire::new([stream_of(sse(&[r#"{"response":"a"}"#, "[DONE]"]))]);
+    if let Ok(response) = block_on(&wire.clock, client(&wire).chat("hi")) {
+        assert_eq!(response.text(), "a");
+    }
+}

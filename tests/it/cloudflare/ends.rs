@@ -1,0 +1,186 @@
+//! How an answer ends: reasons, markers and what is waited for.
+
+use inferstream_cloudflare::{Door, End, ErrorKind};
+
+use super::{Answer, DOORS, chunks, open_chunks, run, sse, stream_of, streams::TAIL};
+use crate::support::{Piece, seconds};
+
+#[test]
+fn the_last_reason_holds() {
+    let choice = |text: &str, reason: &str| {
+        format!(
+            r#"{{"choices":[{{"index":0,"delta":{{"content":"{text}"}},"finish_reason":{reason}}}]}}"#
+        )
+    };
+    let length = choice("a", "\"length\"");
+    let stop = choice("b", "\"stop\"");
+    let none = choice("c", "null");
+    let outcome = chunks(&[&length, &stop, &none, TAIL]);
+    assert_eq!(outcome.text(), "abc");
+    assert_eq!(outcome.reason(), "stop");
+    let outcome = chunks(&[&stop, &length]);
+    assert_eq!(outcome.reason(), "length");
+    let outcome = open_chunks(&[&stop, &none]);
+    assert_eq!(outcome.text(), "abc".replace('a', ""));
+    assert_eq!(outcome.reason(), "stop");
+}
+
+#[test]
+fn a_reason_may_stand_at_the_top() {
+    let outcome = open_chunks(&[
+        r#"{"response":"a"}"#,
+        r#"{"response":"","finish_reason":"length"}"#,
+    ]);
+    assert_eq!(outcome.reason(), "length");
+    let outcome = open_chunks(&[
+        r#"{"response":"a","finish_reason":"length"}"#,
+        r#"{"response":"b"}"#,
+        r#"{"finish_reason":"stop"}"#,
+    ]);
+    assert_eq!(outcome.text(), "ab");
+    assert_eq!(outcome.reason(), "stop");
+}
+
+#[test]
+fn a_choice_s_own_reason_comes_first() {
+    let outcome = chunks(&[
+        r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"length"}],"finish_reason":"stop"}"#,
+    ]);
+    assert_eq!(outcome.reason(), "length");
+    let outcome = chunks(&[
+        r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}],"finish_reason":"length"}"#,
+    ]);
+    assert_eq!(outcome.reason(), "length");
+}
+
+#[test]
+fn every_reason_has_its_name() {
+    for (word, reason) in [
+        ("stop", "stop"),
+        ("length", "length"),
+        ("model_length", "length"),
+        ("tool_calls", "tool_calls"),
+        ("content_filter", "content_filter"),
+        ("other", "other"),
+        ("something_new", "something_new"),
+    ] {
+        let choice = format!(
+            r#"{{"choices":[{{"index":0,"delta":{{"content":"a"}},"finish_reason":"{word}"}}]}}"#
+        );
+        assert_eq!(open_chunks(&[&choice]).reason(), reason);
+        let top = format!(r#"{{"response":"a","finish_reason":"{word}"}}"#);
+        assert_eq!(open_chunks(&[&top]).reason(), reason);
+        let document = format!(
+            r#"{{"result":{{"choices":[{{"index":0,"message":{{"content":"a"}},"finish_reason":"{word}"}}]}},"success":true,"errors":[],"messages":[]}}"#
+        );
+        for door in DOORS {
+            assert_eq!(run(door, Answer::json(200, &document)).reason(), reason);
+        }
+    }
+}
+
+#[test]
+fn unknown_is_a_reason_too() {
+    let choice = r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"unknown"}]}"#;
+    assert_eq!(open_chunks(&[choice]).reason(), "unknown");
+}
+
+#[test]
+fn the_reason_error_is_an_error() {
+    for chunk in [
+        r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"error"}]}"#,
+        r#"{"response":"a","finish_reason":"error"}"#,
+    ] {
+        for outcome in [
+            open_chunks(&[chunk]),
+            chunks(&[chunk]),
+            chunks(&[chunk, TAIL]),
+        ] {
+            assert_eq!(outcome.kind(), Some(ErrorKind::Provider), "{chunk}");
+        }
+    }
+    let document = r#"{"result":{"choices":[{"index":0,"message":{"content":"a"},"finish_reason":"error"}]},"success":true}"#;
+    let outcome = run(Door::OpenAi, Answer::json(200, document));
+    assert_eq!(outcome.kind(), Some(ErrorKind::Provider), "{document}");
+}
+
+#[test]
+fn a_marker_without_a_reason_is_a_stop() {
+    let outcome = chunks(&[r#"{"response":"a"}"#]);
+    assert_eq!(outcome.reason(), "stop");
+    assert_eq!(outcome.response().end, Some(End::Marker));
+    for marker in [
+        "[DONE]\n\n",
+        "data:[DONE]\n\n",
+        "data: [DONE]\r\r",
+        "data: [DONE]",
+        "[DONE]",
+    ] {
+        let bytes = [r#"data: {"response":"a"}"#, "\n\n", marker].concat();
+        for door in DOORS {
+            let outcome = run(door, stream_of(&bytes));
+            assert_eq!(outcome.kind(), None, "{marker:?}");
+            assert_eq!((outcome.text().as_str(), outcome.reason()), ("a", "stop"));
+        }
+    }
+}
+
+#[test]
+fn data_without_an_end_is_truncated() {
+    for list in [
+        &[r#"{"response":"a"}"#][..],
+        &[r#"{"response":"a"}"#, TAIL],
+        &[r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}"#],
+        &[r#"{"response":"a","finish_reason":null}"#],
+        &[r#"{"response":"a","finish_reason":""}"#],
+        &[],
+    ] {
+        let outcome = open_chunks(list);
+        assert_eq!(outcome.kind(), Some(ErrorKind::Truncated), "{list:?}");
+        let text = if list.is_empty() { "" } else { "a" };
+        assert_eq!(outcome.text(), text);
+    }
+}
+
+#[test]
+fn nothing_after_the_marker_is_read() {
+    let outcome = chunks(&[
+        r#"{"response":"a"}"#,
+        "[DONE]",
+        r#"{"response":"late"}"#,
+        "no JSON",
+    ]);
+    assert_eq!(outcome.text(), "a");
+    let bytes = sse(&[r#"{"response":"a"}"#, "[DONE]"]);
+    let pieces = [Piece::from(bytes.as_str()), Piece::Hang];
+    let outcome = run(Door::Native, Answer::sse(pieces));
+    assert_eq!(
+        outcome.elapsed,
+        seconds(0),
+        "the marker is not waited after"
+    );
+}
+
+#[test]
+fn a_marker_in_the_text_is_text() {
+    let outcome = chunks(&[r#"{"response":"data: [DONE]\n\n"}"#, r#"{"response":"a"}"#]);
+    assert_eq!(outcome.text(), "data: [DONE]\n\na");
+}
+
+#[test]
+fn the_tail_is_waited_for_two_seconds() {
+    let finish = r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}"#;
+    let pieces = [Piece::from(sse(&[finish]).as_str()), Piece::Hang];
+    let outcome = run(Door::OpenAi, Answer::sse(pieces.clone()));
+    assert_eq!(outcome.elapsed, seconds(2));
+    assert_eq!(outcome.reason(), "stop");
+    let [finish, hang] = pieces;
+    let late = [
+        finish,
+        Piece::Wait(seconds(1)),
+        Piece::from(sse(&[TAIL]).as_str()),
+        hang,
+    ];
+    let outcome = run(Door::OpenAi, Answer::sse(late));
+    assert_eq!(outcome.usage(), [Some(10), Some(2), Some(12)]);
+}
