@@ -1,6 +1,6 @@
 //! Counts of tokens: whose they are, and what they tell of the end.
 
-use inferstream_cloudflare::{ChatRequest, Door, End};
+use inferstream_cloudflare::{ChatRequest, Door, End, ErrorKind};
 
 use super::{Answer, Outcome, chunks, open_chunks, run_request, sse, stream_of, streams::TAIL};
 
@@ -31,6 +31,27 @@ fn counts_are_never_added_up() {
     let outcome = open_chunks(&[&a, finish, heartbeat, TAIL]);
     assert_eq!(outcome.usage(), [Some(10), Some(2), Some(12)]);
     assert_eq!(outcome.response().end, Some(End::FinishReason));
+}
+
+#[test]
+fn a_tail_may_be_counts_and_nothing_else() {
+    let tail = r#"{"usage":{"prompt_tokens":10,"completion_tokens":2,"total_tokens":12}}"#;
+    let text = r#"{"response":"a"}"#;
+    let outcome = chunks(&[text, tail]);
+    assert_eq!(outcome.text(), "a");
+    assert_eq!(outcome.reason(), "stop");
+    assert_eq!(outcome.usage(), [Some(10), Some(2), Some(12)]);
+    let finish = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+    let outcome = open_chunks(&[text, finish, tail]);
+    assert_eq!(outcome.usage(), [Some(10), Some(2), Some(12)]);
+    assert_eq!(outcome.response().end, Some(End::FinishReason));
+    // It is no end itself.
+    let outcome = open_chunks(&[text, tail]);
+    assert_eq!(outcome.kind(), Some(ErrorKind::Truncated));
+    let bytes = sse(&[text, tail, "[DONE]"]);
+    let request = ChatRequest::from("hi").max_tokens(2);
+    let outcome = run_request(Door::Native, stream_of(bytes), request);
+    assert_eq!(outcome.reason(), "length");
 }
 
 #[test]

@@ -20,6 +20,16 @@ fn an_error_may_come_in_place_of_a_chunk() {
             Some(true),
         ),
         (
+            r#"{"success":false,"errors":[{"code":3040,"message":"boom"}]}"#,
+            Some("3040"),
+            Some(true),
+        ),
+        (
+            r#"{"success":false,"errors":[{"code":5006,"message":"boom"}],"result":null,"messages":[]}"#,
+            Some("5006"),
+            Some(false),
+        ),
+        (
             r#"{"errors":[{"code":7009,"message":"boom"}]}"#,
             Some("7009"),
             Some(true),
@@ -61,6 +71,19 @@ fn an_error_may_come_in_place_of_a_chunk() {
             let text = if list.len() == 1 { "" } else { "a" };
             assert_eq!(outcome.text(), text, "{error}");
         }
+    }
+}
+
+#[test]
+fn a_failure_that_names_no_error_is_one() {
+    for failure in [
+        r#"{"success":false}"#,
+        r#"{"success":false,"errors":[]}"#,
+        r#"{"response":"b","success":false,"errors":null}"#,
+    ] {
+        let outcome = chunks(&[r#"{"response":"a"}"#, failure]);
+        assert_eq!(outcome.kind(), Some(ErrorKind::Provider), "{failure}");
+        assert_eq!(outcome.text(), "a", "{failure}");
     }
 }
 

@@ -3,7 +3,7 @@
 use inferstream_cloudflare::{Door, ErrorKind};
 use serde_json::{Value, json};
 
-use super::{Answer, DOORS, run, sse, stream_of};
+use super::{Answer, DOORS, chunks, run, sse, stream_of};
 
 /// What may stand where something else is due.
 fn wrong() -> Vec<Value> {
@@ -226,6 +226,52 @@ fn a_list_of_calls_without_end_is_refused() {
         let outcome = run(door, stream_of(sse(&[&chunk, "[DONE]"])));
         assert_eq!(outcome.kind(), Some(ErrorKind::TooLarge), "{outcome:?}");
     }
+}
+
+#[test]
+fn calls_without_end_are_refused() {
+    let call = r#"{"tool_calls":[{"name":"f","arguments":{}}]}"#;
+    for door in DOORS {
+        let all = run(
+            door,
+            stream_of(sse(&[&[call; 128][..], &["[DONE]"]].concat())),
+        );
+        assert_eq!(all.response().tool_calls().len(), 128);
+        let outcome = run(door, stream_of(sse(&[call; 129])));
+        assert_eq!(outcome.kind(), Some(ErrorKind::TooLarge), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_list_of_any_kind_without_end_is_refused() {
+    let text = r#"{"response":"a"}"#;
+    let list = |item: &str, length| vec![item; length].join(",");
+    for (open, item, close, kind) in [
+        (r#"{"choices":["#, "{}", "]}", ErrorKind::Protocol),
+        (
+            r#"{"choices":[{"index":0,"delta":{"tool_calls":["#,
+            "null",
+            "]}}]}",
+            ErrorKind::Protocol,
+        ),
+        (
+            r#"{"tool_calls":["#,
+            r#"{"index":0,"function":{"arguments":""}}"#,
+            "]}",
+            ErrorKind::TooLarge,
+        ),
+    ] {
+        let chunk = [open, &list(item, 4097), close].concat();
+        for door in DOORS {
+            let outcome = run(door, stream_of(sse(&[text, &chunk, "[DONE]"])));
+            assert_eq!(outcome.kind(), Some(kind), "{open}");
+            assert_eq!(outcome.text(), "a", "{open}");
+            let outcome = run(door, Answer::json(200, &chunk));
+            assert_eq!(outcome.kind(), Some(kind), "{open}");
+        }
+    }
+    let most = format!(r#"{{"choices":[{}]}}"#, list("{}", 4096));
+    assert_eq!(chunks(&[text, &most]).text(), "a");
 }
 
 #[test]

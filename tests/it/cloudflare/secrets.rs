@@ -135,6 +135,9 @@ fn a_stream_that_repeats_them_is_not_quoted() {
             format!(
                 r#"{{"errors":[{{"code":3040,"message":"bad {TOKEN} {EMAIL} {KEY} {GATEWAY} {PROMPT}"}}]}}"#
             ),
+            format!(
+                r#"{{"success":false,"errors":[{{"code":3040,"message":"AiError: bad {TOKEN} {EMAIL} {KEY} {GATEWAY} {PROMPT}"}}]}}"#
+            ),
             format!("no JSON {TOKEN} {EMAIL} {KEY} {GATEWAY} {PROMPT}"),
         ] {
             let wire = Wire::new([stream_of(sse(&[r#"{"response":"a"}"#, &error]))]);
@@ -142,6 +145,34 @@ fn a_stream_that_repeats_them_is_not_quoted() {
             let stream = block_on(&wire.clock, client.stream(PROMPT)).unwrap();
             let error = block_on(&wire.clock, stream.finish()).unwrap_err();
             hidden_of(way, &error);
+        }
+    }
+}
+
+#[test]
+fn words_in_json_in_words_are_not_quoted_either() {
+    // The apostrophe as an escape, which only the inner JSON undoes.
+    let prompt = PROMPT.replace('\'', "\\u0027");
+    let inner = format!(r#"{{"message":"bad {TOKEN} for {prompt}, at last"}}"#);
+    for words in [inner.clone(), format!("AiError: {inner}")] {
+        let words = serde_json::to_string(&words).unwrap();
+        let error = format!(r#"{{"success":false,"errors":[{{"code":5006,"message":{words}}}]}}"#);
+        for answer in [
+            Answer::json(400, &error),
+            Answer::json(200, &error),
+            stream_of(sse(&[r#"{"response":"a"}"#, &error])),
+        ] {
+            for door in DOORS {
+                let wire = Wire::new([answer.clone()]);
+                let client = builder(Way::Token, &wire).door(door).build().unwrap();
+                let found = block_on(&wire.clock, async {
+                    client.stream(PROMPT).await?.finish().await
+                });
+                let found = found.unwrap_err();
+                hidden_of(Way::Token, &found);
+                let message = found.provider_message().unwrap();
+                assert!(message.ends_with(", at last"), "{message}");
+            }
         }
     }
 }

@@ -95,6 +95,27 @@ fn thoughts_have_two_names() {
 }
 
 #[test]
+fn thoughts_may_stand_in_native_chunks() {
+    let outcome = chunks(&[
+        r#"{"response":"","reasoning":"a"}"#,
+        r#"{"response":null,"reasoning_content":"b","p":"x"}"#,
+        r#"{"response":"x","reasoning":null,"reasoning_content":"c"}"#,
+        r#"{"response":"y","reasoning":"\ud83d"}"#,
+        r#"{"response":"","reasoning":"\ude00"}"#,
+    ]);
+    assert_eq!(outcome.reasoning(), "abc😀");
+    assert_eq!(outcome.text(), "xy");
+    for name in ["reasoning", "reasoning_content"] {
+        let document = format!(r#"{{"result":{{"response":"x","{name}":"a"}},"success":true}}"#);
+        for door in DOORS {
+            let outcome = run(door, Answer::json(200, &document));
+            assert_eq!(outcome.reasoning(), "a", "{name}");
+            assert_eq!(outcome.text(), "x", "{name}");
+        }
+    }
+}
+
+#[test]
 fn noise_is_no_content() {
     let outcome = chunks(&[
         r#"{"choices":[{"index":0,"delta":{"content":"a"},"token_ids":[1],"logprobs":null,"matched_stop":106}],"p":"zz","prompt_token_ids":[1,2],"kv_transfer_params":null,"finish_reason":null}"#,

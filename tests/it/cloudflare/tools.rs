@@ -74,6 +74,27 @@ fn arguments_may_be_an_object_in_either_form() {
     check(&outcome, &[("f", json!({ "a": 1 }))]);
 }
 
+#[test]
+fn arguments_are_given_as_they_are_written() {
+    let arguments = r#"{ "b" : 1.50,"a":[ 1e3 ],  "b":"\u0041" }"#;
+    let quoted = serde_json::to_string(arguments).unwrap();
+    for call in [
+        format!(r#"{{"name":"f","arguments":{arguments}}}"#),
+        format!(r#"{{"name":"f","arguments":{quoted}}}"#),
+        format!(r#"{{"id":"c","index":0,"function":{{"name":"f","arguments":{arguments}}}}}"#),
+        format!(r#"{{"id":"c","index":0,"function":{{"name":"f","arguments":{quoted}}}}}"#),
+    ] {
+        let chunk = format!(r#"{{"tool_calls":[{call}]}}"#);
+        let outcome = chunks(&[&chunk]);
+        assert_eq!(outcome.response().tool_calls()[0].arguments, arguments);
+        let document = format!(r#"{{"result":{chunk},"success":true}}"#);
+        for door in DOORS {
+            let outcome = run(door, Answer::json(200, &document));
+            assert_eq!(outcome.response().tool_calls()[0].arguments, arguments);
+        }
+    }
+}
+
 /// The pieces of one call, and the piece that only ends it.
 const PIECES: [&str; 5] = [
     r#"[{"id":"call1","type":"function","index":0,"function":{"name":"add"}}]"#,
