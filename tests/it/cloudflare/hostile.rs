@@ -288,3 +288,46 @@ fn two_calls_of_one_number_are_not_taken_for_one() {
         assert_eq!(outcome.response().tool_calls().len(), 2);
     }
 }
+
+#[test]
+fn a_call_in_choices_beside_a_flat_one_is_seen_however_it_is_written() {
+    let flat = r#"{"tool_calls":[{"name":"f","arguments":{"a":1}}]}"#;
+    let call = r#"{"index":0,"function":{"name":"g","arguments":"{}"}}"#;
+    for choices in [
+        format!(r#"[{{"delta":{{"tool_calls":[{call}]}}}}]"#),
+        format!(r#"[ {{ "delta" : {{ "tool_calls" : [ {call} ] }} }} ]"#),
+        format!(r#"[{{"delta":{{"content":"\ud83d","tool\u005fcalls":[{call}]}}}}]"#),
+        format!(r#"[null,{{"delta":{{"tool_calls": [{call}]}}}}]"#),
+        format!(r#"[{{"delta":{{"tool_calls":[null,{call}]}}}}]"#),
+        format!(r#"[{{"message":{{"tool_calls": [{call}]}}}}]"#),
+    ] {
+        let chosen = format!(r#"{{"choices": {choices}}}"#);
+        for door in DOORS {
+            for list in [[flat, &chosen], [&chosen, flat]] {
+                let outcome = run(door, stream_of(sse(&[list[0], list[1], "[DONE]"])));
+                assert_eq!(outcome.kind(), Some(ErrorKind::Protocol), "{list:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn choices_without_calls_are_no_second_form() {
+    let flat = r#"{"name":"f","arguments":{"a":1}}"#;
+    for choices in [
+        "[]",
+        "[null]",
+        r#"[{"delta":null}]"#,
+        r#"[{"delta":{"tool_calls":null}}]"#,
+        r#"[{"delta":{"tool_calls":[]}}]"#,
+        r#"[{"delta":{"tool_calls": [ ]}}]"#,
+        r#"[{"delta":{"tool_calls":[null]}}]"#,
+        r#"[{"delta":{"role":"\"tool_calls\":[{"}}]"#,
+    ] {
+        let beside = format!(r#"{{"tool_calls":[{flat}],"choices":{choices}}}"#);
+        assert_eq!(chunks(&[&beside]).response().tool_calls().len(), 1);
+        let before = format!(r#"{{"tool_calls":[{flat}]}}"#);
+        let outcome = chunks(&[&before, &format!(r#"{{"choices":{choices}}}"#)]);
+        assert_eq!(outcome.response().tool_calls().len(), 1, "{choices}");
+    }
+}

@@ -209,7 +209,7 @@ impl Decode for WorkersAiDecode {
             // A sum that stands alone.
             self.sum(&chunk, events);
         }
-        if chunk.has_choices() && data.contains("\"tool_calls\":[{") {
+        if chunk.has_chosen_calls() {
             self.calls.note(None)?;
         }
         // Heart-beats count nothing of the prompt; a last chunk with the sum does.

@@ -81,6 +81,21 @@ object! {
     }
 }
 
+object! {
+    /// A choice of the protocol's.
+    Choice {
+        delta = "delta",
+        message = "message",
+    }
+}
+
+object! {
+    /// What of the answer a choice holds.
+    Delta {
+        tool_calls = "tool_calls",
+    }
+}
+
 /// A value's text, `null` included; nothing where there is no value.
 #[derive(Clone, Copy, Debug, Default)]
 struct Raw<'a>(Option<&'a str>);
@@ -96,8 +111,12 @@ impl<'a> Raw<'a> {
         self.some().filter(|text| text.starts_with('"'))
     }
 
-    fn value(self) -> Option<Value> {
+    fn read<T: Deserialize<'a>>(self) -> Option<T> {
         serde_json::from_str(self.some()?).ok()
+    }
+
+    fn value(self) -> Option<Value> {
+        self.read()
     }
 
     /// Returns true for what an error says, not for what says that there is none.
@@ -127,6 +146,28 @@ impl<'a> Chunk<'a> {
     pub(super) fn has_no_choices(&self) -> bool {
         let is_empty = |choices: &str| choices.trim_matches(['[', ']', ' ']).is_empty();
         self.choices.some().is_some_and(is_empty)
+    }
+
+    /// Returns true if there are tool calls in the choices.
+    pub(super) fn has_chosen_calls(&self) -> bool {
+        let choices = self.choices.some().unwrap_or_default();
+        // Only an escape can hide the name, so most chunks need no closer look.
+        if !choices.contains("tool_calls") && !choices.contains('\\') {
+            return false;
+        }
+        let has_calls = |choice: &Choice<'_>| {
+            // A message counts only where there is no delta, as in the protocol's decoder.
+            let delta = match choice.delta.0 {
+                Some(_) => choice.delta,
+                None => choice.message,
+            };
+            let calls = delta.read::<Delta<'_>>().unwrap_or_default().tool_calls;
+            calls
+                .read::<Vec<Option<IgnoredAny>>>()
+                .is_some_and(|list| list.iter().any(Option::is_some))
+        };
+        let choices = self.choices.read::<Vec<Option<Choice<'_>>>>();
+        choices.is_some_and(|choices| choices.iter().flatten().any(has_calls))
     }
 
     /// Returns true for an envelope that says that there is no answer in it, and for an error that
