@@ -100,17 +100,17 @@ fn the_older_pair_is_taken_where_there_is_no_token() {
     assert_eq!(found["authorization"], "Bearer alone");
 }
 
+#[track_caller]
+fn check_names(found: &Value, variable: &str) {
+    let line = found["line"].as_str().unwrap();
+    assert!(line.contains(variable), "{found}");
+}
+
 #[test]
 fn what_is_missing_is_named() {
     let found = ask(&[ID]);
     assert_eq!(found["error"], "auth");
-    assert!(
-        found["line"]
-            .as_str()
-            .unwrap()
-            .contains("CLOUDFLARE_API_TOKEN"),
-        "{found}"
-    );
+    check_names(&found, "CLOUDFLARE_API_TOKEN");
     let found = ask(&[ID, ("CLOUDFLARE_API_TOKEN", "  ")]);
     assert_eq!(found["error"], "auth", "white space is no token");
     let found = ask(&[("CLOUDFLARE_API_TOKEN", "tok")]);
@@ -118,13 +118,7 @@ fn what_is_missing_is_named() {
         (&found["error"], &found["account"]),
         (&json!("config"), &json!(false))
     );
-    assert!(
-        found["line"]
-            .as_str()
-            .unwrap()
-            .contains("CLOUDFLARE_ACCOUNT_ID"),
-        "{found}"
-    );
+    check_names(&found, "CLOUDFLARE_ACCOUNT_ID");
     // An address without its key is no pair.
     let found = ask(&[ID, ("CLOUDFLARE_EMAIL", "a@b.test")]);
     assert_eq!(found["error"], "auth");
@@ -135,22 +129,10 @@ fn what_cannot_be_used_is_named() {
     let token = ("CLOUDFLARE_API_TOKEN", "tok");
     let found = ask(&[token, ("CLOUDFLARE_ACCOUNT_ID", "../x")]);
     assert_eq!(found["error"], "config");
-    assert!(
-        found["line"]
-            .as_str()
-            .unwrap()
-            .contains("CLOUDFLARE_ACCOUNT_ID"),
-        "{found}"
-    );
+    check_names(&found, "CLOUDFLARE_ACCOUNT_ID");
     let found = ask(&[ID, token, ("CLOUDFLARE_BASE_URL", "none")]);
     assert_eq!(found["error"], "config");
-    assert!(
-        found["line"]
-            .as_str()
-            .unwrap()
-            .contains("CLOUDFLARE_BASE_URL"),
-        "{found}"
-    );
+    check_names(&found, "CLOUDFLARE_BASE_URL");
     let found = ask(&[ID, ("CLOUDFLARE_API_TOKEN", "s3c\nret")]);
     assert_eq!(found["error"], "config");
     let line = found["line"].as_str().unwrap();
