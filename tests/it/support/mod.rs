@@ -1,4 +1,4 @@
-//! Doubles: a clock moved by hand, a scripted body, a scripted transport, and what runs them.
+//! Doubles, what runs them, and what the tests of all providers ask of an answer.
 
 mod answer;
 mod body;

@@ -188,6 +188,8 @@ impl Outcome {
         let kept = match &self.end {
             Ok(response) => {
                 assert!(response.end.is_some(), "a success says how it ended");
+                let mut choices = response.choices.iter();
+                assert!(choices.all(|choice| choice.finish_reason.is_some()));
                 assert_eq!(finishes, response.choices.len(), "each choice has its end");
                 assert!(self.events.last().is_some_and(|event| is_finish(&event)));
                 Some(response)
