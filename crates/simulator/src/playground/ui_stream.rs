@@ -20,6 +20,21 @@ pub(super) const ERROR: &str = concat!(
 
 /// Encodes the events of a stream; it tells no usage.
 pub(super) fn stream(inference: &Inference) -> Vec<Event> {
+    let event = |chunk: Event| Event {
+        part: chunk.part,
+        bytes: [b"data: ", &*chunk.bytes, b"\n\n"].concat().into(),
+    };
+    let chunks = chunks(inference, &json!({}));
+    let mut events: Vec<_> = chunks.into_iter().map(event).collect();
+    events.push(Event {
+        part: Part::Rest,
+        bytes: Bytes::from_static(b"data: [DONE]\n\n"),
+    });
+    events
+}
+
+/// Encodes the JSON of a stream; the members are those of its last chunk.
+pub(super) fn chunks(inference: &Inference, finish: &Value) -> Vec<Event> {
     let mut events = Events::default();
     events.push(Part::Opening, "start", &json!({}));
     let count = inference.steps.len();
@@ -30,11 +45,7 @@ pub(super) fn stream(inference: &Inference) -> Vec<Event> {
         events.push_calls(step, index + 1 < count);
         events.push(Part::Rest, "finish-step", &json!({}));
     }
-    events.push(Part::Rest, "finish", &json!({}));
-    events.all.push(Event {
-        part: Part::Rest,
-        bytes: Bytes::from_static(b"data: [DONE]\n\n"),
-    });
+    events.push(Part::Rest, "finish", finish);
     events.all
 }
 
@@ -85,7 +96,7 @@ impl Events {
         }
     }
 
-    /// Encodes one event, its type first.
+    /// Encodes one chunk, its type first.
     fn push(&mut self, part: Part, kind: &str, members: &Value) {
         let members = members.to_string();
         let members = match members.strip_prefix('{') {
@@ -94,7 +105,7 @@ impl Events {
         };
         self.all.push(Event {
             part,
-            bytes: format!("data: {{\"type\":\"{kind}\"{members}\n\n").into(),
+            bytes: format!("{{\"type\":\"{kind}\"{members}").into(),
         });
     }
 }
