@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-/// How many requests of each kind a server has had.
+/// How many requests of each kind a server has had, and messages of each kind its agents.
 ///
 /// Each counts that was read in full, whatever it was answered.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -22,6 +22,14 @@ pub struct Counts {
     pub inferences: usize,
     /// Requests for the playground's page.
     pub pages: usize,
+    /// Requests for a connection to one of the playground's agents.
+    pub agent_connections: usize,
+    /// Messages that ask an agent for an answer.
+    pub agent_turns: usize,
+    /// Messages that cancel an agent's answer.
+    pub agent_cancels: usize,
+    /// Messages that acknowledge a stream, so as to have it again.
+    pub agent_resumes: usize,
 }
 
 /// The counts of a server that runs.

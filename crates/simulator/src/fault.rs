@@ -5,13 +5,15 @@ use std::{error::Error as StdError, fmt, str::FromStr};
 use crate::reply::{Outcome, Refuse};
 
 /// The names that [`Fault::from_str`] knows beside the statuses.
-const NAMES: [(&str, Fault); 33] = [
+const NAMES: [(&str, Fault); 40] = [
     ("aborted", Fault::Aborted),
     ("badjson", Fault::BadJson),
     ("baredone", Fault::BareDone),
+    ("binary", Fault::Binary),
     ("canceled", Fault::Canceled),
     ("challenge", Fault::Challenge),
     ("close", Fault::CloseBeforeHead),
+    ("coalesced", Fault::Coalesced),
     ("coldboot", Fault::ColdBoot),
     ("context", Fault::Context),
     ("cut", Fault::Cut),
@@ -20,10 +22,12 @@ const NAMES: [(&str, Fault); 33] = [
     ("early", Fault::Early),
     ("empty", Fault::Empty),
     ("error", Fault::Error),
+    ("evicted", Fault::Evicted),
     ("evilcancel", Fault::EvilCancel),
     ("evilhost", Fault::EvilHost),
     ("expire", Fault::Expire),
     ("failed", Fault::Failed),
+    ("fragments", Fault::Fragments),
     ("heartbeats", Fault::Heartbeats),
     ("html", Fault::Html),
     ("jsonstream", Fault::JsonStream),
@@ -33,12 +37,15 @@ const NAMES: [(&str, Fault); 33] = [
     ("noid", Fault::NoId),
     ("notsuccess", Fault::NotSuccess),
     ("nourl", Fault::NoUrl),
+    ("pings", Fault::Pings),
     ("plan", Fault::Plan),
     ("quota", Fault::Quota),
     ("quota-rest", Fault::QuotaRest),
+    ("restart", Fault::Restart),
     ("silence", Fault::Silence),
     ("stall", Fault::Stall),
     ("truncate", Fault::Truncate),
+    ("unfinished", Fault::Unfinished),
 ];
 
 /// One thing that goes wrong with one chat request, or with one prediction.
@@ -48,18 +55,26 @@ const NAMES: [(&str, Fault); 33] = [
 /// breaks in its middle. What breaks the stream of a prediction is done to the first connection to
 /// it, unless it says otherwise: the others are served whole.
 ///
+/// What breaks a connection to an agent of the playground is done to the one that asked for the
+/// answer, unless it says otherwise; the answer goes on without it, and is there to be resumed. What
+/// comes in the place of an answer comes in the place of such a connection, as long as its agent has
+/// no conversation.
+///
 /// A fault that is only another protocol's does nothing to a request: it is taken from the queue, and
 /// the answer is whole.
 ///
 /// A fault has a name, which [`FromStr`] reads and [`Display`](fmt::Display) writes:
 ///
 /// - for all `badjson`, `close`, `cut`, `error`, `silence`, `stall`, `truncate`;
-/// - for predictions only `aborted`, `canceled`, `coldboot`, `cutall`, `donefail`, `early`,
-///   `evilcancel`, `evilhost`, `failed`, `lost`, `noid`, `nourl`;
+/// - for predictions only `aborted`, `canceled`, `coldboot`, `donefail`, `early`, `evilcancel`,
+///   `evilhost`, `failed`, `lost`, `noid`, `nourl`;
+/// - for predictions and agents only `cutall`;
 /// - for Workers AI only `baredone`, `context`, `heartbeats`, `jsonstream`, `midfinish`, `nofinish`,
 ///   `notsuccess`, `plan`, `quota`, `quota-rest`;
 /// - for Workers AI and the playground only `challenge`, `empty`, `html`;
-/// - for the playground only `expire`.
+/// - for the playground only `expire`;
+/// - for its agents only `binary`, `coalesced`, `evicted`, `fragments`, `pings`, `restart`,
+///   `unfinished`.
 ///
 /// A status from 400 to 599 has its number, with the value of `Retry-After` behind a colon: `429`,
 /// `429:2`; one of a prediction's streams is `stream:401`.
@@ -74,6 +89,8 @@ pub enum Fault {
     BadJson,
     /// Workers AI only: the stream ends with a line `[DONE]` that has no field name.
     BareDone,
+    /// Agents only: what belongs to the answer comes in binary messages.
+    Binary,
     /// Predictions only: it is created as one that is `canceled` already.
     Canceled,
     /// Workers AI and the playground only: status 403, and the page of a browser challenge.
@@ -84,13 +101,19 @@ pub enum Fault {
     ///
     /// No prediction is created.
     CloseBeforeHead,
+    /// Agents only: as [`Cut`](Self::Cut), and the texts of a replay are joined to one chunk each.
+    Coalesced,
     /// Predictions only: it is `starting` for ever, unless it is canceled or has a deadline.
     ColdBoot,
     /// Workers AI only: status 413 and code 5021, as for a prompt that the model has no room for.
     Context,
     /// A few tokens and half an event, then the connection is closed: the body has no end.
+    ///
+    /// At an agent, half a WebSocket frame.
     Cut,
-    /// Predictions only: each connection to the stream is closed after three events.
+    /// Predictions and agents only: each connection to the stream is closed after three events.
+    ///
+    /// At an agent, after three chunks and half a frame, those of a replay among them.
     CutAll,
     /// Predictions only: a few tokens, then a `done` event with the reason `error`, without an `error`
     /// event; the prediction is `failed`, and tells why.
@@ -103,8 +126,11 @@ pub enum Fault {
     ///
     /// Where no stream was asked for, the status is 500. The stream of a prediction has an `error`
     /// event and a `done` event with the reason `error`, on each connection: it is `failed`. The
-    /// playground's stream ends as a whole one does, with the finish reason `error`.
+    /// playground's stream ends as a whole one does, with the finish reason `error`; its agents say it
+    /// in words that are no JSON, in the message that ends the answer.
     Error,
+    /// Agents only: as [`Cut`](Self::Cut), on all connections, and the agent forgets the answer.
+    Evicted,
     /// Predictions only: `urls.cancel` leads to another host, and without TLS.
     EvilCancel,
     /// Predictions only: `urls.stream` leads to another host, whose name begins like the service's.
@@ -113,6 +139,8 @@ pub enum Fault {
     Expire,
     /// Predictions only: it is created as one that is `failed` already, and tells why.
     Failed,
+    /// Agents only: what belongs to the answer comes in three fragments, with pings between them.
+    Fragments,
     /// Workers AI only: a stream of heartbeats, chunks without choices, for ever.
     Heartbeats,
     /// Workers AI and the playground only: status 503, and a page with Cloudflare's error 1102.
@@ -131,12 +159,17 @@ pub enum Fault {
     NotSuccess,
     /// Predictions only: it has no `urls.stream`, and runs.
     NoUrl,
+    /// Agents only: a ping before each chunk.
+    Pings,
     /// Workers AI only: status 403 and code 5035, as for a model that needs a paid plan.
     Plan,
     /// Workers AI only: status 429 and code 4006, in the flat form: the day's neurons are used up.
     Quota,
     /// Workers AI only: status 429 and code 3036, in the API's form: the day's neurons are used up.
     QuotaRest,
+    /// Agents only: a few tokens, then all connections are closed with code 1012, and the next one is
+    /// refused with 503; the answer goes on.
+    Restart,
     /// The request is read and never answered.
     ///
     /// No prediction is created.
@@ -159,8 +192,11 @@ pub enum Fault {
     },
     /// A few tokens, then a clean end of the body, without finish reason and end marker.
     ///
-    /// The stream of a prediction lacks its `done` event.
+    /// The stream of a prediction lacks its `done` event. A connection to an agent is closed with code
+    /// 1001.
     Truncate,
+    /// Agents only: a few tokens, then the end without a finish chunk, as when another tab cancels.
+    Unfinished,
 }
 
 impl Fault {

@@ -24,6 +24,7 @@ mod body;
 mod damage;
 mod reply;
 mod script;
+mod tasks;
 mod tls;
 
 mod content;

@@ -9,9 +9,9 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Method, Version, request::Parts};
 
-/// The most requests that are kept.
+/// The most requests, and the most messages, that are kept.
 ///
-/// Tests send dozens; a server that runs for days must not grow with each request.
+/// Tests send dozens; a server that runs for days must not grow with each.
 const MAX_RECORDED: usize = 10_000;
 
 /// The headers with keys and cookies.
@@ -80,23 +80,40 @@ impl fmt::Debug for Recorded {
     }
 }
 
-/// The last requests, oldest first.
+/// The last requests, and the last messages to agents, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     requests: Mutex<VecDeque<Recorded>>,
+    messages: Mutex<VecDeque<String>>,
 }
 
 impl Record {
     pub(crate) fn push(&self, request: Recorded) {
-        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        if requests.len() == MAX_RECORDED {
-            requests.pop_front();
-        }
-        requests.push_back(request);
+        push(&self.requests, request);
+    }
+
+    pub(crate) fn push_message(&self, message: String) {
+        push(&self.messages, message);
     }
 
     pub(crate) fn all(&self) -> Vec<Recorded> {
-        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        requests.iter().cloned().collect()
+        all(&self.requests)
     }
+
+    pub(crate) fn all_messages(&self) -> Vec<String> {
+        all(&self.messages)
+    }
+}
+
+fn push<T>(kept: &Mutex<VecDeque<T>>, item: T) {
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    if kept.len() == MAX_RECORDED {
+        kept.pop_front();
+    }
+    kept.push_back(item);
+}
+
+fn all<T: Clone>(kept: &Mutex<VecDeque<T>>) -> Vec<T> {
+    let kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    kept.iter().cloned().collect()
 }

@@ -1,6 +1,6 @@
 //! A response before it is sent, and the service's bodies for what it refuses.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::{
     answer::{Piece, Raw},
     body::{Body, Repeat},
+    playground::Agent,
     script::invalid,
 };
 
@@ -31,6 +32,8 @@ pub(crate) type Refuse = fn(u16, Option<&str>) -> Reply;
 /// What the server does about a request.
 #[derive(Debug)]
 pub(crate) enum Outcome {
+    /// Answers, and gives the connection to an agent of the playground.
+    Agent(Reply, Arc<Agent>),
     /// Closes the connection.
     Close,
     /// Answers with a body that is not known yet.
@@ -68,7 +71,12 @@ impl Reply {
 
     /// Creates a reply without a body.
     pub(crate) fn empty(status: StatusCode) -> Self {
-        let mut reply = Self::new(status, "", Vec::new()).content_length(0);
+        Self::bare(status).content_length(0)
+    }
+
+    /// Creates a reply that has no headers, and says nothing of a body.
+    pub(crate) fn bare(status: StatusCode) -> Self {
+        let mut reply = Self::new(status, "", Vec::new());
         reply.headers.remove(CONTENT_TYPE);
         reply
     }

@@ -48,16 +48,36 @@ impl Script {
         self.faults.pop_front().or_else(|| self.every_fault.clone())
     }
 
+    /// Takes the next fault, if it brings something in the place of an answer.
+    pub(crate) fn next_instead(
+        &mut self,
+        instead: impl Fn(&Fault) -> Option<Outcome>,
+    ) -> Option<Outcome> {
+        let fault = self.faults.front().or(self.every_fault.as_ref());
+        let outcome = fault.and_then(instead)?;
+        drop(self.next_fault());
+        Some(outcome)
+    }
+
     /// Takes a raw answer, or does what a fault brings in its place.
     pub(crate) fn next_raw(&mut self, instead: impl Fn(&Fault) -> Option<Outcome>) -> Outcome {
-        let fault = self.faults.front().or(self.every_fault.as_ref());
-        if let Some(outcome) = fault.and_then(instead) {
-            drop(self.next_fault());
+        if let Some(outcome) = self.next_instead(instead) {
             return outcome;
         }
         match self.next_answer() {
             Some(Scripted::Raw(reply)) => Outcome::Reply(reply),
             _ => Outcome::Close,
+        }
+    }
+
+    /// Takes the answer for a turn, which cannot be a raw one.
+    pub(crate) fn next_tokens(&mut self) -> Option<Tokens> {
+        match self.answers.pop_front()? {
+            Scripted::Tokens(tokens) => Some(tokens),
+            raw @ Scripted::Raw(_) => {
+                self.answers.push_front(raw);
+                None
+            }
         }
     }
 

@@ -31,12 +31,13 @@ use crate::{
     Counts, PlaygroundProtocol, Resume, SimulatorBuilder,
     body::Body,
     counts::Counter,
-    playground::Sessions,
+    playground::{Agents, Sessions, serve_agent},
     record::{Record, Recorded},
     replicate::Replicate,
     reply::Outcome,
     route::{route, too_large},
     script::Script,
+    tasks::Tasks,
     tls::Identity,
 };
 
@@ -66,8 +67,11 @@ pub(crate) struct Shared {
     pub(crate) script: Mutex<Script>,
     pub(crate) replicate: Replicate,
     pub(crate) sessions: Sessions,
+    pub(crate) agents: Agents,
     pub(crate) counter: Counter,
-    record: Record,
+    pub(crate) record: Record,
+    /// The turns of agents, and the connections to them.
+    pub(crate) tasks: Tasks,
     connections: AtomicU64,
 }
 
@@ -125,8 +129,10 @@ impl Simulator {
             script: Mutex::new(script),
             replicate: Replicate::new(scheme, address, stream_address),
             sessions,
+            agents: Agents::default(),
             counter: Counter::default(),
             record: Record::default(),
+            tasks: Tasks::new(),
             connections: AtomicU64::new(0),
         });
         let tasks = [(listener, Origin::Main), (stream_listener, Origin::Stream)].map(
@@ -198,7 +204,13 @@ impl Simulator {
         self.shared.record.all()
     }
 
-    /// Returns how many requests of each kind there were.
+    /// Returns every text message that was sent to an agent of the playground, oldest first, and no
+    /// more than the last 10,000.
+    pub fn agent_messages(&self) -> Vec<String> {
+        self.shared.record.all_messages()
+    }
+
+    /// Returns how many requests and messages of each kind there were.
     pub fn counts(&self) -> Counts {
         self.shared.counter.all()
     }
@@ -209,6 +221,7 @@ impl Drop for Simulator {
         for task in &self.tasks {
             task.abort();
         }
+        self.shared.tasks.stop();
     }
 }
 
@@ -296,16 +309,21 @@ where
     server.http1().auto_date_header(false);
     server.http2().auto_date_header(false);
     let service = service_fn(move |request| respond(shared.clone(), client, request));
+    let io = TokioIo::new(stream);
     // How a connection ended is the client's to tell.
-    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+    let _ = match client.origin {
+        Origin::Main => server.serve_connection_with_upgrades(io, service).await,
+        Origin::Stream => server.serve_connection(io, service).await,
+    };
 }
 
 /// Answers one request; an error closes its connection.
 async fn respond(
     shared: Arc<Shared>,
     client: Client,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> io::Result<Response<Body>> {
+    let upgrade = hyper::upgrade::on(&mut request);
     let (head, body) = request.into_parts();
     let Some(body) = read(body).await? else {
         let reply = too_large(client.origin, &head);
@@ -319,6 +337,11 @@ async fn respond(
         body.clone(),
     ));
     match route(&shared, client.origin, &head, &body).await {
+        Outcome::Agent(reply, agent) => {
+            let serving = serve_agent(shared.clone(), agent, upgrade);
+            drop(shared.tasks.spawn(serving));
+            Ok(reply.into_response().await)
+        }
         Outcome::Close => Err(io::ErrorKind::ConnectionAborted.into()),
         Outcome::Live(response) => Ok(response),
         Outcome::Reply(reply) => Ok(reply.into_response().await),

@@ -1,5 +1,6 @@
 //! A request to the playground in, what the server does about it out.
 
+mod agent;
 mod data_stream;
 mod oldest;
 mod request;
@@ -30,7 +31,13 @@ use crate::{
     workers_ai::model_names,
 };
 
-pub(crate) use self::session::Sessions;
+pub(crate) use self::{
+    agent::{Agent, Agents, serve as serve_agent},
+    session::Sessions,
+};
+
+/// What the paths of agents begin with.
+const AGENTS: &str = "agents/playground/";
 
 /// The type of all answers but the oldest, which says nothing.
 const UNKNOWN: &str = "text/x-unknown";
@@ -63,6 +70,9 @@ struct Inference {
 /// Answers a request; the path is what follows the playground's own.
 pub(crate) fn answer(shared: &Shared, head: &Parts, path: &str, body: &[u8]) -> Outcome {
     let cookies = Cookies::read(&head.headers);
+    if let Some(path) = path.strip_prefix(AGENTS) {
+        return agent::answer(shared, head, &cookies, path);
+    }
     match (&head.method, path) {
         (&Method::GET, "") => {
             shared.counter.add(|counts| &mut counts.pages);

@@ -1,7 +1,7 @@
 //! JSON in, a request that the playground would take out.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     content::text,
@@ -51,14 +51,39 @@ struct Tool {
     input_schema: Value,
 }
 
+/// Why a request is not taken.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    Malformed,
+    NoModel,
+}
+
 impl Request {
     /// Reads a request, unless something is wrong with it; the playground does not say what.
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
-        let body: Value = serde_json::from_slice(body).ok()?;
-        let input_json = format!("{}{}", body.get("model")?, body.get("messages")?);
-        let fields: Fields = serde_json::from_value(body).ok()?;
-        find_model(&fields.model)?;
-        let last = fields.messages.last()?;
+        let body = serde_json::from_slice(body).ok()?;
+        Self::from_value(body).ok()
+    }
+
+    /// Reads what an agent is asked, in its state.
+    pub(super) fn of_agent(state: &Value, messages: &[Value]) -> Result<Self, Refusal> {
+        // A state has a model; what else is in it is the client's.
+        let system = state["system"].as_str();
+        Self::from_value(json!({
+            "model": state["model"],
+            "messages": messages,
+            "system_message": system,
+        }))
+    }
+
+    fn from_value(body: Value) -> Result<Self, Refusal> {
+        let input_json = match (body.get("model"), body.get("messages")) {
+            (Some(model), Some(messages)) => format!("{model}{messages}"),
+            _ => return Err(Refusal::Malformed),
+        };
+        let fields: Fields = serde_json::from_value(body).map_err(|_| Refusal::Malformed)?;
+        let last = fields.messages.last().ok_or(Refusal::Malformed)?;
+        find_model(&fields.model).ok_or(Refusal::NoModel)?;
         let user = fields
             .messages
             .iter()
@@ -68,7 +93,7 @@ impl Request {
         let texts = fields.messages.iter().map(Message::text).chain([system]);
         let calls = last.role == "user" && prompt.to_lowercase().contains("tool");
         let tool = fields.tools.into_iter().next().filter(|_| calls);
-        Some(Self {
+        Ok(Self {
             input_json,
             prompt_tokens: texts.map(|text| 4 + tokens::split(&text).len()).sum(),
             limit: fields.max_tokens.unwrap_or(usize::MAX),

@@ -31,7 +31,7 @@ use crate::{
     },
 };
 
-pub(crate) use self::model::{find as find_model, names as model_names};
+pub(crate) use self::model::{find as find_model, names as model_names, values as model_values};
 
 /// How many digits the id of an account has.
 const ACCOUNT_ID: usize = 32;

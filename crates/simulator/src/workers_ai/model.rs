@@ -149,6 +149,11 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     MODELS.iter().map(|model| model.name)
 }
 
+/// Returns what the API tells of all models.
+pub(crate) fn values() -> Vec<Value> {
+    MODELS.iter().map(Model::value).collect()
+}
+
 pub(crate) fn find(name: &str) -> Option<&'static Model> {
     MODELS.iter().find(|model| model.name == name)
 }

@@ -1,0 +1,184 @@
+//! A request to an agent of the playground in, its conversation or a WebSocket out.
+
+mod message;
+mod plan;
+mod room;
+mod socket;
+mod stream;
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use http::{
+    HeaderMap, HeaderName, Method, StatusCode, Version,
+    header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE},
+    request::Parts,
+};
+use serde_json::Value;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::{
+    playground::{
+        agent::room::Room, challenge, instead, is_refused, session::Cookies, status, ticketed,
+    },
+    reply::{Outcome, Reply},
+    server::Shared,
+    uri,
+};
+
+pub(crate) use self::socket::serve;
+
+/// The most agents that are remembered.
+///
+/// A client that asks under a new name each time must not fill the memory.
+const MAX_AGENTS: usize = 1000;
+
+/// The version of RFC 6455.
+const VERSION: &str = "13";
+
+/// One agent: a conversation, and those who follow it.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    name: String,
+    room: Mutex<Room>,
+}
+
+/// The last agents, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Agents {
+    all: Mutex<VecDeque<Arc<Agent>>>,
+}
+
+impl Agent {
+    fn room(&self) -> MutexGuard<'_, Room> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Agents {
+    /// Returns the agent with this name, a new one where there is none.
+    fn open(&self, name: &str) -> Arc<Agent> {
+        let mut all = self.all();
+        if let Some(agent) = all.iter().find(|agent| agent.name == name) {
+            return agent.clone();
+        }
+        if all.len() == MAX_AGENTS
+            && let Some(agent) = all.pop_front()
+        {
+            agent.room().close();
+        }
+        let agent = Arc::new(Agent {
+            name: name.to_owned(),
+            room: Mutex::new(Room::new()),
+        });
+        all.push_back(agent.clone());
+        agent
+    }
+
+    fn find(&self, name: &str) -> Option<Arc<Agent>> {
+        let all = self.all();
+        all.iter().find(|agent| agent.name == name).cloned()
+    }
+
+    fn all(&self) -> MutexGuard<'_, VecDeque<Arc<Agent>>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Answers a request; the path is the agent's name, and what follows it.
+pub(super) fn answer(shared: &Shared, head: &Parts, cookies: &Cookies, path: &str) -> Outcome {
+    let (name, rest) = match path.split_once('/') {
+        Some((name, rest)) => (name, Some(rest)),
+        None => (path, None),
+    };
+    if head.method != Method::GET || name.is_empty() {
+        return Outcome::Reply(status(404));
+    }
+    let name = uri::decode(name);
+    match rest {
+        None if is_upgrade(&head.headers) => connect(shared, head, cookies, &name),
+        Some("get-messages") if is_refused(shared, cookies) => Outcome::Reply(challenge(shared)),
+        Some("get-messages") => {
+            let agent = shared.agents.find(&name);
+            let messages = agent.map_or(Value::Array(Vec::new()), |agent| {
+                agent.room().messages().into()
+            });
+            let reply = Reply::value(StatusCode::OK, &messages);
+            Outcome::Reply(ticketed(shared, reply))
+        }
+        _ if is_refused(shared, cookies) => Outcome::Reply(challenge(shared)),
+        _ => Outcome::Reply(status(404)),
+    }
+}
+
+/// Answers a request for a connection.
+fn connect(shared: &Shared, head: &Parts, cookies: &Cookies, name: &str) -> Outcome {
+    shared.counter.add(|counts| &mut counts.agent_connections);
+    let known = shared.agents.find(name);
+    let has_conversation = known
+        .as_ref()
+        .is_some_and(|agent| agent.room().has_conversation());
+    if !has_conversation {
+        let mut script = shared.script.lock().unwrap_or_else(PoisonError::into_inner);
+        if script.raw_is_next() {
+            return script.next_raw(|fault| instead(shared, cookies, fault));
+        }
+    }
+    if is_refused(shared, cookies) {
+        return Outcome::Reply(challenge(shared));
+    }
+    if known.is_some_and(|agent| agent.room().takes_refusal()) {
+        return Outcome::Reply(ticketed(shared, status(503)));
+    }
+    let key = match handshake(head) {
+        Ok(key) => key,
+        Err(code) => {
+            let refusal = status(code).header(SEC_WEBSOCKET_VERSION, VERSION);
+            return Outcome::Reply(ticketed(shared, refusal));
+        }
+    };
+    if !has_conversation {
+        let mut script = shared.script.lock().unwrap_or_else(PoisonError::into_inner);
+        match script.next_instead(|fault| instead(shared, cookies, fault)) {
+            Some(Outcome::Reply(reply)) => return Outcome::Reply(ticketed(shared, reply)),
+            Some(outcome) => return outcome,
+            None => {}
+        }
+    }
+    let agent = shared.agents.open(name);
+    if let Some(model) = uri::find(head.uri.query(), "model").filter(|model| !model.is_empty()) {
+        agent.room().set_model(&model);
+    }
+    let reply = Reply::bare(StatusCode::SWITCHING_PROTOCOLS)
+        .header(CONNECTION, "Upgrade")
+        .header(UPGRADE, "websocket")
+        .header(SEC_WEBSOCKET_ACCEPT, &derive_accept_key(key));
+    Outcome::Agent(ticketed(shared, reply), agent)
+}
+
+/// Returns the key of a client that knows the protocol, or the status that refuses it.
+fn handshake(head: &Parts) -> Result<&[u8], u16> {
+    let header = |name| head.headers.get(name).map(http::HeaderValue::as_bytes);
+    if head.version != Version::HTTP_11 {
+        return Err(404);
+    }
+    if header(SEC_WEBSOCKET_VERSION) != Some(VERSION.as_bytes()) {
+        return Err(426);
+    }
+    header(SEC_WEBSOCKET_KEY)
+        .filter(|key| !key.is_empty())
+        .ok_or(400)
+}
+
+/// Returns true if the request asks for a WebSocket.
+fn is_upgrade(headers: &HeaderMap) -> bool {
+    let has = |name: HeaderName, token: &str| {
+        let lines = headers.get_all(name).into_iter();
+        let lines = lines.filter_map(|line| line.to_str().ok());
+        let mut tokens = lines.flat_map(|line| line.split(','));
+        tokens.any(|found| found.trim().eq_ignore_ascii_case(token))
+    };
+    has(UPGRADE, "websocket") && has(CONNECTION, "upgrade")
+}

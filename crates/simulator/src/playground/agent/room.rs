@@ -1,0 +1,210 @@
+//! Who follows an agent, and what it remembers.
+
+use std::collections::VecDeque;
+
+use serde_json::{Value, json};
+use tokio::sync::{
+    mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    watch,
+};
+
+use crate::playground::agent::{message, stream::Turn};
+
+/// The model of an agent that was told of none.
+const MODEL: &str = "@cf/moonshotai/kimi-k2.6";
+
+/// What an agent remembers.
+#[derive(Debug)]
+pub(super) struct Room {
+    state: Value,
+    messages: Vec<Value>,
+    /// How many requests for a connection are still to be refused.
+    pub(super) refusals: usize,
+    pub(super) connections: Vec<Connection>,
+    /// Oldest first; of those that have not ended only the first runs.
+    pub(super) turns: VecDeque<Turn>,
+    /// Tells when another turn may run.
+    pub(super) changes: watch::Sender<()>,
+    /// How many connections and turns there were.
+    numbers: u64,
+}
+
+/// One client that follows an agent.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) number: u64,
+    /// What it is to be told. An answer is all that a script or a seed makes up: it has an end.
+    words: UnboundedSender<Word>,
+    /// The turn that it could resume, and has not said that it will.
+    pub(super) unacknowledged: Option<u64>,
+    /// The question that is answered when a stream begins.
+    pub(super) probe: Option<Probe>,
+    /// How many chunks it had of those that all are to be cut after.
+    pub(super) chunks: usize,
+}
+
+/// What a client gave with a question, to have it back.
+#[derive(Debug)]
+pub(super) struct Probe(pub(super) Option<Value>);
+
+/// What goes over a connection.
+#[derive(Debug)]
+pub(super) enum Word {
+    Binary(String),
+    /// A close frame with this code, and the end.
+    Close(u16),
+    /// Three fragments, with pings between them.
+    Fragments(String),
+    /// Half a frame, and the end.
+    Half(String),
+    Ping,
+    Text(String),
+}
+
+impl Room {
+    pub(super) fn new() -> Self {
+        Self {
+            state: json!({
+                "model": MODEL,
+                "temperature": 1,
+                "stream": true,
+                "system": "You are a helpful assistant that can do various tasks using MCP tools.",
+                "useExternalProvider": false,
+                "externalProvider": "openai",
+                "authMethod": "provider-key",
+            }),
+            messages: Vec::new(),
+            refusals: 0,
+            connections: Vec::new(),
+            turns: VecDeque::new(),
+            changes: watch::Sender::new(()),
+            numbers: 0,
+        }
+    }
+
+    /// Lets a client follow: returns its number, and what it is to be told.
+    pub(super) fn connect(&mut self, name: &str) -> (u64, UnboundedReceiver<Word>) {
+        let (words, told) = unbounded_channel();
+        let mut connection = Connection {
+            number: self.next_number(),
+            words,
+            unacknowledged: None,
+            probe: None,
+            chunks: 0,
+        };
+        connection.tell(message::identity(name));
+        connection.tell(message::state(&self.state));
+        connection.tell(message::mcp_servers());
+        if let Some(turn) = self.running() {
+            connection.tell(message::resuming(&turn.id, None));
+            connection.unacknowledged = Some(turn.number);
+        }
+        let number = connection.number;
+        self.connections.push(connection);
+        (number, told)
+    }
+
+    pub(super) fn disconnect(&mut self, number: u64) {
+        self.connections
+            .retain(|connection| connection.number != number);
+    }
+
+    /// Stops all turns, and closes all connections.
+    pub(super) fn close(&mut self) {
+        self.forget_turns();
+        self.connections.clear();
+    }
+
+    /// Takes a new state whole, or refuses it.
+    pub(super) fn set_state(&mut self, number: u64, state: Value) {
+        // The member of what is no object is none.
+        if state.get("model").is_none_or(|model| !model.is_string()) {
+            self.tell(number, message::state_error());
+            return;
+        }
+        self.state = state;
+        self.tell_others(number, &message::state(&self.state));
+    }
+
+    /// Takes a model that came with a request for a connection.
+    pub(super) fn set_model(&mut self, model: &str) {
+        if self.state["model"] != model {
+            self.state["model"] = model.into();
+            let state = message::state(&self.state);
+            for connection in &self.connections {
+                connection.tell(state.clone());
+            }
+        }
+    }
+
+    /// Takes a conversation in the place of the one before.
+    pub(super) fn set_messages(&mut self, number: u64, messages: Vec<Value>) {
+        self.messages = messages;
+        self.tell_others(number, &message::messages(&self.messages));
+    }
+
+    pub(super) fn push_message(&mut self, message: Value) {
+        self.messages.push(message);
+    }
+
+    /// Forgets the conversation, and stops all turns.
+    pub(super) fn clear(&mut self, number: u64) {
+        self.messages.clear();
+        self.forget_turns();
+        self.tell_others(number, &message::clear());
+    }
+
+    /// Returns true if this request for a connection is to be refused.
+    pub(super) fn takes_refusal(&mut self) -> bool {
+        let refuses = 0 < self.refusals;
+        self.refusals = self.refusals.saturating_sub(1);
+        refuses
+    }
+
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    pub(super) fn has_conversation(&self) -> bool {
+        !self.messages.is_empty()
+    }
+
+    pub(super) fn messages(&self) -> Vec<Value> {
+        self.messages.clone()
+    }
+
+    pub(super) fn state(&self) -> &Value {
+        &self.state
+    }
+
+    /// Tells one client.
+    pub(super) fn tell(&self, number: u64, text: String) {
+        if let Some(connection) = self.connection(number) {
+            connection.tell(text);
+        }
+    }
+
+    fn tell_others(&self, number: u64, text: &str) {
+        let others = self.connections.iter();
+        for other in others.filter(|other| other.number != number) {
+            other.tell(text.to_owned());
+        }
+    }
+
+    fn connection(&self, number: u64) -> Option<&Connection> {
+        let mut connections = self.connections.iter();
+        connections.find(|connection| connection.number == number)
+    }
+}
+
+impl Connection {
+    pub(super) fn tell(&self, text: String) {
+        self.say(Word::Text(text));
+    }
+
+    pub(super) fn say(&self, word: Word) {
+        // Whoever is gone needs not be told; its socket says so in its time.
+        let _ = self.words.send(word);
+    }
+}

@@ -1,0 +1,347 @@
+//! The answers of an agent: what each has told, and to whom it is told again.
+
+use serde_json::Value;
+use tokio::task::AbortHandle;
+
+use crate::{
+    fault::Fault,
+    playground::agent::{
+        message,
+        plan::Step,
+        room::{Connection, Probe, Room, Word},
+    },
+};
+
+/// How many chunks each connection gets before all of them are cut.
+const BEFORE_CUT: usize = 3;
+
+/// The most answers of one agent that are remembered.
+///
+/// A client resumes the last one; a conversation of days must not keep each.
+const MAX_TURNS: usize = 100;
+
+/// The code of a connection whose server goes away.
+const AWAY: u16 = 1001;
+/// The code of a connection whose server starts again.
+const RESTART: u16 = 1012;
+
+/// What the server says of an answer that it gives up.
+const ERROR: &str = "Error during inference";
+
+/// One answer of an agent.
+#[derive(Debug)]
+pub(super) struct Turn {
+    pub(super) number: u64,
+    /// The id of the request for it.
+    pub(super) id: String,
+    stage: Stage,
+    /// The JSON of each chunk that was told.
+    chunks: Vec<String>,
+    fault: Option<Fault>,
+    /// The connection that asked for it.
+    asker: u64,
+    task: Option<AbortHandle>,
+}
+
+/// How far an answer is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stage {
+    Waits,
+    Runs,
+    Ended,
+}
+
+impl Room {
+    /// Adds a turn, which `start` runs by its number; one with this id has ended, if there was one.
+    pub(super) fn ask(
+        &mut self,
+        asker: u64,
+        id: String,
+        fault: Option<Fault>,
+        start: impl FnOnce(u64) -> Option<AbortHandle>,
+    ) {
+        self.turns.retain(|turn| turn.id != id);
+        if self.turns.len() == MAX_TURNS {
+            let mut turns = self.turns.iter();
+            let oldest = turns.position(|turn| turn.stage == Stage::Ended);
+            drop(oldest.and_then(|oldest| self.turns.remove(oldest)));
+        }
+        let number = self.next_number();
+        self.turns.push_back(Turn {
+            number,
+            id,
+            stage: Stage::Waits,
+            chunks: Vec::new(),
+            fault,
+            asker,
+            task: start(number),
+        });
+    }
+
+    /// Lets a turn run, and tells those who asked for it.
+    pub(super) fn begin(&mut self, number: u64) {
+        let Some(turn) = self.turns.iter_mut().find(|turn| turn.number == number) else {
+            return;
+        };
+        turn.stage = Stage::Runs;
+        for connection in &mut self.connections {
+            if let Some(Probe(probe)) = connection.probe.take() {
+                connection.tell(message::resuming(&turn.id, probe.as_ref()));
+                connection.unacknowledged = Some(number);
+            }
+        }
+    }
+
+    /// Does a step of a turn; returns false if it is the last.
+    pub(super) fn play(&mut self, number: u64, step: Step) -> bool {
+        let Some(index) = self.turns.iter().position(|turn| turn.number == number) else {
+            return false;
+        };
+        let turn = &mut self.turns[index];
+        if turn.stage != Stage::Runs {
+            return false;
+        }
+        let (asker, id) = (turn.asker, turn.id.clone());
+        let is_asker = |connection: &Connection| {
+            connection.number == asker && connection.unacknowledged != Some(number)
+        };
+        match step {
+            Step::Chunk(body) => {
+                let text = message::chunk(&id, &body);
+                turn.chunks.push(body);
+                self.tell_followers(index, Kind::Chunk, &text);
+            }
+            Step::Close => self.break_off(is_asker, || Word::Close(AWAY)),
+            Step::Cut(body) => {
+                self.break_off(is_asker, || Word::Half(message::chunk(&id, &body)));
+            }
+            Step::End(said) => {
+                if let Some(said) = said {
+                    self.push_message(said);
+                }
+                self.end(index, &message::end(&id));
+                return false;
+            }
+            Step::Evict(body) => {
+                self.break_off(|_| true, || Word::Half(message::chunk(&id, &body)));
+                self.turns.remove(index);
+                self.changes.send_replace(());
+                return false;
+            }
+            Step::Fail => {
+                self.end(index, &message::error(&id, ERROR));
+                return false;
+            }
+            Step::Restart => {
+                self.refusals += 1;
+                self.break_off(|_| true, || Word::Close(RESTART));
+            }
+            // Whoever runs the turn waits.
+            Step::Hang | Step::Wait(_) => {}
+        }
+        true
+    }
+
+    /// Stops a turn that has not ended, and tells all.
+    pub(super) fn cancel(&mut self, id: &str) {
+        let mut turns = self.turns.iter_mut();
+        let turn = turns.find(|turn| turn.id == id && turn.stage != Stage::Ended);
+        let Some(turn) = turn else {
+            return;
+        };
+        turn.stop();
+        let number = turn.number;
+        for connection in &mut self.connections {
+            connection.tell(message::end(id));
+            connection.forget(number);
+        }
+        self.changes.send_replace(());
+    }
+
+    /// Tells a client whether there is a stream that it could resume.
+    pub(super) fn resume(&mut self, number: u64, probe: Option<Value>) {
+        let running = self.running().map(|turn| (turn.number, turn.id.clone()));
+        let waits = self.turns.iter().any(|turn| turn.stage == Stage::Waits);
+        let mut connections = self.connections.iter_mut();
+        let Some(connection) = connections.find(|connection| connection.number == number) else {
+            return;
+        };
+        match running {
+            Some((turn, id)) => {
+                connection.tell(message::resuming(&id, probe.as_ref()));
+                connection.unacknowledged = Some(turn);
+            }
+            None if waits => {
+                connection.tell(message::pending(probe.as_ref()));
+                connection.probe = Some(Probe(probe));
+            }
+            None => connection.tell(message::resume_none(probe.as_ref())),
+        }
+    }
+
+    /// Tells a client all chunks of a stream again, and from then on the others as they come.
+    pub(super) fn acknowledge(&mut self, number: u64, id: &str) {
+        let runs = self.running().is_some();
+        let turn = self.turns.iter().rfind(|turn| turn.id == id);
+        let Some(turn) = turn.filter(|turn| turn.stage != Stage::Waits) else {
+            if turn.is_none() && !runs {
+                self.tell(number, message::replay_end(id));
+            }
+            return;
+        };
+        let last = match turn.stage {
+            Stage::Ended => message::replay_end(id),
+            _ => message::replay_complete(id),
+        };
+        let replayed = turn.replayed().into_iter().enumerate();
+        let texts = replayed.map(|(seq, body)| (message::replayed(id, &body, seq), Kind::Chunk));
+        let texts: Vec<_> = texts.chain([(last, Kind::End)]).collect();
+        let (turn, fault) = (turn.number, turn.fault.clone());
+        self.connections.retain_mut(|connection| {
+            if connection.number != number {
+                return true;
+            }
+            connection.forget(turn);
+            let mut texts = texts.iter();
+            texts.all(|(text, kind)| connection.follow(fault.as_ref(), *kind, text))
+        });
+    }
+
+    /// Stops all turns, and forgets them.
+    pub(super) fn forget_turns(&mut self) {
+        for mut turn in self.turns.drain(..) {
+            turn.stop();
+        }
+        for connection in &mut self.connections {
+            connection.unacknowledged = None;
+            connection.probe = None;
+        }
+        self.changes.send_replace(());
+    }
+
+    /// Returns true if no turn before this one has not ended.
+    pub(super) fn is_first(&self, number: u64) -> bool {
+        let mut turns = self.turns.iter();
+        let first = turns.find(|turn| turn.stage != Stage::Ended);
+        first.is_none_or(|turn| turn.number == number)
+    }
+
+    /// Returns true if there is a turn with this id that has not ended.
+    pub(super) fn is_open(&self, id: &str) -> bool {
+        let mut turns = self.turns.iter();
+        turns.any(|turn| turn.id == id && turn.stage != Stage::Ended)
+    }
+
+    /// Returns the turn that runs.
+    pub(super) fn running(&self) -> Option<&Turn> {
+        self.turns.iter().find(|turn| turn.stage == Stage::Runs)
+    }
+
+    /// Ends a turn with these last words.
+    fn end(&mut self, index: usize, text: &str) {
+        let turn = &mut self.turns[index];
+        turn.stage = Stage::Ended;
+        let number = turn.number;
+        self.tell_followers(index, Kind::End, text);
+        for connection in &mut self.connections {
+            connection.forget(number);
+        }
+        self.changes.send_replace(());
+    }
+
+    /// Tells all but those who could resume this turn and have not said that they will.
+    fn tell_followers(&mut self, index: usize, kind: Kind, text: &str) {
+        let turn = &self.turns[index];
+        self.connections.retain_mut(|connection| {
+            connection.unacknowledged == Some(turn.number)
+                || connection.follow(turn.fault.as_ref(), kind, text)
+        });
+    }
+
+    /// Ends some connections with a word.
+    fn break_off(&mut self, breaks: impl Fn(&Connection) -> bool, word: impl Fn() -> Word) {
+        self.connections.retain(|connection| {
+            let breaks = breaks(connection);
+            if breaks {
+                connection.say(word());
+            }
+            !breaks
+        });
+    }
+}
+
+/// What a message of an answer is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    Chunk,
+    End,
+}
+
+impl Turn {
+    fn stop(&mut self) {
+        self.stage = Stage::Ended;
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+    }
+
+    /// Returns the chunks that a replay has.
+    fn replayed(&self) -> Vec<String> {
+        match self.fault {
+            Some(Fault::Coalesced) => coalesced(&self.chunks),
+            _ => self.chunks.clone(),
+        }
+    }
+}
+
+impl Connection {
+    /// Tells a message of an answer as its fault has it; returns false if that ends the connection.
+    fn follow(&mut self, fault: Option<&Fault>, kind: Kind, text: &str) -> bool {
+        let text = text.to_owned();
+        match fault {
+            Some(Fault::Binary) => self.say(Word::Binary(text)),
+            Some(Fault::CutAll) if kind == Kind::Chunk && self.chunks == BEFORE_CUT => {
+                self.say(Word::Half(text));
+                return false;
+            }
+            Some(Fault::CutAll) => {
+                self.chunks += usize::from(kind == Kind::Chunk);
+                self.tell(text);
+            }
+            Some(Fault::Fragments) => self.say(Word::Fragments(text)),
+            Some(Fault::Pings) if kind == Kind::Chunk => {
+                self.say(Word::Ping);
+                self.tell(text);
+            }
+            _ => self.tell(text),
+        }
+        true
+    }
+
+    fn forget(&mut self, turn: u64) {
+        if self.unacknowledged == Some(turn) {
+            self.unacknowledged = None;
+        }
+    }
+}
+
+/// Joins the neighbours among the chunks that are pieces of one text.
+fn coalesced(chunks: &[String]) -> Vec<String> {
+    let mut joined: Vec<Value> = Vec::new();
+    for chunk in chunks {
+        let chunk: Value = serde_json::from_str(chunk).unwrap_or_default();
+        let delta = chunk["delta"].as_str().unwrap_or_default();
+        match joined.last_mut() {
+            Some(last)
+                if chunk["type"] == "text-delta"
+                    && last["type"] == chunk["type"]
+                    && last["id"] == chunk["id"] =>
+            {
+                let text = last["delta"].as_str().unwrap_or_default();
+                last["delta"] = format!("{text}{delta}").into();
+            }
+            _ => joined.push(chunk),
+        }
+    }
+    joined.iter().map(Value::to_string).collect()
+}
