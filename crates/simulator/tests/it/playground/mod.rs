@@ -1,5 +1,6 @@
 //! The playground: its page, its protocols, and what goes wrong with them.
 
+mod agent;
 mod faults;
 mod session;
 mod streams;
