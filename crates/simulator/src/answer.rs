@@ -8,6 +8,8 @@ use crate::tokens;
 
 /// One scripted answer to one request for a chat, a prediction or an inference of the playground.
 ///
+/// What is said of inferences holds for the answers of the playground's agents.
+///
 /// [`Answer::text`] is sent as the service would send it: token by token where the request asks for
 /// a stream, else whole. [`Answer::raw`] is sent byte for byte.
 #[derive(Clone, Debug)]

@@ -65,7 +65,8 @@ impl SimulatorBuilder {
         self
     }
 
-    /// Lets each prediction be `starting` for so long; the default is no time at all.
+    /// Lets each prediction be `starting`, and each answer of an agent pending, for so long; the default
+    /// is no time at all.
     pub fn boot(mut self, boot: Duration) -> Self {
         self.boot = boot;
         self
@@ -91,14 +92,15 @@ impl SimulatorBuilder {
 
     /// Refuses requests to the playground's API without the cookies that its page gives.
     ///
+    /// Those for a connection to one of its agents are among them.
     /// The default is to look at none. The page itself always has the challenge.
     pub fn challenge(mut self, challenge: bool) -> Self {
         self.challenge = challenge;
         self
     }
 
-    /// Adds a fault to the queue: each chat request, each inference of the playground, and each
-    /// request to create a prediction, takes the next unless it is refused.
+    /// Adds a fault to the queue: each chat request, each inference of the playground, each answer of
+    /// its agents, and each request to create a prediction, takes the next unless it is refused.
     ///
     /// When the queue is empty, requests are answered whole.
     pub fn fault(mut self, fault: Fault) -> Self {
@@ -112,12 +114,13 @@ impl SimulatorBuilder {
         self
     }
 
-    /// Adds an answer to the queue: each chat request and each inference that is answered, and each
-    /// prediction, takes the next.
+    /// Adds an answer to the queue: each chat request and each inference that is answered, each answer
+    /// of an agent, and each prediction, takes the next.
     ///
     /// A fault in the place of an answer, such as a status, leaves the answer for the next request;
     /// a fault within an answer is done to [`Answer::text`], and waits while the next answer is a
-    /// [raw](Answer::raw) one.
+    /// [raw](Answer::raw) one. An agent without a conversation answers a request for a connection with
+    /// a raw one; one that has a conversation leaves it.
     pub fn answer(mut self, answer: Answer) -> Self {
         self.answers.push(answer);
         self

@@ -90,7 +90,7 @@ pub(crate) struct Settings {
     /// The time that one token takes.
     pub(crate) pace: Option<Duration>,
     pub(crate) api_key: Option<String>,
-    /// The time that a prediction takes to start.
+    /// The time that a prediction, or an agent's answer, takes to start.
     pub(crate) boot: Duration,
     pub(crate) resume: Resume,
     /// The only account of Cloudflare that there is.
@@ -177,6 +177,8 @@ impl Simulator {
     }
 
     /// Returns the URL of the playground, such as `http://127.0.0.1:8080/playground`.
+    ///
+    /// Its agents are below it: `/agents/playground/` and any name.
     pub fn playground_url(&self) -> &str {
         &self.playground_url
     }
