@@ -24,7 +24,11 @@ use crate::client::{chat, get, request};
 
 const STREAM: &str = r#""stream":true"#;
 
-async fn connect(simulator: &Simulator, name: &'static str, alpn: &str) -> TlsStream<TcpStream> {
+pub(crate) async fn connect(
+    simulator: &Simulator,
+    name: &'static str,
+    alpn: &str,
+) -> TlsStream<TcpStream> {
     connect_to(simulator, &simulator.address().to_string(), name, alpn).await
 }
 

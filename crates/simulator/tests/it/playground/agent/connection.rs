@@ -1,12 +1,18 @@
 //! How a connection to an agent begins, lives and ends.
 
-use futures_util::SinkExt;
-use inferstream_simulator::{Answer, Piece, Simulator};
+use futures_util::{SinkExt, StreamExt};
+use inferstream_simulator::{Answer, Fault, Piece, Simulator};
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::{Bytes, Message};
+use tokio_tungstenite::{
+    client_async,
+    tungstenite::{Bytes, Message},
+};
 
 use super::{Client, builder, call, connect, conversation, faulty, follow};
-use crate::client::{End, Response, send};
+use crate::{
+    client::{End, Response, send},
+    server,
+};
 
 /// A handshake as RFC 6455 has it, with its key, in section 1.3.
 const HANDSHAKE: &str = "GET /playground/agents/playground/a?_pk=0 HTTP/1.1\r\nhost: x\r\nconnection: keep-alive, Upgrade\r\nupgrade: WebSocket\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n";
@@ -104,6 +110,23 @@ async fn a_connection_begins_with_what_the_agent_is() {
         })
     );
     client.check_quiet().await;
+}
+
+#[tokio::test]
+async fn a_connection_may_have_tls() {
+    let builder = builder().tls(true).fault(Fault::Cut);
+    let simulator = builder.start().await.unwrap();
+    let stream = server::connect(&simulator, "localhost", "http/1.1").await;
+    let url = "wss://localhost/playground/agents/playground/a";
+    let (mut socket, _) = client_async(url, stream).await.unwrap();
+    let question = super::question("r", "Hi").to_string();
+    socket.send(Message::text(question)).await.unwrap();
+    let mut messages = 0;
+    while let Some(Ok(message)) = socket.next().await {
+        assert!(message.is_text());
+        messages += 1;
+    }
+    assert_eq!(messages, 3 + 11);
 }
 
 #[tokio::test]

@@ -40,6 +40,7 @@ async fn connect(simulator: &Simulator, path: &str, cookie: &str) -> Result<Clie
         request.headers_mut().insert("cookie", cookie);
     }
     let stream = TcpStream::connect(simulator.address()).await.unwrap();
+    stream.set_nodelay(true).unwrap();
     match client_async(request, stream).await {
         Ok((socket, _)) => Ok(Client { socket }),
         Err(Error::Http(response)) => Err(response.status().as_u16()),

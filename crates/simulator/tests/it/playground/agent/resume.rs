@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use inferstream_simulator::Simulator;
+use inferstream_simulator::{Answer, Simulator};
 use serde_json::{Value, json};
 
 use super::{Client, RESPONSE, builder, connect, faulty, follow, text};
@@ -104,6 +104,7 @@ async fn a_replay_goes_over_into_the_rest() {
 #[tokio::test]
 async fn who_has_not_acknowledged_is_told_nothing_of_the_stream() {
     let builder = builder().tokens_per_second(50.0);
+    let builder = builder.answer(Answer::text("Again."));
     let simulator = builder.start().await.unwrap();
     let mut asker = follow(&simulator, "a").await;
     asker.ask("r", "Hi").await;
