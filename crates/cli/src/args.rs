@@ -343,8 +343,10 @@ pub(crate) struct Simulate {
     /// status such as 503; 429:2 is one with `Retry-After: 2`. At Cloudflare alone: baredone,
     /// challenge, context, empty, heartbeats, html, jsonstream, midfinish, nofinish, notsuccess, plan,
     /// quota, quota-rest. Of Replicate's predictions alone:
-    /// aborted, canceled, coldboot, cutall, donefail, early, evilcancel, evilhost, failed, lost, noid,
-    /// nourl, and stream:404 or another status.
+    /// aborted, canceled, coldboot, donefail, early, evilcancel, evilhost, failed, lost, noid, nourl,
+    /// and stream:404 or another status; of them and of the playground's agents cutall. At the
+    /// playground alone: expire, and of its agents binary, coalesced, evicted, fragments, pings,
+    /// restart, unfinished.
     #[arg(long, value_name = "NAME", action = ArgAction::Append)]
     pub(crate) fault: Vec<Fault>,
 
