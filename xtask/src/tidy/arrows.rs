@@ -60,7 +60,14 @@ const EVERYTHING: &[&str] = &[
 ];
 
 /// What does I/O or waits, and the packages that may name it.
-const RUNTIME: &[&str] = &["hyper", "hyper-util", "rustls", "tokio", "tokio-rustls"];
+const RUNTIME: &[&str] = &[
+    "hyper",
+    "hyper-util",
+    "rustls",
+    "tokio",
+    "tokio-rustls",
+    "tokio-tungstenite",
+];
 const MAY_NAME_RUNTIME: &[&str] = &[
     "inferstream-cli",
     "inferstream-simulator",
