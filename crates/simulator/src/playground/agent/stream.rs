@@ -78,9 +78,11 @@ impl Room {
         });
     }
 
-    /// Lets a turn run, and tells those who asked for it.
+    /// Lets a turn run unless it was stopped, and tells those who asked for it.
     pub(super) fn begin(&mut self, number: u64) {
-        let Some(turn) = self.turns.iter_mut().find(|turn| turn.number == number) else {
+        let mut turns = self.turns.iter_mut();
+        let turn = turns.find(|turn| turn.number == number && turn.stage == Stage::Waits);
+        let Some(turn) = turn else {
             return;
         };
         turn.stage = Stage::Runs;
@@ -155,6 +157,7 @@ impl Room {
             connection.tell(message::end(id));
             connection.forget(number);
         }
+        self.answer_probes();
         self.changes.send_replace(());
     }
 
@@ -214,8 +217,8 @@ impl Room {
         }
         for connection in &mut self.connections {
             connection.unacknowledged = None;
-            connection.probe = None;
         }
+        self.answer_probes();
         self.changes.send_replace(());
     }
 
@@ -235,6 +238,18 @@ impl Room {
     /// Returns the turn that runs.
     pub(super) fn running(&self) -> Option<&Turn> {
         self.turns.iter().find(|turn| turn.stage == Stage::Runs)
+    }
+
+    /// Tells those who wait for a stream to begin that none will, if so.
+    fn answer_probes(&mut self) {
+        if self.turns.iter().any(|turn| turn.stage == Stage::Waits) {
+            return;
+        }
+        for connection in &mut self.connections {
+            if let Some(Probe(probe)) = connection.probe.take() {
+                connection.tell(message::resume_none(probe.as_ref()));
+            }
+        }
     }
 
     /// Ends a turn with these last words.

@@ -172,6 +172,22 @@ async fn a_stream_that_has_not_begun_is_pending() {
 }
 
 #[tokio::test]
+async fn a_stream_that_never_begins_is_pending_no_more() {
+    let builder = builder().boot(Duration::from_secs(60));
+    let simulator = builder.start().await.unwrap();
+    let mut client = follow(&simulator, "a").await;
+    client.ask("r", "Hi").await;
+    let pending = request(&mut client, None).await;
+    assert_eq!(pending["type"], "cf_agent_stream_pending");
+    client
+        .say(&json!({"type": "cf_agent_chat_request_cancel", "id": "r"}))
+        .await;
+    assert_eq!(client.hear_answer().await.len(), 1);
+    assert_eq!(client.hear().await["type"], "cf_agent_stream_resume_none");
+    client.check_quiet().await;
+}
+
+#[tokio::test]
 async fn a_whole_stream_is_replayed_to_its_end() {
     let simulator = builder().start().await.unwrap();
     let mut client = follow(&simulator, "a").await;
