@@ -10,7 +10,7 @@ use super::{
     double::{Agent, Break, Plan, Resume},
     plan,
 };
-use crate::support::block_on;
+use crate::support::{Double, block_on};
 
 /// Reads so many events and drops the stream.
 fn drop_after(agent: &Agent, events: usize) {
@@ -20,7 +20,7 @@ fn drop_after(agent: &Agent, events: usize) {
             stream.next().await.unwrap().unwrap();
         }
     });
-    agent.run_tasks();
+    agent.run_detached();
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn canceling_gives_what_was_delivered() {
         stream.cancel().await.unwrap()
     });
     assert_eq!(partial.text(), "Hello");
-    agent.run_tasks();
+    agent.run_detached();
     assert_eq!(agent.count("chat_request_cancel"), 1);
 }
 
@@ -72,7 +72,7 @@ fn canceling_that_nobody_waits_for_happens_all_the_same() {
         stream.next().await.unwrap().unwrap();
         drop(stream.cancel());
     });
-    agent.run_tasks();
+    agent.run_detached();
     assert_eq!(agent.count("chat_request_cancel"), 1);
 }
 
@@ -116,7 +116,7 @@ fn a_turn_is_canceled_wherever_it_is_dropped_while_it_is_taken_up_again() {
                 }
                 .serve();
                 let is_whole = abandon(&agent, polls);
-                agent.run_tasks();
+                agent.run_detached();
                 let cancels = agent.count("chat_request_cancel");
                 let asked = agent.count("use_chat_request");
                 whole += usize::from(is_whole);
@@ -146,7 +146,7 @@ fn a_turn_is_canceled_on_another_connection_where_its_own_is_lost() {
         stream.cancel().await
     });
     assert!(TEXT.starts_with(told.unwrap().text()));
-    agent.run_tasks();
+    agent.run_detached();
     assert_eq!(agent.count("chat_request_cancel"), 1);
 }
 

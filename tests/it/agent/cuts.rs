@@ -79,8 +79,6 @@ fn an_answer_is_never_whole_where_it_cannot_be_taken_up_again() {
             let at = format!("{resume:?} at {bytes} of {length}");
             assert_eq!(outcome.kind(), Some(ErrorKind::Truncated), "{at}");
             assert!(TEXT.starts_with(&outcome.text()), "{at}");
-            let partial = outcome.error().partial().unwrap();
-            assert_eq!(partial.text(), outcome.text(), "{at}: nothing is lost");
             assert!(agent.connections() <= 4, "{at}");
         }
     }

@@ -21,7 +21,7 @@ use tungstenite::{
     protocol::{CloseFrame, Role, frame::coding::CloseCode},
 };
 
-use crate::support::{Clock, block_on};
+use crate::support::{Clock, Double, block_on};
 
 /// How a connection ends behind the bytes that it sends.
 #[derive(Clone, Copy, Debug)]
@@ -153,15 +153,25 @@ impl Agent {
     pub(super) fn connections(&self) -> usize {
         self.seen.lock().unwrap().requests.len()
     }
+}
 
-    /// Runs what was detached to its end.
-    #[track_caller]
-    pub(super) fn run_tasks(&self) {
+impl Double for Agent {
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    fn requests(&self) -> usize {
+        self.connections()
+    }
+
+    fn run_detached(&self) -> usize {
+        let mut count = 0;
         loop {
             let tasks = std::mem::take(&mut *self.tasks.lock().unwrap());
             if tasks.is_empty() {
-                return;
+                return count;
             }
+            count += tasks.len();
             for task in tasks {
                 block_on(&self.clock, task);
             }

@@ -11,13 +11,11 @@ mod resume;
 
 use std::time::Duration;
 
-use inferstream_cloudflare::{
-    ChatEvent, ChatRequest, ChatResponse, Cloudflare, CloudflareBuilder, Error, ErrorKind, Result,
-};
+use inferstream_cloudflare::{ChatRequest, Cloudflare, CloudflareBuilder};
 use serde_json::json;
 
 use self::double::{Agent, Plan};
-use crate::support::block_on;
+use crate::support::{Outcome, block_on, check_line};
 
 /// What the request asks, which must not stand in an error.
 const PROMPT: &str = "a prompt that nobody else may read";
@@ -49,74 +47,32 @@ fn client(agent: &Agent) -> Cloudflare {
     builder(agent).build().unwrap()
 }
 
-/// What a caller saw of an answer.
-#[derive(Debug)]
-struct Outcome {
-    events: Vec<ChatEvent>,
-    end: Result<ChatResponse>,
-    /// How long the caller waited.
-    elapsed: Duration,
-}
-
-impl Outcome {
-    fn text(&self) -> String {
-        let text = |event: &ChatEvent| match event {
-            ChatEvent::Text { text, .. } => Some(text.to_string()),
-            _ => None,
-        };
-        self.events.iter().filter_map(text).collect()
-    }
-
-    fn kind(&self) -> Option<ErrorKind> {
-        self.end.as_ref().err().map(Error::kind)
-    }
-
-    #[track_caller]
-    fn response(&self) -> &ChatResponse {
-        self.end.as_ref().unwrap()
-    }
-
-    #[track_caller]
-    fn error(&self) -> &Error {
-        self.end.as_ref().unwrap_err()
-    }
-}
-
+/// Asks, reads to the end, and checks what holds for every answer.
+#[track_caller]
 fn ask(agent: &Agent, request: impl Into<ChatRequest>) -> Outcome {
     let before = agent.clock.elapsed();
-    let mut events = Vec::new();
-    let end = block_on(&agent.clock, async {
-        let mut stream = client(agent).stream(request).await?;
-        while let Some(event) = stream.next().await {
-            match event {
-                Ok(event) => events.push(event),
-                Err(error) => return Err(error),
-            }
-        }
-        stream.finish().await
-    });
-    Outcome {
-        events,
-        end,
-        elapsed: agent.clock.elapsed().saturating_sub(before),
+    let opened = block_on(&agent.clock, client(agent).stream(request));
+    let mut outcome = Outcome::read(agent, opened);
+    outcome.check(PROMPT);
+    outcome.check_one_choice();
+    if let Err(error) = &outcome.end {
+        check_line(error, PROMPT);
     }
+    outcome.elapsed = outcome.elapsed.saturating_sub(before);
+    outcome
 }
 
-/// Asks, and lets what runs on by itself come to its end.
 #[track_caller]
 fn run(plan: Plan) -> (Outcome, Agent) {
     let agent = plan.serve();
-    let outcome = ask(&agent, PROMPT);
-    agent.run_tasks();
-    (outcome, agent)
+    (ask(&agent, PROMPT), agent)
 }
 
 #[test]
 fn an_answer_is_delivered_as_it_comes() {
     let (outcome, agent) = run(plan());
     assert_eq!(outcome.text(), TEXT);
-    let response = outcome.response();
-    assert_eq!(response.finish_reason().unwrap().as_str(), "stop");
+    assert_eq!(outcome.reason(), "stop");
     assert_eq!(outcome.elapsed, Duration::ZERO);
     assert_eq!(
         (agent.connections(), agent.count("chat_request_cancel")),

@@ -139,5 +139,5 @@ impl Known {
 fn diverged() -> Error {
     let message = "the connection was lost before the answer's end, and what the playground sent \
                    again is another answer";
-    Error::new(ErrorKind::Truncated, message)
+    Error::new(ErrorKind::Truncated, message).with_code("diverged")
 }
