@@ -177,6 +177,10 @@ pub(crate) struct Service {
     #[arg(long, conflicts_with_all = ["account", "gateway"], help_heading = "Connection")]
     pub(crate) playground: bool,
 
+    /// Ask the playground as its page does today, over a WebSocket: it needs a browser's session
+    #[arg(long, requires = "playground", help_heading = "Connection")]
+    pub(crate) agent: bool,
+
     /// Keep the playground's session in this file: JSON with `headers` and `cookies`
     #[arg(
         long,

@@ -181,7 +181,12 @@ fn cloudflare(flags: &Flags, simulator: Option<&Simulator>) -> Result<Cloudflare
 }
 
 fn playground(flags: &Flags, simulator: Option<&Simulator>) -> CloudflareBuilder {
-    let mut builder = CloudflareBuilder::default().playground();
+    let builder = CloudflareBuilder::default();
+    let mut builder = if flags.agent {
+        builder.playground_agent()
+    } else {
+        builder.playground()
+    };
     if let Some(simulator) = simulator {
         builder = builder.base_url(simulator.playground_url());
     }

@@ -85,6 +85,22 @@ fn the_playground_is_asked_without_a_token() {
 }
 
 #[test]
+fn the_playground_is_asked_as_its_page_does_today() {
+    let agent = |flags: &[&str]| cloudflare(&[&["--playground", "--agent"], flags].concat());
+    let run = agent(&["--json"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert_eq!(run.json()["finish_reason"], "stop");
+    let whole = agent(&[]).stdout;
+    for (fault, code) in [("cut", 0), ("restart", 0), ("evicted", 6), ("error", 1)] {
+        let run = agent(&["--fault", fault]);
+        assert_eq!(run.code, Some(code), "{fault}: {}", run.stderr);
+        assert_eq!(run.stdout == whole, code == 0, "{fault}");
+    }
+    let run = cloudflare(&["--agent"]);
+    assert_eq!(run.code, Some(2));
+}
+
+#[test]
 fn a_session_is_kept_in_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("auth_Cloudflare.json");

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
 
+#[cfg(feature = "playground-agent")]
+mod agent;
 #[cfg(all(feature = "browser", unix))]
 mod browser;
 mod cookies;

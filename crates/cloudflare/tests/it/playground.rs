@@ -162,7 +162,7 @@ async fn models_are_names() {
 }
 
 /// Passes the page's check, as a browser would: a cookie of the answer's, and one of the script's.
-async fn pass(page: String) -> Result<SessionData> {
+pub(crate) async fn pass(page: String) -> Result<SessionData> {
     let transport = HttpTransport::builder().no_proxy().build()?;
     let request = http::Request::get(page).body(Bytes::new()).unwrap();
     let response = transport.send(request).await?;
