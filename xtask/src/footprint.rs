@@ -15,6 +15,7 @@ const LIMITS: &[(&str, &str, usize)] = &[
     ("inferstream-replicate", "", 70),
     ("inferstream-cloudflare", "--no-default-features", 26),
     ("inferstream-cloudflare", "", 72),
+    ("inferstream-cloudflare", "--features playground-agent", 82),
     ("inferstream", "--features cerebras", 70),
     (
         "inferstream",
