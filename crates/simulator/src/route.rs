@@ -5,7 +5,8 @@ use std::sync::PoisonError;
 use http::{HeaderMap, Method, StatusCode, header::AUTHORIZATION, request::Parts};
 
 use crate::{
-    chat, models, playground, replicate,
+    chat::{self, Taste},
+    models, playground, replicate,
     reply::{Outcome, Reply, not_found, refuse, wrong_key},
     server::{Origin, Settings, Shared},
     workers_ai,
@@ -14,6 +15,7 @@ use crate::{
 /// What the paths of the services begin with; Cerebras owns the rest.
 const CLOUDFLARE: &str = "/client/v4/";
 const GATEWAY: &str = "/gateway/v1/";
+const COMPATIBLE: &str = "/compatible/v1/";
 const PLAYGROUND: &str = "/playground";
 const REPLICATE: &str = "/replicate/v1/";
 
@@ -35,9 +37,20 @@ pub(crate) async fn route(shared: &Shared, origin: Origin, head: &Parts, body: &
         return playground::answer(shared, head, path, body);
     }
     let authorized = is_authorized(&shared.settings, &head.headers, &["Bearer "]);
+    if let Some(path) = path.strip_prefix(COMPATIBLE) {
+        // An engine on one's own machine asks for no key.
+        let authorized = authorized || shared.settings.api_key.is_none();
+        return compatible(shared, &head.method, path, authorized, body);
+    }
     if head.method == Method::POST && path == "/v1/chat/completions" {
         let mut script = shared.script.lock().unwrap_or_else(PoisonError::into_inner);
-        return chat::answer(&shared.settings, &mut script, authorized, body);
+        return chat::answer(
+            &shared.settings,
+            &mut script,
+            authorized,
+            Taste::Strict,
+            body,
+        );
     }
     Outcome::Reply(match (&head.method, path) {
         (&Method::GET, "/public/v1/models") => models::list(),
@@ -54,6 +67,25 @@ pub(crate) async fn route(shared: &Shared, origin: Origin, head: &Parts, body: &
         },
         _ => not_found(),
     })
+}
+
+/// Answers as an engine that takes any model.
+fn compatible(
+    shared: &Shared,
+    method: &Method,
+    path: &str,
+    authorized: bool,
+    body: &[u8],
+) -> Outcome {
+    match (method, path) {
+        (&Method::POST, "chat/completions") => {
+            let mut script = shared.script.lock().unwrap_or_else(PoisonError::into_inner);
+            chat::answer(&shared.settings, &mut script, authorized, Taste::Any, body)
+        }
+        (&Method::GET, "models") if authorized => Outcome::Reply(models::list()),
+        (&Method::GET, "models") => Outcome::Reply(wrong_key()),
+        _ => Outcome::Reply(not_found()),
+    }
 }
 
 /// Refuses a request whose body was not read.

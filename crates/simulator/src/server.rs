@@ -53,6 +53,7 @@ pub struct Simulator {
     stream_address: SocketAddr,
     base_url: String,
     cloudflare_url: String,
+    compatible_url: String,
     gateway_url: String,
     playground_url: String,
     certificate_pem: Option<String>,
@@ -146,6 +147,7 @@ impl Simulator {
             stream_address,
             base_url: format!("{scheme}://{address}/v1"),
             cloudflare_url: format!("{scheme}://{address}/client/v4"),
+            compatible_url: format!("{scheme}://{address}/compatible/v1"),
             gateway_url: format!("{scheme}://{address}/gateway/v1"),
             playground_url: format!("{scheme}://{address}/playground"),
             certificate_pem,
@@ -167,6 +169,15 @@ impl Simulator {
     /// Returns the URL for a client of Workers AI, such as `http://127.0.0.1:8080/client/v4`.
     pub fn cloudflare_url(&self) -> &str {
         &self.cloudflare_url
+    }
+
+    /// Returns the URL for a client of any compatible service, such as
+    /// `http://127.0.0.1:8080/compatible/v1`.
+    ///
+    /// It takes any model, and fields that it does not know; and requests without a key, where none was
+    /// set.
+    pub fn compatible_url(&self) -> &str {
+        &self.compatible_url
     }
 
     /// Returns the URL of all AI gateways, such as `http://127.0.0.1:8080/gateway/v1`.

@@ -19,7 +19,7 @@ const AGE: u64 = 17_000_000;
 pub(crate) struct Completion {
     pub(crate) id: String,
     pub(crate) created: u64,
-    pub(crate) model: &'static str,
+    pub(crate) model: String,
     pub(crate) fingerprint: String,
     pub(crate) prompt_tokens: usize,
     /// One speech for each that was asked for.
@@ -64,8 +64,8 @@ impl Completion {
         Self {
             id: id(rng),
             created,
-            model: request.model,
-            fingerprint: fingerprint(request.model),
+            model: request.model.clone(),
+            fingerprint: fingerprint(&request.model),
             prompt_tokens: request.prompt_tokens,
             times: Times::new(rng, created, request.prompt_tokens, tokens),
             choices,

@@ -201,7 +201,7 @@ fn chunk<'a>(completion: &'a Completion, index: usize, delta: Delta<'a>) -> Chun
             index,
         }],
         created: completion.created,
-        model: completion.model,
+        model: &completion.model,
         system_fingerprint: &completion.fingerprint,
         object: "chat.completion.chunk",
         usage: None,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderName, StatusCode};
 
+pub(crate) use self::request::Taste;
 use crate::{
     chat::{completion::Completion, request::ChatRequest},
     damage,
@@ -24,6 +25,7 @@ pub(crate) fn answer(
     settings: &Settings,
     script: &mut Script,
     authorized: bool,
+    taste: Taste,
     body: &[u8],
 ) -> Outcome {
     if script.raw_is_next() {
@@ -32,7 +34,7 @@ pub(crate) fn answer(
     if !authorized {
         return Outcome::Reply(wrong_key());
     }
-    let request = match ChatRequest::parse(body) {
+    let request = match ChatRequest::parse(body, taste) {
         Ok(request) => request,
         Err(refusal) => return Outcome::Reply(*refusal),
     };

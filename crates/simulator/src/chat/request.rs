@@ -54,7 +54,7 @@ const MAX_STOPS: usize = 4;
 /// A request that the service would take.
 #[derive(Debug)]
 pub(crate) struct ChatRequest {
-    pub(crate) model: &'static str,
+    pub(crate) model: String,
     /// The messages as JSON text, for the seed.
     pub(crate) messages_json: String,
     /// What the user said last.
@@ -129,14 +129,23 @@ enum Stop {
     Many(Vec<String>),
 }
 
+/// What a service takes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Taste {
+    /// Its own models, and the fields that it documents.
+    Strict,
+    /// Any model, and fields that nobody knows, too.
+    Any,
+}
+
 impl ChatRequest {
     /// Reads a request, or returns the refusal.
-    pub(crate) fn parse(body: &[u8]) -> Result<Self, Box<Reply>> {
+    pub(crate) fn parse(body: &[u8], taste: Taste) -> Result<Self, Box<Reply>> {
         let body: Value = serde_json::from_slice(body)
             .map_err(|error| invalid(&format!("Invalid JSON: {error}"), None))?;
         let names = body.as_object().into_iter().flat_map(Map::keys);
         for name in names {
-            if !FIELDS.contains(&name.as_str()) {
+            if taste == Taste::Strict && !FIELDS.contains(&name.as_str()) {
                 let message = format!("body.{name}: property '{name}' is unsupported");
                 return Err(unprocessable(&message, Some(name)));
             }
@@ -147,11 +156,12 @@ impl ChatRequest {
             .unwrap_or_default();
         let fields: Fields = serde_json::from_value(body)
             .map_err(|error| unprocessable(&format!("body: {error}"), None))?;
-        let model =
-            models::find(&fields.model).ok_or_else(|| Box::new(models::unknown(&fields.model)))?;
+        if taste == Taste::Strict && models::find(&fields.model).is_none() {
+            return Err(Box::new(models::unknown(&fields.model)));
+        }
         check(&fields)?;
         check_messages(&fields.messages)?;
-        Ok(Self::new(model, messages_json, fields))
+        Ok(Self::new(messages_json, fields))
     }
 
     /// Returns what the answer is to be like.
@@ -164,7 +174,7 @@ impl ChatRequest {
         }
     }
 
-    fn new(model: &'static str, messages_json: String, fields: Fields) -> Self {
+    fn new(messages_json: String, fields: Fields) -> Self {
         let told_not_to_reason = fields.disable_reasoning == Some(true)
             || fields.reasoning_effort.as_deref() == Some("none")
             || fields.reasoning_format.as_deref() == Some("hidden");
@@ -175,7 +185,6 @@ impl ChatRequest {
             .map(|message| text(&message.content))
             .unwrap_or_default();
         Self {
-            model,
             messages_json,
             prompt_tokens: fields.messages.iter().map(count).sum(),
             stream: fields.stream.unwrap_or_default(),
@@ -187,7 +196,7 @@ impl ChatRequest {
                 .and_then(|limit| usize::try_from(limit).ok())
                 .unwrap_or(usize::MAX),
             seed: fields.seed.unwrap_or_default(),
-            reasons: models::reasons(model) && !told_not_to_reason,
+            reasons: models::reasons(&fields.model) && !told_not_to_reason,
             tool: called_tool(&fields, &prompt),
             schema: schema(fields.response_format),
             stops: match fields.stop {
@@ -195,6 +204,7 @@ impl ChatRequest {
                 Some(Stop::Many(stops)) => stops,
                 None => Vec::new(),
             },
+            model: fields.model,
             prompt,
         }
     }
