@@ -9,6 +9,10 @@ use crate::run::{Outcome, Result, cargo, stdout, words};
 /// The floor for a client on hyper and rustls is about forty, and the leanest client of another kind has 127.
 const LIMITS: &[(&str, &str, usize)] = &[
     ("inferstream-core", "", 16),
+    ("inferstream-openai-compat", "", 22),
+    ("inferstream-openai-compat", "--features transport", 68),
+    ("inferstream-cablyai", "--no-default-features", 24),
+    ("inferstream-cablyai", "", 70),
     ("inferstream-cerebras", "--no-default-features", 24),
     ("inferstream-cerebras", "", 70),
     ("inferstream-replicate", "--no-default-features", 24),
@@ -19,8 +23,8 @@ const LIMITS: &[(&str, &str, usize)] = &[
     ("inferstream", "--features cerebras", 70),
     (
         "inferstream",
-        "--features cerebras,cloudflare,replicate",
-        72,
+        "--features cablyai,cerebras,cloudflare,openai-compat,replicate",
+        76,
     ),
 ];
 

@@ -49,6 +49,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// The retries of requests that bring none.
     pub retry: RetryPolicy,
+    /// Whether a model that is not among [`Chat::known_models`] is refused before anything is sent.
+    pub only_known_models: bool,
 }
 
 impl Settings {
@@ -253,12 +255,18 @@ impl<D: Dialect> Chat<D> {
         let settings = &self.shared.settings;
         let info = self.info();
         let Some(model) = request.model.as_deref().or(info.default_model) else {
-            let message = format!("the request names no model, and {} has no default", info.id);
+            let message = format!(
+                "the request names no model, and {} has no default: name one",
+                info.id
+            );
             return Err(Error::config(message));
         };
         let model = info.resolve(model).to_owned();
         if model.trim().is_empty() {
             return Err(Error::config("the model's name is empty"));
+        }
+        if settings.only_known_models {
+            self.check_model(&model)?;
         }
         let dialect = self.dialect();
         dialect.adapt(&model, &mut request)?;
@@ -272,7 +280,9 @@ impl<D: Dialect> Chat<D> {
         } else {
             "application/json"
         };
-        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        if !settings.headers.contains_key(ACCEPT) {
+            headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         for (name, value) in &request.headers {
             headers.insert(name, value.clone());
@@ -293,6 +303,20 @@ impl<D: Dialect> Chat<D> {
             retry: request.retry.unwrap_or(settings.retry),
         };
         Ok((call, request))
+    }
+
+    /// Refuses a model that nobody has told of.
+    fn check_model(&self, model: &str) -> Result<()> {
+        let known = self.known_models();
+        if known.iter().any(|known| known.id == model) {
+            return Ok(());
+        }
+        let (name, count) = (self.info().id, known.len());
+        let message = format!(
+            "{name} is not known to have the model `{model}`: it is none of {count}; ask for its models, \
+             or let the list not be binding"
+        );
+        Err(Error::new(ErrorKind::ModelNotSupported, message))
     }
 
     /// Collects what must not stand in an error: the key, the prompt, and headers that are marked as

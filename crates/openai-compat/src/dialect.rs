@@ -59,14 +59,16 @@ pub trait Dialect: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Returns the name of the field that limits the answer's tokens: `max_tokens`.
-    fn max_tokens_field(&self) -> &'static str {
+    // A dialect whose fields are data lends its own.
+    #[allow(clippy::unnecessary_literal_bound)]
+    fn max_tokens_field(&self) -> &str {
         "max_tokens"
     }
 
     /// Returns the name under which a message of the model carries its reasoning back, or `None`
     /// if it is left out, which is the default: a service that does not know the field may refuse
     /// the request.
-    fn reasoning_field(&self) -> Option<&'static str> {
+    fn reasoning_field(&self) -> Option<&str> {
         None
     }
 

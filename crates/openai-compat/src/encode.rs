@@ -127,7 +127,7 @@ fn raw<E: serde::ser::Error>(json: &Json) -> Result<&RawValue, E> {
 
 struct Messages<'a> {
     list: &'a [Message],
-    reasoning: Option<&'static str>,
+    reasoning: Option<&'a str>,
     empty_content: bool,
 }
 
@@ -143,7 +143,7 @@ impl Serialize for Messages<'_> {
 
 struct WireMessage<'a> {
     message: &'a Message,
-    reasoning: Option<&'static str>,
+    reasoning: Option<&'a str>,
     empty_content: bool,
 }
 

@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod chat;
+mod compatible;
 mod dialect;
 
 mod encode;
@@ -17,6 +18,7 @@ mod models;
 
 pub use crate::{
     chat::{Chat, Settings},
+    compatible::{Compatible, CompatibleBuilder},
     decode::ChatDecode,
     dialect::Dialect,
 };

@@ -7,7 +7,10 @@ use crate::{run::Result, workspace::Package};
 /// A package that is not here breaks the rule: a new crate is a change of the design.
 const ARROWS: &[(&str, &[&str])] = &[
     ("inferstream-core", &[]),
-    ("inferstream-openai-compat", &["inferstream-core"]),
+    (
+        "inferstream-openai-compat",
+        &["inferstream-core", "inferstream-transport"],
+    ),
     ("inferstream-transport", &["inferstream-core"]),
     ("inferstream-cablyai", PROVIDER),
     ("inferstream-cerebras", PROVIDER),
@@ -115,7 +118,8 @@ fn broken(package: &Package) -> Vec<String> {
         }
     }
     for to in package.required() {
-        if PROVIDERS.contains(&name) && to == "inferstream-transport" {
+        let is_protocol = name == "inferstream-openai-compat" || PROVIDERS.contains(&name);
+        if is_protocol && to == "inferstream-transport" {
             complain(
                 to,
                 "the transport is a feature, so that users can bring their own",
