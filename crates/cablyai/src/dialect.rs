@@ -1,0 +1,104 @@
+//! How CablyAI was asked, and its models as data.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{ACCEPT, ACCEPT_LANGUAGE, ORIGIN, REFERER, USER_AGENT},
+};
+use inferstream_core::{Capabilities, ProviderInfo};
+use inferstream_openai_compat::Dialect;
+
+/// Where the service was, with the version that every path begins with.
+pub(crate) const BASE_URL: &str = "https://cablyai.com/v1";
+
+/// The models that the gpt4free class of February 2025 knew, in its order.
+pub const HISTORICAL_MODELS: [&str; 13] = [
+    "gpt-4o-mini",
+    "searchgpt",
+    "deepseek-r1-uncensored",
+    "deepseek-r1",
+    "deepseek-reasoner",
+    "deepseek-v3",
+    "andy-3.5",
+    "hermes-3-llama-3.2-3b",
+    "llama-3.1-8b-instruct",
+    "o3-mini",
+    "o3-mini-low",
+    "sonar-reasoning",
+    "tinyswallow1.5b",
+];
+
+/// The aliases of that class, alias first.
+///
+/// Two of them are names of models too, which the class made something else of; this client sends
+/// those as they are written, and resolves the third alone.
+pub const HISTORICAL_ALIASES: [(&str, &str); 3] = [
+    ("gpt-4o-mini", "searchgpt"),
+    ("llama-3.1-8b", "llama-3.1-8b-instruct"),
+    ("deepseek-r1", "deepseek-r1-uncensored"),
+];
+
+/// What CablyAI was; no sign of life was found after August 2025.
+pub(crate) const INFO: ProviderInfo = {
+    let mut info = ProviderInfo::new("cablyai", "CablyAI", "https://cablyai.com/chat");
+    info.login_url = Some("https://cablyai.com");
+    info.key_variable = Some("CABLYAI_API_KEY");
+    info.models = &HISTORICAL_MODELS;
+    info.model_aliases = &[HISTORICAL_ALIASES[1]];
+    info
+};
+
+/// The headers that go with every request.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Preset {
+    /// Those of the gpt4free class of February 2025, as a browser would send them; its `origin` had a
+    /// path, which no origin has (RFC 6454, section 7), and is `https://cablyai.com` here.
+    #[default]
+    Browser,
+    /// The same to the letter: `origin: https://cablyai.com/chat`.
+    Literal,
+    /// None but what every request has.
+    Plain,
+}
+
+impl Preset {
+    pub(crate) fn headers(self) -> HeaderMap {
+        const LIKE_BROWSER: [(HeaderName, &str); 5] = [
+            (ACCEPT, "*/*"),
+            (ACCEPT_LANGUAGE, "en-US,en;q=0.9"),
+            (ORIGIN, "https://cablyai.com"),
+            (REFERER, "https://cablyai.com/chat/chat"),
+            (
+                USER_AGENT,
+                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
+                 Chrome/131.0.0.0 Safari/537.36",
+            ),
+        ];
+        if self == Self::Plain {
+            return HeaderMap::new();
+        }
+        let headers = LIKE_BROWSER.map(|(name, value)| (name, HeaderValue::from_static(value)));
+        let mut headers = HeaderMap::from_iter(headers);
+        if self == Self::Literal {
+            headers.insert(ORIGIN, HeaderValue::from_static("https://cablyai.com/chat"));
+        }
+        headers
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct CablyAiDialect {
+    pub(crate) needs_key: bool,
+}
+
+impl Dialect for CablyAiDialect {
+    fn info(&self) -> &ProviderInfo {
+        &INFO
+    }
+
+    fn capabilities(&self, _: &str) -> Capabilities {
+        let mut capabilities = Capabilities::default();
+        capabilities.needs_auth = self.needs_key;
+        capabilities
+    }
+}

@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod client;
+mod dialect;
+
+pub use crate::{
+    client::{CablyAi, CablyAiBuilder},
+    dialect::{HISTORICAL_ALIASES, HISTORICAL_MODELS, Preset},
+};
+#[doc(no_inline)]
+pub use inferstream_core::*;
+#[cfg(feature = "transport")]
+#[doc(no_inline)]
+pub use inferstream_transport::HttpTransport;
