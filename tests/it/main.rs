@@ -8,6 +8,7 @@ mod support;
 mod agent;
 mod chat;
 mod cloudflare;
+mod compatible;
 mod more;
 mod playground;
 mod replicate;

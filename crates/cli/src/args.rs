@@ -19,11 +19,13 @@ Exit codes:
   141  nobody read the output any longer (as with `| head`)
 
 Environment:
-  CEREBRAS_API_KEY, CLOUDFLARE_API_TOKEN, REPLICATE_API_TOKEN
+  CABLYAI_API_KEY, CEREBRAS_API_KEY, CLOUDFLARE_API_TOKEN, OPENAI_COMPAT_API_KEY,
+  REPLICATE_API_TOKEN
                      the provider's key; `--key-file` comes first
   CLOUDFLARE_ACCOUNT_ID
                      the account at Cloudflare; `--account` comes first
-  CEREBRAS_BASE_URL, CLOUDFLARE_BASE_URL, REPLICATE_BASE_URL
+  CABLYAI_BASE_URL, CEREBRAS_BASE_URL, CLOUDFLARE_BASE_URL, OPENAI_COMPAT_BASE_URL,
+  REPLICATE_BASE_URL
                      where the service is; `--base-url` comes first
   HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY
                      as for curl; `--proxy` and `--no-proxy` come first
@@ -282,8 +284,11 @@ pub(crate) struct Service {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum ProviderName {
+    Cablyai,
     Cerebras,
     Cloudflare,
+    /// Any compatible service, at `--base-url`
+    OpenaiCompat,
     Replicate,
 }
 

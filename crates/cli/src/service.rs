@@ -5,8 +5,10 @@ use std::{fs::File, io::Read as _, path::Path, sync::Arc};
 use clap::ValueEnum as _;
 use inferstream::{
     Error, Provider, RetryPolicy, Timeouts,
+    cablyai::CablyAiBuilder,
     cerebras::CerebrasBuilder,
     cloudflare::{Cloudflare, CloudflareBuilder},
+    openai_compat::CompatibleBuilder,
     replicate::{Replicate, ReplicateBuilder},
     transport::HttpTransport,
 };
@@ -51,6 +53,13 @@ impl Service {
         let background = Background::default();
         let transport = Watched::new(transport(flags, simulator.as_ref())?, &background);
         let provider: Arc<dyn Provider> = match name {
+            ProviderName::Cablyai => Arc::new(
+                cablyai(flags, simulator.as_ref())?
+                    .transport(transport)
+                    .timeouts(timeouts(flags, Timeouts::default()))
+                    .retry(retry(flags))
+                    .build()?,
+            ),
             ProviderName::Cerebras => Arc::new(
                 cerebras(flags, simulator.as_ref())?
                     .transport(transport)
@@ -65,6 +74,13 @@ impl Service {
                         flags,
                         Cloudflare::default_timeouts(flags.playground),
                     ))
+                    .retry(retry(flags))
+                    .build()?,
+            ),
+            ProviderName::OpenaiCompat => Arc::new(
+                compatible(flags, simulator.as_ref())?
+                    .transport(transport)
+                    .timeouts(timeouts(flags, Timeouts::default()))
                     .retry(retry(flags))
                     .build()?,
             ),
@@ -133,6 +149,36 @@ pub(crate) fn simulator(
         0.0 => builder,
         tps => builder.tokens_per_second(tps),
     }
+}
+
+fn cablyai(flags: &Flags, simulator: Option<&Simulator>) -> Result<CablyAiBuilder, Failure> {
+    if let Some(simulator) = simulator {
+        let builder = CablyAiBuilder::default().base_url(simulator.compatible_url());
+        return Ok(builder.api_key(SIMULATED_KEY));
+    }
+    let mut builder = CablyAiBuilder::from_env()?;
+    if let Some(key) = key(flags)? {
+        builder = builder.api_key(key);
+    }
+    if let Some(url) = &flags.base_url {
+        builder = builder.base_url(url);
+    }
+    Ok(builder)
+}
+
+fn compatible(flags: &Flags, simulator: Option<&Simulator>) -> Result<CompatibleBuilder, Failure> {
+    if let Some(simulator) = simulator {
+        let builder = CompatibleBuilder::default().base_url(simulator.compatible_url());
+        return Ok(builder.api_key(SIMULATED_KEY));
+    }
+    let mut builder = CompatibleBuilder::from_env()?;
+    if let Some(key) = key(flags)? {
+        builder = builder.api_key(key);
+    }
+    if let Some(url) = &flags.base_url {
+        builder = builder.base_url(url);
+    }
+    Ok(builder)
 }
 
 fn cerebras(flags: &Flags, simulator: Option<&Simulator>) -> Result<CerebrasBuilder, Failure> {

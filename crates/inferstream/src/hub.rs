@@ -31,12 +31,20 @@ impl Hub {
     #[cfg(feature = "transport")]
     pub fn from_env() -> Result<Self> {
         let hub = Self::new();
+        #[cfg(feature = "cablyai")]
+        let hub = hub.with(inferstream_cablyai::CablyAiBuilder::from_env()?.build()?);
         #[cfg(feature = "cerebras")]
         let hub = hub.with(inferstream_cerebras::CerebrasBuilder::from_env()?.build()?);
         // Without an account there is no URL to ask at, and so no provider.
         #[cfg(feature = "cloudflare")]
         let hub = match inferstream_cloudflare::CloudflareBuilder::from_env()? {
             builder if builder.has_account() => hub.with(builder.build()?),
+            _ => hub,
+        };
+        // Nor is there one that is anywhere.
+        #[cfg(feature = "openai-compat")]
+        let hub = match inferstream_openai_compat::CompatibleBuilder::from_env()? {
+            builder if builder.has_base_url() => hub.with(builder.build()?),
             _ => hub,
         };
         #[cfg(feature = "replicate")]

@@ -7,12 +7,18 @@ pub use crate::hub::Hub;
 #[doc(inline)]
 pub use inferstream_core::*;
 
+#[cfg(feature = "cablyai")]
+#[doc(inline)]
+pub use inferstream_cablyai as cablyai;
 #[cfg(feature = "cerebras")]
 #[doc(inline)]
 pub use inferstream_cerebras as cerebras;
 #[cfg(feature = "cloudflare")]
 #[doc(inline)]
 pub use inferstream_cloudflare as cloudflare;
+#[cfg(feature = "openai-compat")]
+#[doc(inline)]
+pub use inferstream_openai_compat as openai_compat;
 #[cfg(feature = "replicate")]
 #[doc(inline)]
 pub use inferstream_replicate as replicate;

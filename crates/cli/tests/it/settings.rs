@@ -197,3 +197,43 @@ fn flags_that_make_no_sense() {
         assert!(!run.error().is_empty());
     }
 }
+
+#[test]
+fn any_compatible_service_is_asked_by_its_url() {
+    let server = Server::start(&[]);
+    let url = server.url.replace("/v1", "/compatible/v1");
+    let ask = |model: &[&str], url: Option<&str>| {
+        let mut command = command(&[&["chat", "-p", "openai-compat"], model, &["Hi"]].concat());
+        command.env_remove("OPENAI_COMPAT_BASE_URL");
+        if let Some(url) = url {
+            command.env("OPENAI_COMPAT_BASE_URL", url);
+        }
+        Run::of(&mut command)
+    };
+    let run = ask(&["-m", "llama3.2"], Some(&url));
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let run = ask(&["-m", "llama3.2"], None);
+    assert_eq!(run.code, Some(2));
+    assert!(run.error().contains("OPENAI_COMPAT_BASE_URL"));
+    let run = ask(&[], Some(&url));
+    assert_eq!(run.code, Some(2));
+    assert!(run.error().contains("name one"));
+}
+
+#[test]
+fn cablyai_is_asked_with_a_key() {
+    let run = Run::of(
+        command(&["chat", "-p", "cablyai", "-m", "deepseek-v3", "Hi"])
+            .env_remove("CABLYAI_API_KEY"),
+    );
+    assert_eq!(run.code, Some(3));
+    assert!(run.error().contains("CABLYAI_API_KEY"));
+    let run = Run::of(&mut command(&[
+        "chat",
+        "--simulate",
+        "-m",
+        "cablyai/deepseek-v3",
+        "Hi",
+    ]));
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+}

@@ -1,0 +1,229 @@
+//! Any compatible service, with what differs as data.
+
+use inferstream_core::{ChatRequest, ErrorKind, Message, ToolCall};
+use inferstream_openai_compat::{Compatible, CompatibleBuilder};
+use serde_json::json;
+
+use super::{KEY, ids, wire};
+use crate::support::{Answer, Wire, block_on};
+
+fn builder(wire: &Wire) -> CompatibleBuilder {
+    Compatible::new("http://localhost:11434/v1").transport(wire.clone())
+}
+
+fn hi() -> ChatRequest {
+    ChatRequest::new("llama3.2").user("Hi")
+}
+
+/// Returns the body of a request to a service that differs so.
+fn sent(
+    knobs: impl FnOnce(CompatibleBuilder) -> CompatibleBuilder,
+    request: ChatRequest,
+) -> serde_json::Value {
+    let wire = wire();
+    let client = knobs(builder(&wire)).build().unwrap();
+    drop(block_on(&wire.clock, client.stream(request)).unwrap());
+    wire.json()
+}
+
+#[test]
+fn a_url_is_enough() {
+    let wire = wire();
+    let client = builder(&wire).build().unwrap();
+    let answer = block_on(&wire.clock, client.chat(hi())).unwrap();
+    assert_eq!(answer.text(), "Hi");
+    let request = wire.request();
+    assert_eq!(request.uri(), "http://localhost:11434/v1/chat/completions");
+    assert!(!request.headers().contains_key("authorization"));
+    assert!(!client.capabilities("llama3.2").needs_auth);
+}
+
+#[test]
+fn a_url_without_a_path_gets_the_version() {
+    for (url, sent) in [
+        (
+            "http://localhost:8000",
+            "http://localhost:8000/v1/chat/completions",
+        ),
+        (
+            "http://localhost:8000/",
+            "http://localhost:8000/v1/chat/completions",
+        ),
+        (
+            "https://example.com/openai/",
+            "https://example.com/openai/chat/completions",
+        ),
+    ] {
+        let wire = wire();
+        let client = Compatible::new(url)
+            .transport(wire.clone())
+            .build()
+            .unwrap();
+        block_on(&wire.clock, client.chat(hi())).unwrap();
+        assert_eq!(wire.request().uri(), sent);
+    }
+}
+
+#[test]
+fn a_key_is_sent_and_not_shown() {
+    let wire = Wire::new([Answer::json(
+        401,
+        &format!(r#"{{"error":"bad key {KEY}"}}"#),
+    )]);
+    let client = builder(&wire).api_key(format!(" {KEY}\n")).build().unwrap();
+    assert!(client.capabilities("any").needs_auth);
+    let error = block_on(&wire.clock, client.chat(hi())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Auth);
+    assert_eq!(
+        wire.request().headers()["authorization"],
+        format!("Bearer {KEY}")
+    );
+    assert!(!format!("{error} {error:?} {client:?}").contains(KEY));
+}
+
+#[test]
+fn a_default_model_is_the_callers() {
+    let body = sent(
+        |builder| builder.default_model("qwen3"),
+        ChatRequest::from("Hi"),
+    );
+    assert_eq!(body["model"], "qwen3");
+    let body = sent(|builder| builder.default_model("qwen3"), hi());
+    assert_eq!(body["model"], "llama3.2");
+    let wire = wire();
+    let client = builder(&wire).build().unwrap();
+    let error = block_on(&wire.clock, client.chat("Hi")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert_eq!(wire.count(), 0);
+}
+
+#[test]
+fn what_differs_is_data() {
+    let request = || hi().max_tokens(7);
+    assert_eq!(sent(|builder| builder, request())["max_tokens"], 7);
+    let body = sent(
+        |builder| builder.max_tokens_field("max_completion_tokens"),
+        request(),
+    );
+    assert_eq!(
+        (&body["max_completion_tokens"], &body["max_tokens"]),
+        (&json!(7), &json!(null))
+    );
+
+    assert_eq!(
+        sent(|builder| builder, hi())["stream_options"],
+        json!({"include_usage": true})
+    );
+    let body = sent(|builder| builder.asks_for_usage(false), hi());
+    assert!(body.get("stream_options").is_none());
+
+    let thoughtful = || {
+        let answer = Message::assistant("4").reasoning("2 and 2");
+        hi().message(answer).user("And 3?")
+    };
+    assert!(
+        sent(|builder| builder, thoughtful())["messages"][1]
+            .get("reasoning")
+            .is_none()
+    );
+    let body = sent(
+        |builder| builder.reasoning_field("reasoning_content"),
+        thoughtful(),
+    );
+    assert_eq!(body["messages"][1]["reasoning_content"], "2 and 2");
+
+    let calling = || {
+        let call = ToolCall::new("c1", "f", "{}");
+        let answer = Message::empty(inferstream_core::Role::Assistant).tool_call(call);
+        hi().message(answer).message(Message::tool("c1", "1"))
+    };
+    assert!(
+        sent(|builder| builder, calling())["messages"][1]
+            .get("content")
+            .is_none()
+    );
+    let body = sent(|builder| builder.sends_empty_content(true), calling());
+    assert_eq!(body["messages"][1]["content"], "");
+}
+
+#[test]
+fn a_path_is_the_callers() {
+    let wire = wire();
+    let client = builder(&wire).path("/completions/chat").build().unwrap();
+    block_on(&wire.clock, client.chat(hi())).unwrap();
+    assert_eq!(
+        wire.request().uri(),
+        "http://localhost:11434/v1/completions/chat"
+    );
+    let error = builder(&wire).path("chat").build().unwrap_err();
+    assert_eq!(error.to_string(), "the path must begin with `/`");
+}
+
+#[test]
+fn a_field_that_the_service_does_not_know_is_refused_unsent() {
+    let wire = wire();
+    let client = builder(&wire)
+        .unknown_fields(["seed", "top_p"])
+        .build()
+        .unwrap();
+    for request in [hi().seed(1), hi().top_p(0.5)] {
+        let error = block_on(&wire.clock, client.chat(request)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+    }
+    assert_eq!(wire.count(), 0);
+    block_on(&wire.clock, client.chat(hi().temperature(0.5))).unwrap();
+}
+
+#[test]
+fn a_stream_may_end_with_its_usage() {
+    let last = r#"{"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}"#;
+    let bytes = format!("data: {last}\n\n");
+    // The connection stays open.
+    let wire = Wire::new([Answer::sse([
+        crate::support::piece(bytes.as_bytes()),
+        crate::support::Piece::Hang,
+    ])]);
+    let client = builder(&wire).ends_with_usage(true).build().unwrap();
+    let answer = block_on(&wire.clock, client.chat(hi())).unwrap();
+    assert_eq!(answer.usage.unwrap().total_tokens, Some(2));
+    assert_eq!(wire.clock.elapsed(), std::time::Duration::ZERO);
+}
+
+#[test]
+fn known_models_may_bind() {
+    let wire = wire();
+    let client = builder(&wire)
+        .known_models(["llama3.2", "qwen3"])
+        .only_known_models(true)
+        .build()
+        .unwrap();
+    assert_eq!(ids(&client.known_models()), ["llama3.2", "qwen3"]);
+    block_on(&wire.clock, client.chat(hi())).unwrap();
+    let asked = client.chat(ChatRequest::new("gpt-5").user("Hi"));
+    let error = block_on(&wire.clock, asked).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ModelNotSupported);
+    assert_eq!(wire.count(), 1);
+}
+
+#[test]
+fn without_a_url_there_is_nothing_to_build() {
+    let error = CompatibleBuilder::default()
+        .transport(wire())
+        .build()
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(
+        error.to_string().contains("OPENAI_COMPAT_BASE_URL"),
+        "{error}"
+    );
+    for url in [
+        "localhost",
+        "ftp://x",
+        "http://u:p@host/v1",
+        "http://host/v1?key=x",
+    ] {
+        let error = Compatible::new(url).transport(wire()).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{url}");
+        assert!(!error.to_string().contains(url), "{error}");
+    }
+}

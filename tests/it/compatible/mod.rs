@@ -1,0 +1,26 @@
+//! CablyAI, and the door for any service that speaks the protocol.
+
+mod cablyai;
+mod generic;
+
+use inferstream_core::Model;
+
+use crate::support::{Answer, Wire, piece, sse};
+
+const KEY: &str = "sk-5ecret-0f-the-test";
+
+/// A wire whose every answer is a whole one.
+fn wire() -> Wire {
+    Wire::new([Answer::sse([piece(
+        sse(&[
+            r#"{"choices":[{"index":0,"delta":{"content":"Hi"}}]}"#,
+            r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
+            "[DONE]",
+        ])
+        .as_bytes(),
+    )])])
+}
+
+fn ids(models: &[Model]) -> Vec<&str> {
+    models.iter().map(|model| model.id.as_str()).collect()
+}
