@@ -15,4 +15,5 @@ mod replicate;
 mod retry;
 mod sse;
 mod stream;
+mod think;
 mod types;

@@ -36,7 +36,8 @@ pub use crate::{
     secret::ApiKey,
     status::retry_after,
     stream::{
-        ChatStream, Decode, Ending, EventStream, Finish, Flow, Started, TextStream, read_stream,
+        ChatStream, Decode, Ending, EventStream, Finish, Flow, Started, TextStream, ThinkTags,
+        read_stream,
     },
     text::Text,
     timeouts::{Phase, Timeouts},

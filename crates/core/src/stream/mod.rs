@@ -3,6 +3,7 @@
 mod protocol;
 mod read;
 mod started;
+mod think;
 mod waits;
 
 use std::{
@@ -18,6 +19,7 @@ pub use self::{
     protocol::{Decode, Ending, Finish, Flow},
     read::read_stream,
     started::Started,
+    think::ThinkTags,
 };
 use crate::{
     error::{Error, Result},
