@@ -151,6 +151,73 @@ fn a_turn_is_canceled_on_another_connection_where_its_own_is_lost() {
 }
 
 #[test]
+fn what_goes_wrong_on_this_side_alone_is_canceled() {
+    let calls: Vec<String> = (0..130)
+        .map(|index| {
+            format!(r#"{{"type":"tool-input-start","toolCallId":"c{index}","toolName":"f"}}"#)
+        })
+        .collect();
+    let calls: Vec<&str> = calls.iter().map(String::as_str).collect();
+    let mut too_long = vec![0x81, 127];
+    too_long.extend((33_u64 << 20).to_be_bytes());
+    let lost = Some((800, Break::Lost));
+    let plans = [
+        Plan {
+            last: Vec::new(),
+            ..Plan::new(&calls)
+        },
+        Plan {
+            raw: too_long,
+            ..plan()
+        },
+        Plan {
+            raw: vec![0xC1, 0],
+            ..plan()
+        },
+        Plan {
+            cuts: vec![lost, lost, lost, lost],
+            resume: Resume::Runs(4),
+            ..plan()
+        },
+    ];
+    for plan in plans {
+        let (outcome, agent) = super::run(plan);
+        assert!(outcome.kind().is_some());
+        assert_eq!(agent.count("chat_request_cancel"), 1, "{:?}", outcome.end);
+    }
+}
+
+#[test]
+fn a_turn_that_has_finished_is_not_canceled() {
+    let (_, agent) = super::run(plan());
+    let length = agent.seen.lock().unwrap().sent[0] - 2;
+    let (outcome, agent) = super::run(Plan {
+        cuts: vec![Some((length - 1, Break::Lost))],
+        resume: Resume::Silent,
+        ..plan()
+    });
+    assert_eq!(outcome.kind(), Some(ErrorKind::Truncated));
+    assert_eq!(agent.count("chat_request_cancel"), 0);
+}
+
+#[test]
+fn canceling_ends_though_the_service_does_not() {
+    let agent = Plan {
+        never_ends: true,
+        last: Vec::new(),
+        ..Plan::new(&CHUNKS[..5])
+    }
+    .serve();
+    block_on(&agent.clock, async {
+        let mut stream = client(&agent).stream(PROMPT).await.unwrap();
+        stream.next().await.unwrap().unwrap();
+        let canceling = stream.cancel();
+        let (_, wants_more) = crate::support::poll_once(canceling);
+        assert!(wants_more, "others have their turn");
+    });
+}
+
+#[test]
 fn a_cancel_that_cannot_be_told_says_so() {
     let agent = Plan {
         cuts: vec![Some((800, Break::Lost))],

@@ -81,6 +81,10 @@ pub(super) struct Plan {
     pub(super) refusal: Option<&'static str>,
     /// The answer to a call of a method.
     pub(super) reply: Value,
+    /// What comes again, in place of what `resume` says.
+    pub(super) again: Option<Vec<Value>>,
+    /// After the client's goodbye pongs come without end.
+    pub(super) never_ends: bool,
 }
 
 impl Plan {
@@ -99,6 +103,8 @@ impl Plan {
             binary: false,
             refusal: None,
             reply: Value::Null,
+            again: None,
+            never_ends: false,
         }
     }
 
@@ -123,6 +129,8 @@ pub(super) struct Seen {
     /// How many connections said goodbye.
     pub(super) closed: usize,
     id: String,
+    /// What the agent's model was set to.
+    model: Option<String>,
 }
 
 /// The transport to an agent.
@@ -186,6 +194,7 @@ impl Transport for Agent {
         let key = request.headers()["sec-websocket-key"].clone();
         seen.requests.push(request);
         seen.sent.push(0);
+        drop(seen);
         let (status, body) = match (number, self.plan.resume) {
             (0, _) => self.plan.status,
             (_, Resume::Refused(status)) => (status, ""),
@@ -203,7 +212,10 @@ impl Transport for Agent {
             .status(status)
             .header("connection", "Upgrade")
             .header("upgrade", "websocket")
-            .header("set-cookie", "__cf_bm=a-ticket-of-the-test; Path=/")
+            .header(
+                "set-cookie",
+                format!("__cf_bm=a-ticket-of-the-test-{number}; Path=/"),
+            )
             .header("sec-websocket-accept", accept)
             .body(body);
         Box::pin(std::future::ready(Ok(response.unwrap())))
@@ -260,7 +272,9 @@ impl Connection {
             waker: None,
         };
         this.say(&json!({"type": "cf_agent_identity", "name": "x", "agent": "playground"}));
-        this.say(&json!({"type": "cf_agent_state", "state": {"model": "another"}}));
+        let model = this.agent.seen.lock().unwrap().model.clone();
+        let model = model.unwrap_or_else(|| "another".to_owned());
+        this.say(&json!({"type": "cf_agent_state", "state": {"model": model}}));
         this.say(&json!({"type": "cf_agent_mcp_servers", "mcp": {}}));
         let raw = this.agent.plan.raw.clone();
         this.frames.get_mut().to_send.extend(raw);
@@ -282,6 +296,12 @@ impl Connection {
         if self.agent.plan.pings {
             drop(self.frames.send(Message::Ping(Bytes::from_static(b"?"))));
         }
+        let uri = self.agent.seen.lock().unwrap().requests[0]
+            .uri()
+            .to_string();
+        if let Some(body) = members["body"].as_str() {
+            members["body"] = body.replace("@URI", &uri).into();
+        }
         members["type"] = "cf_agent_use_chat_response".into();
         members["id"] = self.agent.seen.lock().unwrap().id.clone().into();
         self.say(&members);
@@ -290,11 +310,13 @@ impl Connection {
     fn answer(&mut self, message: &Value) {
         let plan = Arc::clone(&self.agent.plan);
         match message["type"].as_str().unwrap() {
-            "cf_agent_state" => {
-                if let Some(words) = plan.refusal {
-                    self.say(&json!({"type": "cf_agent_state_error", "error": words}));
+            "cf_agent_state" => match plan.refusal {
+                Some(words) => self.say(&json!({"type": "cf_agent_state_error", "error": words})),
+                None => {
+                    let model = message["state"]["model"].as_str().map(str::to_owned);
+                    self.agent.seen.lock().unwrap().model = model;
                 }
-            }
+            },
             "cf_agent_use_chat_request" => {
                 let id = message["id"].as_str().unwrap();
                 id.clone_into(&mut self.agent.seen.lock().unwrap().id);
@@ -355,6 +377,14 @@ impl Connection {
         let plan = Arc::clone(&self.agent.plan);
         let again = |chunk: &String| json!({"body": chunk, "done": false, "replay": true});
         let done = json!({"body": "", "done": true, "replay": true});
+        if let Some(again) = &plan.again {
+            for one in again {
+                let mut one = one.clone();
+                one["replay"] = true.into();
+                self.respond(one);
+            }
+            return;
+        }
         match resume {
             Resume::Runs(count) => {
                 let count = count.min(plan.chunks.len());
@@ -410,20 +440,25 @@ impl Connection {
     }
 }
 
-/// Joins neighbouring texts.
+/// Joins neighbouring texts, as text: halves of characters find each other so.
 fn join(chunks: &[String]) -> Vec<String> {
-    let mut joined: Vec<Value> = Vec::new();
+    let split = |chunk: &str| {
+        let place = chunk.find("elta\":\"")? + "elta\":\"".len();
+        let end = chunk.len() - "\"}".len();
+        Some((chunk[..place].to_owned(), chunk[place..end].to_owned()))
+    };
+    let mut joined: Vec<String> = Vec::new();
     for chunk in chunks {
-        let chunk: Value = serde_json::from_str(chunk).unwrap();
-        match joined.last_mut() {
-            Some(last) if last["type"] == chunk["type"] && chunk["delta"].is_string() => {
-                let text = [&last["delta"], &chunk["delta"]].map(|text| text.as_str().unwrap());
-                last["delta"] = text.concat().into();
+        let last = joined.last().and_then(|last| split(last));
+        match (last, split(chunk)) {
+            (Some((kind, before)), Some((same, behind))) if kind == same => {
+                joined.pop();
+                joined.push(format!("{kind}{before}{behind}\"}}"));
             }
-            _ => joined.push(chunk),
+            _ => joined.push(chunk.clone()),
         }
     }
-    joined.iter().map(Value::to_string).collect()
+    joined
 }
 
 impl http_body::Body for Connection {
@@ -442,6 +477,9 @@ impl http_body::Body for Connection {
         }
         let cut = self.agent.plan.cuts.get(self.number).copied().flatten();
         let left = cut.map_or(usize::MAX, |(bytes, _)| bytes - self.sent);
+        if self.agent.plan.never_ends && 0 < self.agent.seen.lock().unwrap().closed {
+            self.frames.get_mut().to_send.extend([0x8A, 0]);
+        }
         let to_send = &self.frames.get_ref().to_send;
         if to_send.is_empty() && 0 < left {
             self.waker = Some(cx.waker().clone());

@@ -143,6 +143,78 @@ fn a_close_before_the_end_is_no_end() {
 }
 
 #[test]
+fn a_close_behind_the_finish_is_whole_if_it_is_a_normal_one() {
+    let mut chunks = CHUNKS.to_vec();
+    chunks.push(r#"{"type":"text-delta","id":"0","delta":"never"}"#);
+    for (code, kind) in [
+        (1000, None),
+        (1001, Some(ErrorKind::Truncated)),
+        (1011, Some(ErrorKind::Truncated)),
+        (1012, Some(ErrorKind::Truncated)),
+    ] {
+        let (outcome, _) = run(Plan {
+            close: Some((8, code)),
+            resume: Resume::Gone,
+            ..Plan::new(&chunks)
+        });
+        assert_eq!(outcome.kind(), kind, "{code}");
+        assert_eq!(outcome.text(), TEXT);
+    }
+}
+
+#[test]
+fn the_end_marker_of_event_streams_is_none_here() {
+    for marker in ["[DONE]", "\"[DONE]\"", "[DONE] and more"] {
+        let (outcome, agent) = run(Plan {
+            last: Vec::new(),
+            ..Plan::new(&[CHUNKS[3], marker])
+        });
+        assert_eq!(outcome.kind(), Some(ErrorKind::Protocol), "{marker}");
+        assert_eq!(outcome.text(), "Hello");
+        assert_eq!(agent.count("chat_request_cancel"), 1);
+    }
+}
+
+#[test]
+fn a_message_that_goes_on_behind_its_finish_has_not_ended() {
+    let chunks = [
+        CHUNKS[3],
+        CHUNKS[7],
+        CHUNKS[0],
+        CHUNKS[1],
+        r#"{"type":"text-delta","id":"1","delta":" half"}"#,
+    ];
+    let (outcome, _) = run(Plan::new(&chunks));
+    assert_eq!(outcome.kind(), Some(ErrorKind::Truncated));
+    assert_eq!(outcome.text(), "Hello half");
+}
+
+#[test]
+fn a_refusal_of_the_settings_is_noticed_though_it_is_lost() {
+    for cut in (0..260).step_by(5) {
+        let (outcome, _) = run(Plan {
+            refusal: Some("State update rejected"),
+            cuts: vec![Some((cut, Break::Lost))],
+            resume: Resume::Ended,
+            ..plan()
+        });
+        assert!(outcome.kind().is_some(), "cut at {cut}");
+        assert_eq!(outcome.text(), "", "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_refusal_without_words_says_nothing_of_a_model() {
+    let (outcome, _) = run(Plan {
+        status: (400, ""),
+        ..plan()
+    });
+    assert_eq!(outcome.kind(), Some(ErrorKind::InvalidRequest));
+    let message = outcome.error().to_string();
+    assert_eq!(message, "the playground answered 400 Bad Request");
+}
+
+#[test]
 fn a_page_where_a_connection_should_be_is_a_challenge() {
     let (outcome, agent) = run(Plan {
         status: (403, "<!DOCTYPE html><title>Just a moment...</title>"),

@@ -6,8 +6,10 @@ mod double;
 mod ends;
 mod hostile;
 mod models;
+mod replays;
 mod requests;
 mod resume;
+mod secrets;
 
 use std::time::Duration;
 

@@ -177,7 +177,7 @@ fn cookies_that_come_with_the_handshake_are_sent_the_next_time() {
     assert!(!seen.requests[0].headers().contains_key("cookie"));
     assert_eq!(
         seen.requests[1].headers()["cookie"],
-        "__cf_bm=a-ticket-of-the-test"
+        "__cf_bm=a-ticket-of-the-test-0"
     );
 }
 
@@ -193,6 +193,19 @@ fn headers_of_the_caller_are_sent() {
         agent.seen.lock().unwrap().requests[0].headers()["x-mine"],
         "yes"
     );
+}
+
+#[test]
+fn headers_of_the_handshake_are_not_the_callers() {
+    for name in ["upgrade", "sec-websocket-key", "sec-websocket-extensions"] {
+        let agent = plan().serve();
+        let name = http::HeaderName::from_static(name);
+        let value = http::HeaderValue::from_static("h2c");
+        let request = ChatRequest::from(PROMPT).header(name.clone(), value);
+        let outcome = ask(&agent, request);
+        assert_eq!(outcome.kind(), Some(ErrorKind::Config), "{name}");
+        assert_eq!(agent.connections(), 0);
+    }
 }
 
 #[test]

@@ -85,7 +85,7 @@ struct Shared {
 const MAX_BODY: usize = 16 << 20;
 
 /// The most that a list of models may hold.
-const MAX_LIST: usize = 4 << 20;
+pub(super) const MAX_LIST: usize = 4 << 20;
 
 impl Playground {
     pub(crate) fn new(settings: Settings) -> Self {
@@ -109,6 +109,12 @@ impl Playground {
     /// Returns the URL before all paths.
     pub(super) fn base(&self) -> &str {
         &self.shared.settings.base
+    }
+
+    /// Returns the caller's headers for every request.
+    #[cfg(feature = "playground-agent")]
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.shared.settings.headers
     }
 
     #[cfg(feature = "playground-agent")]
@@ -241,7 +247,8 @@ impl Playground {
                 let (mut head, body) = response.into_parts();
                 redact.headers(&mut head.headers);
                 let body = body.read_error(&**transport).await;
-                Err(error_of_status(head.status, &head.headers, &body, now))
+                let error = error_of_status(head.status, &head.headers, &body, now);
+                Err(of_model(error, request.method(), &body))
             }
         };
         match retry.run(&**transport, timeouts.total, attempt).await {
@@ -420,19 +427,13 @@ fn error_of_status(
     let (kind, message) = if is_challenge {
         let hint = "with a page that wants to see a browser: it needs a session of one";
         (ErrorKind::Challenge, format!("{message} {hint}"))
-    } else if status == StatusCode::BAD_REQUEST && body.is_empty() {
-        // It says no more of a model that it does not have.
-        (
-            ErrorKind::NotFound,
-            format!("{message}: it has no such model"),
-        )
     } else if is_page {
         (error.kind(), format!("{message} with a page of HTML"))
     } else {
         (error.kind(), message)
     };
     let repeat = match kind {
-        ErrorKind::Challenge | ErrorKind::NotFound => Repeat::Never,
+        ErrorKind::Challenge => Repeat::Never,
         _ => error.repeat(),
     };
     Error::new(kind, message)
@@ -440,4 +441,16 @@ fn error_of_status(
         .with_retry_after(error.retry_after())
         .with_repeat(repeat)
         .with_body(body)
+}
+
+/// Says what a refusal without words means where a model was asked for.
+fn of_model(error: Error, method: &Method, body: &Bytes) -> Error {
+    let is_silent = error.status() == Some(StatusCode::BAD_REQUEST) && body.is_empty();
+    if *method != Method::POST || !is_silent || error.kind() == ErrorKind::Challenge {
+        return error;
+    }
+    error
+        .with_kind(ErrorKind::NotFound)
+        .map_message(|message| format!("{message}: it has no such model"))
+        .with_repeat(Repeat::Never)
 }

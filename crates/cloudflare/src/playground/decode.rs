@@ -181,6 +181,9 @@ impl PlaygroundDecode {
         chunk: &Object<'_>,
         events: &mut Events,
     ) -> Result<()> {
+        if goes_on(kind) {
+            self.reason = None;
+        }
         match (kind, chunk.get("delta")) {
             ("text-delta", Some(delta)) => self.text(frame, delta, events)?,
             ("reasoning-delta", Some(delta)) => self.reasoning(frame, delta, events)?,
@@ -473,6 +476,14 @@ fn is_of_messages(kind: &str) -> bool {
         || BEGINNINGS
             .iter()
             .any(|beginning| kind.starts_with(beginning))
+}
+
+/// Returns true for the types of what cannot come behind the end of a message.
+fn goes_on(kind: &str) -> bool {
+    const BEGINNINGS: [&str; 4] = ["reasoning-", "start", "text-", "tool-input-"];
+    BEGINNINGS
+        .iter()
+        .any(|beginning| kind.starts_with(beginning))
 }
 
 /// The end marker, as it is and as a JSON string.

@@ -6,7 +6,7 @@ use std::{borrow::Cow, fmt, mem};
 use inferstream_core::Usage;
 use serde::{
     Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, Visitor},
+    de::{Error as _, IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -119,6 +119,9 @@ impl fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
+/// The most members that an object may have: those of the services have some ten.
+const MAX_MEMBERS: usize = 4096;
+
 /// An object's members.
 #[derive(Default)]
 pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
@@ -175,6 +178,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
                 let mut members = Vec::new();
                 // A name is read as any value, so that halves of characters do no harm there.
                 while let Some((name, value)) = map.next_entry::<&RawValue, &RawValue>()? {
+                    if members.len() == MAX_MEMBERS {
+                        return Err(A::Error::custom("too many members"));
+                    }
                     let name = Value::from(name).text().unwrap_or_default();
                     members.push((name, Value::from(value)));
                 }

@@ -3,8 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use inferstream_core::{
-    BoxFuture, Decode, Ending, Error, ErrorKind, Events, Finish, Flow, Result, provider::Redact,
-    sse::Frame,
+    BoxFuture, Decode, Ending, Error, ErrorKind, Events, Finish, Flow, Result, sse::Frame,
 };
 
 use super::{
@@ -21,32 +20,41 @@ const RECONNECT: Duration = Duration::from_millis(250);
 
 /// The protocol of a turn.
 ///
-/// The answer is whole where its chunks end with `finish` and the agent says that this was all. A
-/// connection that is lost before that is opened again, and the answer sent again from its beginning.
+/// The answer is whole where its chunks end with `finish` and the agent says that this was all, or
+/// nothing more. A connection that is lost before that is opened again, and the answer sent again from
+/// its beginning.
 #[derive(Debug)]
 pub(super) struct AgentDecode {
     link: Arc<Link>,
-    redact: Redact,
     raw: bool,
-    decode: PlaygroundDecode,
+    /// `None` until something came on this connection.
+    decode: Option<PlaygroundDecode>,
     replay: Replay,
     reconnects: u32,
 }
 
 impl AgentDecode {
-    pub(super) fn new(link: Arc<Link>, redact: Redact, raw: bool) -> Self {
+    pub(super) fn new(link: Arc<Link>, raw: bool) -> Self {
         Self {
-            decode: PlaygroundDecode::new(redact.clone(), raw),
             link,
-            redact,
             raw,
+            decode: None,
             replay: Replay::default(),
             reconnects: 0,
         }
     }
 
-    /// Returns what is left of the error of a turn that was taken up again in vain.
+    /// Returns the decoder of this connection, which keeps the secrets that came with it.
+    fn decoder(&mut self) -> &mut PlaygroundDecode {
+        let (link, raw) = (&self.link, self.raw);
+        let new = || PlaygroundDecode::new(link.redact(), raw);
+        self.decode.get_or_insert_with(new)
+    }
+
+    /// Makes the last error of a turn that cannot be taken up again; one that runs on is canceled.
     fn give_up(&self, error: Error) -> Error {
+        // It runs on by itself.
+        drop(self.link.cancel());
         if self.reconnects == 0 {
             return error;
         }
@@ -59,24 +67,26 @@ impl AgentDecode {
 impl Decode for AgentDecode {
     fn decode(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow> {
         let mut all = Events::default();
-        let flow = self.decode.decode(frame, &mut all);
+        let flow = self.decoder().decode(frame, &mut all);
         self.replay.take(all, events)?;
         match &flow {
             Ok(Flow::Continue) => {}
-            Err(error) if error.kind() == ErrorKind::Protocol => {}
             // The agent has come to an end by itself.
-            _ => self.link.settle(),
+            Ok(_) => self.link.settle(),
+            Err(error) => {
+                if matches!(error.kind(), ErrorKind::Provider | ErrorKind::Canceled) {
+                    self.link.settle();
+                }
+            }
         }
         flow
     }
 
     fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish> {
         let mut all = Events::default();
-        let outcome = self.decode.finish(ending, &mut all);
-        let error = match outcome {
+        let error = match self.decoder().finish(ending, &mut all) {
             Ok(finish) => {
-                self.replay.take(all, events)?;
-                self.replay.check_end()?;
+                self.replay.take_end(all, events)?;
                 return Ok(finish);
             }
             Err(error) => error,
@@ -87,7 +97,7 @@ impl Decode for AgentDecode {
         }
         let wait = RECONNECT * 2_u32.pow(self.reconnects);
         self.reconnects += 1;
-        self.decode = PlaygroundDecode::new(self.redact.clone(), self.raw);
+        self.decode = None;
         self.replay.begin();
         Ok(Finish::More(wait, self.link.resume()))
     }

@@ -4,25 +4,26 @@ use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use http::{Request, StatusCode, Uri, uri::Authority};
+use http::{HeaderName, Request, StatusCode, header::UPGRADE};
 use inferstream_core::{
-    Body, BoxFuture, ChatRequest, Error, ErrorKind, Result, RetryPolicy, Started, Transport,
+    Body, BoxFuture, ChatRequest, Error, ErrorKind, Phase, Result, RetryPolicy, Started, Transport,
     provider::{Redact, Unwatched, briefly, unwatched, within},
 };
 
 use super::{
+    address::Address,
     encode,
-    socket::{Handshake, Received, Socket, random},
+    socket::{Handshake, Received, Socket},
     turn::Turn,
     wire::Told,
 };
 use crate::playground::{client::Playground, session::Lease};
 
-/// The longest that taking a turn up again may take until the service has switched protocols.
+/// The longest that another connection may take until the service has switched protocols.
 const REOPEN: Duration = Duration::from_secs(10);
 
 /// How long a service may be silent that is asked whether a turn runs: some versions of the agent
@@ -37,14 +38,17 @@ pub(super) struct Link {
     playground: Playground,
     /// The request, without what it says.
     asked: ChatRequest,
-    pub(super) redact: Redact,
+    /// What the agent's model is set to.
+    model: String,
     /// The name of the turn.
     pub(super) id: String,
-    url: Result<(Uri, String)>,
+    address: Address,
     state: Mutex<State>,
 }
 
 struct State {
+    /// What must not stand in an error: the prompt, the address, settings, and the session's cookies.
+    redact: Redact,
     /// `None` before there is one, and once it is lost or let go of.
     socket: Option<Socket>,
     stage: Stage,
@@ -57,54 +61,74 @@ pub(super) enum Stage {
     Running,
     /// It has no more work, as far as this side knows.
     Settled,
-    /// It said that this was all.
+    /// It said that this was all, or was told to stop.
     Ended,
 }
 
 impl Link {
     /// Creates a link to an agent of its own, which nobody else knows.
+    ///
+    /// # Errors
+    ///
+    /// `Config` for a header that is the handshake's.
     pub(super) fn new(
         playground: Playground,
-        asked: ChatRequest,
-        redact: Redact,
+        model: &str,
+        request: &ChatRequest,
         id: String,
-    ) -> Self {
-        let url = url(playground.base());
+    ) -> Result<Self> {
+        let headers = playground.headers().keys().chain(request.headers.keys());
+        check_names(headers)?;
+        let address = Address::new(playground.base())?;
+        let mut asked = ChatRequest::default();
+        asked.headers.clone_from(&request.headers);
+        asked.timeouts = request.timeouts;
+        asked.retry = request.retry;
         let state = State {
+            redact: address.redact(request),
             socket: None,
             stage: Stage::Running,
         };
-        Self {
+        Ok(Self {
             playground,
             asked,
-            redact,
+            model: model.to_owned(),
             id,
-            url,
+            address,
             state: Mutex::new(state),
-        }
+        })
     }
 
     /// Opens the connection and sends what makes the agent answer.
     ///
     /// A message that has not left when the future is dropped is none to the service.
-    pub(super) async fn begin(&self, messages: Vec<String>) -> Result<(Started, Lease, Redact)> {
-        let (started, mut socket, lease, redact) = self.open(&self.asked).await?;
+    pub(super) async fn begin(&self, messages: Vec<String>) -> Result<(Started, Lease)> {
+        let (started, mut socket, lease) = self.open(&self.asked).await?;
         for message in messages {
             socket.push(message);
         }
-        self.flush(&mut socket).await?;
+        self.flush_since(started.at, &mut socket).await?;
         self.state().socket = Some(socket);
-        Ok((started, lease, redact))
+        Ok((started, lease))
     }
 
-    async fn open(&self, asked: &ChatRequest) -> Result<(Started, Socket, Lease, Redact)> {
-        let (uri, origin) = self.url.clone()?;
+    /// Opens a connection for a call of one of the agent's methods.
+    pub(super) async fn call(&self, call: String) -> Result<Socket> {
+        let (started, mut socket, _) = self.open(&self.asked).await?;
+        socket.push(call);
+        self.flush_since(started.at, &mut socket).await?;
+        Ok(socket)
+    }
+
+    async fn open(&self, asked: &ChatRequest) -> Result<(Started, Socket, Lease)> {
         let handshake = Handshake::new();
         let mut request = Request::new(Bytes::new());
-        *request.uri_mut() = uri;
-        *request.headers_mut() = handshake.headers(&origin);
-        let sent = self.playground.send(request, asked, &self.redact).await?;
-        let (mut started, lease, redact) = sent;
+        request.uri_mut().clone_from(&self.address.uri);
+        *request.headers_mut() = handshake.headers(&self.address.origin);
+        let redact = self.redact();
+        let (mut started, lease, redact) = self.playground.send(request, asked, &redact).await?;
+        // The answer may have set cookies.
+        self.state().redact = redact;
         if started.meta.status != StatusCode::SWITCHING_PROTOCOLS {
             let status = started.meta.status.as_u16();
             let message = format!("the playground answered {status} where a WebSocket should be");
@@ -113,20 +137,34 @@ impl Link {
         }
         handshake.check(&started.meta.headers)?;
         let body = std::mem::replace(&mut started.body, Body::from(""));
-        Ok((started, Socket::new(body), lease, redact))
+        Ok((started, Socket::new(body), lease))
     }
 
-    /// Opens a connection for a call of one of the agent's methods.
-    pub(super) async fn call(&self, call: String) -> Result<Socket> {
-        let (_, mut socket, ..) = self.open(&self.asked).await?;
-        socket.push(call);
-        self.flush(&mut socket).await?;
+    async fn reopen(&self) -> Result<Socket> {
+        let mut asked = self.asked.clone();
+        asked.retry = Some(RetryPolicy::never());
+        let opened = Box::pin(self.open(&asked));
+        let (_, socket, _) = within(&**self.transport(), REOPEN, opened).await??;
         Ok(socket)
     }
 
     async fn flush(&self, socket: &mut Socket) -> Result<()> {
         let limit = self.playground.timeouts(&self.asked).write;
         socket.flush(&**self.transport(), limit).await
+    }
+
+    /// Sends what waits, within what is left of the whole request's time.
+    async fn flush_since(&self, at: Instant, socket: &mut Socket) -> Result<()> {
+        let transport = &**self.transport();
+        let Some(total) = self.playground.timeouts(&self.asked).total else {
+            return self.flush(socket).await;
+        };
+        let gone = transport.now().saturating_duration_since(at);
+        let flushed = Box::pin(self.flush(socket));
+        match within(transport, total.saturating_sub(gone), flushed).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Error::timeout(Phase::Total, total)),
+        }
     }
 
     /// Polls for what the service says next; `None` is the connection's end.
@@ -136,7 +174,14 @@ impl Link {
             return Poll::Ready(None);
         };
         let polled = socket.poll_next(cx);
-        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+        let is_lost = match &polled {
+            Poll::Ready(None) => true,
+            Poll::Ready(Some(Err(error))) => {
+                matches!(error.kind(), ErrorKind::Disconnected | ErrorKind::Truncated)
+            }
+            _ => false,
+        };
+        if is_lost {
             state.socket = None;
         }
         polled
@@ -155,6 +200,18 @@ impl Link {
     /// Notes that the turn has ended.
     pub(super) fn end(&self) {
         self.state().stage = Stage::Ended;
+    }
+
+    /// Returns what must not stand in an error.
+    pub(super) fn redact(&self) -> Redact {
+        self.state().redact.clone()
+    }
+
+    /// Makes an error of what the agent says of its settings.
+    pub(super) fn refused(&self, words: &str) -> Error {
+        let words = self.redact().line(words);
+        let message = format!("the playground refused the request's settings: {words}");
+        Error::new(ErrorKind::InvalidRequest, message).with_provider_message(words)
     }
 
     /// Takes the turn up again on another connection; it is canceled if nobody waits for that.
@@ -205,6 +262,11 @@ impl Link {
                     Told::Resuming => return Ok(Told::Resuming),
                     Told::Idle => return Ok(Told::Idle),
                     Told::Pending => return Ok(Told::Pending),
+                    Told::Refused(words) => return Err(self.refused(&words)),
+                    // The refusal itself was lost with the connection.
+                    Told::Model(model) if model != self.model => {
+                        return Err(self.refused("it has another model"));
+                    }
                     // What comes before the turn is taken up is sent again behind that.
                     _ => {}
                 }
@@ -212,34 +274,17 @@ impl Link {
         })
     }
 
-    async fn reopen(&self) -> Result<Socket> {
-        let mut asked = self.asked.clone();
-        let mut timeouts = self.playground.timeouts(&asked);
-        timeouts.head = Some(timeouts.head.unwrap_or(REOPEN).min(REOPEN));
-        asked.timeouts = Some(timeouts);
-        asked.retry = Some(RetryPolicy::never());
-        let (_, socket, ..) = self.open(&asked).await?;
-        Ok(socket)
-    }
-
-    /// Asks the agent to stop; one that has ended needs no stopping. It runs on where nobody waits.
+    /// Asks the agent to stop; one that has come to its end needs no stopping. It runs on where nobody
+    /// waits.
     pub(super) fn cancel(self: &Arc<Self>) -> BoxFuture<'static, Result<()>> {
-        let mut state = self.state();
-        if std::mem::replace(&mut state.stage, Stage::Ended) == Stage::Ended {
+        let (socket, stage) = self.leave();
+        if stage != Stage::Running {
+            self.part_unwatched(socket);
             return Box::pin(std::future::ready(Ok(())));
         }
-        let socket = state.socket.take();
-        drop(state);
         let link = Arc::clone(self);
         let told = Box::pin(async move {
-            let socket = match socket {
-                Some(socket) => Ok(socket),
-                None => link.reopen().await,
-            };
-            let told = match socket {
-                Ok(socket) => link.part(socket, true).await,
-                Err(error) => Err(error),
-            };
+            let told = link.stop(socket).await;
             told.map_err(|error| error.context("the answer was not canceled"))
         });
         Box::pin(Unwatched::new(Arc::clone(self.transport()), told))
@@ -247,29 +292,66 @@ impl Link {
 
     /// Closes the connection, if there is one, and cancels what runs, with nobody waiting for it.
     pub(super) fn let_go(self: &Arc<Self>) {
-        let (socket, stage) = {
-            let mut state = self.state();
-            (state.socket.take(), state.stage)
-        };
+        if self.state().socket.is_none() {
+            // It may be taken up again.
+            return;
+        }
+        let (socket, stage) = self.leave();
+        if stage != Stage::Running {
+            self.part_unwatched(socket);
+            return;
+        }
+        let link = Arc::clone(self);
+        let told = Box::pin(async move { link.stop(socket).await });
+        unwatched(self.transport(), told);
+    }
+
+    /// Takes the connection, and leaves a turn that has ended.
+    fn leave(&self) -> (Option<Socket>, Stage) {
+        let mut state = self.state();
+        let before = std::mem::replace(&mut state.stage, Stage::Ended);
+        (state.socket.take(), before)
+    }
+
+    /// Tells the agent to stop, on another connection if its own has ended.
+    async fn stop(&self, socket: Option<Socket>) -> Result<()> {
+        let cancel = || encode::about("cf_agent_chat_request_cancel", &self.id);
+        if let Some(mut socket) = socket {
+            if socket.is_open().await && self.part(socket, Some(cancel())).await.is_ok() {
+                return Ok(());
+            }
+        }
+        let socket = self.reopen().await?;
+        self.part(socket, Some(cancel())).await
+    }
+
+    fn part_unwatched(self: &Arc<Self>, socket: Option<Socket>) {
         if let Some(socket) = socket {
             let link = Arc::clone(self);
-            let parting = Box::pin(async move { link.part(socket, stage == Stage::Running).await });
+            let parting = Box::pin(async move { link.part(socket, None).await });
             unwatched(self.transport(), parting);
         }
     }
 
     /// Says goodbye, and waits until the other side has heard it, for 2 s at most: what nobody has
     /// read when a connection closes may take with it what was sent.
-    async fn part(&self, mut socket: Socket, cancels: bool) -> Result<()> {
-        if cancels {
-            socket.push(encode::about("cf_agent_chat_request_cancel", &self.id));
+    ///
+    /// # Errors
+    ///
+    /// Where the other side cannot have heard it.
+    async fn part(&self, mut socket: Socket, last: Option<String>) -> Result<()> {
+        if let Some(message) = last {
+            socket.push(message);
         }
         socket.close();
         self.flush(&mut socket).await?;
-        let rest = Box::pin(async move { while let Some(Ok(_)) = socket.next().await {} });
-        // Whatever came of it, the message has left.
-        drop(briefly(&**self.transport(), rest).await);
-        Ok(())
+        let rest = Box::pin(async move {
+            while let Some(received) = socket.next().await {
+                received?;
+            }
+            Ok(())
+        });
+        briefly(&**self.transport(), rest).await.unwrap_or(Ok(()))
     }
 
     pub(super) fn transport(&self) -> &Arc<dyn Transport> {
@@ -283,7 +365,7 @@ impl Link {
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The URL is a secret: who has it can read the conversation.
+        // The address is a secret: who has it can read the conversation.
         f.debug_struct("Link")
             .field("id", &self.id)
             .finish_non_exhaustive()
@@ -305,29 +387,14 @@ impl Drop for Guard {
     }
 }
 
-/// Makes the URL of a new agent, and of the page that asks for it.
-fn url(base: &str) -> Result<(Uri, String)> {
-    let uri = |text: &str| {
-        let uri = text.parse::<Uri>();
-        uri.map_err(|_| Error::config("the base URL is not one"))
-    };
-    let base_uri = uri(base)?;
-    let scheme = base_uri.scheme_str().unwrap_or("https");
-    let host = base_uri
-        .authority()
-        .map(Authority::as_str)
-        .unwrap_or_default();
-    let origin = format!("{scheme}://{host}");
-    let name = random();
-    let key = fastrand::u128(..);
-    // A UUID of version 4 (RFC 9562).
-    let key = (key & !(0xF << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
-    let key = format!("{key:032x}");
-    let (key, last) = key.split_at(20);
-    let [first, second, third, fourth] = [&key[..8], &key[8..12], &key[12..16], &key[16..]];
-    let agent = format!("{base}/agents/playground/Cloudflare-AI-Playground-{name}");
-    let url = uri(&format!(
-        "{agent}?_pk={first}-{second}-{third}-{fourth}-{last}"
-    ))?;
-    Ok((url, origin))
+/// Refuses headers that the handshake writes.
+fn check_names<'a>(mut names: impl Iterator<Item = &'a HeaderName>) -> Result<()> {
+    let is_ours =
+        |name: &&HeaderName| **name == UPGRADE || name.as_str().starts_with("sec-websocket-");
+    match names.find(is_ours) {
+        None => Ok(()),
+        Some(name) => Err(Error::config(format!(
+            "the header `{name}` cannot be set by hand; leave it out"
+        ))),
+    }
 }

@@ -3,6 +3,7 @@
 //! The agent sends the chunks of the UI message stream, each in a message of its own. They are read
 //! as the event stream that the page before it had: see [`turn`](self::turn).
 
+mod address;
 mod decode;
 mod encode;
 mod link;
@@ -14,7 +15,7 @@ mod wire;
 
 use std::sync::Arc;
 
-use inferstream_core::{Body, ChatRequest, ChatStream, Result, provider::Redact, read_stream};
+use inferstream_core::{Body, ChatRequest, ChatStream, Result, read_stream};
 
 pub(super) use self::models::models;
 use self::{decode::AgentDecode, link::Link, socket::random, turn::Turn};
@@ -31,16 +32,11 @@ pub(super) async fn open(playground: &Playground, request: ChatRequest) -> Resul
     let model = INFO.resolve(model.unwrap_or_default());
     let id = random();
     let messages = encode::turn(model, &request, &id)?;
-    let redact = Redact::new(None, &request);
-    let mut asked = ChatRequest::default();
-    asked.headers.clone_from(&request.headers);
-    asked.timeouts = request.timeouts;
-    asked.retry = request.retry;
-    let link = Arc::new(Link::new(playground.clone(), asked, redact, id));
+    let link = Arc::new(Link::new(playground.clone(), model, &request, id)?);
 
-    let (mut started, lease, redact) = link.begin(messages).await?;
+    let (mut started, lease) = link.begin(messages).await?;
     started.body = Body::new(Turn::new(Arc::clone(&link)));
-    let decode = AgentDecode::new(link, redact, request.raw);
+    let decode = AgentDecode::new(link, request.raw);
     let decode = Kept::new(decode, playground.clone(), lease);
     Ok(read_stream(started, PlaygroundFrames::default(), decode))
 }

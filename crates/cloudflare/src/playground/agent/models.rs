@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use inferstream_core::{
-    ChatRequest, Error, Model, Result,
-    provider::{Redact, within},
-};
+use inferstream_core::{ChatRequest, Error, ErrorKind, Model, Result, provider::within};
 use serde_json::Value;
 
 use super::{
@@ -14,7 +11,10 @@ use super::{
     socket::{Received, random},
     wire::reply_to,
 };
-use crate::{models::model, playground::client::Playground};
+use crate::{
+    models::model,
+    playground::client::{MAX_LIST, Playground},
+};
 
 /// How long the list may take once there is a connection.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -23,7 +23,7 @@ const ANSWER: Duration = Duration::from_secs(30);
 pub(in crate::playground) async fn models(playground: &Playground) -> Result<Vec<Model>> {
     let id = random();
     let asked = ChatRequest::default();
-    let link = Link::new(playground.clone(), asked, Redact::default(), id.clone());
+    let link = Link::new(playground.clone(), "", &asked, id.clone())?;
     let mut socket = link.call(encode::call("getModels", &id)).await?;
     let broken = || Error::protocol("the playground sent something else than its models");
     let models = Box::pin(async {
@@ -32,6 +32,10 @@ pub(in crate::playground) async fn models(playground: &Playground) -> Result<Vec
             let Received::Message(message) = received? else {
                 continue;
             };
+            if MAX_LIST < message.len() {
+                let text = format!("the list of models is larger than {MAX_LIST} bytes");
+                return Err(Error::new(ErrorKind::TooLarge, text));
+            }
             let message = String::from_utf8_lossy(&message);
             match reply_to(&message, &id) {
                 None => {}

@@ -1,20 +1,26 @@
 //! The events of an answer that is sent again in, what of them is new out.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    hash::{BuildHasher, RandomState},
+};
 
-use inferstream_core::{ChatEvent, Error, ErrorKind, Events, Result, Text, Usage};
+use inferstream_core::{ChatEvent, Error, ErrorKind, Events, Result, Text, ToolCall, Usage};
 
 /// What has been delivered, and how far it has been sent again.
 ///
-/// Text is compared as text: the service may join neighbouring pieces when it sends them again.
+/// Text is compared as text: the service may join neighbouring pieces when it sends them again. A raw
+/// chunk that was joined is another one and comes once more, since a chunk too many is better than
+/// none.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
     text: Known,
     reasoning: Known,
-    calls: BTreeMap<u32, Known>,
-    usage: Option<Usage>,
-    /// How many raw chunks were delivered, and how many of them came again.
-    raw: (usize, usize),
+    calls: BTreeMap<u32, Call>,
+    usages: List<Usage>,
+    /// The raw chunks, by their hashes.
+    chunks: List<u64>,
+    hasher: RandomState,
 }
 
 /// A text as far as it was delivered.
@@ -25,14 +31,30 @@ struct Known {
     at: usize,
 }
 
+/// A tool call as far as it was delivered.
+#[derive(Debug, Default)]
+struct Call {
+    id_and_name: Option<(String, String)>,
+    arguments: Known,
+    whole: Option<ToolCall>,
+}
+
+/// What was delivered one after the other, and how much of it has come again.
+#[derive(Debug)]
+struct List<T> {
+    delivered: Vec<T>,
+    at: usize,
+}
+
 impl Replay {
     /// Begins anew.
     pub(super) fn begin(&mut self) {
-        let calls = self.calls.values_mut();
-        for known in calls.chain([&mut self.text, &mut self.reasoning]) {
+        let arguments = self.calls.values_mut().map(|call| &mut call.arguments);
+        for known in arguments.chain([&mut self.text, &mut self.reasoning]) {
             known.at = 0;
         }
-        self.raw.1 = 0;
+        self.usages.at = 0;
+        self.chunks.at = 0;
     }
 
     /// Passes on what is new.
@@ -53,6 +75,26 @@ impl Replay {
         Ok(())
     }
 
+    /// Passes on what is new of an answer's end.
+    ///
+    /// # Errors
+    ///
+    /// `Truncated`, and nothing is passed on, if it is another answer, or shorter than what was
+    /// delivered of it.
+    pub(super) fn take_end(&mut self, all: Events, events: &mut Events) -> Result<()> {
+        let mut last = Events::default();
+        self.take(all, &mut last)?;
+        let arguments = self.calls.values().map(|call| &call.arguments);
+        let mut texts = arguments.chain([&self.text, &self.reasoning]);
+        if !texts.all(|known| known.at == known.delivered.len()) {
+            return Err(diverged());
+        }
+        while let Some(event) = last.pop() {
+            events.push(event);
+        }
+        Ok(())
+    }
+
     fn admit(&mut self, event: ChatEvent) -> Result<Option<ChatEvent>> {
         Ok(match event {
             ChatEvent::Text { choice, text, .. } => {
@@ -63,10 +105,15 @@ impl Replay {
                 let new = self.reasoning.admit(text)?;
                 new.map(|text| ChatEvent::reasoning(choice, text))
             }
-            ChatEvent::ToolCallStart { index, .. } if self.calls.contains_key(&index) => None,
-            ChatEvent::ToolCallStart { index, .. } => {
-                self.calls.insert(index, Known::default());
-                Some(event)
+            ChatEvent::ToolCallStart {
+                index,
+                ref id,
+                ref name,
+                ..
+            } => {
+                let call = self.calls.entry(index).or_default();
+                let new = (id.clone(), name.clone());
+                same_or_new(&mut call.id_and_name, new)?.then_some(event)
             }
             ChatEvent::ToolCallDelta {
                 choice,
@@ -74,38 +121,25 @@ impl Replay {
                 arguments,
                 ..
             } => {
-                let known = self.calls.entry(index).or_default();
-                let new = known.admit(arguments)?;
+                let call = self.calls.entry(index).or_default();
+                let new = call.arguments.admit(arguments)?;
                 new.map(|arguments| ChatEvent::tool_call_delta(choice, index, arguments))
             }
-            ChatEvent::Usage { usage, .. } if self.usage == Some(usage) => None,
-            ChatEvent::Usage { usage, .. } => {
-                self.usage = Some(usage);
-                Some(event)
+            ChatEvent::ToolCall {
+                index, ref call, ..
+            } => {
+                let known = self.calls.entry(index).or_default();
+                // It may come without the pieces of its arguments.
+                known.arguments.at = known.arguments.delivered.len();
+                same_or_new(&mut known.whole, call.clone())?.then_some(event)
             }
-            ChatEvent::Raw { .. } => {
-                let (delivered, again) = &mut self.raw;
-                let is_new = again == delivered;
-                *again += 1;
-                *delivered = (*delivered).max(*again);
-                is_new.then_some(event)
+            ChatEvent::Usage { usage, .. } => self.usages.admit(usage).then_some(event),
+            ChatEvent::Raw { ref chunk, .. } => {
+                let hash = self.hasher.hash_one(chunk.as_str());
+                self.chunks.admit(hash).then_some(event)
             }
             event => Some(event),
         })
-    }
-
-    /// Checks that all that was delivered has come again.
-    ///
-    /// # Errors
-    ///
-    /// `Truncated` if the answer is shorter than what was delivered of it.
-    pub(super) fn check_end(&self) -> Result<()> {
-        let mut all = self.calls.values().chain([&self.text, &self.reasoning]);
-        if all.all(Known::is_at_end) {
-            Ok(())
-        } else {
-            Err(diverged())
-        }
     }
 }
 
@@ -130,9 +164,40 @@ impl Known {
         self.at = self.delivered.len();
         Ok(Some(new))
     }
+}
 
-    fn is_at_end(&self) -> bool {
-        self.at == self.delivered.len()
+impl<T: PartialEq> List<T> {
+    /// Returns true if this was not delivered before.
+    fn admit(&mut self, one: T) -> bool {
+        let rest = self.delivered.get(self.at..).unwrap_or_default();
+        if let Some(place) = rest.iter().position(|known| *known == one) {
+            self.at += place + 1;
+            return false;
+        }
+        self.delivered.push(one);
+        self.at = self.delivered.len();
+        true
+    }
+}
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self {
+            delivered: Vec::new(),
+            at: 0,
+        }
+    }
+}
+
+/// Returns true for what is new, false for the same again.
+fn same_or_new<T: PartialEq>(known: &mut Option<T>, new: T) -> Result<bool> {
+    match known {
+        Some(known) if *known == new => Ok(false),
+        Some(_) => Err(diverged()),
+        None => {
+            *known = Some(new);
+            Ok(true)
+        }
     }
 }
 

@@ -25,12 +25,16 @@ use tungstenite::{
     Error as WsError, Message, WebSocket,
     error::{CapacityError, ProtocolError},
     handshake::{client::generate_key, derive_accept_key},
-    protocol::{Role, WebSocketConfig},
+    protocol::{Role, WebSocketConfig, frame::coding::CloseCode},
 };
 
 /// The most that one message may hold. On a turn that is taken up again the agent may send the whole
 /// conversation, and that may be as long as our longest request.
 const MAX_MESSAGE: usize = 32 << 20;
+
+/// How many messages are taken before others have their turn: to wait for one that never comes must
+/// not be made endless by those that do.
+const READS: u32 = 32;
 
 /// How much may wait to be sent while more is read: an answer to each ping of a side that takes none.
 const MAX_WAITING: usize = 64 << 10;
@@ -50,6 +54,8 @@ pub(super) struct Socket {
     sending: Bytes,
     /// Not all of it has left, be it gone from there.
     is_sending: bool,
+    /// How many messages came without a pause.
+    reads: u32,
 }
 
 /// What tungstenite takes for the connection.
@@ -73,6 +79,7 @@ impl Socket {
             body,
             sending: Bytes::new(),
             is_sending: false,
+            reads: 0,
         }
     }
 
@@ -105,6 +112,17 @@ impl Socket {
 
     /// Polls for the next message; `None` is the end that the other side has told.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Received>>> {
+        if self.reads == READS {
+            self.reads = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let polled = self.poll_read(cx);
+        self.reads = if polled.is_ready() { self.reads + 1 } else { 0 };
+        polled
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Received>>> {
         loop {
             let read = self.frames.read();
             // Pings are answered, and a close.
@@ -121,7 +139,9 @@ impl Socket {
                     return Poll::Ready(Some(Ok(Received::Life)));
                 }
                 // The other side need not close the connection, too.
-                Ok(Message::Close(_)) => return Poll::Ready(None),
+                Ok(Message::Close(frame)) => {
+                    return Poll::Ready(closed(frame.map(|frame| frame.code)));
+                }
                 Ok(Message::Frame(_)) => continue,
                 Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(WsError::ConnectionClosed | WsError::AlreadyClosed) => {
@@ -174,6 +194,22 @@ impl Socket {
         .await
     }
 
+    /// Returns false if the connection's end has come already, or what breaks its rules; what else has
+    /// come is passed over.
+    pub(super) async fn is_open(&mut self) -> bool {
+        poll_fn(|cx| {
+            for _ in 0..READS {
+                match self.poll_read(cx) {
+                    Poll::Ready(Some(Ok(_))) => {}
+                    Poll::Ready(_) => return Poll::Ready(false),
+                    Poll::Pending => break,
+                }
+            }
+            Poll::Ready(true)
+        })
+        .await
+    }
+
     /// Waits for the next message.
     pub(super) async fn next(&mut self) -> Option<Result<Received>> {
         poll_fn(|cx| self.poll_next(cx)).await
@@ -206,6 +242,13 @@ impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Socket").finish_non_exhaustive()
     }
+}
+
+/// Makes of a close what it means: the end, or a connection that is lost (RFC 6455, section 7.4.1).
+fn closed(code: Option<CloseCode>) -> Option<Result<Received>> {
+    let code = code.filter(|code| *code != CloseCode::Normal)?;
+    let message = format!("the playground closed the connection ({code})");
+    Some(Err(Error::new(ErrorKind::Disconnected, message)))
 }
 
 fn error_of(error: WsError) -> Error {

@@ -61,11 +61,11 @@ impl Turn {
                 if is_end {
                     self.link.end();
                 }
-                Ok(match chunk {
-                    Some(chunk) => Some(event(&chunk)),
-                    None if is_end => None,
-                    None => Some(alive()),
-                })
+                match chunk {
+                    Some(chunk) => event(&chunk).map(Some),
+                    None if is_end => Ok(None),
+                    None => Ok(Some(alive())),
+                }
             }
             Told::Failed(words) => {
                 self.link.end();
@@ -73,17 +73,11 @@ impl Turn {
                     ("type", Json::from("error")),
                     ("errorText", Json::from(words)),
                 ]);
-                Ok(Some(event(error.as_str())))
+                event(error.as_str()).map(Some)
             }
-            Told::Refused(words) => Err(self.refused(&words)),
+            Told::Refused(words) => Err(self.link.refused(&words)),
             _ => Ok(Some(alive())),
         }
-    }
-
-    fn refused(&self, words: &str) -> Error {
-        let words = self.link.redact.line(words);
-        let message = format!("the playground refused the request's settings: {words}");
-        Error::new(ErrorKind::InvalidRequest, message).with_provider_message(words)
     }
 }
 
@@ -119,8 +113,21 @@ impl Drop for Turn {
     }
 }
 
-/// Writes an event; JSON may have line ends between its tokens.
-fn event(chunk: &str) -> Bytes {
+/// The most that a chunk may hold: what a frame of an event stream may.
+const MAX_CHUNK: usize = 4 << 20;
+
+/// Writes an event. The chunk must be an object: the event stream's own end marker is none here.
+fn event(chunk: &str) -> Result<Bytes> {
+    if MAX_CHUNK < chunk.len() {
+        let message = format!("a chunk is larger than {MAX_CHUNK} bytes");
+        return Err(Error::new(ErrorKind::TooLarge, message));
+    }
+    if !chunk.trim_start().starts_with('{') {
+        return Err(Error::protocol(
+            "the playground sent a chunk that is no object",
+        ));
+    }
+    // JSON may have line ends between its tokens.
     let mut event = String::with_capacity(chunk.len() + 8);
     for line in chunk.split(['\n', '\r']) {
         event.push_str("data: ");
@@ -128,7 +135,7 @@ fn event(chunk: &str) -> Bytes {
         event.push('\n');
     }
     event.push('\n');
-    Bytes::from(event)
+    Ok(Bytes::from(event))
 }
 
 /// Returns a comment: something came that is no part of the answer.

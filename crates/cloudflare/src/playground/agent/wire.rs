@@ -19,6 +19,8 @@ pub(super) enum Told<'a> {
     Failed(String),
     /// The settings were refused, in words.
     Refused(String),
+    /// The model that the agent is set to.
+    Model(Cow<'a, str>),
     /// The turn can be taken up again.
     Resuming,
     /// The turn has been asked for, and will begin.
@@ -42,6 +44,10 @@ impl<'a> Told<'a> {
             Some("cf_agent_stream_resuming") if is_ours => Self::Resuming,
             Some("cf_agent_stream_pending") => Self::Pending,
             Some("cf_agent_stream_resume_none") => Self::Idle,
+            Some("cf_agent_state") => match message.object("state").text("model") {
+                Some(model) => Self::Model(model),
+                None => Self::Other,
+            },
             Some("cf_agent_state_error") => Self::Refused(words(&message, "error")),
             _ => Self::Other,
         }
@@ -158,6 +164,10 @@ mod tests {
         check(
             r#"{"type":"cf_agent_stream_resume_none","reason":"idle"}"#,
             &Told::Idle,
+        );
+        check(
+            r#"{"type":"cf_agent_state","state":{"model":"m"}}"#,
+            &Told::Model(Cow::Borrowed("m")),
         );
         check(
             r#"{"type":"cf_agent_state_error","error":"no"}"#,

@@ -1,0 +1,55 @@
+//! A base URL in, the address of a new agent out, which nobody can guess.
+
+use http::{Uri, uri::Authority};
+use inferstream_core::{ChatRequest, Error, Result, provider::Redact};
+
+use super::socket::random;
+
+/// Where an agent is.
+pub(super) struct Address {
+    pub(super) uri: Uri,
+    /// The origin of the page that asks for it.
+    pub(super) origin: String,
+    /// The agent's name and the connection's key.
+    secrets: [String; 2],
+}
+
+impl Address {
+    pub(super) fn new(base: &str) -> Result<Self> {
+        let uri = |text: &str| {
+            let uri = text.parse::<Uri>();
+            uri.map_err(|_| Error::config("the base URL is not one"))
+        };
+        let page = uri(base)?;
+        let scheme = page.scheme_str().unwrap_or("https");
+        let host = page.authority().map(Authority::as_str).unwrap_or_default();
+        let (name, key) = (random(), uuid());
+        let agent = format!("{base}/agents/playground/Cloudflare-AI-Playground-{name}");
+        Ok(Self {
+            uri: uri(&format!("{agent}?_pk={key}"))?,
+            origin: format!("{scheme}://{host}"),
+            secrets: [name, key],
+        })
+    }
+
+    /// Collects what must not stand in an error about a request that goes there.
+    pub(super) fn redact(&self, request: &ChatRequest) -> Redact {
+        let secrets = self.secrets.iter().map(String::as_str);
+        // Among the settings there may be keys; a string stands between quotes.
+        let settings = request.extra.iter().map(|(_, value)| value.as_str());
+        let settings = settings.map(|json| json.trim_matches('"'));
+        let texts = secrets.chain(settings);
+        texts.fold(Redact::new(None, request), Redact::text)
+    }
+}
+
+/// Makes a UUID of version 4 (RFC 9562).
+fn uuid() -> String {
+    let bits = fastrand::u128(..);
+    let bits = (bits & !(0xF << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
+    let digits = format!("{bits:032x}");
+    let (digits, last) = digits.split_at(20);
+    let [first, second, third, fourth] =
+        [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..]];
+    format!("{first}-{second}-{third}-{fourth}-{last}")
+}
