@@ -310,13 +310,14 @@ impl Connection {
     fn answer(&mut self, message: &Value) {
         let plan = Arc::clone(&self.agent.plan);
         match message["type"].as_str().unwrap() {
-            "cf_agent_state" => match plan.refusal {
-                Some(words) => self.say(&json!({"type": "cf_agent_state_error", "error": words})),
-                None => {
+            "cf_agent_state" => {
+                if let Some(words) = plan.refusal {
+                    self.say(&json!({"type": "cf_agent_state_error", "error": words}));
+                } else {
                     let model = message["state"]["model"].as_str().map(str::to_owned);
                     self.agent.seen.lock().unwrap().model = model;
                 }
-            },
+            }
             "cf_agent_use_chat_request" => {
                 let id = message["id"].as_str().unwrap();
                 id.clone_into(&mut self.agent.seen.lock().unwrap().id);

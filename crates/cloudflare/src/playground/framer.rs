@@ -58,7 +58,7 @@ impl PlaygroundFrames {
         self.kind = match sniff(&bytes) {
             Sniffed::Lines => Kind::Lines(Lines::default()),
             Sniffed::Events => Kind::Events(Box::new(
-                Decoder::new(self.limits).marker(super::decode::MARKER),
+                Decoder::new(self.limits).marker(super::words::MARKER),
             )),
             Sniffed::Document => Kind::Document(Vec::new(), Text::default()),
             Sniffed::Nothing => {

@@ -21,5 +21,6 @@ mod refresh;
 pub mod session;
 mod tool_calls;
 mod wire;
+mod words;
 
 pub(crate) use self::client::{Carrier, Playground, Refresher, Settings};
