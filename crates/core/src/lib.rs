@@ -11,6 +11,7 @@ mod stream;
 pub mod sse;
 
 pub mod provider;
+mod trace;
 mod transport;
 
 mod error;

@@ -5,6 +5,7 @@ use std::{future::Future, time::Duration};
 use crate::{
     error::{Error, Repeat, Result},
     timeouts::Phase,
+    trace,
     transport::Transport,
 };
 
@@ -134,6 +135,7 @@ impl RetryPolicy {
             if late || !ends {
                 return Err(error);
             }
+            trace::retried(&error, wait);
             transport.sleep(wait).await;
             // It may have slept longer than asked.
             if total.is_some_and(|total| total <= transport.now() - start) {

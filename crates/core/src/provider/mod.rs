@@ -1,5 +1,6 @@
 //! A service that answers, whichever it is, and what such a provider is made with.
 
+mod call;
 mod redact;
 mod setting;
 mod unwatched;
@@ -8,6 +9,7 @@ mod url;
 use std::fmt;
 
 pub use self::{
+    call::{chat, stream},
     redact::Redact,
     setting::Setting,
     unwatched::{Unwatched, briefly, unwatched, within},

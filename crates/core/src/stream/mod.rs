@@ -136,6 +136,12 @@ impl ChatStream {
         Box::pin(async move { told.await.map(|()| partial) })
     }
 
+    /// Takes the stream out, before anything has been read of it.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn into_inner(self) -> Pin<Box<dyn EventStream>> {
+        self.inner
+    }
+
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<ChatEvent>>> {
         if self.ended {
             return Poll::Ready(None);

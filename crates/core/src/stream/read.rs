@@ -16,6 +16,7 @@ use crate::{
     event::{ChatEvent, Events},
     response::{ChatResponse, End, Meta},
     sse::{Framer, TooLarge},
+    trace,
     transport::{Body, BoxFuture, Transport},
 };
 
@@ -188,22 +189,29 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         let outcome = self
             .decode
             .finish(Ending::Input(self.framer.tail()), &mut self.events);
-        self.settle_state(outcome);
+        self.settle_state(outcome, None);
     }
 
     fn end(&mut self, ending: Ending<'_>) {
+        let lost = match ending {
+            Ending::Lost(error) => Some(error),
+            _ => None,
+        };
         let outcome = self.decode.finish(ending, &mut self.events);
-        self.settle_state(outcome);
+        self.settle_state(outcome, lost);
         if let Some(body) = self.body.take() {
             drain(&self.transport, body);
         }
     }
 
-    fn settle_state(&mut self, outcome: Result<Finish>) {
+    fn settle_state(&mut self, outcome: Result<Finish>, lost: Option<&Error>) {
         self.note_events();
         match outcome {
             Ok(Finish::Whole(end)) => self.state = State::Ended(end),
-            Ok(Finish::More(after, asked)) => self.wait(after, asked),
+            Ok(Finish::More(after, asked)) => {
+                trace::resumed(lost, after);
+                self.wait(after, asked);
+            }
             Ok(Finish::Late(after, asked)) => {
                 self.waits.settle(false);
                 self.wait(after, asked);

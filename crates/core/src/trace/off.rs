@@ -1,0 +1,32 @@
+//! The same without the feature: nothing.
+
+use std::{future::Future, time::Duration};
+
+use super::Mode;
+use crate::{
+    error::{Error, Result},
+    model::ProviderInfo,
+    request::ChatRequest,
+    stream::ChatStream,
+    transport::BoxFuture,
+};
+
+pub(crate) struct Call;
+
+impl Call {
+    pub(crate) fn new(_: Mode, _: &ProviderInfo, _: &str, _: &ChatRequest) -> Self {
+        Self
+    }
+
+    #[expect(clippy::unused_self, reason = "the other one's is used")]
+    pub(crate) fn follow(
+        self,
+        opening: impl Future<Output = Result<ChatStream>> + Send + 'static,
+    ) -> BoxFuture<'static, Result<ChatStream>> {
+        Box::pin(opening)
+    }
+}
+
+pub(crate) fn retried(_: &Error, _: Duration) {}
+
+pub(crate) fn resumed(_: Option<&Error>, _: Duration) {}
