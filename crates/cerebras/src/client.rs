@@ -1,12 +1,12 @@
 //! The client: settings in, a provider out.
 
-use std::sync::Arc;
+use std::{future::ready, sync::Arc};
 
 use http::{HeaderName, HeaderValue};
 use inferstream_core::{
     ApiKey, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind,
     Model, Provider, ProviderInfo, Result, RetryPolicy, Timeouts, Transport, check_headers,
-    provider::{Setting, same_host, with_version},
+    provider::{self, Setting, same_host, with_version},
 };
 use inferstream_openai_compat::{Chat, Settings};
 
@@ -71,7 +71,7 @@ impl Cerebras {
     ) -> BoxFuture<'static, Result<ChatStream>> {
         match self.check_key() {
             Ok(()) => self.chat.stream(request.into()),
-            Err(error) => Box::pin(std::future::ready(Err(error))),
+            Err(error) => provider::stream(&INFO, "", request.into(), |_| ready(Err(error))),
         }
     }
 
@@ -90,7 +90,7 @@ impl Cerebras {
     ) -> BoxFuture<'static, Result<ChatResponse>> {
         match self.check_key() {
             Ok(()) => self.chat.chat(request.into()),
-            Err(error) => Box::pin(std::future::ready(Err(error))),
+            Err(error) => provider::chat(&INFO, "", request.into(), |_| ready(Err(error))),
         }
     }
 

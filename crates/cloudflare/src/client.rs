@@ -4,7 +4,7 @@ use std::{future::ready, time::Duration};
 
 use inferstream_core::{
     BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind, Json, Model,
-    Provider, ProviderInfo, Result, Timeouts,
+    Provider, ProviderInfo, Result, Timeouts, provider,
 };
 use inferstream_openai_compat::Chat;
 
@@ -109,7 +109,7 @@ impl Cloudflare {
             Inner::Playground(playground) => playground.stream(request.into()),
             Inner::WorkersAi(official) => match official.check_key() {
                 Ok(()) => official.chat.stream(request.into()),
-                Err(error) => Box::pin(ready(Err(error))),
+                Err(error) => provider::stream(&INFO, "", request.into(), |_| ready(Err(error))),
             },
         }
     }
@@ -128,13 +128,10 @@ impl Cloudflare {
         request: impl Into<ChatRequest>,
     ) -> BoxFuture<'static, Result<ChatResponse>> {
         match &self.door {
-            Inner::Playground(playground) => {
-                let stream = playground.stream(request.into());
-                Box::pin(async move { stream.await?.finish().await })
-            }
+            Inner::Playground(playground) => playground.chat(request.into()),
             Inner::WorkersAi(official) => match official.check_key() {
                 Ok(()) => official.chat.chat(request.into()),
-                Err(error) => Box::pin(ready(Err(error))),
+                Err(error) => provider::chat(&INFO, "", request.into(), |_| ready(Err(error))),
             },
         }
     }

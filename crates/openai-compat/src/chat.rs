@@ -11,7 +11,7 @@ use inferstream_core::{
     ApiKey, Body, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind,
     Model, ProviderInfo, ReplayStale, Result, RetryPolicy, Started, Timeouts, Transport,
     check_headers,
-    provider::{Redact, base_url},
+    provider::{self, Redact, base_url},
     read_stream,
     sse::{Decoder, Reply},
 };
@@ -129,8 +129,9 @@ impl<D: Dialect> Chat<D> {
     ///
     /// Dropping the future closes the connection.
     pub fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {
-        let this = self.clone();
-        Box::pin(async move { this.open(request, true).await })
+        let (this, base) = (self.clone(), &self.shared.base);
+        let open = |request| async move { this.open(request, true).await };
+        provider::stream(self.info(), base, request, open)
     }
 
     /// Sends a request for a whole answer and waits for all of it.
@@ -143,8 +144,9 @@ impl<D: Dialect> Chat<D> {
     ///
     /// Dropping the future closes the connection.
     pub fn chat(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>> {
-        let this = self.clone();
-        Box::pin(async move { this.open(request, false).await?.finish().await })
+        let (this, base) = (self.clone(), &self.shared.base);
+        let open = |request| async move { this.open(request, false).await };
+        provider::chat(self.info(), base, request, open)
     }
 
     /// Asks the service for its models, with the key if there is one.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use inferstream_core::{
     Body, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind, Json,
     Model, Provider, ProviderInfo, Result, Started, Timeouts,
-    provider::Redact,
+    provider::{self, Redact},
     read_stream,
     sse::{Decoder, Reply},
 };
@@ -106,9 +106,9 @@ impl Replicate {
         &self,
         request: impl Into<ChatRequest>,
     ) -> BoxFuture<'static, Result<ChatStream>> {
-        let this = self.clone();
-        let request = request.into();
-        Box::pin(async move { this.open(request).await })
+        let (this, base) = (self.clone(), &self.api.base);
+        let open = |request| async move { this.open(request).await };
+        provider::stream(&INFO, base, request.into(), open)
     }
 
     /// Makes a prediction and waits for all of its answer.
@@ -124,9 +124,9 @@ impl Replicate {
         &self,
         request: impl Into<ChatRequest>,
     ) -> BoxFuture<'static, Result<ChatResponse>> {
-        let this = self.clone();
-        let request = request.into();
-        Box::pin(async move { this.open(request).await?.finish().await })
+        let (this, base) = (self.clone(), &self.api.base);
+        let open = |request| async move { this.open(request).await };
+        provider::chat(&INFO, base, request.into(), open)
     }
 
     /// Takes up the answer of a prediction that was made before, by its id: from its beginning, as

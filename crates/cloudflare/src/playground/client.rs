@@ -11,9 +11,12 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header::CONTENT_TYPE,
 };
 use inferstream_core::{
-    Body, BoxFuture, ChatRequest, ChatStream, Decode, End, Ending, Error, ErrorKind, Events,
-    Finish, Flow, Model, Repeat, ReplayStale, Result, RetryPolicy, Started, Timeouts, Transport,
-    provider::Redact, read_stream, sse::Frame,
+    Body, BoxFuture, ChatRequest, ChatResponse, ChatStream, Decode, End, Ending, Error, ErrorKind,
+    Events, Finish, Flow, Model, Repeat, ReplayStale, Result, RetryPolicy, Started, Timeouts,
+    Transport,
+    provider::{self, Redact},
+    read_stream,
+    sse::Frame,
 };
 use serde_json::Value;
 
@@ -97,13 +100,14 @@ impl Playground {
 
     pub(crate) fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {
         let this = self.clone();
-        Box::pin(async move {
-            match this.shared.settings.carrier {
-                Carrier::Http => this.open(request).await,
-                #[cfg(feature = "playground-agent")]
-                Carrier::Agent => agent::open(&this, request).await,
-            }
-        })
+        let open = |request| async move { this.open(request).await };
+        provider::stream(&INFO, self.base(), request, open)
+    }
+
+    pub(crate) fn chat(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>> {
+        let this = self.clone();
+        let open = |request| async move { this.open(request).await };
+        provider::chat(&INFO, self.base(), request, open)
     }
 
     /// Returns the URL before all paths.
@@ -157,6 +161,14 @@ impl Playground {
     }
 
     async fn open(&self, request: ChatRequest) -> Result<ChatStream> {
+        match self.shared.settings.carrier {
+            Carrier::Http => self.post(request).await,
+            #[cfg(feature = "playground-agent")]
+            Carrier::Agent => agent::open(self, request).await,
+        }
+    }
+
+    async fn post(&self, request: ChatRequest) -> Result<ChatStream> {
         request.validate()?;
         let model = request.model.as_deref().or(INFO.default_model);
         let model = INFO.resolve(model.unwrap_or_default());
