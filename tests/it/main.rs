@@ -16,4 +16,5 @@ mod retry;
 mod sse;
 mod stream;
 mod think;
+mod tracing;
 mod types;

@@ -10,6 +10,7 @@ mod replays;
 mod requests;
 mod resume;
 mod secrets;
+mod traces;
 
 use std::time::Duration;
 

@@ -1,0 +1,181 @@
+//! What is said is shown to nobody but who asks for it by name.
+
+use inferstream_core::{Message, Role, ToolCall};
+use serde_json::Value;
+use tracing::{Level, Metadata};
+
+use super::{recorder::Told, *};
+use crate::support::{broken, poll_once};
+
+/// The crates' own, and what is said: `inferstream=info,inferstream::content=trace`.
+fn named(metadata: &Metadata<'_>) -> bool {
+    matches!(metadata.target(), "inferstream" | "inferstream::content")
+}
+
+/// What is said and nothing else.
+fn content_alone(metadata: &Metadata<'_>) -> bool {
+    metadata.target() == "inferstream::content"
+}
+
+/// `inferstream=trace`: all that begins with it.
+fn all_of_ours(metadata: &Metadata<'_>) -> bool {
+    metadata.target().starts_with("inferstream")
+}
+
+fn at_most_debug(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() <= Level::DEBUG
+}
+
+/// All ways in which a call of a door may go.
+fn scenes(door: Door) -> Vec<Vec<Answer>> {
+    let echo =
+        format!("{{\"message\":\"{KEY} {PROMPT} {ANSWER} {COOKIE}\",\"error\":\"{PROMPT}\"}}");
+    let mut scenes = vec![door.answers(), door.whole()];
+    for status in [400, 401, 403, 404, 429, 500, 503] {
+        let refusal = Answer::json(status, &echo).header("set-cookie", format!("a={COOKIE}"));
+        scenes.push(vec![refusal.header("x-request-id", KEY)]);
+    }
+    for end in [broken(), Piece::Hang, Piece::from("data: {\"broken")] {
+        let mut answers = door.answers();
+        let place = answers.len().min(2) - 1;
+        let piece = match door {
+            Door::Playground => format!("0:\"{ANSWER}\"\n"),
+            Door::Replicate => format!("event: output\nid: 1:0\ndata: {ANSWER}\n\n"),
+            _ => sse(&[&chunk()]),
+        };
+        answers[place] = Answer::sse([Piece::from(piece.as_str()), end]);
+        scenes.push(answers);
+    }
+    scenes.push(vec![Answer::error(refused())]);
+    scenes
+}
+
+#[test]
+fn no_secret_is_shown_at_any_level() {
+    for filter in [usual, everything, all_of_ours, at_most_debug] as [Filter; 4] {
+        for door in DOORS {
+            for answers in scenes(door) {
+                for retry in [RetryPolicy::never(), RetryPolicy::default()] {
+                    let request = ChatRequest::from(PROMPT)
+                        .retry(retry)
+                        .user_id(KEY)
+                        .header(
+                            http::HeaderName::from_static("cookie"),
+                            http::HeaderValue::from_static(COOKIE),
+                        )
+                        .extra("note", PROMPT);
+                    let (_, seen) = ask_under(filter, door, answers.clone(), request);
+                    let shown = seen.shown();
+                    assert!(shown.contains("gen_ai.request.model"), "{shown}");
+                    for secret in [KEY, PROMPT, ANSWER, COOKIE, ACCOUNT, "https:", "\"?"] {
+                        assert!(!shown.contains(secret), "{secret} in {shown}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Returns a member of an event about what is said.
+#[track_caller]
+fn said(told: &Told, name: &str) -> Value {
+    assert_eq!(told.name, "gen_ai.client.inference.operation.details");
+    assert_eq!(
+        (told.target, told.level),
+        ("inferstream::content", Level::TRACE)
+    );
+    assert_eq!(told.fields["gen_ai.operation.name"], "chat");
+    serde_json::from_str(told.fields[name].as_str().unwrap()).unwrap()
+}
+
+#[test]
+fn whoever_names_it_sees_what_is_said() {
+    for door in DOORS {
+        for (filter, span) in [(named as Filter, Some(0)), (content_alone, None)] {
+            let (_, seen) = ask_under(filter, door, door.answers(), PROMPT);
+            let [asked, answered] = &*seen.events else {
+                panic!("{:?}", seen.events);
+            };
+            assert_eq!([asked.span, answered.span], [span; 2], "{door:?}");
+            assert_eq!(
+                said(asked, "gen_ai.input.messages"),
+                json!([{"role": "user", "parts": [{"type": "text", "content": PROMPT}]}]),
+            );
+            let reason = match door {
+                // It does not say why it ended.
+                Door::Replicate => "unknown",
+                _ => "stop",
+            };
+            assert_eq!(
+                said(answered, "gen_ai.output.messages"),
+                json!([{
+                    "role": "assistant",
+                    "parts": [{"type": "text", "content": ANSWER}],
+                    "finish_reason": reason,
+                }]),
+            );
+            for secret in [KEY, COOKIE, ACCOUNT] {
+                assert!(!seen.shown().contains(secret), "{secret}");
+            }
+        }
+    }
+}
+
+#[test]
+fn half_an_answer_is_shown_as_far_as_it_came() {
+    let events = sse(&[&chunk()]);
+    let answer = Answer::sse([Piece::from(events.as_str()), broken()]);
+    let (_, seen) = ask_under(named, Door::Cerebras, vec![answer], PROMPT);
+    assert_eq!(
+        said(&seen.events[1], "gen_ai.output.messages"),
+        json!([{"role": "assistant", "parts": [{"type": "text", "content": ANSWER}]}]),
+    );
+}
+
+#[test]
+fn a_call_without_an_answer_shows_what_was_asked() {
+    let (_, seen) = ask_under(named, Door::Cerebras, vec![Answer::json(400, "{}")], PROMPT);
+    assert_eq!(seen.events.len(), 1);
+}
+
+#[test]
+fn every_kind_of_message_has_its_form() {
+    let call = ToolCall::new("c-1", "weather", "{\"city\":\"Köln\"}");
+    let request = ChatRequest::default()
+        .system("be \"brief\"")
+        .message(
+            Message::user("see")
+                .part(inferstream_core::Part::image_url("https://images.test/a"))
+                .part(inferstream_core::Part::image("image/png", [1, 2, 3])),
+        )
+        .message(
+            Message::empty(Role::Assistant)
+                .reasoning("hm")
+                .tool_call(call),
+        )
+        .message(Message::tool("c-1", "rain"));
+    let recorder = Recorder::new(named);
+    let wire = Wire::new([Answer::hang()]);
+    recorder.watch(|| {
+        let client = Door::Cerebras.client(&wire);
+        assert!(poll_once(client.stream(request)).0.is_pending());
+    });
+    assert_eq!(
+        said(&recorder.seen().events[0], "gen_ai.input.messages"),
+        json!([
+            {"role": "system", "parts": [{"type": "text", "content": "be \"brief\""}]},
+            {"role": "user", "parts": [
+                {"type": "text", "content": "see"},
+                {"type": "uri", "modality": "image", "uri": "https://images.test/a"},
+                {"type": "blob", "modality": "image", "mime_type": "image/png"},
+            ]},
+            {"role": "assistant", "parts": [
+                {"type": "reasoning", "content": "hm"},
+                {"type": "tool_call", "id": "c-1", "name": "weather", "arguments": "{\"city\":\"Köln\"}"},
+            ]},
+            {"role": "tool", "parts": [
+                {"type": "tool_call_response", "id": "c-1", "response": "rain"},
+            ]},
+        ]),
+    );
+}

@@ -1,0 +1,241 @@
+//! How a call's span ends: with an error, dropped, canceled.
+
+use inferstream_core::Timeouts;
+use serde_json::Value;
+
+use super::*;
+use crate::support::{broken, poll_once};
+
+/// Checks a span that ended with an error; returns what it has of the answer.
+#[track_caller]
+fn check(seen: &Seen, error_type: &str) -> Vec<String> {
+    let call = seen.call();
+    let fields = &call.fields;
+    assert_eq!(fields["error.type"], error_type);
+    assert_eq!(fields["otel.status_code"], "ERROR");
+    assert_eq!(fields["inferstream.outcome"], "error");
+    assert!(call.closed);
+    let names = fields
+        .keys()
+        .filter(|name| name.starts_with("gen_ai.response.") || name.starts_with("gen_ai.usage."));
+    names.cloned().collect()
+}
+
+#[test]
+fn a_success_has_no_error() {
+    let (_, seen) = ask(Door::Cerebras, Door::Cerebras.answers(), PROMPT);
+    let fields = &seen.call().fields;
+    assert!(!fields.contains_key("error.type") && !fields.contains_key("otel.status_code"));
+}
+
+#[test]
+fn a_refusal_is_an_error() {
+    for door in DOORS {
+        let refusal = Answer::json(401, &format!("{{\"message\":\"{KEY} {PROMPT}\"}}"));
+        let (outcome, seen) = ask(door, vec![refusal], PROMPT);
+        let kind = outcome.error().kind().as_str();
+        assert!(check(&seen, kind).is_empty(), "{door:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_sent_is_an_error() {
+    for door in DOORS {
+        let (outcome, seen) = ask(door, door.answers(), ChatRequest::default());
+        assert_eq!(outcome.attempts, 0);
+        check(&seen, "config");
+    }
+}
+
+#[test]
+fn a_call_without_a_key_has_a_span() {
+    let recorder = Recorder::new(usual);
+    let wire = Wire::new([Answer::hang()]);
+    let cerebras = Cerebras::builder().transport(wire.clone()).build().unwrap();
+    let builder = Cloudflare::builder().account_id(ACCOUNT);
+    let cloudflare = builder.transport(wire.clone()).build().unwrap();
+    let replicate = Replicate::builder()
+        .transport(wire.clone())
+        .build()
+        .unwrap();
+    let clients: [&dyn Provider; 3] = [&cerebras, &cloudflare, &replicate];
+    recorder.watch(|| {
+        for client in clients {
+            block_on(&wire.clock, client.stream(PROMPT.into())).unwrap_err();
+            block_on(&wire.clock, client.chat(PROMPT.into())).unwrap_err();
+        }
+    });
+    let seen = recorder.seen();
+    assert_eq!(seen.calls().len(), 6);
+    for call in seen.calls() {
+        assert_eq!(call.fields["error.type"], "auth");
+        assert!(call.closed);
+    }
+}
+
+#[test]
+fn an_error_before_the_head_is_one() {
+    for door in DOORS {
+        let (_, seen) = ask(door, vec![Answer::error(refused())], PROMPT);
+        assert!(check(&seen, "connect").is_empty(), "{door:?}");
+    }
+}
+
+#[test]
+fn an_answer_that_is_cut_off_says_what_came() {
+    let chunk = sse(&[&chunk()]);
+    let answer = Answer::sse([Piece::from(chunk.as_str()), broken()]);
+    let (_, seen) = ask(Door::Cerebras, vec![answer], PROMPT);
+    assert_eq!(
+        check(&seen, "truncated"),
+        [
+            "gen_ai.response.id",
+            "gen_ai.response.model",
+            "gen_ai.response.time_to_first_chunk",
+        ]
+    );
+}
+
+#[test]
+fn an_error_inside_an_answer_is_one() {
+    let events = sse(&[&chunk(), r#"{"error":{"message":"no more"}}"#]);
+    let answer = Answer::sse([Piece::from(events.as_str())]);
+    let (outcome, seen) = ask(Door::Cerebras, vec![answer], PROMPT);
+    assert_eq!(outcome.error().kind(), ErrorKind::Provider);
+    check(&seen, "provider");
+}
+
+#[test]
+fn a_prediction_that_was_made_is_named_though_it_failed() {
+    let mut failed = prediction("failed");
+    failed["error"] = json!("no more");
+    let answers = vec![Answer::json(201, &failed.to_string())];
+    let (outcome, seen) = ask(Door::Replicate, answers, PROMPT);
+    let names = check(&seen, outcome.error().kind().as_str());
+    assert!(
+        names.contains(&"gen_ai.response.id".to_owned()),
+        "{names:?}"
+    );
+}
+
+#[test]
+fn a_limit_on_time_is_told_with_its_phase() {
+    let hangs = |pieces: &[&str]| {
+        let pieces = pieces.iter().map(|piece| Piece::from(*piece));
+        Answer::sse(pieces.chain([Piece::Hang]))
+    };
+    let chunk = sse(&[&chunk()]);
+    for (answer, error_type) in [
+        (hangs(&[]), "timeout_first_event"),
+        (hangs(&[&chunk]), "timeout_idle"),
+    ] {
+        let (_, seen) = ask(Door::Cerebras, vec![answer], PROMPT);
+        check(&seen, error_type);
+    }
+    let timeouts = Timeouts::default().total(seconds(1));
+    let request = ChatRequest::from(PROMPT).timeouts(timeouts);
+    let (_, seen) = ask(Door::Cerebras, vec![Answer::hang()], request);
+    check(&seen, "timeout_total");
+}
+
+/// Opens a stream, takes its first event, and does something with it.
+#[track_caller]
+fn begin(then: impl FnOnce(&Wire, inferstream_core::ChatStream)) -> Seen {
+    let recorder = Recorder::new(usual);
+    let events = sse(&[&chunk()]);
+    let wire = Wire::new([Answer::sse([Piece::from(events.as_str()), Piece::Hang])]);
+    recorder.watch(|| {
+        let client = Door::Cerebras.client(&wire);
+        let mut stream = block_on(&wire.clock, client.stream(PROMPT.into())).unwrap();
+        block_on(&wire.clock, stream.next()).unwrap().unwrap();
+        assert!(!recorder.seen().call().closed, "it goes on");
+        then(&wire, stream);
+    });
+    recorder.seen()
+}
+
+#[track_caller]
+fn check_no_error(seen: &Seen, outcome: &str) {
+    let call = seen.call();
+    assert_eq!(call.fields["inferstream.outcome"], outcome);
+    assert_eq!(call.fields.get("error.type"), None::<&Value>);
+    assert_eq!(call.fields.get("otel.status_code"), None::<&Value>);
+    assert!(call.closed);
+}
+
+#[test]
+fn a_stream_that_is_dropped_is_told_as_such() {
+    let seen = begin(|_, stream| drop(stream));
+    check_no_error(&seen, "dropped");
+    let fields = &seen.call().fields;
+    assert_eq!(fields["gen_ai.response.id"], "chatcmpl-1");
+    assert!(!fields.contains_key("gen_ai.response.finish_reasons"));
+    assert!(!fields.contains_key("gen_ai.usage.output_tokens"));
+}
+
+#[test]
+fn a_stream_that_is_canceled_is_told_as_such() {
+    let seen = begin(|wire, stream| {
+        block_on(&wire.clock, stream.cancel()).unwrap();
+    });
+    check_no_error(&seen, "canceled");
+    assert_eq!(seen.call().fields["gen_ai.response.id"], "chatcmpl-1");
+}
+
+#[test]
+fn a_cancel_that_fails_is_an_error() {
+    let recorder = Recorder::new(usual);
+    let mut answers = Door::Replicate.answers();
+    answers[1] = Answer::sse([Piece::Hang]);
+    answers[2] = Answer::json(500, "{}");
+    let wire = Wire::new(answers);
+    recorder.watch(|| {
+        let client = Door::Replicate.client(&wire);
+        let stream = block_on(&wire.clock, client.stream(PROMPT.into())).unwrap();
+        let told = stream.cancel();
+        assert!(!recorder.seen().call().closed, "the service is being told");
+        block_on(&wire.clock, told).unwrap_err();
+    });
+    let seen = recorder.seen();
+    let fields = &seen.call().fields;
+    assert_eq!(fields["inferstream.outcome"], "canceled");
+    assert_eq!(fields["error.type"], "server");
+    assert!(seen.call().closed);
+}
+
+#[test]
+fn a_call_that_is_dropped_before_the_head_is_told_as_such() {
+    for door in DOORS {
+        for polls in [false, true] {
+            let recorder = Recorder::new(usual);
+            let wire = Wire::new([Answer::hang()]);
+            recorder.watch(|| {
+                let mut call = door.client(&wire).stream(PROMPT.into());
+                if polls {
+                    assert!(poll_once(&mut call).0.is_pending());
+                }
+                assert!(!recorder.seen().call().closed);
+            });
+            check_no_error(&recorder.seen(), "dropped");
+        }
+    }
+}
+
+#[test]
+fn a_span_ends_with_the_answer_though_the_stream_is_kept() {
+    let recorder = Recorder::new(usual);
+    let wire = Wire::new(Door::Cerebras.answers());
+    recorder.watch(|| {
+        let client = Door::Cerebras.client(&wire);
+        let mut stream = block_on(&wire.clock, client.stream(PROMPT.into())).unwrap();
+        while block_on(&wire.clock, stream.next()).is_some() {}
+        assert!(recorder.seen().call().closed);
+        assert_eq!(stream.partial().text(), ANSWER);
+        assert!(stream.meta().time_to_first_event.is_some());
+        block_on(&wire.clock, stream.cancel()).unwrap();
+    });
+    assert_eq!(
+        recorder.seen().call().fields["inferstream.outcome"],
+        "whole"
+    );
+}

@@ -1,0 +1,188 @@
+//! The fields of a call's span: each by its name, and none that is not known.
+
+use inferstream_core::{Json, ResponseFormat};
+use serde_json::{Value, json};
+use tracing::Level;
+
+use super::*;
+
+/// Returns the fields of a whole answer's span at a door.
+fn expected(door: Door) -> Value {
+    let mut fields = json!({
+        "otel.kind": "client",
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.stream": true,
+        "gen_ai.response.finish_reasons": "[\"stop\"]",
+        "gen_ai.response.time_to_first_chunk": 2.0,
+        "gen_ai.usage.input_tokens": 7,
+        "gen_ai.usage.output_tokens": 11,
+        "inferstream.outcome": "whole",
+        "server.port": 443,
+    });
+    let (provider, model, address) = match door {
+        Door::Cerebras => ("cerebras", "gpt-oss-120b", "api.cerebras.ai"),
+        Door::WorkersAi => (
+            "cloudflare",
+            "@cf/meta/llama-3.3-70b-instruct-fp8-fast",
+            "api.cloudflare.com",
+        ),
+        Door::Playground => (
+            "cloudflare",
+            "@cf/meta/llama-3.3-70b-instruct-fp8-fast",
+            "playground.ai.cloudflare.com",
+        ),
+        Door::Replicate => (
+            "replicate",
+            "meta/meta-llama-3-70b-instruct",
+            "api.replicate.com",
+        ),
+    };
+    fields["gen_ai.provider.name"] = json!(provider);
+    fields["gen_ai.request.model"] = json!(model);
+    fields["otel.name"] = json!(format!("chat {model}"));
+    fields["server.address"] = json!(address);
+    match door {
+        Door::Cerebras | Door::WorkersAi => {
+            fields["gen_ai.response.id"] = json!("chatcmpl-1");
+            fields["gen_ai.response.model"] = json!("model-that-answered");
+            fields["gen_ai.usage.cache_read.input_tokens"] = json!(3);
+            if door == Door::Cerebras {
+                fields["gen_ai.usage.reasoning.output_tokens"] = json!(5);
+            }
+        }
+        Door::Playground => fields["gen_ai.response.id"] = json!("m-1"),
+        Door::Replicate => {
+            fields["gen_ai.response.id"] = json!("4awn473bsrztjzlx2b6ufoxkkm");
+            fields["gen_ai.response.model"] = json!("meta/meta-llama-3-70b-instruct");
+            fields["gen_ai.response.finish_reasons"] = json!("[\"unknown\"]");
+        }
+    }
+    fields
+}
+
+#[test]
+fn a_stream_has_a_span_by_the_conventions() {
+    for door in DOORS {
+        let (outcome, seen) = ask(door, door.answers(), PROMPT);
+        assert_eq!(outcome.text(), ANSWER, "{door:?}");
+        let call = seen.call();
+        assert_eq!((call.target, call.level), ("inferstream", Level::INFO));
+        assert_eq!(
+            Value::Object(call.fields.clone()),
+            expected(door),
+            "{door:?}"
+        );
+        assert!(call.closed, "{door:?}");
+        assert!(seen.events.is_empty(), "{:?}", seen.events);
+    }
+}
+
+#[test]
+fn a_whole_answer_has_the_same_but_what_is_of_streams() {
+    for door in DOORS {
+        let recorder = Recorder::new(usual);
+        let wire = Wire::new(door.whole());
+        let asked = || block_on(&wire.clock, door.client(&wire).chat(PROMPT.into()));
+        assert_eq!(recorder.watch(asked).unwrap().text(), ANSWER, "{door:?}");
+        let mut expected = expected(door);
+        expected["gen_ai.request.stream"] = json!(false);
+        let members = expected.as_object_mut().unwrap();
+        members.remove("gen_ai.response.time_to_first_chunk");
+        let seen = recorder.seen();
+        assert_eq!(seen.call().fields, *members, "{door:?}");
+        assert!(seen.call().closed, "{door:?}");
+    }
+}
+
+#[test]
+fn what_is_set_is_shown() {
+    let request = ChatRequest::new("a-model")
+        .user(PROMPT)
+        .temperature(0.5)
+        .top_p(0.25)
+        .max_tokens(64_u64)
+        .seed(-3)
+        .n(2_u32)
+        .frequency_penalty(0.125)
+        .presence_penalty(-0.5)
+        .stop(["a \"b\"", "\n"])
+        .response_format(ResponseFormat::JsonObject);
+    let (_, seen) = ask(Door::Cerebras, Door::Cerebras.answers(), request);
+    let fields = &seen.call().fields;
+    for (name, value) in [
+        ("otel.name", json!("chat a-model")),
+        ("gen_ai.request.model", json!("a-model")),
+        ("gen_ai.request.temperature", json!(0.5)),
+        ("gen_ai.request.top_p", json!(0.25)),
+        ("gen_ai.request.max_tokens", json!(64)),
+        ("gen_ai.request.seed", json!(-3)),
+        ("gen_ai.request.choice.count", json!(2)),
+        ("gen_ai.request.frequency_penalty", json!(0.125)),
+        ("gen_ai.request.presence_penalty", json!(-0.5)),
+        (
+            "gen_ai.request.stop_sequences",
+            json!("[\"a \\\"b\\\"\",\"\\n\"]"),
+        ),
+        ("gen_ai.output.type", json!("json")),
+    ] {
+        assert_eq!(fields.get(name), Some(&value), "{name}");
+    }
+}
+
+#[test]
+fn a_schema_is_json_and_text_is_text() {
+    let schema = ResponseFormat::JsonSchema {
+        name: "a".to_owned(),
+        schema: Json::from_text("{}"),
+        strict: None,
+    };
+    for (format, shown) in [(schema, "json"), (ResponseFormat::Text, "text")] {
+        let request = ChatRequest::from(PROMPT).response_format(format);
+        let (_, seen) = ask(Door::Cerebras, Door::Cerebras.answers(), request);
+        assert_eq!(seen.call().fields["gen_ai.output.type"], shown);
+    }
+}
+
+#[test]
+fn a_server_elsewhere_is_named_without_its_path() {
+    for (url, address, port) in [
+        ("http://127.0.0.1:8080/s3cret/v1", "127.0.0.1", 8080),
+        ("http://[::1]/v1", "::1", 80),
+        ("https://engine.test/v1", "engine.test", 443),
+    ] {
+        let recorder = Recorder::new(everything);
+        let wire = Wire::new(Door::Cerebras.answers());
+        let builder = Cerebras::builder().base_url(url).transport(wire.clone());
+        let client = builder.build().unwrap();
+        let asked = || block_on(&wire.clock, client.stream(PROMPT));
+        drop(recorder.watch(asked));
+        let seen = recorder.seen();
+        assert_eq!(seen.call().fields["server.address"], address);
+        assert_eq!(seen.call().fields["server.port"], port);
+        assert!(!seen.shown().contains("s3cret"));
+    }
+}
+
+#[test]
+fn a_word_of_the_service_is_cut() {
+    let long = "é".repeat(4096);
+    let chunk = json!({
+        "id": long,
+        "choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}],
+    });
+    let answer = Answer::sse([Piece::from(sse(&[&chunk.to_string(), "[DONE]"]).as_str())]);
+    let (_, seen) = ask(Door::Cerebras, vec![answer], PROMPT);
+    let id = seen.call().fields["gen_ai.response.id"].as_str().unwrap();
+    assert_eq!(id, "é".repeat(128));
+}
+
+#[test]
+fn several_choices_have_several_reasons() {
+    let choice = |index: u32, reason: &str| json!({"index": index, "delta": {"content": "a"}, "finish_reason": reason});
+    let chunk = json!({"choices": [choice(0, "stop"), choice(1, "length")]});
+    let answer = Answer::sse([Piece::from(sse(&[&chunk.to_string(), "[DONE]"]).as_str())]);
+    let request = ChatRequest::from(PROMPT).n(2_u32);
+    let (_, seen) = ask(Door::Cerebras, vec![answer], request);
+    let reasons = &seen.call().fields["gen_ai.response.finish_reasons"];
+    assert_eq!(reasons, "[\"stop\",\"length\"]");
+}

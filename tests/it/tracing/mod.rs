@@ -1,0 +1,222 @@
+//! What a subscriber of `tracing` sees of calls, through every door.
+
+mod content;
+mod ends;
+mod events;
+mod fields;
+pub(crate) mod recorder;
+mod scope;
+
+use inferstream_cerebras::Cerebras;
+use inferstream_cloudflare::Cloudflare;
+use inferstream_core::{ChatRequest, Error, ErrorKind, Provider, RetryPolicy, Sent};
+use inferstream_replicate::Replicate;
+use serde_json::json;
+
+use self::recorder::{Filter, Recorder, Seen};
+use crate::support::{Answer, Outcome, Piece, Wire, block_on, seconds, sse};
+
+/// What nobody may see: the key, the prompt, the answer, a cookie, the path of an account.
+const KEY: &str = "k3y-5ecret-0f-the-test";
+const PROMPT: &str = "pr0mpt-that-nobody-else-may-read";
+const ANSWER: &str = "answ3r";
+const COOKIE: &str = "c00kie-5ecret";
+const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
+
+/// By which door a call goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Door {
+    Cerebras,
+    WorkersAi,
+    Playground,
+    Replicate,
+}
+
+const DOORS: [Door; 4] = [
+    Door::Cerebras,
+    Door::WorkersAi,
+    Door::Playground,
+    Door::Replicate,
+];
+
+impl Door {
+    fn client(self, wire: &Wire) -> Box<dyn Provider> {
+        let wire = wire.clone();
+        let never = RetryPolicy::never();
+        let client: Box<dyn Provider> = match self {
+            Self::Cerebras => Box::new(
+                Cerebras::builder()
+                    .api_key(KEY)
+                    .transport(wire)
+                    .retry(never)
+                    .build()
+                    .unwrap(),
+            ),
+            Self::WorkersAi => Box::new(
+                Cloudflare::builder()
+                    .account_id(ACCOUNT)
+                    .api_token(KEY)
+                    .transport(wire)
+                    .retry(never)
+                    .build()
+                    .unwrap(),
+            ),
+            Self::Playground => Box::new(
+                Cloudflare::builder()
+                    .playground()
+                    .transport(wire)
+                    .retry(never)
+                    .build()
+                    .unwrap(),
+            ),
+            Self::Replicate => Box::new(
+                Replicate::builder()
+                    .api_key(KEY)
+                    .transport(wire)
+                    .retry(never)
+                    .build()
+                    .unwrap(),
+            ),
+        };
+        client
+    }
+
+    /// Returns what the service says of a prompt: its first piece comes after 2 s.
+    fn answers(self) -> Vec<Answer> {
+        let wait = Piece::Wait(seconds(2));
+        match self {
+            Self::Cerebras | Self::WorkersAi => {
+                vec![Answer::sse([wait, Piece::from(chunks().as_str())])]
+            }
+            Self::Playground => {
+                let text = format!(
+                    "f:{{\"messageId\":\"m-1\"}}\n0:\"{ANSWER}\"\n\
+                     d:{{\"finishReason\":\"stop\",\"usage\":{{\"promptTokens\":7,\"completionTokens\":11}}}}\n"
+                );
+                let answer = Answer::new(200, [wait, Piece::from(text.as_str())])
+                    .header("content-type", "text/plain; charset=utf-8")
+                    .header("set-cookie", format!("__cf_bm={COOKIE}; Path=/; Secure"));
+                vec![answer]
+            }
+            Self::Replicate => {
+                let stream = format!(
+                    "event: output\nid: 1:0\ndata: {ANSWER}\n\nevent: done\nid: 2:0\ndata: {{}}\n\n"
+                );
+                vec![
+                    Answer::json(201, &prediction("starting").to_string()),
+                    Answer::sse([wait, Piece::from(stream.as_str())]),
+                    Answer::json(200, &prediction("succeeded").to_string()),
+                ]
+            }
+        }
+    }
+
+    /// As `answers`, for a whole answer.
+    fn whole(self) -> Vec<Answer> {
+        match self {
+            Self::Cerebras | Self::WorkersAi => {
+                let document = json!({
+                    "id": "chatcmpl-1",
+                    "model": "model-that-answered",
+                    "choices": [{
+                        "index": 0,
+                        "message": {"role": "assistant", "content": ANSWER},
+                        "finish_reason": "stop",
+                    }],
+                    "usage": usage(),
+                });
+                vec![Answer::json(200, &document.to_string())]
+            }
+            _ => self.answers(),
+        }
+    }
+}
+
+fn usage() -> serde_json::Value {
+    json!({
+        "prompt_tokens": 7,
+        "completion_tokens": 11,
+        "total_tokens": 18,
+        "prompt_tokens_details": {"cached_tokens": 3},
+        "completion_tokens_details": {"reasoning_tokens": 5},
+    })
+}
+
+fn chunk() -> String {
+    json!({
+        "id": "chatcmpl-1",
+        "model": "model-that-answered",
+        "choices": [{"index": 0, "delta": {"content": ANSWER}}],
+    })
+    .to_string()
+}
+
+fn finish() -> String {
+    let choices = json!([{"index": 0, "delta": {}, "finish_reason": "stop"}]);
+    json!({"choices": choices, "usage": usage()}).to_string()
+}
+
+fn chunks() -> String {
+    // Workers AI tells the sum behind the finish reason, and Cerebras ends there.
+    let sum = json!({"choices": [], "usage": usage()}).to_string();
+    sse(&[&chunk(), &finish(), &sum, "[DONE]"])
+}
+
+fn prediction(status: &str) -> serde_json::Value {
+    let url = "https://api.replicate.com/v1/predictions/4awn473bsrztjzlx2b6ufoxkkm";
+    let mut value = json!({
+        "id": "4awn473bsrztjzlx2b6ufoxkkm",
+        "model": "meta/meta-llama-3-70b-instruct",
+        "status": status,
+        "output": null,
+        "error": null,
+        "urls": {
+            "get": url,
+            "cancel": format!("{url}/cancel"),
+            "stream": "https://streaming-api.svc.us.c.replicate.net/v1/predictions/x",
+        },
+    });
+    if status == "succeeded" {
+        value["output"] = json!([ANSWER]);
+        value["metrics"] = json!({"input_token_count": 7, "output_token_count": 11});
+    }
+    value
+}
+
+/// All of the crates' spans and events but what is said.
+pub(crate) fn usual(metadata: &tracing::Metadata<'_>) -> bool {
+    metadata.target() == "inferstream"
+}
+
+/// Everything, as `RUST_LOG=trace` has it.
+fn everything(_: &tracing::Metadata<'_>) -> bool {
+    true
+}
+
+/// Asks for a stream and reads it to its end.
+#[track_caller]
+fn ask(door: Door, answers: Vec<Answer>, request: impl Into<ChatRequest>) -> (Outcome, Seen) {
+    ask_under(usual, door, answers, request)
+}
+
+#[track_caller]
+fn ask_under(
+    filter: Filter,
+    door: Door,
+    answers: Vec<Answer>,
+    request: impl Into<ChatRequest>,
+) -> (Outcome, Seen) {
+    let recorder = Recorder::new(filter);
+    let wire = Wire::new(answers);
+    let request = request.into();
+    let outcome = recorder.watch(|| {
+        let opened = block_on(&wire.clock, door.client(&wire).stream(request));
+        Outcome::read(&wire, opened)
+    });
+    (outcome, recorder.seen())
+}
+
+/// Makes a transport's error of a request that was not sent.
+fn refused() -> Error {
+    Error::new(ErrorKind::Connect, "no connection").with_sent(Sent::No)
+}
