@@ -13,6 +13,7 @@ const LIMITS: &[(&str, &str, usize)] = &[
     ("inferstream-openai-compat", "--features transport", 68),
     ("inferstream-cablyai", "--no-default-features", 24),
     ("inferstream-cablyai", "", 70),
+    ("inferstream-core", "--features tracing", 20),
     ("inferstream-cerebras", "--no-default-features", 24),
     ("inferstream-cerebras", "", 70),
     ("inferstream-replicate", "--no-default-features", 24),
@@ -21,6 +22,7 @@ const LIMITS: &[(&str, &str, usize)] = &[
     ("inferstream-cloudflare", "", 72),
     ("inferstream-cloudflare", "--features playground-agent", 82),
     ("inferstream", "--features cerebras", 70),
+    ("inferstream", "--features cerebras,tracing", 74),
     (
         "inferstream",
         "--features cablyai,cerebras,cloudflare,openai-compat,replicate",

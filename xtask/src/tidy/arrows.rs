@@ -84,6 +84,10 @@ const MAY_NAME_RUNTIME_OPTIONALLY: &[&str] = &["inferstream-cloudflare"];
 /// JSON, which core carries as text unless a feature asks for more.
 const JSON: &[&str] = &["serde", "serde_json"];
 
+/// What core tells of calls if it is asked to, and nobody else: each call is seen once.
+const WATCHING: &[&str] = &["tracing"];
+const MAY_WATCH: &[&str] = &["inferstream-core", "tests"];
+
 /// What nobody builds: C code to audit and install, or a second HTTP client.
 const BANNED: &[&str] = &["native-tls", "openssl", "openssl-sys", "reqwest"];
 
@@ -113,6 +117,9 @@ fn broken(package: &Package) -> Vec<String> {
         if is_runtime && !may_name_runtime {
             complain(to, "only transports, programs and tests touch the runtime");
         }
+        if WATCHING.contains(&to) && !MAY_WATCH.contains(&name) {
+            complain(to, "core sees every call, for all providers");
+        }
         if BANNED.contains(&to) {
             complain(to, "nobody builds it");
         }
@@ -133,6 +140,9 @@ fn broken(package: &Package) -> Vec<String> {
         }
         if name == "inferstream-core" && JSON.contains(&to) {
             complain(to, "core knows no JSON");
+        }
+        if WATCHING.contains(&to) {
+            complain(to, "must be optional");
         }
     }
     broken
@@ -168,6 +178,14 @@ mod tests {
         check("inferstream-core", "serde_json", Kind::Normal, true, true);
         check("inferstream-core", "tokio", Kind::Normal, true, false);
         check("inferstream-core", "tokio", Kind::Development, false, true);
+    }
+
+    #[test]
+    fn calls_are_watched_by_core_alone_and_if_asked() {
+        check("inferstream-core", "tracing", Kind::Normal, true, true);
+        check("inferstream-core", "tracing", Kind::Normal, false, false);
+        check("inferstream-cerebras", "tracing", Kind::Normal, true, false);
+        check("tests", "tracing", Kind::Development, false, true);
     }
 
     #[test]
