@@ -164,16 +164,29 @@ fn a_server_elsewhere_is_named_without_its_path() {
 }
 
 #[test]
-fn a_word_of_the_service_is_cut() {
-    let long = "é".repeat(4096);
-    let chunk = json!({
-        "id": long,
-        "choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}],
-    });
-    let answer = Answer::sse([Piece::from(sse(&[&chunk.to_string(), "[DONE]"]).as_str())]);
-    let (_, seen) = ask(Door::Cerebras, vec![answer], PROMPT);
-    let id = seen.call().fields["gen_ai.response.id"].as_str().unwrap();
-    assert_eq!(id, "é".repeat(128));
+fn what_is_no_word_of_the_services_is_not_shown() {
+    for (said, is_word) in [
+        ("é".repeat(128), true),
+        ("é".repeat(129), false),
+        (format!("bad prompt: {PROMPT}"), false),
+        (format!("bad\n{PROMPT}"), false),
+    ] {
+        let chunk = json!({
+            "id": said,
+            "model": said,
+            "choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": said}],
+        });
+        let answer = Answer::sse([Piece::from(sse(&[&chunk.to_string(), "[DONE]"]).as_str())]);
+        let (_, seen) = ask(Door::Cerebras, vec![answer], PROMPT);
+        let fields = &seen.call().fields;
+        for name in ["gen_ai.response.id", "gen_ai.response.model"] {
+            let shown = fields.get(name).and_then(Value::as_str);
+            assert_eq!(shown, is_word.then_some(said.as_str()), "{name}");
+        }
+        let reason = if is_word { &said } else { "unknown" };
+        let reasons = &fields["gen_ai.response.finish_reasons"];
+        assert_eq!(reasons, &json!([reason]).to_string());
+    }
 }
 
 #[test]

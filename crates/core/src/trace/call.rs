@@ -138,15 +138,15 @@ impl Watch {
 
     fn note_answer(&self, answer: &ChatResponse) {
         let span = &self.span;
-        if let Some(id) = &answer.id {
-            span.record("gen_ai.response.id", short(id));
+        if let Some(id) = answer.id.as_deref().and_then(word) {
+            span.record("gen_ai.response.id", id);
         }
-        if let Some(model) = &answer.model {
-            span.record("gen_ai.response.model", short(model));
+        if let Some(model) = answer.model.as_deref().and_then(word) {
+            span.record("gen_ai.response.model", model);
         }
         let choices = answer.choices.iter();
         let reasons = choices.filter_map(|choice| choice.finish_reason.as_ref());
-        let reasons = list(reasons.map(|reason| short(reason.as_str())));
+        let reasons = list(reasons.map(|reason| word(reason.as_str()).unwrap_or("unknown")));
         if let Some(reasons) = reasons {
             span.record("gen_ai.response.finish_reasons", reasons.as_str());
         }
@@ -324,14 +324,12 @@ fn integer(count: u64) -> Option<i64> {
     i64::try_from(count).ok()
 }
 
-/// Cuts a service's word: what is longer is none.
-fn short(word: &str) -> &str {
+/// Returns a word of a service's as it is, unless it is none: it may repeat what was said.
+fn word(text: &str) -> Option<&str> {
     const LONGEST: usize = 256;
-    let end = word
-        .char_indices()
-        .map(|(start, char)| start + char.len_utf8());
-    let end = end.take_while(|end| *end <= LONGEST).last();
-    &word[..end.unwrap_or_default()]
+    let is_word =
+        text.len() <= LONGEST && !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    is_word.then_some(text)
 }
 
 /// Returns what form of answer was asked for, where one was.
