@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 use inferstream_core::{
     ApiKey, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind,
     Model, Provider, ProviderInfo, Result, RetryPolicy, Timeouts, Transport, check_headers,
-    provider::{Setting, same_host, with_version},
+    provider::{self, Setting, same_host, with_version},
 };
 use inferstream_openai_compat::{Chat, Settings};
 
@@ -68,7 +68,7 @@ impl CablyAi {
     ) -> BoxFuture<'static, Result<ChatStream>> {
         match self.check_key() {
             Ok(()) => self.chat.stream(request.into()),
-            Err(error) => Box::pin(ready(Err(error))),
+            Err(error) => provider::stream(&INFO, "", request.into(), |_| ready(Err(error))),
         }
     }
 
@@ -87,7 +87,7 @@ impl CablyAi {
     ) -> BoxFuture<'static, Result<ChatResponse>> {
         match self.check_key() {
             Ok(()) => self.chat.chat(request.into()),
-            Err(error) => Box::pin(ready(Err(error))),
+            Err(error) => provider::chat(&INFO, "", request.into(), |_| ready(Err(error))),
         }
     }
 
