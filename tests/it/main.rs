@@ -9,6 +9,7 @@ mod agent;
 mod chat;
 mod cloudflare;
 mod compatible;
+mod json;
 mod more;
 mod playground;
 mod replicate;

@@ -19,10 +19,13 @@ mod retry;
 mod status;
 mod timeouts;
 
+mod beginning;
 mod json;
 mod model;
 mod secret;
 mod text;
+#[cfg(feature = "json")]
+mod typed;
 
 pub use crate::{
     error::{Error, ErrorKind, Repeat, Result, Sent},

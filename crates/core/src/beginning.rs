@@ -1,0 +1,231 @@
+//! The beginning of a JSON value in, as much of the value as it says out.
+
+use crate::json::Json;
+
+impl Json {
+    /// Returns the value that the beginning of its text says: what a tool's arguments are while they
+    /// come.
+    ///
+    /// Members and elements are there once their values are, a text as far as it has come; a number
+    /// or a word such as `true` only once something follows it, since it may go on. `None` where
+    /// nothing is said yet, or where no JSON begins so.
+    ///
+    /// ```
+    /// use inferstream_core::Json;
+    ///
+    /// let seen = |text| Json::from_beginning(text).map(|json| json.to_string());
+    /// assert_eq!(seen(r#"{"city": "Ber"#).as_deref(), Some(r#"{"city": "Ber"}"#));
+    /// assert_eq!(seen(r#"{"city": "Bern", "people": 134"#).as_deref(), Some(r#"{"city": "Bern"}"#));
+    /// assert_eq!(seen(""), None);
+    /// ```
+    ///
+    /// It looks at each byte once: with each piece of a long text that is a new look at all of it.
+    pub fn from_beginning(text: &str) -> Option<Self> {
+        let mut reader = Reader {
+            text,
+            at: 0,
+            open: Vec::new(),
+            good: None,
+        };
+        match reader.value() {
+            Ok(()) => reader.rest_is_blank().then(|| Self::from_text(text.trim())),
+            Err(Stop::Broken) => None,
+            Err(Stop::End) => {
+                let (end, depth, quote) = reader.good?;
+                let mut json = text.get(..end)?.trim_start().to_owned();
+                json.extend(quote);
+                json.extend(reader.open[..depth].iter().rev());
+                Some(Self::from_text(json))
+            }
+        }
+    }
+}
+
+/// Why reading stopped.
+enum Stop {
+    /// The text is over.
+    End,
+    /// No JSON goes on so.
+    Broken,
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    /// What closes the lists and objects that are open.
+    open: Vec<char>,
+    /// Where the text can be cut, how many are open there, and the quote that closes a text there.
+    good: Option<(usize, usize, Option<char>)>,
+}
+
+/// The deepest that lists and objects may stand in each other, as in `serde_json`.
+const DEEPEST: usize = 128;
+
+impl Reader<'_> {
+    fn value(&mut self) -> Result<(), Stop> {
+        self.blanks();
+        match self.peek()? {
+            b'{' => self.list('}', Self::member),
+            b'[' => self.list(']', Self::value),
+            b'"' => self.string(true),
+            b't' => self.word("true"),
+            b'f' => self.word("false"),
+            b'n' => self.word("null"),
+            b'-' | b'0'..=b'9' => self.number(),
+            _ => Err(Stop::Broken),
+        }
+    }
+
+    fn member(&mut self) -> Result<(), Stop> {
+        self.blanks();
+        if self.peek()? != b'"' {
+            return Err(Stop::Broken);
+        }
+        self.string(false)?;
+        self.blanks();
+        self.expect(b':')?;
+        self.value()
+    }
+
+    fn list(&mut self, close: char, one: fn(&mut Self) -> Result<(), Stop>) -> Result<(), Stop> {
+        if self.open.len() == DEEPEST {
+            return Err(Stop::Broken);
+        }
+        self.at += 1;
+        self.open.push(close);
+        self.mark();
+        self.blanks();
+        if self.peek()? != close as u8 {
+            loop {
+                one(self)?;
+                self.mark();
+                self.blanks();
+                match self.peek()? {
+                    b',' => self.at += 1,
+                    byte if byte == close as u8 => break,
+                    _ => return Err(Stop::Broken),
+                }
+            }
+        }
+        self.at += 1;
+        self.open.pop();
+        Ok(())
+    }
+
+    /// Reads a text; one that is a value may be cut between its characters.
+    fn string(&mut self, is_value: bool) -> Result<(), Stop> {
+        self.at += 1;
+        loop {
+            if is_value && self.text.is_char_boundary(self.at) {
+                self.good = Some((self.at, self.open.len(), Some('"')));
+            }
+            match self.peek()? {
+                b'"' => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                b'\\' => self.escape()?,
+                0..=0x1F => return Err(Stop::Broken),
+                _ => self.at += 1,
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), Stop> {
+        let rest = &self.text.as_bytes()[self.at + 1..];
+        match rest.first().ok_or(Stop::End)? {
+            b'u' => {
+                let unit = self.unit(self.at)?;
+                self.at += 6;
+                // A half that another must follow is no character of its own.
+                if (0xD800..0xDC00).contains(&unit) {
+                    let next = self.text.as_bytes().get(self.at..).unwrap_or_default();
+                    match next {
+                        [] | [b'\\'] => return Err(Stop::End),
+                        [b'\\', b'u', ..] => {
+                            self.unit(self.at)?;
+                            self.at += 6;
+                        }
+                        _ => {}
+                    }
+                }
+                Ok(())
+            }
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {
+                self.at += 2;
+                Ok(())
+            }
+            _ => Err(Stop::Broken),
+        }
+    }
+
+    /// Reads the number behind `\u`.
+    fn unit(&self, at: usize) -> Result<u32, Stop> {
+        let digits = self.text.as_bytes().get(at + 2..).unwrap_or_default();
+        let digits = &digits[..digits.len().min(4)];
+        if !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(Stop::Broken);
+        }
+        if digits.len() < 4 {
+            return Err(Stop::End);
+        }
+        let text = std::str::from_utf8(digits).unwrap_or_default();
+        Ok(u32::from_str_radix(text, 16).unwrap_or_default())
+    }
+
+    fn word(&mut self, word: &str) -> Result<(), Stop> {
+        let rest = &self.text[self.at..];
+        if rest.starts_with(word) {
+            self.at += word.len();
+            return self.peek().map(drop);
+        }
+        Err(if word.starts_with(rest) {
+            Stop::End
+        } else {
+            Stop::Broken
+        })
+    }
+
+    fn number(&mut self) -> Result<(), Stop> {
+        let is_of_number =
+            |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+        let rest = &self.text.as_bytes()[self.at..];
+        let length = rest.iter().take_while(|byte| is_of_number(byte)).count();
+        let number = &self.text[self.at..self.at + length];
+        self.at += length;
+        self.peek()?;
+        if number.parse::<f64>().is_ok() && number.ends_with(|last: char| last.is_ascii_digit()) {
+            return Ok(());
+        }
+        Err(Stop::Broken)
+    }
+
+    /// Notes that the text can be cut here.
+    fn mark(&mut self) {
+        self.good = Some((self.at, self.open.len(), None));
+    }
+
+    fn blanks(&mut self) {
+        let rest = &self.text.as_bytes()[self.at..];
+        let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+        self.at += rest.iter().take_while(is_blank).count();
+    }
+
+    fn rest_is_blank(&mut self) -> bool {
+        self.blanks();
+        self.at == self.text.len()
+    }
+
+    fn peek(&self) -> Result<u8, Stop> {
+        let bytes = self.text.as_bytes();
+        bytes.get(self.at).copied().ok_or(Stop::End)
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), Stop> {
+        if self.peek()? != byte {
+            return Err(Stop::Broken);
+        }
+        self.at += 1;
+        Ok(())
+    }
+}

@@ -1,0 +1,206 @@
+//! JSON as it comes, and read into the caller's types.
+
+use inferstream_core::{ChatEvent, ChatResponse, ErrorKind, FinishReason, Json, ToolCall};
+use proptest::prelude::*;
+use serde::Deserialize;
+use serde_json::Value;
+
+fn seen(text: &str) -> Option<String> {
+    Json::from_beginning(text).map(|json| json.to_string())
+}
+
+#[track_caller]
+fn check(beginning: &str, says: Option<&str>) {
+    assert_eq!(seen(beginning).as_deref(), says, "{beginning}");
+}
+
+#[test]
+fn what_is_said_so_far_is_seen() {
+    check(" { ", Some("{}"));
+    check(r#"{"a"#, Some("{}"));
+    check(r#"{"a":"#, Some("{}"));
+    check(r#"{"a": ""#, Some(r#"{"a": ""}"#));
+    check(r#"{"a": "x"#, Some(r#"{"a": "x"}"#));
+    check(r#"{"a": "x","#, Some(r#"{"a": "x"}"#));
+    check(r#"{"a": [1, 2"#, Some(r#"{"a": [1]}"#));
+    check(r#"{"a": [1, 2 "#, Some(r#"{"a": [1, 2]}"#));
+    check(r#"{"a": {"b": [[tru"#, Some(r#"{"a": {"b": [[]]}}"#));
+    check(r#"[null, {"a": "\"#, Some(r#"[null, {"a": ""}]"#));
+    check(r#"["\u00e"#, Some(r#"[""]"#));
+    check(r#"["a\ud83d"#, Some(r#"["a"]"#));
+    check(r#"["a\ud83d\ude00"#, Some(r#"["a\ud83d\ude00"]"#));
+    check(r#""ab"#, Some(r#""ab""#));
+    check(r#"{"a":1} "#, Some(r#"{"a":1}"#));
+}
+
+#[test]
+fn where_nothing_is_said_or_no_json_begins_nothing_is_seen() {
+    for text in [
+        "",
+        " ",
+        "1",
+        "-",
+        "tru",
+        "nothing",
+        "{a",
+        "[1 2",
+        "{\"a\" 1",
+        "[1,]",
+        "{}x",
+        "[\"\\x",
+        "[\u{1}",
+        "{,",
+        "[\"\n",
+        "[1.2.3,",
+        "[\"\\u12x",
+    ] {
+        check(text, None);
+    }
+    check(&"[".repeat(129), None);
+}
+
+/// Returns true if the second goes on where the first ends.
+fn goes_on(before: &Value, whole: &Value) -> bool {
+    match (before, whole) {
+        (Value::String(before), Value::String(whole)) => whole.starts_with(before.as_str()),
+        (Value::Array(before), Value::Array(whole)) => {
+            before.len() <= whole.len()
+                && before
+                    .iter()
+                    .zip(whole)
+                    .all(|(before, whole)| goes_on(before, whole))
+        }
+        (Value::Object(before), Value::Object(whole)) => before
+            .iter()
+            .all(|(name, before)| whole.get(name).is_some_and(|whole| goes_on(before, whole))),
+        (before, whole) => before == whole,
+    }
+}
+
+fn values() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<i32>().prop_map(|half| Value::from(f64::from(half) / 2.0)),
+        "[ -~\u{e9}\u{4e16}\u{1f600}\n\"\\\\]{0,6}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map("[a-c\"]{1,2}", inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn each_beginning_is_a_beginning_of_the_value(value in values(), pretty in any::<bool>()) {
+        let text = if pretty {
+            serde_json::to_string_pretty(&value).unwrap()
+        } else {
+            value.to_string()
+        };
+        let mut last = None;
+        for (place, _) in text.char_indices() {
+            let Some(json) = seen(&text[..place]) else {
+                prop_assert!(last.is_none(), "{} at {place} is seen no more", text);
+                continue;
+            };
+            let part: Value = serde_json::from_str(&json).unwrap();
+            prop_assert!(goes_on(&part, &value), "{json} of {text}");
+            if let Some(last) = &last {
+                prop_assert!(goes_on(last, &part), "{last} behind {part}");
+            }
+            last = Some(part);
+        }
+        if value.is_object() || value.is_array() || value.is_string() {
+            let whole: Value = serde_json::from_str(&seen(&text).unwrap()).unwrap();
+            prop_assert_eq!(whole, value);
+        }
+    }
+
+    #[test]
+    fn nothing_makes_it_panic(text in "[\\[\\]{}:,\"\\\\a-f0-9ut. \u{e9}-]{0,24}") {
+        if let Some(json) = seen(&text) {
+            prop_assert!(
+                json.contains("\\u") || serde_json::from_str::<Value>(&json).is_ok(),
+                "{json} of {text}"
+            );
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+struct Place {
+    city: String,
+    people: u32,
+}
+
+fn answer(text: &str, reason: FinishReason) -> ChatResponse {
+    let mut response = ChatResponse::default();
+    response.add(&ChatEvent::text(0, text));
+    response.add(&ChatEvent::finish(0, reason));
+    response
+}
+
+#[test]
+fn an_answer_is_read_into_the_callers_type() {
+    let place = || Place {
+        city: "Bern".to_owned(),
+        people: 134_000,
+    };
+    for text in [
+        r#"{"city":"Bern","people":134000}"#,
+        "\n {\"city\":\"Bern\",\n\"people\":134000}\n",
+        "```json\n{\"city\":\"Bern\",\"people\":134000}\n```",
+        "```\n{\"city\":\"Bern\",\"people\":134000}\n```\n",
+    ] {
+        assert_eq!(
+            answer(text, FinishReason::Stop).parse::<Place>().unwrap(),
+            place()
+        );
+    }
+}
+
+#[test]
+fn an_answer_that_is_none_says_why_and_shows_nothing() {
+    let broken = answer(r#"{"city":"a secret","people":"many"}"#, FinishReason::Stop);
+    let error = broken.parse::<Place>().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+    assert_eq!(
+        error.to_string(),
+        "the answer is JSON of another form, at line 1, column 34"
+    );
+    assert_eq!(error.partial().unwrap(), &broken);
+    let error = answer("Well, a secret", FinishReason::Stop)
+        .parse::<Place>()
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the answer is no JSON, at line 1, column 1"
+    );
+    let cut = answer(r#"{"city":"a sec"#, FinishReason::Length);
+    let error = cut.parse::<Place>().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Truncated);
+    let filtered = answer("{", FinishReason::ContentFilter);
+    assert_eq!(
+        filtered.parse::<Place>().unwrap_err().kind(),
+        ErrorKind::ContentFilter
+    );
+}
+
+#[test]
+fn arguments_are_read_into_the_callers_type() {
+    let call = ToolCall::new("c", "look_up", r#"{"city":"Bern","people":1}"#);
+    assert_eq!(call.parse::<Place>().unwrap().city, "Bern");
+    let none = ToolCall::new("c", "look_up", "");
+    assert_eq!(none.parse::<Value>().unwrap(), serde_json::json!({}));
+    let error = none.parse::<Place>().unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("what the tool `look_up` is to be called with is")
+    );
+}
