@@ -10,6 +10,7 @@ mod chat;
 mod cloudflare;
 mod compatible;
 mod json;
+mod cookies;
 mod more;
 mod playground;
 mod replicate;

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use http::{HeaderName, HeaderValue};
 use inferstream_core::{
     ApiKey, BoxFuture, Error, Result, RetryPolicy, Timeouts, Transport,
-    provider::{Setting, base_url},
+    provider::{Jar, Setting, base_url},
 };
 use inferstream_openai_compat::{Chat, Settings};
 
@@ -13,7 +13,6 @@ use crate::{
     client::Cloudflare,
     playground::{
         self, Carrier, Playground, Refresher,
-        cookie::Jar,
         file::CacheFile,
         session::{Session, SessionData},
     },

@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, fmt};
 
 use http::{HeaderName, HeaderValue};
+use inferstream_core::provider::is_pair;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value, value::RawValue};
 
-use super::{cookie::is_pair, file::Warning};
+use super::file::Warning;
 
 /// The headers of a session that no browser has filled, as the original sends them.
 ///

@@ -8,16 +8,13 @@ mod blocking;
 #[cfg_attr(docsrs, doc(cfg(all(feature = "browser", unix))))]
 pub mod browser;
 mod client;
-pub mod cookie;
 mod data;
-mod date;
 pub mod decode;
 pub mod encode;
 pub mod file;
 pub mod framer;
 #[cfg(unix)]
 mod place;
-mod refresh;
 pub mod session;
 mod tool_calls;
 mod wire;

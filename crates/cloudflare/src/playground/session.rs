@@ -12,13 +12,14 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
     header::{ACCEPT_ENCODING, COOKIE},
 };
-use inferstream_core::{Error, ErrorKind, Result};
+use inferstream_core::{
+    Error, ErrorKind, Result,
+    provider::{Jar, Refresh},
+};
 
 use super::{
-    cookie::Jar,
     data::IDENTITY,
     file::{CacheFile, Warning},
-    refresh::Refresh,
 };
 
 pub use super::data::{DEFAULT_HEADERS, SessionData};

@@ -6,7 +6,6 @@
 mod agent;
 #[cfg(all(feature = "browser", unix))]
 mod browser;
-mod cookies;
 #[cfg(unix)]
 mod crash;
 #[cfg(unix)]

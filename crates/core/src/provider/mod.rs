@@ -1,7 +1,9 @@
 //! A service that answers, whichever it is, and what such a provider is made with.
 
 mod call;
+mod cookie;
 mod redact;
+mod refresh;
 mod setting;
 mod unwatched;
 mod url;
@@ -10,7 +12,9 @@ use std::fmt;
 
 pub use self::{
     call::{chat, stream},
+    cookie::{Jar, is_pair},
     redact::Redact,
+    refresh::Refresh,
     setting::Setting,
     unwatched::{Unwatched, briefly, unwatched, within},
     url::{base_url, same_host, with_version},

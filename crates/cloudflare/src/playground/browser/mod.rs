@@ -6,7 +6,7 @@ mod process;
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use http::Uri;
-use inferstream_core::{Error, ErrorKind, Phase, Result};
+use inferstream_core::{Error, ErrorKind, Phase, Result, provider::is_pair};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{
@@ -18,7 +18,7 @@ use self::{
     pipe::{Pipe, refused},
     process::{Folder, Process},
 };
-use super::{cookie::is_pair, data::SessionData};
+use super::data::SessionData;
 
 /// How long a page, and the person before it, have by default.
 const TIMEOUT: Duration = Duration::from_secs(120);

@@ -10,11 +10,10 @@ use std::{
 
 use http::{HeaderMap, HeaderValue, Uri, header::SET_COOKIE};
 use inferstream_cloudflare::playground::{
-    cookie::Jar,
     file::{CacheFile, Warning},
     session::{DEFAULT_HEADERS, Lease, Session, SessionData},
 };
-use inferstream_core::{Error, ErrorKind};
+use inferstream_core::{Error, ErrorKind, provider::Jar};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -1,5 +1,7 @@
 //! `Set-Cookie` headers in, the `Cookie` header of the next request out. No I/O.
 
+mod date;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -11,8 +13,6 @@ use http::{
     HeaderMap, HeaderValue,
     header::{COOKIE, SET_COOKIE},
 };
-
-use super::date;
 
 /// The most `Set-Cookie` headers of one answer that are looked at, as in curl.
 const MAX_SET_COOKIES: usize = 50;
@@ -386,7 +386,7 @@ impl<'a> SetCookie<'a> {
 }
 
 /// Returns true if name and value may stand in a `Cookie` line: nothing there ends it or the pair.
-pub(super) fn is_pair(name: &str, value: &str) -> bool {
+pub fn is_pair(name: &str, value: &str) -> bool {
     let is_name = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'=' | b';' | b',');
     let is_value = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b';';
     !name.is_empty()

@@ -1,6 +1,7 @@
 //! Many who need the same thing in, one who gets it for all out.
 
 use std::{
+    fmt,
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -8,14 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use inferstream_core::{Error, Result};
+use crate::error::{Error, Result};
 
 /// How long a failed refresh answers those who ask again.
 const BACK_OFF: Duration = Duration::from_secs(30);
 
 /// Lets one of many callers refresh what all need, on no runtime in particular.
 #[derive(Default)]
-pub(super) struct Refresh(Mutex<State>);
+pub struct Refresh(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -32,8 +33,17 @@ enum Turn<'a, T> {
 impl Refresh {
     /// Returns what is there, or what `refresh` gets if no other does already.
     ///
-    /// `refresh` leaves where `current` finds it what it returns.
-    pub(super) async fn run<T, F>(
+    /// `refresh` leaves where `current` finds it what it returns. If it fails, all who wait get its
+    /// error, and so do those who ask within 30 s by `now`.
+    ///
+    /// # Errors
+    ///
+    /// Those of `refresh`.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped while it refreshes, another of those who wait does, in its own way.
+    pub async fn run<T, F>(
         &self,
         current: impl Fn() -> Option<T>,
         now: impl Fn() -> Instant,
@@ -73,6 +83,12 @@ impl Refresh {
         state.running = Some(Arc::clone(&flight));
         let refresh = self;
         Ok(Turn::Lead(Lead { refresh, flight }))
+    }
+}
+
+impl fmt::Debug for Refresh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refresh").finish_non_exhaustive()
     }
 }
 
