@@ -5,7 +5,7 @@ use std::{
     fmt,
     future::Future,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use http::{
@@ -23,6 +23,9 @@ use super::{
 };
 
 pub use super::data::{DEFAULT_HEADERS, SessionData};
+
+/// How long a failed refresh answers those who ask again.
+const BACK_OFF: Duration = Duration::from_secs(30);
 
 /// Headers that a session's file may name, but that are the connection's or the request's.
 const FOREIGN_HEADERS: [&str; 15] = [
@@ -117,7 +120,7 @@ impl Session {
             file: None,
             forgets_always: false,
             state: Mutex::default(),
-            refresh: Refresh::default(),
+            refresh: Refresh::new(|_| BACK_OFF),
         }
     }
 

@@ -11,12 +11,11 @@ use std::{
 
 use crate::error::{Error, Result};
 
-/// How long a failed refresh answers those who ask again.
-const BACK_OFF: Duration = Duration::from_secs(30);
-
 /// Lets one of many callers refresh what all need, on no runtime in particular.
-#[derive(Default)]
-pub struct Refresh(Mutex<State>);
+pub struct Refresh {
+    back_off: fn(&Error) -> Duration,
+    state: Mutex<State>,
+}
 
 #[derive(Default)]
 struct State {
@@ -31,10 +30,16 @@ enum Turn<'a, T> {
 }
 
 impl Refresh {
+    /// Creates it with how long a failure answers those who ask again.
+    pub fn new(back_off: fn(&Error) -> Duration) -> Self {
+        let state = Mutex::default();
+        Self { back_off, state }
+    }
+
     /// Returns what is there, or what `refresh` gets if no other does already.
     ///
     /// `refresh` leaves where `current` finds it what it returns. If it fails, all who wait get its
-    /// error, and so do those who ask within 30 s by `now`.
+    /// error, and so do those who ask before its back-off is over by `now`.
     ///
     /// # Errors
     ///
@@ -65,12 +70,14 @@ impl Refresh {
     }
 
     fn turn<T>(&self, current: impl Fn() -> Option<T>, now: Instant) -> Result<Turn<'_, T>> {
-        let mut state = locked(&self.0);
+        let mut state = locked(&self.state);
         if let Some(found) = current() {
             return Ok(Turn::Done(found));
         }
         match &state.failed {
-            Some((then, error)) if now.saturating_duration_since(*then) < BACK_OFF => {
+            Some((then, error))
+                if now.saturating_duration_since(*then) < (self.back_off)(error) =>
+            {
                 return Err(error.clone());
             }
             _ => {}
@@ -111,7 +118,7 @@ struct Lead<'a> {
 
 impl Lead<'_> {
     fn land(self, error: Option<&Error>, now: Instant) {
-        locked(&self.refresh.0).failed = error.map(|error| (now, error.clone()));
+        locked(&self.refresh.state).failed = error.map(|error| (now, error.clone()));
         locked(&self.flight.0).landed = error.map(|error| Err(error.clone()));
     }
 }
@@ -119,7 +126,7 @@ impl Lead<'_> {
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
         // Before they wake: each looks whether a refresh runs.
-        locked(&self.refresh.0).running = None;
+        locked(&self.refresh.state).running = None;
         let mut waiters = locked(&self.flight.0);
         // Without an error there is something now, or somebody else has to get it: all look again.
         waiters.landed.get_or_insert(Ok(()));

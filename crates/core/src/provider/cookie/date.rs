@@ -24,6 +24,46 @@ pub(super) fn read(text: &str) -> Option<u64> {
     if year < 1601 || !(1..=31).contains(&day) {
         return None;
     }
+    Some(since_1970(year, month, day, time))
+}
+
+/// Reads a time as JSON has it (RFC 3339, without a zone in UTC), else as cookies do. Returns seconds
+/// since 1970, or 0.
+pub fn read_time(text: &str) -> Option<u64> {
+    timestamp(text.trim()).or_else(|| read(text))
+}
+
+fn timestamp(text: &str) -> Option<u64> {
+    let (date, time) = text.split_once(['T', 't', ' '])?;
+    let mut date = date.splitn(3, '-').map(digits);
+    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
+    let (time, zone) = time.split_at_checked(8)?;
+    let zone = match zone.strip_prefix('.') {
+        None => zone,
+        Some(zone) => zone.trim_start_matches(|char: char| char.is_ascii_digit()),
+    };
+    let zone: i64 = match zone.as_bytes() {
+        [] | [b'Z' | b'z'] => 0,
+        [sign @ (b'+' | b'-'), ..] => {
+            let seconds = i64::try_from(clock(&format!("{}:00", &zone[1..]))?).ok()?;
+            if *sign == b'-' { -seconds } else { seconds }
+        }
+        _ => return None,
+    };
+    if !(1601..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let seconds = since_1970(year, month - 1, day, clock(time)?);
+    Some(seconds.saturating_add_signed(-zone))
+}
+
+/// Reads digits and nothing else.
+fn digits(text: &str) -> Option<u64> {
+    number(text, 1..=4).filter(|_| text.len() <= 4 && text.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Counts the seconds since 1970, 0 for a time before. January is 0.
+fn since_1970(year: u64, month: u64, day: u64, time: u64) -> u64 {
     // Years begin in March here, so that a leap day is the last of its year.
     let (year, month) = match month {
         0 | 1 => (year - 1, month + 10),
@@ -31,7 +71,7 @@ pub(super) fn read(text: &str) -> Option<u64> {
     };
     let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
     let days = days.checked_sub(DAYS_BEFORE_1970);
-    Some(days.map_or(0, |days| days * 86400 + time))
+    days.map_or(0, |days| days * 86400 + time)
 }
 
 /// The days from March of the year 0 to 1970.

@@ -1,6 +1,8 @@
 //! `Set-Cookie` headers in, the `Cookie` header of the next request out. No I/O.
 
 mod date;
+mod given;
+mod set_cookie;
 
 use std::{
     collections::BTreeMap,
@@ -14,23 +16,20 @@ use http::{
     header::{COOKIE, SET_COOKIE},
 };
 
+use self::set_cookie::SetCookie;
+pub use self::{date::read_time, given::GivenCookie};
+
 /// The most `Set-Cookie` headers of one answer that are looked at, as in curl.
 const MAX_SET_COOKIES: usize = 50;
 
 /// The most bytes of a cookie's name and value together: RFC 6265bis, section 5.6.
 const MAX_PAIR: usize = 4096;
 
-/// The most bytes of an attribute's value, beyond which it is ignored: RFC 6265bis, section 5.6.
-const MAX_ATTRIBUTE: usize = 1024;
-
 /// The most bytes of the `Cookie` line: what curl sends and Apache takes by default.
 const MAX_LINE: usize = 8190;
 
 /// The most cookies that are kept, and so sent: curl's limit on those sent.
 const MAX_COOKIES: usize = 150;
-
-/// The longest that a cookie is kept, in seconds: the 400 days of RFC 6265bis, section 5.5.
-const MAX_AGE: u64 = 400 * 24 * 60 * 60;
 
 /// The cookies of one session: RFC 6265bis, with a list of hosts in place of the public suffixes.
 ///
@@ -43,7 +42,15 @@ const MAX_AGE: u64 = 400 * 24 * 60 * 60;
 pub struct Jar {
     parents: Vec<String>,
     trusts_loopback: bool,
+    room: Room,
     cookies: Vec<Cookie>,
+}
+
+/// What a jar holds at most.
+#[derive(Clone, Copy)]
+struct Room {
+    cookies: usize,
+    line: usize,
 }
 
 #[derive(Clone)]
@@ -59,6 +66,15 @@ struct Cookie {
     http_only: bool,
 }
 
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            cookies: MAX_COOKIES,
+            line: MAX_LINE,
+        }
+    }
+}
+
 /// Where a cookie goes.
 #[derive(Clone, Copy, PartialEq)]
 enum Scope {
@@ -66,7 +82,7 @@ enum Scope {
     Domain,
     /// To its host alone.
     Host,
-    /// To its host alone, until that sets one of its name: [`Jar::restore`] knows no attributes.
+    /// To its host alone, until that sets one of its name: nobody knows where else it went.
     Restored,
 }
 
@@ -91,6 +107,14 @@ impl Jar {
     #[must_use]
     pub fn trust_loopback(mut self) -> Self {
         self.trusts_loopback = true;
+        self
+    }
+
+    /// Sets how many cookies are kept, in place of 150, and how long the line of those sent may be, in
+    /// place of 8190 bytes.
+    #[must_use]
+    pub fn room(mut self, cookies: usize, line: usize) -> Self {
+        self.room = Room { cookies, line };
         self
     }
 
@@ -132,7 +156,7 @@ impl Jar {
         let mut refused = 0;
         for (name, value) in pairs {
             match &host {
-                Some(host) if is_pair(name, value) && self.cookies.len() < MAX_COOKIES => {
+                Some(host) if is_pair(name, value) && self.cookies.len() < self.room.cookies => {
                     self.discard(host, name);
                     self.cookies.push(Cookie {
                         name: name.to_owned(),
@@ -151,6 +175,39 @@ impl Jar {
         refused
     }
 
+    /// Puts a cookie in if it is one that this host would get, on some path and at some time; returns
+    /// whether it did.
+    ///
+    /// The newest of those of one name, host and path stays; one whose host is not known replaces, and
+    /// is replaced by, any of its name. Those beyond the jar's room go in too, so that [`len`](Self::len)
+    /// tells of them.
+    pub fn give(&mut self, host: &str, given: &GivenCookie) -> bool {
+        let Some((host, place)) = canonical(host).and_then(|host| {
+            let place = match &given.host {
+                None => (host.clone(), Scope::Restored),
+                Some(own) if given.below => self.domain(&host, Some(own))?,
+                Some(own) => (canonical(own).filter(|own| *own == host)?, Scope::Host),
+            };
+            is_pair(&given.name, &given.value).then_some((host, place))
+        }) else {
+            return false;
+        };
+        let is_prefixed = |prefix| has_prefix(&given.name, prefix);
+        let cookie = Cookie {
+            name: given.name.clone(),
+            value: given.value.clone(),
+            host: place.0,
+            scope: place.1,
+            path: given.path.clone(),
+            expires: given.expires,
+            secure: given.secure || is_prefixed("__Host-") || is_prefixed("__Secure-"),
+            http_only: true,
+        };
+        self.replace(&cookie, &host);
+        self.cookies.push(cookie);
+        true
+    }
+
     /// Drops the cookies of a name that this host would get.
     pub fn discard(&mut self, host: &str, name: &str) {
         if let Some(host) = canonical(host) {
@@ -161,7 +218,7 @@ impl Jar {
 
     /// Returns the value of the `Cookie` header for a request, marked sensitive, if there is one.
     ///
-    /// Cookies that do not fit into a line of 8190 bytes are left out.
+    /// Cookies that do not fit into the line are left out.
     pub fn header(
         &self,
         host: &str,
@@ -180,7 +237,7 @@ impl Jar {
             .collect();
         // "Cookies with longer paths are listed before cookies with shorter paths."
         cookies.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
-        let room = MAX_LINE - COOKIE.as_str().len() - ": ".len();
+        let room = self.room.line - COOKIE.as_str().len() - ": ".len();
         let mut line = String::new();
         for Cookie { name, value, .. } in cookies {
             let separator = if line.is_empty() { "" } else { "; " };
@@ -206,6 +263,23 @@ impl Jar {
             .filter(|cookie| cookie.goes_to(&host) && cookie.is_alive(now))
             .map(|cookie| (cookie.name.clone(), cookie.value.clone()))
             .collect()
+    }
+
+    /// Returns how many cookies there are, those that have expired among them.
+    pub fn len(&self) -> usize {
+        self.cookies.len()
+    }
+
+    /// Returns true if there is none.
+    pub fn is_empty(&self) -> bool {
+        self.cookies.is_empty()
+    }
+
+    /// Returns when the last of the cookies ends, in seconds since 1970; `None` if one does not, or
+    /// there is none.
+    pub fn expires(&self) -> Option<u64> {
+        let ends = self.cookies.iter().map(|cookie| cookie.expires);
+        ends.collect::<Option<Vec<_>>>()?.into_iter().max()
     }
 
     /// Makes a cookie of what an answer sets, where its rules let it.
@@ -261,17 +335,25 @@ impl Jar {
         if !is_secure && self.cookies.iter().any(|old| old.secure && is_rival(old)) {
             return;
         }
-        let is_same = |other: &Cookie| {
-            (&other.name, &other.host, &other.path) == (&cookie.name, &cookie.host, &cookie.path)
-        };
-        self.cookies
-            .retain(|old| !is_same(old) && (old.scope != Scope::Restored || !is_rival(old)));
+        self.replace(&cookie, host);
         if cookie.is_alive(now) {
-            if self.cookies.len() == MAX_COOKIES {
+            if self.room.cookies <= self.cookies.len() {
                 self.cookies.remove(0);
             }
             self.cookies.push(cookie);
         }
+    }
+
+    /// Drops what a cookie stands in the place of.
+    fn replace(&mut self, cookie: &Cookie, host: &str) {
+        let is_same = |old: &Cookie| {
+            (&old.name, &old.host, &old.path) == (&cookie.name, &cookie.host, &cookie.path)
+        };
+        let is_unknown = |old: &Cookie| {
+            let either = [old.scope, cookie.scope].contains(&Scope::Restored);
+            either && old.name == cookie.name && old.goes_to(host)
+        };
+        self.cookies.retain(|old| !is_same(old) && !is_unknown(old));
     }
 
     fn is_secure(&self, host: &str, https: bool) -> bool {
@@ -317,71 +399,6 @@ impl fmt::Debug for Cookie {
             .field("secure", &self.secure)
             .field("http_only", &self.http_only)
             .finish_non_exhaustive()
-    }
-}
-
-/// What one `Set-Cookie` says: RFC 6265bis, section 5.6.
-#[derive(Default)]
-struct SetCookie<'a> {
-    name: &'a str,
-    value: &'a str,
-    domain: Option<&'a str>,
-    path: Option<&'a str>,
-    max_age: Option<&'a str>,
-    date: Option<&'a str>,
-    secure: bool,
-    http_only: bool,
-}
-
-impl<'a> SetCookie<'a> {
-    /// Reads a header; none if it is no cookie, or one that nobody should send on.
-    fn parse(line: &'a [u8]) -> Option<Self> {
-        let line = std::str::from_utf8(line).ok()?;
-        // "If the set-cookie-string contains a %x00-08 / %x0A-1F / %x7F character: abort."
-        if line
-            .bytes()
-            .any(|byte| byte != b'\t' && byte.is_ascii_control())
-        {
-            return None;
-        }
-        let (pair, attributes) = line.split_once(';').unwrap_or((line, ""));
-        let (name, value) = pair.split_once('=')?;
-        let (name, value) = (trim(name), trim(value));
-        if !is_pair(name, value) {
-            return None;
-        }
-        let mut set = Self {
-            name,
-            value,
-            ..Self::default()
-        };
-        for attribute in attributes.split(';') {
-            let (key, value) = attribute.split_once('=').unwrap_or((attribute, ""));
-            let value = trim(value);
-            if value.len() <= MAX_ATTRIBUTE {
-                match trim(key).to_ascii_lowercase().as_str() {
-                    "domain" => set.domain = Some(value),
-                    "expires" => set.date = Some(value),
-                    "httponly" => set.http_only = true,
-                    "max-age" => set.max_age = Some(value),
-                    "path" => set.path = Some(value),
-                    "secure" => set.secure = true,
-                    _ => {}
-                }
-            }
-        }
-        Some(set)
-    }
-
-    /// Returns the second from which it is not sent any more; one that has passed deletes it.
-    fn expires(&self, now: u64) -> Option<u64> {
-        let latest = now.saturating_add(MAX_AGE);
-        // "If a cookie has both the Max-Age and the Expires attribute, Max-Age has precedence."
-        let age = self.max_age.and_then(max_age);
-        let age = age.map(|age| now.saturating_add(age).min(latest));
-        // A date before 1970 is as much in the past as 1970.
-        age.or_else(|| Some(self.date.and_then(date::read)?.min(latest)))
-            .map(|second| if second <= now { 0 } else { second })
     }
 }
 
@@ -438,24 +455,13 @@ fn is_within(host: &str, domain: &str) -> bool {
     before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }
 
-/// RFC 6265, section 5.1.4: default-path.
-fn default_path(path: &str) -> &str {
+/// Returns the path of a cookie that an answer to this path sets without one: RFC 6265, section 5.1.4.
+pub fn default_path(path: &str) -> &str {
     let path = path.split(['?', '#']).next().unwrap_or_default();
     match path.rfind('/') {
         Some(end) if 0 < end && path.starts_with('/') => &path[..end],
         _ => "/",
     }
-}
-
-/// Reads a `Max-Age` in seconds, 0 for a negative one; none if it is no whole number.
-fn max_age(text: &str) -> Option<u64> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    // Digits alone can only fail by being too many.
-    let age = digits.parse().unwrap_or(u64::MAX);
-    Some(if text.starts_with('-') { 0 } else { age })
 }
 
 fn seconds(time: SystemTime) -> u64 {

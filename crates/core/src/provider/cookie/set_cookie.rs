@@ -1,0 +1,85 @@
+//! One `Set-Cookie` header in, what it says out. No I/O.
+
+use super::{date, is_pair, trim};
+
+/// The most bytes of an attribute's value, beyond which it is ignored: RFC 6265bis, section 5.6.
+const MAX_ATTRIBUTE: usize = 1024;
+
+/// The longest that a cookie is kept, in seconds: the 400 days of RFC 6265bis, section 5.5.
+const MAX_AGE: u64 = 400 * 24 * 60 * 60;
+
+/// What one `Set-Cookie` says: RFC 6265bis, section 5.6.
+#[derive(Default)]
+pub(super) struct SetCookie<'a> {
+    pub(super) name: &'a str,
+    pub(super) value: &'a str,
+    pub(super) domain: Option<&'a str>,
+    pub(super) path: Option<&'a str>,
+    max_age: Option<&'a str>,
+    date: Option<&'a str>,
+    pub(super) secure: bool,
+    pub(super) http_only: bool,
+}
+
+impl<'a> SetCookie<'a> {
+    /// Reads a header; none if it is no cookie, or one that nobody should send on.
+    pub(super) fn parse(line: &'a [u8]) -> Option<Self> {
+        let line = std::str::from_utf8(line).ok()?;
+        // "If the set-cookie-string contains a %x00-08 / %x0A-1F / %x7F character: abort."
+        if line
+            .bytes()
+            .any(|byte| byte != b'\t' && byte.is_ascii_control())
+        {
+            return None;
+        }
+        let (pair, attributes) = line.split_once(';').unwrap_or((line, ""));
+        let (name, value) = pair.split_once('=')?;
+        let (name, value) = (trim(name), trim(value));
+        if !is_pair(name, value) {
+            return None;
+        }
+        let mut set = Self {
+            name,
+            value,
+            ..Self::default()
+        };
+        for attribute in attributes.split(';') {
+            let (key, value) = attribute.split_once('=').unwrap_or((attribute, ""));
+            let value = trim(value);
+            if value.len() <= MAX_ATTRIBUTE {
+                match trim(key).to_ascii_lowercase().as_str() {
+                    "domain" => set.domain = Some(value),
+                    "expires" => set.date = Some(value),
+                    "httponly" => set.http_only = true,
+                    "max-age" => set.max_age = Some(value),
+                    "path" => set.path = Some(value),
+                    "secure" => set.secure = true,
+                    _ => {}
+                }
+            }
+        }
+        Some(set)
+    }
+
+    /// Returns the second from which it is not sent any more; one that has passed deletes it.
+    pub(super) fn expires(&self, now: u64) -> Option<u64> {
+        let latest = now.saturating_add(MAX_AGE);
+        // "If a cookie has both the Max-Age and the Expires attribute, Max-Age has precedence."
+        let age = self.max_age.and_then(max_age);
+        let age = age.map(|age| now.saturating_add(age).min(latest));
+        // A date before 1970 is as much in the past as 1970.
+        age.or_else(|| Some(self.date.and_then(date::read)?.min(latest)))
+            .map(|second| if second <= now { 0 } else { second })
+    }
+}
+
+/// Reads a `Max-Age` in seconds, 0 for a negative one; none if it is no whole number.
+fn max_age(text: &str) -> Option<u64> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    // Digits alone can only fail by being too many.
+    let age = digits.parse().unwrap_or(u64::MAX);
+    Some(if text.starts_with('-') { 0 } else { age })
+}
