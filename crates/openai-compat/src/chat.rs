@@ -24,6 +24,8 @@ use crate::{decode::ChatDecode, dialect::Dialect, encode, error::error_of_status
 #[derive(Debug)]
 pub struct Chat<D> {
     shared: Arc<Shared<D>>,
+    /// The key in place of the settings' own.
+    key: Option<ApiKey>,
 }
 
 #[derive(Debug)]
@@ -77,6 +79,7 @@ impl<D> Clone for Chat<D> {
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
+            key: self.key.clone(),
         }
     }
 }
@@ -100,7 +103,23 @@ impl<D: Dialect> Chat<D> {
         };
         Ok(Self {
             shared: Arc::new(shared),
+            key: None,
         })
+    }
+
+    /// Returns a client that sends this key, and shares all else with this one: for a key that is
+    /// not known at first, or not for ever.
+    #[must_use]
+    pub fn with_key(&self, key: ApiKey) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            key: Some(key),
+        }
+    }
+
+    fn key(&self) -> Option<&ApiKey> {
+        let own = self.shared.settings.api_key.as_ref();
+        self.key.as_ref().or(own)
     }
 
     /// Returns the dialect.
@@ -156,7 +175,7 @@ impl<D: Dialect> Chat<D> {
     /// As any request; `Protocol` if the answer is no list.
     pub fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {
         let url = format!("{}/models", self.shared.base);
-        self.models_at(url, self.shared.settings.api_key.clone())
+        self.models_at(url, self.key().cloned())
     }
 
     /// As [`models`](Self::models), from another URL, or without the key.
@@ -185,10 +204,7 @@ impl<D: Dialect> Chat<D> {
     /// As any request.
     pub fn document(&self, url: String) -> BoxFuture<'static, Result<Bytes>> {
         let this = self.clone();
-        Box::pin(async move {
-            let key = this.shared.settings.api_key.clone();
-            this.get(&url, key.as_ref()).await
-        })
+        Box::pin(async move { this.get(&url, this.key()).await })
     }
 
     async fn get(&self, url: &str, key: Option<&ApiKey>) -> Result<Bytes> {
@@ -275,7 +291,7 @@ impl<D: Dialect> Chat<D> {
         let body = encode::body(dialect, &model, &request, stream)?;
         check_size(&body)?;
         let url = format!("{}{}", self.shared.base, dialect.path(&model));
-        let mut http = self.request(Method::POST, &url, settings.api_key.as_ref(), body)?;
+        let mut http = self.request(Method::POST, &url, self.key(), body)?;
         let headers = http.headers_mut();
         let accept = if stream {
             "text/event-stream"
@@ -300,7 +316,7 @@ impl<D: Dialect> Chat<D> {
         let call = Call {
             request: http,
             model,
-            redact: self.redact(settings.api_key.as_ref(), &request),
+            redact: self.redact(self.key(), &request),
             timeouts,
             retry: request.retry.unwrap_or(settings.retry),
         };
