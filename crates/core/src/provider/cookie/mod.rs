@@ -185,6 +185,7 @@ impl Jar {
         let Some((host, place)) = canonical(host).and_then(|host| {
             let place = match &given.host {
                 None => (host.clone(), Scope::Restored),
+                Some(own) if own.is_empty() => return None,
                 Some(own) if given.below => self.domain(&host, Some(own))?,
                 Some(own) => (canonical(own).filter(|own| *own == host)?, Scope::Host),
             };
@@ -273,13 +274,6 @@ impl Jar {
     /// Returns true if there is none.
     pub fn is_empty(&self) -> bool {
         self.cookies.is_empty()
-    }
-
-    /// Returns when the last of the cookies ends, in seconds since 1970; `None` if one does not, or
-    /// there is none.
-    pub fn expires(&self) -> Option<u64> {
-        let ends = self.cookies.iter().map(|cookie| cookie.expires);
-        ends.collect::<Option<Vec<_>>>()?.into_iter().max()
     }
 
     /// Makes a cookie of what an answer sets, where its rules let it.
