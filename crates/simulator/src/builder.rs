@@ -3,8 +3,8 @@
 use std::{fmt, io, time::Duration};
 
 use crate::{
-    Answer, Fault, PlaygroundProtocol, Resume, Simulator, script, script::Script, server::Settings,
-    tls::Identity,
+    Answer, CerebrasSession, Fault, PlaygroundProtocol, Resume, Simulator, script, script::Script,
+    server::Settings, session::Session, tls::Identity,
 };
 
 /// The settings of a [`Simulator`] that is not started yet.
@@ -21,6 +21,7 @@ pub struct SimulatorBuilder {
     account_id: Option<String>,
     playground: PlaygroundProtocol,
     challenge: bool,
+    sessions: Vec<CerebrasSession>,
     faults: Vec<Fault>,
     every_fault: Option<Fault>,
     answers: Vec<Answer>,
@@ -99,6 +100,16 @@ impl SimulatorBuilder {
         self
     }
 
+    /// Adds an answer of the session of Cerebras' page to the queue: each request for it with cookies
+    /// takes the next.
+    ///
+    /// When the queue is empty, somebody is signed in. The keys that the session gives are accepted
+    /// beside [`api_key`](Self::api_key).
+    pub fn cerebras_session(mut self, session: CerebrasSession) -> Self {
+        self.sessions.push(session);
+        self
+    }
+
     /// Adds a fault to the queue: each chat request, each inference of the playground, each answer of
     /// its agents, and each request to create a prediction, takes the next unless it is refused.
     ///
@@ -149,7 +160,8 @@ impl SimulatorBuilder {
         };
         let script = Script::new(self.faults, self.every_fault, self.answers)?;
         let identity = self.tls.then(Identity::generate).transpose()?;
-        Simulator::listen(self.port, settings, script, identity).await
+        let session = Session::new(self.seed, self.tls, self.sessions);
+        Simulator::listen(self.port, settings, script, session, identity).await
     }
 }
 
@@ -165,6 +177,7 @@ impl fmt::Debug for SimulatorBuilder {
             .field("account_id", &self.account_id)
             .field("playground", &self.playground)
             .field("challenge", &self.challenge)
+            .field("sessions", &self.sessions)
             .field("faults", &self.faults)
             .field("every_fault", &self.every_fault)
             .field("answers", &self.answers.len())

@@ -8,6 +8,8 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Counts {
+    /// Requests for the session of Cerebras' page.
+    pub sessions: usize,
     /// Requests to create a prediction.
     pub creates: usize,
     /// Requests for the events of one.

@@ -13,6 +13,7 @@ mod route;
 
 mod chat;
 mod models;
+mod session;
 
 mod replicate;
 
@@ -44,4 +45,5 @@ pub use crate::{
     record::Recorded,
     replicate::Resume,
     server::Simulator,
+    session::CerebrasSession,
 };

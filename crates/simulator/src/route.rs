@@ -9,10 +9,11 @@ use crate::{
     models, playground, replicate,
     reply::{Outcome, Reply, not_found, refuse, wrong_key},
     server::{Origin, Settings, Shared},
-    workers_ai,
+    session, workers_ai,
 };
 
 /// What the paths of the services begin with; Cerebras owns the rest.
+const CEREBRAS_SESSION: &str = "/cerebras-session";
 const CLOUDFLARE: &str = "/client/v4/";
 const GATEWAY: &str = "/gateway/v1/";
 const COMPATIBLE: &str = "/compatible/v1/";
@@ -33,10 +34,15 @@ pub(crate) async fn route(shared: &Shared, origin: Origin, head: &Parts, body: &
     if let Some(path) = path.strip_prefix(GATEWAY) {
         return workers_ai::gateway(shared, head, path, body);
     }
+    if let Some(path) = path.strip_prefix(CEREBRAS_SESSION) {
+        return Outcome::Reply(session::answer(shared, head, path));
+    }
     if let Some(path) = below_playground(path) {
         return playground::answer(shared, head, path, body);
     }
-    let authorized = is_authorized(&shared.settings, &head.headers, &["Bearer "]);
+    let given = shared.session.judge(&head.headers);
+    let authorized =
+        given.unwrap_or_else(|| is_authorized(&shared.settings, &head.headers, &["Bearer "]));
     if let Some(path) = path.strip_prefix(COMPATIBLE) {
         // An engine on one's own machine asks for no key.
         let authorized = authorized || shared.settings.api_key.is_none();

@@ -37,6 +37,7 @@ use crate::{
     reply::Outcome,
     route::{route, too_large},
     script::Script,
+    session::Session,
     tasks::Tasks,
     tls::Identity,
 };
@@ -52,6 +53,7 @@ pub struct Simulator {
     address: SocketAddr,
     stream_address: SocketAddr,
     base_url: String,
+    cerebras_session_url: String,
     cloudflare_url: String,
     compatible_url: String,
     gateway_url: String,
@@ -67,6 +69,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) script: Mutex<Script>,
     pub(crate) replicate: Replicate,
+    pub(crate) session: Session,
     pub(crate) sessions: Sessions,
     pub(crate) agents: Agents,
     pub(crate) counter: Counter,
@@ -111,6 +114,7 @@ impl Simulator {
         port: u16,
         settings: Settings,
         script: Script,
+        session: Session,
         identity: Option<Identity>,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
@@ -129,6 +133,7 @@ impl Simulator {
             settings,
             script: Mutex::new(script),
             replicate: Replicate::new(scheme, address, stream_address),
+            session,
             sessions,
             agents: Agents::default(),
             counter: Counter::default(),
@@ -146,6 +151,7 @@ impl Simulator {
             address,
             stream_address,
             base_url: format!("{scheme}://{address}/v1"),
+            cerebras_session_url: format!("{scheme}://{address}/cerebras-session"),
             cloudflare_url: format!("{scheme}://{address}/client/v4"),
             compatible_url: format!("{scheme}://{address}/compatible/v1"),
             gateway_url: format!("{scheme}://{address}/gateway/v1"),
@@ -159,6 +165,12 @@ impl Simulator {
     /// Returns the URL for a client, such as `http://127.0.0.1:8080/v1`.
     pub fn base_url(&self) -> &str {
         &self.base_url
+    }
+
+    /// Returns the URL of Cerebras' page, such as `http://127.0.0.1:8080/cerebras-session`, whose session
+    /// gives keys for cookies.
+    pub fn cerebras_session_url(&self) -> &str {
+        &self.cerebras_session_url
     }
 
     /// Returns the URL for a client of Replicate, such as `http://127.0.0.1:8080/replicate/v1`.

@@ -10,4 +10,5 @@ mod playground;
 mod refusals;
 mod replicate;
 mod server;
+mod session;
 mod workers_ai;
