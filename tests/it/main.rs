@@ -6,6 +6,7 @@
 mod support;
 
 mod agent;
+mod cerebras_cookies;
 mod chat;
 mod cloudflare;
 mod compatible;

@@ -10,7 +10,11 @@ use inferstream_core::{
 };
 use inferstream_openai_compat::{Chat, Settings};
 
-use crate::dialect::{BASE_URL, CerebrasDialect, INFO};
+use crate::{
+    cookies::Cookies,
+    dialect::{BASE_URL, CerebrasDialect, INFO},
+    session::Session,
+};
 
 /// A client of Cerebras Inference.
 ///
@@ -19,6 +23,8 @@ use crate::dialect::{BASE_URL, CerebrasDialect, INFO};
 pub struct Cerebras {
     chat: Chat<CerebrasDialect>,
     api_key: Option<ApiKey>,
+    /// Where a key comes from if none is set.
+    session: Option<Arc<Session>>,
     needs_key: bool,
     public_models_url: String,
 }
@@ -29,6 +35,8 @@ pub struct Cerebras {
 pub struct CerebrasBuilder {
     api_key: Option<Setting>,
     base_url: Option<Setting>,
+    cookies: Option<Cookies>,
+    session_url: Option<String>,
     transport: Option<Arc<dyn Transport>>,
     settings: Settings,
 }
@@ -69,9 +77,13 @@ impl Cerebras {
         &self,
         request: impl Into<ChatRequest>,
     ) -> BoxFuture<'static, Result<ChatStream>> {
+        let request = request.into();
+        if let Some(session) = &self.session {
+            return self.ask(session, move |chat| chat.stream(request.clone()));
+        }
         match self.check_key() {
-            Ok(()) => self.chat.stream(request.into()),
-            Err(error) => provider::stream(&INFO, "", request.into(), |_| ready(Err(error))),
+            Ok(()) => self.chat.stream(request),
+            Err(error) => provider::stream(&INFO, "", request, |_| ready(Err(error))),
         }
     }
 
@@ -88,18 +100,25 @@ impl Cerebras {
         &self,
         request: impl Into<ChatRequest>,
     ) -> BoxFuture<'static, Result<ChatResponse>> {
+        let request = request.into();
+        if let Some(session) = &self.session {
+            return self.ask(session, move |chat| chat.chat(request.clone()));
+        }
         match self.check_key() {
-            Ok(()) => self.chat.chat(request.into()),
-            Err(error) => provider::chat(&INFO, "", request.into(), |_| ready(Err(error))),
+            Ok(()) => self.chat.chat(request),
+            Err(error) => provider::chat(&INFO, "", request, |_| ready(Err(error))),
         }
     }
 
-    /// Asks for the models: `/v1/models` with a key, else the public list.
+    /// Asks for the models: `/v1/models` with a key, that of cookies among them, else the public list.
     ///
     /// # Errors
     ///
     /// As any request.
     pub fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {
+        if let Some(session) = &self.session {
+            return self.ask(session, Chat::models);
+        }
         match (&self.api_key, self.needs_key) {
             (None, true) => self.public_models(),
             _ => self.chat.models(),
@@ -128,6 +147,16 @@ impl Cerebras {
     /// Returns what Cerebras can do with a model.
     pub fn capabilities(&self, model: &str) -> Capabilities {
         self.chat.capabilities(model)
+    }
+
+    /// Asks with the session's key, which is got first where there is none.
+    fn ask<T: Send + 'static>(
+        &self,
+        session: &Arc<Session>,
+        ask: impl Fn(&Chat<CerebrasDialect>) -> BoxFuture<'static, Result<T>> + Send + Sync + 'static,
+    ) -> BoxFuture<'static, Result<T>> {
+        let (chat, session) = (self.chat.clone(), Arc::clone(session));
+        Box::pin(async move { session.ask(|key| ask(&chat.with_key(key))).await })
     }
 
     fn check_key(&self) -> Result<()> {
@@ -195,6 +224,25 @@ impl CerebrasBuilder {
         self
     }
 
+    /// Gets the key by the cookies of a browser that is signed in: unofficial.
+    ///
+    /// The first request asks the page's session for the account's demo key, which is kept in memory
+    /// until it is refused and then asked for once more. The cookies go to the session's host alone.
+    /// A key that is set wins, and the session is never asked. Whether the service still answers is
+    /// unknown.
+    pub fn cookies(mut self, cookies: Cookies) -> Self {
+        self.cookies = Some(cookies);
+        self
+    }
+
+    /// Sets where the page of the session is, for tests: `https://inference.cerebras.ai`.
+    ///
+    /// Cookies that name no host go there, and those of other hosts do not.
+    pub fn session_url(mut self, url: impl Into<String>) -> Self {
+        self.session_url = Some(url.into());
+        self
+    }
+
     /// Sets what requests go through; with the feature `transport` there is a default.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
@@ -223,7 +271,8 @@ impl CerebrasBuilder {
     ///
     /// # Errors
     ///
-    /// `Config` for a key, URL or header that cannot be used, or where there is no transport.
+    /// `Config` for a key, URL or header that cannot be used, for cookies of which none is for the
+    /// session, or where there is no transport.
     pub fn build(self) -> Result<Cerebras> {
         let api_key = match self.api_key {
             None => None,
@@ -239,11 +288,22 @@ impl CerebrasBuilder {
             Some(transport) => transport,
             None => default_transport()?,
         };
+        let session = match self.cookies.filter(|_| api_key.is_none()) {
+            None => None,
+            Some(cookies) => Some(Arc::new(Session::new(
+                &cookies,
+                self.session_url.as_deref(),
+                Arc::clone(&transport),
+                settings.timeouts,
+                settings.retry,
+            )?)),
+        };
         let elsewhere = !same_host(&base_url, BASE_URL);
         let chat = Chat::new(CerebrasDialect { elsewhere }, transport, settings);
         Ok(Cerebras {
             chat: chat.map_err(|error| url.explain(error))?,
             api_key,
+            session,
             needs_key: !elsewhere,
             public_models_url: public_models_url(&base_url),
         })

@@ -4,8 +4,12 @@
 mod client;
 mod dialect;
 
+mod cookies;
+mod session;
+
 pub use crate::{
     client::{Cerebras, CerebrasBuilder},
+    cookies::Cookies,
     dialect::HISTORICAL_DEFAULT_MODEL,
 };
 #[doc(no_inline)]

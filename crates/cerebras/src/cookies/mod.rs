@@ -1,0 +1,182 @@
+//! A browser's cookies as a user has them in, the jar of one host out.
+
+mod json;
+mod netscape;
+
+use std::{fmt, fs::File, io::Read as _, path::Path, time::SystemTime};
+
+use http::Uri;
+use inferstream_core::{
+    Error, Result,
+    provider::{GivenCookie, Jar, is_pair},
+};
+
+/// The parent that cookies may be for, beside the session's own host.
+const DOMAIN: &str = "cerebras.ai";
+
+/// The largest file: a browser's record of an hour on several pages is below it.
+const MAX_FILE: u64 = 16 << 20;
+
+/// The most cookies for one host: browsers keep 180.
+const MAX_COOKIES: usize = 300;
+
+/// The most bytes of the `Cookie` header: a session in four pieces, which is what fits a browser's
+/// limit of 4 KiB for each; servers refuse more.
+const MAX_HEADER: usize = 16 << 10;
+
+/// Cookies of a browser that is signed in, to be exchanged for a key: unofficial.
+///
+/// They are kept in memory, sent to the host of the session alone, and shown nowhere: `Debug` tells
+/// how many there are.
+///
+/// ```
+/// use inferstream_cerebras::{Cerebras, Cookies};
+///
+/// let cookies = Cookies::from_header("__Secure-authjs.session-token=eyJhbGciOiJkaXIi")?;
+/// let builder = Cerebras::builder().cookies(cookies);
+/// # Ok::<(), inferstream_cerebras::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Cookies {
+    given: Vec<GivenCookie>,
+}
+
+impl Cookies {
+    /// Takes the value of a `Cookie` header, as the browser's developer tools show it: `a=b; c=d`.
+    ///
+    /// # Errors
+    ///
+    /// `Config` if there is none, if one cannot stand in a header, or for more than 300 or 16 KiB.
+    pub fn from_header(header: &str) -> Result<Self> {
+        let header = header.trim();
+        let header = match header.split_at_checked("cookie:".len()) {
+            Some((name, value)) if name.eq_ignore_ascii_case("cookie:") => value,
+            _ => header,
+        };
+        if MAX_HEADER < header.len() {
+            return Err(too_long());
+        }
+        let pairs = header.split(';').map(str::trim);
+        let pairs = pairs.filter(|pair| !pair.is_empty()).enumerate();
+        let given = pairs.map(|(index, pair)| match pair.split_once('=') {
+            Some((name, value)) if is_pair(name, value) => Ok(bare(name, value)),
+            _ => Err(Error::config(format!(
+                "cookie {} of the header is none: it looks like `a=b; c=d`",
+                index + 1
+            ))),
+        });
+        let given = given.collect::<Result<Vec<_>>>()?;
+        if MAX_COOKIES < given.len() {
+            return Err(too_many("the header"));
+        }
+        Self::new(given)
+    }
+
+    /// Reads a file, told by what it holds; see [`from_text`](Self::from_text). Blocks.
+    ///
+    /// # Errors
+    ///
+    /// As `from_text`; `Config` too if it cannot be read or is above 16 MiB.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let read = || {
+            let unread = |error: std::io::Error| Error::config(error.to_string());
+            let mut bytes = Vec::new();
+            File::open(path)
+                .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
+                .map_err(unread)?;
+            if MAX_FILE < bytes.len() as u64 {
+                return Err(Error::config("larger than 16 MiB"));
+            }
+            let text = String::from_utf8(bytes);
+            Self::from_text(&text.map_err(|_| Error::config("not text in UTF-8"))?)
+        };
+        read().map_err(|error: Error| error.context(path.display()))
+    }
+
+    /// Reads what a file holds: a `cookies.txt` in Netscape's form; JSON as browsers' extensions
+    /// export it, a list of objects or an object of names and values; a HAR; or the header alone.
+    ///
+    /// What is no cookie among cookies is passed over, and so is, at
+    /// [`build`](crate::CerebrasBuilder::build), what is for other hosts.
+    ///
+    /// # Errors
+    ///
+    /// `Config` if it is neither of these or above 16 MiB, or if there is no cookie.
+    pub fn from_text(text: &str) -> Result<Self> {
+        if MAX_FILE < text.len() as u64 {
+            return Err(Error::config("the cookies are larger than 16 MiB"));
+        }
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        match text.trim_start().as_bytes() {
+            [b'{' | b'[', ..] => Self::new(json::read(text)?),
+            _ if netscape::is_it(text) => Self::new(netscape::read(text)),
+            _ => Self::from_header(text),
+        }
+    }
+
+    fn new(given: Vec<GivenCookie>) -> Result<Self> {
+        if given.is_empty() {
+            return Err(Error::config(
+                "there is no cookie in it; a HAR holds them only if it is saved with sensitive data",
+            ));
+        }
+        Ok(Self { given })
+    }
+
+    /// Makes the jar of those that a URL's host would get.
+    pub(crate) fn jar(&self, url: &Uri) -> Result<Jar> {
+        let host = url.host().unwrap_or_default();
+        let mut jar = Jar::new([DOMAIN]).room(MAX_COOKIES, usize::MAX);
+        for given in &self.given {
+            if jar.give(host, given) && MAX_COOKIES < jar.len() {
+                return Err(too_many(host));
+            }
+        }
+        let https = url.scheme_str() == Some("https");
+        // All of them are alive in 1970.
+        let line = jar.header(host, url.path(), https, SystemTime::UNIX_EPOCH);
+        let Some(line) = line else {
+            return Err(Error::config(if jar.is_empty() {
+                format!("none of the cookies is for {host}: export those of that page")
+            } else {
+                format!("the cookies for {host} are for other paths, or for TLS alone")
+            }));
+        };
+        if MAX_HEADER < line.len() {
+            return Err(too_long());
+        }
+        Ok(jar.room(MAX_COOKIES, MAX_HEADER))
+    }
+}
+
+impl fmt::Debug for Cookies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cookies")
+            .field("count", &self.given.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes a cookie of which no more is known.
+fn bare(name: &str, value: &str) -> GivenCookie {
+    GivenCookie {
+        name: name.to_owned(),
+        value: value.to_owned(),
+        host: None,
+        below: false,
+        path: "/".to_owned(),
+        expires: None,
+        secure: false,
+    }
+}
+
+fn too_long() -> Error {
+    Error::config("the cookies are longer than a header of 16 KiB: export those of one page")
+}
+
+fn too_many(whose: &str) -> Error {
+    Error::config(format!(
+        "there are more than {MAX_COOKIES} cookies for {whose}: export those of one page"
+    ))
+}

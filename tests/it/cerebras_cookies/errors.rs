@@ -1,0 +1,229 @@
+//! What is said where the session gives no key, and that it says no cookie.
+
+use inferstream_core::{Error, ErrorKind, Repeat, Sent};
+
+use super::{Answer, CANARY, CHAT, Door, SESSION, check_error, check_hidden, session};
+use crate::support::{Piece, broken, seconds};
+
+const SIGN_IN: &str = "sign in at https://inference.cerebras.ai and export the cookies again";
+const MAKE_KEY: &str = "make a key at https://cloud.cerebras.ai";
+
+#[track_caller]
+fn check(answer: Answer, kind: ErrorKind, what: &str, remedy: &str) {
+    let door = Door::of_session(answer);
+    let error = door.ask(&door.client()).unwrap_err();
+    check_error(&error, kind, &format!("cerebras: {what}: {remedy}"));
+    assert_eq!((door.count(SESSION), door.count(CHAT)), (1, 0));
+}
+
+fn page(status: u16, text: &str) -> Answer {
+    Answer::new(status, [Piece::from(text)]).header("content-type", "text/html; charset=utf-8")
+}
+
+#[test]
+fn nobody_is_signed_in() {
+    for document in [
+        "null",
+        "{}",
+        " {} ",
+        "\u{feff}{}",
+        r#"{"user":null}"#,
+        r#"{"expires":"2026-12-21T04:30:00.000Z"}"#,
+    ] {
+        let what = "the cookies are of nobody who is signed in";
+        check(session(document), ErrorKind::Auth, what, SIGN_IN);
+    }
+}
+
+#[test]
+fn an_account_has_no_key() {
+    for document in [
+        r#"{"user":{}}"#,
+        r#"{"user":{"demoApiKey":null}}"#,
+        r#"{"user":{"demoApiKey":"  "}}"#,
+        r#"{"user":{"demoapikey":"x"}}"#,
+    ] {
+        check(
+            session(document),
+            ErrorKind::Auth,
+            "the account has no demo key",
+            MAKE_KEY,
+        );
+    }
+}
+
+#[test]
+fn a_session_has_expired() {
+    let document = r#"{"user":{"demoApiKey":"k"},"expires":"1969-12-31T23:59:59Z"}"#;
+    check(
+        session(document),
+        ErrorKind::Auth,
+        "the session has expired",
+        SIGN_IN,
+    );
+}
+
+#[test]
+fn a_page_stands_where_the_session_was() {
+    let html = format!("<!DOCTYPE html><title>Sign in {CANARY}</title>");
+    for answer in [
+        page(200, &html),
+        page(200, "Sign in"),
+        Answer::json(200, &html),
+        Answer::json(200, &format!(" \n{html}")),
+    ] {
+        check(
+            answer,
+            ErrorKind::Protocol,
+            "the session is a page of HTML",
+            MAKE_KEY,
+        );
+    }
+}
+
+#[test]
+fn a_page_wants_to_see_a_browser() {
+    let html = "<html><title>Just a moment...</title></html>";
+    for answer in [
+        page(403, html),
+        page(503, html),
+        page(200, html),
+        Answer::json(403, "{}").header("cf-mitigated", "challenge"),
+    ] {
+        let what = "the session is behind a page that wants to see a browser";
+        check(answer, ErrorKind::Challenge, what, MAKE_KEY);
+    }
+}
+
+#[test]
+fn a_status_says_no() {
+    let body = format!(r#"{{"error":"{CANARY}"}}"#);
+    for (status, kind, what, remedy) in [
+        (
+            401,
+            ErrorKind::Auth,
+            "the cookies are refused (401)",
+            SIGN_IN,
+        ),
+        (
+            403,
+            ErrorKind::Permission,
+            "the cookies are refused (403)",
+            SIGN_IN,
+        ),
+        (
+            404,
+            ErrorKind::NotFound,
+            "the session answers 404",
+            MAKE_KEY,
+        ),
+        (
+            429,
+            ErrorKind::RateLimited,
+            "the session answers 429",
+            MAKE_KEY,
+        ),
+        (500, ErrorKind::Server, "the session answers 500", MAKE_KEY),
+    ] {
+        let answer = Answer::json(status, &body)
+            .header("set-cookie", format!("a={CANARY}"))
+            .header("retry-after", "7");
+        let door = Door::of_session(answer.clone());
+        let error = door.ask(&door.client()).unwrap_err();
+        assert_eq!(error.status().unwrap(), status);
+        assert_eq!(error.retry_after(), Some(seconds(7)));
+        check(answer, kind, what, remedy);
+    }
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    let what = "the session is a redirect, which is not followed";
+    for status in [301, 302, 307, 308] {
+        for target in [
+            "https://evilcerebras.ai/",
+            "/api/auth/signin",
+            &format!("/?c={CANARY}"),
+        ] {
+            let answer = Answer::new(status, []).header("location", target);
+            check(answer, ErrorKind::Redirect, what, SIGN_IN);
+        }
+    }
+    // As a transport says it.
+    let told = Error::new(ErrorKind::Redirect, format!("it redirects to /?c={CANARY}"));
+    check(Answer::error(told), ErrorKind::Redirect, what, SIGN_IN);
+}
+
+#[test]
+fn json_is_broken_or_another() {
+    for (document, what) in [
+        ("", "is no JSON"),
+        (
+            r#"{"user":{"demoApiKey":"c4nary-0f-the-session"#,
+            "is no JSON",
+        ),
+        (r"{} {}", "is no JSON"),
+        (&*"[".repeat(100_000), "is no JSON"),
+        ("[]", "is no JSON object"),
+        ("false", "is no JSON object"),
+        (r#""c4nary-0f-the-session""#, "is no JSON object"),
+        (
+            r#"{"user":"c4nary-0f-the-session"}"#,
+            "has a user that is no object",
+        ),
+        (r#"{"user":{"demoApiKey":7}}"#, "has a key that is no text"),
+        (
+            r#"{"user":{"demoApiKey":"c4nary-0f-the-session\n x"}}"#,
+            "has a key that is none",
+        ),
+    ] {
+        let what = format!("the session {what}");
+        check(session(document), ErrorKind::Protocol, &what, MAKE_KEY);
+    }
+}
+
+#[test]
+fn a_session_has_a_limit() {
+    let long = |length: usize| {
+        let rest = "x".repeat(length - r#"{"user":{"demoApiKey":"k"},"a":""}"#.len());
+        session(&format!(r#"{{"user":{{"demoApiKey":"k"}},"a":"{rest}"}}"#))
+    };
+    let door = Door::of_session(long(1 << 20));
+    assert_eq!(door.ask(&door.client()).unwrap(), "Hello.");
+    let door = Door::of_session(long((1 << 20) + 1));
+    let error = door.ask(&door.client()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    assert!(
+        error.to_string().starts_with("cerebras's session: "),
+        "{error}"
+    );
+    assert_eq!(door.count(CHAT), 0);
+}
+
+#[test]
+fn a_connection_is_lost() {
+    let told = Error::new(ErrorKind::Disconnected, format!("the peer said {CANARY}"))
+        .with_sent(Sent::Yes)
+        .with_repeat(Repeat::Never);
+    let door = Door::of_session(Answer::error(told));
+    let error = door.ask(&door.client()).unwrap_err();
+    check_error(
+        &error,
+        ErrorKind::Disconnected,
+        "cerebras's session: the peer said …",
+    );
+
+    let cut = Answer::new(200, [Piece::from(r#"{"user":"#), broken()]);
+    let door = Door::of_session(cut);
+    let error = door.ask(&door.client()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Disconnected);
+    check_hidden(&error);
+}
+
+#[test]
+fn a_session_that_never_answers_runs_into_a_limit() {
+    let silent = Answer::new(200, [Piece::Hang]);
+    let door = Door::of_session(silent);
+    let error = door.ask(&door.client()).unwrap_err();
+    assert!(error.is_timeout(), "{error}");
+}

@@ -1,0 +1,281 @@
+//! The forms in which users have cookies, and files that are none.
+
+use inferstream_cerebras::Cookies;
+use inferstream_core::{ErrorKind, Result};
+use proptest::prelude::*;
+
+use super::{CANARY, Door, check_hidden, signed_in};
+
+/// What a session at the page would be sent.
+#[track_caller]
+fn sent(cookies: Cookies) -> String {
+    let door = Door::of_session(signed_in("demo-1"));
+    let client = door.builder(cookies).build().unwrap();
+    door.ask(&client).unwrap();
+    door.cookies()
+}
+
+#[track_caller]
+fn check(text: &str, expected: &str) {
+    for text in [
+        text.to_owned(),
+        format!("\u{feff}{text}"),
+        text.replace('\n', "\r\n"),
+    ] {
+        assert_eq!(sent(Cookies::from_text(&text).unwrap()), expected, "{text}");
+    }
+}
+
+#[track_caller]
+fn check_refused(outcome: Result<Cookies>, says: &str) {
+    let error = outcome.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().contains(says), "{error}");
+    check_hidden(&error);
+}
+
+#[test]
+fn a_header() {
+    for header in [
+        "a=b; c=d",
+        " a=b;c=d; ",
+        "Cookie: a=b; c=d\n",
+        "cookie:a=b; ;c=d",
+    ] {
+        check(header, "a=b; c=d");
+        assert_eq!(sent(Cookies::from_header(header).unwrap()), "a=b; c=d");
+    }
+    check("a=b=c==", "a=b=c==");
+    check("a=", "a=");
+}
+
+#[test]
+fn a_header_that_is_none() {
+    let canary = |rest: &str| Cookies::from_header(&format!("a=b; {CANARY}{rest}"));
+    check_refused(canary(""), "cookie 2 of the header");
+    check_refused(canary("=\u{7f}"), "cookie 2 of the header");
+    check_refused(canary("=a\r\nHost: evil"), "cookie 2 of the header");
+    check_refused(canary("=ü"), "cookie 2 of the header");
+    check_refused(canary("=\0"), "cookie 2 of the header");
+    check_refused(Cookies::from_header(&format!("={CANARY}")), "cookie 1");
+    check_refused(
+        Cookies::from_header(&format!("a={}", "x".repeat(4096))),
+        "cookie 1",
+    );
+    for empty in ["", " ; ;", "Cookie:"] {
+        check_refused(Cookies::from_header(empty), "no cookie");
+    }
+}
+
+#[test]
+fn a_file_of_netscapes() {
+    check(
+        "# Netscape HTTP Cookie File\n# https://curl.se/docs/http-cookies.html\n\n\
+         .cerebras.ai\tTRUE\t/\tTRUE\t4102444800\twide\t1\n\
+         #HttpOnly_inference.cerebras.ai\tFALSE\t/\tTRUE\t4102444800\t__Secure-token\tx=y\n\
+         inference.cerebras.ai\tFALSE\t/\tFALSE\t0\tsession\t3\n\
+         cerebras.ai\tFALSE\t/\tTRUE\t0\tnarrow\tno\n\
+         evilcerebras.ai\tTRUE\t/\tTRUE\t0\tevil\tno\n\
+         inference.cerebras.ai\tFALSE\t/other\tFALSE\t0\tpath\tno\n\
+         #inference.cerebras.ai\tFALSE\t/\tFALSE\t0\tremark\tno\n\
+         inference.cerebras.ai\tFALSE\t/\tFALSE\t0\tempty\t\n\
+         inference.cerebras.ai\tFALSE\t/\tFALSE\t0\tnone\n",
+        "wide=1; __Secure-token=x=y; session=3; empty=; none=",
+    );
+}
+
+#[test]
+fn lines_that_are_none_are_passed_over() {
+    check(
+        "inference.cerebras.ai\tFALSE\t/\tFALSE\t0\ta\tb\n\
+         inference.cerebras.ai FALSE / FALSE 0 spaces no\n\
+         inference.cerebras.ai\tFALSE\t/\tFALSE\tsoon\texpires\tno\n\
+         inference.cerebras.ai\tFALSE\tpath\tFALSE\t0\tpath\tno\n\
+         inference.cerebras.ai\tFALSE\t/\tFALSE\t0\ttab\tn\to\n\
+         inference.cerebras.ai\tFALSE\t/\tFALSE\t0\tname;\tno\n\
+         \tFALSE\t/\tFALSE\t0\thost\tno\n\
+         inference.cerebras.ai\tFALSE\t/\n",
+        "a=b",
+    );
+    check_refused(
+        Cookies::from_text("# Netscape HTTP Cookie File\n"),
+        "no cookie",
+    );
+    check_refused(
+        Cookies::from_text(&format!("# Netscape\n{CANARY}\n")),
+        "no cookie",
+    );
+}
+
+#[test]
+fn a_list_of_an_extensions() {
+    check(
+        r#"[
+  {"domain":".cerebras.ai","expirationDate":4102444800.5,"hostOnly":false,"httpOnly":true,
+   "name":"wide","path":"/","sameSite":"lax","secure":true,"session":false,"storeId":"0","value":"1"},
+  {"domain":"inference.cerebras.ai","hostOnly":true,"name":"own","path":"/api","session":true,"value":"2"},
+  {"host":"inference.cerebras.ai","expiry":4102444800000,"name":"other","value":"3"},
+  {"name":"bare","value":"4","expires":-1},
+  {"domain":".example.com","name":"evil","value":"no"}
+]"#,
+        "own=2; wide=1; other=3; bare=4",
+    );
+    check(r#"{"url":"x","cookies":[{"name":"a","value":"b"}]}"#, "a=b");
+}
+
+#[test]
+fn what_is_no_cookie_in_a_list_is_passed_over() {
+    check(
+        r#"[{"name":"a","value":"b"},{"name":"x"},{"value":"x"},{"name":1,"value":"x"},
+            {"name":"x","value":7},{"name":"x","value":"\n"},{"name":"x;","value":"x"},null,7,"x",[],{},
+            {"name":"c","value":"d","path":7,"secure":"x","expires":[],"domain":null}]"#,
+        "a=b; c=d",
+    );
+}
+
+#[test]
+fn an_object_of_names_and_values() {
+    check(
+        r#"{"a":"b","c":"d","n":7,"bad;":"x","bad":"\n"}"#,
+        "a=b; c=d",
+    );
+    check(
+        r#"{"cookies":{"a":"b"},"headers":{"x":"y"},"proxy":null}"#,
+        "a=b",
+    );
+    check(r#"{"cookies":"1","log":"2"}"#, "cookies=1; log=2");
+}
+
+const HAR: &str = r#"{"log":{"version":"1.2","creator":{"name":"x"},"entries":[
+  {"request":{"method":"GET","url":"https://inference.cerebras.ai/","headers":[],"cookies":[
+     {"name":"token","value":"old"},{"name":"kept","value":"1","path":"/","domain":".cerebras.ai","expires":"2100-01-01T00:00:00.000Z","secure":true}]},
+   "response":{"status":200,"cookies":[
+     {"name":"token","value":"new","path":"/","expires":null,"httpOnly":true},
+     {"name":"deep","value":"2","path":"/api/auth"},
+     {"name":"elsewhere","value":"no","path":"/chat"}],"content":{"text":"<html>"}}},
+  {"request":{"url":"https://inference.cerebras.ai/chat/x","cookies":null},
+   "response":{"cookies":[{"name":"default","value":"no"}]}},
+  {"request":{"url":"https://evil.example/","cookies":[{"name":"evil1","value":"no"}]},
+   "response":{"cookies":[{"name":"evil2","value":"no","domain":".cerebras.ai"},
+                          {"name":"evil3","value":"no","domain":"inference.cerebras.ai"}]}},
+  {"request":{"url":"https://evilcerebras.ai/","cookies":[]},
+   "response":{"cookies":[{"name":"evil4","value":"no","domain":".cerebras.ai"}]}},
+  {"request":{"url":"https://api.cerebras.ai/v1","cookies":[{"name":"api","value":"no"}]},
+   "response":{"cookies":[{"name":"parent","value":"3","domain":".cerebras.ai"}]}},
+  {"request":{"url":"not a url"},"response":null},
+  {"request":{"url":"https://inference.cerebras.ai/x","cookies":[7,null,{"name":"x"}]}}]}}"#;
+
+#[test]
+fn a_har() {
+    check(HAR, "deep=2; kept=1; token=new; parent=3");
+    let none = HAR.replace("cookies", "headers");
+    check_refused(Cookies::from_text(&none), "sensitive data");
+}
+
+#[test]
+fn json_that_is_none() {
+    for text in [
+        &*format!(r#"[{{"name":"a","value":"{CANARY}"}}"#),
+        &*format!(r#"{{"a":"{CANARY}"}} x"#),
+        &*format!(r#"{{"a":{CANARY}}}"#),
+        &*"[".repeat(1 << 20),
+        &*r#"{"a":"#.repeat(100_000),
+    ] {
+        check_refused(Cookies::from_text(text), "no JSON from line 1, column ");
+    }
+    for text in [
+        "[]",
+        "{}",
+        "[[]]",
+        r#"{"log":{"entries":[]}}"#,
+        r#"{"log":{}}"#,
+    ] {
+        check_refused(Cookies::from_text(text), "there is no cookie in it");
+    }
+}
+
+#[test]
+fn there_are_limits() {
+    let many = |count: usize| -> String {
+        let pairs: Vec<String> = (0..count).map(|index| format!("n{index}=v")).collect();
+        pairs.join("; ")
+    };
+    assert_eq!(sent(Cookies::from_header(&many(300)).unwrap()), many(300));
+    check_refused(Cookies::from_header(&many(301)), "more than 300");
+
+    let list = |count: usize, domain: &str| {
+        let one = |index| format!(r#"{{"name":"n{index}","value":"v","domain":"{domain}"}}"#);
+        let all: Vec<String> = (0..count).map(one).collect();
+        Cookies::from_text(&format!("[{}]", all.join(","))).unwrap()
+    };
+    let door = Door::of_session(signed_in("demo-1"));
+    assert_eq!(sent(list(300, ".cerebras.ai")), many(300));
+    let error = door.builder(list(301, ".cerebras.ai")).build().unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("more than 300 cookies for inference"),
+        "{error}"
+    );
+    // Those of others do not count.
+    let error = door.builder(list(5000, "example.com")).build().unwrap_err();
+    assert!(error.to_string().contains("none of the cookies"), "{error}");
+
+    // Four pieces of a session fit, and five do not.
+    let long = |count: usize| {
+        let value = "x".repeat(4000);
+        let one = |index| format!(r#"{{"name":"n{index}","value":"{value}"}}"#);
+        let all: Vec<String> = (0..count).map(one).collect();
+        Cookies::from_text(&format!("[{}]", all.join(","))).unwrap()
+    };
+    assert_eq!(sent(long(4)).len(), 4 * 4003 + 3 * 2);
+    let error = door.builder(long(5)).build().unwrap_err();
+    assert!(error.to_string().contains("16 KiB"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Config);
+    let header = format!("a={}", "b; c=".repeat(4000));
+    check_refused(Cookies::from_header(&header), "16 KiB");
+    check_refused(Cookies::from_text(&" ".repeat((16 << 20) + 1)), "16 MiB");
+}
+
+#[test]
+fn a_file_is_read() {
+    let folder = std::env::temp_dir().join(format!("inferstream-cookies-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("cookies.txt");
+    let read = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        Cookies::from_file(&path)
+    };
+    assert_eq!(sent(read(b"\xef\xbb\xbf{\"a\":\"b\"}").unwrap()), "a=b");
+    check_refused(read(b"\xff\xfea\0=\0b\0"), "cookies.txt: not text in UTF-8");
+    check_refused(read(b""), "cookies.txt: there is no cookie");
+    check_refused(
+        read(&vec![b' '; (16 << 20) + 1]),
+        "cookies.txt: larger than 16 MiB",
+    );
+    std::fs::remove_dir_all(&folder).unwrap();
+    check_refused(Cookies::from_file(&path), "cookies.txt: ");
+    check_refused(Cookies::from_file(&folder), "inferstream-cookies");
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in ".*") {
+        drop(Cookies::from_text(&text));
+        drop(Cookies::from_header(&text));
+    }
+
+    #[test]
+    fn what_is_like_a_file_does_not_panic(
+        pieces in prop::collection::vec(prop::sample::select(vec![
+            "{", "}", "[", "]", "\"log\":", "\"entries\":", "\"request\":", "\"url\":", "\"cookies\":",
+            "\"name\":", "\"value\":", "\"a\"", "\"https://inference.cerebras.ai/\"", ",", "null", "1e999",
+            "\t", "\n", "#HttpOnly_", ".cerebras.ai", "TRUE", "/", "0", "a=b", ";", "\u{feff}", "é",
+        ]), 0..40)
+    ) {
+        let door = Door::of_session(signed_in("demo-1"));
+        if let Ok(cookies) = Cookies::from_text(&pieces.concat()) {
+            drop(door.builder(cookies).build());
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Cerebras by a browser's cookies: the key that they are exchanged for, and where they go.
+
+mod errors;
+mod files;
+mod keys;
+mod places;
+
+use std::{
+    fmt,
+    future::poll_fn,
+    sync::{Arc, Mutex},
+    task::Poll,
+    time::{Duration, Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{Request, Response, header::COOKIE};
+use inferstream_cerebras::{Cerebras, CerebrasBuilder, Cookies};
+use inferstream_core::{Body, BoxFuture, Error, ErrorKind, Result, RetryPolicy, Transport};
+
+use crate::support::{Answer, Clock, Piece, block_on, sse};
+
+const SESSION: &str = "https://inference.cerebras.ai/api/auth/session";
+const CHAT: &str = "https://api.cerebras.ai/v1/chat/completions";
+
+/// A cookie's value that must never show.
+const CANARY: &str = "c4nary-0f-the-session";
+
+/// Makes an answer of a request, and of how many to its URL came before.
+type Answers = dyn Fn(&Request<Bytes>, usize) -> Answer + Send + Sync;
+
+/// A transport that answers by what is asked, and keeps what it was sent.
+#[derive(Clone)]
+struct Door {
+    clock: Arc<Clock>,
+    requests: Arc<Mutex<Vec<Request<Bytes>>>>,
+    answer: Arc<Answers>,
+}
+
+impl Door {
+    /// Takes the answers of the session, of which the last is given again, and those of the chat by
+    /// the key.
+    fn new(
+        sessions: impl IntoIterator<Item = Answer>,
+        chat: impl Fn(&str) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let sessions: Vec<Answer> = sessions.into_iter().collect();
+        Self {
+            clock: Clock::new(),
+            requests: Arc::default(),
+            answer: Arc::new(move |request, earlier| match request.uri().path() {
+                path if path.ends_with("/api/auth/session") => {
+                    sessions[earlier.min(sessions.len() - 1)].clone()
+                }
+                _ => chat(request.headers()["authorization"].to_str().unwrap()),
+            }),
+        }
+    }
+
+    /// Takes one answer of the session; the chat accepts every key.
+    fn of_session(session: Answer) -> Self {
+        Self::new([session], |_| whole())
+    }
+
+    fn all(&self) -> Vec<Request<Bytes>> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    /// Counts the requests to a URL.
+    fn count(&self, url: &str) -> usize {
+        let all = self.all();
+        all.iter().filter(|request| *request.uri() == *url).count()
+    }
+
+    /// Returns the cookies of the last request to the session.
+    fn cookies(&self) -> String {
+        let all = self.all();
+        let last = all.iter().rfind(|request| *request.uri() == *SESSION);
+        let value = &last.unwrap().headers()[COOKIE];
+        assert!(value.is_sensitive());
+        value.to_str().unwrap().to_owned()
+    }
+
+    fn builder(&self, cookies: Cookies) -> CerebrasBuilder {
+        let builder = Cerebras::builder().transport(self.clone());
+        let retry = RetryPolicy::default().max_attempts(1);
+        builder.cookies(cookies).retry(retry)
+    }
+
+    fn client(&self) -> Cerebras {
+        self.builder(cookies()).build().unwrap()
+    }
+
+    /// Asks, and returns the text of the answer.
+    #[track_caller]
+    fn ask(&self, client: &Cerebras) -> Result<String> {
+        block_on(&self.clock, text(client))
+    }
+}
+
+impl Transport for Door {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Response<Body>>> {
+        let mut requests = self.requests.lock().unwrap();
+        let is_same = |earlier: &&Request<Bytes>| earlier.uri() == request.uri();
+        let earlier = requests.iter().filter(is_same).count();
+        let answer = (self.answer)(&request, earlier);
+        requests.push(request);
+        let response = answer.respond(Arc::clone(&self.clock));
+        Box::pin(async { Ok(response.await?.0) })
+    }
+
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(self.clock.sleep(duration))
+    }
+
+    fn detach(&self, _: BoxFuture<'static, ()>) {}
+
+    fn system_time(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.clock.elapsed()
+    }
+}
+
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Door").finish_non_exhaustive()
+    }
+}
+
+fn cookies() -> Cookies {
+    Cookies::from_header(&format!("session-token={CANARY}; theme=dark")).unwrap()
+}
+
+/// A session with this key.
+fn signed_in(key: &str) -> Answer {
+    let user = format!(r#"{{"name":"A","email":"a@b.example","demoApiKey":"{key}"}}"#);
+    session(&format!(
+        r#"{{"user":{user},"expires":"2026-12-21T04:30:00.000Z"}}"#
+    ))
+}
+
+fn session(document: &str) -> Answer {
+    Answer::json(200, document)
+}
+
+/// A whole answer of the chat.
+fn whole() -> Answer {
+    let text = r#"{"choices":[{"index":0,"delta":{"content":"Hello."}}]}"#;
+    let finish = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+    Answer::sse([Piece::from(&*sse(&[text, finish, "[DONE]"]))])
+}
+
+fn refused(status: u16) -> Answer {
+    Answer::json(
+        status,
+        r#"{"message":"Wrong API Key","code":"wrong_api_key"}"#,
+    )
+}
+
+async fn text(client: &Cerebras) -> Result<String> {
+    let stream = client.stream("Hi").await?;
+    Ok(stream.finish().await?.text().to_owned())
+}
+
+/// Waits for all of them, polled in turn.
+async fn all<T>(futures: Vec<BoxFuture<'_, T>>) -> Vec<T> {
+    let mut futures: Vec<_> = futures
+        .into_iter()
+        .map(|future| (Some(future), None))
+        .collect();
+    poll_fn(|cx| {
+        for (future, outcome) in &mut futures {
+            if let Some(Poll::Ready(value)) = future.as_mut().map(|future| future.as_mut().poll(cx))
+            {
+                (*future, *outcome) = (None, Some(value));
+            }
+        }
+        if futures.iter().all(|(_, outcome)| outcome.is_some()) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+    futures
+        .into_iter()
+        .filter_map(|(_, outcome)| outcome)
+        .collect()
+}
+
+/// Checks an error's kind and line, and that it shows no cookie.
+#[track_caller]
+fn check_error(error: &Error, kind: ErrorKind, line: &str) {
+    assert_eq!((error.kind(), &*error.to_string()), (kind, line));
+    check_hidden(error);
+}
+
+#[track_caller]
+fn check_hidden(error: &Error) {
+    let headers = error.headers();
+    for shown in [
+        format!("{error} {error:?} {error:#?} {headers:?}"),
+        format!("{:?}", error.body()),
+    ] {
+        assert!(!shown.contains(CANARY), "{shown}");
+    }
+}

@@ -1,0 +1,254 @@
+//! Where cookies go, and where they do not.
+
+use http::header::COOKIE;
+use inferstream_cerebras::Cookies;
+use inferstream_core::ErrorKind;
+
+use super::{Answer, CANARY, CHAT, Door, SESSION, check_error, cookies, refused, signed_in, whole};
+use crate::support::seconds;
+
+const HOST: &str = "inference.cerebras.ai";
+
+/// Makes a list of one cookie with these members, and of one that always goes.
+fn list(members: &str) -> Cookies {
+    let sure = r#"{"name":"sure","value":"1","domain":"inference.cerebras.ai"}"#;
+    Cookies::from_text(&format!(r#"[{{"name":"a","value":"b",{members}}},{sure}]"#)).unwrap()
+}
+
+#[track_caller]
+fn check(members: &str, goes: bool) {
+    check_at("https://inference.cerebras.ai", members, goes);
+}
+
+#[track_caller]
+fn check_at(url: &str, members: &str, goes: bool) {
+    let door = Door::of_session(signed_in("demo-1"));
+    let builder = door.builder(list(members)).session_url(url);
+    let client = match builder.build() {
+        Ok(client) => client,
+        Err(error) => {
+            assert!(!goes, "{members}: {error}");
+            return assert_eq!(error.kind(), ErrorKind::Config);
+        }
+    };
+    door.clock.advance(seconds(1000));
+    door.ask(&client).unwrap();
+    let requests = door.all();
+    let sent = requests[0].headers()[COOKIE].to_str().unwrap();
+    assert_eq!(
+        sent.split("; ").any(|pair| pair == "a=b"),
+        goes,
+        "{members}: {sent}"
+    );
+    assert!(!requests[1].headers().contains_key(COOKIE));
+}
+
+#[test]
+fn only_what_the_host_would_get_is_sent() {
+    for (domain, goes) in [
+        (HOST, true),
+        ("INFERENCE.Cerebras.AI", true),
+        (".inference.cerebras.ai", true),
+        (".cerebras.ai", true),
+        ("cerebras.ai", false),
+        ("evilcerebras.ai", false),
+        (".evilcerebras.ai", false),
+        ("inference.cerebras.ai.evil.com", false),
+        (".cerebras.ai.evil.com", false),
+        ("api.cerebras.ai", false),
+        (".api.cerebras.ai", false),
+        ("x.inference.cerebras.ai", false),
+        (".ai", false),
+        (".", false),
+        ("..cerebras.ai", true),
+        (".cerebras.ai.", false),
+        ("ference.cerebras.ai", false),
+        ("127.0.0.1", false),
+    ] {
+        check(&format!(r#""domain":"{domain}""#), goes);
+    }
+}
+
+#[test]
+fn a_host_alone_is_that_host() {
+    check(r#""domain":"cerebras.ai","hostOnly":false"#, true);
+    check(r#""domain":".cerebras.ai","hostOnly":true"#, false);
+    check(r#""domain":"inference.cerebras.ai","hostOnly":true"#, true);
+}
+
+#[test]
+fn only_what_the_path_would_get_is_sent() {
+    for (path, goes) in [
+        ("/", true),
+        ("/api", true),
+        ("/api/", true),
+        ("/api/auth/session", true),
+        ("/api/auth/session/", false),
+        ("/ap", false),
+        ("/chat", false),
+        ("/API", false),
+    ] {
+        check(&format!(r#""domain":"{HOST}","path":"{path}""#), goes);
+    }
+}
+
+#[test]
+fn only_what_is_alive_is_sent() {
+    // It is 1000 s after 1970.
+    for (member, goes) in [
+        (r#""expires":1"#, false),
+        (r#""expires":1000"#, false),
+        (r#""expires":1001"#, true),
+        (r#""expirationDate":999.5"#, false),
+        (r#""expirationDate":1001.5"#, true),
+        (r#""expires":0"#, true),
+        (r#""expires":-1"#, true),
+        (r#""expires":null"#, true),
+        (r#""expires":"Session""#, true),
+        (r#""expires":"1970-01-01T00:00:01.000Z""#, false),
+        (r#""expires":"1960-01-01T00:00:01.000Z""#, false),
+        (r#""expires":"2970-01-01T00:00:01.000Z""#, true),
+        (r#""expires":"Thu, 01 Jan 1970 00:00:01 GMT""#, false),
+        (r#""expires":"999""#, false),
+        (r#""expires":1e300"#, true),
+    ] {
+        check(&format!(r#""domain":"{HOST}",{member}"#), goes);
+    }
+}
+
+#[test]
+fn only_tls_carries_what_is_secure() {
+    let plain = "http://inference.cerebras.ai";
+    check_at(plain, &format!(r#""domain":"{HOST}","secure":true"#), false);
+    check_at(plain, &format!(r#""domain":"{HOST}","secure":false"#), true);
+    check(&format!(r#""domain":"{HOST}","secure":true"#), true);
+    // By its name.
+    let named = Cookies::from_header("__Secure-a=b").unwrap();
+    let door = Door::of_session(signed_in("demo-1"));
+    let error = door
+        .builder(named)
+        .session_url("http://127.0.0.1:1")
+        .build();
+    check_error(
+        &error.unwrap_err(),
+        ErrorKind::Config,
+        "the cookies for 127.0.0.1 are for other paths, or for TLS alone",
+    );
+}
+
+#[test]
+fn another_session_gets_what_names_no_host() {
+    for url in [
+        "https://127.0.0.1:7/x",
+        "http://localhost:7",
+        "https://example.com",
+    ] {
+        let door = Door::of_session(signed_in("demo-1"));
+        let host = url.parse::<http::Uri>().unwrap().host().unwrap().to_owned();
+        let text = format!(
+            r#"[{{"name":"a","value":"b"}},{{"name":"own","value":"1","domain":"{host}"}},
+                {{"name":"c","value":"d","domain":".cerebras.ai"}}]"#
+        );
+        let cookies = Cookies::from_text(&text).unwrap();
+        let client = door.builder(cookies).session_url(url).build().unwrap();
+        drop(door.ask(&client));
+        let request = &door.all()[0];
+        assert_eq!(*request.uri(), *format!("{url}/api/auth/session"));
+        assert_eq!(request.headers()[COOKIE], "a=b; own=1");
+    }
+}
+
+#[test]
+fn cookies_of_other_hosts_are_none() {
+    let other = r#"[{"name":"a","value":"c4nary-0f-the-session","domain":"evilcerebras.ai"}]"#;
+    let door = Door::of_session(signed_in("demo-1"));
+    let error = door.builder(Cookies::from_text(other).unwrap()).build();
+    check_error(
+        &error.unwrap_err(),
+        ErrorKind::Config,
+        "none of the cookies is for inference.cerebras.ai: export those of that page",
+    );
+}
+
+#[test]
+fn cookies_that_have_expired_are_not_sent() {
+    let text = format!(
+        r#"[{{"name":"a","value":"{CANARY}","domain":"{HOST}","expires":5}},
+            {{"name":"b","value":"{CANARY}","domain":"{HOST}","expires":9}}]"#
+    );
+    let door = Door::of_session(signed_in("demo-1"));
+    let client = door
+        .builder(Cookies::from_text(&text).unwrap())
+        .build()
+        .unwrap();
+    door.clock.advance(seconds(9));
+    check_error(
+        &door.ask(&client).unwrap_err(),
+        ErrorKind::Auth,
+        "cerebras: the cookies have expired: sign in at https://inference.cerebras.ai and export \
+         the cookies again",
+    );
+    assert_eq!(door.all().len(), 0);
+}
+
+#[test]
+fn the_api_and_a_redirect_get_no_cookie() {
+    let target = "https://evilcerebras.ai/api/auth/session";
+    for answer in [
+        signed_in("demo-1"),
+        signed_in("demo-1").header("set-cookie", "x=y; Domain=.cerebras.ai; Secure"),
+        Answer::new(302, []).header("location", target),
+    ] {
+        let door = Door::new([answer], |_| refused(401));
+        drop(door.ask(&door.client()));
+        for request in door.all() {
+            let is_session = *request.uri() == *SESSION;
+            assert!(is_session || *request.uri() == *CHAT, "{}", request.uri());
+            assert_eq!(request.headers().contains_key(COOKIE), is_session);
+            let authorized = request.headers().contains_key("authorization");
+            assert_eq!(authorized, !is_session, "the key is not the session's");
+            let shown = format!("{request:?}");
+            assert!(!shown.contains(CANARY), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn headers_of_the_users_are_for_the_chat() {
+    let door = Door::new([signed_in("demo-1")], |_| whole());
+    let value = http::HeaderValue::from_static("gateway-token");
+    let name = http::HeaderName::from_static("x-gateway");
+    let client = door.builder(cookies()).header(name, value).build().unwrap();
+    door.ask(&client).unwrap();
+    let [session, chat] = &door.all()[..] else {
+        panic!("two requests");
+    };
+    assert!(!session.headers().contains_key("x-gateway"));
+    assert!(chat.headers().contains_key("x-gateway"));
+}
+
+#[test]
+fn a_session_url_that_is_none_is_said() {
+    let door = Door::of_session(signed_in("demo-1"));
+    for url in ["", "ftp://x", "https://u:p@x", "https://x/?a"] {
+        let built = door.builder(cookies()).session_url(url).build();
+        let error = built.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.to_string().starts_with("the session: "), "{error}");
+    }
+}
+
+#[test]
+fn debug_shows_no_cookie() {
+    let door = Door::of_session(signed_in("demo-k3y-canary"));
+    let builder = door.builder(cookies());
+    let before = format!("{:?} {:#?} {builder:?}", cookies(), cookies());
+    let client = builder.build().unwrap();
+    door.ask(&client).unwrap();
+    let shown = format!("{before} {client:?} {client:#?}");
+    assert!(
+        !shown.contains(CANARY) && !shown.contains("demo-k3y"),
+        "{shown}"
+    );
+    assert_eq!(format!("{:?}", cookies()), "Cookies { count: 2, .. }");
+}
