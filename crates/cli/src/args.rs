@@ -200,6 +200,18 @@ pub(crate) struct Service {
     #[arg(long, value_name = "FILE", help_heading = "Connection")]
     pub(crate) key_file: Option<PathBuf>,
 
+    /// Get Cerebras' key by a browser's cookies: unofficial, and perhaps gone
+    ///
+    /// The file is a cookies.txt, JSON of an extension, or a HAR with sensitive data, saved at
+    /// the page inference.cerebras.ai while you are signed in. A key in the environment comes first.
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["key_file", "account", "gateway", "playground"],
+        help_heading = "Connection"
+    )]
+    pub(crate) cookies: Option<PathBuf>,
+
     /// Go through this proxy: http://, https://, socks5:// or socks5h://
     #[arg(
         long,

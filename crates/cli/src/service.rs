@@ -1,12 +1,12 @@
 //! Flags and environment into a provider.
 
-use std::{fs::File, io::Read as _, path::Path, sync::Arc};
+use std::{env, fs::File, io::Read as _, path::Path, sync::Arc};
 
 use clap::ValueEnum as _;
 use inferstream::{
     Error, Provider, RetryPolicy, Timeouts,
     cablyai::CablyAiBuilder,
-    cerebras::CerebrasBuilder,
+    cerebras::{CerebrasBuilder, Cookies},
     cloudflare::{Cloudflare, CloudflareBuilder},
     openai_compat::CompatibleBuilder,
     replicate::{Replicate, ReplicateBuilder},
@@ -45,6 +45,10 @@ impl Service {
 
     /// Creates what the flags say.
     pub(crate) async fn new(name: ProviderName, flags: &Flags) -> Result<Self, Failure> {
+        if flags.cookies.is_some() && name != ProviderName::Cerebras {
+            let message = "--cookies are for Cerebras alone: leave them out, or say `-p cerebras`";
+            return Err(Error::config(message).into());
+        }
         let simulator = if flags.simulate {
             Some(simulate(flags).await?)
         } else {
@@ -184,9 +188,21 @@ fn compatible(flags: &Flags, simulator: Option<&Simulator>) -> Result<Compatible
 fn cerebras(flags: &Flags, simulator: Option<&Simulator>) -> Result<CerebrasBuilder, Failure> {
     if let Some(simulator) = simulator {
         let builder = CerebrasBuilder::default().base_url(simulator.base_url());
-        return Ok(builder.api_key(SIMULATED_KEY));
+        return Ok(match &flags.cookies {
+            None => builder.api_key(SIMULATED_KEY),
+            Some(path) => builder
+                .cookies(Cookies::from_file(path)?)
+                .session_url(simulator.cerebras_session_url()),
+        });
     }
     let mut builder = CerebrasBuilder::from_env()?;
+    if let Some(path) = &flags.cookies {
+        let key = env::var("CEREBRAS_API_KEY").unwrap_or_default();
+        if !key.trim().is_empty() {
+            say("CEREBRAS_API_KEY is set: the cookies are not used");
+        }
+        builder = builder.cookies(Cookies::from_file(path)?);
+    }
     if let Some(key) = key(flags)? {
         builder = builder.api_key(key);
     }

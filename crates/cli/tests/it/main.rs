@@ -4,6 +4,7 @@
 
 mod answers;
 mod cloudflare;
+mod cookies;
 mod faults;
 mod replicate;
 mod settings;
