@@ -1,5 +1,6 @@
 //! `Set-Cookie` headers in, the next request's cookies out.
 
+mod given;
 mod places;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

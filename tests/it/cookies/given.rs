@@ -1,0 +1,132 @@
+//! What a browser's export tells: which of its cookies a jar takes, and when they end.
+
+use inferstream_core::provider::{GivenCookie, Jar, read_time};
+
+use super::{HOST, NOW, at, jar, sent, set};
+
+fn given(name: &str, host: Option<&str>) -> GivenCookie {
+    GivenCookie {
+        name: name.to_owned(),
+        value: "b".to_owned(),
+        host: host.map(str::to_owned),
+        below: false,
+        path: "/".to_owned(),
+        expires: None,
+        secure: false,
+    }
+}
+
+#[test]
+fn a_jar_takes_what_its_host_would_get() {
+    for (host, below, is_taken) in [
+        (None, false, true),
+        (Some(HOST), false, true),
+        (Some(HOST), true, true),
+        (Some("cloudflare.com"), true, true),
+        (Some("cloudflare.com"), false, false),
+        (Some("evilcloudflare.com"), true, false),
+        (Some("com"), true, false),
+        (Some(""), true, false),
+        (Some(""), false, false),
+        (Some("a b"), true, false),
+    ] {
+        let cookie = GivenCookie {
+            below,
+            ..given("a", host)
+        };
+        let mut jar = jar();
+        assert_eq!(jar.give(HOST, &cookie), is_taken, "{cookie:?} {below}");
+        assert_eq!(
+            (jar.len(), jar.is_empty()),
+            (usize::from(is_taken), !is_taken)
+        );
+        let expected = if is_taken { "a=b" } else { "" };
+        assert_eq!(sent(&jar, HOST, "/", false, NOW), expected);
+    }
+    assert!(!jar().give(HOST, &given("a;", None)));
+    assert!(!jar().give("", &given("a", None)));
+}
+
+#[test]
+fn the_newest_stays() {
+    let newest = |cookies: &[(&str, Option<&str>)]| {
+        let mut jar = jar();
+        for (value, host) in cookies {
+            let value = (*value).to_owned();
+            assert!(jar.give(
+                HOST,
+                &GivenCookie {
+                    value,
+                    ..given("a", *host)
+                }
+            ));
+        }
+        sent(&jar, HOST, "/", true, NOW)
+    };
+    assert_eq!(newest(&[("1", None), ("2", None)]), "a=2");
+    assert_eq!(newest(&[("1", Some(HOST)), ("2", Some(HOST))]), "a=2");
+    assert_eq!(newest(&[("1", Some(HOST)), ("2", None)]), "a=2");
+    assert_eq!(newest(&[("1", None), ("2", Some(HOST))]), "a=2");
+}
+
+#[test]
+fn a_server_replaces_what_was_given() {
+    let mut jar = jar();
+    jar.give(HOST, &given("a", None));
+    jar.absorb(HOST, "/x/y", true, &set(&["a=new; Path=/x"]), at(NOW));
+    assert_eq!(sent(&jar, HOST, "/x/y", true, NOW), "a=new");
+}
+
+#[test]
+fn a_name_may_say_that_it_is_for_tls() {
+    for name in ["__Secure-a", "__host-a"] {
+        let mut jar = jar();
+        jar.give(HOST, &given(name, None));
+        assert_eq!(sent(&jar, HOST, "/", false, NOW), "");
+        assert_eq!(sent(&jar, HOST, "/", true, NOW), format!("{name}=b"));
+    }
+}
+
+#[test]
+fn there_is_as_much_room_as_was_asked_for() {
+    let fill = |jar: Jar, count: usize| {
+        let mut jar = jar;
+        for index in 0..count {
+            jar.give(HOST, &given(&format!("n{index}"), None));
+        }
+        jar
+    };
+    let jar = fill(jar().room(3, 28), 4);
+    assert_eq!(jar.len(), 4, "nothing is lost unsaid");
+    // "cookie: n0=b; n1=b; n2=b" is of 24 bytes.
+    assert_eq!(sent(&jar, HOST, "/", true, NOW), "n0=b; n1=b; n2=b");
+}
+
+#[test]
+fn times_are_read_as_json_and_cookies_have_them() {
+    for (text, expected) in [
+        ("1970-01-01T00:00:01Z", Some(1)),
+        ("2026-03-12T10:00:00.000Z", Some(NOW)),
+        (" 2026-03-12t10:00:00z ", Some(NOW)),
+        ("2026-03-12 10:00:00", Some(NOW)),
+        ("2026-03-12T12:30:00+02:30", Some(NOW)),
+        ("2026-03-12T08:00:00.5-02:00", Some(NOW)),
+        ("2024-02-29T00:00:00Z", Some(1_709_164_800)),
+        ("1601-01-01T00:00:00Z", Some(0)),
+        ("Thu, 12 Mar 2026 10:00:00 GMT", Some(NOW)),
+        ("Thu, 12-Mar-2026 10:00:00 GMT", Some(NOW)),
+        ("2026-03-12", None),
+        ("2026-03-12T10:00", None),
+        ("2026-03-12T25:00:00Z", None),
+        ("2026-00-12T10:00:00Z", None),
+        ("2026-03-32T10:00:00Z", None),
+        ("2026-03-12T10:00:00X", None),
+        ("2026-03-12T10:00:00+é", None),
+        ("02026-03-12T10:00:00Z", None),
+        ("+2026-03-12T10:00:00Z", None),
+        ("", None),
+        ("é", None),
+    ] {
+        assert_eq!(read_time(text), expected, "{text}");
+    }
+}
