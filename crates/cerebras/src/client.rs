@@ -36,7 +36,7 @@ pub struct CerebrasBuilder {
     api_key: Option<Setting>,
     base_url: Option<Setting>,
     cookies: Option<Cookies>,
-    session_url: Option<String>,
+    session_url: Option<Setting>,
     transport: Option<Arc<dyn Transport>>,
     settings: Settings,
 }
@@ -239,7 +239,7 @@ impl CerebrasBuilder {
     ///
     /// Cookies that name no host go there, and those of other hosts do not.
     pub fn session_url(mut self, url: impl Into<String>) -> Self {
-        self.session_url = Some(url.into());
+        self.session_url = Some(Setting::new(url));
         self
     }
 
@@ -292,7 +292,7 @@ impl CerebrasBuilder {
             None => None,
             Some(cookies) => Some(Arc::new(Session::new(
                 &cookies,
-                self.session_url.as_deref(),
+                self.session_url.as_ref().map(Setting::value),
                 Arc::clone(&transport),
                 settings.timeouts,
                 settings.retry,

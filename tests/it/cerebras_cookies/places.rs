@@ -236,6 +236,8 @@ fn a_session_url_that_is_none_is_said() {
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.to_string().starts_with("the session: "), "{error}");
     }
+    let builder = door.builder(cookies()).session_url("https://u:hunter2@x");
+    assert!(!format!("{builder:?}").contains("hunter2"));
 }
 
 #[test]
