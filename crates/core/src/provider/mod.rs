@@ -12,7 +12,6 @@ use std::fmt;
 
 pub use self::{
     call::{chat, stream},
-    cookie::{Jar, is_pair},
     cookie::{GivenCookie, Jar, default_path, is_pair, read_time},
     redact::Redact,
     refresh::Refresh,
