@@ -56,6 +56,8 @@ pub(super) struct Socket {
     is_sending: bool,
     /// How many messages came without a pause.
     reads: u32,
+    /// This side has said that nothing more comes.
+    is_closing: bool,
 }
 
 /// What tungstenite takes for the connection.
@@ -80,6 +82,7 @@ impl Socket {
             sending: Bytes::new(),
             is_sending: false,
             reads: 0,
+            is_closing: false,
         }
     }
 
@@ -91,6 +94,7 @@ impl Socket {
 
     /// Lets the end of all messages wait to be sent.
     pub(super) fn close(&mut self) {
+        self.is_closing = true;
         drop(self.frames.close(None));
         drop(self.frames.flush());
     }
@@ -145,6 +149,12 @@ impl Socket {
                 Ok(Message::Frame(_)) => continue,
                 Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(WsError::ConnectionClosed | WsError::AlreadyClosed) => {
+                    return Poll::Ready(None);
+                }
+                // Who hears the goodbye may just hang up.
+                Err(WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake))
+                    if self.is_closing =>
+                {
                     return Poll::Ready(None);
                 }
                 Err(error) => return Poll::Ready(Some(Err(error_of(error)))),
