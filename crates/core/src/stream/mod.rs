@@ -30,6 +30,8 @@ use crate::{
 };
 
 /// What is behind a [`ChatStream`]: for who writes a protocol or a combinator.
+///
+/// A combinator holds a `ChatStream`, which is an `EventStream` itself, and makes another of it.
 pub trait EventStream: Send {
     /// Polls for the next event. After an error, or `None`, it is not polled again.
     fn poll_event(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<ChatEvent>>>;
@@ -39,6 +41,9 @@ pub trait EventStream: Send {
 
     /// Returns what came with the answer.
     fn meta(&self) -> &Meta;
+
+    /// Adds to the [`warnings`](Meta::warnings) of [`meta`](Self::meta) what a combinator has to say.
+    fn warn(self: Pin<&mut Self>, warning: String);
 
     /// Asks the service to stop, where that takes more than to close the connection.
     fn cancel(self: Pin<&mut Self>) -> BoxFuture<'static, Result<()>> {
@@ -82,7 +87,7 @@ impl ChatStream {
     /// The one that ends the stream, with what came before in
     /// [`Error::partial`](crate::Error::partial).
     pub async fn next(&mut self) -> Option<Result<ChatEvent>> {
-        poll_fn(|cx| self.poll_event(cx)).await
+        poll_fn(|cx| self.poll_one(cx)).await
     }
 
     /// Returns a view of the stream that yields the text alone, of choice 0, and the error.
@@ -142,7 +147,7 @@ impl ChatStream {
         self.inner
     }
 
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<ChatEvent>>> {
+    fn poll_one(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<ChatEvent>>> {
         if self.ended {
             return Poll::Ready(None);
         }
@@ -163,7 +168,34 @@ impl Stream for ChatStream {
     type Item = Result<ChatEvent>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_event(cx)
+        self.poll_one(cx)
+    }
+}
+
+/// For a combinator, which is to stand between a stream and its user.
+impl EventStream for ChatStream {
+    fn poll_event(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<ChatEvent>>> {
+        self.poll_one(cx)
+    }
+
+    fn partial(&self) -> &ChatResponse {
+        self.inner.partial()
+    }
+
+    fn meta(&self) -> &Meta {
+        self.inner.meta()
+    }
+
+    fn warn(mut self: Pin<&mut Self>, warning: String) {
+        self.inner.as_mut().warn(warning);
+    }
+
+    fn cancel(mut self: Pin<&mut Self>) -> BoxFuture<'static, Result<()>> {
+        self.ended = true;
+        self.inner.as_mut().cancel()
     }
 }
 
@@ -198,7 +230,7 @@ impl TextStream<'_> {
 
     fn poll_text(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Text>>> {
         loop {
-            match ready!(self.stream.poll_event(cx)) {
+            match ready!(self.stream.poll_one(cx)) {
                 None => return Poll::Ready(None),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 Some(Ok(ChatEvent::Text { choice: 0, text })) => {

@@ -317,6 +317,10 @@ impl<F: Framer, D: Decode> EventStream for Reader<F, D> {
         &self.meta
     }
 
+    fn warn(mut self: Pin<&mut Self>, warning: String) {
+        self.meta.warnings.push(warning);
+    }
+
     fn cancel(mut self: Pin<&mut Self>) -> BoxFuture<'static, Result<()>> {
         self.decode.cancel()
     }
