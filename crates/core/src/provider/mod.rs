@@ -8,7 +8,7 @@ mod setting;
 mod unwatched;
 mod url;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 pub use self::{
     call::{chat, stream},
@@ -64,4 +64,32 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
 
     /// Returns the models known without asking: those last asked for, else the built-in ones.
     fn known_models(&self) -> Vec<Model>;
+}
+
+/// One that is chosen while the program runs.
+// Not of any `Arc<P>`: the trait's methods would hide those of a `P`, which take more.
+impl Provider for Arc<dyn Provider> {
+    fn info(&self) -> &ProviderInfo {
+        (**self).info()
+    }
+
+    fn capabilities(&self, model: &str) -> Capabilities {
+        (**self).capabilities(model)
+    }
+
+    fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {
+        (**self).stream(request)
+    }
+
+    fn chat(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>> {
+        (**self).chat(request)
+    }
+
+    fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {
+        (**self).models()
+    }
+
+    fn known_models(&self) -> Vec<Model> {
+        (**self).known_models()
+    }
 }
