@@ -12,6 +12,7 @@ pub mod sse;
 
 pub mod provider;
 mod trace;
+mod semaphore;
 mod transport;
 
 mod error;
@@ -33,7 +34,7 @@ pub use crate::{
     json::Json,
     message::{ImageSource, Message, Part, ResponseFormat, Role, Tool, ToolCall, ToolChoice},
     model::{Capabilities, Model, ProviderInfo},
-    provider::Provider,
+    provider::{ConcurrencyLimit, Provider},
     request::{ChatRequest, check_headers},
     response::{ChatResponse, Choice, End, Meta, RateLimit, RateLimits, Timing, Usage},
     retry::RetryPolicy,

@@ -2,9 +2,11 @@
 
 mod call;
 mod cookie;
+mod limit;
 mod redact;
 mod refresh;
 mod setting;
+mod total;
 mod unwatched;
 mod url;
 
@@ -13,6 +15,7 @@ use std::{fmt, sync::Arc};
 pub use self::{
     call::{chat, stream},
     cookie::{GivenCookie, Jar, default_path, is_pair, read_time},
+    limit::ConcurrencyLimit,
     redact::Redact,
     refresh::Refresh,
     setting::Setting,

@@ -1,0 +1,229 @@
+//! A limit on the answers that come at once; who comes later waits in turn.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use super::{Provider, total::Total};
+use crate::{
+    error::{Result, Sent},
+    event::ChatEvent,
+    model::{Capabilities, Model, ProviderInfo},
+    request::ChatRequest,
+    response::{ChatResponse, Meta},
+    semaphore::{Place, Semaphore},
+    stream::{ChatStream, EventStream},
+    transport::{BoxFuture, Transport},
+};
+
+/// How many answers come at once by default: what one service gives one key at most, as a rule, and
+/// what one process can read without its tokens waiting for each other.
+const AT_ONCE: usize = 64;
+
+/// A provider that is asked for so many answers at once, and for no more.
+///
+/// A request that finds no place waits until one is free; who came first goes first, by the first
+/// poll of the future. A request holds its place until its stream has ended or is dropped, and so a
+/// program that keeps streams it does not read keeps others waiting. `chat` holds one until it has
+/// the answer, and [`cancel`](ChatStream::cancel) until the service has been told. Clones share the
+/// places. `models` takes none.
+///
+/// # Time
+///
+/// A provider has no clock, and so the wait for a place has no limit, and
+/// [`Timeouts::total`](crate::Timeouts::total) begins after it. With a [`transport`](Self::transport)
+/// to tell the time, the wait counts in the `total` that a request brings along, and ends with
+/// `Timeout` where that runs out; the request is then asked with what is left of it. The limits that
+/// the provider itself is set up with are not known here, and begin after the wait in any case.
+///
+/// # Examples
+///
+/// ```
+/// # use std::{future::ready, pin::pin, sync::Arc, task::{Context, Waker}};
+/// # use inferstream_core::{*, provider::*};
+/// # #[derive(Debug)]
+/// # struct Echo(ProviderInfo);
+/// # impl Provider for Echo {
+/// #     fn info(&self) -> &ProviderInfo { &self.0 }
+/// #     fn capabilities(&self, _: &str) -> Capabilities { Capabilities::default() }
+/// #     fn stream(&self, _: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> { todo!() }
+/// #     fn chat(&self, _: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>> {
+/// #         let mut answer = ChatResponse::default();
+/// #         answer.add(&ChatEvent::text(0, "Rayleigh scattering."));
+/// #         Box::pin(ready(Ok(answer)))
+/// #     }
+/// #     fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> { todo!() }
+/// #     fn known_models(&self) -> Vec<Model> { Vec::new() }
+/// # }
+/// # let provider = Echo(ProviderInfo::new("echo", "Echo", ""));
+/// use inferstream_core::{ConcurrencyLimit, Provider};
+///
+/// # let answer = async {
+/// let provider = ConcurrencyLimit::new(provider).at_once(8);
+/// let response = provider.chat("Why is the sky blue?".into()).await?;
+/// assert_eq!(response.text(), "Rayleigh scattering.");
+/// # Ok::<(), Error>(())
+/// # };
+/// # assert!(pin!(answer).poll(&mut Context::from_waker(Waker::noop())).is_ready());
+/// ```
+#[derive(Clone, Debug)]
+pub struct ConcurrencyLimit {
+    provider: Arc<dyn Provider>,
+    transport: Option<Arc<dyn Transport>>,
+    at_once: usize,
+    places: Arc<Semaphore>,
+}
+
+impl ConcurrencyLimit {
+    /// Limits a provider to 64 answers at once.
+    pub fn new(provider: impl Provider) -> Self {
+        Self {
+            provider: Arc::new(provider),
+            transport: None,
+            at_once: AT_ONCE,
+            places: Semaphore::new(AT_ONCE),
+        }
+    }
+
+    /// Sets how many answers come at once; 0 means 1. Clones that were made before keep their own
+    /// limit.
+    #[must_use]
+    pub fn at_once(mut self, answers: usize) -> Self {
+        self.at_once = answers.max(1);
+        self.places = Semaphore::new(self.at_once);
+        self
+    }
+
+    /// Sets the clock that waits are counted by; nothing is sent through it.
+    #[must_use]
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// Waits for a place, and leaves the request the time that is left then.
+    async fn enter(&self, request: &mut ChatRequest) -> Result<Place> {
+        let total = Total::begin(self.transport.as_ref(), request);
+        let mut place = self.places.acquire();
+        let mut end = None;
+        let place = poll_fn(|cx| {
+            if let Poll::Ready(place) = Pin::new(&mut place).poll(cx) {
+                return Poll::Ready(Ok(place));
+            }
+            match end.get_or_insert_with(|| total.end()) {
+                None => Poll::Pending,
+                Some((error, sleep)) => {
+                    ready!(sleep.as_mut().poll(cx));
+                    let error = error.clone().with_sent(Sent::No);
+                    let what = format!("waiting for one of {} places", self.at_once);
+                    Poll::Ready(Err(error.context(what)))
+                }
+            }
+        });
+        let place = place.await?;
+        total.apply(request);
+        Ok(place)
+    }
+}
+
+impl Provider for ConcurrencyLimit {
+    fn info(&self) -> &ProviderInfo {
+        self.provider.info()
+    }
+
+    fn capabilities(&self, model: &str) -> Capabilities {
+        self.provider.capabilities(model)
+    }
+
+    /// Waits for a place, then sends the request and waits for the answer's head.
+    ///
+    /// # Errors
+    ///
+    /// The provider's; `Timeout(Total)`, with nothing sent, where the time ran out before there was
+    /// a place.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up its turn or its place.
+    fn stream(&self, mut request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let place = this.enter(&mut request).await?;
+            let stream = this.provider.stream(request).await?;
+            let place = Some(place);
+            Ok(ChatStream::new(Limited { stream, place }))
+        })
+    }
+
+    /// Waits for a place, then sends the request and waits for all of the answer.
+    ///
+    /// # Errors
+    ///
+    /// As `stream` and as the stream's items.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up its turn or its place.
+    fn chat(&self, mut request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>> {
+        let this = self.clone();
+        Box::pin(async move {
+            // Held until the answer is there.
+            let _place = this.enter(&mut request).await?;
+            this.provider.chat(request).await
+        })
+    }
+
+    fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {
+        self.provider.models()
+    }
+
+    fn known_models(&self) -> Vec<Model> {
+        self.provider.known_models()
+    }
+}
+
+/// A stream that has a place.
+struct Limited {
+    // Before the place: its connection closes before the next one's opens.
+    stream: ChatStream,
+    /// `None` once the stream has ended.
+    place: Option<Place>,
+}
+
+impl EventStream for Limited {
+    fn poll_event(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<ChatEvent>>> {
+        let event = ready!(Pin::new(&mut self.stream).poll_event(cx));
+        if !matches!(event, Some(Ok(_))) {
+            self.place = None;
+        }
+        Poll::Ready(event)
+    }
+
+    fn partial(&self) -> &ChatResponse {
+        self.stream.partial()
+    }
+
+    fn meta(&self) -> &Meta {
+        self.stream.meta()
+    }
+
+    fn warn(mut self: Pin<&mut Self>, warning: String) {
+        Pin::new(&mut self.stream).warn(warning);
+    }
+
+    fn cancel(mut self: Pin<&mut Self>) -> BoxFuture<'static, Result<()>> {
+        let told = EventStream::cancel(Pin::new(&mut self.stream));
+        let place = self.place.take();
+        Box::pin(async move {
+            let outcome = told.await;
+            drop(place);
+            outcome
+        })
+    }
+}
