@@ -34,7 +34,7 @@ pub use crate::{
     json::Json,
     message::{ImageSource, Message, Part, ResponseFormat, Role, Tool, ToolCall, ToolChoice},
     model::{Capabilities, Model, ProviderInfo},
-    provider::{ConcurrencyLimit, Provider},
+    provider::{ConcurrencyLimit, Fallback, Provider},
     request::{ChatRequest, check_headers},
     response::{ChatResponse, Choice, End, Meta, RateLimit, RateLimits, Timing, Usage},
     retry::RetryPolicy,

@@ -2,6 +2,7 @@
 
 mod call;
 mod cookie;
+mod fallback;
 mod limit;
 mod redact;
 mod refresh;
@@ -15,6 +16,7 @@ use std::{fmt, sync::Arc};
 pub use self::{
     call::{chat, stream},
     cookie::{GivenCookie, Jar, default_path, is_pair, read_time},
+    fallback::Fallback,
     limit::ConcurrencyLimit,
     redact::Redact,
     refresh::Refresh,

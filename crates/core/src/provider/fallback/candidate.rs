@@ -1,0 +1,104 @@
+//! One of the providers, and what of a request it is sent.
+
+use std::sync::Arc;
+
+use crate::{
+    model::{Capabilities, ProviderInfo},
+    provider::Provider,
+    request::ChatRequest,
+};
+
+/// A provider that may be asked.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate {
+    pub(super) provider: Arc<dyn Provider>,
+    naming: Naming,
+}
+
+/// Which model a provider is asked for.
+#[derive(Clone, Debug)]
+pub(super) enum Naming {
+    /// This one.
+    Always(String),
+    /// The request's.
+    AsAsked,
+    /// The request's if the name means something here, else the provider's default.
+    IfKnown,
+}
+
+impl Candidate {
+    pub(super) fn new(provider: Arc<dyn Provider>, naming: Naming) -> Self {
+        Self { provider, naming }
+    }
+
+    pub(super) fn id(&self) -> &'static str {
+        self.info().id
+    }
+
+    fn info(&self) -> &ProviderInfo {
+        self.provider.info()
+    }
+
+    /// Returns the request as it is for this provider.
+    pub(super) fn request(&self, first: &Self, mut request: ChatRequest) -> ChatRequest {
+        request.model = self.model(first, request.model.as_deref());
+        request
+    }
+
+    /// Returns what people are told of a request that goes to this provider in place of another.
+    pub(super) fn told(&self, first: &Self, request: &ChatRequest) -> String {
+        let asked = request.model.as_deref();
+        let model = match self.model(first, asked) {
+            model if model.as_deref() == asked => String::new(),
+            None => " for its default model".to_owned(),
+            Some(model) => format!(" for `{model}`"),
+        };
+        let headers = if request.headers.is_empty() {
+            ""
+        } else {
+            ", without the request's headers"
+        };
+        format!("asked `{}`{model}{headers}", self.id())
+    }
+
+    /// Returns what the provider can do with the model that it would be asked for.
+    pub(super) fn capabilities(&self, first: &Self, model: &str) -> Capabilities {
+        let own = self.model(first, Some(model));
+        let default = || self.info().default_model.unwrap_or_default();
+        self.provider
+            .capabilities(own.as_deref().unwrap_or_else(default))
+    }
+
+    fn model(&self, first: &Self, asked: Option<&str>) -> Option<String> {
+        match &self.naming {
+            Naming::Always(model) => Some(model.clone()),
+            Naming::AsAsked => asked.map(str::to_owned),
+            Naming::IfKnown => asked
+                .filter(|model| self.may_know(first, model))
+                .map(str::to_owned),
+        }
+    }
+
+    /// Returns true if the name of a model, which is the first provider's, is to be tried here.
+    fn may_know(&self, first: &Self, model: &str) -> bool {
+        let info = self.info();
+        let is_same_service = info.id == first.id();
+        // A name that means nothing is refused, which says more than that there is no model.
+        let has_no_other = info.default_model.is_none();
+        let name = info.resolve(model);
+        let knows = || self.provider.known_models().iter().any(|m| m.id == name);
+        is_same_service || has_no_other || knows()
+    }
+}
+
+/// Returns what two providers have in common.
+pub(super) fn both(one: Capabilities, other: Capabilities) -> Capabilities {
+    Capabilities {
+        needs_auth: one.needs_auth || other.needs_auth,
+        supports_stream: one.supports_stream && other.supports_stream,
+        supports_system_message: one.supports_system_message && other.supports_system_message,
+        supports_message_history: one.supports_message_history && other.supports_message_history,
+        supports_tools: one.supports_tools && other.supports_tools,
+        supports_images: one.supports_images && other.supports_images,
+    }
+}
