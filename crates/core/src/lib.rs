@@ -10,6 +10,7 @@ mod stream;
 
 pub mod sse;
 
+mod collect;
 pub mod provider;
 mod trace;
 mod semaphore;
@@ -29,6 +30,7 @@ mod text;
 mod typed;
 
 pub use crate::{
+    collect::collect_all,
     error::{Error, ErrorKind, Repeat, Result, Sent},
     event::{ChatEvent, Events, FinishReason},
     json::Json,
