@@ -115,17 +115,20 @@ impl ConcurrencyLimit {
             }
             match end.get_or_insert_with(|| total.end()) {
                 None => Poll::Pending,
-                Some((error, sleep)) => {
-                    ready!(sleep.as_mut().poll(cx));
-                    let error = error.clone().with_sent(Sent::No);
-                    let what = format!("waiting for one of {} places", self.at_once);
-                    Poll::Ready(Err(error.context(what)))
-                }
+                Some((sleep, error)) => sleep.as_mut().poll(cx).map(|()| Err(error.clone())),
             }
         });
-        let place = place.await?;
-        total.apply(request);
-        Ok(place)
+        // A place may come when it is too late.
+        match (place.await, total.over()) {
+            (Ok(place), None) => {
+                total.apply(request);
+                Ok(place)
+            }
+            (Err(error), _) | (_, Some(error)) => {
+                let what = format!("waiting for one of {} places", self.at_once);
+                Err(error.with_sent(Sent::No).context(what))
+            }
+        }
     }
 }
 

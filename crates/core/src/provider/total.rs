@@ -33,9 +33,11 @@ impl Total {
         Self(running)
     }
 
-    /// Returns true if no time is left.
-    pub(super) fn is_over(&self) -> bool {
-        self.left().is_some_and(|left| left.is_zero())
+    /// Returns the error of a time of which nothing is left.
+    pub(super) fn over(&self) -> Option<Error> {
+        let Self(running) = self;
+        let is_over = self.left()?.is_zero();
+        running.as_ref().filter(|_| is_over).map(Running::error)
     }
 
     /// Leaves the request what is left.
@@ -45,13 +47,10 @@ impl Total {
         }
     }
 
-    /// Returns the error of a time that is over, and the wait for it.
-    pub(super) fn end(&self) -> Option<(Error, BoxFuture<'static, ()>)> {
-        let Running {
-            transport, limit, ..
-        } = self.0.as_ref()?;
-        let error = Error::timeout(Phase::Total, *limit);
-        Some((error, transport.sleep(self.left()?)))
+    /// Returns the wait for the time to be over, and the error then.
+    pub(super) fn end(&self) -> Option<(BoxFuture<'static, ()>, Error)> {
+        let running = self.0.as_ref()?;
+        Some((running.transport.sleep(self.left()?), running.error()))
     }
 
     fn left(&self) -> Option<Duration> {
@@ -59,5 +58,11 @@ impl Total {
         let passed = running.transport.now();
         let passed = passed.saturating_duration_since(running.since);
         Some(running.limit.saturating_sub(passed))
+    }
+}
+
+impl Running {
+    fn error(&self) -> Error {
+        Error::timeout(Phase::Total, self.limit)
     }
 }

@@ -293,7 +293,7 @@ impl Shared {
                 Ok(answer) => return Ok((answer, failures)),
                 Err(error) => error,
             };
-            let Some(next) = next.filter(|_| self.leaves(&error) && !total.is_over()) else {
+            let Some(next) = next.filter(|_| self.leaves(&error) && total.over().is_none()) else {
                 return Err(failures.explain(error));
             };
             failures.add(error, next.id(), &next.told(&self.first, &request));
