@@ -12,6 +12,7 @@ mod cloudflare;
 mod compatible;
 mod cookies;
 mod json;
+mod compose;
 mod more;
 mod playground;
 mod replicate;

@@ -1,0 +1,342 @@
+//! Providers made of providers: fallback, a limit on answers at once, many requests together.
+
+mod collect;
+mod errors;
+mod fallback;
+mod laws;
+mod limit;
+mod models;
+mod permits;
+mod services;
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+use inferstream_core::{
+    BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream, End, Error,
+    EventStream, FinishReason, Meta, Model, Provider, ProviderInfo, Result,
+};
+
+/// What a scripted answer does next; after the last step it ends well.
+#[derive(Clone, Debug)]
+enum Step {
+    Event(ChatEvent),
+    Fail(Error),
+    /// Pending, but awake at once.
+    Later,
+    /// Nothing ever comes.
+    Hang,
+}
+
+impl From<ChatEvent> for Step {
+    fn from(event: ChatEvent) -> Self {
+        Self::Event(event)
+    }
+}
+
+impl From<Error> for Step {
+    fn from(error: Error) -> Self {
+        Self::Fail(error)
+    }
+}
+
+/// What a scripted provider makes of a request.
+#[derive(Clone, Debug)]
+enum Act {
+    /// The `.await` fails.
+    Refuse(Error),
+    /// There is no head.
+    Silence,
+    Answer(Vec<Step>),
+}
+
+/// An answer whose events are the steps.
+fn steps<T: Into<Step>>(steps: impl IntoIterator<Item = T>) -> Act {
+    Act::Answer(steps.into_iter().map(Into::into).collect())
+}
+
+/// A text and its finish.
+fn says(text: &str) -> Act {
+    steps([
+        ChatEvent::text(0, text),
+        ChatEvent::finish(0, FinishReason::Stop),
+    ])
+}
+
+/// A provider that acts by a script; its last act is done again and again.
+#[derive(Clone, Debug)]
+struct Fake {
+    info: ProviderInfo,
+    known: Vec<&'static str>,
+    capabilities: fn(&str) -> Capabilities,
+    acts: Arc<Mutex<VecDeque<Act>>>,
+    log: Arc<Log>,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    requests: Mutex<Vec<ChatRequest>>,
+    /// How many requests run: asked, and neither ended nor dropped.
+    running: AtomicUsize,
+    /// How many ran at once, at most.
+    most: AtomicUsize,
+    canceled: AtomicUsize,
+    /// Whether the service takes for ever to be told of a cancellation.
+    is_deaf: AtomicBool,
+    /// How often the events were polled for.
+    polls: AtomicUsize,
+}
+
+impl Fake {
+    fn new(id: &'static str, acts: impl IntoIterator<Item = Act>) -> Self {
+        let mut info = ProviderInfo::new(id, id, "https://example.com");
+        info.default_model = Some("default");
+        Self {
+            info,
+            known: Vec::new(),
+            capabilities: |_| Capabilities::default(),
+            acts: Arc::new(Mutex::new(acts.into_iter().collect())),
+            log: Arc::default(),
+        }
+    }
+
+    fn knows(mut self, models: &[&'static str]) -> Self {
+        self.known = models.into();
+        self
+    }
+
+    fn requests(&self) -> Vec<ChatRequest> {
+        self.log.requests.lock().unwrap().clone()
+    }
+
+    fn count(&self) -> usize {
+        self.log.requests.lock().unwrap().len()
+    }
+
+    fn running(&self) -> usize {
+        self.log.running.load(SeqCst)
+    }
+
+    fn act(&self) -> Act {
+        let mut acts = self.acts.lock().unwrap();
+        match acts.len() {
+            1 => acts[0].clone(),
+            _ => acts.pop_front().expect("the script has an act"),
+        }
+    }
+}
+
+impl Provider for Fake {
+    fn info(&self) -> &ProviderInfo {
+        &self.info
+    }
+
+    fn capabilities(&self, model: &str) -> Capabilities {
+        (self.capabilities)(model)
+    }
+
+    fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let running = Running::new(&this.log);
+            this.log.requests.lock().unwrap().push(request);
+            match this.act() {
+                Act::Refuse(error) => Err(error),
+                Act::Silence => std::future::pending().await,
+                Act::Answer(steps) => Ok(ChatStream::new(FakeStream {
+                    steps: steps.into(),
+                    partial: ChatResponse::default(),
+                    meta: Meta::default(),
+                    running: Some(running),
+                    log: Arc::clone(&this.log),
+                })),
+            }
+        })
+    }
+
+    fn chat(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>> {
+        let stream = self.stream(request);
+        Box::pin(async { stream.await?.finish().await })
+    }
+
+    fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {
+        Box::pin(std::future::ready(Ok(self.known_models())))
+    }
+
+    fn known_models(&self) -> Vec<Model> {
+        self.known.iter().map(|id| Model::new(*id)).collect()
+    }
+}
+
+/// Counted while it lives.
+struct Running(Arc<Log>);
+
+impl Running {
+    fn new(log: &Arc<Log>) -> Self {
+        let running = log.running.fetch_add(1, SeqCst) + 1;
+        log.most.fetch_max(running, SeqCst);
+        Self(Arc::clone(log))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, SeqCst);
+    }
+}
+
+struct FakeStream {
+    steps: VecDeque<Step>,
+    partial: ChatResponse,
+    meta: Meta,
+    running: Option<Running>,
+    log: Arc<Log>,
+}
+
+impl EventStream for FakeStream {
+    fn poll_event(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<ChatEvent>>> {
+        assert!(self.running.is_some(), "polled after its end");
+        self.log.polls.fetch_add(1, SeqCst);
+        match self.steps.pop_front() {
+            None => {
+                self.running = None;
+                self.partial.end = Some(End::FinishReason);
+                Poll::Ready(None)
+            }
+            Some(Step::Event(event)) => {
+                self.partial.add(&event);
+                Poll::Ready(Some(Ok(event)))
+            }
+            Some(Step::Fail(error)) => {
+                self.running = None;
+                let error = error.with_partial(self.partial.clone());
+                Poll::Ready(Some(Err(error)))
+            }
+            Some(Step::Later) => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Some(Step::Hang) => {
+                self.steps.push_front(Step::Hang);
+                Poll::Pending
+            }
+        }
+    }
+
+    fn partial(&self) -> &ChatResponse {
+        &self.partial
+    }
+
+    fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    fn warn(mut self: Pin<&mut Self>, warning: String) {
+        self.meta.warnings.push(warning);
+    }
+
+    fn cancel(self: Pin<&mut Self>) -> BoxFuture<'static, Result<()>> {
+        self.log.canceled.fetch_add(1, SeqCst);
+        if self.log.is_deaf.load(SeqCst) {
+            return Box::pin(std::future::pending());
+        }
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// A future that is polled by hand.
+struct Task<T> {
+    /// `None` once it is done.
+    future: Option<BoxFuture<'static, T>>,
+    alarm: Arc<Alarm>,
+}
+
+#[derive(Default)]
+struct Alarm {
+    is_set: AtomicBool,
+    count: AtomicUsize,
+}
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.is_set.store(true, SeqCst);
+        self.count.fetch_add(1, SeqCst);
+    }
+}
+
+impl<T> Task<T> {
+    fn new(future: impl Future<Output = T> + Send + 'static) -> Self {
+        Self {
+            future: Some(Box::pin(future)),
+            alarm: Arc::default(),
+        }
+    }
+
+    /// Polls once.
+    fn poll(&mut self) -> Option<T> {
+        self.alarm.is_set.store(false, SeqCst);
+        let waker = Waker::from(Arc::clone(&self.alarm));
+        let mut cx = Context::from_waker(&waker);
+        match self.future.as_mut()?.as_mut().poll(&mut cx) {
+            Poll::Pending => None,
+            Poll::Ready(value) => {
+                self.future = None;
+                Some(value)
+            }
+        }
+    }
+
+    /// Polls as long as it is woken.
+    fn run(&mut self) -> Option<T> {
+        loop {
+            let value = self.poll();
+            if value.is_some() || !self.is_woken() {
+                return value;
+            }
+        }
+    }
+
+    fn is_woken(&self) -> bool {
+        self.alarm.is_set.load(SeqCst)
+    }
+}
+
+/// Runs a future that never waits for anything but itself.
+#[track_caller]
+fn now<T: 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
+    Task::new(future).run().expect("it waits for nobody")
+}
+
+/// All that a caller sees of a streamed answer, as lines.
+fn seen(provider: &dyn Provider, request: ChatRequest) -> Vec<String> {
+    let opened = provider.stream(request);
+    now(async {
+        let mut lines = Vec::new();
+        let mut stream = match opened.await {
+            Ok(stream) => stream,
+            Err(error) => {
+                lines.push(format!("refused: {error:?} {:?}", error.partial()));
+                return lines;
+            }
+        };
+        lines.push(format!("{:?}", stream.partial()));
+        while let Some(event) = stream.next().await {
+            let event = event.map_err(|error| (format!("{error:?}"), error.partial().cloned()));
+            lines.push(format!("{event:?} {:?}", stream.partial()));
+        }
+        assert!(stream.next().await.is_none(), "an end is the end");
+        lines.push(format!("{:?} {:?}", stream.partial(), stream.meta()));
+        lines
+    })
+}

@@ -1,0 +1,309 @@
+//! Places and turns, whatever the order of things: none is lost, none is given twice.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Wake, Waker},
+    thread,
+};
+
+use inferstream_core::{BoxFuture, ChatEvent, ChatStream, ConcurrencyLimit, Provider, Result};
+use proptest::{collection::vec, prelude::*};
+
+use super::{Fake, Step, Task, now, says, steps};
+
+fn hangs() -> Fake {
+    Fake::new("one", [steps([Step::Hang])])
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Move {
+    Enter,
+    /// Somebody who waits, or has been given a place and does not know, looks.
+    Poll(usize),
+    /// Somebody who waits, or has been given a place and does not know, goes.
+    Leave(usize),
+    /// Somebody who has a place gives it back.
+    Finish(usize),
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let one = prop_oneof![
+        3 => Just(Move::Enter),
+        2 => any::<usize>().prop_map(Move::Poll),
+        2 => any::<usize>().prop_map(Move::Leave),
+        3 => any::<usize>().prop_map(Move::Finish),
+    ];
+    vec(one, 0..40)
+}
+
+/// The plainest queue.
+struct Model {
+    free: usize,
+    /// Numbers, first come first.
+    waiting: VecDeque<usize>,
+    /// Who has a place and does not know.
+    given: Vec<usize>,
+}
+
+impl Model {
+    fn give_back(&mut self) {
+        match self.waiting.pop_front() {
+            None => self.free += 1,
+            Some(first) => self.given.push(first),
+        }
+    }
+
+    /// Who is gone, whether it waited or had been given a place.
+    fn leave(&mut self, number: usize) {
+        if let Some(place) = self.given.iter().position(|given| *given == number) {
+            self.given.remove(place);
+            self.give_back();
+        } else {
+            self.waiting.retain(|waiting| *waiting != number);
+        }
+    }
+}
+
+struct World {
+    limit: ConcurrencyLimit,
+    fake: Fake,
+    model: Model,
+    /// Those who have no place that they know of.
+    tasks: Vec<(usize, Task<Result<ChatStream>>)>,
+    streams: Vec<ChatStream>,
+    next: usize,
+}
+
+impl World {
+    fn new(places: usize) -> Self {
+        let fake = hangs();
+        Self {
+            limit: ConcurrencyLimit::new(fake.clone()).at_once(places),
+            fake,
+            model: Model {
+                free: places,
+                waiting: VecDeque::new(),
+                given: Vec::new(),
+            },
+            tasks: Vec::new(),
+            streams: Vec::new(),
+            next: 0,
+        }
+    }
+
+    fn step(&mut self, step: Move) {
+        match step {
+            Move::Enter => {
+                let number = self.next;
+                self.next += 1;
+                let mut task = Task::new(self.limit.stream("hi".into()));
+                let stream = task.poll();
+                assert_eq!(
+                    stream.is_some(),
+                    0 < self.model.free,
+                    "no place is kept from anybody"
+                );
+                if let Some(stream) = stream {
+                    self.model.free -= 1;
+                    self.streams.push(stream.unwrap());
+                } else {
+                    self.model.waiting.push_back(number);
+                    self.tasks.push((number, task));
+                }
+            }
+            Move::Poll(which) if !self.tasks.is_empty() => {
+                let which = which % self.tasks.len();
+                let (number, task) = &mut self.tasks[which];
+                let number = *number;
+                let stream = task.poll();
+                let given = self.model.given.iter().position(|given| *given == number);
+                assert_eq!(stream.is_some(), given.is_some(), "each in its turn");
+                if let (Some(stream), Some(given)) = (stream, given) {
+                    self.model.given.remove(given);
+                    self.streams.push(stream.unwrap());
+                    self.tasks.remove(which);
+                }
+            }
+            Move::Leave(which) if !self.tasks.is_empty() => {
+                let which = which % self.tasks.len();
+                let (number, task) = self.tasks.remove(which);
+                drop(task);
+                self.model.leave(number);
+            }
+            Move::Finish(which) if !self.streams.is_empty() => {
+                let which = which % self.streams.len();
+                drop(self.streams.remove(which));
+                self.model.give_back();
+            }
+            _ => {}
+        }
+        self.check();
+    }
+
+    fn check(&self) {
+        for (number, task) in &self.tasks {
+            let has_place = self.model.given.contains(number);
+            assert_eq!(
+                task.is_woken(),
+                has_place,
+                "who has a place is woken, and nobody else"
+            );
+        }
+        assert_eq!(self.fake.running(), self.streams.len());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    #[test]
+    fn places_and_turns_are_those_of_the_plainest_queue(places in 1..4_usize, moves in moves()) {
+        let mut world = World::new(places);
+        for step in moves {
+            world.step(step);
+        }
+        // All go, in any order, and all places are there again.
+        let World { limit, tasks, streams, .. } = world;
+        drop((tasks, streams));
+        let all: Vec<_> = (0..places).map(|_| now(limit.stream("hi".into())).unwrap()).collect();
+        prop_assert!(Task::new(limit.stream("hi".into())).poll().is_none());
+        drop(all);
+    }
+}
+
+#[test]
+fn a_waiter_that_goes_loses_nobody_s_turn_wherever_it_stood() {
+    for goes in 0..5 {
+        for is_given in [false, true] {
+            let mut world = World::new(1);
+            for _ in 0..6 {
+                world.step(Move::Enter);
+            }
+            if is_given {
+                world.step(Move::Finish(0));
+            }
+            world.step(Move::Leave(goes));
+            if !is_given {
+                world.step(Move::Finish(0));
+            }
+            for _ in 0..4 {
+                world.step(Move::Poll(0));
+                world.step(Move::Finish(0));
+            }
+            assert!(world.tasks.is_empty(), "all the others had their turn");
+        }
+    }
+}
+
+/// A waker that holds a stream, as a task does that waits for another.
+struct Holds {
+    stream: Mutex<Option<ChatStream>>,
+}
+
+impl Wake for Holds {
+    fn wake(self: Arc<Self>) {
+        drop(self.stream.lock().unwrap().take());
+    }
+}
+
+fn poll_with(future: &mut BoxFuture<'static, Result<ChatStream>>, waker: &Waker) -> bool {
+    let poll = future.as_mut().poll(&mut Context::from_waker(waker));
+    matches!(poll, Poll::Ready(_))
+}
+
+#[test]
+fn a_waker_that_holds_a_place_itself_does_no_harm() {
+    let limit = ConcurrencyLimit::new(hangs()).at_once(2);
+    let enter = || now(limit.stream("hi".into())).unwrap();
+    let holds = |stream| {
+        Waker::from(Arc::new(Holds {
+            stream: Mutex::new(Some(stream)),
+        }))
+    };
+    // Replaced by another waker.
+    let streams = [enter(), enter()];
+    let [first, second] = streams;
+    let mut waits = limit.stream("hi".into());
+    assert!(!poll_with(&mut waits, &holds(first)));
+    assert!(
+        !poll_with(&mut waits, Waker::noop()),
+        "its place came at that moment"
+    );
+    assert!(poll_with(&mut waits, Waker::noop()));
+    // Dropped with its future.
+    let third = enter();
+    let mut waits = limit.stream("hi".into());
+    assert!(!poll_with(&mut waits, &holds(third)));
+    drop(waits);
+    // Woken.
+    let third = enter();
+    let mut waits = limit.stream("hi".into());
+    let mut other = Task::new(limit.stream("hi".into()));
+    assert!(!poll_with(&mut waits, &holds(third)));
+    assert!(other.poll().is_none());
+    drop(second);
+    assert!(other.is_woken(), "the place that the waker held");
+}
+
+struct Unpark(thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Runs a future on this thread.
+fn block<T>(mut future: BoxFuture<'static, T>) -> T {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+#[test]
+fn threads_take_turns() {
+    let mut act = vec![Step::Later; 3];
+    act.push(ChatEvent::text(0, "a").into());
+    let fake = Fake::new("one", [steps(act)]);
+    let limit = ConcurrencyLimit::new(fake.clone()).at_once(3);
+    let threads: Vec<_> = (0..8)
+        .map(|nth| {
+            let limit = limit.clone();
+            thread::spawn(move || {
+                for round in 0..300 {
+                    let mut leaves = Task::new(limit.stream("hi".into()));
+                    if (nth + round) % 3 == 0 {
+                        // Some go before they have a place, or as soon as they have.
+                        drop(leaves.poll());
+                        thread::yield_now();
+                    }
+                    drop(leaves);
+                    assert_eq!(block(limit.chat("hi".into())).unwrap().text(), "a");
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    assert!(fake.log.most.load(std::sync::atomic::Ordering::SeqCst) <= 3);
+    assert_eq!(fake.running(), 0);
+    let all: Vec<_> = (0..3).map(|_| now(limit.stream("hi".into()))).collect();
+    assert_eq!(all.len(), 3);
+}
+
+#[test]
+fn a_script_that_ends_gives_all_their_turn() {
+    let limit = ConcurrencyLimit::new(Fake::new("one", [says("a")])).at_once(1);
+    let mut tasks: Vec<_> = (0..100)
+        .map(|_| Task::new(limit.chat("hi".into())))
+        .collect();
+    for task in &mut tasks {
+        assert!(task.run().unwrap().is_ok());
+    }
+}
