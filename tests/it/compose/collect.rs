@@ -15,7 +15,7 @@ use inferstream_core::{
 };
 use proptest::prelude::*;
 
-use super::{Alarm, Task, now};
+use super::{Alarm, Step, Task, now};
 
 /// A provider whose answers are given by hand.
 #[derive(Clone, Debug)]
@@ -262,6 +262,29 @@ fn whoever_is_polled_for_nothing_polls_nobody() {
         assert!(!task.is_woken());
     }
     assert_eq!(desk.polls(), [1; 100]);
+}
+
+#[test]
+fn who_is_woken_often_is_polled_once() {
+    let desk = Desk::new();
+    let mut task = ask(&desk, 3, 3);
+    assert!(task.run().is_none());
+    for _ in 0..100 {
+        desk.waker(1).wake();
+    }
+    assert!(task.poll().is_none());
+    assert!(!task.is_woken());
+    assert_eq!(desk.polls(), [1, 2, 1]);
+}
+
+#[test]
+fn what_is_woken_while_others_are_polled_is_polled_with_them() {
+    let restless = super::steps([Step::Later, Step::Later, Step::Hang]);
+    let provider = super::Fake::new("one", [restless]);
+    let mut task = Task::new(collect_all(provider.clone(), questions(5), 5));
+    assert!(task.poll().is_none());
+    assert_eq!(provider.log.polls.load(SeqCst), 3 * 5);
+    assert!(!task.is_woken(), "there is nothing left to do");
 }
 
 #[test]
