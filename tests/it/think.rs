@@ -40,6 +40,10 @@ impl EventStream for List {
     fn meta(&self) -> &Meta {
         &self.meta
     }
+
+    fn warn(mut self: Pin<&mut Self>, warning: String) {
+        self.meta.warnings.push(warning);
+    }
 }
 
 fn stream(events: impl IntoIterator<Item = Result<ChatEvent>>) -> ChatStream {

@@ -12,8 +12,8 @@ pub mod sse;
 
 mod collect;
 pub mod provider;
-mod trace;
 mod semaphore;
+mod trace;
 mod transport;
 
 mod error;

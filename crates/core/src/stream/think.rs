@@ -184,7 +184,7 @@ impl EventStream for Splitting {
                 let error = error.map(|error| error.with_partial(this.partial.clone()));
                 return Poll::Ready(error.map(Err));
             }
-            let polled = ready!(this.stream.poll_event(cx));
+            let polled = ready!(Pin::new(&mut this.stream).poll_event(cx));
             this.copy_head();
             match polled {
                 Some(Ok(event)) => this.take(event),
@@ -206,6 +206,10 @@ impl EventStream for Splitting {
 
     fn meta(&self) -> &Meta {
         self.stream.meta()
+    }
+
+    fn warn(mut self: Pin<&mut Self>, warning: String) {
+        Pin::new(&mut self.stream).warn(warning);
     }
 
     fn cancel(mut self: Pin<&mut Self>) -> BoxFuture<'static, Result<()>> {

@@ -66,6 +66,10 @@ impl EventStream for Followed {
         self.inner.meta()
     }
 
+    fn warn(mut self: Pin<&mut Self>, warning: String) {
+        self.inner.as_mut().warn(warning);
+    }
+
     fn cancel(mut self: Pin<&mut Self>) -> BoxFuture<'static, Result<()>> {
         let this = &mut *self;
         let Some(watch) = this.watch.take() else {
@@ -115,5 +119,9 @@ impl EventStream for Gone {
 
     fn meta(&self) -> &Meta {
         &self.meta
+    }
+
+    fn warn(mut self: Pin<&mut Self>, warning: String) {
+        self.meta.warnings.push(warning);
     }
 }
