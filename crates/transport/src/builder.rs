@@ -1,6 +1,6 @@
 //! Settings into a transport, checked before the first request.
 
-use std::{sync::Mutex, time::Duration};
+use std::time::Duration;
 
 use http::HeaderValue;
 use inferstream_core::{Error, Result, Timeouts};
@@ -9,6 +9,7 @@ use crate::{
     client::{HttpTransport, Inner},
     pool::Pool,
     proxy::{Proxies, Setting},
+    runtime::Runtime,
     tls::{Roots, Tls},
 };
 
@@ -134,7 +135,7 @@ impl HttpTransportBuilder {
             tls: Tls::new(self.roots, &self.certificates)?,
             timeouts: self.timeouts,
             user_agent,
-            runtime: Mutex::default(),
+            runtime: Runtime::default(),
         }))
     }
 }

@@ -2,8 +2,7 @@
 
 use std::{
     fmt,
-    future::ready,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -14,7 +13,6 @@ use hyper::body::Incoming;
 use inferstream_core::{
     Body, BoxFuture, Error, ErrorKind, ReplayStale, Result, Sent, Timeouts, Transport,
 };
-use tokio::runtime::Handle;
 
 use crate::{
     body::Answer,
@@ -24,6 +22,7 @@ use crate::{
     exchange::{Cause, Connection, MAX_HEAD},
     pool::Pool,
     proxy::Proxies,
+    runtime::{self, Runtime},
     switched::Switched,
     tls::Tls,
 };
@@ -60,8 +59,7 @@ pub(crate) struct Inner {
     pub(crate) tls: Tls,
     pub(crate) timeouts: Timeouts,
     pub(crate) user_agent: HeaderValue,
-    /// The runtime that sent last, for what is let go of outside any.
-    pub(crate) runtime: Mutex<Option<Handle>>,
+    pub(crate) runtime: Runtime,
 }
 
 impl HttpTransport {
@@ -91,36 +89,23 @@ impl Transport for HttpTransport {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Response<Body>>> {
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
-            match Handle::try_current() {
-                Ok(runtime) => *inner.runtime() = Some(runtime),
-                Err(_) => {
-                    return Err(Error::config(
-                        "this transport needs a tokio runtime: call it from within one",
-                    ));
-                }
-            }
+            inner.runtime.enter()?;
             inner.send(request).await
         })
     }
 
     fn now(&self) -> Instant {
-        tokio::time::Instant::now().into_std()
+        runtime::now()
     }
 
     /// Waits; without a tokio runtime it does not, as there `send` fails anyway.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        match Handle::try_current() {
-            Ok(_) => Box::pin(tokio::time::sleep(duration)),
-            Err(_) => Box::pin(ready(())),
-        }
+        runtime::sleep(duration)
     }
 
     /// Spawns the task, outside a tokio runtime on the one that sent last; without any it is dropped.
     fn detach(&self, task: BoxFuture<'static, ()>) {
-        let last = || self.inner.runtime().clone();
-        if let Some(runtime) = Handle::try_current().ok().or_else(last) {
-            runtime.spawn(task);
-        }
+        self.inner.runtime.detach(task);
     }
 }
 
@@ -135,10 +120,6 @@ impl fmt::Debug for HttpTransport {
 }
 
 impl Inner {
-    fn runtime(&self) -> MutexGuard<'_, Option<Handle>> {
-        self.runtime.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>> {
         let limits = request.extensions().get().copied().unwrap_or(self.timeouts);
         let replay = request.extensions().get::<ReplayStale>().is_some();

@@ -15,6 +15,7 @@ mod switched;
 mod watch;
 
 mod error;
+mod runtime;
 mod timeout;
 
 pub use crate::{builder::HttpTransportBuilder, client::HttpTransport, tls::Roots};
