@@ -236,10 +236,10 @@ impl Error {
         self.with(|inner| inner.kind = kind)
     }
 
-    /// Adds the cause.
+    /// Adds the cause: an error, or a boxed one.
     #[must_use]
-    pub fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
-        self.with(|inner| inner.source = Some(Arc::new(source)))
+    pub fn with_source(self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.with(|inner| inner.source = Some(Arc::from(source.into())))
     }
 
     /// Adds whether the request had been sent.
