@@ -87,6 +87,8 @@ impl HttpTransport {
 
 impl Transport for HttpTransport {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Response<Body>>> {
+        #[cfg(feature = "tower")]
+        crate::tower::Taken::mark(&request);
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
             inner.runtime.enter()?;
@@ -299,7 +301,7 @@ fn redirect_target(location: Option<&HeaderValue>, route: &Route) -> String {
 }
 
 /// Returns the name of an encoding of the answer that nobody asked for.
-fn foreign_encoding(headers: &http::HeaderMap) -> Option<&'static str> {
+pub(crate) fn foreign_encoding(headers: &http::HeaderMap) -> Option<&'static str> {
     const KNOWN: [&str; 6] = ["gzip", "br", "deflate", "zstd", "compress", "x-gzip"];
     let of = |name, plain| {
         let values = headers.get_all(name).iter();

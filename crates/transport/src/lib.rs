@@ -18,6 +18,9 @@ mod error;
 mod runtime;
 mod timeout;
 
+#[cfg(feature = "tower")]
+pub mod tower;
+
 pub use crate::{builder::HttpTransportBuilder, client::HttpTransport, tls::Roots};
 #[doc(no_inline)]
 pub use inferstream_core::{

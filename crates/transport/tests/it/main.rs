@@ -10,3 +10,5 @@ mod server;
 mod settings;
 mod switched;
 mod tls;
+#[cfg(feature = "tower")]
+mod tower;
