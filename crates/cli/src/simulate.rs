@@ -43,6 +43,7 @@ fn how_to_use(args: &Simulate, simulator: &Simulator) -> String {
         Some(_) => "…",
     };
     let cloudflare = simulator.cloudflare_url();
+    let compatible = simulator.compatible_url();
     let replicate = simulator.replicate_url();
     let scheme = if args.tls { "https" } else { "http" };
     let streams = format!("{scheme}://{}", simulator.stream_authority());
@@ -67,6 +68,9 @@ SIMULATED: no model runs here; answers are made up. Ctrl-C ends it. To ask it, e
 
   CLOUDFLARE_BASE_URL={cloudflare} CLOUDFLARE_API_TOKEN={key} \\
     inferstream chat -p cloudflare --account 00000000000000000000000000000000{chat} 'Hi'
+
+  OPENAI_COMPAT_BASE_URL={compatible} \\
+    inferstream chat -p openai-compat -m any{chat} 'Hi'
 
   REPLICATE_BASE_URL={replicate} REPLICATE_API_TOKEN={key} \\
     inferstream chat -p replicate --stream-origin {streams}{chat} 'Why is the sky blue?'

@@ -39,13 +39,13 @@ use crate::{
 /// # impl Provider for Echo {
 /// #     fn info(&self) -> &ProviderInfo { &self.0 }
 /// #     fn capabilities(&self, _: &str) -> Capabilities { Capabilities::default() }
-/// #     fn stream(&self, _: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> { todo!() }
+/// #     fn stream(&self, _: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> { unreachable!() }
 /// #     fn chat(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>> {
 /// #         let mut answer = ChatResponse::default();
 /// #         answer.add(&ChatEvent::text(0, request.messages[0].text()));
 /// #         Box::pin(ready(Ok(answer)))
 /// #     }
-/// #     fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> { todo!() }
+/// #     fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> { unreachable!() }
 /// #     fn known_models(&self) -> Vec<Model> { Vec::new() }
 /// # }
 /// # let echo = Echo(ProviderInfo::new("echo", "Echo", ""));

@@ -7,8 +7,9 @@ use serde_json::json;
 
 use super::{
     CHUNKS, PROMPT, TEXT, client,
-    double::{Agent, Break, Plan, Resume},
+    double::Agent,
     plan,
+    plan::{Break, Plan, Resume},
 };
 use crate::support::{Double, block_on};
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use inferstream_cloudflare::ErrorKind;
 
 use super::{
-    TEXT,
-    double::{Break, Plan, Resume},
-    plan, run,
+    TEXT, plan,
+    plan::{Break, Plan, Resume},
+    run,
 };
 
 /// How many bytes an agent sends for a whole answer; two more are its answer to the goodbye.

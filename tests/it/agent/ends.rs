@@ -6,9 +6,9 @@ use inferstream_cloudflare::{ErrorKind, Phase, Repeat};
 use serde_json::json;
 
 use super::{
-    CHUNKS, PROMPT, TEXT, ask, builder,
-    double::{Break, Plan, Resume},
-    plan, run,
+    CHUNKS, PROMPT, TEXT, ask, builder, plan,
+    plan::{Break, Plan, Resume},
+    run,
 };
 use crate::support::block_on;
 

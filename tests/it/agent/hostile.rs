@@ -3,7 +3,7 @@
 use inferstream_cloudflare::ErrorKind;
 use serde_json::json;
 
-use super::{CHUNKS, double::Plan, plan, raw, run};
+use super::{CHUNKS, plan, plan::Plan, raw, run};
 
 fn framed(head: &[u8], payload: &[u8]) -> Vec<u8> {
     [head, payload].concat()

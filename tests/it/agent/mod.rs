@@ -6,6 +6,7 @@ mod double;
 mod ends;
 mod hostile;
 mod models;
+mod plan;
 mod replays;
 mod requests;
 mod resume;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use inferstream_cloudflare::{ChatRequest, Cloudflare, CloudflareBuilder};
 use serde_json::json;
 
-use self::double::{Agent, Plan};
+use self::{double::Agent, plan::Plan};
 use crate::support::{Outcome, block_on, check_line};
 
 /// What the request asks, which must not stand in an error.

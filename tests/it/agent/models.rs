@@ -3,11 +3,7 @@
 use inferstream_cloudflare::{ErrorKind, Model, Result};
 use serde_json::{Value, json};
 
-use super::{
-    builder,
-    double::{Agent, Plan},
-    plan,
-};
+use super::{builder, double::Agent, plan, plan::Plan};
 use crate::support::block_on;
 
 fn models(reply: Value) -> (Result<Vec<Model>>, Agent) {

@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 
 use super::{
     CHUNKS, PROMPT, client,
-    double::{Agent, Break, Plan, Resume},
-    plan, run,
+    double::Agent,
+    plan,
+    plan::{Break, Plan, Resume},
+    run,
 };
 use crate::support::{Outcome, block_on, lines};
 

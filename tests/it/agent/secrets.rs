@@ -4,9 +4,9 @@ use inferstream_cloudflare::{ChatRequest, ErrorKind};
 use serde_json::{Value, json};
 
 use super::{
-    PROMPT, ask,
-    double::{Break, Plan},
-    plan, run,
+    PROMPT, ask, plan,
+    plan::{Break, Plan},
+    run,
 };
 use crate::support::{Outcome, shown};
 

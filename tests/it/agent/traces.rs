@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use super::{
     PROMPT, TEXT, ask, client,
-    double::{Agent, Break, Plan},
+    double::Agent,
     plan,
+    plan::{Break, Plan},
 };
 use crate::{
     support::{Double, block_on},

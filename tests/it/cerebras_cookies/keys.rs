@@ -25,7 +25,7 @@ fn only(key: &'static str, status: u16) -> impl Fn(&str) -> Answer {
 /// Asks fifty times at once.
 fn fifty(door: &Door, client: &Cerebras) -> Vec<Result<String>> {
     let one = |_| -> BoxFuture<'_, Result<String>> { Box::pin(text(client)) };
-    block_on(&door.clock, all((0..50).map(one).collect()))
+    block_on(&door.0.clock, all((0..50).map(one).collect()))
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_leader_that_is_dropped_hands_over() {
     assert!(poll_once(other.as_mut()).0.is_pending());
     assert_eq!(door.count(SESSION), 1);
     drop(leader);
-    assert_eq!(block_on(&door.clock, other).unwrap(), "Hello.");
+    assert_eq!(block_on(&door.0.clock, other).unwrap(), "Hello.");
     assert_eq!(door.count(SESSION), 2);
 }
 
@@ -114,11 +114,11 @@ fn a_whole_answer_and_the_models_do_the_same() {
         _ => refused(401),
     });
     let client = door.client();
-    let whole = block_on(&door.clock, client.chat("Hi")).unwrap();
+    let whole = block_on(&door.0.clock, client.chat("Hi")).unwrap();
     assert_eq!(whole.text(), "Hi.");
     assert_eq!(door.count(SESSION), 2);
     let client = door.client();
-    let models = block_on(&door.clock, client.models()).unwrap();
+    let models = block_on(&door.0.clock, client.models()).unwrap();
     assert_eq!(models[0].id, "m");
 }
 
@@ -227,7 +227,7 @@ fn a_key_is_kept_no_longer_than_its_session() {
         let door = Door::new([ends("demo-1", at), signed_in("demo-2")], |_| whole());
         let client = door.client();
         for (passed, sessions) in [(0, 1), (59, 1), (1, 2), (1000, 2)] {
-            door.clock.advance(seconds(passed));
+            door.0.clock.advance(seconds(passed));
             door.ask(&client).unwrap();
             assert_eq!(door.count(SESSION), sessions, "{at} {passed}");
         }
@@ -251,10 +251,10 @@ fn a_refusal_of_the_cookies_answers_for_a_while() {
     let client = door.client();
     for _ in 0..3 {
         door.ask(&client).unwrap_err();
-        door.clock.advance(Duration::from_secs(9));
+        door.0.clock.advance(Duration::from_secs(9));
     }
     assert_eq!(door.count(SESSION), 1);
-    door.clock.advance(seconds(9));
+    door.0.clock.advance(seconds(9));
     assert_eq!(door.ask(&client).unwrap(), "Hello.");
 }
 
@@ -324,7 +324,10 @@ fn nothing_is_asked_before_the_first_request() {
 #[test]
 fn without_cookies_there_is_no_key_as_ever() {
     let door = Door::of_session(signed_in("demo-1"));
-    let client = Cerebras::builder().transport(door.clone()).build().unwrap();
+    let client = Cerebras::builder()
+        .transport(door.0.clone())
+        .build()
+        .unwrap();
     let (outcome, _) = poll_once(text(&client));
     let Poll::Ready(Err(error)) = outcome else {
         panic!("it waits");

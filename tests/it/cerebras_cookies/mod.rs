@@ -5,20 +5,14 @@ mod files;
 mod keys;
 mod places;
 
-use std::{
-    fmt,
-    future::poll_fn,
-    sync::{Arc, Mutex},
-    task::Poll,
-    time::{Duration, Instant, SystemTime},
-};
+use std::{future::poll_fn, task::Poll};
 
 use bytes::Bytes;
-use http::{Request, Response, header::COOKIE};
+use http::{Request, header::COOKIE};
 use inferstream_cerebras::{Cerebras, CerebrasBuilder, Cookies};
-use inferstream_core::{Body, BoxFuture, Error, ErrorKind, Result, RetryPolicy, Transport};
+use inferstream_core::{BoxFuture, Error, ErrorKind, Result, RetryPolicy};
 
-use crate::support::{Answer, Clock, Piece, block_on, sse};
+use crate::support::{Answer, Piece, Wire, block_on, sse};
 
 const SESSION: &str = "https://inference.cerebras.ai/api/auth/session";
 const CHAT: &str = "https://api.cerebras.ai/v1/chat/completions";
@@ -26,16 +20,9 @@ const CHAT: &str = "https://api.cerebras.ai/v1/chat/completions";
 /// A cookie's value that must never show.
 const CANARY: &str = "c4nary-0f-the-session";
 
-/// Makes an answer of a request, and of how many to its URL came before.
-type Answers = dyn Fn(&Request<Bytes>, usize) -> Answer + Send + Sync;
-
-/// A transport that answers by what is asked, and keeps what it was sent.
-#[derive(Clone)]
-struct Door {
-    clock: Arc<Clock>,
-    requests: Arc<Mutex<Vec<Request<Bytes>>>>,
-    answer: Arc<Answers>,
-}
+/// A wire to the session and to the chat.
+#[derive(Clone, Debug)]
+struct Door(Wire);
 
 impl Door {
     /// Takes the answers of the session, of which the last is given again, and those of the chat by
@@ -45,16 +32,15 @@ impl Door {
         chat: impl Fn(&str) -> Answer + Send + Sync + 'static,
     ) -> Self {
         let sessions: Vec<Answer> = sessions.into_iter().collect();
-        Self {
-            clock: Clock::new(),
-            requests: Arc::default(),
-            answer: Arc::new(move |request, earlier| match request.uri().path() {
-                path if path.ends_with("/api/auth/session") => {
-                    sessions[earlier.min(sessions.len() - 1)].clone()
-                }
-                _ => chat(request.headers()["authorization"].to_str().unwrap()),
-            }),
-        }
+        Self(Wire::by(move |request, before| {
+            if request.uri().path().ends_with("/api/auth/session") {
+                let same = before
+                    .iter()
+                    .filter(|earlier| earlier.uri() == request.uri());
+                return sessions[same.count().min(sessions.len() - 1)].clone();
+            }
+            chat(request.headers()["authorization"].to_str().unwrap())
+        }))
     }
 
     /// Takes one answer of the session; the chat accepts every key.
@@ -63,7 +49,7 @@ impl Door {
     }
 
     fn all(&self) -> Vec<Request<Bytes>> {
-        self.requests.lock().unwrap().clone()
+        self.0.all()
     }
 
     /// Counts the requests to a URL.
@@ -82,7 +68,7 @@ impl Door {
     }
 
     fn builder(&self, cookies: Cookies) -> CerebrasBuilder {
-        let builder = Cerebras::builder().transport(self.clone());
+        let builder = Cerebras::builder().transport(self.0.clone());
         let retry = RetryPolicy::default().max_attempts(1);
         builder.cookies(cookies).retry(retry)
     }
@@ -94,39 +80,7 @@ impl Door {
     /// Asks, and returns the text of the answer.
     #[track_caller]
     fn ask(&self, client: &Cerebras) -> Result<String> {
-        block_on(&self.clock, text(client))
-    }
-}
-
-impl Transport for Door {
-    fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Response<Body>>> {
-        let mut requests = self.requests.lock().unwrap();
-        let is_same = |earlier: &&Request<Bytes>| earlier.uri() == request.uri();
-        let earlier = requests.iter().filter(is_same).count();
-        let answer = (self.answer)(&request, earlier);
-        requests.push(request);
-        let response = answer.respond(Arc::clone(&self.clock));
-        Box::pin(async { Ok(response.await?.0) })
-    }
-
-    fn now(&self) -> Instant {
-        self.clock.now()
-    }
-
-    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(self.clock.sleep(duration))
-    }
-
-    fn detach(&self, _: BoxFuture<'static, ()>) {}
-
-    fn system_time(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + self.clock.elapsed()
-    }
-}
-
-impl fmt::Debug for Door {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Door").finish_non_exhaustive()
+        block_on(&self.0.clock, text(client))
     }
 }
 

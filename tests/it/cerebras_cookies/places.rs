@@ -31,7 +31,7 @@ fn check_at(url: &str, members: &str, goes: bool) {
             return assert_eq!(error.kind(), ErrorKind::Config);
         }
     };
-    door.clock.advance(seconds(1000));
+    door.0.clock.advance(seconds(1000));
     door.ask(&client).unwrap();
     let requests = door.all();
     let sent = requests[0].headers()[COOKIE].to_str().unwrap();
@@ -181,7 +181,7 @@ fn cookies_that_have_expired_are_not_sent() {
         .builder(Cookies::from_text(&text).unwrap())
         .build()
         .unwrap();
-    door.clock.advance(seconds(9));
+    door.0.clock.advance(seconds(9));
     check_error(
         &door.ask(&client).unwrap_err(),
         ErrorKind::Auth,

@@ -1,4 +1,4 @@
-//! A transport that answers from a table and keeps what it was sent.
+//! A transport that answers by rule and keeps what it was sent.
 
 use std::{
     fmt,
@@ -13,19 +13,32 @@ use serde_json::Value;
 
 use super::{Answer, Clock, Double};
 
-/// The wire: the first request gets the first answer and so on, those beyond the last get the last.
+/// Makes an answer of a request, and of those that came before.
+type Answers = dyn Fn(&Request<Bytes>, &[Request<Bytes>]) -> Answer + Send + Sync;
+
+/// The wire.
 #[derive(Clone)]
 pub(crate) struct Wire {
     pub(crate) clock: Arc<Clock>,
-    answers: Arc<[Answer]>,
+    answers: Arc<Answers>,
     requests: Arc<Mutex<Vec<Request<Bytes>>>>,
 }
 
 impl Wire {
+    /// The first request gets the first answer and so on, those beyond the last get the last.
     pub(crate) fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
+        let answers: Vec<Answer> = answers.into_iter().collect();
+        let last = answers.len().saturating_sub(1);
+        Self::by(move |_, before| answers[before.len().min(last)].clone())
+    }
+
+    /// Each request gets what is made of it, and of those before.
+    pub(crate) fn by(
+        answers: impl Fn(&Request<Bytes>, &[Request<Bytes>]) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         Self {
             clock: Clock::new(),
-            answers: answers.into_iter().collect(),
+            answers: Arc::new(answers),
             requests: Arc::default(),
         }
     }
@@ -68,8 +81,7 @@ impl Double for Wire {
 impl Transport for Wire {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Response<Body>>> {
         let mut requests = self.requests.lock().unwrap();
-        let last = self.answers.len() - 1;
-        let answer = self.answers[requests.len().min(last)].clone();
+        let answer = (self.answers)(&request, &requests);
         requests.push(request);
         let response = answer.respond(Arc::clone(&self.clock));
         Box::pin(async { Ok(response.await?.0) })

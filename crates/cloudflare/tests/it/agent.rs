@@ -21,11 +21,16 @@ fn agent(simulator: &Simulator) -> CloudflareBuilder {
         .base_url(simulator.playground_url())
 }
 
-/// Waits until the simulator has counted what comes from a task that nobody waits for.
+/// Waits until the simulator has counted what comes from a task that nobody waits for; in a minute it
+/// is there, or never.
 async fn wait_for(is_there: impl Fn() -> bool) {
-    while !is_there() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let wait = async {
+        while !is_there() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(60), wait).await;
+    waited.expect("it never came");
 }
 
 #[tokio::test]
@@ -154,7 +159,7 @@ async fn models_are_listed() {
 
 #[tokio::test]
 async fn many_turns_do_not_mix() {
-    let simulator = Simulator::builder().tokens_per_second(1000.0);
+    let simulator = Simulator::builder().tokens_per_second(5000.0);
     let simulator = simulator.start().await.unwrap();
     let client = agent(&simulator).build().unwrap();
     let turns: Vec<_> = (0..30)
@@ -163,10 +168,11 @@ async fn many_turns_do_not_mix() {
             tokio::spawn(turn)
         })
         .collect();
-    for turn in turns {
+    for (number, turn) in turns.into_iter().enumerate() {
         let response = turn.await.unwrap().unwrap();
-        assert!(!response.text().is_empty());
+        let alone = client.chat(format!("Tell me of number {number}")).await;
+        assert_eq!(response.text(), alone.unwrap().text());
     }
     let counts = simulator.counts();
-    assert_eq!((counts.agent_connections, counts.agent_turns), (30, 30));
+    assert_eq!((counts.agent_connections, counts.agent_turns), (60, 60));
 }

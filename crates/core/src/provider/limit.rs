@@ -49,13 +49,13 @@ const AT_ONCE: usize = 64;
 /// # impl Provider for Echo {
 /// #     fn info(&self) -> &ProviderInfo { &self.0 }
 /// #     fn capabilities(&self, _: &str) -> Capabilities { Capabilities::default() }
-/// #     fn stream(&self, _: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> { todo!() }
+/// #     fn stream(&self, _: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> { unreachable!() }
 /// #     fn chat(&self, _: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>> {
 /// #         let mut answer = ChatResponse::default();
 /// #         answer.add(&ChatEvent::text(0, "Rayleigh scattering."));
 /// #         Box::pin(ready(Ok(answer)))
 /// #     }
-/// #     fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> { todo!() }
+/// #     fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> { unreachable!() }
 /// #     fn known_models(&self) -> Vec<Model> { Vec::new() }
 /// # }
 /// # let provider = Echo(ProviderInfo::new("echo", "Echo", ""));

@@ -101,7 +101,7 @@ use crate::{
 /// # impl Provider for Scripted {
 /// #     fn info(&self) -> &ProviderInfo { &self.0 }
 /// #     fn capabilities(&self, _: &str) -> Capabilities { Capabilities::default() }
-/// #     fn stream(&self, _: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> { todo!() }
+/// #     fn stream(&self, _: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> { unreachable!() }
 /// #     fn chat(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>> {
 /// #         let answer = self.1.clone().map(|text| {
 /// #             let mut answer = ChatResponse::default();
@@ -111,7 +111,7 @@ use crate::{
 /// #         });
 /// #         Box::pin(ready(answer))
 /// #     }
-/// #     fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> { todo!() }
+/// #     fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> { unreachable!() }
 /// #     fn known_models(&self) -> Vec<Model> { Vec::new() }
 /// # }
 /// # let busy = Error::new(ErrorKind::Overloaded, "the service has no room");
