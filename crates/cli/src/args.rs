@@ -99,8 +99,8 @@ pub(crate) struct Chat {
 
     /// Print one JSON object per event, as they come
     ///
-    /// The `type` is `text`, `reasoning`, `tool_call` (once, when it is whole), `logprobs`, `usage`,
-    /// `timing` or `finish`; a failure is the last line, with the type `error`.
+    /// The `type` is `text`, `reasoning`, `tool_call` (once, when it is whole), `logprobs`,
+    /// `reasoning_logprobs`, `usage`, `timing` or `finish`; a failure is the last line, with the type `error`.
     #[arg(long)]
     pub(crate) jsonl: bool,
 

@@ -209,6 +209,10 @@ fn events(response: &ChatResponse) -> Vec<ChatEvent> {
         for logprobs in &choice.logprobs {
             events.push(ChatEvent::logprobs(choice.index, logprobs.clone()));
         }
+        for logprobs in &choice.reasoning_logprobs {
+            let logprobs = logprobs.clone();
+            events.push(ChatEvent::reasoning_logprobs(choice.index, logprobs));
+        }
         for (index, call) in (0..).zip(&choice.tool_calls) {
             events.push(ChatEvent::tool_call(choice.index, index, call.clone()));
         }

@@ -85,6 +85,15 @@ pub enum ChatEvent {
         /// The provider's value.
         logprobs: Json,
     },
+    /// As `Logprobs`, of the model's thoughts.
+    #[non_exhaustive]
+    ReasoningLogprobs {
+        /// The answer they belong to.
+        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_zero"))]
+        choice: u32,
+        /// The provider's value.
+        logprobs: Json,
+    },
     /// What was counted; the last one holds.
     #[non_exhaustive]
     Usage {
@@ -179,6 +188,11 @@ impl ChatEvent {
         Self::Logprobs { choice, logprobs }
     }
 
+    /// Creates a report of likelihoods of the model's thoughts.
+    pub fn reasoning_logprobs(choice: u32, logprobs: Json) -> Self {
+        Self::ReasoningLogprobs { choice, logprobs }
+    }
+
     /// Creates a report of counts.
     pub fn usage(usage: Usage) -> Self {
         Self::Usage { usage }
@@ -206,7 +220,9 @@ impl ChatEvent {
         match self {
             Self::Text { text, .. } | Self::Reasoning { text, .. } => text.len(),
             Self::ToolCallDelta { arguments, .. } => arguments.len(),
-            Self::Logprobs { logprobs, .. } => logprobs.as_str().len(),
+            Self::Logprobs { logprobs, .. } | Self::ReasoningLogprobs { logprobs, .. } => {
+                logprobs.as_str().len()
+            }
             _ => 0,
         }
     }

@@ -44,6 +44,12 @@ pub struct Choice {
     pub tool_calls: Vec<ToolCall>,
     /// How likely the words were, each piece in the provider's form.
     pub logprobs: Vec<Json>,
+    /// As `logprobs`, of the model's thoughts.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Vec::is_empty")
+    )]
+    pub reasoning_logprobs: Vec<Json>,
     /// Why it ended where it did; `None` while it has not.
     pub finish_reason: Option<FinishReason>,
 }
@@ -114,6 +120,10 @@ impl ChatResponse {
             }
             ChatEvent::Logprobs { choice, logprobs } => {
                 self.choice(*choice).logprobs.push(logprobs.clone());
+            }
+            ChatEvent::ReasoningLogprobs { choice, logprobs } => {
+                let choice = self.choice(*choice);
+                choice.reasoning_logprobs.push(logprobs.clone());
             }
             ChatEvent::Usage { usage } => self.usage = Some(*usage),
             ChatEvent::Timing { timing } => self.timing = Some(*timing),

@@ -194,10 +194,12 @@ impl ChatDecode {
         for piece in &message.tool_calls.0 {
             state.tool_calls.add(index, piece, stood_in, events)?;
         }
-        for logprobs in [&choice.logprobs, &choice.reasoning_logprobs] {
-            if let Some(logprobs) = logprobs.text() {
-                events.push(ChatEvent::logprobs(index, Json::from_text(logprobs)));
-            }
+        if let Some(logprobs) = choice.logprobs.text() {
+            events.push(ChatEvent::logprobs(index, Json::from_text(logprobs)));
+        }
+        if let Some(logprobs) = choice.reasoning_logprobs.text() {
+            let logprobs = Json::from_text(logprobs);
+            events.push(ChatEvent::reasoning_logprobs(index, logprobs));
         }
         if let Some(reason) = choice.finish_reason.some() {
             state.finish_reason = Some(FinishReason::from(reason));

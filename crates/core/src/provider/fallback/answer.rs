@@ -68,6 +68,7 @@ impl Answer {
                 ChatEvent::Timing { .. } | ChatEvent::Usage { .. } => false,
                 ChatEvent::Finish { .. }
                 | ChatEvent::Logprobs { .. }
+                | ChatEvent::ReasoningLogprobs { .. }
                 | ChatEvent::Reasoning { .. }
                 | ChatEvent::Text { .. }
                 | ChatEvent::ToolCall { .. }
