@@ -3,6 +3,7 @@
 
 mod message;
 mod request;
+mod settings;
 
 mod event;
 mod response;
@@ -28,6 +29,7 @@ mod secret;
 mod text;
 #[cfg(feature = "json")]
 mod typed;
+mod unsupported;
 
 pub use crate::{
     collect::collect_all,
@@ -49,4 +51,5 @@ pub use crate::{
     text::Text,
     timeouts::{Phase, Timeouts},
     transport::{Body, BoxFuture, Duplex, ReplayStale, Transport},
+    unsupported::{OnUnsupported, Unsupported},
 };

@@ -1,5 +1,7 @@
 //! What is asked.
 
+use std::collections::BTreeMap;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{
@@ -8,6 +10,7 @@ use crate::{
     message::{Message, Part, ResponseFormat, Tool, ToolChoice},
     retry::RetryPolicy,
     timeouts::Timeouts,
+    unsupported::OnUnsupported,
 };
 
 /// A question to a model: the conversation so far and how to answer.
@@ -57,8 +60,22 @@ pub struct ChatRequest {
     pub frequency_penalty: Option<f64>,
     /// How much to shun words that came at all, -2 to 2.
     pub presence_penalty: Option<f64>,
+    /// What makes tokens more or less likely, by their number in the model's vocabulary: -100, which
+    /// is never, to 100, which is always.
+    pub logit_bias: BTreeMap<u32, f64>,
+    /// Whether to tell how likely the words of the answer were.
+    pub logprobs: Option<bool>,
+    /// How many other words to tell of at each place, 0 to 20; asks for `logprobs` too.
+    pub top_logprobs: Option<u32>,
     /// How hard to think: the provider's word, such as `low`.
     pub reasoning_effort: Option<String>,
+    /// How to give the thoughts: the provider's word, such as `parsed` or `hidden`.
+    pub reasoning_format: Option<String>,
+    /// What the answer is likely to be, such as a file that is to be changed in one place: what it
+    /// takes over comes faster.
+    pub prediction: Option<String>,
+    /// How soon, and at what price: the provider's word, such as `flex`.
+    pub service_tier: Option<String>,
     /// The tools that the model may ask for.
     pub tools: Vec<Tool>,
     /// Which of them it may or must ask for.
@@ -69,6 +86,10 @@ pub struct ChatRequest {
     pub response_format: Option<ResponseFormat>,
     /// Who asks, for the service's own records.
     pub user_id: Option<String>,
+    /// What becomes of a setting that the provider lacks. Where nothing is said, one that shapes the
+    /// answer is refused, and what the answer may do without, such as a limit within a schema, is
+    /// left out with a warning.
+    pub on_unsupported: Option<OnUnsupported>,
     /// Members of the body that this type does not know; they win over those it does.
     pub extra: Vec<(String, Json)>,
     /// Headers for this request alone; they win over the client's.
@@ -132,6 +153,14 @@ impl ChatRequest {
         self
     }
 
+    /// Makes a token more or less likely, by its number in the model's vocabulary: -100, which is
+    /// never, to 100, which is always.
+    #[must_use]
+    pub fn logit_bias(mut self, token: u32, bias: f64) -> Self {
+        self.logit_bias.insert(token, bias);
+        self
+    }
+
     /// Adds a tool.
     #[must_use]
     pub fn tool(mut self, tool: Tool) -> Self {
@@ -185,6 +214,16 @@ impl ChatRequest {
             if number.is_some_and(|number| !number.is_finite()) {
                 return Err(Error::config(format!("`{name}` is not a finite number")));
             }
+        }
+        if !self.logit_bias.values().all(|bias| bias.is_finite()) {
+            return Err(Error::config(
+                "`logit_bias` has what is not a finite number",
+            ));
+        }
+        if self.top_logprobs.is_some() && self.logprobs == Some(false) {
+            return Err(Error::config(
+                "`top_logprobs` asks for what `logprobs` forbids: leave one of them out",
+            ));
         }
         if self.max_tokens == Some(0) {
             return Err(Error::config("`max_tokens` is 0: no answer fits"));
@@ -250,14 +289,26 @@ setters! {
     frequency_penalty: f64;
     /// Sets how much to shun words that came at all, -2 to 2.
     presence_penalty: f64;
+    /// Sets whether to tell how likely the words were.
+    logprobs: bool;
+    /// Sets how many other words to tell of at each place, 0 to 20; asks for `logprobs` too.
+    top_logprobs: u32;
     /// Sets how hard to think.
     reasoning_effort: impl Into<String>;
+    /// Sets how to give the thoughts: the provider's word, such as `parsed` or `hidden`.
+    reasoning_format: impl Into<String>;
+    /// Sets what the answer is likely to be.
+    prediction: impl Into<String>;
+    /// Sets how soon, and at what price: the provider's word, such as `flex`.
+    service_tier: impl Into<String>;
     /// Sets which tools may or must be asked for.
     tool_choice: ToolChoice;
     /// Sets whether several tools may be asked for at once.
     parallel_tool_calls: bool;
     /// Sets what form the answer must have.
     response_format: ResponseFormat;
+    /// Sets what becomes of a setting that the provider lacks.
+    on_unsupported: OnUnsupported;
     /// Sets who asks.
     user_id: impl Into<String>;
     /// Sets the limits for this request alone.

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use inferstream_core::{BoxFuture, ChatRequest, ChatResponse, ChatStream, Error, Provider, Result};
+use inferstream_core::{
+    BoxFuture, ChatRequest, ChatResponse, ChatStream, Error, Provider, Result, Unsupported,
+};
 
 /// Providers by name, so that a model is `provider/model`.
 ///
@@ -114,6 +116,16 @@ impl Hub {
             Ok((provider, request)) => provider.chat(request),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
+    }
+
+    /// Returns what a request to `provider/model` would have to do without, as [`Provider::check`].
+    ///
+    /// # Errors
+    ///
+    /// `Config` for an unknown provider, and as [`Provider::check`].
+    pub fn check(&self, model: &str, request: impl Into<ChatRequest>) -> Result<Vec<Unsupported>> {
+        let (provider, request) = self.route(model, request.into())?;
+        provider.check(&request)
     }
 
     fn route(

@@ -17,6 +17,7 @@ use crate::{
     semaphore::{Place, Semaphore},
     stream::{ChatStream, EventStream},
     transport::{BoxFuture, Transport},
+    unsupported::Unsupported,
 };
 
 /// How many answers come at once by default: what one service gives one key at most, as a rule, and
@@ -139,6 +140,10 @@ impl Provider for ConcurrencyLimit {
 
     fn capabilities(&self, model: &str) -> Capabilities {
         self.provider.capabilities(model)
+    }
+
+    fn check(&self, request: &ChatRequest) -> Result<Vec<Unsupported>> {
+        self.provider.check(request)
     }
 
     /// Waits for a place, then sends the request and waits for the answer's head.

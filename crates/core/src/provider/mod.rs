@@ -25,6 +25,8 @@ pub use self::{
     url::{base_url, same_host, with_version},
 };
 
+pub use crate::unsupported::LeftOut;
+
 use crate::{
     error::Result,
     model::{Capabilities, Model, ProviderInfo},
@@ -32,6 +34,7 @@ use crate::{
     response::ChatResponse,
     stream::ChatStream,
     transport::BoxFuture,
+    unsupported::Unsupported,
 };
 
 /// A service that answers requests, for `dyn`.
@@ -45,6 +48,20 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
 
     /// Returns what the provider can do with a model.
     fn capabilities(&self, model: &str) -> Capabilities;
+
+    /// Returns what the request would have to do without here, whatever its policy
+    /// ([`ChatRequest::on_unsupported`]) then makes of that. Nothing is sent, no key is needed.
+    ///
+    /// By default it is nothing.
+    ///
+    /// # Errors
+    ///
+    /// What the request would be refused for before it is sent: `Unsupported`, `Config`,
+    /// `ModelNotSupported` and `TooLarge`.
+    fn check(&self, request: &ChatRequest) -> Result<Vec<Unsupported>> {
+        request.validate()?;
+        Ok(Vec::new())
+    }
 
     /// Sends the request and waits for the answer's head.
     ///
@@ -80,6 +97,10 @@ impl Provider for Arc<dyn Provider> {
 
     fn capabilities(&self, model: &str) -> Capabilities {
         (**self).capabilities(model)
+    }
+
+    fn check(&self, request: &ChatRequest) -> Result<Vec<Unsupported>> {
+        (**self).check(request)
     }
 
     fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {

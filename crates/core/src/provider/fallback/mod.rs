@@ -19,6 +19,7 @@ use crate::{
     stream::ChatStream,
     timeouts::Phase,
     transport::{BoxFuture, Transport},
+    unsupported::Unsupported,
 };
 
 /// Providers that are asked one after the other, until one begins to answer.
@@ -320,6 +321,23 @@ impl Provider for Fallback {
         let Shared { first, others, .. } = &*self.shared;
         let own = |candidate: &Candidate| candidate.capabilities(first, model);
         others.iter().map(own).fold(own(first), candidate::both)
+    }
+
+    /// Checks the request with one provider after the other, until one takes it.
+    fn check(&self, request: &ChatRequest) -> Result<Vec<Unsupported>> {
+        let Shared { first, others, .. } = &*self.shared;
+        let mut checked = first.provider.check(&first.request(first, request.clone()));
+        for next in others {
+            match &checked {
+                Err(error) if self.shared.leaves(error) => {
+                    let mut own = next.request(first, request.clone());
+                    own.headers.clear();
+                    checked = next.provider.check(&own);
+                }
+                _ => break,
+            }
+        }
+        checked
     }
 
     /// Asks one provider after the other and waits for the first content of an answer, or for the

@@ -1,0 +1,148 @@
+//! What a request asks for and a provider lacks.
+
+use std::fmt;
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    request::ChatRequest,
+};
+
+/// What becomes of a setting that a provider, or a model of it, lacks.
+///
+/// It is about settings: what is said, images among it, is never left out, and a provider that
+/// cannot take it is an error whatever stands here. Members of
+/// [`extra`](crate::ChatRequest::extra) go out as they are.
+///
+/// ```
+/// use inferstream_core::{ChatRequest, OnUnsupported};
+///
+/// let request = ChatRequest::from("Why is the sky blue?")
+///     .seed(7)
+///     .on_unsupported(OnUnsupported::Warn);
+/// # assert_eq!(request.on_unsupported, Some(OnUnsupported::Warn));
+/// ```
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum OnUnsupported {
+    /// The request is refused before anything is sent, with all that it would have to do without.
+    Error,
+    /// It is left out, and [`Meta::warnings`](crate::Meta::warnings) says so.
+    Warn,
+    /// It is left out.
+    Ignore,
+}
+
+/// One thing that a request asks for and its provider lacks: what [`Provider::check`] finds.
+///
+/// [`Provider::check`]: crate::Provider::check
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[non_exhaustive]
+pub struct Unsupported {
+    /// The field, such as `seed`; what lies within a schema has its JSON pointer (RFC 6901) behind a
+    /// `#`, such as `response_format#/properties/age/minimum`.
+    pub field: String,
+    /// Why it is left out, for people.
+    pub reason: String,
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { field, reason } = self;
+        write!(f, "`{field}` was left out: {reason}")
+    }
+}
+
+/// Collects what a request asks for and a provider lacks, and decides by the request's policy.
+#[derive(Debug)]
+pub struct LeftOut {
+    provider: &'static str,
+    policy: Option<OnUnsupported>,
+    list: Vec<Unsupported>,
+    /// How many of the list a request without a policy is refused for.
+    refused: Vec<usize>,
+}
+
+impl LeftOut {
+    /// Begins with nothing, for a provider's `id` and a request's policy.
+    pub fn new(provider: &'static str, policy: Option<OnUnsupported>) -> Self {
+        Self {
+            provider,
+            policy,
+            list: Vec::new(),
+            refused: Vec::new(),
+        }
+    }
+
+    /// Adds a setting that shapes the answer: without a policy the request is refused.
+    pub fn setting(&mut self, field: impl Into<String>, reason: impl Into<String>) {
+        self.refused.push(self.list.len());
+        self.detail(field, reason);
+    }
+
+    /// Adds what the answer may do without: without a policy it is left out with a warning.
+    pub fn detail(&mut self, field: impl Into<String>, reason: impl Into<String>) {
+        let (field, reason) = (field.into(), reason.into());
+        self.list.push(Unsupported { field, reason });
+    }
+
+    /// Takes the settings out of a request that the provider does not know, by their names; the
+    /// reason is the same for all.
+    pub fn keep(&mut self, request: &mut ChatRequest, reason: &str, knows: impl Fn(&str) -> bool) {
+        for name in request.settings() {
+            if !knows(name) {
+                self.take(request, name, reason);
+            }
+        }
+    }
+
+    /// Takes a setting out of a request, by its name.
+    pub fn take(&mut self, request: &mut ChatRequest, name: &str, reason: impl Into<String>) {
+        request.unset(name);
+        self.setting(name, reason);
+    }
+
+    /// Returns what the user is told of a request that is sent.
+    pub fn warnings(&self) -> Vec<String> {
+        match self.policy {
+            Some(OnUnsupported::Ignore) => Vec::new(),
+            _ => self.list.iter().map(Unsupported::to_string).collect(),
+        }
+    }
+
+    /// Returns all that is left out.
+    pub fn into_list(self) -> Vec<Unsupported> {
+        self.list
+    }
+
+    /// Refuses the request where its policy says so.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` that names all that it is refused for.
+    pub fn settle(&self) -> Result<()> {
+        let refused = match self.policy {
+            Some(OnUnsupported::Error) => self.list.iter().collect::<Vec<_>>(),
+            Some(OnUnsupported::Warn | OnUnsupported::Ignore) => Vec::new(),
+            None => self.refused.iter().map(|&at| &self.list[at]).collect(),
+        };
+        let message = match refused.as_slice() {
+            [] => return Ok(()),
+            [one] => format!("`{}`: {}", one.field, one.reason),
+            several => {
+                let fields = several.iter().map(|one| format!("`{}`", one.field));
+                fields.collect::<Vec<_>>().join(", ")
+            }
+        };
+        let message = format!(
+            "{} does not take {message}; leave it out, or have it left out by `on_unsupported`",
+            self.provider
+        );
+        Err(Error::new(ErrorKind::Unsupported, message))
+    }
+}
