@@ -16,6 +16,7 @@ mod json;
 mod more;
 mod playground;
 mod replicate;
+mod requests;
 mod retry;
 mod sse;
 mod stream;

@@ -5,7 +5,8 @@ use std::{future::ready, sync::Arc};
 use http::{HeaderName, HeaderValue};
 use inferstream_core::{
     ApiKey, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind,
-    Model, Provider, ProviderInfo, Result, RetryPolicy, Timeouts, Transport, check_headers,
+    Model, Provider, ProviderInfo, Result, RetryPolicy, Timeouts, Transport, Unsupported,
+    check_headers,
     provider::{self, Setting, same_host, with_version},
 };
 use inferstream_openai_compat::{Chat, Settings};
@@ -119,6 +120,18 @@ impl CablyAi {
         self.chat.capabilities(model)
     }
 
+    /// Returns what a request would have to do without at CablyAI, whatever its policy
+    /// ([`on_unsupported`](ChatRequest::on_unsupported)) then makes of that. Nothing is sent, no key is
+    /// needed.
+    ///
+    /// # Errors
+    ///
+    /// What the request would be refused for before it is sent: `Unsupported`, `Config`,
+    /// `ModelNotSupported` and `TooLarge`.
+    pub fn check(&self, request: impl Into<ChatRequest>) -> Result<Vec<Unsupported>> {
+        self.chat.check(&request.into())
+    }
+
     fn check_key(&self) -> Result<()> {
         if self.has_key || !self.chat.dialect().needs_key {
             return Ok(());
@@ -136,6 +149,10 @@ impl Provider for CablyAi {
 
     fn capabilities(&self, model: &str) -> Capabilities {
         CablyAi::capabilities(self, model)
+    }
+
+    fn check(&self, request: &ChatRequest) -> Result<Vec<Unsupported>> {
+        CablyAi::check(self, request.clone())
     }
 
     fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {

@@ -5,7 +5,8 @@ use std::{future::ready, sync::Arc};
 use http::{HeaderName, HeaderValue};
 use inferstream_core::{
     ApiKey, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind,
-    Model, Provider, ProviderInfo, Result, RetryPolicy, Timeouts, Transport, check_headers,
+    Model, Provider, ProviderInfo, Result, RetryPolicy, Timeouts, Transport, Unsupported,
+    check_headers,
     provider::{self, Setting, same_host, with_version},
 };
 use inferstream_openai_compat::{Chat, Settings};
@@ -149,6 +150,18 @@ impl Cerebras {
         self.chat.capabilities(model)
     }
 
+    /// Returns what a request would have to do without at Cerebras, whatever its policy
+    /// ([`on_unsupported`](ChatRequest::on_unsupported)) then makes of that. Nothing is sent, no key is
+    /// needed.
+    ///
+    /// # Errors
+    ///
+    /// What the request would be refused for before it is sent: `Unsupported`, `Config`,
+    /// `ModelNotSupported` and `TooLarge`.
+    pub fn check(&self, request: impl Into<ChatRequest>) -> Result<Vec<Unsupported>> {
+        self.chat.check(&request.into())
+    }
+
     /// Asks with the session's key, which is got first where there is none.
     fn ask<T: Send + 'static>(
         &self,
@@ -174,6 +187,10 @@ impl Provider for Cerebras {
 
     fn capabilities(&self, model: &str) -> Capabilities {
         Cerebras::capabilities(self, model)
+    }
+
+    fn check(&self, request: &ChatRequest) -> Result<Vec<Unsupported>> {
+        Cerebras::check(self, request.clone())
     }
 
     fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {
@@ -299,7 +316,7 @@ impl CerebrasBuilder {
             )?)),
         };
         let elsewhere = !same_host(&base_url, BASE_URL);
-        let chat = Chat::new(CerebrasDialect { elsewhere }, transport, settings);
+        let chat = Chat::new(CerebrasDialect::new(elsewhere), transport, settings);
         Ok(Cerebras {
             chat: chat.map_err(|error| url.explain(error))?,
             api_key,

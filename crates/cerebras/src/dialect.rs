@@ -1,7 +1,9 @@
 //! How Cerebras speaks the protocol, and its models as data.
 
-use inferstream_core::ProviderInfo;
-use inferstream_openai_compat::Dialect;
+use inferstream_core::{
+    ChatRequest, Error, Message, ProviderInfo, Result, Role, ToolChoice, provider::LeftOut,
+};
+use inferstream_openai_compat::{Dialect, SchemaRules};
 
 /// The default model of the time when the service was young; retired in 2026.
 pub const HISTORICAL_DEFAULT_MODEL: &str = "llama3.1-70b";
@@ -41,12 +43,49 @@ pub(crate) const INFO: ProviderInfo = {
 #[derive(Debug)]
 pub(crate) struct CerebrasDialect {
     /// Whether the base URL leads elsewhere: to a gateway, or to an engine of another make.
-    pub(crate) elsewhere: bool,
+    elsewhere: bool,
+    /// The strict rules of its structured outputs: nothing beyond the smallest set (documentation of
+    /// 2026, and the refusals of `format`, `maxLength`, `minItems`, `maxItems`, `definitions`, lists of
+    /// types and open objects that users told of from July 2025 to September 2026).
+    schema_rules: SchemaRules,
+}
+
+impl CerebrasDialect {
+    pub(crate) fn new(elsewhere: bool) -> Self {
+        Self {
+            elsewhere,
+            schema_rules: SchemaRules::new(),
+        }
+    }
 }
 
 impl Dialect for CerebrasDialect {
     fn info(&self) -> &ProviderInfo {
         &INFO
+    }
+
+    // What another engine makes of these, it says itself.
+    fn adapt(&self, _: &str, request: &mut ChatRequest, _: &mut LeftOut) -> Result<()> {
+        if self.elsewhere {
+            return Ok(());
+        }
+        if request.tools.is_empty() {
+            match request.tool_choice {
+                // Without tools they say nothing, and the service refuses them.
+                Some(ToolChoice::Auto | ToolChoice::None) => request.tool_choice = None,
+                Some(_) => {
+                    return Err(Error::config(
+                        "`tool_choice` asks for a tool, and the request has none: add it to `tools`",
+                    ));
+                }
+                None => {}
+            }
+        }
+        check_calls(&request.messages)
+    }
+
+    fn schema_rules(&self, _: &str) -> Option<&SchemaRules> {
+        (!self.elsewhere).then_some(&self.schema_rules)
     }
 
     // Cerebras accepts `max_tokens` too, but calls it deprecated; other engines know nothing else.
@@ -70,26 +109,77 @@ impl Dialect for CerebrasDialect {
 
     // An unknown field is a 422, at times with an empty body.
     fn knows_field(&self, field: &str) -> bool {
-        const FIELDS: [&str; 18] = [
+        const FIELDS: [&str; 24] = [
             "frequency_penalty",
+            "logit_bias",
+            "logprobs",
             "max_completion_tokens",
             "max_tokens",
             "messages",
             "model",
             "n",
             "parallel_tool_calls",
+            "prediction",
             "presence_penalty",
             "reasoning_effort",
+            "reasoning_format",
             "response_format",
             "seed",
+            "service_tier",
             "stop",
             "stream",
             "stream_options",
             "temperature",
             "tool_choice",
             "tools",
+            "top_logprobs",
             "top_p",
         ];
         field == "user" || FIELDS.contains(&field)
+    }
+}
+
+/// Checks what the service's second version is strict about: a tool's message answers a call of the
+/// message of the model right before it, each call is answered, and no two calls of a message have one
+/// id.
+///
+/// Messages are counted from 0.
+fn check_calls(messages: &[Message]) -> Result<()> {
+    // Those that wait for their answer, and whose they are.
+    let mut open = Vec::<&str>::new();
+    for (index, message) in messages.iter().enumerate() {
+        if message.role == Role::Tool {
+            let id = message.tool_call_id.as_deref().unwrap_or_default();
+            match open.iter().position(|call| *call == id) {
+                Some(place) => open.swap_remove(place),
+                None => {
+                    return Err(Error::config(format!(
+                        "message {index} answers the tool call `{id}`, which no message right before it \
+                         has open"
+                    )));
+                }
+            };
+            continue;
+        }
+        check_answered(&open, index)?;
+        for call in &message.tool_calls {
+            if open.contains(&&*call.id) {
+                return Err(Error::config(format!(
+                    "message {index} has two tool calls of the id `{}`: each needs its own",
+                    call.id
+                )));
+            }
+            open.push(&call.id);
+        }
+    }
+    check_answered(&open, messages.len())
+}
+
+fn check_answered(open: &[&str], index: usize) -> Result<()> {
+    match open {
+        [] => Ok(()),
+        [id, ..] => Err(Error::config(format!(
+            "the tool call `{id}` is not answered before message {index}: put a tool's message there"
+        ))),
     }
 }

@@ -4,7 +4,7 @@ use std::{future::ready, time::Duration};
 
 use inferstream_core::{
     BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind, Json, Model,
-    Provider, ProviderInfo, Result, Timeouts, provider,
+    Provider, ProviderInfo, Result, Timeouts, Unsupported, provider,
 };
 use inferstream_openai_compat::Chat;
 
@@ -216,6 +216,22 @@ impl Cloudflare {
         }
     }
 
+    /// Returns what a request would have to do without at Cloudflare, whatever its policy
+    /// ([`on_unsupported`](ChatRequest::on_unsupported)) then makes of that. Nothing is sent, no key is
+    /// needed.
+    ///
+    /// # Errors
+    ///
+    /// What the request would be refused for before it is sent: `Unsupported`, `Config`,
+    /// `ModelNotSupported` and `TooLarge`.
+    pub fn check(&self, request: impl Into<ChatRequest>) -> Result<Vec<Unsupported>> {
+        let request = request.into();
+        match &self.door {
+            Inner::WorkersAi(official) => official.chat.check(&request),
+            Inner::Playground(playground) => playground.check(&request),
+        }
+    }
+
     fn official(&self) -> Result<Official> {
         match &self.door {
             Inner::WorkersAi(official) => Ok(official.clone()),
@@ -283,6 +299,10 @@ impl Provider for Cloudflare {
 
     fn capabilities(&self, model: &str) -> Capabilities {
         Cloudflare::capabilities(self, model)
+    }
+
+    fn check(&self, request: &ChatRequest) -> Result<Vec<Unsupported>> {
+        Cloudflare::check(self, request.clone())
     }
 
     fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {

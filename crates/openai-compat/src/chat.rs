@@ -10,8 +10,8 @@ use http::{
 use inferstream_core::{
     ApiKey, Body, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind,
     Model, ProviderInfo, ReplayStale, Result, RetryPolicy, Started, Timeouts, Transport,
-    check_headers,
-    provider::{self, Redact, base_url},
+    Unsupported, check_headers,
+    provider::{self, LeftOut, Redact, base_url},
     read_stream,
     sse::{Decoder, Reply},
 };
@@ -137,6 +137,16 @@ impl<D: Dialect> Chat<D> {
         self.shared.dialect.capabilities(self.info().resolve(model))
     }
 
+    /// Returns what a request would have to do without here. Nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// What the request would be refused for before it is sent.
+    pub fn check(&self, request: &ChatRequest) -> Result<Vec<Unsupported>> {
+        let (_, _, left_out) = self.call(request.clone(), true)?;
+        Ok(left_out.into_list())
+    }
+
     /// Sends a request and waits for the head of its answer; the events come as the service sends
     /// them.
     ///
@@ -237,8 +247,9 @@ impl<D: Dialect> Chat<D> {
     }
 
     async fn open(&self, request: ChatRequest, stream: bool) -> Result<ChatStream> {
-        let (call, request) = self.call(request, stream)?;
+        let (call, request, left_out) = self.call(request, stream)?;
         let mut started = self.send(&call).await?;
+        started.meta.warnings = left_out.warnings();
         check_content_type(self.info().id, &started)?;
         if let Some(successor) = self.info().successor(&call.model) {
             let model = &call.model;
@@ -249,7 +260,7 @@ impl<D: Dialect> Chat<D> {
         }
         let decode = ChatDecode::new(self.info().id)
             .ends_with_usage(self.dialect().ends_with_usage())
-            .choices(encode::choices(&request))
+            .choices(encode::choices(self.dialect(), &request))
             .raw(request.raw)
             .redact(call.redact);
         let is_json = started.meta.headers.get(CONTENT_TYPE).is_some_and(|value| {
@@ -267,8 +278,8 @@ impl<D: Dialect> Chat<D> {
         ))
     }
 
-    /// Makes a call of a request, and returns the request as the model takes it.
-    fn call(&self, mut request: ChatRequest, stream: bool) -> Result<(Call, ChatRequest)> {
+    /// Makes a call of a request, and returns the request as the model takes it, and what that lacks.
+    fn call(&self, mut request: ChatRequest, stream: bool) -> Result<(Call, ChatRequest, LeftOut)> {
         request.validate()?;
         let settings = &self.shared.settings;
         let info = self.info();
@@ -287,7 +298,15 @@ impl<D: Dialect> Chat<D> {
             self.check_model(&model)?;
         }
         let dialect = self.dialect();
-        dialect.adapt(&model, &mut request)?;
+        let mut left_out = LeftOut::new(info.id, request.on_unsupported);
+        let reason = "the service does not know it";
+        let knows = |name: &str| dialect.knows_field(encode::field(dialect, name));
+        left_out.keep(&mut request, reason, knows);
+        dialect.adapt(&model, &mut request, &mut left_out)?;
+        if let Some(rules) = dialect.schema_rules(&model) {
+            rules.adapt(&mut request, &mut left_out)?;
+        }
+        left_out.settle()?;
         let body = encode::body(dialect, &model, &request, stream)?;
         check_size(&body)?;
         let url = format!("{}{}", self.shared.base, dialect.path(&model));
@@ -320,7 +339,7 @@ impl<D: Dialect> Chat<D> {
             timeouts,
             retry: request.retry.unwrap_or(settings.retry),
         };
-        Ok((call, request))
+        Ok((call, request, left_out))
     }
 
     /// Refuses a model that nobody has told of.

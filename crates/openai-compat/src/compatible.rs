@@ -5,13 +5,14 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 use inferstream_core::{
     ApiKey, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, Model, Provider,
-    ProviderInfo, Result, RetryPolicy, Timeouts, Transport,
+    ProviderInfo, Result, RetryPolicy, Timeouts, Transport, Unsupported,
     provider::{Setting, with_version},
 };
 
 use crate::{
     chat::{Chat, Settings},
     dialect::Dialect,
+    schema::SchemaRules,
 };
 
 /// What the generic door is: it knows no models and has no default.
@@ -71,6 +72,7 @@ struct Knobs {
     ends_with_usage: bool,
     sends_empty_content: bool,
     unknown_fields: Vec<String>,
+    schema_rules: Option<SchemaRules>,
     needs_auth: bool,
 }
 
@@ -84,6 +86,7 @@ impl Default for Knobs {
             ends_with_usage: false,
             sends_empty_content: false,
             unknown_fields: Vec::new(),
+            schema_rules: None,
             needs_auth: false,
         }
     }
@@ -161,6 +164,18 @@ impl Compatible {
         self.chat.capabilities(model)
     }
 
+    /// Returns what a request would have to do without at the service, whatever its policy
+    /// ([`on_unsupported`](ChatRequest::on_unsupported)) then makes of that. Nothing is sent, no key is
+    /// needed.
+    ///
+    /// # Errors
+    ///
+    /// What the request would be refused for before it is sent: `Unsupported`, `Config`,
+    /// `ModelNotSupported` and `TooLarge`.
+    pub fn check(&self, request: impl Into<ChatRequest>) -> Result<Vec<Unsupported>> {
+        self.chat.check(&self.named(request.into()))
+    }
+
     /// Gives a request without a model the default one.
     fn named(&self, mut request: ChatRequest) -> ChatRequest {
         if request.model.is_none() {
@@ -177,6 +192,10 @@ impl Provider for Compatible {
 
     fn capabilities(&self, model: &str) -> Capabilities {
         Compatible::capabilities(self, model)
+    }
+
+    fn check(&self, request: &ChatRequest) -> Result<Vec<Unsupported>> {
+        Compatible::check(self, request.clone())
     }
 
     fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {
@@ -317,8 +336,15 @@ impl CompatibleBuilder {
         self
     }
 
-    /// Sets the fields of the request's body that the service does not know, such as `seed`: a request
-    /// with one is an error, `Unsupported`, before anything is sent.
+    /// Sets what the service takes of JSON Schema: all of it by default.
+    pub fn schema_rules(mut self, rules: SchemaRules) -> Self {
+        self.knobs.schema_rules = Some(rules);
+        self
+    }
+
+    /// Sets the fields of the request's body that the service does not know, such as `seed`; what
+    /// becomes of a request with one, its
+    /// [`on_unsupported`](inferstream_core::ChatRequest::on_unsupported) says: by default it is refused.
     pub fn unknown_fields<T: Into<String>>(mut self, fields: impl IntoIterator<Item = T>) -> Self {
         self.knobs.unknown_fields = fields.into_iter().map(Into::into).collect();
         self
@@ -404,6 +430,10 @@ impl Dialect for Knobs {
 
     fn ends_with_usage(&self) -> bool {
         self.ends_with_usage
+    }
+
+    fn schema_rules(&self, _: &str) -> Option<&SchemaRules> {
+        self.schema_rules.as_ref()
     }
 
     fn knows_field(&self, field: &str) -> bool {

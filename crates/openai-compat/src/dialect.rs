@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use inferstream_core::{Capabilities, ChatRequest, Decode, Error, ProviderInfo, Result};
+use inferstream_core::{
+    Capabilities, ChatRequest, Decode, Error, ProviderInfo, Result, provider::LeftOut,
+};
 
-use crate::decode::ChatDecode;
+use crate::{decode::ChatDecode, schema::SchemaRules};
 
 /// A provider's way to speak the protocol.
 ///
@@ -34,12 +36,28 @@ pub trait Dialect: fmt::Debug + Send + Sync + 'static {
 
     /// Changes a request to what a model takes; by default it stays as it is.
     ///
+    /// A setting that the model lacks is taken out by [`LeftOut::take`], and the request's policy
+    /// decides what becomes of that.
+    ///
     /// # Errors
     ///
-    /// `Unsupported` that names what the model does not take.
-    fn adapt(&self, model: &str, request: &mut ChatRequest) -> Result<()> {
-        let _ = (model, request);
+    /// `Unsupported` for what is said and cannot be taken, `Config` for what cannot be meant.
+    fn adapt(&self, model: &str, request: &mut ChatRequest, left_out: &mut LeftOut) -> Result<()> {
+        let _ = (model, request, left_out);
         Ok(())
+    }
+
+    /// Returns what a model takes of JSON Schema; `None`, the default, is all of it.
+    fn schema_rules(&self, model: &str) -> Option<&SchemaRules> {
+        let _ = model;
+        None
+    }
+
+    /// Returns true, the default, if a model takes the schema of an answer with its name and `strict`
+    /// beside it, as `{"name":…,"schema":…}`; false if it takes the schema alone.
+    fn names_schema(&self, model: &str) -> bool {
+        let _ = model;
+        true
     }
 
     /// Returns true if a message that only calls tools has an empty content; by default it has none.
@@ -84,8 +102,8 @@ pub trait Dialect: fmt::Debug + Send + Sync + 'static {
         false
     }
 
-    /// Returns true, the default, if the service knows a field of the request's body; one that it
-    /// does not is an error of kind `Unsupported`. Fields of `extra` are not asked about.
+    /// Returns true, the default, if the service knows a field of the request's body. What becomes of
+    /// one that it does not, the request's policy says. Fields of `extra` are not asked about.
     fn knows_field(&self, field: &str) -> bool {
         let _ = field;
         true

@@ -1,10 +1,12 @@
 //! A request in, the protocol's JSON out: only fields that the service knows.
 
+use std::collections::BTreeMap;
+
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use inferstream_core::{
-    ChatRequest, Error, ErrorKind, ImageSource, Json, Message, Part, ResponseFormat, Result, Role,
-    Tool, ToolCall, ToolChoice,
+    ChatRequest, Error, ImageSource, Json, Message, Part, ResponseFormat, Result, Role, Tool,
+    ToolCall, ToolChoice,
 };
 use serde::{
     Serialize, Serializer,
@@ -41,14 +43,24 @@ pub(crate) fn body(
     fields.put(dialect.max_tokens_field(), request.max_tokens)?;
     fields.put("temperature", request.temperature)?;
     fields.put("top_p", request.top_p)?;
-    fields.put("stop", some(&request.stop))?;
+    let stop = (!request.stop.is_empty()).then_some(&request.stop);
+    fields.put("stop", stop)?;
     fields.put("seed", request.seed)?;
     fields.put("n", request.n)?;
     fields.put("frequency_penalty", request.frequency_penalty)?;
     fields.put("presence_penalty", request.presence_penalty)?;
+    let bias = (!request.logit_bias.is_empty()).then_some(WireBias(&request.logit_bias));
+    fields.put("logit_bias", bias)?;
+    let logprobs = request.top_logprobs.map(|_| true).or(request.logprobs);
+    fields.put("logprobs", logprobs)?;
+    fields.put("top_logprobs", request.top_logprobs)?;
     fields.put("reasoning_effort", request.reasoning_effort.as_ref())?;
+    fields.put("reasoning_format", request.reasoning_format.as_ref())?;
+    let prediction = |content: &String| json!({ "type": "content", "content": content });
+    fields.put("prediction", request.prediction.as_ref().map(prediction))?;
+    fields.put("service_tier", request.service_tier.as_ref())?;
     let tools = request.tools.iter().map(WireTool).collect::<Vec<_>>();
-    fields.put("tools", some(&tools))?;
+    fields.put("tools", (!tools.is_empty()).then_some(&tools))?;
     fields.put(
         "tool_choice",
         request.tool_choice.as_ref().map(WireToolChoice),
@@ -56,7 +68,10 @@ pub(crate) fn body(
     fields.put("parallel_tool_calls", request.parallel_tool_calls)?;
     fields.put(
         "response_format",
-        request.response_format.as_ref().map(WireFormat),
+        request.response_format.as_ref().map(|format| WireFormat {
+            format,
+            names_schema: dialect.names_schema(model),
+        }),
     )?;
     fields.put("user", request.user_id.as_ref())?;
     for (name, value) in &request.extra {
@@ -66,14 +81,20 @@ pub(crate) fn body(
 }
 
 /// Returns how many choices a request asks for, `extra` included.
-pub(crate) fn choices(request: &ChatRequest) -> u32 {
+pub(crate) fn choices(dialect: &dyn Dialect, request: &ChatRequest) -> u32 {
     let extra = request.extra.iter().rev().find(|(name, _)| name == "n");
     let extra = extra.and_then(|(_, value)| value.as_str().trim().parse().ok());
-    extra.or(request.n).unwrap_or(1).max(1)
+    let known = request.n.filter(|_| dialect.knows_field("n"));
+    extra.or(known).unwrap_or(1).max(1)
 }
 
-fn some<T>(list: &Vec<T>) -> Option<&Vec<T>> {
-    (!list.is_empty()).then_some(list)
+/// Returns a setting's name on the wire.
+pub(crate) fn field<'a>(dialect: &'a dyn Dialect, setting: &'a str) -> &'a str {
+    match setting {
+        "max_tokens" => dialect.max_tokens_field(),
+        "user_id" => "user",
+        setting => setting,
+    }
 }
 
 /// The members of the body, each as its JSON text.
@@ -84,12 +105,11 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     fn put(&mut self, name: &str, value: Option<impl Serialize>) -> Result<()> {
-        let Some(value) = value else { return Ok(()) };
-        if !self.dialect.knows_field(name) {
-            let message = format!("{} does not know `{name}`", self.dialect.info().id);
-            return Err(Error::new(ErrorKind::Unsupported, message));
+        match value {
+            // What is lost by that, the policy has seen to.
+            Some(value) if self.dialect.knows_field(name) => self.replace(name, encode(&value)?),
+            _ => {}
         }
-        self.replace(name, encode(&value)?);
         Ok(())
     }
 
@@ -277,7 +297,30 @@ impl Serialize for WireToolChoice<'_> {
     }
 }
 
-struct WireFormat<'a>(&'a ResponseFormat);
+/// The biases of tokens: whole numbers, which some services want, wherever they are.
+struct WireBias<'a>(&'a BTreeMap<u32, f64>);
+
+impl Serialize for WireBias<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (token, bias) in self.0 {
+            map.serialize_key(&token.to_string())?;
+            // What is beyond is no bias; there `as` is exact.
+            #[allow(clippy::cast_possible_truncation)]
+            if bias.fract() == 0.0 && bias.abs() <= 100.0 {
+                map.serialize_value(&(*bias as i64))?;
+            } else {
+                map.serialize_value(bias)?;
+            }
+        }
+        map.end()
+    }
+}
+
+struct WireFormat<'a> {
+    format: &'a ResponseFormat,
+    names_schema: bool,
+}
 
 impl Serialize for WireFormat<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -290,7 +333,7 @@ impl Serialize for WireFormat<'_> {
         }
 
         let mut map = serializer.serialize_map(None)?;
-        match self.0 {
+        match self.format {
             ResponseFormat::JsonObject => map.serialize_entry("type", "json_object")?,
             ResponseFormat::JsonSchema {
                 name,
@@ -298,6 +341,10 @@ impl Serialize for WireFormat<'_> {
                 strict,
             } => {
                 map.serialize_entry("type", "json_schema")?;
+                if !self.names_schema {
+                    map.serialize_entry("json_schema", raw(schema)?)?;
+                    return map.end();
+                }
                 let schema = Named {
                     name,
                     strict: *strict,

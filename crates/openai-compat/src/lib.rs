@@ -6,6 +6,7 @@ mod compatible;
 mod dialect;
 
 mod encode;
+mod schema;
 
 mod surrogates;
 mod wire;
@@ -21,4 +22,5 @@ pub use crate::{
     compatible::{Compatible, CompatibleBuilder},
     decode::ChatDecode,
     dialect::Dialect,
+    schema::SchemaRules,
 };

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use inferstream_core::{
     Body, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind, Json,
-    Model, Provider, ProviderInfo, Result, Started, Timeouts,
+    Model, Provider, ProviderInfo, Result, Started, Timeouts, Unsupported,
     provider::{self, Redact},
     read_stream,
     sse::{Decoder, Reply},
@@ -18,7 +18,7 @@ use crate::{
     ReplicateBuilder,
     api::{Api, Call, MAX_DOCUMENT, nameless},
     decode::{PredictionDecode, Settings},
-    encode,
+    encode::{self, Encoded},
     error::{aborted, canceled, failed},
     inputs::{Images, of_model},
     link::{Link, prediction_path},
@@ -275,6 +275,19 @@ impl Replicate {
         capabilities
     }
 
+    /// Returns what a request would have to do without at Replicate, whatever its policy
+    /// ([`on_unsupported`](ChatRequest::on_unsupported)) then makes of that. Nothing is sent, no key is
+    /// needed.
+    ///
+    /// # Errors
+    ///
+    /// What the request would be refused for before it is sent: `Unsupported`, `Config`,
+    /// `ModelNotSupported` and `TooLarge`.
+    pub fn check(&self, request: impl Into<ChatRequest>) -> Result<Vec<Unsupported>> {
+        let (_, encoded) = self.encode(&request.into())?;
+        Ok(encoded.left_out.into_list())
+    }
+
     fn check_key(&self) -> Result<()> {
         match self.api.key {
             None if self.api.needs_key => Err(no_key()),
@@ -285,16 +298,7 @@ impl Replicate {
     async fn open(&self, request: ChatRequest) -> Result<ChatStream> {
         let api = &self.api;
         self.check_key()?;
-        request.validate()?;
-        let model = request.model.as_deref().unwrap_or(DEFAULT_MODEL);
-        let target = Target::parse(INFO.resolve(model.trim()))?;
-        let inputs = of_model(target.name(), &api.inputs);
-        let encoded = encode::body(&target, inputs, &request)?;
-        if MAX_BODY < encoded.body.len() {
-            let length = encoded.body.len();
-            let message = format!("the request is of {length} bytes; the limit is {MAX_BODY}");
-            return Err(Error::new(ErrorKind::TooLarge, message));
-        }
+        let (target, encoded) = self.encode(&request)?;
         let call = Call {
             timeouts: request.timeouts.unwrap_or(api.timeouts),
             retry: request.retry.unwrap_or(api.retry),
@@ -304,12 +308,27 @@ impl Replicate {
         let settings = AnswerSettings {
             max_tokens: request.max_tokens,
             raw: request.raw,
-            warnings: encoded.warnings,
+            warnings: encoded.left_out.warnings(),
         };
         let created = api
             .create(&call, &target, &request.headers, encoded.body)
             .await?;
         self.follow(call, created, settings).await
+    }
+
+    /// Encodes a request, for the model that it names or the default one.
+    fn encode(&self, request: &ChatRequest) -> Result<(Target, Encoded)> {
+        request.validate()?;
+        let model = request.model.as_deref().unwrap_or(DEFAULT_MODEL);
+        let target = Target::parse(INFO.resolve(model.trim()))?;
+        let inputs = of_model(target.name(), &self.api.inputs);
+        let encoded = encode::body(&target, inputs, request)?;
+        if MAX_BODY < encoded.body.len() {
+            let length = encoded.body.len();
+            let message = format!("the request is of {length} bytes; the limit is {MAX_BODY}");
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
+        Ok((target, encoded))
     }
 
     /// Reads the prediction that an answer tells, and opens its stream.
@@ -427,6 +446,10 @@ impl Provider for Replicate {
 
     fn capabilities(&self, model: &str) -> Capabilities {
         Replicate::capabilities(self, model)
+    }
+
+    fn check(&self, request: &ChatRequest) -> Result<Vec<Unsupported>> {
+        Replicate::check(self, request.clone())
     }
 
     fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {

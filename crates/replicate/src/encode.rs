@@ -5,9 +5,11 @@ use std::fmt::Write;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use inferstream_core::{
     ChatRequest, Error, ErrorKind, ImageSource, Json, Message, Part, Result, Role,
+    provider::LeftOut,
 };
 
 use crate::{
+    client::INFO,
     inputs::{Images, Inputs},
     target::Target,
 };
@@ -16,7 +18,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Encoded {
     pub(crate) body: String,
-    pub(crate) warnings: Vec<String>,
+    pub(crate) left_out: LeftOut,
 }
 
 /// An object in the making: members in the order they came, the last of a name winning.
@@ -52,7 +54,7 @@ impl Object {
 ///
 /// `Unsupported` for what the model's inputs cannot say, `Config` for what nothing can.
 pub(crate) fn body(target: &Target, inputs: Inputs, request: &ChatRequest) -> Result<Encoded> {
-    let mut warnings = Vec::new();
+    let mut left_out = LeftOut::new(INFO.id, request.on_unsupported);
     let mut body = Object::default();
     if let Some(version) = target.version() {
         body.set("version", version);
@@ -61,24 +63,38 @@ pub(crate) fn body(target: &Target, inputs: Inputs, request: &ChatRequest) -> Re
     let input = match request.extra.iter().rfind(|(name, _)| name == "input") {
         Some((_, input)) if input.as_str().trim_start().starts_with('{') => input.clone(),
         Some(_) => return Err(Error::config("`input` is not a JSON object")),
-        None => input(target, inputs, request, &mut warnings)?,
+        None => {
+            let mut request = request.clone();
+            adapt(inputs, &mut request, &mut left_out);
+            left_out.settle()?;
+            input(target, inputs, &request)?
+        }
     };
     body.set("input", input);
     // Without effect since 2024-07-15; what stands for the service elsewhere may want it.
     body.set("stream", true);
     Ok(Encoded {
         body: body.json().as_str().to_owned(),
-        warnings,
+        left_out,
     })
 }
 
-fn input(
-    target: &Target,
-    inputs: Inputs,
-    request: &ChatRequest,
-    warnings: &mut Vec<String>,
-) -> Result<Json> {
-    check(inputs, request)?;
+/// Takes the settings out that the model has no input for.
+fn adapt(inputs: Inputs, request: &mut ChatRequest, left_out: &mut LeftOut) {
+    if request.user_id.take().is_some() {
+        left_out.detail("user_id", "Replicate's models have no input for it");
+    }
+    let reason = "the model has no input for it; what its schema names can be set by `extra`";
+    left_out.keep(request, reason, |name| match name {
+        "max_tokens" | "temperature" | "top_p" | "frequency_penalty" | "presence_penalty"
+        | "seed" | "stop" => true,
+        "reasoning_effort" => inputs.reasoning_effort.is_some(),
+        _ => false,
+    });
+}
+
+fn input(target: &Target, inputs: Inputs, request: &ChatRequest) -> Result<Json> {
+    check(request)?;
     let mut input = Object::default();
     match inputs.messages {
         // A list that is empty would overrule a prompt of `extra`.
@@ -117,9 +133,6 @@ fn input(
     if let (Some(name), Some(effort)) = (inputs.reasoning_effort, &request.reasoning_effort) {
         input.set(name, effort.as_str());
     }
-    if request.user_id.is_some() {
-        warnings.push("`user_id` was left out: Replicate's models have no input for it".to_owned());
-    }
     for (name, value) in &request.extra {
         input.set(name, value.clone());
     }
@@ -127,7 +140,7 @@ fn input(
 }
 
 /// Refuses what the model would not hear of.
-fn check(inputs: Inputs, request: &ChatRequest) -> Result<()> {
+fn check(request: &ChatRequest) -> Result<()> {
     if let Some(stop) = request.stop.iter().find(|stop| stop.contains(',')) {
         return Err(unsupported(format!(
             "a text of `stop` has a comma ({stop:?}), and `stop_sequences` is one text whose parts \
@@ -138,24 +151,11 @@ fn check(inputs: Inputs, request: &ChatRequest) -> Result<()> {
         return Err(Error::config("a text of `stop` is empty"));
     }
     let is_tool = |message: &Message| message.role == Role::Tool || !message.tool_calls.is_empty();
-    let what = if !request.tools.is_empty() || request.messages.iter().any(is_tool) {
-        "tools"
-    } else if request.tool_choice.is_some() {
-        "`tool_choice`"
-    } else if request.parallel_tool_calls.is_some() {
-        "`parallel_tool_calls`"
-    } else if request.response_format.is_some() {
-        "`response_format`"
-    } else if request.n.is_some_and(|n| n != 1) {
-        "more than one answer (`n`)"
-    } else if request.reasoning_effort.is_some() && inputs.reasoning_effort.is_none() {
-        "`reasoning_effort`"
-    } else {
-        return Ok(());
-    };
-    Err(unsupported(format!(
-        "Replicate's model has no input for {what}; what its schema names can be set by `extra`"
-    )))
+    if request.messages.iter().any(is_tool) {
+        let message = "Replicate's models take neither the calls nor the answers of tools";
+        return Err(unsupported(message.to_owned()));
+    }
+    Ok(())
 }
 
 /// Sets prompt and system prompt.

@@ -1,7 +1,7 @@
 //! What is sent: the body, member by member.
 
 use inferstream_core::{
-    ApiKey, ChatRequest, Error, ErrorKind, Json, Message, Part, Role, ToolCall,
+    ApiKey, ChatRequest, ChatResponse, Error, ErrorKind, Json, Message, Part, Role, ToolCall,
 };
 use inferstream_openai_compat::{Chat, Settings};
 use serde_json::{Value, json};
@@ -210,14 +210,18 @@ fn a_conversation_with_tools_goes_back_as_it_came() {
     assert_eq!(wire.json()["messages"], expected);
 }
 
+/// Makes a request of an answer, with its tools' answers behind it.
+fn answered(response: &ChatResponse) -> ChatRequest {
+    let answers = response.tool_calls().iter();
+    let answers = answers.map(|call| Message::tool(call.id.as_str(), "5"));
+    new().message(response.message()).messages(answers)
+}
+
 #[test]
 fn an_answer_goes_back_as_a_message() {
     let answer = recordings::read("cerebras/t-cb-3.sse");
     let outcome = super::run(Client::Cerebras, Answer::sse([super::piece(&answer)]));
-    let wire = send(
-        Client::Cerebras,
-        new().message(outcome.response().message()),
-    );
+    let wire = send(Client::Cerebras, answered(outcome.response()));
     let message = &wire.json()["messages"][0];
     assert_eq!(message["reasoning"], "The user is asking about a \"");
     assert_eq!(message["content"], "{\"answer\":\"x\"}");
@@ -226,10 +230,7 @@ fn an_answer_goes_back_as_a_message() {
 
     let answer = recordings::read("cerebras/t-cb-2.sse");
     let outcome = super::run(Client::Cerebras, Answer::sse([super::piece(&answer)]));
-    let wire = send(
-        Client::Cerebras,
-        new().message(outcome.response().message()),
-    );
+    let wire = send(Client::Cerebras, answered(outcome.response()));
     let message = &wire.json()["messages"][0];
     assert_eq!(message.get("content"), None);
     assert_eq!(message.get("reasoning"), None);
@@ -324,16 +325,16 @@ fn clones_and_repeats_send_the_same() {
 
 #[test]
 fn an_image_of_another_role_is_not_dropped_silently() {
+    let call = Message::empty(Role::Assistant).tool_call(ToolCall::new("a", "f", "{}"));
     for message in [
         Message::tool("a", Part::image_url("https://a.test/b.png")),
         Message::system("s").part(Part::image_url("https://a.test/b.png")),
         Message::assistant(Part::image_url("https://a.test/b.png")),
     ] {
         let wire = Wire::new([Answer::sse([frames(&[TEXT, FINISH])])]);
-        let outcome = block_on(
-            &wire.clock,
-            cerebras(&wire).stream(ChatRequest::default().message(message)),
-        );
+        let before = (message.role == Role::Tool).then(|| call.clone());
+        let request = ChatRequest::default().messages(before).message(message);
+        let outcome = block_on(&wire.clock, cerebras(&wire).stream(request));
         match outcome {
             Err(error) => assert_eq!(error.kind(), ErrorKind::Unsupported),
             Ok(_) => assert!(wire.text().contains("b.png"), "{}", wire.text()),

@@ -9,7 +9,7 @@ const MODEL: &str = "@cf/meta/llama-3.3-70b-instruct-fp8-fast";
 
 #[track_caller]
 fn encode(request: &ChatRequest) -> String {
-    String::from_utf8(body(MODEL, request).unwrap().to_vec()).unwrap()
+    String::from_utf8(body(MODEL, request).unwrap().0.to_vec()).unwrap()
 }
 
 #[track_caller]
@@ -135,12 +135,17 @@ fn what_would_be_lost_is_refused() {
         ("user_id", hi().user_id("u")),
     ];
     for (name, request) in settings {
-        check_refusal(&request, &format!("the playground does not know `{name}`"));
+        let line = format!(
+            "cloudflare does not take `{name}`: the playground does not know it; leave it out, or have it \
+             left out by `on_unsupported`"
+        );
+        check_refusal(&request, &line);
     }
     let strict = Tool::new("t", Json::from_text("{}")).strict(true);
     check_refusal(
         &hi().tool(strict),
-        "the playground does not know a tool's `strict`",
+        "cloudflare does not take `tools/t#strict`: the playground promises it of no tool; leave it out, or \
+         have it left out by `on_unsupported`",
     );
 }
 

@@ -13,8 +13,8 @@ use http::{
 use inferstream_core::{
     Body, BoxFuture, ChatRequest, ChatResponse, ChatStream, Decode, End, Ending, Error, ErrorKind,
     Events, Finish, Flow, Model, Repeat, ReplayStale, Result, RetryPolicy, Started, Timeouts,
-    Transport,
-    provider::{self, Redact},
+    Transport, Unsupported,
+    provider::{self, LeftOut, Redact},
     read_stream,
     sse::Frame,
 };
@@ -90,6 +90,23 @@ const MAX_BODY: usize = 16 << 20;
 /// The most that a list of models may hold.
 pub(super) const MAX_LIST: usize = 4 << 20;
 
+/// Returns the model that a request is for.
+pub(super) fn model(request: &ChatRequest) -> &str {
+    let model = request.model.as_deref().or(INFO.default_model);
+    INFO.resolve(model.unwrap_or_default())
+}
+
+/// Encodes a request, and tells what it does without.
+fn body(request: &ChatRequest) -> Result<(Bytes, LeftOut)> {
+    let (body, left_out) = encode::body(model(request), request)?;
+    if MAX_BODY < body.len() {
+        let length = body.len();
+        let message = format!("the request is of {length} bytes; the limit is {MAX_BODY}");
+        return Err(Error::new(ErrorKind::TooLarge, message));
+    }
+    Ok((body, left_out))
+}
+
 impl Playground {
     pub(crate) fn new(settings: Settings) -> Self {
         let known = Mutex::new(None);
@@ -160,7 +177,19 @@ impl Playground {
         Ok(names.map(Model::new).collect())
     }
 
+    /// Returns what a request would have to do without.
+    pub(crate) fn check(&self, request: &ChatRequest) -> Result<Vec<Unsupported>> {
+        request.validate()?;
+        let left_out = match self.shared.settings.carrier {
+            Carrier::Http => body(request)?.1,
+            #[cfg(feature = "playground-agent")]
+            Carrier::Agent => agent::check(request)?,
+        };
+        Ok(left_out.into_list())
+    }
+
     async fn open(&self, request: ChatRequest) -> Result<ChatStream> {
+        request.validate()?;
         match self.shared.settings.carrier {
             Carrier::Http => self.post(request).await,
             #[cfg(feature = "playground-agent")]
@@ -169,19 +198,12 @@ impl Playground {
     }
 
     async fn post(&self, request: ChatRequest) -> Result<ChatStream> {
-        request.validate()?;
-        let model = request.model.as_deref().or(INFO.default_model);
-        let model = INFO.resolve(model.unwrap_or_default());
-        let body = encode::body(model, &request)?;
-        if MAX_BODY < body.len() {
-            let length = body.len();
-            let message = format!("the request is of {length} bytes; the limit is {MAX_BODY}");
-            return Err(Error::new(ErrorKind::TooLarge, message));
-        }
+        let (body, left_out) = body(&request)?;
         let redact = Redact::new(None, &request);
         let url = format!("{}/api/inference", self.base());
         let sent = self.send(of_json(Method::POST, &url, body)?, &request, &redact);
-        let (started, lease, redact) = sent.await?;
+        let (mut started, lease, redact) = sent.await?;
+        started.meta.warnings.extend(left_out.warnings());
         let decode = PlaygroundDecode::new(redact, request.raw);
         let decode = Kept::new(decode, self.clone(), lease);
         Ok(read_stream(started, PlaygroundFrames::default(), decode))

@@ -1,12 +1,14 @@
 //! A request in, the body of the playground's inference call out.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use inferstream_core::{
-    ChatRequest, Error, ErrorKind, Json, Message, Part, ResponseFormat, Result, Role, Tool,
-    ToolChoice,
+    ChatRequest, Error, ErrorKind, Json, Message, Part, Result, Role, Tool, provider::LeftOut,
 };
 
 use super::wire;
+use crate::models::INFO;
 
 /// How many tokens an answer may have where the request does not say: the page's own number.
 const MAX_TOKENS: u64 = 2048;
@@ -18,18 +20,16 @@ pub(super) const SYSTEM_MESSAGE: &str = "You are a helpful assistant";
 ///
 /// A message of one text has it as `content` too, any other an empty one.
 /// Members of `extra` stand in place of those of the same name, else behind them.
+/// With the body comes what it does without.
 ///
 /// # Errors
 ///
-/// - `Unsupported` that names what the body has no member for. Images and the calls and answers of
-///   tools in the conversation are among it: the server passed over the parts that they would be, so
-///   that the model answered without them.
+/// - `Unsupported` that names what the body has no member for, by the request's policy. Images and
+///   the calls and answers of tools in the conversation are refused whatever that says: the server
+///   passed over the parts that they would be, so that the model answered without them.
 /// - `Config` for a tool whose schema is not JSON.
-pub fn body(model: &str, request: &ChatRequest) -> Result<Bytes> {
-    let lost = is_asked(request).find(|name| !matches!(*name, "max_tokens" | "tools"));
-    if let Some(name) = lost {
-        return Err(unsupported(&format!("does not know `{name}`")));
-    }
+pub fn body(model: &str, request: &ChatRequest) -> Result<(Bytes, LeftOut)> {
+    let (request, left_out) = adapt(request, &["max_tokens", "tools"])?;
     let messages = request.messages.iter().map(message);
     let messages = messages.collect::<Result<Vec<_>>>()?;
     let tools = request.tools.iter().map(tool).collect::<Result<Vec<_>>>()?;
@@ -51,41 +51,31 @@ pub fn body(model: &str, request: &ChatRequest) -> Result<Bytes> {
             None => members.push((name, value.clone())),
         }
     }
-    Ok(Bytes::from(object(&members).as_str().to_owned()))
+    let body = Bytes::from(object(&members).as_str().to_owned());
+    Ok((body, left_out))
 }
 
-/// Returns the names of what a request asks for beside its messages and its model. What asks for no
-/// more than the default is none of it.
-pub(super) fn is_asked(request: &ChatRequest) -> impl Iterator<Item = &'static str> {
-    let ChatRequest {
-        tool_choice,
-        response_format,
-        ..
-    } = request;
-    let is_asked = [
-        ("max_tokens", request.max_tokens.is_some()),
-        ("temperature", request.temperature.is_some()),
-        ("top_p", request.top_p.is_some()),
-        ("stop", !request.stop.is_empty()),
-        ("seed", request.seed.is_some()),
-        ("n", request.n.is_some_and(|n| n != 1)),
-        ("frequency_penalty", request.frequency_penalty.is_some()),
-        ("presence_penalty", request.presence_penalty.is_some()),
-        ("reasoning_effort", request.reasoning_effort.is_some()),
-        ("tools", !request.tools.is_empty()),
-        (
-            "tool_choice",
-            !matches!(tool_choice, None | Some(ToolChoice::Auto)),
-        ),
-        ("parallel_tool_calls", request.parallel_tool_calls.is_some()),
-        (
-            "response_format",
-            !matches!(response_format, None | Some(ResponseFormat::Text)),
-        ),
-        ("user_id", request.user_id.is_some()),
-    ];
-    let asked = is_asked.into_iter().filter(|(_, is_asked)| *is_asked);
-    asked.map(|(name, _)| name)
+/// Takes the settings out of a request that are not among the known ones, by its policy.
+pub(super) fn adapt<'a>(
+    request: &'a ChatRequest,
+    known: &[&str],
+) -> Result<(Cow<'a, ChatRequest>, LeftOut)> {
+    let mut left_out = LeftOut::new(INFO.id, request.on_unsupported);
+    let mut request = Cow::Borrowed(request);
+    if !request.settings().all(|name| known.contains(&name)) {
+        let reason = "the playground does not know it";
+        left_out.keep(request.to_mut(), reason, |name| known.contains(&name));
+    }
+    if request.tools.iter().any(|tool| tool.strict == Some(true)) {
+        for tool in &mut request.to_mut().tools {
+            if tool.strict.take() == Some(true) {
+                let field = format!("tools/{}#strict", tool.name);
+                left_out.setting(field, "the playground promises it of no tool");
+            }
+        }
+    }
+    left_out.settle()?;
+    Ok((request, left_out))
 }
 
 fn message(message: &Message) -> Result<Json> {
@@ -127,9 +117,6 @@ fn part(part: &Part) -> Result<Json> {
 }
 
 fn tool(tool: &Tool) -> Result<Json> {
-    if tool.strict == Some(true) {
-        return Err(unsupported("does not know a tool's `strict`"));
-    }
     if !wire::is_json(tool.parameters.as_str()) {
         let message = format!("the parameters of the tool `{}` are not JSON", tool.name);
         return Err(Error::config(message));

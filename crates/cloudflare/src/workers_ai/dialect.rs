@@ -1,7 +1,7 @@
 //! How Workers AI speaks the chat protocol, by its two paths.
 
 use inferstream_core::{
-    Capabilities, ChatRequest, Decode, Error, ErrorKind, Json, ProviderInfo, Result,
+    Capabilities, ChatRequest, Decode, Error, Json, ProviderInfo, Result, provider::LeftOut,
 };
 use inferstream_openai_compat::{ChatDecode, Dialect};
 
@@ -66,7 +66,12 @@ impl Dialect for WorkersAi {
         !self.door.is_native(model)
     }
 
-    fn adapt(&self, model: &str, request: &mut ChatRequest) -> Result<()> {
+    // The native path documents the bare schema, and its models know no other form.
+    fn names_schema(&self, model: &str) -> bool {
+        !self.door.is_native(model)
+    }
+
+    fn adapt(&self, model: &str, request: &mut ChatRequest, left_out: &mut LeftOut) -> Result<()> {
         let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"@/-_.".contains(&byte);
         let is_part = |part: &str| !part.is_empty() && !part.bytes().all(|byte| byte == b'.');
         if !model.bytes().all(is_safe) || !model.split('/').all(is_part) {
@@ -75,8 +80,11 @@ impl Dialect for WorkersAi {
             ));
         }
         if request.n.is_some_and(|n| n != 1) {
-            let message = "Workers AI gives one answer: leave `n` out";
-            return Err(Error::new(ErrorKind::Unsupported, message));
+            left_out.take(request, "n", "Workers AI gives one answer");
+        }
+        if self.door.is_native(model) {
+            let reason = "the model's own path does not know it";
+            left_out.keep(request, reason, families::is_native_setting);
         }
         let states_limit = |(name, _): &(String, Json)| {
             matches!(name.as_str(), "max_tokens" | "max_completion_tokens")
@@ -84,7 +92,7 @@ impl Dialect for WorkersAi {
         if request.max_tokens.is_none() && !request.extra.iter().any(states_limit) {
             request.max_tokens = Some(DEFAULT_MAX_TOKENS);
         }
-        families::adapt(model, request)
+        families::adapt(model, request, left_out)
     }
 
     // `null`, and no content at all, is refused by many models.

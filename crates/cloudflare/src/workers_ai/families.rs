@@ -2,7 +2,7 @@
 
 use inferstream_core::{
     ChatRequest, Error, ErrorKind, ImageSource, Json, Message, Part, ResponseFormat, Result, Role,
-    ToolCall, ToolChoice,
+    ToolCall, ToolChoice, provider::LeftOut,
 };
 
 /// Models that have the native path alone: adapters, and those of the service's first year.
@@ -25,12 +25,28 @@ pub(super) fn takes_images(model: &str) -> bool {
     VISION.iter().any(|begins| model.starts_with(begins))
 }
 
+/// Returns true for a setting that the native path documents; others it would pass over in silence.
+pub(super) fn is_native_setting(name: &str) -> bool {
+    const UNKNOWN: [&str; 9] = [
+        "logit_bias",
+        "logprobs",
+        "parallel_tool_calls",
+        "prediction",
+        "reasoning_format",
+        "service_tier",
+        "stop",
+        "top_logprobs",
+        "user_id",
+    ];
+    !UNKNOWN.contains(&name)
+}
+
 /// Changes a request to what the model's family takes.
 ///
 /// # Errors
 ///
-/// `Unsupported` for what it does not take and nothing stands for.
-pub(super) fn adapt(model: &str, request: &mut ChatRequest) -> Result<()> {
+/// `Unsupported` for what is said, or set by `extra`, and not taken.
+pub(super) fn adapt(model: &str, request: &mut ChatRequest, left_out: &mut LeftOut) -> Result<()> {
     check_images(request)?;
     if model.starts_with("@cf/mistralai/") {
         check_turns(model, &request.messages)?;
@@ -38,7 +54,8 @@ pub(super) fn adapt(model: &str, request: &mut ChatRequest) -> Result<()> {
             request.response_format,
             Some(ResponseFormat::JsonSchema { .. })
         ) {
-            return Err(unsupported(format!("{model} takes no JSON schema")));
+            let reason = format!("{model} takes no JSON schema");
+            left_out.take(request, "response_format", reason);
         }
         let names_template = |(name, _): &(String, Json)| name == "chat_template_kwargs";
         if request.extra.iter().any(names_template) {
@@ -49,14 +66,12 @@ pub(super) fn adapt(model: &str, request: &mut ChatRequest) -> Result<()> {
     }
     if model.starts_with("@cf/zai-org/") && request.tool_choice == Some(ToolChoice::Required) {
         // It refuses `required`, and takes a tool by its name.
-        request.tool_choice = match request.tools.as_slice() {
-            [one] => Some(ToolChoice::Tool(one.name.clone())),
-            _ => {
-                return Err(unsupported(format!(
-                    "{model} does not take `tool_choice` `required`; name the tool"
-                )));
-            }
-        };
+        if let [one] = request.tools.as_slice() {
+            request.tool_choice = Some(ToolChoice::Tool(one.name.clone()));
+        } else {
+            let reason = format!("{model} does not take `required`, but a tool's name");
+            left_out.take(request, "tool_choice", reason);
+        }
     }
     Ok(())
 }

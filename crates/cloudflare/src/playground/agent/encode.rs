@@ -1,8 +1,10 @@
 //! A request in, the messages to an agent out.
 
-use inferstream_core::{ChatRequest, Error, ErrorKind, Json, Message, Result, Role};
+use inferstream_core::{
+    ChatRequest, Error, ErrorKind, Json, Message, Result, Role, provider::LeftOut,
+};
 
-use super::super::encode::{SYSTEM_MESSAGE, is_asked, list, object, parts, unsupported};
+use super::super::encode::{SYSTEM_MESSAGE, adapt, list, object, parts, unsupported};
 
 /// What the page sets where nobody says otherwise.
 const TEMPERATURE: f64 = 1.0;
@@ -13,15 +15,13 @@ const MAX_MESSAGE: usize = 16 << 20;
 /// Encodes what makes an agent answer: its settings, then the conversation.
 ///
 /// The messages of the role `system` at the beginning are a setting; members of `extra` are others,
-/// in place of those of the same name.
+/// in place of those of the same name. With the messages comes what they do without.
 ///
 /// # Errors
 ///
-/// `Unsupported` that names what the agent does not take, `TooLarge`.
-pub(super) fn turn(model: &str, request: &ChatRequest, id: &str) -> Result<Vec<String>> {
-    if let Some(name) = is_asked(request).find(|name| *name != "temperature") {
-        return Err(unsupported(&format!("does not know `{name}`")));
-    }
+/// `Unsupported` that names what the agent does not take, by the request's policy, `TooLarge`.
+pub(super) fn turn(model: &str, request: &ChatRequest, id: &str) -> Result<(Vec<String>, LeftOut)> {
+    let (request, left_out) = adapt(request, &["temperature"])?;
     let is_system = |message: &Message| matches!(message.role, Role::System | Role::Developer);
     let first = request
         .messages
@@ -57,16 +57,14 @@ pub(super) fn turn(model: &str, request: &ChatRequest, id: &str) -> Result<Vec<S
         ("id", Json::from(id)),
         ("init", init),
     ]);
-    let turn = [settings(model, system, request)?, ask];
+    let turn = [settings(model, system, &request)?, ask];
     let length = turn.iter().map(|message| message.as_str().len()).sum();
     if MAX_MESSAGE < length {
         let message = format!("the request is of {length} bytes; the limit is {MAX_MESSAGE}");
         return Err(Error::new(ErrorKind::TooLarge, message));
     }
-    Ok(turn
-        .iter()
-        .map(|message| message.as_str().to_owned())
-        .collect())
+    let turn = turn.iter().map(|message| message.as_str().to_owned());
+    Ok((turn.collect(), left_out))
 }
 
 /// Encodes the settings, which stand in place of all that the agent had.

@@ -15,28 +15,32 @@ mod wire;
 
 use std::sync::Arc;
 
-use inferstream_core::{Body, ChatRequest, ChatStream, Result, read_stream};
+use inferstream_core::{Body, ChatRequest, ChatStream, Result, provider::LeftOut, read_stream};
 
 pub(super) use self::models::models;
 use self::{decode::AgentDecode, link::Link, socket::random, turn::Turn};
 use super::{
-    client::{Kept, Playground},
+    client::{Kept, Playground, model},
     framer::PlaygroundFrames,
 };
-use crate::models::INFO;
 
 /// Asks a new agent, and returns its answer's stream.
 pub(super) async fn open(playground: &Playground, request: ChatRequest) -> Result<ChatStream> {
-    request.validate()?;
-    let model = request.model.as_deref().or(INFO.default_model);
-    let model = INFO.resolve(model.unwrap_or_default());
+    let model = model(&request);
     let id = random();
-    let messages = encode::turn(model, &request, &id)?;
+    let (messages, left_out) = encode::turn(model, &request, &id)?;
     let link = Arc::new(Link::new(playground.clone(), model, &request, id)?);
 
     let (mut started, lease) = link.begin(messages).await?;
+    started.meta.warnings.extend(left_out.warnings());
     started.body = Body::new(Turn::new(Arc::clone(&link)));
     let decode = AgentDecode::new(link, request.raw);
     let decode = Kept::new(decode, playground.clone(), lease);
     Ok(read_stream(started, PlaygroundFrames::default(), decode))
+}
+
+/// Returns what a request would have to do without.
+pub(super) fn check(request: &ChatRequest) -> Result<LeftOut> {
+    let (_, left_out) = encode::turn(model(request), request, &random())?;
+    Ok(left_out)
 }

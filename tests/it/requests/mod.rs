@@ -1,0 +1,133 @@
+//! What a request asks for, at each provider: sent, left out, or refused.
+
+mod calls;
+mod fields;
+mod policy;
+mod schemas;
+
+use std::sync::Arc;
+
+use inferstream_cablyai::CablyAi;
+use inferstream_cerebras::Cerebras;
+use inferstream_cloudflare::{Cloudflare, Door};
+use inferstream_core::{ChatRequest, Error, Provider, RetryPolicy, Unsupported};
+use inferstream_openai_compat::{Compatible, CompatibleBuilder};
+use inferstream_replicate::Replicate;
+use serde_json::Value;
+
+use crate::support::{Answer, Wire, block_on};
+
+const KEY: &str = "secret-key-of-tests";
+
+/// Whom a request is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Service {
+    Agent,
+    CablyAi,
+    Cerebras,
+    /// Cerebras' client, and the service elsewhere.
+    Elsewhere,
+    Compatible,
+    Playground,
+    Replicate,
+    WorkersAi,
+    /// Workers AI by a model's own path.
+    Native,
+}
+
+impl Service {
+    const ALL: [Self; 9] = [
+        Self::Agent,
+        Self::CablyAi,
+        Self::Cerebras,
+        Self::Elsewhere,
+        Self::Compatible,
+        Self::Playground,
+        Self::Replicate,
+        Self::WorkersAi,
+        Self::Native,
+    ];
+
+    fn provider(self, wire: &Wire) -> Arc<dyn Provider> {
+        let wire = wire.clone();
+        let workers_ai = || {
+            let account = "0123456789abcdef0123456789abcdef";
+            Cloudflare::builder().account_id(account).api_token(KEY)
+        };
+        match self {
+            Self::Agent => {
+                let builder = Cloudflare::builder().playground_agent().transport(wire);
+                Arc::new(builder.build().unwrap())
+            }
+            Self::CablyAi => {
+                let builder = CablyAi::builder().api_key(KEY).transport(wire);
+                Arc::new(builder.build().unwrap())
+            }
+            Self::Cerebras => {
+                let builder = Cerebras::builder().api_key(KEY).transport(wire);
+                Arc::new(builder.build().unwrap())
+            }
+            Self::Elsewhere => {
+                let builder = Cerebras::builder().base_url("http://engine.test/v1");
+                Arc::new(builder.transport(wire).build().unwrap())
+            }
+            Self::Compatible => compatible(&wire, |builder| builder),
+            Self::Playground => {
+                let builder = Cloudflare::builder().playground().transport(wire);
+                Arc::new(builder.build().unwrap())
+            }
+            Self::Replicate => {
+                let builder = Replicate::builder().api_key(KEY).transport(wire);
+                Arc::new(builder.build().unwrap())
+            }
+            Self::WorkersAi => Arc::new(workers_ai().transport(wire).build().unwrap()),
+            Self::Native => {
+                let builder = workers_ai().door(Door::Native).transport(wire);
+                Arc::new(builder.build().unwrap())
+            }
+        }
+    }
+
+    /// Returns a request to a model that the service has, which asks for nothing.
+    fn hi(self) -> ChatRequest {
+        let model = match self {
+            Self::CablyAi | Self::Compatible => "deepseek-v3",
+            Self::Cerebras | Self::Elsewhere => "gpt-oss-120b",
+            Self::Replicate => "openai/gpt-5",
+            _ => "@cf/meta/llama-3.3-70b-instruct-fp8-fast",
+        };
+        ChatRequest::new(model).user("Hi")
+    }
+
+    /// Checks a request.
+    fn check(self, request: &ChatRequest) -> Result<Vec<Unsupported>, Error> {
+        self.provider(&wire()).check(request)
+    }
+
+    /// Sends a request that is refused, and returns the body that the service saw.
+    #[track_caller]
+    fn body(self, request: ChatRequest) -> Value {
+        let wire = wire();
+        body(&*self.provider(&wire), &wire, request)
+    }
+}
+
+fn compatible(
+    wire: &Wire,
+    set: impl FnOnce(CompatibleBuilder) -> CompatibleBuilder,
+) -> Arc<dyn Provider> {
+    let builder = Compatible::new("http://engine.test/v1").transport(wire.clone());
+    Arc::new(set(builder).build().unwrap())
+}
+
+/// Refuses everything.
+fn wire() -> Wire {
+    Wire::new([Answer::json(400, "{}")])
+}
+
+#[track_caller]
+fn body(provider: &dyn Provider, wire: &Wire, request: ChatRequest) -> Value {
+    let request = request.retry(RetryPolicy::never());
+    block_on(&wire.clock, provider.stream(request)).unwrap_err();
+    wire.json()
+}

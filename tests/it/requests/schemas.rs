@@ -1,0 +1,406 @@
+//! What a service takes of a JSON schema.
+
+use std::fmt::Write;
+
+use inferstream_core::{
+    ChatRequest, Error, ErrorKind, Json, OnUnsupported, ResponseFormat, Tool, Unsupported,
+};
+use inferstream_openai_compat::SchemaRules;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{Service, body, compatible, wire};
+
+fn of_schema(schema: &str, strict: bool) -> ChatRequest {
+    let format = ResponseFormat::JsonSchema {
+        name: "s".to_owned(),
+        schema: Json::from_text(schema),
+        strict: Some(strict),
+    };
+    Service::Cerebras.hi().response_format(format)
+}
+
+/// Sends a schema to Cerebras and returns what went out, as text, and what was lost.
+#[track_caller]
+fn sent(schema: &str, strict: bool) -> (String, Vec<Unsupported>) {
+    let request = of_schema(schema, strict);
+    let list = Service::Cerebras.check(&request).unwrap();
+    let wire = wire();
+    body(&*Service::Cerebras.provider(&wire), &wire, request);
+    let text = wire.text();
+    let start = text.find("\"schema\":").unwrap() + 9;
+    let end = text.rfind("}}}").unwrap();
+    (text[start..end].to_owned(), list)
+}
+
+/// Checks what becomes of a strict schema, and the names of what is lost.
+#[track_caller]
+fn check(schema: &str, expected: &str, left_out: &[&str]) {
+    let (text, list) = sent(schema, true);
+    assert_eq!(text, expected);
+    let names = list.iter().map(|one| {
+        let name = one.field.strip_prefix("response_format#");
+        name.unwrap()
+    });
+    assert_eq!(names.collect::<Vec<_>>(), left_out);
+}
+
+#[track_caller]
+fn refused(request: &ChatRequest) -> Error {
+    Service::Cerebras.check(request).unwrap_err()
+}
+
+#[test]
+fn a_schema_of_the_smallest_set_goes_out_to_the_letter() {
+    let schema = r##"{"title":"Film","description":"d","type":"object","properties":{"z":{"type":"string","enum":["a","b"]},"a":{"type":"array","items":{"$ref":"#/$defs/P"}},"t":{"type":"array","prefixItems":[{"type":"integer"}],"items":false},"n":{"anyOf":[{"type":"null"},{"type":"number"}]}},"required":["z","a","t","n"],"$defs":{"P":{"type":"object","properties":{"x":{"type":"boolean"}},"required":["x"],"additionalProperties":false}},"additionalProperties":false}"##;
+    check(schema, schema, &[]);
+}
+
+#[test]
+fn what_narrows_further_is_left_out_and_named() {
+    check(
+        r#"{"type":"object","properties":{"age":{"type":"integer","format":"uint8","minimum":0,"maximum":255},"tags":{"type":"array","items":{"type":"string","pattern":"^a","minLength":1},"minItems":1,"uniqueItems":true},"a/b~c":{"type":"string","default":"x"}}}"#,
+        r#"{"type":"object","properties":{"age":{"type":"integer"},"tags":{"type":"array","items":{"type":"string"}},"a/b~c":{"type":"string"}},"additionalProperties":false}"#,
+        &[
+            "/properties/age/format",
+            "/properties/age/minimum",
+            "/properties/age/maximum",
+            "/properties/tags/items/pattern",
+            "/properties/tags/items/minLength",
+            "/properties/tags/minItems",
+            "/properties/tags/uniqueItems",
+            "/properties/a~1b~0c/default",
+        ],
+    );
+}
+
+#[test]
+fn the_same_in_other_words_is_put_in_those_that_are_taken() {
+    let check = |schema, expected| check(schema, expected, &[]);
+    check(
+        r#"{"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"i","$comment":"c","const":"a"}"#,
+        r#"{"enum":["a"]}"#,
+    );
+    check(
+        r#"{"type":["string","null"],"description":"d"}"#,
+        r#"{"anyOf":[{"type":"string","description":"d"},{"type":"null"}]}"#,
+    );
+    check(
+        r#"{"type":["object","array"],"properties":{},"items":{"type":"null"}}"#,
+        r#"{"anyOf":[{"type":"object","properties":{},"additionalProperties":false},{"type":"array","items":{"type":"null"}}]}"#,
+    );
+    check(r#"{"type":["string"]}"#, r#"{"type":"string"}"#);
+    check(
+        r#"{"type":"string","nullable":true}"#,
+        r#"{"anyOf":[{"type":"string"},{"type":"null"}]}"#,
+    );
+    check(
+        r#"{"type":"string","nullable":false}"#,
+        r#"{"type":"string"}"#,
+    );
+    check(
+        r##"{"definitions":{"P":{"type":"string"}},"$ref":"#/definitions/P","nullable":true}"##,
+        r##"{"anyOf":[{"$defs":{"P":{"type":"string"}},"$ref":"#/$defs/P"},{"type":"null"}]}"##,
+    );
+    check(
+        r#"{"type":"array","items":[{"type":"string"},true]}"#,
+        r#"{"type":"array","prefixItems":[{"type":"string"},{}]}"#,
+    );
+    check(r#"{"type":"array","items":true}"#, r#"{"type":"array"}"#);
+    check(
+        r#"{"oneOf":[{"type":"string"},{"type":"null"}]}"#,
+        r#"{"anyOf":[{"type":"string"},{"type":"null"}]}"#,
+    );
+    check(
+        r#"{"description":"mine","allOf":[{"allOf":[{"type":"string","description":"its"}]}]}"#,
+        r#"{"type":"string","description":"mine"}"#,
+    );
+    check(
+        r#"{"allOf":[true,{"type":"string"}]}"#,
+        r#"{"type":"string"}"#,
+    );
+    check("true", "{}");
+}
+
+#[test]
+fn objects_are_closed_where_the_schema_is_strict() {
+    check(
+        r#"{"type":"object"}"#,
+        r#"{"type":"object","properties":{},"additionalProperties":false}"#,
+        &[],
+    );
+    check(
+        r#"{"type":"object","additionalProperties":{"type":"string"}}"#,
+        r#"{"type":"object","properties":{},"additionalProperties":false}"#,
+        &["/additionalProperties"],
+    );
+    check(
+        r#"{"properties":{"a":{"patternProperties":{"^a":{}}}},"additionalProperties":true}"#,
+        r#"{"properties":{"a":{}},"additionalProperties":false}"#,
+        &["/properties/a/patternProperties", "/additionalProperties"],
+    );
+    let open = r#"{"type":"object","additionalProperties":{"type":["string","null"]}}"#;
+    let (text, list) = sent(open, false);
+    assert_eq!(
+        text,
+        r#"{"type":"object","additionalProperties":{"anyOf":[{"type":"string"},{"type":"null"}]}}"#
+    );
+    assert!(list.is_empty());
+    let open = r#"{"type":"object","additionalProperties":true}"#;
+    assert_eq!(sent(open, false).0, open);
+}
+
+#[test]
+fn several_schemas_that_hold_together_are_left_out() {
+    let lost = &["/allOf"];
+    check(
+        r#"{"allOf":[{"type":"string"},{"enum":["a"]}]}"#,
+        "{}",
+        lost,
+    );
+    check(
+        r#"{"properties":{"a":{}},"allOf":[{"properties":{"b":{}}}]}"#,
+        r#"{"properties":{"a":{}},"additionalProperties":false}"#,
+        lost,
+    );
+    check(
+        r#"{"allOf":[{"title":"t","allOf":[{"type":"string"},{"enum":["a"]}]}]}"#,
+        r#"{"title":"t"}"#,
+        lost,
+    );
+}
+
+#[test]
+fn properties_may_have_the_names_of_keywords() {
+    let schema = r#"{"type":"object","properties":{"type":{"type":"string"},"format":{"type":"string"},"allOf":{"type":"string"},"$ref":{"type":"string"}},"additionalProperties":false}"#;
+    check(schema, schema, &[]);
+}
+
+#[test]
+fn a_schema_that_refers_to_itself_or_away_is_refused() {
+    let line = |schema: &str| {
+        let error = refused(&of_schema(schema, true));
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        error.to_string()
+    };
+    assert_eq!(
+        line(r##"{"type":"object","properties":{"next":{"$ref":"#"}}}"##),
+        "the schema of `response_format` refers to itself, which is not taken"
+    );
+    assert_eq!(
+        line(
+            r##"{"$defs":{"A":{"anyOf":[{"$ref":"#/$defs/B"}]},"B":{"items":{"$ref":"#/$defs/A"}}},"$ref":"#/$defs/A"}"##
+        ),
+        "the schema of `response_format` refers to itself, by `#/$defs/A`, which is not taken"
+    );
+    for away in ["https://a.test/s.json", "#/properties/a", "#anchor"] {
+        assert_eq!(
+            line(&json!({ "$ref": away }).to_string()),
+            "the schema of `response_format` refers to what is not among its own `$defs`, which is not \
+             taken"
+        );
+    }
+    // Twice the same is no circle.
+    let twice = r##"{"$defs":{"A":{"type":"string"},"B":{"anyOf":[{"$ref":"#/$defs/A"},{"$ref":"#/$defs/A"}]}},"$ref":"#/$defs/B"}"##;
+    check(twice, twice, &[]);
+}
+
+#[test]
+fn a_schema_that_is_none_is_refused_as_such() {
+    for schema in [
+        "",
+        "5",
+        "{",
+        "{\"type\":5}",
+        "{\"properties\":[]}",
+        "{\"anyOf\":{}}",
+    ] {
+        let error = refused(&of_schema(schema, true));
+        assert_eq!(error.kind(), ErrorKind::Config, "{schema}");
+        assert_eq!(
+            error.to_string(),
+            "the schema of `response_format` is not a JSON schema"
+        );
+    }
+}
+
+#[test]
+fn a_schema_without_a_bottom_is_refused() {
+    for (open, close) in [("{\"items\":", "}"), ("{\"anyOf\":[", "]}")] {
+        for depth in [65, 100_000] {
+            let schema = format!("{}{{}}{}", open.repeat(depth), close.repeat(depth));
+            let error = refused(&of_schema(&schema, true));
+            assert_eq!(error.kind(), ErrorKind::Config, "{depth}");
+        }
+    }
+    let mut schema = String::from("{}");
+    for _ in 0..64 {
+        schema = format!("{{\"items\":{schema}}}");
+    }
+    Service::Cerebras.check(&of_schema(&schema, true)).unwrap();
+}
+
+#[test]
+fn a_narrower_schema_is_refused_where_nothing_may_be_left_out() {
+    let schema = r#"{"type":"string","minLength":1}"#;
+    let request = of_schema(schema, true).on_unsupported(OnUnsupported::Error);
+    assert_eq!(
+        refused(&request).to_string(),
+        "cerebras does not take `response_format#/minLength`: the service does not take this keyword of \
+         JSON Schema; leave it out, or have it left out by `on_unsupported`"
+    );
+}
+
+#[test]
+fn the_schemas_of_strict_tools_are_seen_to_and_those_of_others_not() {
+    let schema = r#"{"type":"object","properties":{"a":{"type":"string","minLength":1}}}"#;
+    let request = |strict| {
+        let tool = Tool::new("f", Json::from_text(schema)).strict(strict);
+        Service::Cerebras.hi().tool(tool)
+    };
+    let list = Service::Cerebras.check(&request(true)).unwrap();
+    assert_eq!(list.len(), 1);
+    assert_eq!(list[0].field, "tools/f#/properties/a/minLength");
+    let parameters = |strict| {
+        let body = Service::Cerebras.body(request(strict));
+        body["tools"][0]["function"]["parameters"].clone()
+    };
+    let closed = json!({
+        "type": "object", "properties": { "a": { "type": "string" } }, "additionalProperties": false,
+    });
+    assert_eq!(parameters(true), closed);
+    assert_eq!(
+        parameters(false),
+        serde_json::from_str::<Value>(schema).unwrap()
+    );
+}
+
+#[test]
+fn other_services_get_the_schema_as_it_is() {
+    let schema = r##"{"type":["string","null"],"minLength":1,"$ref":"#"}"##;
+    for service in [
+        Service::Elsewhere,
+        Service::CablyAi,
+        Service::Compatible,
+        Service::WorkersAi,
+    ] {
+        let mut request = of_schema(schema, true);
+        request.model = service.hi().model;
+        assert_eq!(service.check(&request).unwrap(), []);
+        let body = service.body(request);
+        let sent = &body["response_format"]["json_schema"]["schema"];
+        assert_eq!(*sent, serde_json::from_str::<Value>(schema).unwrap());
+    }
+}
+
+#[test]
+fn a_compatible_service_may_have_rules_of_its_own() {
+    let rules = SchemaRules::new()
+        .keywords(["minLength", "$anchor"])
+        .recursion(true);
+    let wire = wire();
+    let provider = compatible(&wire, |builder| builder.schema_rules(rules));
+    let schema = r##"{"$defs":{"A":{"$anchor":"a","minLength":1,"maxLength":2,"items":{"$ref":"#/$defs/A"}}},"$ref":"#/$defs/A"}"##;
+    let request = of_schema(schema, false);
+    let list = provider.check(&request).unwrap();
+    assert_eq!(list.len(), 1);
+    assert_eq!(list[0].field, "response_format#/$defs/A/maxLength");
+    let sent = body(&*provider, &wire, request)["response_format"]["json_schema"]["schema"].clone();
+    assert_eq!(sent["$defs"]["A"]["minLength"], 1);
+}
+
+/// Makes schemas of all sorts, as text.
+fn schemas() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(json!({ "type": "string", "format": "email", "minLength": 1 })),
+        Just(json!({ "type": ["integer", "null"], "minimum": 0 })),
+        Just(json!({ "const": 5 })),
+        Just(json!({ "enum": ["a", null] })),
+        Just(json!(true)),
+        Just(json!({})),
+        Just(json!({ "$ref": "#/definitions/D", "nullable": true })),
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            prop::collection::btree_map("[a-z$/~\"\\\\]{0,4}", inner.clone(), 0..4).prop_map(
+                |properties| json!({ "type": "object", "properties": properties, "minProperties": 1 })
+            ),
+            inner
+                .clone()
+                .prop_map(|items| json!({ "type": "array", "items": items, "minItems": 2 })),
+            prop::collection::vec(inner.clone(), 1..3)
+                .prop_map(|list| json!({ "oneOf": list, "title": "t" })),
+            prop::collection::vec(inner, 0..3)
+                .prop_map(|list| json!({ "allOf": list, "x-mine": 1 })),
+        ]
+    })
+    .prop_map(|schema| json!({ "definitions": { "D": { "const": 1 } }, "anyOf": [schema] }))
+}
+
+/// Names every keyword of a schema that is not of the smallest set, by a walk of its own.
+fn beyond(schema: &Value, found: &mut String) {
+    const SET: [&str; 12] = [
+        "$defs",
+        "$ref",
+        "additionalProperties",
+        "anyOf",
+        "description",
+        "enum",
+        "items",
+        "prefixItems",
+        "properties",
+        "required",
+        "title",
+        "type",
+    ];
+    let Some(members) = schema.as_object() else {
+        assert_eq!(*schema, json!(false));
+        return;
+    };
+    for (name, value) in members {
+        if !SET.contains(&name.as_str()) {
+            write!(found, "{name} ").unwrap();
+        }
+        match name.as_str() {
+            "properties" | "$defs" => {
+                let inner = value.as_object().unwrap().values();
+                inner.for_each(|one| beyond(one, found));
+            }
+            "anyOf" | "prefixItems" => {
+                let inner = value.as_array().unwrap().iter();
+                inner.for_each(|one| beyond(one, found));
+            }
+            "items" => beyond(value, found),
+            "type" => assert!(value.is_string()),
+            _ => {}
+        }
+    }
+    if members.contains_key("properties") {
+        assert_eq!(members["additionalProperties"], json!(false));
+    }
+}
+
+proptest! {
+    #[test]
+    fn nothing_beyond_the_smallest_set_is_left_and_it_is_the_same_once_more(schema in schemas()) {
+        let (text, _) = sent(&schema.to_string(), true);
+        let value: Value = serde_json::from_str(&text).unwrap();
+        let mut found = String::new();
+        beyond(&value, &mut found);
+        prop_assert_eq!(found, "");
+        let (again, lost) = sent(&text, true);
+        prop_assert_eq!(again, text);
+        prop_assert!(lost.is_empty());
+    }
+
+    #[test]
+    fn text_that_is_anything_is_sent_as_json_or_refused(text in "[{}\\[\\]\":,a-z$#/ 0-9]{0,40}") {
+        let request = of_schema(&text, true);
+        match Service::Cerebras.check(&request) {
+            Ok(_) => drop(Service::Cerebras.body(request)),
+            Err(error) => prop_assert!(
+                matches!(error.kind(), ErrorKind::Config | ErrorKind::Unsupported)
+            ),
+        }
+    }
+}
