@@ -14,6 +14,9 @@ pub use crate::{
 };
 #[doc(no_inline)]
 pub use inferstream_core::*;
+#[cfg(feature = "schemars")]
+#[doc(no_inline)]
+pub use inferstream_openai_compat::json_schema;
 #[cfg(feature = "transport")]
 #[doc(no_inline)]
 pub use inferstream_transport::HttpTransport;

@@ -12,6 +12,9 @@ mod workers_ai;
 pub use crate::{builder::CloudflareBuilder, client::Cloudflare, workers_ai::Door};
 #[doc(no_inline)]
 pub use inferstream_core::*;
+#[cfg(feature = "schemars")]
+#[doc(no_inline)]
+pub use inferstream_openai_compat::json_schema;
 #[cfg(feature = "transport")]
 #[doc(no_inline)]
 pub use inferstream_transport::HttpTransport;

@@ -315,6 +315,34 @@ pub enum ResponseFormat {
     Text,
 }
 
+impl ResponseFormat {
+    /// Creates a format from a JSON schema and a name for it, of letters, digits, `_` and `-`.
+    ///
+    /// ```
+    /// use inferstream_core::{Json, ResponseFormat};
+    ///
+    /// let schema = Json::from_text(r#"{"type":"object","properties":{"year":{"type":"integer"}}}"#);
+    /// let format = ResponseFormat::json_schema("film", schema).strict(true);
+    /// # assert!(matches!(format, ResponseFormat::JsonSchema { strict: Some(true), .. }));
+    /// ```
+    pub fn json_schema(name: impl Into<String>, schema: Json) -> Self {
+        Self::JsonSchema {
+            name: name.into(),
+            schema,
+            strict: None,
+        }
+    }
+
+    /// Sets whether the schema is to be obeyed to the letter, where there is one.
+    #[must_use]
+    pub fn strict(mut self, to_the_letter: bool) -> Self {
+        if let Self::JsonSchema { strict, .. } = &mut self {
+            *strict = Some(to_the_letter);
+        }
+        self
+    }
+}
+
 /// A call that the model asks for.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]

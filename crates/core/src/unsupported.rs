@@ -107,12 +107,21 @@ impl LeftOut {
         self.setting(name, reason);
     }
 
-    /// Returns what the user is told of a request that is sent.
+    /// Returns what the user is told of a request that is sent: a line for each reason.
     pub fn warnings(&self) -> Vec<String> {
-        match self.policy {
-            Some(OnUnsupported::Ignore) => Vec::new(),
-            _ => self.list.iter().map(Unsupported::to_string).collect(),
+        if self.policy == Some(OnUnsupported::Ignore) {
+            return Vec::new();
         }
+        let same = |one: &Unsupported, other: &Unsupported| one.reason == other.reason;
+        let lines = self.list.chunk_by(same).map(|several| match several {
+            [one] => one.to_string(),
+            _ => format!(
+                "{} were left out: {}",
+                fields(several.iter()),
+                several[0].reason
+            ),
+        });
+        lines.collect()
     }
 
     /// Returns all that is left out.
@@ -134,10 +143,7 @@ impl LeftOut {
         let message = match refused.as_slice() {
             [] => return Ok(()),
             [one] => format!("`{}`: {}", one.field, one.reason),
-            several => {
-                let fields = several.iter().map(|one| format!("`{}`", one.field));
-                fields.collect::<Vec<_>>().join(", ")
-            }
+            several => fields(several.iter().copied()),
         };
         let message = format!(
             "{} does not take {message}; leave it out, or have it left out by `on_unsupported`",
@@ -145,4 +151,9 @@ impl LeftOut {
         );
         Err(Error::new(ErrorKind::Unsupported, message))
     }
+}
+
+fn fields<'a>(list: impl Iterator<Item = &'a Unsupported>) -> String {
+    let fields = list.map(|one| format!("`{}`", one.field));
+    fields.collect::<Vec<_>>().join(", ")
 }

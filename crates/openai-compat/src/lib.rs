@@ -16,7 +16,11 @@ mod tool_calls;
 
 mod error;
 mod models;
+#[cfg(feature = "schemars")]
+mod typed;
 
+#[cfg(feature = "schemars")]
+pub use crate::typed::json_schema;
 pub use crate::{
     chat::{Chat, Settings},
     compatible::{Compatible, CompatibleBuilder},

@@ -45,10 +45,7 @@ fn what_is_left_out_is_a_warning_unless_it_is_ignored() {
     };
     assert_eq!(
         ask(OnUnsupported::Warn),
-        [
-            "`seed` was left out: the service does not know it",
-            "`user_id` was left out: the service does not know it"
-        ]
+        ["`seed`, `user_id` were left out: the service does not know it"]
     );
     assert!(ask(OnUnsupported::Ignore).is_empty());
 }

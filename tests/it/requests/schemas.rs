@@ -5,8 +5,10 @@ use std::fmt::Write;
 use inferstream_core::{
     ChatRequest, Error, ErrorKind, Json, OnUnsupported, ResponseFormat, Tool, Unsupported,
 };
-use inferstream_openai_compat::SchemaRules;
+use inferstream_openai_compat::{SchemaRules, json_schema};
 use proptest::prelude::*;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Service, body, compatible, wire};
@@ -307,6 +309,50 @@ fn a_compatible_service_may_have_rules_of_its_own() {
     assert_eq!(list[0].field, "response_format#/$defs/A/maxLength");
     let sent = body(&*provider, &wire, request)["response_format"]["json_schema"]["schema"].clone();
     assert_eq!(sent["$defs"]["A"]["minLength"], 1);
+}
+
+#[derive(Debug, Deserialize, JsonSchema, PartialEq)]
+struct Film {
+    title: String,
+    /// When it was shown first.
+    year: u16,
+    director: Option<String>,
+    kind: Kind,
+    cast: Vec<Person>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema, PartialEq)]
+struct Person {
+    name: String,
+}
+
+#[derive(Debug, Deserialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    /// Without sound.
+    Silent,
+    Talkie,
+}
+
+#[test]
+fn the_schema_of_a_type_is_put_in_what_is_taken() {
+    let (text, list) = sent(json_schema::<Film>().as_str(), true);
+    let expected = concat!(
+        r#"{"type":"object","properties":{"title":{"type":"string"},"#,
+        r#""year":{"type":"integer","description":"When it was shown first."},"#,
+        r##""director":{"anyOf":[{"type":"string"},{"type":"null"}]},"kind":{"$ref":"#/$defs/Kind"},"##,
+        r##""cast":{"type":"array","items":{"$ref":"#/$defs/Person"}}},"##,
+        r#""required":["title","year","kind","cast"],"title":"Film","$defs":{"#,
+        r#""Kind":{"anyOf":[{"type":"string","enum":["talkie"]},"#,
+        r#"{"type":"string","enum":["silent"],"description":"Without sound."}]},"#,
+        r#""Person":{"type":"object","properties":{"name":{"type":"string"}},"required":["name"],"#,
+        r#""additionalProperties":false}},"additionalProperties":false}"#,
+    );
+    assert_eq!(text, expected);
+    let fields = list.iter().map(|one| one.field.as_str());
+    let year = "response_format#/properties/year";
+    let expected = ["format", "minimum", "maximum"].map(|name| format!("{year}/{name}"));
+    assert_eq!(fields.collect::<Vec<_>>(), expected);
 }
 
 /// Makes schemas of all sorts, as text.

@@ -165,13 +165,14 @@ impl Outcome {
                 "id": response.id,
                 "model": response.model,
             }),
+            // In the order of the alphabet, which `serde_json` keeps or makes.
             Err(error) => json!({
-                "error": error.kind().as_str(),
-                "status": error.status().map(|status| status.as_u16()),
                 "code": error.code(),
+                "error": error.kind().as_str(),
                 "line": error.to_string(),
                 "message": error.provider_message(),
                 "retryable": error.is_retryable(),
+                "status": error.status().map(|status| status.as_u16()),
             }),
         };
         let mut lines = self.lines();

@@ -18,7 +18,9 @@ fn check(seen: &Seen, error_type: &str) -> Vec<String> {
     let names = fields
         .keys()
         .filter(|name| name.starts_with("gen_ai.response.") || name.starts_with("gen_ai.usage."));
-    names.cloned().collect()
+    let mut names = names.cloned().collect::<Vec<_>>();
+    names.sort();
+    names
 }
 
 #[test]

@@ -56,13 +56,9 @@ pub(super) fn read(text: &str) -> Result<Vec<GivenCookie>> {
         ))
     })?;
     let value = match value {
-        Value::Object(mut object) => match object.remove("cookies") {
-            Some(cookies @ (Value::Array(_) | Value::Object(_))) => cookies,
-            Some(other) => {
-                object.insert("cookies".to_owned(), other);
-                Value::Object(object)
-            }
-            None => Value::Object(object),
+        Value::Object(mut object) => match object.get_mut("cookies") {
+            Some(cookies @ (Value::Array(_) | Value::Object(_))) => cookies.take(),
+            _ => Value::Object(object),
         },
         value => value,
     };
