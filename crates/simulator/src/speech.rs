@@ -29,8 +29,8 @@ pub(crate) struct Wish<'a> {
     /// What the user said last.
     pub(crate) prompt: &'a str,
     pub(crate) reasons: bool,
-    /// The tool that is to be called.
-    pub(crate) tool: Option<&'a Function>,
+    /// The tools that are to be called.
+    pub(crate) tools: &'a [Function],
     /// The schema of the JSON that is to be said.
     pub(crate) schema: Option<&'a Value>,
 }
@@ -55,16 +55,18 @@ impl Speech {
         if wish.reasons {
             speech.reasoning = tokens::split(&prose::reasoning(rng, wish.prompt));
         }
-        match (wish.tool, wish.schema) {
-            (Some(tool), _) => {
-                speech.tool_calls = vec![ToolCall::generate(rng, tool, wish.prompt)];
+        match (wish.tools, wish.schema) {
+            (tools @ [_, ..], _) => {
+                let calls = tools.iter();
+                let calls = calls.map(|tool| ToolCall::generate(rng, tool, wish.prompt));
+                speech.tool_calls = calls.collect();
                 "tool_calls".clone_into(&mut speech.finish_reason);
             }
-            (None, Some(schema)) => {
+            ([], Some(schema)) => {
                 let value = sample::value(rng, schema, prose::topic(wish.prompt));
                 speech.text = tokens::split(&value.to_string());
             }
-            (None, None) => speech.text = tokens::split(&prose::answer(rng, wish.prompt)),
+            ([], None) => speech.text = tokens::split(&prose::answer(rng, wish.prompt)),
         }
         speech
     }

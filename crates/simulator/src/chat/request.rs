@@ -66,8 +66,8 @@ pub(crate) struct ChatRequest {
     pub(crate) stops: Vec<String>,
     pub(crate) seed: i64,
     pub(crate) reasons: bool,
-    /// The tool that is to be called, as it was given.
-    pub(crate) tool: Option<Function>,
+    /// The tools that are to be called, as they were given.
+    pub(crate) tools: Vec<Function>,
     /// The schema of the JSON that is to be said.
     pub(crate) schema: Option<Value>,
 }
@@ -87,6 +87,7 @@ struct Fields {
     temperature: Option<f64>,
     tools: Option<Vec<Tool>>,
     tool_choice: Option<Value>,
+    parallel_tool_calls: Option<bool>,
     response_format: Option<Value>,
     reasoning_effort: Option<String>,
     reasoning_format: Option<String>,
@@ -169,7 +170,7 @@ impl ChatRequest {
         Wish {
             prompt: &self.prompt,
             reasons: self.reasons,
-            tool: self.tool.as_ref(),
+            tools: &self.tools,
             schema: self.schema.as_ref(),
         }
     }
@@ -197,7 +198,7 @@ impl ChatRequest {
                 .unwrap_or(usize::MAX),
             seed: fields.seed.unwrap_or_default(),
             reasons: models::reasons(&fields.model) && !told_not_to_reason,
-            tool: called_tool(&fields, &prompt),
+            tools: called_tools(&fields, &prompt),
             schema: schema(fields.response_format),
             stops: match fields.stop {
                 Some(Stop::One(stop)) => vec![stop],
@@ -263,24 +264,28 @@ fn check_messages(messages: &[Message]) -> Result<(), Box<Reply>> {
     Err(invalid(what, Some("messages")))
 }
 
-/// Returns the tool to call: one that is demanded, or the first where the user speaks of tools.
-fn called_tool(fields: &Fields, prompt: &str) -> Option<Function> {
+/// Returns the tools to call: one that is named, each where any is demanded, or the first where the
+/// user speaks of tools.
+fn called_tools(fields: &Fields, prompt: &str) -> Vec<Function> {
     let functions = || fields.tools.iter().flatten().map(|tool| &tool.function);
     let choice = fields.tool_choice.as_ref();
     if let Some(name) = choice
         .and_then(|choice| choice.pointer("/function/name"))
         .and_then(Value::as_str)
     {
-        return functions().find(|function| function.name == name).cloned();
+        let named = functions().find(|function| function.name == name);
+        return named.cloned().into_iter().collect();
     }
     // Once the tool has answered, it is the model's turn to speak.
     let answered = matches!(fields.messages.last(), Some(last) if last.role == Role::Tool);
-    let called = match choice.and_then(Value::as_str) {
-        Some("none") => false,
-        Some("required") => true,
-        _ => !answered && prompt.to_lowercase().contains("tool"),
+    let most = match choice.and_then(Value::as_str) {
+        Some("none") => 0,
+        Some("required") if fields.parallel_tool_calls == Some(false) => 1,
+        Some("required") => usize::MAX,
+        _ if answered => 0,
+        _ => usize::from(prompt.to_lowercase().contains("tool")),
     };
-    functions().next().filter(|_| called).cloned()
+    functions().take(most).cloned().collect()
 }
 
 /// Returns true if the choice asks that a tool is called.

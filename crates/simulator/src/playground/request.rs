@@ -110,7 +110,7 @@ impl Request {
         Wish {
             prompt: &self.prompt,
             reasons: false,
-            tool: self.tool.as_ref(),
+            tools: self.tool.as_slice(),
             schema: None,
         }
     }

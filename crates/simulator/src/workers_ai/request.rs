@@ -108,7 +108,7 @@ impl Request {
         Wish {
             prompt: &self.prompt,
             reasons: self.model.reasons(),
-            tool: self.tool.as_ref(),
+            tools: self.tool.as_slice(),
             schema: self.schema.as_ref(),
         }
     }

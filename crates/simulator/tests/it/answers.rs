@@ -200,6 +200,32 @@ async fn a_tool_that_has_answered_is_not_called_again() {
     assert_eq!(answer["choices"][0]["finish_reason"], "stop");
 }
 
+/// Returns the names of the tools that a request with these fields, and with two tools, calls.
+async fn called(prompt: &str, fields: &str) -> Vec<Value> {
+    let simulator = Simulator::builder().start().await.unwrap();
+    let tools = r#""tools":[{"function":{"name":"weather"}},{"function":{"name":"clock"}}]"#;
+    let body = request("tiny", prompt, &format!("{tools},{fields}"));
+    let answer = chat(&simulator, &body).await.json();
+    let calls = answer["choices"][0]["message"]["tool_calls"].as_array();
+    let names = calls.into_iter().flatten();
+    names.map(|call| call["function"]["name"].clone()).collect()
+}
+
+#[tokio::test]
+async fn each_tool_is_called_where_any_is_demanded() {
+    let required = r#""tool_choice":"required""#;
+    assert_eq!(called("Hi", required).await, ["weather", "clock"]);
+    let one = r#""tool_choice":"required","parallel_tool_calls":false"#;
+    assert_eq!(called("Hi", one).await, ["weather"]);
+    let named = r#""tool_choice":{"type":"function","function":{"name":"clock"}}"#;
+    assert_eq!(called("Hi", named).await, ["clock"]);
+    let auto = r#""tool_choice":"auto""#;
+    assert_eq!(called("Use a tool.", auto).await, ["weather"]);
+    assert_eq!(called("Hi", auto).await, [Value::Null; 0]);
+    let none = r#""tool_choice":"none""#;
+    assert_eq!(called("Use a tool.", none).await, [Value::Null; 0]);
+}
+
 #[tokio::test]
 async fn a_schema_is_obeyed() {
     let simulator = Simulator::builder().start().await.unwrap();
