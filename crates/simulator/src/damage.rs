@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use crate::{answer::Piece, fault::Fault, reply::Reply};
 
-/// How many tokens of the text come before a fault.
+/// How many tokens of the text, or pieces of tool calls, come before a fault.
 const TOKENS: usize = 8;
 
 /// One event of a stream.
@@ -26,7 +26,9 @@ pub(crate) enum Part {
     Reasoning,
     /// One token of the text.
     Text,
-    /// Tool calls, the end, the usage.
+    /// One piece of a tool call that comes in pieces.
+    Call,
+    /// Whole tool calls, the end, the usage.
     Rest,
 }
 
@@ -83,8 +85,8 @@ pub(crate) fn place(events: &[Event]) -> usize {
     for (index, event) in events.iter().enumerate() {
         match event.part {
             Part::Opening | Part::Reasoning => {}
-            Part::Text if tokens < TOKENS => tokens += 1,
-            Part::Text | Part::Rest => return index,
+            Part::Text | Part::Call if tokens < TOKENS => tokens += 1,
+            Part::Text | Part::Call | Part::Rest => return index,
         }
     }
     events.len()
@@ -93,7 +95,7 @@ pub(crate) fn place(events: &[Event]) -> usize {
 fn paced(events: Vec<Event>, pace: Option<Duration>) -> Vec<Piece> {
     let mut pieces = Vec::with_capacity(events.len() * 2);
     for event in events {
-        let is_token = matches!(event.part, Part::Reasoning | Part::Text);
+        let is_token = matches!(event.part, Part::Reasoning | Part::Text | Part::Call);
         pieces.extend(pace.filter(|_| is_token).map(Piece::Wait));
         pieces.push(Piece::Bytes(event.bytes));
     }

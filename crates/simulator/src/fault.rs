@@ -51,9 +51,10 @@ const NAMES: [(&str, Fault); 40] = [
 /// One thing that goes wrong with one chat request, or with one prediction.
 ///
 /// Where a fault comes after a few tokens, those are the first eight of the answer's text, or all
-/// where there are fewer; the reasoning before them is sent whole. A chat answer that is not a stream
-/// breaks in its middle. What breaks the stream of a prediction is done to the first connection to
-/// it, unless it says otherwise: the others are served whole.
+/// where there are fewer; the reasoning before them is sent whole. The pieces of a tool call count,
+/// where it comes in pieces. A chat answer that is not a stream breaks in its middle. What breaks the
+/// stream of a prediction is done to the first connection to it, unless it says otherwise: the others
+/// are served whole.
 ///
 /// What breaks a connection to an agent of the playground is done to the one that asked for the
 /// answer, unless it says otherwise; the answer goes on without it, and is there to be resumed. What

@@ -1,13 +1,16 @@
 //! A completion in, the service's bytes out, its keys in the order it was recorded with.
 
+use std::{borrow::Cow, iter};
+
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    chat::completion::Completion,
+    chat::{completion::Completion, request::Taste},
     damage::{Event, Part},
     speech::{Speech, ToolCall},
+    tokens,
 };
 
 #[derive(Serialize)]
@@ -47,16 +50,18 @@ struct Delta<'a> {
 #[derive(Serialize)]
 struct DeltaCall<'a> {
     function: DeltaFunction<'a>,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    id: &'a str,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
     index: usize,
 }
 
 #[derive(Serialize)]
 struct DeltaFunction<'a> {
-    name: &'a str,
-    arguments: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    arguments: Cow<'a, str>,
 }
 
 #[derive(Serialize)]
@@ -94,9 +99,10 @@ struct TimeInfo {
 }
 
 /// Encodes the events of a stream; several choices take turns.
-pub(crate) fn stream(completion: &Completion) -> Vec<Event> {
+pub(crate) fn stream(completion: &Completion, taste: Taste) -> Vec<Event> {
     let mut events = Vec::new();
-    let mut turns: Vec<_> = completion.choices.iter().map(deltas).collect();
+    let turns = completion.choices.iter();
+    let mut turns: Vec<_> = turns.map(|choice| deltas(choice, taste)).collect();
     let longest = turns.iter().map(Vec::len).max().unwrap_or_default();
     for _ in 0..longest {
         for (index, turn) in turns.iter_mut().enumerate() {
@@ -154,7 +160,7 @@ pub(crate) fn whole(completion: &Completion) -> Bytes {
     body.to_string().into()
 }
 
-fn deltas(choice: &Speech) -> Vec<(Part, Delta<'_>)> {
+fn deltas(choice: &Speech, taste: Taste) -> Vec<(Part, Delta<'_>)> {
     let opening = Delta {
         role: Some("assistant"),
         ..Delta::default()
@@ -167,27 +173,61 @@ fn deltas(choice: &Speech) -> Vec<(Part, Delta<'_>)> {
         content: Some(token),
         ..Delta::default()
     });
-    let calls = choice.tool_calls.iter().enumerate().map(delta_call);
-    let calls: Vec<_> = calls.collect();
-    let calls = (!calls.is_empty()).then(|| Delta {
-        tool_calls: Some(calls),
-        ..Delta::default()
-    });
     let mut deltas = vec![(Part::Opening, opening)];
     deltas.extend(reasoning.map(|delta| (Part::Reasoning, delta)));
     deltas.extend(text.map(|delta| (Part::Text, delta)));
-    deltas.extend(calls.map(|delta| (Part::Rest, delta)));
+    deltas.extend(call_deltas(&choice.tool_calls, taste));
     deltas
 }
 
-fn delta_call((index, call): (usize, &ToolCall)) -> DeltaCall<'_> {
+/// Encodes calls: all in one delta, or each by its name and then its arguments in pieces.
+fn call_deltas(calls: &[ToolCall], taste: Taste) -> Vec<(Part, Delta<'_>)> {
+    if calls.is_empty() {
+        return Vec::new();
+    }
+    let delta = |calls| Delta {
+        tool_calls: Some(calls),
+        ..Delta::default()
+    };
+    let numbered = calls.iter().enumerate();
+    match taste {
+        Taste::Strict => {
+            let whole = numbered.map(|(index, call)| delta_call(index, call, &call.arguments));
+            vec![(Part::Rest, delta(whole.collect()))]
+        }
+        Taste::Any => numbered
+            .flat_map(|(index, call)| {
+                let pieces = tokens::split(&call.arguments).into_iter();
+                let pieces = pieces.map(move |piece| delta_piece(index, piece));
+                iter::once(delta_call(index, call, "")).chain(pieces)
+            })
+            .map(|call| (Part::Call, delta(vec![call])))
+            .collect(),
+    }
+}
+
+/// Begins a call, with what is known of its arguments.
+fn delta_call<'a>(index: usize, call: &'a ToolCall, arguments: &'a str) -> DeltaCall<'a> {
     DeltaCall {
         function: DeltaFunction {
-            name: &call.name,
-            arguments: &call.arguments,
+            name: Some(&call.name),
+            arguments: arguments.into(),
         },
-        kind: "function",
-        id: &call.id,
+        kind: Some("function"),
+        id: Some(&call.id),
+        index,
+    }
+}
+
+/// Goes on with the arguments of a call that has begun.
+fn delta_piece(index: usize, piece: String) -> DeltaCall<'static> {
+    DeltaCall {
+        function: DeltaFunction {
+            name: None,
+            arguments: piece.into(),
+        },
+        kind: None,
+        id: None,
         index,
     }
 }

@@ -49,7 +49,7 @@ pub(crate) fn answer(
     };
     Outcome::Reply(encoded(
         &completion,
-        request.stream,
+        &request,
         fault.as_ref(),
         settings.pace,
     ))
@@ -57,15 +57,20 @@ pub(crate) fn answer(
 
 fn encoded(
     completion: &Completion,
-    stream: bool,
+    request: &ChatRequest,
     fault: Option<&Fault>,
     pace: Option<Duration>,
 ) -> Reply {
-    let reply = if stream {
+    let reply = if request.stream {
         Reply::new(
             StatusCode::OK,
             "text/event-stream; charset=utf-8",
-            damage::stream(encode::stream(completion), fault, pace, ERROR),
+            damage::stream(
+                encode::stream(completion, request.taste),
+                fault,
+                pace,
+                ERROR,
+            ),
         )
     } else {
         let time = pace.map_or(Duration::ZERO, |pace| {

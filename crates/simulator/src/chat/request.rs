@@ -54,6 +54,7 @@ const MAX_STOPS: usize = 4;
 /// A request that the service would take.
 #[derive(Debug)]
 pub(crate) struct ChatRequest {
+    pub(crate) taste: Taste,
     pub(crate) model: String,
     /// The messages as JSON text, for the seed.
     pub(crate) messages_json: String,
@@ -130,12 +131,12 @@ enum Stop {
     Many(Vec<String>),
 }
 
-/// What a service takes.
+/// What a service takes, and how it calls tools.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Taste {
-    /// Its own models, and the fields that it documents.
+    /// Its own models, and the fields that it documents; all calls come in one delta.
     Strict,
-    /// Any model, and fields that nobody knows, too.
+    /// Any model, and fields that nobody knows, too; the arguments of a call come in pieces.
     Any,
 }
 
@@ -162,7 +163,7 @@ impl ChatRequest {
         }
         check(&fields)?;
         check_messages(&fields.messages)?;
-        Ok(Self::new(messages_json, fields))
+        Ok(Self::new(taste, messages_json, fields))
     }
 
     /// Returns what the answer is to be like.
@@ -175,7 +176,7 @@ impl ChatRequest {
         }
     }
 
-    fn new(messages_json: String, fields: Fields) -> Self {
+    fn new(taste: Taste, messages_json: String, fields: Fields) -> Self {
         let told_not_to_reason = fields.disable_reasoning == Some(true)
             || fields.reasoning_effort.as_deref() == Some("none")
             || fields.reasoning_format.as_deref() == Some("hidden");
@@ -186,6 +187,7 @@ impl ChatRequest {
             .map(|message| text(&message.content))
             .unwrap_or_default();
         Self {
+            taste,
             messages_json,
             prompt_tokens: fields.messages.iter().map(count).sum(),
             stream: fields.stream.unwrap_or_default(),

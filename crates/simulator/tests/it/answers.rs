@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use inferstream_simulator::{Answer, Piece, Simulator};
 use serde_json::{Value, json};
 
-use crate::client::{chat, request, said};
+use crate::client::{chat, compatible, request, said};
 
 const STREAM: &str = r#""stream":true"#;
 
@@ -181,6 +181,35 @@ async fn a_tool_is_called_in_one_delta() {
         r#"{"tool_calls":[{"function":{"name":"weather","arguments":"{\"city\":\"Paris\"}"},"#;
     assert!(chunks[1].contains(call), "{}", chunks[1]);
     assert_eq!(events[3]["choices"][0]["finish_reason"], "tool_calls");
+}
+
+#[tokio::test]
+async fn arguments_come_in_pieces_from_a_compatible_service() {
+    let answer = Answer::tokens([""; 0])
+        .tool_call("add", r#"{"a":2}"#)
+        .tool_call("clock", "{}");
+    let simulator = Simulator::builder().answer(answer).start().await.unwrap();
+    let response = compatible(&simulator, &request("any", "Hi", STREAM)).await;
+    let mut events = response.events();
+    let last = events.pop().unwrap();
+    assert_eq!(last["choices"][0]["finish_reason"], "tool_calls");
+
+    let mut calls = Vec::new();
+    for event in &events {
+        if let Some(call) = event["choices"][0]["delta"].get("tool_calls") {
+            calls.extend(call.as_array().unwrap());
+        }
+    }
+    let head = |at: usize, index, name| {
+        let id = calls[at]["id"].as_str().unwrap();
+        let function = json!({"name": name, "arguments": ""});
+        json!({"function": function, "type": "function", "id": id, "index": index})
+    };
+    let piece = |index, text| json!({"function": {"arguments": text}, "index": index});
+    let mut expected = vec![head(0, 0, "add")];
+    expected.extend(["{", "\"", "a", "\"", ":", "2", "}"].map(|text| piece(0, text)));
+    expected.extend([head(8, 1, "clock"), piece(1, "{"), piece(1, "}")]);
+    assert!(calls.into_iter().eq(&expected), "{events:?}");
 }
 
 #[tokio::test]

@@ -75,8 +75,17 @@ impl Response {
 
 /// Asks for a chat with any key.
 pub(crate) async fn chat(simulator: &Simulator, body: &str) -> Response {
+    post(simulator, "/v1/chat/completions", body).await
+}
+
+/// Asks the engine that takes any model for a chat.
+pub(crate) async fn compatible(simulator: &Simulator, body: &str) -> Response {
+    post(simulator, "/compatible/v1/chat/completions", body).await
+}
+
+async fn post(simulator: &Simulator, path: &str, body: &str) -> Response {
     let request = format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer any\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer any\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
         body.len(),
     );
     send(simulator, &request).await

@@ -5,7 +5,7 @@ use std::time::Duration;
 use inferstream_simulator::{Answer, Fault, Piece, Simulator};
 use serde_json::Value;
 
-use crate::client::{End, Response, chat, request, said};
+use crate::client::{End, Response, chat, compatible, request, said};
 
 /// The texts of the eight tokens that come before a fault.
 const BEFORE: &str = "one two three four five six seven eight";
@@ -62,6 +62,22 @@ async fn a_cut_ends_inside_an_event_and_without_a_last_chunk() {
     assert!(rest[0].starts_with("data: {") && !rest[0].contains('\n'));
     assert!(!response.chunks().1);
     assert_eq!(response.end, End::Closed);
+}
+
+#[tokio::test]
+async fn a_call_in_pieces_ends_between_them() {
+    let simulator = Simulator::builder()
+        .fault(Fault::Truncate)
+        .answer(Answer::tokens([""; 0]).tool_call("add", r#"{"a":2,"b":3}"#))
+        .start()
+        .await
+        .unwrap();
+    let body = request("any", "Hi", r#""stream":true"#);
+    let events = compatible(&simulator, &body).await.events();
+    let deltas = events.iter().map(|event| &event["choices"][0]["delta"]);
+    let pieces =
+        deltas.filter_map(|delta| delta["tool_calls"][0]["function"]["arguments"].as_str());
+    assert_eq!(pieces.collect::<String>(), r#"{"a":2,"#);
 }
 
 #[tokio::test]
