@@ -4,18 +4,8 @@
 // `node_modules` holds `ai` and `workers-ai-provider`.
 // Prints {"text":…,"finish":…,"input":…,"output":…,"error":…} as JSON.
 
-import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
-import { pathToFileURL } from "node:url";
+import { load } from "./modules.mjs";
 
-// A script elsewhere finds no modules here by itself.
-function load(name) {
-  const folder = resolve("node_modules", name);
-  const described = JSON.parse(readFileSync(resolve(folder, "package.json"), "utf8"));
-  let entry = described.exports?.["."] ?? described.exports ?? described.module ?? described.main;
-  while (typeof entry === "object") entry = entry.import ?? entry.default;
-  return import(pathToFileURL(resolve(folder, entry)));
-}
 const { streamText } = await load("ai");
 const { createWorkersAI } = await load("workers-ai-provider");
 
