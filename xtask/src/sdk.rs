@@ -14,29 +14,30 @@ const PYTHON: [&str; 4] = [
     "openai==3.52.0",
     "replicate==1.0.7",
 ];
-const NPM: [&str; 3] = ["ai@7.0.173", "replicate@1.4.0", "workers-ai-provider@4.0.0"];
+const NPM: [&str; 6] = [
+    "@ai-sdk/cerebras@3.0.59",
+    "@ai-sdk/openai-compatible@3.0.92",
+    "ai@7.0.173",
+    "openai@7.55.0",
+    "replicate@1.4.0",
+    "workers-ai-provider@4.0.0",
+];
 
 pub(crate) fn job(_: &[String]) -> Result<Outcome> {
     let Some(python) = python::environment("sdk", "INFERSTREAM_SDK_VENV", &PYTHON)? else {
         return Ok(Outcome::Skipped("no Python 3 here".to_owned()));
     };
-    let program = build_program()?;
-    let script = |name: &str| {
-        let mut command = python.command();
-        command
-            .arg(root().join("tests/sdk").join(name))
-            .arg(&program);
-        // Proxies are not for loopback.
-        command.env("NO_PROXY", "127.0.0.1");
-        command
-    };
-    run(&mut script("check_chat.py"))?;
     let folder = npm()?;
     if folder.is_none() {
         eprintln!("SKIPPED: npm's clients, for there is no npm here");
     }
-    for name in ["check_cloudflare.py", "check_replicate.py"] {
-        run(script(name).args(&folder))?;
+    let program = build_program()?;
+    for name in ["check_chat.py", "check_cloudflare.py", "check_replicate.py"] {
+        let mut script = python.command();
+        script.arg(root().join("tests/sdk").join(name));
+        script.arg(&program).args(&folder);
+        // Proxies are not for loopback.
+        run(script.env("NO_PROXY", "127.0.0.1"))?;
     }
     Ok(Outcome::Done)
 }
