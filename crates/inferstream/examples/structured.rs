@@ -1,0 +1,80 @@
+//! An answer that is a value of a type of ours.
+//!
+//! `cargo run -p inferstream --example structured --features openai-compat,schemars`
+//!
+//! It asks the simulator in this process, without a key; an engine of yours with
+//! `OPENAI_COMPAT_BASE_URL=http://localhost:11434/v1 OPENAI_COMPAT_MODEL=…`.
+
+#![allow(clippy::print_stdout)] // what it is for
+
+use std::error::Error;
+
+use inferstream::{
+    ChatRequest, Json, Provider, ResponseFormat,
+    openai_compat::{CompatibleBuilder, json_schema},
+};
+use inferstream_simulator::Simulator;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
+
+/// A film.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Film {
+    title: String,
+    /// When it was shown first.
+    year: i32,
+    kind: Kind,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Silent,
+    Talkie,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    run(CompatibleBuilder::from_env()?).await
+}
+
+async fn run(mut builder: CompatibleBuilder) -> Result<()> {
+    // Held while it is asked.
+    let simulator = Simulator::builder().start().await?;
+    if !builder.has_base_url() {
+        builder = builder.base_url(simulator.compatible_url());
+    }
+    let model = std::env::var("OPENAI_COMPAT_MODEL").unwrap_or_else(|_| "any".to_owned());
+    let provider = builder.default_model(model).build()?;
+
+    let Film { title, year, kind } = film(&provider).await?;
+    println!("{title} ({year}), {kind:?}");
+    Ok(())
+}
+
+async fn film(provider: &impl Provider) -> Result<Film> {
+    let format = ResponseFormat::json_schema("film", json_schema::<Film>()).strict(true);
+    let request = ChatRequest::from("A film of the twenties, please.")
+        .response_format(format)
+        .max_tokens(200);
+
+    // What has come so far is an object too.
+    let mut stream = provider.stream(request).await?;
+    let mut shown = None;
+    while stream.text().next().await.transpose()?.is_some() {
+        let so_far = Json::from_beginning(stream.partial().text());
+        if so_far != shown {
+            shown = so_far;
+            println!("{}", shown.as_ref().map_or("", Json::as_str));
+        }
+    }
+    // An answer that was cut off by the limit of tokens says so here.
+    Ok(stream.finish().await?.parse()?)
+}
+
+#[tokio::test]
+async fn it_runs() {
+    run(CompatibleBuilder::default()).await.unwrap();
+}
