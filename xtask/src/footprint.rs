@@ -16,6 +16,7 @@ const LIMITS: &[(&str, &str, usize)] = &[
     ("inferstream-core", "--features tracing", 20),
     ("inferstream-cerebras", "--no-default-features", 24),
     ("inferstream-cerebras", "", 70),
+    ("inferstream-cerebras", "--features gzip", 74),
     ("inferstream-replicate", "--no-default-features", 24),
     ("inferstream-replicate", "", 70),
     ("inferstream-cloudflare", "--no-default-features", 26),

@@ -1,9 +1,13 @@
 //! How Cerebras speaks the protocol, and its models as data.
 
+use bytes::Bytes;
+use http::HeaderValue;
 use inferstream_core::{
     ChatRequest, Error, Message, ProviderInfo, Result, Role, ToolChoice, provider::LeftOut,
 };
 use inferstream_openai_compat::{Dialect, SchemaRules};
+
+use crate::gzip;
 
 /// The default model of the time when the service was young; retired in 2026.
 pub const HISTORICAL_DEFAULT_MODEL: &str = "llama3.1-70b";
@@ -48,6 +52,8 @@ pub(crate) struct CerebrasDialect {
     /// 2026, and the refusals of `format`, `maxLength`, `minItems`, `maxItems`, `definitions`, lists of
     /// types and open objects that users told of from July 2025 to September 2026).
     schema_rules: SchemaRules,
+    /// From how many bytes on a request is compressed.
+    pub(crate) gzip_from: Option<usize>,
 }
 
 impl CerebrasDialect {
@@ -55,6 +61,7 @@ impl CerebrasDialect {
         Self {
             elsewhere,
             schema_rules: SchemaRules::new(),
+            gzip_from: None,
         }
     }
 }
@@ -86,6 +93,11 @@ impl Dialect for CerebrasDialect {
 
     fn schema_rules(&self, _: &str) -> Option<&SchemaRules> {
         (!self.elsewhere).then_some(&self.schema_rules)
+    }
+
+    fn compress(&self, body: &Bytes) -> Option<(Bytes, HeaderValue)> {
+        self.gzip_from.filter(|from| *from <= body.len())?;
+        Some((gzip::compress(body)?, HeaderValue::from_static("gzip")))
     }
 
     // Cerebras accepts `max_tokens` too, but calls it deprecated; other engines know nothing else.

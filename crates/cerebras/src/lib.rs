@@ -3,6 +3,7 @@
 
 mod client;
 mod dialect;
+mod gzip;
 
 mod cookies;
 mod session;

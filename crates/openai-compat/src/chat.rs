@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE},
 };
 use inferstream_core::{
     ApiKey, Body, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind,
@@ -309,6 +309,9 @@ impl<D: Dialect> Chat<D> {
         left_out.settle()?;
         let body = encode::body(dialect, &model, &request, stream)?;
         check_size(&body)?;
+        let compressed = dialect.compress(&body);
+        let encoding = compressed.as_ref().map(|(_, encoding)| encoding.clone());
+        let body = compressed.map_or(body, |(body, _)| body);
         let url = format!("{}{}", self.shared.base, dialect.path(&model));
         let mut http = self.request(Method::POST, &url, self.key(), body)?;
         let headers = http.headers_mut();
@@ -321,6 +324,7 @@ impl<D: Dialect> Chat<D> {
             headers.insert(ACCEPT, HeaderValue::from_static(accept));
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.extend(encoding.map(|encoding| (CONTENT_ENCODING, encoding)));
         for (name, value) in &request.headers {
             headers.insert(name, value.clone());
         }

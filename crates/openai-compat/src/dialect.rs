@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+use http::HeaderValue;
 use inferstream_core::{
     Capabilities, ChatRequest, Decode, Error, ProviderInfo, Result, provider::LeftOut,
 };
@@ -58,6 +60,13 @@ pub trait Dialect: fmt::Debug + Send + Sync + 'static {
     fn names_schema(&self, model: &str) -> bool {
         let _ = model;
         true
+    }
+
+    /// Encodes the body of a request, and returns it with the name of the encoding, for the header
+    /// `content-encoding`; by default, and where it returns `None`, it goes out as it is.
+    fn compress(&self, body: &Bytes) -> Option<(Bytes, HeaderValue)> {
+        let _ = body;
+        None
     }
 
     /// Returns true if a message that only calls tools has an empty content; by default it has none.

@@ -30,6 +30,7 @@ mod tls;
 
 mod content;
 mod dice;
+mod gzip;
 mod prose;
 mod sample;
 mod speech;

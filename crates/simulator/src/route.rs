@@ -6,7 +6,7 @@ use http::{HeaderMap, Method, StatusCode, header::AUTHORIZATION, request::Parts}
 
 use crate::{
     chat::{self, Taste},
-    models, playground, replicate,
+    gzip, models, playground, replicate,
     reply::{Outcome, Reply, not_found, refuse, wrong_key},
     server::{Origin, Settings, Shared},
     session, workers_ai,
@@ -49,13 +49,17 @@ pub(crate) async fn route(shared: &Shared, origin: Origin, head: &Parts, body: &
         return compatible(shared, &head.method, path, authorized, body);
     }
     if head.method == Method::POST && path == "/v1/chat/completions" {
+        let body = match gzip::decode(&head.headers, body) {
+            Ok(body) => body,
+            Err(refusal) => return Outcome::Reply(*refusal),
+        };
         let mut script = shared.script.lock().unwrap_or_else(PoisonError::into_inner);
         return chat::answer(
             &shared.settings,
             &mut script,
             authorized,
             Taste::Strict,
-            body,
+            &body,
         );
     }
     Outcome::Reply(match (&head.method, path) {

@@ -2,6 +2,7 @@
 
 mod calls;
 mod fields;
+mod gzip;
 mod policy;
 mod schemas;
 

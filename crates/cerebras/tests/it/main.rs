@@ -50,6 +50,27 @@ async fn fifty_at_once_stream_with_one_key() {
     }
 }
 
+#[cfg(feature = "gzip")]
+#[tokio::test]
+async fn a_large_prompt_goes_out_compressed() {
+    let simulator = start(Simulator::builder()).await;
+    let client = builder(&simulator).gzip_from(64 << 10);
+    let pem = simulator.certificate_pem().unwrap();
+    let transport = HttpTransport::builder().certificate_pem(pem).no_proxy();
+    let client = client
+        .transport(transport.build().unwrap())
+        .build()
+        .unwrap();
+    let prompt = "Tell me about the sea. ".repeat(1 << 16);
+    let compressed = client.chat(prompt.as_str()).await.unwrap();
+    let plain = self::client(&simulator).chat(prompt).await.unwrap();
+    assert_eq!(compressed.text(), plain.text());
+    assert_eq!(compressed.usage, plain.usage);
+    let requests = simulator.requests();
+    let sent = |index: usize| requests[index].body.len();
+    assert!(sent(1) * 50 < sent(3), "{} of {}", sent(1), sent(3));
+}
+
 #[tokio::test]
 async fn a_key_that_has_expired_is_replaced() {
     let builder = Simulator::builder().cerebras_session(CerebrasSession::ExpiredKey);

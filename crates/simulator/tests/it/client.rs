@@ -100,14 +100,14 @@ pub(crate) async fn get(simulator: &Simulator, path: &str, key: Option<&str>) ->
 }
 
 /// Sends the request, and reads until the connection is closed or silent.
-pub(crate) async fn send(simulator: &Simulator, request: &str) -> Response {
+pub(crate) async fn send(simulator: &Simulator, request: impl AsRef<[u8]>) -> Response {
     send_to(&simulator.address().to_string(), request).await
 }
 
 /// Sends the request to `host:port`, and reads until the connection is closed or silent.
-pub(crate) async fn send_to(authority: &str, request: &str) -> Response {
+pub(crate) async fn send_to(authority: &str, request: impl AsRef<[u8]>) -> Response {
     let mut socket = TcpStream::connect(authority).await.unwrap();
-    socket.write_all(request.as_bytes()).await.unwrap();
+    socket.write_all(request.as_ref()).await.unwrap();
     let mut bytes = Vec::new();
     let end = loop {
         match timeout(SILENCE, socket.read_buf(&mut bytes)).await {

@@ -1,5 +1,8 @@
 //! What the service does not take.
 
+use std::io::Write;
+
+use flate2::{Compression, write::GzEncoder};
 use inferstream_simulator::Simulator;
 
 use crate::client::{chat, get, request, send};
@@ -116,4 +119,34 @@ async fn a_request_that_is_too_large_is_refused() {
     let response = send(&simulator, &head).await;
     assert_eq!(response.status(), 413);
     assert!(simulator.requests().is_empty());
+}
+
+/// Posts a chat in an encoding, and returns the answer's status.
+async fn encoded(encoding: &str, body: &[u8]) -> u16 {
+    let simulator = start().await;
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer any\r\nconnection: close\r\n\
+         content-encoding: {encoding}\r\ncontent-length: {}\r\n\r\n",
+        body.len(),
+    );
+    let request = [head.as_bytes(), body].concat();
+    send(&simulator, request).await.status()
+}
+
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn a_body_may_come_in_gzip_and_in_nothing_else() {
+    let body = br#"{"model":"gpt-oss-120b","messages":[{"role":"user","content":"Hi"}]}"#;
+    let zipped = gzip(body);
+    assert_eq!(encoded("identity", body).await, 200);
+    assert_eq!(encoded("gzip", &zipped).await, 200);
+    assert_eq!(encoded("gzip", body).await, 400);
+    assert_eq!(encoded("gzip", &zipped[..zipped.len() - 1]).await, 400);
+    assert_eq!(encoded("br", &zipped).await, 415);
+    assert_eq!(encoded("gzip", &gzip(&vec![b' '; 17 << 20])).await, 413);
 }

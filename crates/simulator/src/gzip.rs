@@ -1,0 +1,33 @@
+//! A body as it was sent in, what it says out.
+
+use std::io::Read;
+
+use flate2::read::MultiGzDecoder;
+use http::{HeaderMap, StatusCode, header::CONTENT_ENCODING};
+
+use crate::reply::{Reply, refuse};
+
+/// The most that a body may say, however small it was sent.
+const MAX_DECODED: u64 = 16 << 20;
+
+/// Undoes the encoding that the headers name, or returns the refusal.
+pub(crate) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Vec<u8>, Box<Reply>> {
+    let refusal = |status, message| Err(Box::new(refuse(status, message, None)));
+    match headers.get(CONTENT_ENCODING).map(|name| name.as_bytes()) {
+        None | Some(b"identity") => return Ok(body.to_vec()),
+        Some(b"gzip") => {}
+        Some(_) => {
+            let message = "Content-Encoding: only gzip is supported";
+            return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, message);
+        }
+    }
+    let mut decoded = Vec::new();
+    let mut decoder = MultiGzDecoder::new(body).take(MAX_DECODED + 1);
+    if decoder.read_to_end(&mut decoded).is_err() {
+        return refusal(StatusCode::BAD_REQUEST, "The body is not gzip");
+    }
+    if MAX_DECODED < decoded.len() as u64 {
+        return refusal(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large");
+    }
+    Ok(decoded)
+}

@@ -1,0 +1,72 @@
+//! Requests to Cerebras that are sent compressed.
+
+use std::io::Read;
+
+use flate2::read::GzDecoder;
+use http::Request;
+use inferstream_cerebras::{Cerebras, CerebrasBuilder};
+use inferstream_core::{ChatRequest, RetryPolicy};
+use serde_json::Value;
+
+use super::KEY;
+use crate::support::{Answer, Wire, block_on};
+
+/// Asks, and returns what was sent.
+fn sent(
+    set: impl FnOnce(CerebrasBuilder) -> CerebrasBuilder,
+    request: ChatRequest,
+) -> Vec<Request<bytes::Bytes>> {
+    let wire = Wire::new([Answer::json(503, "{}"), Answer::json(400, "{}")]);
+    let builder = Cerebras::builder().api_key(KEY).transport(wire.clone());
+    let cerebras = set(builder).build().unwrap();
+    block_on(&wire.clock, cerebras.stream(request)).unwrap_err();
+    wire.all()
+}
+
+fn unzipped(request: &Request<bytes::Bytes>) -> Value {
+    let mut text = String::new();
+    let mut decoder = GzDecoder::new(&**request.body());
+    decoder.read_to_string(&mut text).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn nothing_is_compressed_unasked() {
+    let request = ChatRequest::from("word ".repeat(100_000));
+    for request in sent(|builder| builder, request) {
+        assert!(!request.headers().contains_key("content-encoding"));
+        serde_json::from_slice::<Value>(request.body()).unwrap();
+    }
+}
+
+#[test]
+fn what_is_large_is_compressed_and_says_the_same() {
+    let request = || ChatRequest::from("word ".repeat(1000)).retry(RetryPolicy::default());
+    let plain = sent(|builder| builder, request()).remove(0);
+    let length = plain.body().len();
+    let [first, second] = &*sent(|builder| builder.gzip_from(length), request()) else {
+        panic!("once more after a 503");
+    };
+    assert_eq!(first.headers()["content-encoding"], "gzip");
+    assert_eq!(first.headers()["content-type"], "application/json");
+    assert!(first.body().len() * 10 < length, "{}", first.body().len());
+    let expected = serde_json::from_slice::<Value>(plain.body()).unwrap();
+    assert_eq!(unzipped(first), expected);
+    assert_eq!(first.body(), second.body());
+
+    let below = sent(|builder| builder.gzip_from(length + 1), request()).remove(0);
+    assert_eq!(below.body(), plain.body());
+    assert!(!below.headers().contains_key("content-encoding"));
+}
+
+#[test]
+fn what_gets_no_smaller_is_not_compressed() {
+    let request = ChatRequest::new("m").user("0aZ9x!kQ");
+    let request = sent(|builder| builder.gzip_from(0), request).remove(0);
+    let is_compressed = request.headers().contains_key("content-encoding");
+    let plain = serde_json::from_slice::<Value>(request.body());
+    assert_eq!(is_compressed, plain.is_err());
+    if is_compressed {
+        unzipped(&request);
+    }
+}
