@@ -5,10 +5,7 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use crate::{
-    response::{ChatResponse, RateLimits},
-    timeouts::Phase,
-};
+use crate::{meta::RateLimits, response::ChatResponse, timeouts::Phase};
 
 /// What every fallible function here returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -400,7 +397,7 @@ impl Error {
         self.inner
             .headers
             .as_ref()
-            .and_then(crate::response::request_id)
+            .and_then(crate::meta::request_id)
     }
 
     /// Returns the headers of the answer.

@@ -6,6 +6,7 @@ mod request;
 mod settings;
 
 mod event;
+mod meta;
 mod response;
 mod stream;
 
@@ -37,10 +38,11 @@ pub use crate::{
     event::{ChatEvent, Events, FinishReason},
     json::Json,
     message::{ImageSource, Message, Part, ResponseFormat, Role, Tool, ToolCall, ToolChoice},
+    meta::{Meta, RateLimit, RateLimits},
     model::{Capabilities, Model, ProviderInfo},
     provider::{ConcurrencyLimit, Fallback, Provider},
     request::{ChatRequest, check_headers},
-    response::{ChatResponse, Choice, End, Meta, RateLimit, RateLimits, Timing, Usage},
+    response::{ChatResponse, Choice, End, Timing, Usage},
     retry::RetryPolicy,
     secret::ApiKey,
     status::retry_after,

@@ -11,9 +11,10 @@ use super::{Provider, total::Total};
 use crate::{
     error::{Result, Sent},
     event::ChatEvent,
+    meta::Meta,
     model::{Capabilities, Model, ProviderInfo},
     request::ChatRequest,
-    response::{ChatResponse, Meta},
+    response::ChatResponse,
     semaphore::{Place, Semaphore},
     stream::{ChatStream, EventStream},
     transport::{BoxFuture, Transport},

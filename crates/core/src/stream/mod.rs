@@ -24,7 +24,8 @@ pub use self::{
 use crate::{
     error::{Error, Result},
     event::ChatEvent,
-    response::{ChatResponse, Meta},
+    meta::Meta,
+    response::ChatResponse,
     text::Text,
     transport::BoxFuture,
 };

@@ -14,7 +14,8 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Repeat, Result},
     event::{ChatEvent, Events},
-    response::{ChatResponse, End, Meta},
+    meta::Meta,
+    response::{ChatResponse, End},
     sse::{Framer, TooLarge},
     trace,
     transport::{Body, BoxFuture, Transport},

@@ -10,7 +10,8 @@ use bytes::Bytes;
 
 use crate::{
     error::{Error, Result},
-    response::{ChatResponse, Meta},
+    meta::Meta,
+    response::ChatResponse,
     sse::TooLarge,
     timeouts::{Phase, Timeouts},
     transport::{Body, BoxFuture, Transport},

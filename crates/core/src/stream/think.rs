@@ -11,7 +11,8 @@ use super::{ChatStream, EventStream};
 use crate::{
     error::{Error, Result},
     event::ChatEvent,
-    response::{ChatResponse, Meta},
+    meta::Meta,
+    response::ChatResponse,
     text::Text,
     transport::BoxFuture,
 };

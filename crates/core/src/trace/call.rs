@@ -10,9 +10,10 @@ use crate::{
     error::{Error, ErrorKind, Result},
     json::Json,
     message::ResponseFormat,
+    meta::Meta,
     model::ProviderInfo,
     request::ChatRequest,
-    response::{ChatResponse, Meta},
+    response::ChatResponse,
     stream::ChatStream,
     transport::BoxFuture,
 };

@@ -11,7 +11,8 @@ use super::call::{Outcome, Watch, note_error};
 use crate::{
     error::Result,
     event::ChatEvent,
-    response::{ChatResponse, Meta},
+    meta::Meta,
+    response::ChatResponse,
     stream::{ChatStream, EventStream},
     transport::BoxFuture,
 };

@@ -10,7 +10,8 @@ use super::chain;
 use crate::{
     error::{Error, Result},
     event::ChatEvent,
-    response::{ChatResponse, Meta},
+    meta::Meta,
+    response::ChatResponse,
     stream::{ChatStream, EventStream},
     transport::BoxFuture,
 };

@@ -1,0 +1,119 @@
+//! What came with an answer: its head, its times, what is to be known of it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use http::{HeaderMap, StatusCode};
+
+/// What came with an answer beside its events.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Meta {
+    /// The status of the answer.
+    pub status: StatusCode,
+    /// The headers of the answer.
+    pub headers: HeaderMap,
+    /// How often the request was sent.
+    pub attempts: u32,
+    /// From the start of the request to the head of the answer, earlier attempts included.
+    pub time_to_head: Duration,
+    /// From the start of the request to the first event; `None` before it.
+    pub time_to_first_event: Option<Duration>,
+    /// What the user should know though all went well, such as that a model is retired.
+    pub warnings: Vec<String>,
+    /// Where people can look at the answer, where the provider has a page for it.
+    pub web_url: Option<String>,
+    /// What the model's program wrote while it worked, where the provider tells it: the last 64 KiB.
+    pub logs: String,
+}
+
+impl Meta {
+    /// Adds to the logs, and drops their beginning where they are too long.
+    pub(crate) fn add_logs(&mut self, more: &str) {
+        const KEPT: usize = 64 << 10;
+        self.logs.push_str(more);
+        let over = self.logs.len().saturating_sub(KEPT);
+        let start = (over..over + 4).find(|&start| self.logs.is_char_boundary(start));
+        self.logs.drain(..start.unwrap_or_default());
+    }
+
+    /// Returns the request's id at the provider, where a header names one.
+    pub fn request_id(&self) -> Option<&str> {
+        request_id(&self.headers)
+    }
+
+    /// Returns what the headers say of the rate limits.
+    pub fn rate_limits(&self) -> RateLimits {
+        RateLimits::from_headers(&self.headers)
+    }
+}
+
+/// Reads a request's id from the headers that providers and their gateways use.
+pub(crate) fn request_id(headers: &HeaderMap) -> Option<&str> {
+    ["x-request-id", "request-id", "inference-id", "cf-ray"]
+        .iter()
+        .find_map(|name| headers.get(*name)?.to_str().ok())
+}
+
+/// What a service says of its rate limits, by resource and period.
+///
+/// Read from headers `x-ratelimit-{limit|remaining|reset}-{resource}[-{period}]` whatever the
+/// resources and periods are: providers change them
+/// (Cerebras has had `requests-day`, `tokens-minute` and un-suffixed ones).
+/// `ratelimit-remaining` and its like, which name no resource, are of `requests`.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct RateLimits {
+    /// The limits, by the end of the header's name, such as `tokens-minute`.
+    pub limits: BTreeMap<String, RateLimit>,
+}
+
+/// One rate limit; what the service did not tell is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct RateLimit {
+    /// How many are allowed in a period.
+    pub limit: Option<u64>,
+    /// How many are left.
+    pub remaining: Option<u64>,
+    /// When the period begins anew.
+    pub reset: Option<Duration>,
+}
+
+impl RateLimits {
+    /// Reads the limits from an answer's headers.
+    pub fn from_headers(headers: &HeaderMap) -> Self {
+        let mut limits = BTreeMap::<String, RateLimit>::new();
+        for (name, value) in headers {
+            let name = name.as_str();
+            let named = name.strip_prefix("x-ratelimit-");
+            let named = named.and_then(|rest| rest.split_once('-'));
+            let bare = name.strip_prefix("ratelimit-");
+            let Some((what, resource)) = named.or(bare.map(|what| (what, "requests"))) else {
+                continue;
+            };
+            let Ok(value) = value.to_str() else { continue };
+            let count = || value.trim().parse().ok();
+            match what {
+                "limit" => limits.entry(resource.to_owned()).or_default().limit = count(),
+                "remaining" => limits.entry(resource.to_owned()).or_default().remaining = count(),
+                "reset" => limits.entry(resource.to_owned()).or_default().reset = seconds(value),
+                _ => {}
+            }
+        }
+        Self { limits }
+    }
+
+    /// Returns the limit of a resource and period, such as `tokens-minute`.
+    pub fn get(&self, resource: &str) -> Option<&RateLimit> {
+        self.limits.get(resource)
+    }
+
+    /// Returns true if the service told none.
+    pub fn is_empty(&self) -> bool {
+        self.limits.is_empty()
+    }
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    Duration::try_from_secs_f64(text.trim().trim_end_matches('s').parse().ok()?).ok()
+}
