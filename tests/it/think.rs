@@ -6,8 +6,8 @@ use std::{
 };
 
 use inferstream_core::{
-    ChatEvent, ChatResponse, ChatStream, Error, ErrorKind, EventStream, FinishReason, Meta, Result,
-    Text, ThinkTags,
+    ChatEvent, ChatResponse, ChatStream, Error, ErrorKind, EventStream, FinishReason, Result, Text,
+    ThinkTags,
 };
 use proptest::prelude::*;
 
@@ -18,7 +18,6 @@ use crate::support::{Clock, block_on};
 struct List {
     events: std::collections::VecDeque<Result<ChatEvent>>,
     partial: ChatResponse,
-    meta: Meta,
 }
 
 impl EventStream for List {
@@ -37,12 +36,8 @@ impl EventStream for List {
         &self.partial
     }
 
-    fn meta(&self) -> &Meta {
-        &self.meta
-    }
-
     fn warn(mut self: Pin<&mut Self>, warning: String) {
-        self.meta.warnings.push(warning);
+        self.partial.meta.warnings.push(warning);
     }
 }
 
@@ -204,6 +199,24 @@ fn an_error_comes_behind_what_was_held_back() {
     assert_eq!(error.partial().unwrap().reasoning(), "Hm.</thi");
     assert_eq!(error.partial().unwrap().text(), "");
     assert!(block_on(&clock, stream.next()).is_none());
+}
+
+#[test]
+fn what_came_with_the_answer_is_that_of_the_stream() {
+    let mut inner = List {
+        events: texts(["<think>", "Hm.</think>Yes."]).into(),
+        ..List::default()
+    };
+    inner.partial.model = Some("model".to_owned());
+    inner.partial.meta.attempts = 2;
+    let mut stream = ChatStream::new(inner).split_thinking(ThinkTags::default());
+    assert_eq!(stream.meta().attempts, 2, "before the first event");
+    assert_eq!(stream.partial().model.as_deref(), Some("model"));
+    EventStream::warn(Pin::new(&mut stream), "busy".to_owned());
+    assert_eq!(stream.meta().warnings, ["busy"]);
+    let response = block_on(&Clock::new(), stream.finish()).unwrap();
+    assert_eq!(response.meta.warnings, ["busy"]);
+    assert_eq!((response.reasoning(), response.text()), ("Hm.", "Yes."));
 }
 
 /// The same by the text as a whole.

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use inferstream_core::{
     ApiKey, ChatEvent, ChatRequest, ChatResponse, End, Error, ErrorKind, FinishReason, ImageSource,
-    Json, Message, Model, Part, Phase, ProviderInfo, RateLimit, RateLimits, ResponseFormat, Role,
-    Sent, Text, Timeouts, Timing, Tool, ToolCall, ToolChoice, Usage, check_headers,
+    Json, Message, Meta, Model, Part, Phase, ProviderInfo, RateLimit, RateLimits, ResponseFormat,
+    Role, Sent, Text, Timeouts, Timing, Tool, ToolCall, ToolChoice, Usage, check_headers,
 };
 use proptest::prelude::*;
 use serde::{Serialize, de::DeserializeOwned};
@@ -377,6 +377,60 @@ fn an_answer_comes_back_from_its_form() {
     assert_eq!(
         serde_json::from_str::<ChatResponse>(&json).unwrap(),
         response
+    );
+}
+
+#[test]
+fn what_came_with_an_answer_is_not_in_its_form() {
+    let mut response = ChatResponse::default();
+    response.meta.attempts = 2;
+    let json = serde_json::to_string(&response).unwrap();
+    assert_eq!(
+        json,
+        serde_json::to_string(&ChatResponse::default()).unwrap()
+    );
+    let read = serde_json::from_str::<ChatResponse>(&json).unwrap();
+    assert_eq!(read.meta, Meta::default());
+}
+
+#[test]
+fn answers_are_equal_that_say_the_same() {
+    let answer = || {
+        let mut answer = ChatResponse::default();
+        answer.add(&ChatEvent::text(0, "a"));
+        answer
+    };
+    let mut late = answer();
+    late.meta.time_to_head = seconds(1);
+    late.meta.warnings.push("it is retired".to_owned());
+    assert_eq!(answer(), late);
+    assert_ne!(answer().meta, late.meta);
+
+    let changes: [fn(&mut ChatResponse); 6] = [
+        |answer| answer.id = Some("r-1".to_owned()),
+        |answer| answer.model = Some("model".to_owned()),
+        |answer| answer.add(&ChatEvent::text(0, "b")),
+        |answer| answer.usage = Some(Usage::default()),
+        |answer| answer.timing = Some(Timing::default()),
+        |answer| answer.end = Some(End::Marker),
+    ];
+    for change in changes {
+        let mut other = answer();
+        change(&mut other);
+        assert_ne!(answer(), other);
+    }
+}
+
+#[test]
+fn what_came_with_an_answer_shows_no_headers() {
+    let mut response = ChatResponse::default();
+    let headers = &mut response.meta.headers;
+    headers.insert(header::SET_COOKIE, HeaderValue::from_static("canary=1"));
+    headers.insert("x-request-id", HeaderValue::from_static("r-1"));
+    let shown = format!("{response:?}");
+    assert!(
+        !shown.contains("canary") && shown.contains("r-1"),
+        "{shown}"
     );
 }
 

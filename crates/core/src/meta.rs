@@ -1,11 +1,14 @@
 //! What came with an answer: its head, its times, what is to be known of it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use http::{HeaderMap, StatusCode};
 
 /// What came with an answer beside its events.
-#[derive(Clone, Debug, Default)]
+///
+/// `Debug` shows the request's id and no other header: they may hold what a log must not, such as
+/// cookies.
+#[derive(Clone, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Meta {
     /// The status of the answer.
@@ -44,6 +47,21 @@ impl Meta {
     /// Returns what the headers say of the rate limits.
     pub fn rate_limits(&self) -> RateLimits {
         RateLimits::from_headers(&self.headers)
+    }
+}
+
+impl fmt::Debug for Meta {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Meta")
+            .field("status", &self.status)
+            .field("request_id", &self.request_id())
+            .field("attempts", &self.attempts)
+            .field("time_to_head", &self.time_to_head)
+            .field("time_to_first_event", &self.time_to_first_event)
+            .field("warnings", &self.warnings)
+            .field("web_url", &self.web_url)
+            .field("logs", &self.logs)
+            .finish_non_exhaustive()
     }
 }
 

@@ -4,10 +4,14 @@ use crate::{
     event::{ChatEvent, FinishReason},
     json::Json,
     message::{Message, Role, ToolCall},
+    meta::Meta,
 };
 
 /// An answer: whole from `chat` and `finish`, as far as it came from `partial`.
-#[derive(Clone, Debug, Default, PartialEq)]
+///
+/// Two are equal that say the same, whatever their [`meta`](Self::meta): no request comes twice
+/// with the same id or takes the same time.
+#[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]
 pub struct ChatResponse {
@@ -23,6 +27,10 @@ pub struct ChatResponse {
     pub timing: Option<Timing>,
     /// How the stream ended; `None` while it has not.
     pub end: Option<End>,
+    /// What came with it: headers, request id, rate limits, times, warnings. It is no part of the
+    /// serde form: what is read from that has none.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub meta: Meta,
 }
 
 /// One of the answers to a request.
@@ -150,6 +158,27 @@ impl ChatResponse {
             }
         };
         &mut self.choices[place]
+    }
+}
+
+impl PartialEq for ChatResponse {
+    fn eq(&self, other: &Self) -> bool {
+        // Each by its name, so that a further one is not forgotten.
+        let Self {
+            id,
+            model,
+            choices,
+            usage,
+            timing,
+            end,
+            meta: _,
+        } = self;
+        *id == other.id
+            && *model == other.model
+            && *choices == other.choices
+            && *usage == other.usage
+            && *timing == other.timing
+            && *end == other.end
     }
 }
 

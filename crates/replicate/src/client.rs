@@ -346,7 +346,8 @@ impl Replicate {
         started.partial.id = Some(prediction.id.clone());
         started.partial.model.clone_from(&prediction.model);
         started.meta.web_url.clone_from(&prediction.urls.web);
-        let partial = started.partial.clone();
+        let mut partial = started.partial.clone();
+        partial.meta.clone_from(&started.meta);
         let redact = call.redact.clone();
         let named = |error| redact.error(error).with_partial(partial.clone());
 

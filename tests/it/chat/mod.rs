@@ -11,6 +11,7 @@ mod errors;
 mod errors_inside;
 mod fixtures;
 mod halves;
+mod meta;
 mod models;
 mod properties;
 mod repeats;

@@ -141,8 +141,13 @@ fn the_rule_sees_the_error_as_it_came() {
 // What is told.
 
 fn warnings(fallback: &Fallback, request: impl Into<ChatRequest>) -> Vec<String> {
-    let stream = now(fallback.stream(request.into())).unwrap();
-    stream.meta().warnings.clone()
+    let request = request.into();
+    let mut stream = now(fallback.stream(request.clone())).unwrap();
+    let warnings = stream.meta().warnings.clone();
+    now(async move { while stream.next().await.is_some() {} });
+    let answer = now(fallback.chat(request)).unwrap();
+    assert_eq!(answer.meta.warnings, warnings, "a whole answer tells them");
+    warnings
 }
 
 fn refuses(id: &'static str, message: &str) -> Fake {

@@ -22,7 +22,7 @@ use std::{
 
 use inferstream_core::{
     BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream, End, Error,
-    EventStream, FinishReason, Meta, Model, Provider, ProviderInfo, Result,
+    EventStream, FinishReason, Model, Provider, ProviderInfo, Result,
 };
 
 /// What a scripted answer does next; after the last step it ends well.
@@ -154,7 +154,6 @@ impl Provider for Fake {
                 Act::Answer(steps) => Ok(ChatStream::new(FakeStream {
                     steps: steps.into(),
                     partial: ChatResponse::default(),
-                    meta: Meta::default(),
                     running: Some(running),
                     log: Arc::clone(&this.log),
                 })),
@@ -196,7 +195,6 @@ impl Drop for Running {
 struct FakeStream {
     steps: VecDeque<Step>,
     partial: ChatResponse,
-    meta: Meta,
     running: Option<Running>,
     log: Arc<Log>,
 }
@@ -238,12 +236,8 @@ impl EventStream for FakeStream {
         &self.partial
     }
 
-    fn meta(&self) -> &Meta {
-        &self.meta
-    }
-
     fn warn(mut self: Pin<&mut Self>, warning: String) {
-        self.meta.warnings.push(warning);
+        self.partial.meta.warnings.push(warning);
     }
 
     fn cancel(self: Pin<&mut Self>) -> BoxFuture<'static, Result<()>> {

@@ -193,6 +193,8 @@ fn a_prediction_that_has_failed_is_not_streamed() {
         assert!(outcome.meta.is_none(), "the error is of `stream().await`");
         let partial = outcome.error().partial().unwrap();
         assert_eq!(partial.id.as_deref(), Some(super::ID));
+        assert_eq!(partial.meta.attempts, 1);
+        assert_eq!(partial.meta.web_url, Some(super::web_url()));
     }
     error["status"] = json!("failed");
     let service = scene("").create([created(&error)]).serve();

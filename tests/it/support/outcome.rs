@@ -202,6 +202,10 @@ impl Outcome {
                 error.partial()
             }
         };
+        if let Some(meta) = &self.meta {
+            let kept = kept.map(|kept| &kept.meta);
+            assert_eq!(kept, Some(meta), "what came with it is kept");
+        }
         let text = kept.map_or("", ChatResponse::text);
         assert_eq!(text, self.text(), "nothing is lost");
         let thoughts = kept.map_or("", ChatResponse::reasoning);

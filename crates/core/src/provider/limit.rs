@@ -11,7 +11,6 @@ use super::{Provider, total::Total};
 use crate::{
     error::{Result, Sent},
     event::ChatEvent,
-    meta::Meta,
     model::{Capabilities, Model, ProviderInfo},
     request::ChatRequest,
     response::ChatResponse,
@@ -216,10 +215,6 @@ impl EventStream for Limited {
 
     fn partial(&self) -> &ChatResponse {
         self.stream.partial()
-    }
-
-    fn meta(&self) -> &Meta {
-        self.stream.meta()
     }
 
     fn warn(mut self: Pin<&mut Self>, warning: String) {

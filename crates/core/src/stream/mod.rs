@@ -37,13 +37,10 @@ pub trait EventStream: Send {
     /// Polls for the next event. After an error, or `None`, it is not polled again.
     fn poll_event(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<ChatEvent>>>;
 
-    /// Returns what of the answer has been delivered.
+    /// Returns what of the answer has been delivered, and what came with it.
     fn partial(&self) -> &ChatResponse;
 
-    /// Returns what came with the answer.
-    fn meta(&self) -> &Meta;
-
-    /// Adds to the [`warnings`](Meta::warnings) of [`meta`](Self::meta) what a combinator has to say.
+    /// Adds to the [`warnings`](Meta::warnings) of the answer what a combinator has to say.
     fn warn(self: Pin<&mut Self>, warning: String);
 
     /// Asks the service to stop, where that takes more than to close the connection.
@@ -118,9 +115,10 @@ impl ChatStream {
         self.inner.partial()
     }
 
-    /// Returns what came with the answer: headers, request id, rate limits, times.
+    /// Returns what came with the answer: headers, request id, rate limits, times. It is that of
+    /// [`partial`](Self::partial), and of the whole answer in the end.
     pub fn meta(&self) -> &Meta {
-        self.inner.meta()
+        &self.partial().meta
     }
 
     /// Ends the answer here: closes the connection, tells the service where it would go on
@@ -184,10 +182,6 @@ impl EventStream for ChatStream {
 
     fn partial(&self) -> &ChatResponse {
         self.inner.partial()
-    }
-
-    fn meta(&self) -> &Meta {
-        self.inner.meta()
     }
 
     fn warn(mut self: Pin<&mut Self>, warning: String) {

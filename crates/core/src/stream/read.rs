@@ -14,7 +14,6 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Repeat, Result},
     event::{ChatEvent, Events},
-    meta::Meta,
     response::{ChatResponse, End},
     sse::{Framer, TooLarge},
     trace,
@@ -31,6 +30,7 @@ pub fn read_stream(started: Started, framer: impl Framer, decode: impl Decode) -
         partial,
         body,
     } = started;
+    let partial = ChatResponse { meta, ..partial };
     ChatStream::new(Reader {
         waits: Waits::new(Arc::clone(&transport), timeouts, at),
         transport,
@@ -39,7 +39,6 @@ pub fn read_stream(started: Started, framer: impl Framer, decode: impl Decode) -
         decode,
         events: Events::default(),
         partial,
-        meta,
         size: 0,
         state: State::Reading,
     })
@@ -54,7 +53,6 @@ struct Reader<F, D> {
     decode: D,
     events: Events,
     partial: ChatResponse,
-    meta: Meta,
     /// What the events so far held.
     size: usize,
     state: State,
@@ -132,7 +130,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
     fn note_events(&mut self) {
         if self.events.has_content() {
             if let Some(time) = self.waits.event_came() {
-                self.meta.time_to_first_event = Some(time);
+                self.partial.meta.time_to_first_event = Some(time);
             }
         }
     }
@@ -245,9 +243,10 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         }
         if !self.events.logs.is_empty() {
             let logs = std::mem::take(&mut self.events.logs);
-            self.meta.add_logs(&logs);
+            self.partial.meta.add_logs(&logs);
         }
-        self.meta.warnings.append(&mut self.events.warnings);
+        let warnings = &mut self.partial.meta.warnings;
+        warnings.append(&mut self.events.warnings);
     }
 }
 
@@ -281,7 +280,7 @@ impl<F: Framer, D: Decode> EventStream for Reader<F, D> {
                     return Poll::Ready(None);
                 }
                 State::Failed(error) => {
-                    return Poll::Ready(Some(Err(complete(error, &this.meta, &this.partial))));
+                    return Poll::Ready(Some(Err(complete(error, &this.partial))));
                 }
                 State::Waiting(wait, asked) => {
                     std::task::ready!(this.poll_waited(cx, wait, asked));
@@ -314,12 +313,8 @@ impl<F: Framer, D: Decode> EventStream for Reader<F, D> {
         &self.partial
     }
 
-    fn meta(&self) -> &Meta {
-        &self.meta
-    }
-
     fn warn(mut self: Pin<&mut Self>, warning: String) {
-        self.meta.warnings.push(warning);
+        self.partial.meta.warnings.push(warning);
     }
 
     fn cancel(mut self: Pin<&mut Self>) -> BoxFuture<'static, Result<()>> {
@@ -328,7 +323,8 @@ impl<F: Framer, D: Decode> EventStream for Reader<F, D> {
 }
 
 /// Adds to an error what the stream knows.
-fn complete(error: Error, meta: &Meta, partial: &ChatResponse) -> Error {
+fn complete(error: Error, partial: &ChatResponse) -> Error {
+    let meta = &partial.meta;
     // Whatever the protocol says of the error, an answer had begun.
     let error = match error.repeat() {
         Repeat::Safe => error.with_repeat(Repeat::Ambiguous),

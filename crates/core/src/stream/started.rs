@@ -27,7 +27,7 @@ pub struct Started {
     pub at: Instant,
     /// Its limits.
     pub timeouts: Timeouts,
-    /// What has come with the answer.
+    /// What has come with the answer: of a stream, [`ChatResponse::meta`] begins with it.
     pub meta: Meta,
     /// What is known of the answer already, such as its id.
     pub partial: ChatResponse,

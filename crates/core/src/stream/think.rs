@@ -11,7 +11,6 @@ use super::{ChatStream, EventStream};
 use crate::{
     error::{Error, Result},
     event::ChatEvent,
-    meta::Meta,
     response::ChatResponse,
     text::Text,
     transport::BoxFuture,
@@ -74,7 +73,7 @@ impl ChatStream {
     /// # }
     /// ```
     pub fn split_thinking(self, tags: ThinkTags) -> ChatStream {
-        ChatStream::new(Splitting {
+        let mut splitting = Splitting {
             stream: self,
             tags,
             choices: BTreeMap::new(),
@@ -82,7 +81,9 @@ impl ChatStream {
             is_over: false,
             error: None,
             partial: ChatResponse::default(),
-        })
+        };
+        splitting.copy_head();
+        ChatStream::new(splitting)
     }
 }
 
@@ -165,6 +166,9 @@ impl Splitting {
         if self.partial.model != theirs.model {
             self.partial.model.clone_from(&theirs.model);
         }
+        if self.partial.meta != theirs.meta {
+            self.partial.meta.clone_from(&theirs.meta);
+        }
         self.partial.end = theirs.end;
     }
 }
@@ -205,12 +209,9 @@ impl EventStream for Splitting {
         &self.partial
     }
 
-    fn meta(&self) -> &Meta {
-        self.stream.meta()
-    }
-
     fn warn(mut self: Pin<&mut Self>, warning: String) {
         Pin::new(&mut self.stream).warn(warning);
+        self.copy_head();
     }
 
     fn cancel(mut self: Pin<&mut Self>) -> BoxFuture<'static, Result<()>> {

@@ -10,7 +10,6 @@ use crate::{
     error::{Error, ErrorKind, Result},
     json::Json,
     message::ResponseFormat,
-    meta::Meta,
     model::ProviderInfo,
     request::ChatRequest,
     response::ChatResponse,
@@ -98,7 +97,7 @@ impl Call {
             match opening.instrument(watch.span.clone()).await {
                 Ok(stream) => Ok(followed(stream, watch)),
                 Err(error) => {
-                    watch.fail(&error, None);
+                    watch.fail(&error);
                     Err(error)
                 }
             }
@@ -108,37 +107,29 @@ impl Call {
 
 impl Watch {
     /// Notes how the call ended, and what came of it by then.
-    pub(super) fn end(mut self, outcome: Outcome, answer: &ChatResponse, meta: &Meta) {
+    pub(super) fn end(mut self, outcome: Outcome, answer: &ChatResponse) {
         self.told = true;
         self.span.record("inferstream.outcome", outcome.as_str());
-        self.note_meta(meta);
         self.note_answer(answer);
     }
 
-    /// Notes that the call failed.
-    pub(super) fn fail(mut self, error: &Error, meta: Option<&Meta>) {
+    /// Notes that the call failed, and what came of it by then.
+    pub(super) fn fail(mut self, error: &Error) {
         self.told = true;
         self.span.record("inferstream.outcome", "error");
         note_error(&self.span, error);
-        if let Some(meta) = meta {
-            self.note_meta(meta);
-        }
         if let Some(answer) = error.partial() {
             self.note_answer(answer);
         }
     }
 
-    fn note_meta(&self, meta: &Meta) {
-        // By the convention, of streams alone.
-        if let (Mode::Stream, Some(time)) = (self.mode, meta.time_to_first_event) {
-            let seconds = time.as_secs_f64();
-            self.span
-                .record("gen_ai.response.time_to_first_chunk", seconds);
-        }
-    }
-
     fn note_answer(&self, answer: &ChatResponse) {
         let span = &self.span;
+        // By the convention, of streams alone.
+        if let (Mode::Stream, Some(time)) = (self.mode, answer.meta.time_to_first_event) {
+            let seconds = time.as_secs_f64();
+            span.record("gen_ai.response.time_to_first_chunk", seconds);
+        }
         if let Some(id) = answer.id.as_deref().and_then(word) {
             span.record("gen_ai.response.id", id);
         }

@@ -11,7 +11,6 @@ use super::call::{Outcome, Watch, note_error};
 use crate::{
     error::Result,
     event::ChatEvent,
-    meta::Meta,
     response::ChatResponse,
     stream::{ChatStream, EventStream},
     transport::BoxFuture,
@@ -42,17 +41,16 @@ impl EventStream for Followed {
             return this.inner.as_mut().poll_event(cx);
         };
         let polled = watch.span.in_scope(|| this.inner.as_mut().poll_event(cx));
-        let (answer, meta) = (this.inner.partial(), this.inner.meta());
         match &polled {
             Poll::Pending | Poll::Ready(Some(Ok(_))) => {}
             Poll::Ready(Some(Err(error))) => {
                 if let Some(watch) = this.watch.take() {
-                    watch.fail(error, Some(meta));
+                    watch.fail(error);
                 }
             }
             Poll::Ready(None) => {
                 if let Some(watch) = this.watch.take() {
-                    watch.end(Outcome::Whole, answer, meta);
+                    watch.end(Outcome::Whole, this.inner.partial());
                 }
             }
         }
@@ -61,10 +59,6 @@ impl EventStream for Followed {
 
     fn partial(&self) -> &ChatResponse {
         self.inner.partial()
-    }
-
-    fn meta(&self) -> &Meta {
-        self.inner.meta()
     }
 
     fn warn(mut self: Pin<&mut Self>, warning: String) {
@@ -78,7 +72,7 @@ impl EventStream for Followed {
         };
         let span = watch.span.clone();
         let told = span.in_scope(|| this.inner.as_mut().cancel());
-        watch.end(Outcome::Canceled, this.inner.partial(), this.inner.meta());
+        watch.end(Outcome::Canceled, this.inner.partial());
         Box::pin(async move {
             let told = told.instrument(span.clone()).await;
             if let Err(error) = &told {
@@ -95,7 +89,7 @@ impl Drop for Followed {
             return;
         };
         let span = watch.span.clone();
-        watch.end(Outcome::Dropped, self.inner.partial(), self.inner.meta());
+        watch.end(Outcome::Dropped, self.inner.partial());
         // What the protocol and the transport do about it belongs to the call, too.
         let inner = std::mem::replace(&mut self.inner, Box::pin(Gone::default()));
         span.in_scope(|| drop(inner));
@@ -106,7 +100,6 @@ impl Drop for Followed {
 #[derive(Default)]
 struct Gone {
     partial: ChatResponse,
-    meta: Meta,
 }
 
 impl EventStream for Gone {
@@ -118,11 +111,7 @@ impl EventStream for Gone {
         &self.partial
     }
 
-    fn meta(&self) -> &Meta {
-        &self.meta
-    }
-
     fn warn(mut self: Pin<&mut Self>, warning: String) {
-        self.meta.warnings.push(warning);
+        self.partial.meta.warnings.push(warning);
     }
 }

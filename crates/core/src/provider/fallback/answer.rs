@@ -10,7 +10,6 @@ use super::chain;
 use crate::{
     error::{Error, Result},
     event::ChatEvent,
-    meta::Meta,
     response::ChatResponse,
     stream::{ChatStream, EventStream},
     transport::BoxFuture,
@@ -85,6 +84,7 @@ impl Answer {
         this.given = Some(ChatResponse {
             id: read.id.clone(),
             model: read.model.clone(),
+            meta: read.meta.clone(),
             ..ChatResponse::default()
         });
         Ok(this)
@@ -96,7 +96,7 @@ impl Answer {
             return self.stream;
         }
         for warning in failures.warnings.drain(..) {
-            Pin::new(&mut self.stream).warn(warning);
+            Pin::new(&mut self).warn(warning);
         }
         self.failures = Some(failures);
         ChatStream::new(self)
@@ -135,11 +135,10 @@ impl EventStream for Answer {
         self.given.as_ref().unwrap_or_else(|| self.stream.partial())
     }
 
-    fn meta(&self) -> &Meta {
-        self.stream.meta()
-    }
-
     fn warn(mut self: Pin<&mut Self>, warning: String) {
+        if let Some(given) = &mut self.given {
+            given.meta.warnings.push(warning.clone());
+        }
         Pin::new(&mut self.stream).warn(warning);
     }
 
@@ -152,7 +151,7 @@ impl EventStream for Answer {
 pub(super) struct Failures {
     /// Who is asked now.
     asked: &'static str,
-    warnings: Vec<String>,
+    pub(super) warnings: Vec<String>,
     /// The last one, with the others below it.
     last: Option<Error>,
 }

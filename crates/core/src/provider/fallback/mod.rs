@@ -76,7 +76,7 @@ use crate::{
 /// # What is told
 ///
 /// Each provider that failed is a warning in [`Meta::warnings`](crate::Meta::warnings) of the answer
-/// in the end. `chat` answers without a `Meta`; who wants to know streams.
+/// in the end.
 /// Where all fail, the error is the last one, with its provider's `id` before the message; `source`
 /// leads to the earlier ones, from the last but one to the first, each an [`Error`]. What is below
 /// an error that is not the first is one line of text there.
@@ -379,7 +379,9 @@ impl Provider for Fallback {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             let ask = |provider: &dyn Provider, request, _| provider.chat(request);
-            Ok(shared.ask(request, ask).await?.0)
+            let (mut answer, failures) = shared.ask(request, ask).await?;
+            answer.meta.warnings.extend(failures.warnings);
+            Ok(answer)
         })
     }
 
