@@ -755,6 +755,58 @@ fn a_stream_tells_what_came_with_it() {
 }
 
 #[test]
+fn the_time_to_the_end_is_known_once_the_end_is_taken() {
+    let mut opened = open(
+        Timeouts::default(),
+        [frames("a"), wait(3), frames("b fin [DONE]")],
+    );
+    for word in ["a", "b", "fin"] {
+        opened.expect(word);
+        assert_eq!(opened.stream.meta().time_to_end, None);
+    }
+    assert!(opened.next().is_none());
+    assert_eq!(opened.stream.meta().time_to_end, Some(seconds(3)));
+}
+
+#[test]
+fn the_time_to_the_end_is_when_the_end_was_read() {
+    let mut opened = open(Timeouts::default(), [wait(1), frames("a+b")]);
+    opened.expect("a");
+    opened.script.clock.advance(seconds(5));
+    opened.expect("b");
+    assert!(opened.next().unwrap().is_err());
+    assert_eq!(opened.stream.meta().time_to_end, Some(seconds(6)));
+
+    // The end was read with the events, which the caller took their time over.
+    let mut opened = open(Timeouts::default(), [wait(1), frames("a+err")]);
+    opened.expect("a");
+    opened.script.clock.advance(seconds(5));
+    assert!(opened.next().unwrap().is_err());
+    assert_eq!(opened.stream.meta().time_to_end, Some(seconds(1)));
+}
+
+#[test]
+fn an_error_tells_the_time_to_it() {
+    let opened = open(Timeouts::default(), [wait(1), frames("a"), wait(4), lost()]);
+    let error = block_on(&opened.script.clock, opened.stream.finish()).unwrap_err();
+    let meta = &error.partial().unwrap().meta;
+    assert_eq!(meta.time_to_first_event, Some(seconds(1)));
+    assert_eq!(meta.time_to_end, Some(seconds(5)));
+    assert_eq!((meta.attempts, meta.request_id()), (2, Some("r-1")));
+}
+
+#[test]
+fn an_end_marker_that_never_comes_is_no_part_of_the_time() {
+    for rest in [vec![Piece::Hang], vec![wait(1), comment(), Piece::Hang]] {
+        let pieces = [wait(1), frames("a fin")].into_iter().chain(rest);
+        let opened = open(Timeouts::default(), pieces.collect::<Vec<_>>());
+        let response = block_on(&opened.script.clock, opened.stream.finish()).unwrap();
+        assert_eq!(opened.script.clock.elapsed(), seconds(3));
+        assert_eq!(response.meta.time_to_end, Some(seconds(1)));
+    }
+}
+
+#[test]
 fn the_time_to_the_head_counts_from_the_start() {
     let script = Script::new([]);
     let start = script.now();

@@ -21,6 +21,12 @@ pub struct Meta {
     pub time_to_head: Duration,
     /// From the start of the request to the first event; `None` before it.
     pub time_to_first_event: Option<Duration>,
+    /// From the start of the request to the answer's end, or to the error in its place; `None` before
+    /// that, and for good where the answer was canceled.
+    ///
+    /// Nothing is read ahead, and so a caller who takes the events slowly has a later end. An end
+    /// marker that never comes is waited for in vain: such an answer ended with its finish reason.
+    pub time_to_end: Option<Duration>,
     /// What the user should know though all went well, such as that a model is retired.
     pub warnings: Vec<String>,
     /// Where people can look at the answer, where the provider has a page for it.
@@ -58,6 +64,7 @@ impl fmt::Debug for Meta {
             .field("attempts", &self.attempts)
             .field("time_to_head", &self.time_to_head)
             .field("time_to_first_event", &self.time_to_first_event)
+            .field("time_to_end", &self.time_to_end)
             .field("warnings", &self.warnings)
             .field("web_url", &self.web_url)
             .field("logs", &self.logs)

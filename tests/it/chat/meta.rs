@@ -3,6 +3,7 @@
 use inferstream_core::{ChatRequest, ChatResponse, ErrorKind};
 
 use super::{Answer, Client, FINISH, Piece, TEXT, Wire, block_on, broken, frames};
+use crate::support::seconds;
 
 /// An answer after one that was refused.
 fn wire(answer: Answer) -> Wire {
@@ -46,12 +47,15 @@ fn a_whole_answer_tells_what_came_with_it() {
 
 #[test]
 fn what_came_of_a_broken_answer_tells_what_came_with_it() {
-    let pieces = || [frames(&[TEXT]), broken()];
+    let pieces = || [frames(&[TEXT]), Piece::Wait(seconds(3)), broken()];
     let wire_of = || wire(Answer::sse(pieces()));
     let wire = wire_of();
     let error = block_on(&wire.clock, Client::Cerebras.chat(&wire, request())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Truncated);
-    check(error.partial().unwrap());
+    let partial = error.partial().unwrap();
+    check(partial);
+    let time = partial.meta.time_to_end.unwrap();
+    assert_eq!(time, partial.meta.time_to_head + seconds(3));
 
     let wire = wire_of();
     let mut stream = block_on(&wire.clock, Client::Cerebras.stream(&wire, request())).unwrap();
@@ -68,5 +72,7 @@ fn what_came_before_a_cancellation_tells_what_came_with_it() {
     let wire = wire(Answer::sse([frames(&[TEXT]), Piece::Hang]));
     let mut stream = block_on(&wire.clock, Client::Cerebras.stream(&wire, request())).unwrap();
     block_on(&wire.clock, stream.next()).unwrap().unwrap();
-    check(&block_on(&wire.clock, stream.cancel()).unwrap());
+    let partial = block_on(&wire.clock, stream.cancel()).unwrap();
+    check(&partial);
+    assert_eq!(partial.meta.time_to_end, None);
 }

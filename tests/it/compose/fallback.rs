@@ -123,9 +123,11 @@ fn an_answer_without_content_is_one() {
         for event in &events {
             assert_eq!(now(next(&mut stream)), Some(event.clone()));
             assert_eq!(stream.partial().end, None);
+            assert_eq!(stream.meta().time_to_end, None);
         }
         assert_eq!(now(next(&mut stream)), None);
         assert!(stream.partial().end.is_some());
+        assert!(stream.meta().time_to_end.is_some());
         assert_eq!(two.count(), 0);
     }
 }

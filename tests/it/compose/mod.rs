@@ -18,6 +18,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll, Wake, Waker},
+    time::Duration,
 };
 
 use inferstream_core::{
@@ -210,6 +211,7 @@ impl EventStream for FakeStream {
             None => {
                 self.running = None;
                 self.partial.end = Some(End::FinishReason);
+                self.partial.meta.time_to_end = Some(Duration::ZERO);
                 Poll::Ready(None)
             }
             Some(Step::Event(event)) => {

@@ -39,6 +39,7 @@ pub fn read_stream(started: Started, framer: impl Framer, decode: impl Decode) -
         decode,
         events: Events::default(),
         partial,
+        ended: Duration::ZERO,
         size: 0,
         state: State::Reading,
     })
@@ -53,6 +54,8 @@ struct Reader<F, D> {
     decode: D,
     events: Events,
     partial: ChatResponse,
+    /// When the end was read, from the start of the request: the events before it may still wait.
+    ended: Duration,
     /// What the events so far held.
     size: usize,
     state: State,
@@ -179,6 +182,10 @@ impl<F: Framer, D: Decode> Reader<F, D> {
             Expired::Settled => {
                 self.body = None;
                 self.end(Ending::Settled);
+                // To wait for the end marker in vain was no part of the answer.
+                if matches!(self.state, State::Ended(_)) {
+                    self.ended = self.waits.finished();
+                }
             }
         }
         Poll::Ready(())
@@ -206,7 +213,10 @@ impl<F: Framer, D: Decode> Reader<F, D> {
     fn settle_state(&mut self, outcome: Result<Finish>, lost: Option<&Error>) {
         self.note_events();
         match outcome {
-            Ok(Finish::Whole(end)) => self.state = State::Ended(end),
+            Ok(Finish::Whole(end)) => {
+                self.ended = self.waits.elapsed();
+                self.state = State::Ended(end);
+            }
             Ok(Finish::More(after, asked)) => {
                 trace::resumed(lost, after);
                 self.wait(after, asked);
@@ -231,6 +241,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
     /// Ends the stream with an error, after the events that wait; the connection closes at once.
     fn fail(&mut self, error: Error) {
         self.body = None;
+        self.ended = self.waits.elapsed();
         self.state = State::Failed(error);
     }
 
@@ -277,9 +288,11 @@ impl<F: Framer, D: Decode> EventStream for Reader<F, D> {
                 State::Done => return Poll::Ready(None),
                 State::Ended(end) => {
                     this.partial.end = Some(end);
+                    this.partial.meta.time_to_end = Some(this.ended);
                     return Poll::Ready(None);
                 }
                 State::Failed(error) => {
+                    this.partial.meta.time_to_end = Some(this.ended);
                     return Poll::Ready(Some(Err(complete(error, &this.partial))));
                 }
                 State::Waiting(wait, asked) => {

@@ -31,6 +31,8 @@ pub(super) struct Waits {
     since: Option<Instant>,
     since_event: Duration,
     since_finish: Option<Duration>,
+    /// When the finish reason came, from the start of the request.
+    finished: Duration,
     seen_event: bool,
     /// The wait is one of ours, before something is asked for.
     is_own: bool,
@@ -53,6 +55,7 @@ impl Waits {
             since: None,
             since_event: Duration::ZERO,
             since_finish: None,
+            finished: Duration::ZERO,
             seen_event: false,
             is_own: false,
             sleep: None,
@@ -103,7 +106,17 @@ impl Waits {
             return None;
         }
         self.seen_event = true;
-        Some(self.transport.now().saturating_duration_since(self.started))
+        Some(self.elapsed())
+    }
+
+    /// Returns the time since the request's start.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.transport.now().saturating_duration_since(self.started)
+    }
+
+    /// Returns the time from the request's start to the finish reason, if it has come.
+    pub(super) fn finished(&self) -> Duration {
+        self.finished
     }
 
     /// Notes that the answer has its finish reason and may end at any time; text that comes all the
@@ -111,7 +124,10 @@ impl Waits {
     pub(super) fn settle(&mut self, text_came: bool) {
         match self.since_finish {
             Some(_) if !text_came => {}
-            _ => self.since_finish = Some(Duration::ZERO),
+            _ => {
+                self.since_finish = Some(Duration::ZERO);
+                self.finished = self.elapsed();
+            }
         }
     }
 

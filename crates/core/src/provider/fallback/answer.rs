@@ -81,12 +81,14 @@ impl Answer {
             }
         }
         let read = this.stream.partial();
-        this.given = Some(ChatResponse {
+        let mut given = ChatResponse {
             id: read.id.clone(),
             model: read.model.clone(),
             meta: read.meta.clone(),
             ..ChatResponse::default()
-        });
+        };
+        given.meta.time_to_end = None;
+        this.given = Some(given);
         Ok(this)
     }
 
