@@ -27,6 +27,9 @@ pub struct Meta {
     /// Nothing is read ahead, and so a caller who takes the events slowly has a later end. An end
     /// marker that never comes is waited for in vain: such an answer ended with its finish reason.
     pub time_to_end: Option<Duration>,
+    /// Whether pieces of the answer came in more than one read, one after the other: false for an
+    /// answer that is one document, and for a stream that came all at once.
+    pub streamed: bool,
     /// What the user should know though all went well, such as that a model is retired.
     pub warnings: Vec<String>,
     /// Where people can look at the answer, where the provider has a page for it.
@@ -43,6 +46,12 @@ impl Meta {
         let over = self.logs.len().saturating_sub(KEPT);
         let start = (over..over + 4).find(|&start| self.logs.is_char_boundary(start));
         self.logs.drain(..start.unwrap_or_default());
+    }
+
+    /// Returns how long the events came, from the first one to the end.
+    pub(crate) fn time_streaming(&self) -> Option<Duration> {
+        let (first, end) = (self.time_to_first_event?, self.time_to_end?);
+        self.streamed.then(|| end.saturating_sub(first))
     }
 
     /// Returns the request's id at the provider, where a header names one.
@@ -65,6 +74,7 @@ impl fmt::Debug for Meta {
             .field("time_to_head", &self.time_to_head)
             .field("time_to_first_event", &self.time_to_first_event)
             .field("time_to_end", &self.time_to_end)
+            .field("streamed", &self.streamed)
             .field("warnings", &self.warnings)
             .field("web_url", &self.web_url)
             .field("logs", &self.logs)

@@ -1,5 +1,7 @@
 //! A whole answer, or what came of it.
 
+use std::time::Duration;
+
 use crate::{
     event::{ChatEvent, FinishReason},
     json::Json,
@@ -108,6 +110,56 @@ impl ChatResponse {
             message.tool_calls.clone_from(&choice.tool_calls);
         }
         message
+    }
+
+    /// Returns how many tokens of output the service made in a second, all choices together.
+    ///
+    /// The tokens are [`Usage::output_tokens`], those of reasoning included. The time is the service's
+    /// own where it tells one, [`Timing::completion_time`]; else it is ours, from the first event to
+    /// the end: [`Meta::time_to_first_event`] to [`Meta::time_to_end`]. By ours the network counts too,
+    /// a gateway that holds pieces back, and a caller who takes the events slowly.
+    ///
+    /// `None` where the service has not told how many tokens there are, and where nothing says how
+    /// long they took: before the end, and where the answer did not come in pieces
+    /// ([`Meta::streamed`]), since the time that a document takes to come says nothing of the time
+    /// that it took to make.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use inferstream_core::{ChatResponse, Timing, Usage};
+    /// # let mut response = ChatResponse::default();
+    /// # let mut usage = Usage::default();
+    /// # usage.output_tokens = Some(120);
+    /// # response.usage = Some(usage);
+    /// # response.meta.streamed = true;
+    /// # response.meta.time_to_first_event = Some(Duration::from_millis(500));
+    /// # response.meta.time_to_end = Some(Duration::from_millis(2_500));
+    /// assert_eq!(response.usage.unwrap().output_tokens, Some(120));
+    /// assert_eq!(response.meta.time_to_first_event, Some(Duration::from_millis(500)));
+    /// assert_eq!(response.meta.time_to_end, Some(Duration::from_millis(2_500)));
+    /// assert_eq!(response.tokens_per_second(), Some(60.0));
+    ///
+    /// // The service knows better.
+    /// let mut timing = Timing::default();
+    /// timing.completion_time = Some(0.5);
+    /// response.timing = Some(timing);
+    /// assert_eq!(response.tokens_per_second(), Some(240.0));
+    /// ```
+    pub fn tokens_per_second(&self) -> Option<f64> {
+        let tokens = self.usage?.output_tokens?;
+        let told = self.timing.and_then(|timing| timing.completion_time);
+        let told = told.filter(|seconds| 0.0 < *seconds && seconds.is_finite());
+        let own = || {
+            self.meta
+                .time_streaming()
+                .as_ref()
+                .map(Duration::as_secs_f64)
+        };
+        // Counts of tokens are far below 2⁵².
+        #[allow(clippy::cast_precision_loss)]
+        let rate = tokens as f64 / told.or_else(own)?;
+        // No time is no measure.
+        rate.is_finite().then_some(rate)
     }
 
     fn first(&self) -> Option<&Choice> {

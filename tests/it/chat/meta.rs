@@ -1,6 +1,6 @@
 //! What comes with an answer: the same in whole ones, in streams, and in those that broke off.
 
-use inferstream_core::{ChatRequest, ChatResponse, ErrorKind};
+use inferstream_core::{ChatRequest, ChatResponse, ErrorKind, ThinkTags, Timing, Usage};
 
 use super::{Answer, Client, FINISH, Piece, TEXT, Wire, block_on, broken, frames};
 use crate::support::seconds;
@@ -47,7 +47,7 @@ fn a_whole_answer_tells_what_came_with_it() {
 
 #[test]
 fn what_came_of_a_broken_answer_tells_what_came_with_it() {
-    let pieces = || [frames(&[TEXT]), Piece::Wait(seconds(3)), broken()];
+    let pieces = || [frames(&[TEXT]), wait(3), broken()];
     let wire_of = || wire(Answer::sse(pieces()));
     let wire = wire_of();
     let error = block_on(&wire.clock, Client::Cerebras.chat(&wire, request())).unwrap_err();
@@ -75,4 +75,175 @@ fn what_came_before_a_cancellation_tells_what_came_with_it() {
     let partial = block_on(&wire.clock, stream.cancel()).unwrap();
     check(&partial);
     assert_eq!(partial.meta.time_to_end, None);
+}
+
+// Tokens per second.
+
+const COUNTS: &str = r#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":60}}"#;
+const COUNTS_AND_TIMES: &str = r#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":60},"time_info":{"completion_time":0.5}}"#;
+
+fn wait(time: u64) -> Piece {
+    Piece::Wait(seconds(time))
+}
+
+fn done() -> Piece {
+    Piece::from("data: [DONE]\n\n")
+}
+
+/// Checks the rate of an answer, had as a stream and as a whole.
+#[track_caller]
+fn check_rate(answer: &Answer, rate: Option<f64>) {
+    let wire = Wire::new([answer.clone()]);
+    let stream = block_on(&wire.clock, Client::Plain.stream(&wire, "hi")).unwrap();
+    let response = block_on(&wire.clock, stream.finish()).unwrap();
+    assert_eq!(response.tokens_per_second(), rate, "{response:?}");
+    let whole = block_on(&wire.clock, Client::Plain.chat(&wire, "hi")).unwrap();
+    assert_eq!(whole.tokens_per_second(), rate, "whole: {whole:?}");
+}
+
+#[test]
+fn a_rate_is_by_our_clock_from_the_first_event_to_the_end() {
+    let pieces = [
+        wait(7),
+        frames(&[TEXT]),
+        wait(1),
+        frames(&[TEXT]),
+        wait(1),
+        frames(&[FINISH]),
+        wait(1),
+        frames(&[COUNTS]),
+        done(),
+    ];
+    check_rate(&Answer::sse(pieces), Some(20.0));
+}
+
+#[test]
+fn the_wait_for_an_end_marker_is_not_in_the_rate() {
+    let pieces = [
+        frames(&[TEXT]),
+        wait(3),
+        frames(&[TEXT, COUNTS, FINISH]),
+        Piece::Hang,
+    ];
+    check_rate(&Answer::sse(pieces), Some(20.0));
+}
+
+#[test]
+fn a_rate_is_by_the_services_clock_where_it_tells_the_time() {
+    let text = |rest| {
+        [
+            frames(&[TEXT]),
+            wait(1),
+            frames(&[TEXT, FINISH, rest]),
+            done(),
+        ]
+    };
+    check_rate(&Answer::sse(text(COUNTS_AND_TIMES)), Some(120.0));
+    check_rate(&Answer::sse(text(COUNTS)), Some(60.0));
+    let document = r#"{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}],"usage":{"completion_tokens":60},"time_info":{"completion_time":0.5}}"#;
+    check_rate(&Answer::json(200, document), Some(120.0));
+}
+
+#[test]
+fn a_document_has_no_rate_by_our_clock() {
+    let document = r#"{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}],"usage":{"completion_tokens":60}}"#;
+    check_rate(&Answer::json(200, document), None);
+    // However it comes.
+    let (begin, end) = document.split_at(40);
+    let pieces = [Piece::from(begin), wait(1), Piece::from(end), wait(1)];
+    let answer = Answer::new(200, pieces).header("content-type", "application/json");
+    check_rate(&answer, None);
+}
+
+#[test]
+fn a_stream_that_came_at_once_has_no_rate_by_our_clock() {
+    for pieces in [
+        vec![wait(2), frames(&[TEXT, TEXT, FINISH, COUNTS]), done()],
+        vec![
+            frames(&[TEXT, TEXT]),
+            wait(1),
+            frames(&[FINISH, COUNTS]),
+            done(),
+        ],
+    ] {
+        check_rate(&Answer::sse(pieces), None);
+    }
+    // In two reads, between which no time passes.
+    let pieces = [frames(&[TEXT]), frames(&[TEXT, FINISH, COUNTS]), done()];
+    check_rate(&Answer::sse(pieces), None);
+}
+
+#[test]
+fn tokens_that_nobody_counted_have_no_rate() {
+    let times = r#"{"choices":[],"usage":{"prompt_tokens":9},"time_info":{"completion_time":0.5}}"#;
+    for rest in [times, r#"{"choices":[]}"#] {
+        let pieces = [
+            frames(&[TEXT]),
+            wait(1),
+            frames(&[TEXT, FINISH, rest]),
+            done(),
+        ];
+        check_rate(&Answer::sse(pieces), None);
+    }
+}
+
+#[test]
+fn there_is_no_rate_before_the_end_and_there_is_one_at_an_error() {
+    let pieces = [
+        frames(&[TEXT, COUNTS]),
+        wait(2),
+        frames(&[TEXT]),
+        wait(1),
+        broken(),
+    ];
+    let wire = Wire::new([Answer::sse(pieces)]);
+    let mut stream = block_on(&wire.clock, Client::Plain.stream(&wire, "hi")).unwrap();
+    for _ in 0..3 {
+        block_on(&wire.clock, stream.next()).unwrap().unwrap();
+        assert_eq!(stream.partial().tokens_per_second(), None);
+    }
+    let error = block_on(&wire.clock, stream.next()).unwrap().unwrap_err();
+    assert_eq!(error.partial().unwrap().tokens_per_second(), Some(20.0));
+}
+
+#[test]
+fn thoughts_told_apart_leave_the_rate() {
+    let pieces = [
+        frames(&[TEXT]),
+        wait(3),
+        frames(&[TEXT, FINISH, COUNTS]),
+        done(),
+    ];
+    let wire = Wire::new([Answer::sse(pieces)]);
+    let stream = block_on(&wire.clock, Client::Plain.stream(&wire, "hi")).unwrap();
+    let stream = stream.split_thinking(ThinkTags::default());
+    let response = block_on(&wire.clock, stream.finish()).unwrap();
+    assert_eq!(response.tokens_per_second(), Some(20.0));
+}
+
+#[test]
+fn a_time_that_is_none_counts_as_not_told() {
+    let mut response = ChatResponse::default();
+    let (mut usage, mut timing) = (Usage::default(), Timing::default());
+    usage.output_tokens = Some(60);
+    response.usage = Some(usage);
+    for time in [
+        0.0,
+        -0.0,
+        -1.0,
+        1e-320,
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+    ] {
+        timing.completion_time = Some(time);
+        response.timing = Some(timing);
+        assert_eq!(response.tokens_per_second(), None, "{time}");
+    }
+    response.meta.streamed = true;
+    response.meta.time_to_first_event = Some(seconds(1));
+    response.meta.time_to_end = Some(seconds(3));
+    timing.completion_time = Some(0.0);
+    response.timing = Some(timing);
+    assert_eq!(response.tokens_per_second(), Some(30.0));
 }

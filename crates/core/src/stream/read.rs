@@ -40,6 +40,8 @@ pub fn read_stream(started: Started, framer: impl Framer, decode: impl Decode) -
         events: Events::default(),
         partial,
         ended: Duration::ZERO,
+        reads: 0,
+        first_piece: None,
         size: 0,
         state: State::Reading,
     })
@@ -56,6 +58,10 @@ struct Reader<F, D> {
     partial: ChatResponse,
     /// When the end was read, from the start of the request: the events before it may still wait.
     ended: Duration,
+    /// How often the body gave bytes.
+    reads: u64,
+    /// With which of these reads the first piece of the answer came.
+    first_piece: Option<u64>,
     /// What the events so far held.
     size: usize,
     state: State,
@@ -111,6 +117,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         match body.poll_data(cx) {
             Poll::Ready(Some(Ok(bytes))) => {
                 self.waits.bytes_came();
+                self.reads += 1;
                 self.framer.push(bytes);
             }
             Poll::Ready(Some(Err(error))) => {
@@ -129,8 +136,12 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         Poll::Ready(())
     }
 
-    /// Tells the limits of events that were made.
+    /// Tells the limits of events that were made, and notes how they come.
     fn note_events(&mut self) {
+        if self.events.has_text() {
+            let first = *self.first_piece.get_or_insert(self.reads);
+            self.partial.meta.streamed |= first != self.reads;
+        }
         if self.events.has_content() {
             if let Some(time) = self.waits.event_came() {
                 self.partial.meta.time_to_first_event = Some(time);
