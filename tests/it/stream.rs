@@ -683,6 +683,21 @@ fn the_view_of_text_passes_over_all_else() {
 }
 
 #[test]
+fn the_text_of_another_choice_is_had_by_its_number() {
+    let mut opened = open(Timeouts::default(), [frames("a other b other err")]);
+    let mut said = Vec::new();
+    let error = loop {
+        match block_on(&opened.script.clock, opened.stream.text_of(1).next()).unwrap() {
+            Ok(text) => said.push((text.to_string(), opened.stream.partial().text().to_owned())),
+            Err(error) => break error,
+        }
+    };
+    let pair = |before: &str| ("other".to_owned(), before.to_owned());
+    assert_eq!(said, [pair("a"), pair("ab")], "what it passed over is kept");
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+}
+
+#[test]
 fn the_view_of_text_gives_the_error() {
     let mut opened = open(Timeouts::default(), [frames("a")]);
     let clock = Arc::clone(&opened.script.clock);

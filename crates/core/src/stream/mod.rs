@@ -93,7 +93,48 @@ impl ChatStream {
     /// It holds nothing: it can be made anew for each piece, and events it passes over are in
     /// [`partial`](Self::partial).
     pub fn text(&mut self) -> TextStream<'_> {
-        TextStream { stream: self }
+        self.text_of(0)
+    }
+
+    /// Returns a view of the stream that yields the text of one choice alone, and the error: as
+    /// [`text`](Self::text), for a request with [`n`](crate::ChatRequest::n).
+    ///
+    /// The texts of several choices come interleaved, and a view passes over what is not its own: who
+    /// wants to see all as it comes takes the events.
+    ///
+    /// ```
+    /// # use std::{pin::{Pin, pin}, task::{Context, Poll, Waker}};
+    /// # use inferstream_core::*;
+    /// # struct List(Vec<ChatEvent>, ChatResponse);
+    /// # impl EventStream for List {
+    /// #     fn poll_event(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<ChatEvent>>> {
+    /// #         let event = self.0.pop();
+    /// #         event.iter().for_each(|event| self.1.add(event));
+    /// #         Poll::Ready(event.map(Ok))
+    /// #     }
+    /// #     fn partial(&self) -> &ChatResponse { &self.1 }
+    /// #     fn warn(self: Pin<&mut Self>, _: String) {}
+    /// # }
+    /// # let texts = ["re.", "Blue.", "Azu"].into_iter().zip([1, 0, 1]);
+    /// # let events = texts.map(|(text, choice)| ChatEvent::text(choice, text)).collect();
+    /// # let mut stream = ChatStream::new(List(events, ChatResponse::default()));
+    /// # let answer = async {
+    /// let mut said = String::new();
+    /// while let Some(text) = stream.text_of(1).next().await {
+    ///     said.push_str(&text?);
+    /// }
+    /// assert_eq!(said, "Azure.");
+    /// assert_eq!(stream.partial().text(), "Blue.");
+    /// # Ok::<(), Error>(())
+    /// # };
+    /// # let polled = pin!(answer).poll(&mut Context::from_waker(Waker::noop()));
+    /// # assert!(matches!(polled, Poll::Ready(Ok(()))));
+    /// ```
+    pub fn text_of(&mut self, choice: u32) -> TextStream<'_> {
+        TextStream {
+            stream: self,
+            choice,
+        }
     }
 
     /// Reads to the end and returns the whole answer.
@@ -202,11 +243,12 @@ impl fmt::Debug for ChatStream {
     }
 }
 
-/// The text of a stream: [`ChatStream::text`].
+/// The text of a stream: [`ChatStream::text`], [`ChatStream::text_of`].
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
 pub struct TextStream<'a> {
     stream: &'a mut ChatStream,
+    choice: u32,
 }
 
 impl TextStream<'_> {
@@ -228,7 +270,7 @@ impl TextStream<'_> {
             match ready!(self.stream.poll_one(cx)) {
                 None => return Poll::Ready(None),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                Some(Ok(ChatEvent::Text { choice: 0, text })) => {
+                Some(Ok(ChatEvent::Text { choice, text })) if choice == self.choice => {
                     return Poll::Ready(Some(Ok(text)));
                 }
                 Some(Ok(_)) => {}
