@@ -192,6 +192,33 @@ fn an_answer_that_is_none_says_why_and_shows_nothing() {
 }
 
 #[test]
+fn each_of_several_answers_is_read_by_itself() {
+    let mut response = answer(r#"{"city":"Ber"#, FinishReason::Length);
+    response.add(&ChatEvent::text(1, r#"{"city":"Bern","people":1}"#));
+    response.add(&ChatEvent::finish(1, FinishReason::Stop));
+    response.meta.attempts = 1;
+    let place: Place = response.choice(1).unwrap().parse().unwrap();
+    assert_eq!((place.city.as_str(), place.people), ("Bern", 1));
+
+    let first = response.choice(0).unwrap();
+    let (alone, whole) = (first.parse::<Place>(), response.parse::<Place>());
+    let (alone, whole) = (alone.unwrap_err(), whole.unwrap_err());
+    assert_eq!(alone.kind(), ErrorKind::Truncated);
+    assert_eq!(alone.to_string(), whole.to_string());
+    let kept = &alone.partial().unwrap().choices;
+    assert_eq!(kept, std::slice::from_ref(first));
+    assert_eq!(whole.partial(), Some(&response));
+    assert_eq!(whole.partial().unwrap().meta, response.meta);
+}
+
+#[test]
+fn an_answer_of_which_nothing_came_is_no_json() {
+    let error = ChatResponse::default().parse::<Place>().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+    assert_eq!(error.partial(), Some(&ChatResponse::default()));
+}
+
+#[test]
 fn arguments_are_read_into_the_callers_type() {
     let call = ToolCall::new("c", "look_up", r#"{"city":"Bern","people":1}"#);
     assert_eq!(call.parse::<Place>().unwrap().city, "Bern");

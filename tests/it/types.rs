@@ -455,6 +455,25 @@ fn an_answer_is_the_next_message() {
 }
 
 #[test]
+fn each_of_several_answers_is_had_by_its_number() {
+    let mut response = ChatResponse::default();
+    for (choice, text) in [(2, "c"), (0, "a"), (2, "cc"), (u32::MAX, "z")] {
+        response.add(&ChatEvent::text(choice, text));
+    }
+    response.add(&ChatEvent::reasoning(2, "hm"));
+    let call = ToolCall::new("c", "f", "{}");
+    response.add(&ChatEvent::tool_call(2, 0, call.clone()));
+
+    let text = |index| response.choice(index).map(|choice| &*choice.text);
+    assert_eq!(text(0), Some("a"));
+    assert_eq!((text(1), text(2)), (None, Some("ccc")));
+    assert_eq!(text(u32::MAX), Some("z"));
+    let message = Message::assistant("ccc").reasoning("hm").tool_call(call);
+    assert_eq!(response.choice(2).unwrap().message(), message);
+    assert_eq!(response.message(), response.choice(0).unwrap().message());
+}
+
+#[test]
 fn the_last_count_holds() {
     let mut response = ChatResponse::default();
     let mut usage = Usage::default();

@@ -78,38 +78,45 @@ pub enum End {
 impl ChatResponse {
     /// Returns the text.
     pub fn text(&self) -> &str {
-        self.first().map_or("", |choice| &choice.text)
+        self.choice(0).map_or("", |choice| &choice.text)
     }
 
     /// Returns the model's thoughts.
     pub fn reasoning(&self) -> &str {
-        self.first().map_or("", |choice| &choice.reasoning)
+        self.choice(0).map_or("", |choice| &choice.reasoning)
     }
 
     /// Returns the tool calls that are whole.
     pub fn tool_calls(&self) -> &[ToolCall] {
-        self.first().map_or(&[], |choice| &choice.tool_calls)
+        self.choice(0).map_or(&[], |choice| &choice.tool_calls)
     }
 
     /// Returns why the answer ended where it did.
     pub fn finish_reason(&self) -> Option<&FinishReason> {
-        self.first()
+        self.choice(0)
             .and_then(|choice| choice.finish_reason.as_ref())
     }
 
     /// Returns the answer as a message, to go on with the conversation.
     pub fn message(&self) -> Message {
-        let mut message = Message::empty(Role::Assistant);
-        if let Some(choice) = self.first() {
-            if !choice.text.is_empty() {
-                message = message.part(choice.text.as_str());
-            }
-            if !choice.reasoning.is_empty() {
-                message = message.reasoning(choice.reasoning.as_str());
-            }
-            message.tool_calls.clone_from(&choice.tool_calls);
-        }
-        message
+        let none = || Message::empty(Role::Assistant);
+        self.choice(0).map_or_else(none, Choice::message)
+    }
+
+    /// Returns one of several answers by its number, for a request with [`n`](crate::ChatRequest::n);
+    /// `None` where nothing has come of it. The methods without a number are of choice 0.
+    ///
+    /// ```
+    /// # use inferstream_core::{ChatEvent, ChatResponse};
+    /// # let mut response = ChatResponse::default();
+    /// # response.add(&ChatEvent::text(0, "Blue."));
+    /// # response.add(&ChatEvent::text(1, "Azure."));
+    /// assert_eq!(response.text(), "Blue.");
+    /// assert_eq!(response.choice(1).map(|choice| &*choice.text), Some("Azure."));
+    /// assert!(response.choice(2).is_none());
+    /// ```
+    pub fn choice(&self, index: u32) -> Option<&Choice> {
+        self.choices.iter().find(|choice| choice.index == index)
     }
 
     /// Returns how many tokens of output the service made in a second, all choices together.
@@ -162,29 +169,27 @@ impl ChatResponse {
         rate.is_finite().then_some(rate)
     }
 
-    fn first(&self) -> Option<&Choice> {
-        self.choices.iter().find(|choice| choice.index == 0)
-    }
-
     /// Adds what an event says.
     pub fn add(&mut self, event: &ChatEvent) {
         match event {
-            ChatEvent::Text { choice, text } => self.choice(*choice).text.push_str(text),
-            ChatEvent::Reasoning { choice, text } => self.choice(*choice).reasoning.push_str(text),
+            ChatEvent::Text { choice, text } => self.choice_mut(*choice).text.push_str(text),
+            ChatEvent::Reasoning { choice, text } => {
+                self.choice_mut(*choice).reasoning.push_str(text);
+            }
             ChatEvent::ToolCall { choice, call, .. } => {
-                self.choice(*choice).tool_calls.push(call.clone());
+                self.choice_mut(*choice).tool_calls.push(call.clone());
             }
             ChatEvent::Logprobs { choice, logprobs } => {
-                self.choice(*choice).logprobs.push(logprobs.clone());
+                self.choice_mut(*choice).logprobs.push(logprobs.clone());
             }
             ChatEvent::ReasoningLogprobs { choice, logprobs } => {
-                let choice = self.choice(*choice);
+                let choice = self.choice_mut(*choice);
                 choice.reasoning_logprobs.push(logprobs.clone());
             }
             ChatEvent::Usage { usage } => self.usage = Some(*usage),
             ChatEvent::Timing { timing } => self.timing = Some(*timing),
             ChatEvent::Finish { choice, reason } => {
-                self.choice(*choice).finish_reason = Some(reason.clone());
+                self.choice_mut(*choice).finish_reason = Some(reason.clone());
             }
             ChatEvent::ToolCallStart { .. }
             | ChatEvent::ToolCallDelta { .. }
@@ -192,7 +197,7 @@ impl ChatResponse {
         }
     }
 
-    fn choice(&mut self, index: u32) -> &mut Choice {
+    fn choice_mut(&mut self, index: u32) -> &mut Choice {
         let place = match self
             .choices
             .binary_search_by_key(&index, |choice| choice.index)
@@ -231,6 +236,34 @@ impl PartialEq for ChatResponse {
             && *usage == other.usage
             && *timing == other.timing
             && *end == other.end
+    }
+}
+
+impl Choice {
+    /// Returns this answer as a message, to go on with the conversation from it.
+    ///
+    /// ```
+    /// # use inferstream_core::{ChatEvent, ChatRequest, ChatResponse};
+    /// # let mut response = ChatResponse::default();
+    /// # response.add(&ChatEvent::text(0, "Blue."));
+    /// # response.add(&ChatEvent::text(1, "Azure."));
+    /// let request = ChatRequest::new("gpt-oss-120b").user("Which colour is the sky?");
+    /// let request = match response.choice(1) {
+    ///     Some(choice) => request.message(choice.message()).user("Since when?"),
+    ///     None => request,
+    /// };
+    /// assert_eq!(request.messages[1].text(), "Azure.");
+    /// ```
+    pub fn message(&self) -> Message {
+        let mut message = Message::empty(Role::Assistant);
+        if !self.text.is_empty() {
+            message = message.part(self.text.as_str());
+        }
+        if !self.reasoning.is_empty() {
+            message = message.reasoning(self.reasoning.as_str());
+        }
+        message.tool_calls.clone_from(&self.tool_calls);
+        message
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     event::FinishReason,
     message::ToolCall,
-    response::ChatResponse,
+    response::{ChatResponse, Choice},
 };
 
 impl ChatResponse {
@@ -36,11 +36,36 @@ impl ChatResponse {
     /// answer off, `ContentFilter` where the service has, else `Protocol` with the place where the text
     /// is not the JSON that was meant.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
-        let broken = match serde_json::from_str(unfenced(self.text())) {
+        let parsed = match self.choice(0) {
+            Some(choice) => choice.parse(),
+            None => Choice::default().parse(),
+        };
+        parsed.map_err(|error| error.with_partial(self.clone()))
+    }
+}
+
+impl Choice {
+    /// Reads this answer's text as JSON, as [`ChatResponse::parse`] does that of choice 0.
+    ///
+    /// ```
+    /// # use inferstream_core::{ChatEvent, ChatResponse};
+    /// # let mut response = ChatResponse::default();
+    /// # response.add(&ChatEvent::text(0, "[1, 2"));
+    /// # response.add(&ChatEvent::text(1, "[1, 2, 3]"));
+    /// let read = |index| response.choice(index)?.parse::<Vec<u32>>().ok();
+    /// assert_eq!(read(0), None);
+    /// assert_eq!(read(1), Some(vec![1, 2, 3]));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`ChatResponse::parse`], with this choice alone in [`Error::partial`].
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
+        let broken = match serde_json::from_str(unfenced(&self.text)) {
             Ok(value) => return Ok(value),
             Err(broken) => broken,
         };
-        let error = match self.finish_reason() {
+        let error = match self.finish_reason {
             Some(FinishReason::Length) => {
                 let message = "the answer is no whole JSON: the limit of tokens has cut it off";
                 Error::new(ErrorKind::Truncated, message)
@@ -51,7 +76,10 @@ impl ChatResponse {
             }
             _ => Error::protocol(told("the answer", &broken)),
         };
-        Err(error.with_partial(self.clone()))
+        Err(error.with_partial(ChatResponse {
+            choices: vec![self.clone()],
+            ..ChatResponse::default()
+        }))
     }
 }
 
