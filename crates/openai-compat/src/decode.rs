@@ -191,7 +191,7 @@ impl ChatDecode {
                 events.push(ChatEvent::text(index, text));
             }
         }
-        for piece in &message.tool_calls.0 {
+        for piece in message.tool_calls.0.iter().enumerate() {
             state.tool_calls.add(index, piece, stood_in, events)?;
         }
         if let Some(logprobs) = choice.logprobs.text() {

@@ -18,6 +18,8 @@ const MAX_ARGUMENTS: usize = 4 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct ToolCalls {
     calls: Vec<Open>,
+    /// How many lists of pieces came.
+    lists: u64,
 }
 
 /// A call that may still grow.
@@ -28,38 +30,99 @@ struct Open {
     call: ToolCall,
     half: Half,
     started: bool,
+    /// In which list its last piece stood.
+    list: u64,
+}
+
+/// What a piece says of the call that it belongs to.
+struct Piece<'a> {
+    number: Option<u64>,
+    id: Option<&'a str>,
+    name: Option<&'a str>,
+    arguments: Cow<'a, str>,
+    /// In which list it stands.
+    list: u64,
+}
+
+impl<'a> Piece<'a> {
+    fn new(piece: &'a wire::ToolCall<'_>, list: u64) -> Self {
+        Self {
+            number: piece.index.count(),
+            id: piece.id.some(),
+            name: piece.function.name.some(),
+            arguments: arguments(&piece.function),
+            list,
+        }
+    }
+
+    fn says_nothing(&self) -> bool {
+        self.id.is_none() && self.name.is_none() && self.arguments.is_empty()
+    }
+
+    /// Returns true if the piece may be of a call by its id.
+    ///
+    /// The same number with another id is another call: some services number all of them 0.
+    fn may_be(&self, open: &Open) -> bool {
+        let own = &open.call.id;
+        self.id.is_none_or(|id| own.is_empty() || own == id)
+    }
+
+    /// Returns true if the piece is the beginning of another call than one that has its number or
+    /// comes before it.
+    ///
+    /// A name comes whole, again with each piece, or in pieces before the arguments; but one list does
+    /// not name a call twice.
+    fn begins_another(&self, open: &Open) -> bool {
+        let Some(name) = self.name else { return false };
+        let same_id = self.id.is_some_and(|id| open.call.id == id);
+        let is_named_here = open.list == self.list && !open.call.name.is_empty();
+        !same_id && (is_named_here || (open.started && open.call.name != name))
+    }
+
+    /// Returns true if the piece does not name what has a name already.
+    fn goes_on(&self, open: &Open) -> bool {
+        self.name.is_none() || open.call.name.is_empty()
+    }
 }
 
 impl ToolCalls {
-    /// Takes a piece of a call.
+    /// Takes the piece of a call that stands at a place of its list.
     pub(crate) fn add(
         &mut self,
         choice: u32,
-        piece: &wire::ToolCall<'_>,
+        (place, piece): (usize, &wire::ToolCall<'_>),
         stood_in: bool,
         events: &mut Events,
     ) -> Result<()> {
-        let index = self.place(piece)?;
+        if place == 0 {
+            self.lists += 1;
+        }
+        let piece = Piece::new(piece, self.lists);
+        if piece.says_nothing() {
+            return Ok(());
+        }
+        let index = self.place(&piece)?;
         let open = &mut self.calls[index];
-        if let Some(id) = piece.id.some() {
+        open.list = piece.list;
+        // One that changes later is that of the same call, and its start has told the first.
+        if let (Some(id), true) = (piece.id, open.call.id.is_empty()) {
             id.clone_into(&mut open.call.id);
         }
         // Some services repeat the name in each piece, others send it in pieces.
-        if let Some(name) = piece.function.name.some() {
+        if let Some(name) = piece.name {
             if !open.started && open.call.name != name {
                 open.call.name.push_str(name);
             }
         }
-        let arguments = arguments(&piece.function);
-        let arguments = open.half.mend(&arguments, stood_in);
-        if arguments.is_empty() {
-            return Ok(());
-        }
+        let arguments = open.half.mend(&piece.arguments, stood_in);
         if MAX_ARGUMENTS < open.call.arguments.len() + arguments.len() {
             let message = format!("a tool call's arguments are over {MAX_ARGUMENTS} bytes");
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
         open.call.arguments.push_str(&arguments);
+        if arguments.is_empty() {
+            return Ok(());
+        }
         let index = number(index);
         if open.started {
             events.push(ChatEvent::tool_call_delta(choice, index, &*arguments));
@@ -81,45 +144,11 @@ impl ToolCalls {
         Ok(())
     }
 
-    /// Finds the call that a piece belongs to: by number, else by id, else the last one, unless the
-    /// piece begins another.
-    fn place(&mut self, piece: &wire::ToolCall<'_>) -> Result<usize> {
-        let id = piece.id.some();
-        let number = piece.index.count();
-        let last = self.calls.len().checked_sub(1);
-        // The same number with another id is another call: some services number all of them 0.
-        let may_be = |open: &Open| match id {
-            Some(id) => open.call.id.is_empty() || open.call.id == id,
-            None => true,
-        };
-        let goes_on =
-            |open: &Open| piece.function.name.some().is_none() || open.call.name.is_empty();
-        let found = match (number, id) {
-            (Some(_), _) => self
-                .calls
-                .iter()
-                .rposition(|open| open.number == number && may_be(open))
-                // The number may come later than the call.
-                .or(last.filter(|last| {
-                    let open = &self.calls[*last];
-                    open.number.is_none() && may_be(open) && goes_on(open)
-                })),
-            (None, Some(id)) => self
-                .calls
-                .iter()
-                .position(|open| open.call.id == id)
-                .or(last.filter(|last| {
-                    let open = &self.calls[*last];
-                    open.call.id.is_empty() && goes_on(open)
-                })),
-            (None, None) => last.filter(|last| {
-                let open = &self.calls[*last];
-                goes_on(open) || open.call.arguments.is_empty()
-            }),
-        };
-        if let Some(index) = found {
+    /// Finds the call that a piece belongs to, or begins one.
+    fn place(&mut self, piece: &Piece<'_>) -> Result<usize> {
+        if let Some(index) = self.find(piece).or_else(|| self.find_in_spite(piece)) {
             let open = &mut self.calls[index];
-            open.number = open.number.or(number);
+            open.number = open.number.or(piece.number);
             return Ok(index);
         }
         if self.calls.len() == MAX_CALLS {
@@ -127,10 +156,50 @@ impl ToolCalls {
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
         self.calls.push(Open {
-            number,
+            number: piece.number,
             ..Open::default()
         });
         Ok(self.calls.len() - 1)
+    }
+
+    /// Finds the call that a piece belongs to: by number, else by id, else the last one, unless the
+    /// piece begins another.
+    fn find(&self, piece: &Piece<'_>) -> Option<usize> {
+        let calls = &self.calls;
+        let last = |is_it: &dyn Fn(&Open) -> bool| {
+            let open = calls.last()?;
+            (is_it(open) && !piece.begins_another(open)).then(|| calls.len() - 1)
+        };
+        match (piece.number, piece.id) {
+            (Some(_), _) => calls
+                .iter()
+                .rposition(|open| open.number == piece.number && piece.may_be(open))
+                .filter(|index| !piece.begins_another(&calls[*index]))
+                // The number may come later than the call.
+                .or_else(|| {
+                    last(&|open| open.number.is_none() && piece.may_be(open) && piece.goes_on(open))
+                }),
+            (None, Some(id)) => calls
+                .iter()
+                .position(|open| open.call.id == id)
+                .or_else(|| last(&|open| open.call.id.is_empty() && piece.goes_on(open))),
+            (None, None) => last(&|open| piece.goes_on(open) || open.call.arguments.is_empty()),
+        }
+    }
+
+    /// Finds the call that arguments without a name belong to, though their number or their id is
+    /// another than the call's: some services make a new one for each piece.
+    fn find_in_spite(&self, piece: &Piece<'_>) -> Option<usize> {
+        let id = piece.id?;
+        if piece.name.is_some() || piece.arguments.is_empty() {
+            return None;
+        }
+        let find = |is_it: &dyn Fn(&Open) -> bool| {
+            let mut calls = self.calls.iter();
+            calls.rposition(|open| is_it(open) && !open.call.name.is_empty())
+        };
+        let may_be_its = |open: &Open| piece.number.is_none() || open.number == piece.number;
+        find(&|open| open.call.id == id).or_else(|| find(&may_be_its))
     }
 
     /// Gives the whole calls.

@@ -276,6 +276,7 @@ fn odd_members_do_not_end_a_call() {
     ] {
         let outcome = read(&[list]);
         assert_eq!(outcome.kind(), None, "{list}");
+        assert_eq!(outcome.response().tool_calls(), [], "{list}");
     }
     check(
         &[
@@ -348,4 +349,170 @@ fn a_calls_id_may_come_later() {
         r#"[{"id":"a","function":{"arguments":"1]"}}]"#,
     ]);
     assert_eq!(outcome.response().tool_calls().len(), 1, "{outcome:?}");
+}
+
+#[test]
+fn calls_stand_in_the_order_in_which_they_begin() {
+    check(
+        &[
+            r#"[{"index":1,"id":"b","function":{"name":"g","arguments":"["}}]"#,
+            r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"{"}}]"#,
+            r#"[{"index":1,"function":{"arguments":"1]"}}]"#,
+            r#"[{"index":0,"function":{"arguments":"}"}}]"#,
+        ],
+        &[("b", "g", "[1]"), ("a", "f", "{}")],
+    );
+}
+
+#[test]
+fn numbers_need_not_follow_each_other() {
+    check(
+        &[
+            r#"[{"index":7,"id":"a","function":{"name":"f","arguments":"1"}}]"#,
+            r#"[{"index":3,"id":"b","function":{"name":"g","arguments":"2"}}]"#,
+            r#"[{"index":7,"function":{"arguments":"1"}},{"index":3,"function":{"arguments":"2"}}]"#,
+        ],
+        &[("a", "f", "11"), ("b", "g", "22")],
+    );
+}
+
+#[test]
+fn a_number_may_be_left_out_or_written_in_another_way_later() {
+    check(
+        &[
+            r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"["}}]"#,
+            r#"[{"function":{"arguments":"1"}}]"#,
+            r#"[{"index":"0","function":{"arguments":"2"}}]"#,
+            r#"[{"index":0.0,"function":{"arguments":"3"}}]"#,
+            r#"[{"index":-1,"function":{"arguments":"]"}}]"#,
+        ],
+        &[("a", "f", "[123]")],
+    );
+}
+
+#[test]
+fn calls_with_the_same_id_are_told_by_their_numbers() {
+    check(
+        &[
+            r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"1"}}]"#,
+            r#"[{"index":1,"id":"a","function":{"name":"g","arguments":"2"}}]"#,
+            r#"[{"index":0,"function":{"arguments":"1"}},{"index":1,"function":{"arguments":"2"}}]"#,
+        ],
+        &[("a", "f", "11"), ("a", "g", "22")],
+    );
+}
+
+#[test]
+fn a_call_whose_id_changes_with_each_piece_is_one() {
+    check(
+        &[
+            r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"["}}]"#,
+            r#"[{"index":0,"id":"b","function":{"arguments":"1"}}]"#,
+            r#"[{"index":1,"id":"c","function":{"name":"g","arguments":"{"}}]"#,
+            r#"[{"index":1,"id":"d","function":{"arguments":"}"}}]"#,
+            r#"[{"index":0,"id":"e","function":{"arguments":"]"}}]"#,
+        ],
+        &[("a", "f", "[1]"), ("c", "g", "{}")],
+    );
+    check(
+        &[
+            r#"[{"id":"a","function":{"name":"f","arguments":"["}}]"#,
+            r#"[{"id":"b","function":{"arguments":"1]"}}]"#,
+        ],
+        &[("a", "f", "[1]")],
+    );
+    check(
+        &[
+            r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"["}}]"#,
+            r#"[{"id":"b","function":{"arguments":"1]"}}]"#,
+        ],
+        &[("a", "f", "[1]")],
+    );
+    // The name comes first, alone.
+    check(
+        &[
+            r#"[{"index":0,"id":"a","function":{"name":"f"}}]"#,
+            r#"[{"index":0,"id":"b","function":{"arguments":"[1]"}}]"#,
+        ],
+        &[("a", "f", "[1]")],
+    );
+}
+
+#[test]
+fn a_call_whose_number_changes_with_each_piece_is_one() {
+    check(
+        &[
+            r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"["}}]"#,
+            r#"[{"index":1,"id":"a","function":{"arguments":"1"}}]"#,
+            r#"[{"index":2,"id":"a","function":{"arguments":"]"}}]"#,
+        ],
+        &[("a", "f", "[1]")],
+    );
+}
+
+#[test]
+fn an_id_before_its_name_begins_another_call() {
+    check(
+        &[
+            r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"1"}}]"#,
+            r#"[{"index":0,"id":"b"}]"#,
+            r#"[{"index":0,"function":{"name":"g","arguments":"2"}}]"#,
+        ],
+        &[("a", "f", "1"), ("b", "g", "2")],
+    );
+}
+
+#[test]
+fn calls_of_one_list_are_apart_though_nothing_tells_them_apart() {
+    for (list, arguments) in [
+        (
+            r#"[{"function":{"name":"f"}},{"function":{"name":"g"}}]"#,
+            "{}",
+        ),
+        (
+            r#"[{"index":0,"function":{"name":"f"}},{"index":0,"function":{"name":"g"}}]"#,
+            "{}",
+        ),
+        (
+            r#"[{"index":0,"function":{"name":"f","arguments":"1"}},{"index":0,"function":{"name":"g","arguments":"1"}}]"#,
+            "1",
+        ),
+    ] {
+        check(&[list], &[("", "f", arguments), ("", "g", arguments)]);
+    }
+    // The same tool twice.
+    check(
+        &[
+            r#"[{"index":0,"function":{"name":"f","arguments":"1"}},{"index":0,"function":{"name":"f","arguments":"2"}}]"#,
+        ],
+        &[("", "f", "1"), ("", "f", "2")],
+    );
+    // The names again in the next list.
+    let again = r#"[{"index":0,"function":{"name":"f","arguments":"1"}},{"index":1,"function":{"name":"g","arguments":"2"}}]"#;
+    check(&[again, again], &[("", "f", "11"), ("", "g", "22")]);
+    // The id by itself.
+    check(
+        &[r#"[{"index":0,"id":"a"},{"index":0,"function":{"name":"f","arguments":"1"}}]"#],
+        &[("a", "f", "1")],
+    );
+    // A piece that names nothing goes on.
+    check(
+        &[
+            r#"[{"index":0,"id":"a","function":{"name":"f"}},{"index":0,"function":{"arguments":"1"}}]"#,
+        ],
+        &[("a", "f", "1")],
+    );
+}
+
+#[test]
+fn another_name_behind_arguments_is_another_call() {
+    check(
+        &[
+            r#"[{"index":0,"function":{"name":"f","arguments":"1"}}]"#,
+            r#"[{"index":0,"function":{"name":"f","arguments":"1"}}]"#,
+            r#"[{"index":0,"function":{"name":"g","arguments":"2"}}]"#,
+            r#"[{"index":0,"function":{"arguments":"2"}}]"#,
+        ],
+        &[("", "f", "11"), ("", "g", "22")],
+    );
 }
