@@ -14,12 +14,18 @@ const MAX_CALLS: usize = 128;
 /// The most that one call's arguments may hold: files that a model writes are far smaller.
 const MAX_ARGUMENTS: usize = 4 << 20;
 
+/// The most that the ids, names and arguments of one choice's calls may hold, those included of which
+/// no event can tell yet: as much as all events of an answer may.
+const MAX_HELD: usize = 16 << 20;
+
 /// The tool calls of one choice.
 #[derive(Debug, Default)]
 pub(crate) struct ToolCalls {
     calls: Vec<Open>,
     /// How many lists of pieces came.
     lists: u64,
+    /// How much their texts hold.
+    held: usize,
 }
 
 /// A call that may still grow.
@@ -104,6 +110,7 @@ impl ToolCalls {
         let index = self.place(&piece)?;
         let open = &mut self.calls[index];
         open.list = piece.list;
+        let before = open.size();
         // One that changes later is that of the same call, and its start has told the first.
         if let (Some(id), true) = (piece.id, open.call.id.is_empty()) {
             id.clone_into(&mut open.call.id);
@@ -120,6 +127,11 @@ impl ToolCalls {
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
         open.call.arguments.push_str(&arguments);
+        self.held += open.size() - before;
+        if MAX_HELD < self.held {
+            let message = format!("the answer's tool calls are over {MAX_HELD} bytes");
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
         if arguments.is_empty() {
             return Ok(());
         }
@@ -218,6 +230,12 @@ impl ToolCalls {
             call.malformed = serde_json::from_str::<IgnoredAny>(&call.arguments).is_err();
             events.push(ChatEvent::tool_call(choice, index, call));
         }
+    }
+}
+
+impl Open {
+    fn size(&self) -> usize {
+        self.call.id.len() + self.call.name.len() + self.call.arguments.len()
     }
 }
 

@@ -516,3 +516,23 @@ fn another_name_behind_arguments_is_another_call() {
         &[("", "f", "11"), ("", "g", "22")],
     );
 }
+
+#[test]
+fn what_is_read_before_a_call_starts_has_a_limit() {
+    let long = "n".repeat(1 << 19);
+    let piece = |nth: usize, member: &str| {
+        let number = if member == "name" { 0 } else { nth };
+        format!(
+            r#"[{{"index":{number},"id":"c{number}","function":{{"{member}":"{nth}{long}"}}}}]"#
+        )
+    };
+    // A name in pieces, and calls of which each by itself is small.
+    for member in ["name", "arguments"] {
+        let read = |count| {
+            let list: Vec<_> = (0..count).map(|nth| piece(nth, member)).collect();
+            read(&list.iter().map(String::as_str).collect::<Vec<_>>()).kind()
+        };
+        assert_eq!(read(31), None, "{member}");
+        assert_eq!(read(32), Some(ErrorKind::TooLarge), "{member}");
+    }
+}
