@@ -19,6 +19,36 @@ impl Json {
     /// assert_eq!(seen(""), None);
     /// ```
     ///
+    /// The arguments of a call are the sum of its pieces, by choice and index:
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    ///
+    /// use inferstream_core::{ChatEvent, Json};
+    ///
+    /// # let piece = |piece| ChatEvent::tool_call_delta(0, 0, piece);
+    /// # let mut events = vec![ChatEvent::tool_call_start(0, 0, "call-1", "look_up")];
+    /// # events.extend(["{\"city\": \"", "Bern", "\", \"people\": 134", "000}"].map(piece));
+    /// let mut calls = BTreeMap::<(u32, u32), String>::new();
+    /// let mut shown = Vec::new();
+    /// for event in events {
+    ///     if let ChatEvent::ToolCallDelta { choice, index, arguments, .. } = event {
+    ///         let text = calls.entry((choice, index)).or_default();
+    ///         text.push_str(&arguments);
+    ///         if let Some(so_far) = Json::from_beginning(text) {
+    ///             shown.push(so_far.to_string());
+    ///         }
+    ///     }
+    /// }
+    /// let expected = [
+    ///     r#"{"city": ""}"#,
+    ///     r#"{"city": "Bern"}"#,
+    ///     r#"{"city": "Bern"}"#,
+    ///     r#"{"city": "Bern", "people": 134000}"#,
+    /// ];
+    /// assert_eq!(shown, expected);
+    /// ```
+    ///
     /// It looks at each byte once: with each piece of a long text that is a new look at all of it.
     pub fn from_beginning(text: &str) -> Option<Self> {
         let mut reader = Reader {

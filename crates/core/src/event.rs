@@ -48,12 +48,12 @@ pub enum ChatEvent {
         choice: u32,
         /// Which of the answer's calls, from 0.
         index: u32,
-        /// The call's id, empty where the provider gave none.
+        /// The call's id, empty where the provider has given none by now; that of `ToolCall` holds.
         id: String,
         /// The tool's name.
         name: String,
     },
-    /// More of a call's arguments.
+    /// More of a call's arguments: [`Json::from_beginning`] reads what has come of them.
     #[non_exhaustive]
     ToolCallDelta {
         /// The answer it belongs to.
