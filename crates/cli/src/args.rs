@@ -109,6 +109,9 @@ pub(crate) struct Chat {
     pub(crate) no_stream: bool,
 
     /// Say tokens, time to the first one, and tokens per second on standard error
+    ///
+    /// Tokens per second are by the service's clock where it tells one, else by ours from the first
+    /// event to the end, and then only of an answer that came in pieces.
     #[arg(short, long)]
     pub(crate) usage: bool,
 

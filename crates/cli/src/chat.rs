@@ -138,14 +138,11 @@ impl Asked<'_> {
         let (name, model) = route(self.args.service.provider, self.args.model.as_deref());
         let service = service.insert(Service::new(name, &self.args.service).await?);
         let request = request(self.args, model, prompt);
-        let started = Instant::now();
-        let outcome = if self.args.no_stream {
+        if self.args.no_stream {
             self.whole(service, request, printer, answer).await
         } else {
             self.stream(service, request, printer, answer).await
-        };
-        answer.total = started.elapsed();
-        outcome
+        }
     }
 
     async fn whole(
@@ -161,11 +158,15 @@ impl Asked<'_> {
         spinner.stop();
         match response? {
             Ok(response) => {
+                self.tell(&response.meta, &mut spinner);
                 answer.response = response;
                 printer.response(&answer.response).await
             }
             Err(error) => {
-                answer.response = error.partial().cloned().unwrap_or_default();
+                if let Some(partial) = error.partial() {
+                    self.tell(&partial.meta, &mut spinner);
+                    answer.response = partial.clone();
+                }
                 printer.response(&answer.response).await?;
                 Err(error.into())
             }
@@ -243,8 +244,6 @@ struct Answer {
     response: ChatResponse,
     /// From the request to the first token, where the answer was streamed.
     first: Option<Duration>,
-    /// From the request to the end.
-    total: Duration,
 }
 
 impl Answer {
@@ -272,15 +271,9 @@ impl Answer {
             None => String::new(),
             Some(first) => format!(", first token after {:.2} s", first.as_secs_f64()),
         };
-        let time = self.total.saturating_sub(self.first.unwrap_or_default());
-        let rate = match output_tokens {
-            Some(tokens) if !time.is_zero() => {
-                // Counts of tokens are far below 2⁵².
-                #[allow(clippy::cast_precision_loss)]
-                let rate = tokens as f64 / time.as_secs_f64();
-                format!(", {rate:.1} tokens/s")
-            }
-            _ => String::new(),
+        let rate = match self.response.tokens_per_second() {
+            None => String::new(),
+            Some(rate) => format!(", {rate:.1} tokens/s"),
         };
         Some(format!("usage: {tokens}{first}{rate}"))
     }

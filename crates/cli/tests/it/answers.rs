@@ -134,10 +134,21 @@ fn usage_is_one_line_on_standard_error() {
 }
 
 #[test]
+fn a_speed_that_nothing_tells_is_not_said() {
+    // The other providers' services tell no times, and a document has none.
+    let run = simulated(&["-p", "cloudflare", "-u", "--no-stream"]);
+    let line = run.stderr.lines().last().unwrap();
+    assert!(line.starts_with("usage: "), "{line}");
+    assert!(line.ends_with(" output tokens"), "{line}");
+}
+
+#[test]
 fn verbose_tells_of_the_head() {
-    let run = simulated(&["-v"]);
-    assert!(run.stderr.contains("answered 200 after"), "{}", run.stderr);
-    assert!(run.stderr.contains("rate limit "));
+    for flags in [&["-v"][..], &["-v", "--no-stream"]] {
+        let run = simulated(flags);
+        assert!(run.stderr.contains("answered 200 after"), "{}", run.stderr);
+        assert!(run.stderr.contains("rate limit "));
+    }
 }
 
 #[test]

@@ -109,8 +109,10 @@ fn a_session_is_kept_in_a_file() {
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(text.contains("__cf_bm"));
-    std::fs::write(&path, "{").unwrap();
-    let run = cloudflare(&["--playground", "--session-file", file]);
-    assert_eq!(run.code, Some(0), "{}", run.stderr);
-    assert!(run.stderr.contains("warning: "), "{}", run.stderr);
+    for more in [&[][..], &["--no-stream"]] {
+        std::fs::write(&path, "{").unwrap();
+        let run = cloudflare(&[&["--playground", "--session-file", file], more].concat());
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        assert!(run.stderr.contains("warning: "), "{}", run.stderr);
+    }
 }
