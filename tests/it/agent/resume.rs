@@ -44,6 +44,19 @@ fn it_asks_whether_the_turn_runs_and_then_for_the_turn() {
 }
 
 #[test]
+fn what_came_with_the_answer_is_kept_over_a_cut() {
+    let (whole, _) = run(broken(Resume::Runs(4)));
+    let (lost, _) = run(broken(Resume::Gone));
+    let kept = lost.error().partial().unwrap();
+    for response in [whole.response(), kept] {
+        let meta = &response.meta;
+        assert_eq!((meta.attempts, meta.status.as_u16()), (1, 101));
+        assert_eq!(meta.time_to_first_event, Some(Duration::ZERO));
+        assert!(Some(Duration::ZERO) < meta.time_to_end);
+    }
+}
+
+#[test]
 fn an_agent_that_says_nothing_is_waited_for_five_seconds() {
     let (outcome, _) = run(broken(Resume::Silent));
     assert_eq!(outcome.text(), TEXT);

@@ -88,6 +88,27 @@ fn a_cut_stream_goes_on_behind_its_last_event() {
 }
 
 #[test]
+fn what_came_with_the_answer_is_kept_over_a_cut() {
+    let pieces = |text: &str| [Piece::from(text), Piece::Wait(seconds(3)), broken()];
+    let first = || Answer::sse(pieces(&outputs(0, 2)));
+    let second = Answer::sse([Piece::from(&*(outputs(2, 4) + &done()))]);
+    let whole = run_on(&service(&[first(), second], &told()));
+    let lost = run_on(&service(&vec![first(); 9], &[trouble()]));
+    assert_whole(&whole);
+    let kept = lost.error().partial().unwrap();
+    for response in [whole.response(), kept] {
+        let meta = &response.meta;
+        assert_eq!((meta.attempts, meta.status.as_u16()), (1, 201));
+        assert_eq!(meta.web_url, Some(super::web_url()));
+        assert_eq!(meta.time_to_first_event, Some(seconds(0)));
+        assert!(Some(seconds(3)) < meta.time_to_end);
+    }
+    // By the prediction's own time, in which the cut was none.
+    let rate = whole.response().tokens_per_second();
+    assert_eq!(rate, Some(11.0 / 1.5));
+}
+
+#[test]
 fn an_event_that_was_cut_is_not_the_last() {
     let half = outputs(0, 2) + "event: output\nid: 1690212294:0\ndata: thr";
     let service = service(&[cut(&half), sse(&(outputs(2, 4) + &done()))], &told());
