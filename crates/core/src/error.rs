@@ -424,7 +424,8 @@ impl Error {
         self.inner.attempts
     }
 
-    /// Returns what of the answer came before a stream failed.
+    /// Returns what of the answer came before a stream failed, and in its
+    /// [`meta`](ChatResponse::meta) what came with it.
     pub fn partial(&self) -> Option<&ChatResponse> {
         self.inner.partial.as_ref()
     }

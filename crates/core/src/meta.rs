@@ -8,6 +8,22 @@ use http::{HeaderMap, StatusCode};
 ///
 /// `Debug` shows the request's id and no other header: they may hold what a log must not, such as
 /// cookies.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use http::HeaderValue;
+/// # use inferstream_core::ChatResponse;
+/// # let mut response = ChatResponse::default();
+/// # let headers = &mut response.meta.headers;
+/// # headers.insert("x-request-id", HeaderValue::from_static("r-1"));
+/// # headers.insert("x-ratelimit-remaining-requests", HeaderValue::from_static("4"));
+/// # response.meta.time_to_end = Some(Duration::from_secs(2));
+/// let meta = &response.meta;
+/// assert_eq!(meta.request_id(), Some("r-1"));
+/// assert_eq!(meta.time_to_end, Some(Duration::from_secs(2)));
+/// let limits = meta.rate_limits();
+/// assert_eq!(limits.get("requests").and_then(|limit| limit.remaining), Some(4));
+/// ```
 #[derive(Clone, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Meta {
