@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use flate2::read::MultiGzDecoder;
-use http::{HeaderMap, StatusCode, header::CONTENT_ENCODING};
+use http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_ENCODING};
 
 use crate::reply::{Reply, refuse};
 
@@ -13,7 +13,7 @@ const MAX_DECODED: u64 = 16 << 20;
 /// Undoes the encoding that the headers name, or returns the refusal.
 pub(crate) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Vec<u8>, Box<Reply>> {
     let refusal = |status, message| Err(Box::new(refuse(status, message, None)));
-    match headers.get(CONTENT_ENCODING).map(|name| name.as_bytes()) {
+    match headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
         None | Some(b"identity") => return Ok(body.to_vec()),
         Some(b"gzip") => {}
         Some(_) => {
@@ -22,8 +22,8 @@ pub(crate) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Vec<u8>, Box<Re
         }
     }
     let mut decoded = Vec::new();
-    let mut decoder = MultiGzDecoder::new(body).take(MAX_DECODED + 1);
-    if decoder.read_to_end(&mut decoded).is_err() {
+    let mut reader = MultiGzDecoder::new(body).take(MAX_DECODED + 1);
+    if reader.read_to_end(&mut decoded).is_err() {
         return refusal(StatusCode::BAD_REQUEST, "The body is not gzip");
     }
     if MAX_DECODED < decoded.len() as u64 {
