@@ -52,6 +52,11 @@ fn where_nothing_is_said_or_no_json_begins_nothing_is_seen() {
         "{,",
         "[\"\n",
         "[1.2.3,",
+        "[01,",
+        "{\"a\":-01}",
+        "[-.5,",
+        "[1.e5,",
+        "[1.2.3",
         "[\"\\u12x",
     ] {
         check(text, None);
@@ -130,6 +135,117 @@ proptest! {
             );
         }
     }
+}
+
+/// Returns true if JSON begins so, by another parser's word.
+fn begins(text: &str) -> bool {
+    let may_go_on = |text: &str| match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        Ok(_) => true,
+        Err(error) => error.is_eof(),
+    };
+    // It wants to see the digits of a number, and all of those of an escape.
+    let is_escape = |place: &usize| {
+        let slashes = text[..=*place]
+            .bytes()
+            .rev()
+            .take_while(|byte| *byte == b'\\');
+        slashes.count() % 2 == 1
+    };
+    match text.rfind("\\u").filter(is_escape) {
+        Some(place) if text.len() < place + 6 => may_go_on(&format!("{text}0000")),
+        _ => may_go_on(text) || may_go_on(&format!("{text}0")),
+    }
+}
+
+/// Checks what is seen of a text and of all that it goes on to, letter by letter; `last` is how much
+/// of the text was said before its last letter.
+fn check_all(text: &mut String, letters: &[&str], left: usize, last: Option<usize>) {
+    let said = match Json::from_beginning(text) {
+        None => {
+            assert!(last.is_none() || !begins(text), "{text} is seen no more");
+            None
+        }
+        Some(json) => {
+            assert!(begins(text), "{json} of {text}, which is none");
+            let is_json = serde_json::from_str::<serde::de::IgnoredAny>(json.as_str()).is_ok();
+            assert!(is_json, "{json} of {text}");
+            let same = text.trim_start().bytes().zip(json.as_str().bytes());
+            let said = same.take_while(|(one, other)| one == other).count();
+            let closed = json.as_str()[said..].trim_matches(['"', ']', '}']);
+            assert_eq!(closed, "", "{json} says more than {text}");
+            assert!(
+                last.unwrap_or(0) <= said,
+                "{json} says less than before {text}"
+            );
+            Some(said)
+        }
+    };
+    if left == 0 || !begins(text) {
+        return;
+    }
+    for letter in letters {
+        text.push_str(letter);
+        check_all(text, letters, left - 1, said);
+        text.truncate(text.len() - letter.len());
+    }
+}
+
+#[test]
+fn what_another_parser_takes_is_seen_and_nothing_else() {
+    let marks = ["[", "]", "{", "}", ":", ",", "\"", " "];
+    for (letters, length) in [
+        (&["0", "1", "-", "+", ".", "e", "E", ","][..], 6),
+        (&["true", "nul", "l", "\"", "[", ",", "0"], 5),
+        (
+            &[
+                "\"",
+                "\\",
+                "u",
+                "d83d",
+                "de00",
+                "0041",
+                "n",
+                "\0",
+                "\u{e9}",
+                "\u{1f600}",
+            ],
+            5,
+        ),
+        (&marks, 6),
+    ] {
+        let mut text = String::from("[");
+        check_all(&mut text, letters, length, None);
+        text.clear();
+        check_all(&mut text, letters, length, None);
+    }
+}
+
+#[test]
+fn what_is_seen_can_be_parsed_however_deep_it_is() {
+    for (open, value) in [("[", "1"), ("{\"a\":", "1 "), ("[{\"a\":[", "\"")] {
+        for depth in 1..200 {
+            let Some(seen) = seen(&[&open.repeat(depth), value].concat()) else {
+                assert!(100 < depth * open.matches(['[', '{']).count(), "{depth}");
+                continue;
+            };
+            assert!(
+                serde_json::from_str::<Value>(&seen).is_ok(),
+                "{open} {depth}"
+            );
+        }
+    }
+    check(&"[".repeat(1_000_000), None);
+    check(&"[{\"a\":".repeat(1_000_000), None);
+}
+
+#[test]
+fn a_half_of_a_character_is_whole_as_soon_as_its_other_half_cannot_come() {
+    check(r#"["\ud83d\ud83d"#, Some(r#"["\ud83d"]"#));
+    check(r#"["\ud83d\ud83d\ude00"#, Some(r#"["\ud83d\ud83d\ude00"]"#));
+    check(r#"["\ud83d\u0041"#, Some(r#"["\ud83d\u0041"]"#));
+    check(r#"["\ud83dx"#, Some(r#"["\ud83dx"]"#));
+    check(r#"["\ud83d\n"#, Some(r#"["\ud83d\n"]"#));
+    check(r#"["\ude00"#, Some(r#"["\ude00"]"#));
 }
 
 #[derive(Debug, Deserialize, PartialEq)]

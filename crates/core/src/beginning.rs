@@ -8,7 +8,8 @@ impl Json {
     ///
     /// Members and elements are there once their values are, a text as far as it has come; a number
     /// or a word such as `true` only once something follows it, since it may go on. `None` where
-    /// nothing is said yet, or where no JSON begins so.
+    /// nothing is said yet, where no JSON begins so, or where lists and objects stand more than 127
+    /// deep in each other.
     ///
     /// ```
     /// use inferstream_core::Json;
@@ -88,8 +89,8 @@ struct Reader<'a> {
     good: Option<(usize, usize, Option<char>)>,
 }
 
-/// The deepest that lists and objects may stand in each other, as in `serde_json`.
-const DEEPEST: usize = 128;
+/// The deepest that lists and objects may stand in each other: what `serde_json` reads.
+const DEEPEST: usize = 127;
 
 impl Reader<'_> {
     fn value(&mut self) -> Result<(), Stop> {
@@ -162,6 +163,7 @@ impl Reader<'_> {
     }
 
     fn escape(&mut self) -> Result<(), Stop> {
+        let is_second = |unit| (0xDC00..0xE000).contains(&unit);
         let rest = &self.text.as_bytes()[self.at + 1..];
         match rest.first().ok_or(Stop::End)? {
             b'u' => {
@@ -169,13 +171,9 @@ impl Reader<'_> {
                 self.at += 6;
                 // A half that another must follow is no character of its own.
                 if (0xD800..0xDC00).contains(&unit) {
-                    let next = self.text.as_bytes().get(self.at..).unwrap_or_default();
-                    match next {
+                    match self.text.as_bytes().get(self.at..).unwrap_or_default() {
                         [] | [b'\\'] => return Err(Stop::End),
-                        [b'\\', b'u', ..] => {
-                            self.unit(self.at)?;
-                            self.at += 6;
-                        }
+                        [b'\\', b'u', ..] if is_second(self.unit(self.at)?) => self.at += 6,
                         _ => {}
                     }
                 }
@@ -216,18 +214,38 @@ impl Reader<'_> {
         })
     }
 
+    /// Reads a number, by the grammar of RFC 8259, section 6; one that nothing follows may go on.
     fn number(&mut self) -> Result<(), Stop> {
-        let is_of_number =
-            |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
-        let rest = &self.text.as_bytes()[self.at..];
-        let length = rest.iter().take_while(|byte| is_of_number(byte)).count();
-        let number = &self.text[self.at..self.at + length];
-        self.at += length;
-        self.peek()?;
-        if number.parse::<f64>().is_ok() && number.ends_with(|last: char| last.is_ascii_digit()) {
-            return Ok(());
+        if self.peek()? == b'-' {
+            self.at += 1;
         }
-        Err(Stop::Broken)
+        if self.peek()? == b'0' {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.peek()? == b'.' {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.peek()?, b'e' | b'E') {
+            self.at += 1;
+            if matches!(self.peek()?, b'+' | b'-') {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), Stop> {
+        if !self.peek()?.is_ascii_digit() {
+            return Err(Stop::Broken);
+        }
+        while self.peek()?.is_ascii_digit() {
+            self.at += 1;
+        }
+        Ok(())
     }
 
     /// Notes that the text can be cut here.
