@@ -347,3 +347,76 @@ fn arguments_are_read_into_the_callers_type() {
             .starts_with("what the tool `look_up` is to be called with is")
     );
 }
+
+#[test]
+fn a_fence_may_be_of_any_kind_that_markdown_has() {
+    for text in [
+        "```json\r\n[1]\r\n```",
+        "````json\n[1]\n````",
+        "```json5\n[1]\n```",
+        "~~~json\n[1]\n~~~",
+        "```json\n[1]\n",
+        "``` json\n[1]```",
+        "```[1]```",
+    ] {
+        let answer = answer(text, FinishReason::Stop);
+        assert_eq!(answer.parse::<[u32; 1]>().unwrap(), [1], "{text}");
+    }
+    let quoted = answer("\"```\\n1\\n```\"", FinishReason::Stop);
+    assert_eq!(quoted.parse::<String>().unwrap(), "```\n1\n```");
+    for text in [
+        "```",
+        "``````",
+        "```json",
+        "```json\n```",
+        "a ```[1]```",
+        "```\n[1]\n``` b",
+    ] {
+        let answer = answer(text, FinishReason::Stop);
+        assert!(answer.parse::<Value>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn the_place_is_the_texts_own() {
+    for (text, place) in [
+        ("[\nx", "line 2, column 1"),
+        ("\n\n  [x", "line 3, column 4"),
+        ("```json\n[x]\n```", "line 2, column 2"),
+        ("\n```json\n\n  [x]\n```", "line 4, column 4"),
+        ("  ```[x]```", "line 1, column 7"),
+        ("```x\nx\n```", "line 2, column 1"),
+    ] {
+        let error = answer(text, FinishReason::Stop).parse::<Value>();
+        let told = error.unwrap_err().to_string();
+        assert_eq!(told, format!("the answer is no JSON, at {place}"), "{text}");
+        let call = ToolCall::new("c", "look_up", text);
+        let told = call.parse::<Value>().unwrap_err().to_string();
+        if !text.contains('`') {
+            assert!(told.ends_with(place), "{text}: {told}");
+        }
+    }
+}
+
+#[test]
+fn a_number_that_the_limit_cut_off_is_none() {
+    for text in ["12", " -1", "1.5", "```\n12"] {
+        let cut = answer(text, FinishReason::Length);
+        assert_eq!(cut.parse::<f64>().unwrap_err().kind(), ErrorKind::Truncated);
+        assert!(answer(text, FinishReason::Stop).parse::<f64>().is_ok());
+    }
+    // What has its end is whole.
+    for text in ["[12]", "[12]\n", "```\n[12]\n```"] {
+        let whole = answer(text, FinishReason::Length);
+        assert_eq!(whole.parse::<[u8; 1]>().unwrap(), [12]);
+    }
+    let whole = answer("12\n", FinishReason::Length);
+    assert_eq!(whole.parse::<u8>().unwrap(), 12);
+}
+
+#[test]
+fn the_error_about_a_tool_is_one_line() {
+    let call = ToolCall::new("c", "look\nup\u{1b}[2J", "{");
+    let told = call.parse::<Value>().unwrap_err().to_string();
+    assert!(!told.contains(char::is_control), "{told:?}");
+}
