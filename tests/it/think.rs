@@ -6,8 +6,8 @@ use std::{
 };
 
 use inferstream_core::{
-    ChatEvent, ChatResponse, ChatStream, Error, ErrorKind, EventStream, FinishReason, Result, Text,
-    ThinkTags,
+    ChatEvent, ChatResponse, ChatStream, End, Error, ErrorKind, EventStream, FinishReason, Json,
+    Result, Text, ThinkTags, Usage,
 };
 use proptest::prelude::*;
 
@@ -38,6 +38,36 @@ impl EventStream for List {
 
     fn warn(mut self: Pin<&mut Self>, warning: String) {
         self.partial.meta.warnings.push(warning);
+    }
+}
+
+/// A stream from a list that then has nothing more to say.
+struct Stalls(std::collections::VecDeque<Result<ChatEvent>>);
+
+impl EventStream for Stalls {
+    fn poll_event(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<ChatEvent>>> {
+        self.0
+            .pop_front()
+            .map_or(Poll::Pending, |event| Poll::Ready(Some(event)))
+    }
+
+    fn partial(&self) -> &ChatResponse {
+        static NOTHING: std::sync::LazyLock<ChatResponse> =
+            std::sync::LazyLock::new(Default::default);
+        &NOTHING
+    }
+
+    fn warn(self: Pin<&mut Self>, _: String) {}
+}
+
+/// The next event, if there is one.
+fn poll(stream: &mut ChatStream) -> Option<Result<ChatEvent>> {
+    match crate::support::poll_once(stream.next()).0 {
+        Poll::Ready(event) => event,
+        Poll::Pending => None,
     }
 }
 
@@ -219,17 +249,201 @@ fn what_came_with_the_answer_is_that_of_the_stream() {
     assert_eq!((response.reasoning(), response.text()), ("Hm.", "Yes."));
 }
 
+#[test]
+fn what_was_read_before_is_neither_lost_nor_forgotten() {
+    let texts = || texts(["<think>H", "m.</th", "ink>Yes."]);
+    for read in 0..=3 {
+        let mut stream = stream(texts());
+        for _ in 0..read {
+            poll(&mut stream).unwrap().unwrap();
+        }
+        let before = stream.partial().text().to_owned();
+        let stream = stream.split_thinking(ThinkTags::default());
+        assert_eq!(stream.partial().text(), before);
+        let response = block_on(&Clock::new(), stream.finish()).unwrap();
+        let (thoughts, answer) = match read {
+            0 => ("Hm.", "Yes."),
+            1 => ("m.", "<think>HYes."),
+            // The tag had been cut, and its beginning is the text of who read it.
+            2 => ("ink>Yes.", "<think>Hm.</th"),
+            _ => ("", "<think>Hm.</think>Yes."),
+        };
+        assert_eq!((response.reasoning(), response.text()), (thoughts, answer));
+    }
+}
+
+#[test]
+fn what_has_failed_before_is_no_whole_answer() {
+    let truncated = Error::new(ErrorKind::Truncated, "cut");
+    let mut stream = stream([Ok(ChatEvent::text(0, "Ye")), Err(truncated)]);
+    poll(&mut stream).unwrap().unwrap();
+    poll(&mut stream).unwrap().unwrap_err();
+    let stream = stream.split_thinking(ThinkTags::default());
+    assert_eq!(stream.partial().text(), "Ye");
+    let error = block_on(&Clock::new(), stream.finish()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Truncated);
+}
+
+#[test]
+fn what_is_known_of_the_answer_is_known_at_once_and_its_end_at_the_end() {
+    let mut known = List {
+        events: std::iter::once(Ok(ChatEvent::text(0, "Yes <"))).collect(),
+        ..List::default()
+    };
+    known.partial.id = Some("id".to_owned());
+    known.partial.end = Some(End::Marker);
+    let mut stream = ChatStream::new(known).split_thinking(ThinkTags::default());
+    assert_eq!(stream.partial().id.as_deref(), Some("id"));
+    for text in ["Yes ", "<"] {
+        let event = poll(&mut stream).unwrap().unwrap();
+        assert_eq!(event, ChatEvent::text(0, text));
+        assert_eq!(stream.partial().end, None, "there may be more");
+    }
+    assert!(poll(&mut stream).is_none());
+    assert_eq!(stream.partial().end, Some(End::Marker));
+}
+
+/// The same by the text as a whole: the thoughts and the answer, by these tags.
+fn reference_of(text: &str, open: &str, close: &str, opened: bool) -> (String, String) {
+    let find = |text: &str, tag: &str| (!tag.is_empty()).then(|| text.find(tag)).flatten();
+    let begin = text.trim_start();
+    let space = text.len() - begin.len();
+    let is_open = !open.is_empty() && begin.starts_with(open);
+    let closes_before = find(text, close).is_some_and(|place| place < space);
+    let (before, rest, has_thoughts) = match (opened, is_open && !closes_before) {
+        (true, _) => ("", text, true),
+        (false, true) => (&text[..space], &begin[open.len()..], true),
+        (false, false) => ("", text, false),
+    };
+    let (first, answer) = match find(rest, close) {
+        Some(place) => (&rest[..place], &rest[place + close.len()..]),
+        None => (rest, ""),
+    };
+    if has_thoughts {
+        (first.to_owned(), [before, answer].concat())
+    } else {
+        (String::new(), [first, answer].concat())
+    }
+}
+
+fn whole(text: &str, tags: &ThinkTags) -> (String, String) {
+    let mut whole = ChatResponse::default();
+    whole.add(&ChatEvent::text(0, text));
+    let whole = whole.split_thinking(tags);
+    (whole.reasoning().to_owned(), whole.text().to_owned())
+}
+
+/// Tags that nobody should have, and what texts are made of with them.
+const TAGS: [(&str, &str); 12] = [
+    ("<think>", "</think>"),
+    ("", "</think>"),
+    ("<think>", ""),
+    ("", ""),
+    ("|", "|"),
+    ("||", "|"),
+    ("|", "||"),
+    ("<t", "<th"),
+    ("<th", "<t"),
+    ("<t", "\n</t"),
+    ("aa", "aab"),
+    ("<t", "\n<tt"),
+];
+
+#[test]
+fn tags_of_any_form_are_told_apart_however_the_text_is_cut() {
+    let letters = [
+        "<", "t", "h", "|", "\n", "a", "b", "</t", "<think>", "</think>",
+    ];
+    for (open, close) in TAGS {
+        for opened in [false, true] {
+            let tags = ThinkTags::new(open, close).opened(opened);
+            for number in 0..letters.len().pow(3) {
+                let nth = |place| letters[number / letters.len().pow(place) % letters.len()];
+                let text = [nth(0), nth(1), nth(2)].concat();
+                let expected = reference_of(&text, open, close, opened);
+                assert_eq!(whole(&text, &tags), expected, "{text:?} of {tags:?}");
+                let pieces: Vec<String> = text.chars().map(String::from).collect();
+                let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
+                assert_eq!(
+                    split(&pieces, tags.clone()),
+                    expected,
+                    "{text:?} of {tags:?}"
+                );
+                let pieces = [nth(0), nth(1), nth(2)];
+                assert_eq!(
+                    split(&pieces, tags.clone()),
+                    expected,
+                    "{text:?} of {tags:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn white_space_before_an_opening_tag_is_none_of_it() {
+    let tags = ThinkTags::new("\n <think>\n", "\n</think>\n\n");
+    check("<think>\nHm.\n</think>\n\nYes.", &tags, "Hm.", "Yes.");
+    check("\n <think>\nHm.\n</think>\n\nYes.", &tags, "Hm.", "\n Yes.");
+    check("\n</think>\n\nYes.", &tags, "", "Yes.");
+}
+
+#[test]
+fn never_is_more_held_back_than_a_tag_less_a_byte() {
+    for (open, close) in [
+        ("<think>", "</think>"),
+        ("◁think▷", "◁/think▷"),
+        ("<t", "\n\n\n</t>"),
+    ] {
+        let longest = open.len().max(close.len()) - 1;
+        let mut most = 0;
+        let beginning = |tag: &str, less: usize| {
+            let length = tag.chars().count() - less;
+            tag.chars().take(length).collect::<String>()
+        };
+        for text in [
+            [open, "a", close, "b"].concat(),
+            [" \n", close, "b", close].concat(),
+            [
+                "\n\n\n\n\n",
+                &beginning(open, 1),
+                "a",
+                &beginning(close, 1),
+                "a",
+            ]
+            .concat(),
+            ["  ", open, &beginning(close, 1), close, close].concat(),
+        ] {
+            let letters: Vec<String> = text.chars().map(String::from).collect();
+            let tags = ThinkTags::new(open, close);
+            for length in 0..=letters.len() {
+                // What has come, and then nothing.
+                let events = letters[..length].iter();
+                let events = events.map(|text| Ok(ChatEvent::text(0, Text::from(text.as_str()))));
+                let mut stream =
+                    ChatStream::new(Stalls(events.collect())).split_thinking(tags.clone());
+                let mut given = 0;
+                while let Some(Ok(
+                    ChatEvent::Text { text, .. } | ChatEvent::Reasoning { text, .. },
+                )) = poll(&mut stream)
+                {
+                    given += text.len();
+                }
+                let came = letters[..length].concat();
+                let (thoughts, answer) = whole(&came, &tags);
+                let held = thoughts.len() + answer.len() - given;
+                assert!(held <= longest, "{held} of {came:?}");
+                most = most.max(held);
+            }
+        }
+        let last = close.chars().next_back().unwrap().len_utf8();
+        assert_eq!(most, close.len() - last, "so much may be a tag");
+    }
+}
+
 /// The same by the text as a whole.
 fn reference(text: &str) -> (String, String) {
-    let begin = text.trim_start();
-    let space = &text[..text.len() - begin.len()];
-    if let Some(rest) = begin.strip_prefix("<think>") {
-        return match rest.split_once("</think>") {
-            Some((thoughts, answer)) => (thoughts.to_owned(), format!("{space}{answer}")),
-            None => (rest.to_owned(), space.to_owned()),
-        };
-    }
-    (String::new(), text.replacen("</think>", "", 1))
+    reference_of(text, "<think>", "</think>", false)
 }
 
 proptest! {
@@ -264,5 +478,70 @@ proptest! {
         let found = (response.reasoning().to_owned(), response.text().to_owned());
         prop_assert_eq!(&found, &reference(&text));
         prop_assert_eq!(given.len(), found.0.len() + found.1.len());
+    }
+
+    #[test]
+    fn whatever_comes_between_nothing_is_lost_and_each_choice_is_as_if_alone(
+        script in prop::collection::vec((0..3_u32, 0..14_usize), 0..30),
+        ending in 0..3_u8,
+    ) {
+        let texts = ["<think>", "</think>", "<", "</", "think", ">", " ", "a", "<thi", "nk>"];
+        let event = |(choice, kind): (u32, usize)| match kind {
+            10 => ChatEvent::raw(Json::from("chunk")),
+            11 => ChatEvent::logprobs(choice, Json::from(0.5)),
+            12 => ChatEvent::usage(Usage::default()),
+            13 => ChatEvent::tool_call_start(choice, 0, "id", "tool"),
+            kind => ChatEvent::text(choice, texts[kind]),
+        };
+        let events: Vec<ChatEvent> = script.into_iter().map(event).collect();
+        let failed = Error::new(ErrorKind::Truncated, "cut");
+        let mut script: Vec<_> = events.iter().cloned().map(Ok).collect();
+        match ending {
+            0 => {}
+            1 => script.push(Err(failed)),
+            _ => script.extend((0..3).map(|choice| Ok(ChatEvent::finish(choice, FinishReason::Stop)))),
+        }
+        let mut stream = stream(script).split_thinking(ThinkTags::default());
+        let clock = Clock::new();
+        let mut sum = ChatResponse::default();
+        let mut others = Vec::new();
+        while let Some(event) = block_on(&clock, stream.next()) {
+            let event = match event {
+                Ok(event) => event,
+                Err(error) => {
+                    prop_assert_eq!(error.partial(), Some(&sum));
+                    break;
+                }
+            };
+            sum.add(&event);
+            prop_assert_eq!(stream.partial(), &sum);
+            match event {
+                ChatEvent::Text { .. } | ChatEvent::Reasoning { .. } | ChatEvent::Finish { .. } => {}
+                event => others.push(event),
+            }
+        }
+        let is_text = |event: &&ChatEvent| matches!(event, ChatEvent::Text { .. });
+        let expected: Vec<_> = events.iter().filter(|event| !is_text(event)).cloned().collect();
+        prop_assert_eq!(others, expected, "in their order");
+        for choice in 0..3 {
+            let (mut text, mut has_call) = (String::new(), false);
+            for event in &events {
+                match event {
+                    ChatEvent::Text { choice: of, text: piece, .. } if *of == choice => text.push_str(piece),
+                    ChatEvent::ToolCallStart { choice: of, .. } if *of == choice => has_call = true,
+                    _ => {}
+                }
+            }
+            let found = sum.choices.iter().find(|known| known.index == choice);
+            let found = found.map(|choice| (choice.reasoning.clone(), choice.text.clone()));
+            let found = found.unwrap_or_default();
+            let (thoughts, answer) = reference(&text);
+            if has_call {
+                let given = found.0.len() + found.1.len();
+                prop_assert!([0, 7, 8, 15].contains(&(text.len() - given)), "tags at most");
+            } else {
+                prop_assert_eq!(found, (thoughts, answer));
+            }
+        }
     }
 }

@@ -24,7 +24,23 @@ use crate::{
 /// for the model, so that the answer has a closing tag alone: [`opened`](Self::opened) says so; without
 /// it such a tag is left out, but what stands before it is text.
 ///
-/// Nothing else is left out, not even the line ends around the tags.
+/// Nothing else is left out, not even the line ends around the tags; thoughts without a closing tag
+/// are thoughts to the end.
+///
+/// ```
+/// use inferstream_core::{ChatEvent, ChatResponse, ThinkTags};
+///
+/// let split = |text, tags: ThinkTags| {
+///     let mut response = ChatResponse::default();
+///     response.add(&ChatEvent::text(0, text));
+///     let response = response.split_thinking(&tags);
+///     (response.reasoning().to_owned(), response.text().to_owned())
+/// };
+/// let expected = ("Hm.".to_owned(), "Yes.".to_owned());
+/// assert_eq!(split("<think>Hm.</think>Yes.", ThinkTags::default()), expected);
+/// assert_eq!(split("[Hm.]Yes.", ThinkTags::new("[", "]")), expected);
+/// assert_eq!(split("Hm.</think>Yes.", ThinkTags::default().opened(true)), expected);
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ThinkTags {
     open: Cow<'static, str>,
@@ -33,10 +49,12 @@ pub struct ThinkTags {
 }
 
 impl ThinkTags {
-    /// Creates tags of other names.
+    /// Creates tags of other names; an empty one stands nowhere.
     pub fn new(open: impl Into<String>, close: impl Into<String>) -> Self {
+        // White space before the tag is passed over in any case.
+        let open = open.into().trim_start().to_owned();
         Self {
-            open: Cow::Owned(open.into()),
+            open: Cow::Owned(open),
             close: Cow::Owned(close.into()),
             opened: false,
         }
@@ -64,32 +82,77 @@ impl ChatStream {
     /// Tells the thoughts in the text from the answer: those between `tags` become
     /// [`Reasoning`](ChatEvent::Reasoning).
     ///
-    /// Of the text only what may be the beginning of a tag is held back: less than one tag.
+    /// Of the text only what may be the beginning of a tag is held back: less than one tag. It comes
+    /// before the tool call, the finish, the error or the end that shows that it is none.
+    ///
+    /// What was read before is as it was: thoughts that it began go on, without their beginning.
     ///
     /// ```
-    /// # use inferstream_core::{ChatStream, ThinkTags};
-    /// # fn example(stream: ChatStream) {
-    /// let stream = stream.split_thinking(ThinkTags::default());
+    /// # use std::{future::Future, pin::{Pin, pin}, task::{Context, Poll, Waker}};
+    /// # use inferstream_core::*;
+    /// # #[derive(Default)]
+    /// # struct Words(std::collections::VecDeque<&'static str>, ChatResponse);
+    /// # impl EventStream for Words {
+    /// #     fn poll_event(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<ChatEvent>>> {
+    /// #         Poll::Ready(self.0.pop_front().map(|text| Ok(ChatEvent::text(0, text))))
+    /// #     }
+    /// #     fn partial(&self) -> &ChatResponse { &self.1 }
+    /// #     fn warn(self: Pin<&mut Self>, _: String) {}
     /// # }
+    /// # let words = ["<thi", "nk>Hm.</", "think>Yes."];
+    /// # let stream = ChatStream::new(Words(words.into(), ChatResponse::default()));
+    /// # let answer = async {
+    /// use inferstream_core::ThinkTags;
+    ///
+    /// let response = stream.split_thinking(ThinkTags::default()).finish().await?;
+    /// assert_eq!(response.reasoning(), "Hm.");
+    /// assert_eq!(response.text(), "Yes.");
+    /// # Ok::<(), Error>(())
+    /// # };
+    /// # assert!(pin!(answer).poll(&mut Context::from_waker(Waker::noop())).is_ready());
     /// ```
     pub fn split_thinking(self, tags: ThinkTags) -> ChatStream {
-        let mut splitting = Splitting {
+        let mut partial = self.partial().clone();
+        let mut choices = BTreeMap::new();
+        for choice in partial.choices.iter().filter(|read| !read.text.is_empty()) {
+            let mut splitter = Splitter::new(&tags);
+            splitter.push(&tags, &Text::from(choice.text.as_str()), &mut Vec::new());
+            splitter.held.clear();
+            choices.insert(choice.index, splitter);
+        }
+        let (ended, failed) = (self.ended, self.failed.clone());
+        if !ended {
+            partial.end = None;
+        }
+        let stream = ChatStream::new(Splitting {
             stream: self,
             tags,
-            choices: BTreeMap::new(),
+            choices,
             events: VecDeque::new(),
             is_over: false,
             error: None,
-            partial: ChatResponse::default(),
-        };
-        splitting.copy_head();
-        ChatStream::new(splitting)
+            partial,
+        });
+        ChatStream {
+            ended,
+            failed,
+            ..stream
+        }
     }
 }
 
 impl ChatResponse {
     /// Tells the thoughts in the text of each choice from the answer, as
-    /// [`ChatStream::split_thinking`] does.
+    /// [`ChatStream::split_thinking`] does; they come behind those that the service told apart.
+    ///
+    /// ```
+    /// use inferstream_core::{ChatEvent, ChatResponse, ThinkTags};
+    ///
+    /// let mut response = ChatResponse::default();
+    /// response.add(&ChatEvent::text(0, "<think>Hm.</think>Yes."));
+    /// let response = response.split_thinking(&ThinkTags::default());
+    /// assert_eq!((response.reasoning(), response.text()), ("Hm.", "Yes."));
+    /// ```
     #[must_use]
     pub fn split_thinking(mut self, tags: &ThinkTags) -> Self {
         for choice in &mut self.choices {
@@ -97,7 +160,7 @@ impl ChatResponse {
             let mut splitter = Splitter::new(tags);
             let mut pieces = Vec::new();
             splitter.push(tags, &whole, &mut pieces);
-            splitter.finish(&mut pieces);
+            splitter.finish(tags, &mut pieces);
             for piece in pieces {
                 match piece {
                     Piece::Text(text) => choice.text.push_str(&text),
@@ -144,7 +207,7 @@ impl Splitting {
     fn flush(&mut self, choice: u32) {
         let mut pieces = Vec::new();
         if let Some(splitter) = self.choices.get_mut(&choice) {
-            splitter.finish(&mut pieces);
+            splitter.finish(&self.tags, &mut pieces);
         }
         self.push(choice, pieces);
     }
@@ -169,7 +232,6 @@ impl Splitting {
         if self.partial.meta != theirs.meta {
             self.partial.meta.clone_from(&theirs.meta);
         }
-        self.partial.end = theirs.end;
     }
 }
 
@@ -185,6 +247,7 @@ impl EventStream for Splitting {
                 return Poll::Ready(Some(Ok(event)));
             }
             if this.is_over {
+                this.partial.end = this.stream.partial().end;
                 let error = this.error.take();
                 let error = error.map(|error| error.with_partial(this.partial.clone()));
                 return Poll::Ready(error.map(Err));
@@ -255,16 +318,23 @@ impl Splitter {
     /// Takes the next piece of the text.
     fn push(&mut self, tags: &ThinkTags, text: &Text, pieces: &mut Vec<Piece>) {
         if self.held.is_empty() {
-            self.scan(tags, text, text, pieces);
+            self.scan(tags, text, After::More, pieces);
             return;
         }
         let mut joined = std::mem::take(&mut self.held);
         joined.push_str(text);
-        let joined = Text::from(joined);
-        self.scan(tags, &joined, &joined, pieces);
+        self.scan(tags, &Text::from(joined), After::More, pieces);
     }
 
-    fn scan(&mut self, tags: &ThinkTags, whole: &Text, mut rest: &str, pieces: &mut Vec<Piece>) {
+    /// Gives what was held back: nothing comes behind it.
+    fn finish(&mut self, tags: &ThinkTags, pieces: &mut Vec<Piece>) {
+        let held = Text::from(std::mem::take(&mut self.held));
+        if !held.is_empty() {
+            self.scan(tags, &held, After::Nothing, pieces);
+        }
+    }
+
+    fn scan(&mut self, tags: &ThinkTags, whole: &Text, after: After, pieces: &mut Vec<Piece>) {
         let mut give = |at, part: &str| {
             if !part.is_empty() {
                 let text = Text::slice_of(whole.buffer(), part);
@@ -274,62 +344,70 @@ impl Splitter {
                 });
             }
         };
+        let mut rest: &str = whole;
         loop {
-            if self.at == At::Start {
-                let begin = rest.trim_start();
-                if let Some(behind) = begin.strip_prefix(&*tags.open) {
-                    give(self.at, &rest[..rest.len() - begin.len()]);
-                    (self.at, rest) = (At::Thoughts, behind);
-                    continue;
-                }
-                let may_be = |tag: &str| begin.len() < tag.len() && tag.starts_with(begin);
-                if may_be(&tags.open) || may_be(&tags.close) {
-                    give(self.at, &rest[..rest.len() - begin.len()]);
-                    begin.clone_into(&mut self.held);
-                    return;
-                }
-                self.at = At::Bare;
-            }
             if self.at == At::Answer {
                 give(self.at, rest);
                 return;
             }
-            if let Some(place) = rest.find(&*tags.close) {
+            let close = find(rest, &tags.close);
+            let perhaps = rest.len() - after.held(rest, &tags.close);
+            if self.at == At::Start {
+                let begin = rest.trim_start();
+                let space = rest.len() - begin.len();
+                let opens = !tags.open.is_empty() && begin.starts_with(&*tags.open);
+                // The tag that begins first counts, and a closing one may begin in the white space.
+                if close.is_none_or(|place| space <= place) {
+                    if perhaps < space || after.held(begin, &tags.open) == begin.len() && !opens {
+                        let (now, later) = rest.split_at(perhaps.min(space));
+                        give(self.at, now);
+                        later.clone_into(&mut self.held);
+                        return;
+                    }
+                    if opens {
+                        give(self.at, &rest[..space]);
+                        (self.at, rest) = (At::Thoughts, &begin[tags.open.len()..]);
+                        continue;
+                    }
+                }
+                self.at = At::Bare;
+            }
+            if let Some(place) = close {
                 give(self.at, &rest[..place]);
                 rest = &rest[place + tags.close.len()..];
                 self.at = At::Answer;
                 continue;
             }
-            let held = longest_beginning(rest, &tags.close);
-            let (now, later) = rest.split_at(rest.len() - held);
+            let (now, later) = rest.split_at(perhaps);
             give(self.at, now);
             later.clone_into(&mut self.held);
             return;
         }
     }
+}
 
-    /// Gives what was held back: no tag comes of it any more.
-    fn finish(&mut self, pieces: &mut Vec<Piece>) {
-        if self.held.is_empty() {
-            return;
-        }
-        let text = Text::from(std::mem::take(&mut self.held));
-        pieces.push(match self.at {
-            At::Thoughts => Piece::Thought(text),
-            _ => Piece::Text(text),
-        });
-        if self.at == At::Start {
-            self.at = At::Bare;
-        }
+/// What comes behind a piece of text.
+#[derive(Clone, Copy, Debug)]
+enum After {
+    More,
+    Nothing,
+}
+
+impl After {
+    /// Returns how many bytes at the end of a text may be the beginning of a tag.
+    fn held(self, text: &str, tag: &str) -> usize {
+        let longest = match self {
+            Self::More => tag.len().saturating_sub(1).min(text.len()),
+            Self::Nothing => 0,
+        };
+        let lengths = (1..=longest).rev();
+        let mut lengths = lengths.filter(|length| tag.is_char_boundary(*length));
+        lengths
+            .find(|length| text.ends_with(&tag[..*length]))
+            .unwrap_or(0)
     }
 }
 
-/// Returns how many bytes at the end of a text may be the beginning of a tag.
-fn longest_beginning(text: &str, tag: &str) -> usize {
-    let longest = tag.len().saturating_sub(1).min(text.len());
-    let lengths = (1..=longest).rev();
-    let mut lengths = lengths.filter(|length| tag.is_char_boundary(*length));
-    lengths
-        .find(|length| text.ends_with(&tag[..*length]))
-        .unwrap_or(0)
+fn find(text: &str, tag: &str) -> Option<usize> {
+    text.find(tag).filter(|_| !tag.is_empty())
 }
