@@ -6,6 +6,7 @@ mod fallback;
 mod laws;
 mod limit;
 mod models;
+mod nested;
 mod permits;
 mod services;
 
