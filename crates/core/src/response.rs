@@ -21,7 +21,8 @@ pub struct ChatResponse {
     pub id: Option<String>,
     /// The model that answered, by the provider's word.
     pub model: Option<String>,
-    /// The answers by `choice`: one, unless the request asked for several; none before anything came.
+    /// The answers by `choice`: one, unless the request asked for several; none before anything of
+    /// it came, be it the beginning of a tool call.
     pub choices: Vec<Choice>,
     /// What was counted, where the provider told it.
     pub usage: Option<Usage>,
@@ -191,9 +192,11 @@ impl ChatResponse {
             ChatEvent::Finish { choice, reason } => {
                 self.choice_mut(*choice).finish_reason = Some(reason.clone());
             }
-            ChatEvent::ToolCallStart { .. }
-            | ChatEvent::ToolCallDelta { .. }
-            | ChatEvent::Raw { .. } => {}
+            // What is not whole is kept by nobody, but the choice has begun.
+            ChatEvent::ToolCallStart { choice, .. } | ChatEvent::ToolCallDelta { choice, .. } => {
+                self.choice_mut(*choice);
+            }
+            ChatEvent::Raw { .. } => {}
         }
     }
 

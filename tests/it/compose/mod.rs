@@ -3,6 +3,7 @@
 mod collect;
 mod errors;
 mod fallback;
+mod hostile;
 mod laws;
 mod limit;
 mod models;

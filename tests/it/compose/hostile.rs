@@ -1,0 +1,382 @@
+//! Providers and wakers that do what they should not, and what that may cost the others.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+use inferstream_core::{
+    BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream, ConcurrencyLimit,
+    Error, ErrorKind, EventStream, Fallback, Model, Phase, Provider, ProviderInfo, Result,
+    ThinkTags, Timeouts, collect_all,
+};
+
+use super::{Act, Fake, Step, Task, now, says, steps};
+use crate::support::{Wire, block_on, seconds};
+
+fn busy() -> Error {
+    Error::new(ErrorKind::Overloaded, "no room")
+}
+
+// Panics.
+
+/// Where a provider panics.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Call,
+    Future,
+    Item,
+}
+
+#[derive(Debug)]
+struct Panics(ProviderInfo, Place, AtomicUsize);
+
+impl Panics {
+    fn first(place: Place) -> Self {
+        Self(
+            ProviderInfo::new("panics", "", ""),
+            place,
+            AtomicUsize::new(0),
+        )
+    }
+
+    /// Returns true the first time.
+    fn is_first(&self) -> bool {
+        self.2.fetch_add(1, SeqCst) == 0
+    }
+}
+
+struct Bad {
+    panics: bool,
+    partial: ChatResponse,
+}
+
+impl EventStream for Bad {
+    fn poll_event(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<ChatEvent>>> {
+        assert!(!self.panics, "a panic that is meant");
+        Poll::Ready(None)
+    }
+
+    fn partial(&self) -> &ChatResponse {
+        &self.partial
+    }
+
+    fn warn(self: Pin<&mut Self>, _: String) {}
+}
+
+impl Provider for Panics {
+    fn info(&self) -> &ProviderInfo {
+        &self.0
+    }
+
+    fn capabilities(&self, _: &str) -> Capabilities {
+        Capabilities::default()
+    }
+
+    fn stream(&self, _: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {
+        let place = self.1;
+        let is_bad = self.is_first();
+        assert!(
+            !(is_bad && matches!(place, Place::Call)),
+            "a panic that is meant"
+        );
+        Box::pin(async move {
+            assert!(
+                !(is_bad && matches!(place, Place::Future)),
+                "a panic that is meant"
+            );
+            Ok(ChatStream::new(Bad {
+                panics: is_bad,
+                partial: ChatResponse::default(),
+            }))
+        })
+    }
+
+    fn chat(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>> {
+        let stream = self.stream(request);
+        Box::pin(async { stream.await?.finish().await })
+    }
+
+    fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn known_models(&self) -> Vec<Model> {
+        Vec::new()
+    }
+}
+
+fn survives<T: 'static>(future: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    let mut task = Task::new(future);
+    catch_unwind(AssertUnwindSafe(|| task.run())).ok().flatten()
+}
+
+#[test]
+fn a_panic_gives_the_place_back() {
+    for place in [Place::Call, Place::Future, Place::Item] {
+        let limit = ConcurrencyLimit::new(Panics::first(place)).at_once(1);
+        assert!(survives(limit.chat("hi".into())).is_none());
+        assert!(survives(limit.chat("hi".into())).is_some(), "{place:?}");
+
+        let limit = ConcurrencyLimit::new(Panics::first(place)).at_once(1);
+        let opened = limit.stream("hi".into());
+        assert!(survives(async { opened.await.unwrap().finish().await }).is_none());
+        assert!(survives(limit.chat("hi".into())).is_some(), "{place:?}");
+
+        let two = Fake::new("two", [says("two")]);
+        let limit = ConcurrencyLimit::new(Panics::first(place)).at_once(1);
+        let outer = ConcurrencyLimit::new(Fallback::new(limit.clone()).or(two)).at_once(1);
+        let all = collect_all(outer.clone(), ["hi"; 5], 3);
+        assert!(survives(all).is_none());
+        for limit in [&limit, &outer] {
+            assert!(survives(limit.chat("hi".into())).is_some(), "{place:?}");
+        }
+    }
+}
+
+#[test]
+fn a_rule_that_panics_gives_the_place_back() {
+    let refuses = Fake::new("one", [Act::Refuse(busy())]);
+    let fallback = Fallback::new(refuses.clone()).or(Fake::new("two", [says("two")]));
+    let count = AtomicUsize::new(0);
+    let fallback = fallback.when(move |_| {
+        assert!(count.fetch_add(1, SeqCst) != 0, "a panic that is meant");
+        true
+    });
+    let limit = ConcurrencyLimit::new(fallback).at_once(1);
+    assert!(survives(limit.stream("hi".into())).is_none());
+    assert_eq!(refuses.running(), 0);
+    assert_eq!(now(limit.chat("hi".into())).unwrap().text(), "two");
+}
+
+// What is closed before another may come.
+
+/// Looks how many requests run when it is woken.
+struct Looks(Fake, Mutex<Vec<usize>>);
+
+impl Wake for Looks {
+    fn wake(self: Arc<Self>) {
+        self.1.lock().unwrap().push(self.0.running());
+    }
+}
+
+/// Checks what runs at the moment when somebody who waits is called, by what ends the one who runs.
+#[track_caller]
+fn check_end(act: Act, ends: fn(&ConcurrencyLimit) -> Box<dyn FnOnce()>) {
+    let fake = Fake::new("one", [act]);
+    let limit = ConcurrencyLimit::new(fake.clone()).at_once(1);
+    let end = ends(&limit);
+    assert_eq!(fake.running(), 1);
+    let looks = Arc::new(Looks(fake, Mutex::default()));
+    let waker = Waker::from(Arc::clone(&looks));
+    let mut waits = limit.stream("hi".into());
+    let poll = waits.as_mut().poll(&mut Context::from_waker(&waker));
+    assert!(poll.is_pending());
+    end();
+    assert_eq!(*looks.1.lock().unwrap(), [0]);
+}
+
+fn begin<T: Send + 'static>(task: BoxFuture<'static, T>) -> Task<T> {
+    let mut task = Task::new(task);
+    assert!(task.run().is_none());
+    task
+}
+
+#[test]
+fn nothing_runs_any_more_when_the_next_is_called() {
+    let hangs = || steps([Step::Hang]);
+    check_end(hangs(), |limit| {
+        let stream = now(limit.stream("hi".into())).unwrap();
+        Box::new(|| drop(stream))
+    });
+    check_end(hangs(), |limit| {
+        let stream = now(limit.stream("hi".into())).unwrap();
+        Box::new(|| drop(stream.cancel()))
+    });
+    check_end(hangs(), |limit| {
+        let stream = now(limit.stream("hi".into())).unwrap();
+        Box::new(|| drop(now(stream.cancel())))
+    });
+    check_end(hangs(), |limit| {
+        let stream = now(limit.stream("hi".into())).unwrap();
+        let stream = stream.split_thinking(ThinkTags::default());
+        Box::new(|| drop(now(stream.cancel())))
+    });
+    check_end(hangs(), |limit| {
+        let chat = begin(limit.chat("hi".into()));
+        Box::new(|| drop(chat))
+    });
+    check_end(Act::Silence, |limit| {
+        let chat = begin(limit.chat("hi".into()));
+        Box::new(|| drop(chat))
+    });
+    check_end(Act::Silence, |limit| {
+        let stream = begin(limit.stream("hi".into()));
+        Box::new(|| drop(stream))
+    });
+    check_end(hangs(), |limit| {
+        let all = begin(collect_all(limit.clone(), ["hi"], 2));
+        Box::new(|| drop(all))
+    });
+    for end in [Step::Event(ChatEvent::text(0, "a")), Step::Fail(busy())] {
+        let act = steps([Step::Later, end]);
+        check_end(act.clone(), |limit| {
+            let mut chat = Task::new(limit.chat("hi".into()));
+            assert!(chat.poll().is_none());
+            Box::new(move || drop(chat.run().expect("it ends")))
+        });
+        check_end(act, |limit| {
+            let mut stream = now(limit.stream("hi".into())).unwrap();
+            Box::new(move || now(async move { while stream.next().await.is_some() {} }))
+        });
+    }
+}
+
+// What is told.
+
+#[test]
+fn a_call_that_has_begun_is_content_of_a_whole_answer_too() {
+    for event in [
+        ChatEvent::tool_call_start(0, 0, "id", "tool"),
+        ChatEvent::tool_call_delta(0, 0, "{"),
+    ] {
+        let act = steps([Step::Event(event), Step::Fail(busy())]);
+        let two = Fake::new("two", [says("two")]);
+        let fallback = Fallback::new(Fake::new("one", [act])).or(two.clone());
+        now(fallback.chat("hi".into())).unwrap_err();
+        assert_eq!(two.count(), 0, "nothing is asked after content");
+    }
+}
+
+#[derive(Debug)]
+struct Lines;
+
+impl std::fmt::Display for Lines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("one\r\ntwo\n")
+    }
+}
+
+impl std::error::Error for Lines {}
+
+#[test]
+fn what_is_told_is_one_line_whatever_a_cause_says() {
+    let failed = busy().with_source(Lines);
+    let refuses = || Fake::new("one", [Act::Refuse(failed.clone())]);
+    let fallback = Fallback::new(refuses()).or(refuses());
+    let error = now(fallback.chat("hi".into())).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(source, "one two");
+    let odd = Error::new(ErrorKind::Overloaded, "no\nroom");
+    let fallback = Fallback::new(Fake::new("one", [Act::Refuse(odd)]));
+    let stream = now(fallback
+        .or(Fake::new("two", [says("two")]))
+        .stream("hi".into()));
+    let told = stream.unwrap().meta().warnings.join("|");
+    assert_eq!(told, "`one` did not answer (no room); asked `two`");
+}
+
+#[test]
+fn warnings_and_what_is_delivered_go_through_all_of_them() {
+    let thinks = says("<think>Hm.</think>Yes.");
+    let limit = |fake| ConcurrencyLimit::new(fake).at_once(1);
+    let inner = Fallback::new(Fake::new("two", [Act::Refuse(busy())]))
+        .or(limit(Fake::new("three", [thinks.clone()])));
+    let outer = Fallback::new(limit(Fake::new("one", [Act::Refuse(busy())])))
+        .or(limit(Fake::new("four", [Act::Refuse(busy())])))
+        .or(limit(Fake::new("five", [thinks])));
+    let outer = Fallback::new(outer).or(inner);
+    let mut stream = now(limit_of(outer).stream("hi".into()))
+        .unwrap()
+        .split_thinking(ThinkTags::default());
+    let told = [
+        "`one` did not answer (no room); asked `four`",
+        "`four` did not answer (no room); asked `five`",
+    ];
+    assert_eq!(stream.meta().warnings, told);
+    Pin::new(&mut stream).warn("mine".to_owned());
+    assert_eq!(stream.meta().warnings.len(), 3);
+    assert_eq!(stream.partial().text(), "");
+    let answer = now(stream.finish()).unwrap();
+    assert_eq!((answer.reasoning(), answer.text()), ("Hm.", "Yes."));
+}
+
+fn limit_of(provider: impl Provider) -> ConcurrencyLimit {
+    ConcurrencyLimit::new(provider).at_once(1)
+}
+
+// Time.
+
+#[test]
+fn a_total_holds_through_all_that_stand_in_each_other() {
+    let wire = Wire::new([]);
+    let request = || ChatRequest::from("hi").timeouts(Timeouts::default().total(seconds(30)));
+    let two = Fake::new("two", [says("two")]);
+    let inner = limit_of(two.clone()).transport(wire.clone());
+    let held = now(inner.stream("hi".into())).unwrap();
+    let fallback = Fallback::new(Fake::new("one", [Act::Refuse(busy())]))
+        .or(inner)
+        .transport(wire.clone());
+    let outer = limit_of(fallback).transport(wire.clone());
+    let mut first = Task::new(outer.stream(request()));
+    assert!(first.poll().is_none(), "it waits within");
+    let mut second = Task::new(outer.chat(request()));
+    assert!(second.poll().is_none(), "it waits without");
+    wire.clock.advance(seconds(10));
+    drop(held);
+    let stream = first.poll().unwrap().unwrap();
+    let left = |fake: &Fake| fake.requests().last()?.timeouts?.total;
+    assert_eq!(left(&two), Some(seconds(20)));
+    wire.clock.advance(seconds(5));
+    drop(stream);
+    assert!(second.run().unwrap().is_ok());
+    assert_eq!(left(&two), Some(seconds(15)));
+
+    // Nothing is left for anybody.
+    let none = ChatRequest::from("hi").timeouts(Timeouts::default().total(seconds(0)));
+    let count = two.count();
+    let error = block_on(&wire.clock, outer.chat(none)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Total));
+    assert_eq!(two.count(), count);
+}
+
+#[test]
+fn limits_and_numbers_of_any_size_do_no_harm() {
+    let wire = Wire::new([]);
+    let limit = ConcurrencyLimit::new(Fake::new("one", [says("a")]));
+    let limit = limit.at_once(usize::MAX).transport(wire.clone());
+    let longest = Timeouts::default().total(std::time::Duration::MAX);
+    let request = ChatRequest::from("hi").timeouts(longest);
+    let streams: Vec<_> = (0..100)
+        .map(|_| now(limit.stream(request.clone())).unwrap())
+        .collect();
+    drop(streams);
+    let limit = limit.at_once(1);
+    let held = now(limit.stream(request.clone())).unwrap();
+    let mut waits = Task::new(limit.stream(request.clone()));
+    assert!(waits.poll().is_none());
+    drop(held);
+    assert!(waits.poll().unwrap().is_ok());
+
+    // So many that fail, and so many that wait and go.
+    let many = (0..5000).map(|_| Fake::new("one", [Act::Refuse(busy())]));
+    let many = Fallback::from_providers(many).unwrap();
+    let error = now(many.chat("hi".into())).unwrap_err();
+    assert_eq!(super::errors::earlier(&error).len(), 4999);
+    let held = now(limit.stream("hi".into())).unwrap();
+    let waits: Vec<_> = (0..20_000)
+        .map(|_| {
+            let mut task = Task::new(limit.stream("hi".into()));
+            assert!(task.poll().is_none());
+            task
+        })
+        .collect();
+    drop(waits);
+    drop(held);
+    assert!(now(limit.chat("hi".into())).is_ok());
+}
