@@ -26,15 +26,23 @@ pub(super) fn after(error: Error, earlier: Error) -> Error {
     error.with_source(below)
 }
 
+/// Returns an error that is not ours, and what is below it, as a line.
 fn line(cause: &dyn StdError) -> String {
-    let mut line = cause.to_string();
+    let mut line = one_line(cause);
     let mut below = cause.source();
     while let Some(cause) = below {
         line.push_str(": ");
-        line.push_str(&cause.to_string());
+        line.push_str(&one_line(cause));
         below = cause.source();
     }
     line
+}
+
+/// Returns what an error says, without the ends of lines that who made it may have put in.
+pub(super) fn one_line(error: &dyn StdError) -> String {
+    let text = error.to_string();
+    let parts = text.split(char::is_control).filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join(" ")
 }
 
 /// What is below an error, as a line, and then the error before that one.
