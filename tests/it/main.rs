@@ -15,6 +15,7 @@ mod cookies;
 mod json;
 mod more;
 mod playground;
+mod refresh;
 mod replicate;
 mod requests;
 mod retry;

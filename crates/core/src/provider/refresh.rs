@@ -1,6 +1,7 @@
 //! Many who need the same thing in, one who gets it for all out.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     future::Future,
     pin::Pin,
@@ -12,6 +13,30 @@ use std::{
 use crate::error::{Error, Result};
 
 /// Lets one of many callers refresh what all need, on no runtime in particular.
+///
+/// The one who refreshes does it in its own future: while that is kept and not polled, all wait.
+///
+/// ```
+/// # use std::{future::{Future, ready}, pin::pin, sync::Mutex, task::{Context, Waker}, time::{Duration, Instant}};
+/// # use inferstream_core::Error;
+/// use inferstream_core::provider::Refresh;
+///
+/// # let answer = async {
+/// let key = Mutex::new(None);
+/// let current = || *key.lock().unwrap();
+/// let refresh = Refresh::new(|_| Duration::from_secs(10));
+/// for _ in 0..2 {
+///     // Asked for once: then it is there.
+///     let got = refresh.run(current, Instant::now, || {
+///         *key.lock().unwrap() = Some("key");
+///         ready(Ok("key"))
+///     });
+///     assert_eq!(got.await?, "key");
+/// }
+/// # Ok::<(), Error>(())
+/// # };
+/// # assert!(pin!(answer).poll(&mut Context::from_waker(Waker::noop())).is_ready());
+/// ```
 pub struct Refresh {
     back_off: fn(&Error) -> Duration,
     state: Mutex<State>,
@@ -84,7 +109,10 @@ impl Refresh {
         }
         if let Some(flight) = &state.running {
             let flight = Arc::clone(flight);
-            return Ok(Turn::Wait(Wait { flight, slot: None }));
+            return Ok(Turn::Wait(Wait {
+                flight,
+                number: None,
+            }));
         }
         let flight = Arc::<Flight>::default();
         state.running = Some(Arc::clone(&flight));
@@ -107,7 +135,10 @@ struct Flight(Mutex<Waiters>);
 struct Waiters {
     /// Set at the end: an error, or a reason to look again.
     landed: Option<Result<()>>,
-    wakers: Vec<Option<Waker>>,
+    /// The number of the last who came.
+    last: u64,
+    /// Who waits, by number.
+    wakers: BTreeMap<u64, Waker>,
 }
 
 /// The right and duty to refresh. Dropped, it passes to another.
@@ -132,43 +163,44 @@ impl Drop for Lead<'_> {
         waiters.landed.get_or_insert(Ok(()));
         let wakers = std::mem::take(&mut waiters.wakers);
         drop(waiters);
-        wakers.into_iter().flatten().for_each(Waker::wake);
+        wakers.into_values().for_each(Waker::wake);
     }
 }
 
 /// Waits for the end of another's refresh.
 struct Wait {
     flight: Arc<Flight>,
-    slot: Option<usize>,
+    /// `None` before the first poll.
+    number: Option<u64>,
 }
 
 impl Future for Wait {
     type Output = Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let flight = Arc::clone(&self.flight);
-        let mut waiters = locked(&flight.0);
+        let this = &mut *self;
+        let waker = cx.waker().clone();
+        let mut waiters = locked(&this.flight.0);
         if let Some(result) = &waiters.landed {
             return Poll::Ready(result.clone());
         }
-        let free = || waiters.wakers.iter().position(Option::is_none);
-        let slot = self.slot.or_else(free).unwrap_or(waiters.wakers.len());
-        self.slot = Some(slot);
-        match waiters.wakers.get_mut(slot) {
-            Some(waker) => *waker = Some(cx.waker().clone()),
-            None => waiters.wakers.push(Some(cx.waker().clone())),
-        }
+        let number = this.number.unwrap_or(waiters.last + 1);
+        this.number = Some(number);
+        waiters.last = waiters.last.max(number);
+        let before = waiters.wakers.insert(number, waker);
+        drop(waiters);
+        // Not under the lock: that may drop a task in which others wait.
+        drop(before);
         Poll::Pending
     }
 }
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        let mut waiters = locked(&self.flight.0);
-        let waker = self.slot.and_then(|slot| waiters.wakers.get_mut(slot));
-        if let Some(waker) = waker {
-            *waker = None;
-        }
+        let Some(number) = self.number else { return };
+        let waker = locked(&self.flight.0).wakers.remove(&number);
+        // Not under the lock either.
+        drop(waker);
     }
 }
 
