@@ -5,7 +5,7 @@ use std::{
     future::{Future, poll_fn},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -70,7 +70,7 @@ pub fn unwatched<T: 'static>(transport: &Arc<dyn Transport>, future: BoxFuture<'
 #[must_use = "futures do nothing unless polled"]
 pub struct Unwatched<T: 'static> {
     transport: Arc<dyn Transport>,
-    /// `None` once it has an outcome.
+    /// `None` once it has an outcome, or has panicked.
     begun: Option<BoxFuture<'static, T>>,
 }
 
@@ -86,12 +86,15 @@ impl<T> Future for Unwatched<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let Some(begun) = &mut self.begun else {
+        // Taken out: what panics is not to run on.
+        let Some(mut begun) = self.begun.take() else {
             return Poll::Pending;
         };
-        let outcome = ready!(begun.as_mut().poll(cx));
-        self.begun = None;
-        Poll::Ready(outcome)
+        let outcome = begun.as_mut().poll(cx);
+        if outcome.is_pending() {
+            self.begun = Some(begun);
+        }
+        outcome
     }
 }
 
