@@ -137,6 +137,22 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn no_text_makes_reading_it_panic(text in "[`~\n \u{e9}\u{2003}{}a1\"\\[\\]-]{0,12}", cut in any::<bool>()) {
+        let reason = if cut { FinishReason::Length } else { FinishReason::Stop };
+        let read = answer(&text, reason).parse::<Value>();
+        if let (Ok(read), Ok(value)) = (read, serde_json::from_str::<Value>(&text)) {
+            prop_assert_eq!(read, value);
+        }
+        let called = ToolCall::new("c", "a", text.as_str()).parse::<Value>();
+        let called = called.map_err(|error| error.to_string());
+        if let Ok(value) = serde_json::from_str::<Value>(&text) {
+            prop_assert_eq!(called, Ok(value));
+        }
+    }
+}
+
 /// Returns true if JSON begins so, by another parser's word.
 fn begins(text: &str) -> bool {
     let may_go_on = |text: &str| match serde_json::from_str::<serde::de::IgnoredAny>(text) {
@@ -340,12 +356,13 @@ fn arguments_are_read_into_the_callers_type() {
     assert_eq!(call.parse::<Place>().unwrap().city, "Bern");
     let none = ToolCall::new("c", "look_up", "");
     assert_eq!(none.parse::<Value>().unwrap(), serde_json::json!({}));
-    let error = none.parse::<Place>().unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with("what the tool `look_up` is to be called with is")
-    );
+    for none in [none, ToolCall::new("c", "look_up", " \n ")] {
+        let error = none.parse::<Place>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "what the tool `look_up` is to be called with is JSON of another form, at line 1, column 2"
+        );
+    }
 }
 
 #[test]

@@ -108,24 +108,26 @@ impl ToolCall {
     ///
     /// `Protocol` with the place where they are not the JSON that was meant.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
-        let arguments = match self.arguments.trim() {
-            "" => "{}",
-            arguments => arguments,
+        let text = match self.arguments.as_str() {
+            blank if blank.trim().is_empty() => "{}",
+            text => text,
         };
+        let arguments = text.trim();
         serde_json::from_str(arguments).map_err(|broken| {
             // The name is the model's, and may be anything.
             let name = self.name.escape_debug();
             let what = format!("what the tool `{name}` is to be called with");
-            Error::protocol(told(&what, &self.arguments, arguments, &broken))
+            Error::protocol(told(&what, text, arguments, &broken))
         })
     }
 }
 
-/// Says where in a text its JSON is not what was meant, without what stands there: it may be
-/// anybody's secret.
+/// Says where in a text its JSON, which is a part of it, is not what was meant, without what stands
+/// there: it may be anybody's secret.
 fn told(what: &str, text: &str, json: &str, broken: &serde_json::Error) -> String {
-    let start = json.as_ptr().addr() - text.as_ptr().addr();
-    let before = text.get(..start).unwrap_or_default();
+    let start = json.as_ptr().addr().checked_sub(text.as_ptr().addr());
+    let before = start.and_then(|start| text.get(..start));
+    let before = before.unwrap_or_default();
     let (mut line, mut column) = (broken.line(), broken.column());
     if line == 1 {
         column += before.rsplit('\n').next().map_or(0, str::len);
