@@ -23,7 +23,8 @@ use crate::{
 ///
 /// Requests begin in order. One that fails stops none of the others: its error is in its place.
 /// It is one future, which runs on the task that polls it: nothing is spawned. It asks for whole
-/// answers, [`Provider::chat`].
+/// answers, [`Provider::chat`]. The requests are taken from the iterator at the call and asked from
+/// the first poll on, and all answers are kept until the last one is there.
 ///
 /// # Cancel safety
 ///

@@ -28,9 +28,10 @@ const AT_ONCE: usize = 64;
 ///
 /// A request that finds no place waits until one is free; who came first goes first, by the first
 /// poll of the future. A request holds its place until its stream has ended or is dropped, and so a
-/// program that keeps streams it does not read keeps others waiting. `chat` holds one until it has
-/// the answer, and [`cancel`](ChatStream::cancel) until the service has been told. Clones share the
-/// places. `models` takes none.
+/// program that keeps streams it does not read keeps others waiting; so does one that keeps a future
+/// whose turn has come, and does not poll it. `chat` holds one until it has the answer, and
+/// [`cancel`](ChatStream::cancel) until the service has been told. Clones share the places. `models`
+/// takes none.
 ///
 /// # Time
 ///

@@ -42,7 +42,7 @@ use crate::{
 /// | --- | --- | --- |
 /// | `Connect`, `Disconnected`, `Dns`, `Proxy`, `Redirect`, `Tls`, `UntrustedHost` | yes | the way to this service is broken |
 /// | `Timeout` of any phase but `total` | yes | this service is too slow |
-/// | `Timeout(Total)` | no | the caller's time is up |
+/// | `Timeout(Total)` | no | the caller's time is up, be it the request's or the provider's setting |
 /// | `Overloaded`, `Server` | yes | this service fails |
 /// | `RateLimited`, `Quota` | yes | this account has had its share |
 /// | `Auth`, `Permission`, `Challenge` | yes | this key or this door does not open; the warning tells |
@@ -91,6 +91,9 @@ use crate::{
 /// A provider has no clock, and so each one has the request's [`Timeouts`](crate::Timeouts) anew,
 /// [`total`](crate::Timeouts::total) included. With a [`transport`](Self::transport) to tell the
 /// time, a `total` that the request brings along holds for all of them together.
+///
+/// A [`ConcurrencyLimit`](crate::ConcurrencyLimit) among them that has no place waits for one: that
+/// is no failure, and asks nobody else.
 ///
 /// # Examples
 ///
