@@ -1,6 +1,8 @@
 //! Answers that nobody wants any longer: what the service is told, and how often.
 
-use inferstream_core::{ChatEvent, ErrorKind, Sent};
+use inferstream_core::{
+    ChatEvent, ConcurrencyLimit, ErrorKind, Fallback, Provider, Sent, ThinkTags,
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -409,4 +411,64 @@ fn a_healthy_answer_leaves_nothing_behind() {
     let outcome = read(&service, opened);
     assert_eq!(outcome.kind(), None);
     assert_eq!(outcome.tasks, 0, "no task is left");
+}
+
+/// A provider of the scene's, in all that providers can be made of.
+fn nested(service: &Service) -> ConcurrencyLimit {
+    let own = ConcurrencyLimit::new(client(service)).at_once(1);
+    let other = client(&slow().serve());
+    ConcurrencyLimit::new(Fallback::new(own).or(other)).at_once(1)
+}
+
+#[test]
+fn a_silent_prediction_is_canceled_where_a_fallback_leaves_it() {
+    let service = scene_of([Piece::Hang]).serve();
+    let other = healthy(&TOKENS).serve();
+    let fallback = Fallback::new(client(&service)).or(client(&other));
+    let stream = block_on(&service.clock, fallback.stream("hi".into())).unwrap();
+    assert_eq!(stream.meta().warnings.len(), 1);
+    let answer = block_on(&other.clock, stream.finish()).unwrap();
+    assert_eq!(answer.text(), "abcd");
+    service.run_tasks();
+    check_cancel(&service);
+    assert_eq!(other.count(What::Cancel), 0);
+}
+
+#[test]
+fn what_is_dropped_at_any_wait_within_others_is_canceled_once_or_has_ended() {
+    let whole = stream_of(&TOKENS).len();
+    let created = prediction("starting", &Value::Null).to_string().len();
+    let mut polls = 0;
+    let all = loop {
+        let service = slow().serve();
+        let limit = nested(&service);
+        let opened = limit.stream("hi".into());
+        let ended = service.block_on_polls(polls, async {
+            let stream = opened.await.unwrap();
+            stream
+                .split_thinking(ThinkTags::default())
+                .finish()
+                .await
+                .unwrap()
+        });
+        service.run_tasks();
+        if ended.is_some() {
+            break polls;
+        }
+        let bytes = |what| {
+            let asked = service.asked(what);
+            asked.first().map_or(0, super::double::Asked::bytes)
+        };
+        let (known, told_all) = (bytes(What::Create) == created, bytes(What::Stream) == whole);
+        match (known, told_all) {
+            (false, _) => assert!(service.count(What::Cancel) <= 1),
+            (true, false) => check_cancel(&service),
+            (true, true) => assert_eq!(service.count(What::Cancel), 0),
+        }
+        // The place is there again.
+        let after = block_on(&service.clock, limit.stream("hi".into())).unwrap();
+        drop(after);
+        polls += 1;
+    };
+    assert!(4 < all, "{all}");
 }
