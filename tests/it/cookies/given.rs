@@ -103,6 +103,34 @@ fn there_is_as_much_room_as_was_asked_for() {
 }
 
 #[test]
+fn there_may_be_no_room_at_all() {
+    for (cookies, line, expected) in [(0, 8190, ""), (9, 0, ""), (9, 11, "a=b"), (9, 10, "")] {
+        let mut jar = jar().room(cookies, line);
+        for lines in [["a=b"], ["a=b"]] {
+            jar.absorb(HOST, "/", true, &set(&lines), at(NOW));
+        }
+        assert_eq!(sent(&jar, HOST, "/", true, NOW), expected, "{cookies} {line}");
+    }
+}
+
+#[test]
+fn what_a_server_sets_leaves_no_more_than_there_is_room_for() {
+    let mut jar = jar().room(2, 8190);
+    for index in 0..9 {
+        jar.give(HOST, &given(&format!("n{index}"), None));
+    }
+    jar.absorb(HOST, "/", true, &set(&["a=b"]), at(NOW));
+    assert_eq!(sent(&jar, HOST, "/", true, NOW), "n8=b; a=b");
+}
+
+#[test]
+fn a_line_without_end_has_room_for_all() {
+    let mut jar = jar().room(usize::MAX, usize::MAX);
+    jar.absorb(HOST, "/", true, &set(&["a=b", "c=d"]), at(NOW));
+    assert_eq!(sent(&jar, HOST, "/", true, NOW), "a=b; c=d");
+}
+
+#[test]
 fn times_are_read_as_json_and_cookies_have_them() {
     for (text, expected) in [
         ("1970-01-01T00:00:01Z", Some(1)),

@@ -238,7 +238,8 @@ impl Jar {
             .collect();
         // "Cookies with longer paths are listed before cookies with shorter paths."
         cookies.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
-        let room = self.room.line - COOKIE.as_str().len() - ": ".len();
+        let name = COOKIE.as_str().len() + ": ".len();
+        let room = self.room.line.saturating_sub(name);
         let mut line = String::new();
         for Cookie { name, value, .. } in cookies {
             let separator = if line.is_empty() { "" } else { "; " };
@@ -330,10 +331,10 @@ impl Jar {
             return;
         }
         self.replace(&cookie, host);
-        if cookie.is_alive(now) {
-            if self.room.cookies <= self.cookies.len() {
-                self.cookies.remove(0);
-            }
+        if cookie.is_alive(now) && 0 < self.room.cookies {
+            // What a browser has given may be more than there is room for.
+            let beyond = (self.cookies.len() + 1).saturating_sub(self.room.cookies);
+            self.cookies.drain(..beyond);
             self.cookies.push(cookie);
         }
     }
