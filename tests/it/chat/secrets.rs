@@ -111,6 +111,29 @@ fn arguments_of_tools_are_not_shown() {
 }
 
 #[test]
+fn the_cause_of_a_transports_error_does_not_show_the_key() {
+    let told = |cause: std::io::Error| {
+        let error = Error::new(ErrorKind::Disconnected, "a layer failed").with_source(cause);
+        let wire = Wire::new([Answer::error(error)]);
+        block_on(&wire.clock, cerebras(&wire).stream("hi")).unwrap_err()
+    };
+    let deep = Error::config(format!("sent: Bearer {KEY}"));
+    for cause in [
+        std::io::Error::other(format!("sent: Bearer {KEY}")),
+        std::io::Error::other(deep),
+    ] {
+        let error = told(cause);
+        assert!(!format!("{error:?}").contains(KEY), "{error:?}");
+        let source = std::error::Error::source(&error).unwrap();
+        assert!(source.to_string().contains("sent: Bearer …"), "{source}");
+    }
+    // Any other is left as it is.
+    let error = told(std::io::ErrorKind::TimedOut.into());
+    let source = std::error::Error::source(&error).unwrap();
+    assert!(source.is::<std::io::Error>());
+}
+
+#[test]
 fn a_header_that_repeats_the_key_is_not_kept() {
     let wire = Wire::new([Answer::json(400, "{}").header("x-request-id", KEY)]);
     let error = block_on(&wire.clock, cerebras(&wire).stream("hi")).unwrap_err();

@@ -2,6 +2,7 @@
 
 use std::{
     cmp::Reverse,
+    error::Error as StdError,
     fmt::{self, Write},
 };
 
@@ -49,7 +50,7 @@ impl Redact {
         self
     }
 
-    /// Takes the secrets out of an error that knows nothing of them.
+    /// Takes the secrets out of an error that knows nothing of them, and out of its causes.
     pub fn error(&self, error: Error) -> Error {
         let shows = |text: &str| {
             let is_in = |secret: &String| text.contains(secret.as_str());
@@ -59,6 +60,14 @@ impl Redact {
             Some(words) if shows(words) => {
                 let line = self.line(words);
                 error.with_provider_message(line)
+            }
+            _ => error,
+        };
+        let error = match StdError::source(&error) {
+            Some(cause) if shows(&format!("{cause:?}")) || shows(&causes(cause)) => {
+                let line = self.line(&causes(cause));
+                let kind = error.kind();
+                error.with_source(Error::new(kind, line))
             }
             _ => error,
         };
@@ -111,6 +120,19 @@ impl fmt::Debug for Redact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redact").finish_non_exhaustive()
     }
+}
+
+/// Returns what a cause says and those below it, on one line.
+fn causes(cause: &(dyn StdError + 'static)) -> String {
+    let mut said = cause.to_string();
+    let mut below = cause.source();
+    // One that leads to itself would never end.
+    for _ in 0..16 {
+        let Some(cause) = below else { break };
+        said = format!("{said}: {cause}");
+        below = cause.source();
+    }
+    said
 }
 
 /// Returns the forms in which a service may repeat a text: as it is, on one line, and as JSON with
