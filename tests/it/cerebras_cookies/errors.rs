@@ -1,8 +1,9 @@
 //! What is said where the session gives no key, and that it says no cookie.
 
+use inferstream_cerebras::Cookies;
 use inferstream_core::{Error, ErrorKind, Repeat, Sent};
 
-use super::{Answer, CANARY, CHAT, Door, SESSION, check_error, check_hidden, session};
+use super::{Answer, CANARY, CHAT, Door, HOST, SESSION, check_error, check_hidden, session};
 use crate::support::{Piece, broken, seconds};
 
 const SIGN_IN: &str = "sign in at https://inference.cerebras.ai and export the cookies again";
@@ -218,6 +219,25 @@ fn a_connection_is_lost() {
     let error = door.ask(&door.client()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Disconnected);
     check_hidden(&error);
+}
+
+#[test]
+fn no_cookie_of_one_name_with_another_shows() {
+    let one = |value: &str, path: &str| {
+        format!(r#"{{"name":"t","value":"{value}","path":"{path}","domain":"{HOST}"}}"#)
+    };
+    let (first, second) = ("first-0f-the-session", "sec0nd-0f-the-session");
+    let list = format!("[{},{}]", one(first, "/"), one(second, "/api"));
+    let cookies = Cookies::from_text(&list).unwrap();
+    let said = format!("t={second}; t={first}");
+    let told = Error::new(ErrorKind::Disconnected, format!("the peer said {said}"))
+        .with_source(Error::config(format!("because of {said}")));
+    let door = Door::of_session(Answer::error(told));
+    let client = door.builder(cookies).build().unwrap();
+    let error = door.ask(&client).unwrap_err();
+    assert_eq!(door.cookies(), said);
+    let shown = format!("{error} {error:?}");
+    assert!(!shown.contains(first) && !shown.contains(second), "{shown}");
 }
 
 #[test]

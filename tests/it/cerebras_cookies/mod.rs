@@ -14,6 +14,7 @@ use inferstream_core::{BoxFuture, Error, ErrorKind, Result, RetryPolicy};
 
 use crate::support::{Answer, Piece, Wire, block_on, sse};
 
+const HOST: &str = "inference.cerebras.ai";
 const SESSION: &str = "https://inference.cerebras.ai/api/auth/session";
 const CHAT: &str = "https://api.cerebras.ai/v1/chat/completions";
 

@@ -4,10 +4,10 @@ use http::header::COOKIE;
 use inferstream_cerebras::Cookies;
 use inferstream_core::ErrorKind;
 
-use super::{Answer, CANARY, CHAT, Door, SESSION, check_error, cookies, refused, signed_in, whole};
+use super::{
+    Answer, CANARY, CHAT, Door, HOST, SESSION, check_error, cookies, refused, signed_in, whole,
+};
 use crate::support::seconds;
-
-const HOST: &str = "inference.cerebras.ai";
 
 /// Makes a list of one cookie with these members, and of one that always goes.
 fn list(members: &str) -> Cookies {

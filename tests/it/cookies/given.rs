@@ -109,7 +109,11 @@ fn there_may_be_no_room_at_all() {
         for lines in [["a=b"], ["a=b"]] {
             jar.absorb(HOST, "/", true, &set(&lines), at(NOW));
         }
-        assert_eq!(sent(&jar, HOST, "/", true, NOW), expected, "{cookies} {line}");
+        assert_eq!(
+            sent(&jar, HOST, "/", true, NOW),
+            expected,
+            "{cookies} {line}"
+        );
     }
 }
 
