@@ -3,14 +3,17 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    transport::BoxFuture,
+};
 
 /// Lets one of many callers refresh what all need, on no runtime in particular.
 ///
@@ -73,6 +76,7 @@ impl Refresh {
     /// # Cancel safety
     ///
     /// If the future is dropped while it refreshes, another of those who wait does, in its own way.
+    /// One that is neither dropped nor polled keeps the others waiting.
     pub async fn run<T, F>(
         &self,
         current: impl Fn() -> Option<T>,
@@ -82,11 +86,45 @@ impl Refresh {
     where
         F: Future<Output = Result<T>>,
     {
+        let for_ever = || -> BoxFuture<'static, ()> { Box::pin(std::future::pending()) };
+        self.run_impatiently(current, now, for_ever, refresh).await
+    }
+
+    /// As [`run`](Self::run), but who has waited for another's refresh as long as `patience` lasts
+    /// takes its place: a future that nobody polls would keep all waiting.
+    ///
+    /// # Errors
+    ///
+    /// Those of `refresh`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As `run`.
+    pub async fn run_impatiently<T, F>(
+        &self,
+        current: impl Fn() -> Option<T>,
+        now: impl Fn() -> Instant,
+        patience: impl Fn() -> BoxFuture<'static, ()>,
+        refresh: impl FnOnce() -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
         let lead = loop {
             match self.turn(&current, now())? {
                 Turn::Done(found) => return Ok(found),
                 Turn::Lead(lead) => break lead,
-                Turn::Wait(wait) => wait.await?,
+                Turn::Wait(mut wait) => {
+                    let mut patience = patience();
+                    let landed = poll_fn(|cx| match Pin::new(&mut wait).poll(cx) {
+                        Poll::Ready(landed) => Poll::Ready(Some(landed)),
+                        Poll::Pending => patience.as_mut().poll(cx).map(|()| None),
+                    });
+                    match landed.await {
+                        Some(landed) => landed?,
+                        None => self.end(&wait.flight),
+                    }
+                }
             }
         };
         let result = refresh().await;
@@ -119,6 +157,30 @@ impl Refresh {
         let refresh = self;
         Ok(Turn::Lead(Lead { refresh, flight }))
     }
+
+    /// Ends a refresh: those who wait for it look again.
+    fn end(&self, flight: &Arc<Flight>) {
+        // Before they wake: each looks whether a refresh runs.
+        let mut state = locked(&self.state);
+        if state.is_of(flight) {
+            state.running = None;
+        }
+        drop(state);
+        let mut waiters = locked(&flight.0);
+        // Without an error there is something now, or somebody else has to get it: all look again.
+        waiters.landed.get_or_insert(Ok(()));
+        let wakers = std::mem::take(&mut waiters.wakers);
+        drop(waiters);
+        wakers.into_values().for_each(Waker::wake);
+    }
+}
+
+impl State {
+    /// Returns true while no other has taken the place of a refresh.
+    fn is_of(&self, flight: &Arc<Flight>) -> bool {
+        let running = self.running.as_ref();
+        running.is_some_and(|running| Arc::ptr_eq(running, flight))
+    }
 }
 
 impl fmt::Debug for Refresh {
@@ -149,21 +211,21 @@ struct Lead<'a> {
 
 impl Lead<'_> {
     fn land(self, error: Option<&Error>, now: Instant) {
-        locked(&self.refresh.state).failed = error.map(|error| (now, error.clone()));
-        locked(&self.flight.0).landed = error.map(|error| Err(error.clone()));
+        let mut state = locked(&self.refresh.state);
+        if state.is_of(&self.flight) {
+            state.failed = error.map(|error| (now, error.clone()));
+        }
+        drop(state);
+        let mut waiters = locked(&self.flight.0);
+        if let (None, Some(error)) = (&waiters.landed, error) {
+            waiters.landed = Some(Err(error.clone()));
+        }
     }
 }
 
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
-        // Before they wake: each looks whether a refresh runs.
-        locked(&self.refresh.state).running = None;
-        let mut waiters = locked(&self.flight.0);
-        // Without an error there is something now, or somebody else has to get it: all look again.
-        waiters.landed.get_or_insert(Ok(()));
-        let wakers = std::mem::take(&mut waiters.wakers);
-        drop(waiters);
-        wakers.into_values().for_each(Waker::wake);
+        self.refresh.end(&self.flight);
     }
 }
 
