@@ -21,6 +21,7 @@ pub use self::{
     redact::Redact,
     refresh::Refresh,
     setting::Setting,
+    total::Total,
     unwatched::{Unwatched, briefly, unwatched, within},
     url::{base_url, same_host, with_version},
 };

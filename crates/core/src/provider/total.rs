@@ -1,20 +1,24 @@
 //! What is left of a request's whole time, where there is a clock to tell.
 
 use std::{
+    future::poll_fn,
     sync::Arc,
+    task::Poll,
     time::{Duration, Instant},
 };
 
 use crate::{
-    error::Error,
+    error::{Error, Result},
     request::ChatRequest,
     timeouts::Phase,
     transport::{BoxFuture, Transport},
 };
 
 /// The time that a request may take in all, what is done before it is asked included.
-pub(super) struct Total(Option<Running>);
+#[derive(Debug)]
+pub struct Total(Option<Running>);
 
+#[derive(Debug)]
 struct Running {
     transport: Arc<dyn Transport>,
     since: Instant,
@@ -23,7 +27,7 @@ struct Running {
 
 impl Total {
     /// Begins to count, where the request has the limit and there is a clock.
-    pub(super) fn begin(transport: Option<&Arc<dyn Transport>>, request: &ChatRequest) -> Self {
+    pub fn begin(transport: Option<&Arc<dyn Transport>>, request: &ChatRequest) -> Self {
         let limit = request.timeouts.and_then(|timeouts| timeouts.total);
         let running = transport.zip(limit).map(|(transport, limit)| Running {
             transport: Arc::clone(transport),
@@ -41,10 +45,30 @@ impl Total {
     }
 
     /// Leaves the request what is left.
-    pub(super) fn apply(&self, request: &mut ChatRequest) {
+    pub fn apply(&self, request: &mut ChatRequest) {
         if let (Some(left), Some(timeouts)) = (self.left(), &mut request.timeouts) {
             timeouts.total = Some(left);
         }
+    }
+
+    /// Waits for a future as long as time is left.
+    ///
+    /// # Errors
+    ///
+    /// Those of the future, or `Timeout`, of the phase `total`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As the future's own.
+    pub async fn limit<T>(&self, mut future: BoxFuture<'_, Result<T>>) -> Result<T> {
+        let Some((mut end, error)) = self.end() else {
+            return future.await;
+        };
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Pending => end.as_mut().poll(cx).map(|()| Err(error.clone())),
+            outcome => outcome,
+        })
+        .await
     }
 
     /// Returns the wait for the time to be over, and the error then.
