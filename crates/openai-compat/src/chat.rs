@@ -122,6 +122,11 @@ impl<D: Dialect> Chat<D> {
         self.key.as_ref().or(own)
     }
 
+    /// Returns where the service is: the base URL without its last slash.
+    pub fn base_url(&self) -> &str {
+        &self.shared.base
+    }
+
     /// Returns the dialect.
     pub fn dialect(&self) -> &D {
         &self.shared.dialect
@@ -176,6 +181,35 @@ impl<D: Dialect> Chat<D> {
         let (this, base) = (self.clone(), &self.shared.base);
         let open = |request| async move { this.open(request, false).await };
         provider::chat(self.info(), base, request, open)
+    }
+
+    /// Opens an answer as [`stream`](Self::stream) does, within a call that has begun: for a client
+    /// that needs something before, such as a key that it asks for.
+    ///
+    /// # Errors
+    ///
+    /// As `stream`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection.
+    pub fn open_stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {
+        let this = self.clone();
+        Box::pin(async move { this.open(request, true).await })
+    }
+
+    /// Opens a whole answer as [`chat`](Self::chat) does, within a call that has begun.
+    ///
+    /// # Errors
+    ///
+    /// As `chat`, but for those that its one event brings.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection.
+    pub fn open_chat(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {
+        let this = self.clone();
+        Box::pin(async move { this.open(request, false).await })
     }
 
     /// Asks the service for its models, with the key if there is one.
