@@ -81,7 +81,8 @@ impl Cerebras {
     ) -> BoxFuture<'static, Result<ChatStream>> {
         let request = request.into();
         if let Some(session) = &self.session {
-            return self.ask(session, move |chat| chat.stream(request.clone()));
+            let open = |request| self.ask(session, request, Chat::open_stream);
+            return provider::stream(&INFO, self.chat.base_url(), request, open);
         }
         match self.check_key() {
             Ok(()) => self.chat.stream(request),
@@ -104,7 +105,8 @@ impl Cerebras {
     ) -> BoxFuture<'static, Result<ChatResponse>> {
         let request = request.into();
         if let Some(session) = &self.session {
-            return self.ask(session, move |chat| chat.chat(request.clone()));
+            let open = |request| self.ask(session, request, Chat::open_chat);
+            return provider::chat(&INFO, self.chat.base_url(), request, open);
         }
         match self.check_key() {
             Ok(()) => self.chat.chat(request),
@@ -119,7 +121,8 @@ impl Cerebras {
     /// As any request.
     pub fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {
         if let Some(session) = &self.session {
-            return self.ask(session, Chat::models);
+            let models = |chat: &Chat<_>, _| chat.models();
+            return self.ask(session, ChatRequest::default(), models);
         }
         match (&self.api_key, self.needs_key) {
             (None, true) => self.public_models(),
@@ -167,10 +170,14 @@ impl Cerebras {
     fn ask<T: Send + 'static>(
         &self,
         session: &Arc<Session>,
-        ask: impl Fn(&Chat<CerebrasDialect>) -> BoxFuture<'static, Result<T>> + Send + Sync + 'static,
+        request: ChatRequest,
+        ask: fn(&Chat<CerebrasDialect>, ChatRequest) -> BoxFuture<'static, Result<T>>,
     ) -> BoxFuture<'static, Result<T>> {
         let (chat, session) = (self.chat.clone(), Arc::clone(session));
-        Box::pin(async move { session.ask(|key| ask(&chat.with_key(key))).await })
+        Box::pin(async move {
+            let ask = |key, request| ask(&chat.with_key(key), request);
+            session.ask(request, ask).await
+        })
     }
 
     fn check_key(&self) -> Result<()> {

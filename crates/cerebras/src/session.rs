@@ -12,9 +12,9 @@ use http::{
     header::{ACCEPT, CONTENT_TYPE, COOKIE},
 };
 use inferstream_core::{
-    ApiKey, Body, BoxFuture, Error, ErrorKind, ReplayStale, Result, RetryPolicy, Started, Timeouts,
-    Transport,
-    provider::{Jar, Redact, Refresh, base_url, read_time},
+    ApiKey, Body, BoxFuture, ChatRequest, Error, ErrorKind, ReplayStale, Result, RetryPolicy,
+    Started, Timeouts, Transport,
+    provider::{Jar, Redact, Refresh, Total, base_url, read_time},
 };
 use serde_json::Value;
 
@@ -34,6 +34,9 @@ const MAX_BODY: usize = 1 << 20;
 
 /// How long a refusal answers those who ask again: the same cookies would be refused again.
 const BACK_OFF: Duration = Duration::from_secs(30);
+
+/// How long another's asking is waited for: several times what a healthy one takes.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A session of the page's, and the key that it gave last.
 pub(crate) struct Session {
@@ -96,17 +99,28 @@ impl Session {
     }
 
     /// Asks with the session's key; where that is refused, once more with a new one.
+    ///
+    /// The request's whole time is one for all of it.
     pub(crate) async fn ask<T>(
         &self,
-        ask: impl Fn(ApiKey) -> BoxFuture<'static, Result<T>>,
+        request: ChatRequest,
+        ask: impl Fn(ApiKey, ChatRequest) -> BoxFuture<'static, Result<T>>,
     ) -> Result<T> {
-        let lease = self.lease().await?;
+        let timeouts = request.timeouts.unwrap_or(self.timeouts);
+        let request = request.timeouts(timeouts);
+        let total = Total::begin(Some(&self.transport), &request);
+        let ask = |key| {
+            let mut request = request.clone();
+            total.apply(&mut request);
+            total.limit(ask(key, request))
+        };
+        let lease = total.limit(Box::pin(self.lease())).await?;
         let refusal = match ask(lease.key.clone()).await {
             Err(error) if is_refusal(&error) => error,
             outcome => return outcome,
         };
         self.forget(&lease);
-        let renewed = self.lease().await;
+        let renewed = total.limit(Box::pin(self.lease())).await;
         let renewed = renewed.map_err(|error| error.with_source(refusal.clone()))?;
         if renewed.key == lease.key {
             return Err(refusal);
@@ -122,7 +136,10 @@ impl Session {
     async fn lease(&self) -> Result<Lease> {
         let now = || self.transport.now();
         let kept = || self.kept(self.transport.system_time());
-        self.refresh.run(kept, now, || self.fetch()).await
+        let patience = || self.transport.sleep(PATIENCE);
+        let fetch = || self.fetch();
+        let refresh = &self.refresh;
+        refresh.run_impatiently(kept, now, patience, fetch).await
     }
 
     fn kept(&self, now: SystemTime) -> Option<Lease> {

@@ -3,6 +3,7 @@
 mod errors;
 mod files;
 mod keys;
+mod limits;
 mod places;
 
 use std::{future::poll_fn, task::Poll};

@@ -1,6 +1,7 @@
 //! What a subscriber of `tracing` sees of calls, through every door.
 
 mod content;
+mod cookies;
 mod ends;
 mod events;
 mod fields;

@@ -1,0 +1,105 @@
+//! How long a request waits for the key, its own asking or another's.
+
+use inferstream_core::{ChatRequest, ErrorKind, Phase, Timeouts};
+
+use super::{Answer, CHAT, Door, SESSION, all, cookies, refused, session, signed_in, text, whole};
+use crate::support::{Piece, block_on, poll_once, seconds};
+
+/// A request that may take so long in all.
+fn hasty(limit: u64) -> ChatRequest {
+    ChatRequest::from("Hi").timeouts(Timeouts::default().total(seconds(limit)))
+}
+
+#[test]
+fn the_whole_limit_holds_for_the_session_too() {
+    for silent in [Answer::hang(), Answer::new(200, [Piece::Hang])] {
+        let door = Door::of_session(silent);
+        let client = door.client();
+        // The second waits for the first.
+        let asked = vec![client.stream(hasty(3)), client.stream(hasty(2))];
+        for outcome in block_on(&door.0.clock, all(asked)) {
+            let error = outcome.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Total), "{error}");
+        }
+        assert_eq!(door.0.clock.elapsed(), seconds(3));
+        assert_eq!(door.count(SESSION), 1);
+    }
+}
+
+#[test]
+fn the_clients_limit_is_one_for_session_and_answer() {
+    let late = || signed_in("demo-1").after(seconds(3));
+    let client = |door: &Door| {
+        let limits = Timeouts::default().total(seconds(4));
+        door.builder(cookies()).timeouts(limits).build().unwrap()
+    };
+    let door = Door::new([late()], |_| whole().after(seconds(3)));
+    let error = door.ask(&client(&door)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Total), "{error}");
+    assert_eq!(door.0.clock.elapsed(), seconds(4));
+
+    // For the models as well, and the stream's rest.
+    let door = Door::new([late()], |_| Answer::hang());
+    block_on(&door.0.clock, client(&door).models()).unwrap_err();
+    assert_eq!(door.0.clock.elapsed(), seconds(4));
+    let door = Door::new([late()], |_| Answer::sse([Piece::Hang]));
+    door.ask(&client(&door)).unwrap_err();
+    assert_eq!(door.0.clock.elapsed(), seconds(4));
+
+    // And for what a refusal leads to.
+    let sessions = [signed_in("demo-1"), late()];
+    let door = Door::new(sessions, |key| match key {
+        "Bearer demo-1" => refused(401).after(seconds(2)),
+        _ => whole(),
+    });
+    let error = door.ask(&client(&door)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Total), "{error}");
+    assert_eq!((door.count(SESSION), door.count(CHAT)), (2, 1));
+    assert_eq!(door.0.clock.elapsed(), seconds(4));
+}
+
+#[test]
+fn one_who_has_no_more_time_spoils_it_for_nobody() {
+    let door = Door::of_session(signed_in("demo-1").after(seconds(5)));
+    let client = door.client();
+    let asked = vec![client.stream(hasty(1)), client.stream(hasty(60))];
+    let outcomes = block_on(&door.0.clock, all(asked));
+    assert!(outcomes[0].is_err() && outcomes[1].is_ok());
+    assert_eq!((door.count(SESSION), door.count(CHAT)), (2, 1));
+}
+
+#[test]
+fn one_who_is_not_polled_is_not_waited_for_without_end() {
+    let door = Door::of_session(signed_in("demo-1").after(seconds(1)));
+    let client = door.client();
+    let mut first = Box::pin(text(&client));
+    assert!(poll_once(first.as_mut()).0.is_pending());
+    let others: Vec<_> = (0..50).map(|_| client.chat("Hi")).collect();
+    let others: Vec<_> = others
+        .into_iter()
+        .map(|asked| -> inferstream_core::BoxFuture<'_, _> {
+            Box::pin(async { asked.await.map(drop) })
+        })
+        .collect();
+    for outcome in block_on(&door.0.clock, all(others)) {
+        outcome.unwrap();
+    }
+    // One of them asked for all.
+    assert_eq!((door.count(SESSION), door.count(CHAT)), (2, 50));
+    assert_eq!(door.0.clock.elapsed(), seconds(31));
+    assert_eq!(block_on(&door.0.clock, first).unwrap(), "Hello.");
+    assert_eq!((door.count(SESSION), door.count(CHAT)), (2, 51));
+}
+
+#[test]
+fn one_who_fails_after_all_does_not_undo_what_another_got() {
+    let sessions = [session("{}").after(seconds(1)), signed_in("demo-1")];
+    let door = Door::new(sessions, |_| whole());
+    let client = door.client();
+    let mut first = Box::pin(text(&client));
+    assert!(poll_once(first.as_mut()).0.is_pending());
+    assert_eq!(door.ask(&client).unwrap(), "Hello.");
+    block_on(&door.0.clock, first).unwrap_err();
+    assert_eq!(door.ask(&client).unwrap(), "Hello.");
+    assert_eq!(door.count(SESSION), 2);
+}
