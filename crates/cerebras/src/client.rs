@@ -339,6 +339,7 @@ impl CerebrasBuilder {
         let elsewhere = !same_host(&base_url, BASE_URL);
         let mut dialect = CerebrasDialect::new(elsewhere);
         dialect.gzip_from = self.gzip_from;
+        dialect.by_session = session.is_some();
         let chat = Chat::new(dialect, transport, settings);
         Ok(Cerebras {
             chat: chat.map_err(|error| url.explain(error))?,

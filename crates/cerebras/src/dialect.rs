@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use http::HeaderValue;
 use inferstream_core::{
-    ChatRequest, Error, Message, ProviderInfo, Result, Role, ToolChoice, provider::LeftOut,
+    ChatRequest, Error, ErrorKind, Message, ProviderInfo, Result, Role, ToolChoice,
+    provider::LeftOut,
 };
 use inferstream_openai_compat::{Dialect, SchemaRules};
 
@@ -17,6 +18,9 @@ const DEFAULT_MODEL: &str = "gpt-oss-120b";
 /// Where the service is, with the version that every path begins with.
 pub(crate) const BASE_URL: &str = "https://api.cerebras.ai/v1";
 
+/// Where keys are made.
+pub(crate) const KEYS: &str = "https://cloud.cerebras.ai";
+
 /// What Cerebras is, as of November 2026.
 pub(crate) const INFO: ProviderInfo = {
     let mut info = ProviderInfo::new(
@@ -24,7 +28,7 @@ pub(crate) const INFO: ProviderInfo = {
         "Cerebras Inference",
         "https://inference.cerebras.ai/",
     );
-    info.login_url = Some("https://cloud.cerebras.ai");
+    info.login_url = Some(KEYS);
     info.key_variable = Some("CEREBRAS_API_KEY");
     info.default_model = Some(DEFAULT_MODEL);
     info.models = &[DEFAULT_MODEL, "qwen-3.8-27b", "gemma-4-31b"];
@@ -48,6 +52,8 @@ pub(crate) const INFO: ProviderInfo = {
 pub(crate) struct CerebrasDialect {
     /// Whether the base URL leads elsewhere: to a gateway, or to an engine of another make.
     elsewhere: bool,
+    /// Whether the key comes from the page's session.
+    pub(crate) by_session: bool,
     /// The strict rules of its structured outputs: nothing beyond the smallest set (documentation of
     /// 2026, and the refusals of `format`, `maxLength`, `minItems`, `maxItems`, `definitions`, lists of
     /// types and open objects that users told of from July 2025 to September 2026).
@@ -60,6 +66,7 @@ impl CerebrasDialect {
     pub(crate) fn new(elsewhere: bool) -> Self {
         Self {
             elsewhere,
+            by_session: false,
             schema_rules: SchemaRules::new(),
             gzip_from: None,
         }
@@ -112,6 +119,25 @@ impl Dialect for CerebrasDialect {
     // `reasoning_content` in a message is refused as an unknown field.
     fn reasoning_field(&self) -> Option<&'static str> {
         Some("reasoning")
+    }
+
+    // There is no variable to check where the key is not the user's.
+    fn refine(&self, error: Error) -> Error {
+        let is_refusal = matches!(error.kind(), ErrorKind::Auth | ErrorKind::Permission);
+        let status = error.status().filter(|_| is_refusal && self.by_session);
+        let Some(status) = status else {
+            return error;
+        };
+        let words = error
+            .provider_message()
+            .map(|words| format!(": {}", words.trim_end_matches('.')));
+        let words = words.unwrap_or_default();
+        error.map_message(|_| {
+            format!(
+                "cerebras answered {status}{words} (the key is of the page's session; keys of your own \
+                 are at {KEYS})"
+            )
+        })
     }
 
     // The recorded streams end at the chunk with finish reason, usage and time, without `[DONE]`.

@@ -18,19 +18,19 @@ use inferstream_core::{
 };
 use serde_json::Value;
 
-use crate::cookies::Cookies;
+use crate::{cookies::Cookies, dialect::KEYS};
 
 /// Where people sign in.
 const SITE: &str = "https://inference.cerebras.ai";
-
-/// Where keys are made that need no cookies.
-const KEYS: &str = "https://cloud.cerebras.ai";
 
 /// Where the session is, below the site.
 const PATH: &str = "/api/auth/session";
 
 /// The most that the session's document may hold: a true one has less than 10 KiB.
 const MAX_BODY: usize = 1 << 20;
+
+/// The longest key: one that a browser could keep in a cookie. True ones have about 50 bytes.
+const MAX_KEY: usize = 4096;
 
 /// How long a refusal answers those who ask again: the same cookies would be refused again.
 const BACK_OFF: Duration = Duration::from_secs(30);
@@ -309,6 +309,7 @@ fn read(headers: &HeaderMap, body: &Bytes, now: SystemTime) -> Result<(ApiKey, O
     match key {
         Value::Null => {}
         Value::String(key) if key.trim().is_empty() => {}
+        Value::String(key) if MAX_KEY < key.len() => return Err(broken("has a key that is none")),
         Value::String(key) => {
             let key = ApiKey::new(key.as_str());
             return Ok((key.map_err(|_| broken("has a key that is none"))?, expires));

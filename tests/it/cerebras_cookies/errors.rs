@@ -3,7 +3,10 @@
 use inferstream_cerebras::Cookies;
 use inferstream_core::{Error, ErrorKind, Repeat, Sent};
 
-use super::{Answer, CANARY, CHAT, Door, HOST, SESSION, check_error, check_hidden, session};
+use super::{
+    Answer, CANARY, CHAT, Door, HOST, SESSION, check_error, check_hidden, cookies, refused,
+    session, signed_in,
+};
 use crate::support::{Piece, broken, seconds};
 
 const SIGN_IN: &str = "sign in at https://inference.cerebras.ai and export the cookies again";
@@ -177,10 +180,36 @@ fn json_is_broken_or_another() {
             r#"{"user":{"demoApiKey":"c4nary-0f-the-session\n x"}}"#,
             "has a key that is none",
         ),
+        (
+            &*format!(r#"{{"user":{{"demoApiKey":"{}"}}}}"#, "k".repeat(4097)),
+            "has a key that is none",
+        ),
     ] {
         let what = format!("the session {what}");
         check(session(document), ErrorKind::Protocol, &what, MAKE_KEY);
     }
+}
+
+#[test]
+fn a_key_that_is_refused_is_said_to_be_the_sessions() {
+    for (status, kind, reason) in [
+        (401, ErrorKind::Auth, "401 Unauthorized"),
+        (403, ErrorKind::Permission, "403 Forbidden"),
+    ] {
+        let door = Door::new([signed_in("demo-1")], move |_| refused(status));
+        let error = door.ask(&door.client()).unwrap_err();
+        let line = format!(
+            "cerebras answered {reason}: Wrong API Key (the key is of the page's session; keys of your \
+             own are at https://cloud.cerebras.ai)"
+        );
+        check_error(&error, kind, &line);
+        assert_eq!(error.code(), Some("wrong_api_key"));
+    }
+    // One that is set is the variable's.
+    let door = Door::new([signed_in("demo-1")], |_| refused(401));
+    let client = door.builder(cookies()).api_key("csk-own").build().unwrap();
+    let error = door.ask(&client).unwrap_err();
+    assert!(error.to_string().contains("CEREBRAS_API_KEY"), "{error}");
 }
 
 #[test]
