@@ -5,6 +5,7 @@ use inferstream_core::{ErrorKind, Result};
 use proptest::prelude::*;
 
 use super::{CANARY, Door, check_hidden, signed_in};
+use crate::support::seconds;
 
 /// What a session at the page would be sent.
 #[track_caller]
@@ -105,6 +106,30 @@ fn lines_that_are_none_are_passed_over() {
         Cookies::from_text(&format!("# Netscape\n{CANARY}\n")),
         "no cookie",
     );
+    // An editor has made spaces of the tabs.
+    let spaces = format!("inference.cerebras.ai FALSE / FALSE 0 a {CANARY}\n");
+    for text in [
+        spaces.clone(),
+        format!("# Netscape HTTP Cookie File\n\n{spaces}"),
+    ] {
+        check_refused(Cookies::from_text(&text), "seven fields between tabs");
+    }
+}
+
+#[test]
+fn a_line_may_end_in_blanks() {
+    check("inference.cerebras.ai\tFALSE\t/\tFALSE\t0\ta\tb \n", "a=b");
+    check("inference.cerebras.ai\tFALSE\t/\tFALSE\t0\ta\tb\t\n", "a=b");
+}
+
+#[test]
+fn a_cookie_may_be_for_longer_than_there_are_numbers() {
+    for end in ["99999999999999999999", "18446744073709551616.5"] {
+        check(
+            &format!("inference.cerebras.ai\tFALSE\t/\tFALSE\t{end}\ta\tb\n"),
+            "a=b",
+        );
+    }
 }
 
 #[test]
@@ -170,6 +195,116 @@ fn a_har() {
     check(HAR, "deep=2; kept=1; token=new; parent=3");
     let none = HAR.replace("cookies", "headers");
     check_refused(Cookies::from_text(&none), "sensitive data");
+}
+
+/// Makes a HAR of these entries.
+fn har(entries: &[&str]) -> String {
+    let entries = entries.join(",");
+    format!(r#"{{"log":{{"entries":[{entries}]}}}}"#)
+}
+
+/// Makes an entry of a page, with the cookies that were sent and those that were set.
+fn entry(url: &str, sent: &str, set: &str) -> String {
+    format!(
+        r#"{{"request":{{"url":"{url}","cookies":[{sent}]}},"response":{{"cookies":[{set}]}}}}"#
+    )
+}
+
+const PAGE: &str = "https://inference.cerebras.ai/";
+
+#[test]
+fn one_odd_entry_of_a_har_spoils_no_other() {
+    let good = entry(PAGE, r#"{"name":"a","value":"b"}"#, "");
+    for odd in [
+        "{}",
+        "7",
+        "null",
+        r#"{"request":{}}"#,
+        r#"{"request":{"url":7,"cookies":[]}}"#,
+        r#"{"request":{"url":"https://inference.cerebras.ai/","cookies":{}}}"#,
+        r#"{"request":{"url":"https://inference.cerebras.ai/","cookies":7},"response":[]}"#,
+        r#"{"request":{"url":"wss://inference.cerebras.ai/"},"response":{"cookies":"x"}}"#,
+        r#"{"request":null,"response":{"cookies":[{"name":"x","value":"y"}]}}"#,
+    ] {
+        check(&har(&[&good, odd]), "a=b");
+        check(&har(&[odd, &good]), "a=b");
+    }
+}
+
+#[test]
+fn a_url_of_a_har_may_be_what_browsers_take() {
+    let long = format!("{PAGE}?{}", "x".repeat(100_000));
+    for url in [
+        "https://INFERENCE.cerebras.ai:443/",
+        "HTTPS://inference.cerebras.ai",
+        "https://inference.cerebras.ai?a=|b {c}",
+        "https://inference.cerebras.ai/#/é^`",
+        "https://inference.cerebras.ai/a|b\"c?d",
+        "https://u:p@inference.cerebras.ai/",
+        &long,
+    ] {
+        let url = url.replace('"', "\\\"");
+        check(
+            &har(&[&entry(&url, r#"{"name":"a","value":"b"}"#, "")]),
+            "a=b",
+        );
+    }
+    for url in [
+        "https://inference.cerebras.ai@evil.example/",
+        "https://evil.example/inference.cerebras.ai",
+        "https://evil.example?@inference.cerebras.ai/",
+        "https://evil.example#@inference.cerebras.ai/",
+        "https://evil.example\\\\@inference.cerebras.ai/",
+        "https://inference.cerebras.ai.evil.example/",
+        "data:text/html,https://inference.cerebras.ai/",
+        "//inference.cerebras.ai/",
+        "",
+    ] {
+        let evil = entry(url, r#"{"name":"evil","value":"no"}"#, "");
+        let good = entry(PAGE, r#"{"name":"a","value":"b"}"#, "");
+        check(&har(&[&evil, &good]), "a=b");
+    }
+}
+
+#[test]
+fn a_parent_in_a_har_needs_no_dot() {
+    // Nobody but its hosts sends or sets a parent's cookie.
+    let parent = r#"{"name":"a","value":"b","domain":"cerebras.ai"}"#;
+    check(&har(&[&entry(PAGE, parent, "")]), "a=b");
+    check(&har(&[&entry(PAGE, "", parent)]), "a=b");
+    check(
+        &har(&[&entry("https://api.cerebras.ai/", "", parent)]),
+        "a=b",
+    );
+    // Where it is the host itself, nothing says that it goes below.
+    let own = entry("https://cerebras.ai/", "", parent);
+    let good = entry(PAGE, r#"{"name":"c","value":"d"}"#, "");
+    check(&har(&[&own, &good]), "c=d");
+}
+
+#[test]
+fn what_a_har_says_without_a_host_is_replaced_by_what_it_says_with_one() {
+    let bare = r#"{"name":"a","value":"old"}"#;
+    let wide = r#"{"name":"a","value":"new","domain":".cerebras.ai","path":"/"}"#;
+    check(&har(&[&entry(PAGE, bare, wide)]), "a=new");
+    let newest = r#"{"name":"a","value":"newest"}"#;
+    check(
+        &har(&[&entry(PAGE, bare, wide), &entry(PAGE, newest, "")]),
+        "a=newest",
+    );
+    // Deleted is deleted, whoever was said to have it.
+    let gone =
+        r#"{"name":"a","value":"","domain":".cerebras.ai","expires":"1969-01-01T00:00:00Z"}"#;
+    let other = r#"{"name":"c","value":"d"}"#;
+    let text = har(&[&entry(PAGE, &format!("{bare},{other}"), gone)]);
+    let door = Door::of_session(signed_in("demo-1"));
+    let client = door
+        .builder(Cookies::from_text(&text).unwrap())
+        .build()
+        .unwrap();
+    door.0.clock.advance(seconds(9));
+    door.ask(&client).unwrap();
+    assert_eq!(door.cookies(), "c=d");
 }
 
 #[test]
@@ -247,7 +382,10 @@ fn a_file_is_read() {
         Cookies::from_file(&path)
     };
     assert_eq!(sent(read(b"\xef\xbb\xbf{\"a\":\"b\"}").unwrap()), "a=b");
-    check_refused(read(b"\xff\xfea\0=\0b\0"), "cookies.txt: not text in UTF-8");
+    check_refused(
+        read(b"\xff\xfea\0=\0b\0"),
+        "cookies.txt: not text in UTF-8: save it as that",
+    );
     check_refused(read(b""), "cookies.txt: there is no cookie");
     check_refused(
         read(&vec![b' '; (16 << 20) + 1]),
@@ -256,6 +394,25 @@ fn a_file_is_read() {
     std::fs::remove_dir_all(&folder).unwrap();
     check_refused(Cookies::from_file(&path), "cookies.txt: ");
     check_refused(Cookies::from_file(&folder), "inferstream-cookies");
+}
+
+#[test]
+fn cookies_in_place_of_a_file_are_not_shown() {
+    for mistake in [
+        format!("token={CANARY}"),
+        format!("Cookie: token={CANARY}; c=d"),
+        format!("a=/{CANARY}; b=c"),
+        format!(r#"{{"token":"{CANARY}"}}"#),
+        format!("a={CANARY}{}", "x".repeat(9000)),
+        format!("a={CANARY}\0"),
+    ] {
+        let error = Cookies::from_file(&mistake).unwrap_err();
+        assert!(
+            error.to_string().starts_with("there is no such file"),
+            "{error}"
+        );
+        check_refused(Err(error), "these are cookies");
+    }
 }
 
 proptest! {

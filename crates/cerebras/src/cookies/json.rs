@@ -1,14 +1,13 @@
 //! JSON in, its cookies out: of an extension, of a script, or of a HAR.
 
-use http::Uri;
 use inferstream_core::{
     Error, Result,
     provider::{GivenCookie, default_path, is_pair, read_time},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::bare;
+use super::{Found, bare};
 
 type Object = Map<String, Value>;
 
@@ -26,27 +25,22 @@ struct Log {
     entries: Vec<Entry>,
 }
 
-#[derive(Deserialize)]
-struct Entry {
-    request: HarRequest,
-    response: Option<HarResponse>,
-}
+/// The cookies of one request and of its answer. An odd one has none, and spoils no other.
+struct Entry(Vec<Found>);
 
-#[derive(Deserialize)]
-struct HarRequest {
-    url: String,
-    cookies: Option<Vec<Value>>,
-}
-
-#[derive(Deserialize)]
-struct HarResponse {
-    cookies: Option<Vec<Value>>,
+impl<'de> Deserialize<'de> for Entry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Each by itself: all pages of a HAR at once would fill much memory.
+        let entry = Value::deserialize(deserializer)?;
+        Ok(Self(of_entry(&entry)))
+    }
 }
 
 /// Reads a list, an object of names and values, either of them as the member `cookies`, or a HAR.
-pub(super) fn read(text: &str) -> Result<Vec<GivenCookie>> {
+pub(super) fn read(text: &str) -> Result<Vec<Found>> {
     if let Ok(har) = serde_json::from_str::<Har>(text) {
-        return Ok(har.log.entries.iter().flat_map(of_entry).collect());
+        let entries = har.log.entries.into_iter();
+        return Ok(entries.flat_map(|Entry(found)| found).collect());
     }
     // What serde_json says of an error quotes the text, and that is secret.
     let value = serde_json::from_str::<Value>(text).map_err(|error| {
@@ -65,13 +59,14 @@ pub(super) fn read(text: &str) -> Result<Vec<GivenCookie>> {
     Ok(match value {
         Value::Array(list) => {
             let objects = list.iter().filter_map(Value::as_object);
-            objects.filter_map(of_export).collect()
+            objects.filter_map(of_export).map(Found::from).collect()
         }
         Value::Object(pairs) => {
             let pairs = pairs.iter();
             let pairs = pairs.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
             let pairs = pairs.filter(|(name, value)| is_pair(name, value));
-            pairs.map(|(name, value)| bare(name, value)).collect()
+            let cookies = pairs.map(|(name, value)| bare(name, value));
+            cookies.map(Found::from).collect()
         }
         _ => Vec::new(),
     })
@@ -99,37 +94,61 @@ fn of_export(object: &Object) -> Option<GivenCookie> {
 
 /// Reads the cookies of a request and of its answer, which are for the request's host, or for a parent
 /// that they name.
-fn of_entry(entry: &Entry) -> Vec<GivenCookie> {
-    let Ok(url) = entry.request.url.parse::<Uri>() else {
+fn of_entry(entry: &Value) -> Vec<Found> {
+    let url = entry["request"]["url"].as_str();
+    let Some((is_secure, host, path)) = url.and_then(place) else {
         return Vec::new();
     };
-    let Some(host) = url.host().map(str::to_ascii_lowercase) else {
-        return Vec::new();
-    };
-    let place = |cookie: &Value, default: &str| {
+    let list = |message: &str| entry[message]["cookies"].as_array().into_iter().flatten();
+    let read = |cookie: &Value, default: &str| {
         let object = cookie.as_object()?;
         let mut cookie = of_export(object)?;
         if let Some(named) = &cookie.host {
-            // The page of another host cannot set it.
+            // The page of another host neither sends nor sets it; a parent's is for those below.
             let before = host.strip_suffix(&named.to_ascii_lowercase())?;
-            if !before.is_empty() && !before.ends_with('.') {
-                return None;
+            match before.strip_suffix('.') {
+                Some(_) => cookie.below = true,
+                None if before.is_empty() => {}
+                None => return None,
             }
-        } else {
-            cookie.host = Some(host.clone());
         }
         if text(object, "path").is_none() {
             default.clone_into(&mut cookie.path);
         }
-        cookie.secure |= url.scheme_str() == Some("https");
+        cookie.secure |= is_secure;
         Some(cookie)
     };
-    let sent = entry.request.cookies.iter().flatten();
-    let sent = sent.filter_map(|cookie| place(cookie, "/"));
-    let answer = entry.response.iter().flat_map(|answer| &answer.cookies);
-    let path = default_path(url.path());
-    let received = answer.flatten().filter_map(|cookie| place(cookie, path));
-    sent.chain(received).collect()
+    let sent = list("request").filter_map(|cookie| {
+        let cookie = read(cookie, "/")?;
+        // Nothing says whether it is this host's or a parent's.
+        let sent_to = cookie.host.is_none().then(|| host.clone());
+        Some(Found { cookie, sent_to })
+    });
+    let set = list("response").filter_map(|cookie| {
+        let mut cookie = read(cookie, default_path(path))?;
+        cookie.host.get_or_insert_with(|| host.clone());
+        Some(Found::from(cookie))
+    });
+    sent.chain(set).collect()
+}
+
+/// Takes a URL apart as far as cookies need it: whether the way is TLS, the host in lower case, and
+/// what begins with the path. What browsers let stand in a query and behind it is not looked at.
+fn place(url: &str) -> Option<(bool, String, &str)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let is_secure = match scheme.to_ascii_lowercase().as_str() {
+        "https" | "wss" => true,
+        "http" | "ws" => false,
+        _ => return None,
+    };
+    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let (_, authority) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let host = match authority.find(']') {
+        Some(end) => &authority[..=end],
+        None => authority.split(':').next()?,
+    };
+    (!host.is_empty()).then(|| (is_secure, host.to_ascii_lowercase(), path))
 }
 
 fn text<'a>(object: &'a Object, name: &str) -> Option<&'a str> {

@@ -38,7 +38,21 @@ const MAX_HEADER: usize = 16 << 10;
 /// ```
 #[derive(Clone)]
 pub struct Cookies {
-    given: Vec<GivenCookie>,
+    found: Vec<Found>,
+}
+
+/// A cookie, and the host that it was seen to go to where nothing says which it is for.
+#[derive(Clone)]
+struct Found {
+    cookie: GivenCookie,
+    sent_to: Option<String>,
+}
+
+impl From<GivenCookie> for Found {
+    fn from(cookie: GivenCookie) -> Self {
+        let sent_to = None;
+        Self { cookie, sent_to }
+    }
 }
 
 impl Cookies {
@@ -58,18 +72,18 @@ impl Cookies {
         }
         let pairs = header.split(';').map(str::trim);
         let pairs = pairs.filter(|pair| !pair.is_empty()).enumerate();
-        let given = pairs.map(|(index, pair)| match pair.split_once('=') {
-            Some((name, value)) if is_pair(name, value) => Ok(bare(name, value)),
+        let found = pairs.map(|(index, pair)| match pair.split_once('=') {
+            Some((name, value)) if is_pair(name, value) => Ok(bare(name, value).into()),
             _ => Err(Error::config(format!(
                 "cookie {} of the header is none: it looks like `a=b; c=d`",
                 index + 1
             ))),
         });
-        let given = given.collect::<Result<Vec<_>>>()?;
-        if MAX_COOKIES < given.len() {
+        let found = found.collect::<Result<Vec<_>>>()?;
+        if MAX_COOKIES < found.len() {
             return Err(too_many("the header"));
         }
-        Self::new(given)
+        Self::new(found)
     }
 
     /// Reads a file, told by what it holds; see [`from_text`](Self::from_text). Blocks.
@@ -79,6 +93,11 @@ impl Cookies {
     /// As `from_text`; `Config` too if it cannot be read or is above 16 MiB.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
+        // It may be the cookies themselves, and those are not shown.
+        if !path.exists() && path.to_string_lossy().contains(['=', '{', '[']) {
+            let message = "there is no such file; if these are cookies, write them to one";
+            return Err(Error::config(message));
+        }
         let read = || {
             let unread = |error: std::io::Error| Error::config(error.to_string());
             let mut bytes = Vec::new();
@@ -89,7 +108,7 @@ impl Cookies {
                 return Err(Error::config("larger than 16 MiB"));
             }
             let text = String::from_utf8(bytes);
-            Self::from_text(&text.map_err(|_| Error::config("not text in UTF-8"))?)
+            Self::from_text(&text.map_err(|_| Error::config("not text in UTF-8: save it as that"))?)
         };
         read().map_err(|error: Error| error.context(path.display()))
     }
@@ -110,26 +129,36 @@ impl Cookies {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         match text.trim_start().as_bytes() {
             [b'{' | b'[', ..] => Self::new(json::read(text)?),
-            _ if netscape::is_it(text) => Self::new(netscape::read(text)),
+            _ if netscape::is_it(text) => match netscape::read(text) {
+                found if found.is_empty() => Err(Error::config(
+                    "there is no cookie in it: in a cookies.txt each is a line of seven fields between \
+                     tabs",
+                )),
+                found => Self::new(found.into_iter().map(Found::from).collect()),
+            },
             _ => Self::from_header(text),
         }
     }
 
-    fn new(given: Vec<GivenCookie>) -> Result<Self> {
-        if given.is_empty() {
+    fn new(found: Vec<Found>) -> Result<Self> {
+        if found.is_empty() {
             return Err(Error::config(
                 "there is no cookie in it; a HAR holds them only if it is saved with sensitive data",
             ));
         }
-        Ok(Self { given })
+        Ok(Self { found })
     }
 
     /// Makes the jar of those that a URL's host would get.
     pub(crate) fn jar(&self, url: &Uri) -> Result<Jar> {
         let host = url.host().unwrap_or_default();
         let mut jar = Jar::new([DOMAIN]).room(MAX_COOKIES, usize::MAX);
-        for given in &self.given {
-            if jar.give(host, given) && MAX_COOKIES < jar.len() {
+        for Found { cookie, sent_to } in &self.found {
+            let is_others = |sent_to: &String| !sent_to.eq_ignore_ascii_case(host);
+            if sent_to.as_ref().is_some_and(is_others) {
+                continue;
+            }
+            if jar.give(host, cookie) && MAX_COOKIES < jar.len() {
                 return Err(too_many(host));
             }
         }
@@ -153,7 +182,7 @@ impl Cookies {
 impl fmt::Debug for Cookies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cookies")
-            .field("count", &self.given.len())
+            .field("count", &self.found.len())
             .finish_non_exhaustive()
     }
 }
