@@ -16,7 +16,14 @@ use inferstream_core::{
     sse::{Decoder, Reply},
 };
 
-use crate::{decode::ChatDecode, dialect::Dialect, encode, error::error_of_status, models};
+use crate::{
+    decode::ChatDecode,
+    dialect::Dialect,
+    encode,
+    error::error_of_status,
+    guard::{check_content_type, check_end},
+    models,
+};
 
 /// A client of a compatible service.
 ///
@@ -92,6 +99,7 @@ impl<D: Dialect> Chat<D> {
     /// `Config` if the base URL is none that can be used, or a header is not the user's to set.
     pub fn new(dialect: D, transport: Arc<dyn Transport>, settings: Settings) -> Result<Self> {
         let base = base_url(&settings.base_url)?;
+        check_end(&base, &dialect.path(""))?;
         check_headers(&settings.headers)?;
         let known = Mutex::new(None);
         let shared = Shared {
@@ -495,34 +503,4 @@ fn check_size(body: &Bytes) -> Result<()> {
             Err(Error::new(ErrorKind::TooLarge, message))
         }
     }
-}
-
-/// Refuses what is said to be a page, or text in another encoding; the other replies show themselves
-/// by their first byte.
-fn check_content_type(provider: &str, started: &Started) -> Result<()> {
-    let value = started
-        .meta
-        .headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let value = value.unwrap_or_default().to_ascii_lowercase();
-    let charset = value.split_once("charset=");
-    let charset = charset.map(|(_, charset)| charset.trim_matches(['"', '\'']));
-    let is_utf8 = |name: &str| {
-        ["utf-8", "utf8", "us-ascii"]
-            .iter()
-            .any(|utf8| name.starts_with(utf8))
-    };
-    let problem = match started.meta.status.as_u16() {
-        204 | 205 => "an answer without a body",
-        _ if value.starts_with("text/html") => "a page of HTML",
-        // "Event streams … must always be encoded as UTF-8", and so is JSON.
-        _ if charset.is_some_and(|charset| !is_utf8(charset)) => "text that is not in UTF-8",
-        _ => return Ok(()),
-    };
-    Err(Error::protocol(format!(
-        "{provider} sent {problem} where an answer should be"
-    ))
-    .with_head(started.meta.status, started.meta.headers.clone())
-    .with_attempts(started.meta.attempts))
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, uri::PathAndQuery};
 use inferstream_core::{
     ApiKey, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, Model, Provider,
-    ProviderInfo, Result, RetryPolicy, Timeouts, Transport, Unsupported,
+    ProviderInfo, Result, RetryPolicy, Timeouts, Transport, Unsupported, check_headers,
     provider::{Setting, with_version},
 };
 
@@ -296,7 +296,7 @@ impl CompatibleBuilder {
         self
     }
 
-    /// Sets the path below the base URL that is asked: `/chat/completions`.
+    /// Sets the path below the base URL that is asked: `/chat/completions`. It may have a query.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.knobs.path = path.into();
         self
@@ -374,6 +374,13 @@ impl CompatibleBuilder {
         if !knobs.path.starts_with('/') {
             return Err(Error::config("the path must begin with `/`"));
         }
+        // A fragment would be left out unsaid.
+        if knobs.path.contains('#') || knobs.path.parse::<PathAndQuery>().is_err() {
+            return Err(Error::config(
+                "the path has a character that cannot stand in a URL's path or query",
+            ));
+        }
+        check_headers(&settings.headers)?;
         settings.api_key = match api_key {
             None => None,
             Some(key) => Some(ApiKey::new(key.value()).map_err(|error| key.explain(error))?),

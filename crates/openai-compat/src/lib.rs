@@ -4,6 +4,7 @@
 mod chat;
 mod compatible;
 mod dialect;
+mod guard;
 
 mod encode;
 mod schema;

@@ -160,6 +160,57 @@ fn a_path_is_the_callers() {
 }
 
 #[test]
+fn a_path_that_is_none_is_refused_at_once() {
+    for path in ["/a b", "/a\nb", "/a#b", "/a\u{7f}", "", "chat", "?a=b"] {
+        let error = builder(&wire()).path(path).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{path}");
+        assert!(error.to_string().starts_with("the path "), "{error}");
+    }
+    // A query is a part of it, as some gateways want.
+    let wire = wire();
+    let path = "/chat/completions?api-version=2026-01-01";
+    let client = builder(&wire).path(path).build().unwrap();
+    block_on(&wire.clock, client.chat(hi())).unwrap();
+    assert_eq!(wire.request().uri().query(), Some("api-version=2026-01-01"));
+}
+
+#[test]
+fn a_url_with_the_path_in_it_is_refused_at_once() {
+    for url in [
+        "http://localhost:8000/v1/chat/completions",
+        "http://localhost:8000/v1/chat/completions/",
+        " https://example.com/chat/completions ",
+    ] {
+        let error = Compatible::new(url).transport(wire()).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        let message =
+            "the base URL ends in `/chat/completions`, which is put behind it: leave that out";
+        assert_eq!(error.to_string(), message);
+    }
+    let built = Compatible::new("https://example.com/own/path").path("/path");
+    let error = built.transport(wire()).build().unwrap_err();
+    assert!(error.to_string().contains("ends in `/path`"), "{error}");
+    // Such a path is some service's own.
+    let wire = wire();
+    let client = Compatible::new("https://example.com/models");
+    let client = client.transport(wire.clone()).build().unwrap();
+    block_on(&wire.clock, client.chat(hi())).unwrap();
+    assert_eq!(
+        wire.request().uri(),
+        "https://example.com/models/chat/completions"
+    );
+}
+
+#[test]
+fn a_header_that_cannot_be_set_is_not_the_urls_fault() {
+    let name = http::header::AUTHORIZATION;
+    let value = http::HeaderValue::from_static("x");
+    let error = builder(&wire()).header(name, value).build().unwrap_err();
+    let message = "the header `authorization` cannot be set by hand; leave it out";
+    assert_eq!(error.to_string(), message);
+}
+
+#[test]
 fn a_field_that_the_service_does_not_know_is_refused_unsent() {
     let wire = wire();
     let client = builder(&wire)

@@ -1,6 +1,7 @@
 //! CablyAI, and the door for any service that speaks the protocol.
 
 mod cablyai;
+mod environment;
 mod generic;
 
 use inferstream_core::Model;

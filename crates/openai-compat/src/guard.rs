@@ -1,0 +1,44 @@
+//! A base URL or an answer's head in; an error out where it cannot be what it should be.
+
+use http::header::CONTENT_TYPE;
+use inferstream_core::{Error, Result, Started};
+
+/// Refuses a base URL that somebody has pasted whole, with the path that is put behind it.
+pub(crate) fn check_end(base: &str, path: &str) -> Result<()> {
+    match base.strip_suffix(path) {
+        Some(_) if !path.is_empty() => Err(Error::config(format!(
+            "the base URL ends in `{path}`, which is put behind it: leave that out"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what is said to be a page, or text in another encoding; the other replies show themselves
+/// by their first byte.
+pub(crate) fn check_content_type(provider: &str, started: &Started) -> Result<()> {
+    let value = started
+        .meta
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let value = value.unwrap_or_default().to_ascii_lowercase();
+    let charset = value.split_once("charset=");
+    let charset = charset.map(|(_, charset)| charset.trim_matches(['"', '\'']));
+    let is_utf8 = |name: &str| {
+        ["utf-8", "utf8", "us-ascii"]
+            .iter()
+            .any(|utf8| name.starts_with(utf8))
+    };
+    let problem = match started.meta.status.as_u16() {
+        204 | 205 => "an answer without a body",
+        _ if value.starts_with("text/html") => "a page of HTML",
+        // "Event streams … must always be encoded as UTF-8", and so is JSON.
+        _ if charset.is_some_and(|charset| !is_utf8(charset)) => "text that is not in UTF-8",
+        _ => return Ok(()),
+    };
+    Err(Error::protocol(format!(
+        "{provider} sent {problem} where an answer should be"
+    ))
+    .with_head(started.meta.status, started.meta.headers.clone())
+    .with_attempts(started.meta.attempts))
+}

@@ -1,0 +1,165 @@
+//! What the environment says; each case is a process of its own, since the environment is one.
+
+use std::{env, process::Command};
+
+use http::{HeaderName, HeaderValue};
+use inferstream_cablyai::CablyAiBuilder;
+use inferstream_cerebras::CerebrasBuilder;
+use inferstream_core::{ChatRequest, Provider, Result};
+use inferstream_openai_compat::CompatibleBuilder;
+use serde_json::{Value, json};
+
+use super::wire;
+use crate::support::{Wire, block_on};
+
+const CHILD: &str = "INFERSTREAM_TEST_COMPATIBLE";
+const MARK: &str = "it says ";
+
+/// Tells what a client by the environment sends; does nothing where nobody asks.
+#[test]
+fn the_child_tells_what_it_sends() {
+    if let Ok(name) = env::var(CHILD) {
+        let wire = wire();
+        let told = client(&name, &wire).and_then(|client| {
+            block_on(&wire.clock, client.chat(ChatRequest::new("m").user("Hi")))
+        });
+        let told = told.map_err(|error| [error.kind().as_str().into(), error.to_string()]);
+        println!("\n{MARK}{}", tell(&wire, told.map(drop)));
+    }
+}
+
+/// Builds the client of a name; what follows a space is done to its settings afterwards.
+fn client(name: &str, wire: &Wire) -> Result<Box<dyn Provider>> {
+    let (name, change) = name.split_once(' ').unwrap_or((name, ""));
+    macro_rules! built {
+        ($builder:ty) => {{
+            let builder = <$builder>::from_env()?.transport(wire.clone());
+            let builder = match change {
+                "" => builder,
+                "set" => builder.api_key("own").base_url("http://own.test"),
+                _ => builder.header(
+                    HeaderName::from_static("host"),
+                    HeaderValue::from_static("other.test"),
+                ),
+            };
+            Box::new(builder.build()?)
+        }};
+    }
+    Ok(match name {
+        "cablyai" => built!(CablyAiBuilder),
+        "cerebras" => built!(CerebrasBuilder),
+        _ => built!(CompatibleBuilder),
+    })
+}
+
+fn tell(wire: &Wire, outcome: std::result::Result<(), [String; 2]>) -> Value {
+    if let Err([kind, line]) = outcome {
+        return json!({ "error": kind, "line": line, "sent": wire.count() });
+    }
+    let request = wire.request();
+    let key = request.headers().get("authorization");
+    json!({
+        "url": request.uri().to_string(),
+        "authorization": key.map(|key| key.to_str().unwrap().to_owned()),
+    })
+}
+
+/// The services, and what their variables begin with.
+const SERVICES: [(&str, &str); 3] = [
+    ("cablyai", "CABLYAI"),
+    ("cerebras", "CEREBRAS"),
+    ("openai-compat", "OPENAI_COMPAT"),
+];
+
+/// Asks a process with this URL and this key what it sends.
+#[track_caller]
+fn ask(name: &str, url: Option<&str>, key: Option<&str>) -> Value {
+    let mut command = Command::new(env::current_exe().unwrap());
+    let test = "compatible::environment::the_child_tells_what_it_sends";
+    command.args(["--exact", test, "--nocapture"]);
+    command.env(CHILD, name).env("OPENAI_API_KEY", "another's");
+    for (service, prefix) in SERVICES {
+        for (suffix, value) in [("BASE_URL", url), ("API_KEY", key)] {
+            let variable = format!("{prefix}_{suffix}");
+            match value.filter(|_| name.starts_with(service)) {
+                None => command.env_remove(variable),
+                Some(value) => command.env(variable, value),
+            };
+        }
+    }
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().find_map(|line| line.strip_prefix(MARK));
+    serde_json::from_str(line.unwrap_or_else(|| panic!("{text}"))).unwrap()
+}
+
+#[test]
+fn url_and_key_are_taken() {
+    for (name, _) in SERVICES {
+        let found = ask(name, Some(" http://else.test/ "), Some(" k\n"));
+        assert_eq!(found["url"], "http://else.test/v1/chat/completions");
+        assert_eq!(found["authorization"], "Bearer k");
+        // Nobody else's key is.
+        let found = ask(name, Some("http://else.test/x"), None);
+        assert_eq!(found["url"], "http://else.test/x/chat/completions");
+        assert_eq!(found["authorization"], json!(null));
+        // An empty one is none.
+        let found = ask(name, Some("http://else.test"), Some(" "));
+        assert_eq!(found["authorization"], json!(null));
+    }
+}
+
+#[test]
+fn what_is_set_afterwards_wins() {
+    for (name, _) in SERVICES {
+        let found = ask(&format!("{name} set"), Some("none"), Some("b\nd"));
+        assert_eq!(found["url"], "http://own.test/v1/chat/completions");
+        assert_eq!(found["authorization"], "Bearer own");
+    }
+}
+
+#[test]
+fn without_them_the_remedy_is_said() {
+    for (name, prefix) in SERVICES {
+        let found = ask(name, Some(" "), Some(""));
+        let (kind, variable) = match name {
+            "openai-compat" => ("config", format!("{prefix}_BASE_URL")),
+            _ => ("auth", format!("{prefix}_API_KEY")),
+        };
+        assert_eq!((&found["error"], &found["sent"]), (&json!(kind), &json!(0)));
+        let line = found["line"].as_str().unwrap();
+        assert!(line.contains(&format!("set {variable}")), "{line}");
+    }
+}
+
+#[test]
+fn what_cannot_be_used_is_named_and_nothing_else() {
+    for (name, prefix) in SERVICES {
+        let url = Some("https://else.test/v1");
+        for (name, url, key, expected) in [
+            (name, Some("none"), None, format!("{prefix}_BASE_URL: ")),
+            (
+                name,
+                Some("https://else.test/v1/chat/completions"),
+                None,
+                format!("{prefix}_BASE_URL: the base URL ends in `/chat/completions`"),
+            ),
+            (name, url, Some("s3c ret"), format!("{prefix}_API_KEY: ")),
+            // The URL can be used.
+            (
+                &*format!("{name} header"),
+                url,
+                None,
+                "the header `host`".to_owned(),
+            ),
+        ] {
+            let found = ask(name, url, key);
+            assert_eq!(found["error"], "config");
+            let line = found["line"].as_str().unwrap();
+            assert!(
+                line.starts_with(&expected) && !line.contains("s3c"),
+                "{line}"
+            );
+        }
+    }
+}
