@@ -13,6 +13,7 @@ use tokio::{task::spawn_blocking, time::timeout};
 use crate::{
     args::Chat,
     exit::Failure,
+    files::Files,
     output::{Sink, say},
     runtime,
     runtime::Interrupt,
@@ -23,7 +24,10 @@ use crate::{
 /// Asks, and prints the answer.
 pub(crate) fn run(args: &Chat, verbose: bool) -> Result<(), Failure> {
     // Read before Ctrl-C is listened for: there is nothing to keep yet.
-    let prompt = prompt(&args.prompt);
+    let read = prompt(&args.prompt).and_then(|prompt| {
+        let (name, _) = route(args.service.provider, args.model.as_deref());
+        Ok((prompt, Files::read(name, &args.service)?))
+    });
     runtime::run(async |interrupt| {
         let mut printer = Printer::new(args, interrupt);
         let mut answer = Answer::default();
@@ -33,10 +37,10 @@ pub(crate) fn run(args: &Chat, verbose: bool) -> Result<(), Failure> {
             interrupt,
         };
         let mut service = None;
-        let outcome = match prompt {
-            Ok(prompt) => {
+        let outcome = match read {
+            Ok(read) => {
                 asked
-                    .answer(prompt, &mut service, &mut printer, &mut answer)
+                    .answer(read, &mut service, &mut printer, &mut answer)
                     .await
             }
             Err(error) => Err(error.into()),
@@ -130,13 +134,13 @@ struct Asked<'a> {
 impl Asked<'_> {
     async fn answer(
         &self,
-        prompt: String,
+        (prompt, files): (String, Files),
         service: &mut Option<Service>,
         printer: &mut Printer<'_>,
         answer: &mut Answer,
     ) -> Result<(), Failure> {
         let (name, model) = route(self.args.service.provider, self.args.model.as_deref());
-        let service = service.insert(Service::new(name, &self.args.service).await?);
+        let service = service.insert(Service::new(name, &self.args.service, files).await?);
         let request = request(self.args, model, prompt);
         if self.args.no_stream {
             self.whole(service, request, printer, answer).await

@@ -130,6 +130,14 @@ fn message(error: &Error) -> String {
         .replace("`proxy`", "`--proxy`")
         .replace("`stream_origin`", "`--stream-origin`")
         .replace("call `no_proxy`", "give `--no-proxy`")
+        .replace(
+            ": set OPENAI_COMPAT_BASE_URL",
+            ": give `--base-url` or set OPENAI_COMPAT_BASE_URL",
+        )
+        .replace(
+            "has no default: name one",
+            "has no default: name one with `--model`",
+        )
 }
 
 fn code(kind: ErrorKind) -> u8 {

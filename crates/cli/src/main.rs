@@ -11,6 +11,7 @@ mod simulate;
 mod sse;
 
 mod exit;
+mod files;
 mod output;
 mod runtime;
 mod service;

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use crate::{
     args::Models,
     exit::Failure,
+    files::Files,
     output::print_json,
     runtime,
     service::{Service, route},
@@ -13,9 +14,10 @@ use crate::{
 
 /// Asks for the models, and prints them.
 pub(crate) fn run(args: &Models) -> Result<(), Failure> {
+    let (name, _) = route(args.service.provider, None);
+    let files = Files::read(name, &args.service)?;
     runtime::run(async |interrupt| {
-        let (name, _) = route(args.service.provider, None);
-        let service = Service::new(name, &args.service).await?;
+        let service = Service::new(name, &args.service, files).await?;
         let mut spinner = Spinner::new();
         let models = interrupt
             .or(spinner.during(service.provider.models()))

@@ -1,12 +1,12 @@
 //! Flags and environment into a provider.
 
-use std::{env, fs::File, io::Read as _, path::Path, sync::Arc};
+use std::{env, sync::Arc};
 
 use clap::ValueEnum as _;
 use inferstream::{
-    Error, Provider, RetryPolicy, Timeouts,
+    Provider, RetryPolicy, Timeouts,
     cablyai::CablyAiBuilder,
-    cerebras::{CerebrasBuilder, Cookies},
+    cerebras::CerebrasBuilder,
     cloudflare::{Cloudflare, CloudflareBuilder},
     openai_compat::CompatibleBuilder,
     replicate::{Replicate, ReplicateBuilder},
@@ -18,6 +18,7 @@ use crate::{
     args::{Limit, ProviderName, Service as Flags},
     background::{Background, Watched},
     exit::Failure,
+    files::Files,
     output::say,
 };
 
@@ -44,35 +45,38 @@ impl Service {
     }
 
     /// Creates what the flags say.
-    pub(crate) async fn new(name: ProviderName, flags: &Flags) -> Result<Self, Failure> {
-        if flags.cookies.is_some() && name != ProviderName::Cerebras {
-            let message = "--cookies are for Cerebras alone: leave them out, or say `-p cerebras`";
-            return Err(Error::config(message).into());
-        }
+    pub(crate) async fn new(
+        name: ProviderName,
+        flags: &Flags,
+        mut files: Files,
+    ) -> Result<Self, Failure> {
         let simulator = if flags.simulate {
             Some(simulate(flags).await?)
         } else {
             None
         };
         let background = Background::default();
-        let transport = Watched::new(transport(flags, simulator.as_ref())?, &background);
+        let transport = Watched::new(
+            transport(flags, &mut files, simulator.as_ref())?,
+            &background,
+        );
         let provider: Arc<dyn Provider> = match name {
             ProviderName::Cablyai => Arc::new(
-                cablyai(flags, simulator.as_ref())?
+                cablyai(flags, files, simulator.as_ref())?
                     .transport(transport)
                     .timeouts(timeouts(flags, Timeouts::default()))
                     .retry(retry(flags))
                     .build()?,
             ),
             ProviderName::Cerebras => Arc::new(
-                cerebras(flags, simulator.as_ref())?
+                cerebras(flags, files, simulator.as_ref())?
                     .transport(transport)
                     .timeouts(timeouts(flags, Timeouts::default()))
                     .retry(retry(flags))
                     .build()?,
             ),
             ProviderName::Cloudflare => Arc::new(
-                cloudflare(flags, simulator.as_ref())?
+                cloudflare(flags, files, simulator.as_ref())?
                     .transport(transport)
                     .timeouts(timeouts(
                         flags,
@@ -82,14 +86,14 @@ impl Service {
                     .build()?,
             ),
             ProviderName::OpenaiCompat => Arc::new(
-                compatible(flags, simulator.as_ref())?
+                compatible(flags, files, simulator.as_ref())?
                     .transport(transport)
                     .timeouts(timeouts(flags, Timeouts::default()))
                     .retry(retry(flags))
                     .build()?,
             ),
             ProviderName::Replicate => Arc::new(
-                replicate(flags, simulator.as_ref())?
+                replicate(flags, files, simulator.as_ref())?
                     .transport(transport)
                     .timeouts(timeouts(flags, Replicate::default_timeouts()))
                     .retry(retry(flags))
@@ -155,14 +159,18 @@ pub(crate) fn simulator(
     }
 }
 
-fn cablyai(flags: &Flags, simulator: Option<&Simulator>) -> Result<CablyAiBuilder, Failure> {
+fn cablyai(
+    flags: &Flags,
+    files: Files,
+    simulator: Option<&Simulator>,
+) -> Result<CablyAiBuilder, Failure> {
     if let Some(simulator) = simulator {
         let builder = CablyAiBuilder::default().base_url(simulator.compatible_url());
         return Ok(builder.api_key(SIMULATED_KEY));
     }
     let mut builder = CablyAiBuilder::from_env()?;
-    if let Some(key) = key(flags)? {
-        builder = builder.api_key(key);
+    if let Some(key) = files.key {
+        builder = builder.api_key(key.expose());
     }
     if let Some(url) = &flags.base_url {
         builder = builder.base_url(url);
@@ -170,14 +178,18 @@ fn cablyai(flags: &Flags, simulator: Option<&Simulator>) -> Result<CablyAiBuilde
     Ok(builder)
 }
 
-fn compatible(flags: &Flags, simulator: Option<&Simulator>) -> Result<CompatibleBuilder, Failure> {
+fn compatible(
+    flags: &Flags,
+    files: Files,
+    simulator: Option<&Simulator>,
+) -> Result<CompatibleBuilder, Failure> {
     if let Some(simulator) = simulator {
         let builder = CompatibleBuilder::default().base_url(simulator.compatible_url());
         return Ok(builder.api_key(SIMULATED_KEY));
     }
     let mut builder = CompatibleBuilder::from_env()?;
-    if let Some(key) = key(flags)? {
-        builder = builder.api_key(key);
+    if let Some(key) = files.key {
+        builder = builder.api_key(key.expose());
     }
     if let Some(url) = &flags.base_url {
         builder = builder.base_url(url);
@@ -185,26 +197,30 @@ fn compatible(flags: &Flags, simulator: Option<&Simulator>) -> Result<Compatible
     Ok(builder)
 }
 
-fn cerebras(flags: &Flags, simulator: Option<&Simulator>) -> Result<CerebrasBuilder, Failure> {
+fn cerebras(
+    flags: &Flags,
+    files: Files,
+    simulator: Option<&Simulator>,
+) -> Result<CerebrasBuilder, Failure> {
     if let Some(simulator) = simulator {
         let builder = CerebrasBuilder::default().base_url(simulator.base_url());
-        return Ok(match &flags.cookies {
+        return Ok(match files.cookies {
             None => builder.api_key(SIMULATED_KEY),
-            Some(path) => builder
-                .cookies(Cookies::from_file(path)?)
+            Some(cookies) => builder
+                .cookies(cookies)
                 .session_url(simulator.cerebras_session_url()),
         });
     }
     let mut builder = CerebrasBuilder::from_env()?;
-    if let Some(path) = &flags.cookies {
+    if let Some(cookies) = files.cookies {
         let key = env::var("CEREBRAS_API_KEY").unwrap_or_default();
         if !key.trim().is_empty() {
             say("CEREBRAS_API_KEY is set: the cookies are not used");
         }
-        builder = builder.cookies(Cookies::from_file(path)?);
+        builder = builder.cookies(cookies);
     }
-    if let Some(key) = key(flags)? {
-        builder = builder.api_key(key);
+    if let Some(key) = files.key {
+        builder = builder.api_key(key.expose());
     }
     if let Some(url) = &flags.base_url {
         builder = builder.base_url(url);
@@ -212,7 +228,11 @@ fn cerebras(flags: &Flags, simulator: Option<&Simulator>) -> Result<CerebrasBuil
     Ok(builder)
 }
 
-fn cloudflare(flags: &Flags, simulator: Option<&Simulator>) -> Result<CloudflareBuilder, Failure> {
+fn cloudflare(
+    flags: &Flags,
+    files: Files,
+    simulator: Option<&Simulator>,
+) -> Result<CloudflareBuilder, Failure> {
     if flags.playground {
         return Ok(playground(flags, simulator));
     }
@@ -233,8 +253,8 @@ fn cloudflare(flags: &Flags, simulator: Option<&Simulator>) -> Result<Cloudflare
     if let Some(id) = &flags.account {
         builder = builder.account_id(id);
     }
-    if let Some(key) = key(flags)? {
-        builder = builder.api_token(key);
+    if let Some(key) = files.key {
+        builder = builder.api_token(key.expose());
     }
     if let Some(url) = &flags.base_url {
         builder = builder.base_url(url);
@@ -261,7 +281,11 @@ fn playground(flags: &Flags, simulator: Option<&Simulator>) -> CloudflareBuilder
     builder
 }
 
-fn replicate(flags: &Flags, simulator: Option<&Simulator>) -> Result<ReplicateBuilder, Failure> {
+fn replicate(
+    flags: &Flags,
+    files: Files,
+    simulator: Option<&Simulator>,
+) -> Result<ReplicateBuilder, Failure> {
     if let Some(simulator) = simulator {
         let builder = ReplicateBuilder::default()
             .base_url(simulator.replicate_url())
@@ -269,8 +293,8 @@ fn replicate(flags: &Flags, simulator: Option<&Simulator>) -> Result<ReplicateBu
         return Ok(builder.api_key(SIMULATED_KEY));
     }
     let mut builder = ReplicateBuilder::from_env()?;
-    if let Some(key) = key(flags)? {
-        builder = builder.api_key(key);
+    if let Some(key) = files.key {
+        builder = builder.api_key(key.expose());
     }
     if let Some(url) = &flags.base_url {
         builder = builder.base_url(url);
@@ -281,21 +305,11 @@ fn replicate(flags: &Flags, simulator: Option<&Simulator>) -> Result<ReplicateBu
     Ok(builder)
 }
 
-/// Reads the key that stands in a file, if one was named.
-fn key(flags: &Flags) -> Result<Option<String>, Error> {
-    let Some(path) = &flags.key_file else {
-        return Ok(None);
-    };
-    match String::from_utf8(read(path)?) {
-        Ok(key) => Ok(Some(key)),
-        Err(_) => Err(Error::config(format!(
-            "{}: not a key, not even text",
-            path.display()
-        ))),
-    }
-}
-
-fn transport(flags: &Flags, simulator: Option<&Simulator>) -> Result<HttpTransport, Failure> {
+fn transport(
+    flags: &Flags,
+    files: &mut Files,
+    simulator: Option<&Simulator>,
+) -> Result<HttpTransport, Failure> {
     let mut builder = HttpTransport::builder().timeouts(timeouts(flags, Timeouts::default()));
     if let Some(pem) = simulator.and_then(Simulator::certificate_pem) {
         return Ok(builder.certificate_pem(pem).no_proxy().build()?);
@@ -306,12 +320,12 @@ fn transport(flags: &Flags, simulator: Option<&Simulator>) -> Result<HttpTranspo
     if flags.no_proxy {
         builder = builder.no_proxy();
     }
-    match &flags.cacert {
-        None => Ok(builder.build()?),
-        Some(path) => {
-            let built = builder.certificate_pem(read(path)?).build();
+    match (&flags.cacert, files.certificates.take()) {
+        (Some(path), Some(pem)) => {
+            let built = builder.certificate_pem(pem).build();
             Ok(built.map_err(|error| error.context(path.display()))?)
         }
+        _ => Ok(builder.build()?),
     }
 }
 
@@ -335,22 +349,4 @@ fn timeouts(flags: &Flags, default: Timeouts) -> Timeouts {
 fn retry(flags: &Flags) -> RetryPolicy {
     let policy = RetryPolicy::default();
     policy.max_attempts(flags.attempts.unwrap_or(policy.max_attempts))
-}
-
-/// Reads a file of settings: at most 1 MiB, more than any bundle of certificates has.
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    const LIMIT: u64 = 1 << 20;
-    let broken = |error| Error::config(format!("{}: {error}", path.display()));
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(broken)?;
-    file.take(LIMIT + 1)
-        .read_to_end(&mut bytes)
-        .map_err(broken)?;
-    if LIMIT < bytes.len() as u64 {
-        return Err(Error::config(format!(
-            "{}: larger than 1 MiB",
-            path.display()
-        )));
-    }
-    Ok(bytes)
 }

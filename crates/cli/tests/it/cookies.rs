@@ -75,6 +75,12 @@ fn cookies_that_are_of_no_use() {
         "--cookies are for Cerebras alone",
     );
     check(FILE, &["--key-file", "x"], 2, "cannot be used with");
+    // Cookies where the file's name belongs.
+    let given = run(&["chat", "Hi", "-v", "--cookies", "token=c4nary-0f-the-file"]);
+    assert_eq!(given.code, Some(2));
+    let says = "there is no such file; if these are cookies, write them to one";
+    assert!(given.error().ends_with(says), "{}", given.stderr);
+    assert!(!given.stderr.contains("c4nary"), "{}", given.stderr);
     let missing = run(&["chat", "Hi", "--cookies", "no/such/file"]);
     assert_eq!(missing.code, Some(2));
     assert!(

@@ -68,8 +68,13 @@ fn a_key_from_a_file_comes_first() {
     let refused = ask(b"secret\n");
     assert_eq!(refused.code, Some(3));
     assert!(!refused.stderr.contains("secret"));
-    assert_eq!(ask(b"two\nsecrets\n").code, Some(2));
-    assert_eq!(ask(b"\xff\xfe").code, Some(2));
+    for unusable in [&b"two\nsecrets\n"[..], b"\xff\xfe", b"", b" \n"] {
+        let run = ask(unusable);
+        assert_eq!(run.code, Some(2));
+        let file = format!("error: {}: ", path.display());
+        assert!(run.error().starts_with(&file), "{}", run.error());
+        assert!(!run.stderr.contains("secrets"));
+    }
     check(&["--key-file", "no/such/file"], 2, "no/such/file");
 }
 
@@ -80,6 +85,38 @@ fn an_engine_on_this_machine_needs_no_key() {
     let run = run(&["chat", "Hi", "--base-url", &server.url]);
     assert_eq!(run.code, Some(3));
     assert!(run.error().contains("401"), "{}", run.error());
+}
+
+#[test]
+fn what_is_missing_is_said_with_the_flags_name() {
+    for args in [
+        &["chat", "Hi", "-p", "openai-compat"][..],
+        &["chat", "Hi", "-m", "openai-compat/x"],
+        &["models", "-p", "openai-compat"],
+    ] {
+        let run = Run::of(command(args).env("OPENAI_COMPAT_BASE_URL", " "));
+        assert_eq!(run.code, Some(2));
+        let says = "give `--base-url` or set OPENAI_COMPAT_BASE_URL";
+        assert!(run.error().contains(says), "{}", run.error());
+    }
+    for provider in ["openai-compat", "cablyai"] {
+        let run = run(&["chat", "Hi", "--simulate", "-p", provider]);
+        assert_eq!(run.code, Some(2));
+        assert!(
+            run.error().ends_with("name one with `--model`"),
+            "{}",
+            run.error()
+        );
+    }
+}
+
+#[test]
+fn a_base_url_pasted_whole_is_told() {
+    let url = "http://127.0.0.1:9/v1/chat/completions";
+    for provider in ["cablyai", "cerebras", "openai-compat"] {
+        let args = ["-p", provider, "-m", "x", "--base-url", url];
+        check(&args, 2, "the base URL ends in `/chat/completions`");
+    }
 }
 
 #[test]

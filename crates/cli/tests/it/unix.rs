@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpListener,
+    os::unix::process::ExitStatusExt as _,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -82,6 +83,30 @@ fn ctrl_c_is_heard_while_the_head_is_waited_for() {
     stderr.read_line(&mut line).unwrap();
     interrupt(&child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn ctrl_c_is_heard_while_a_file_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    for flag in ["--cookies", "--key-file", "--cacert"] {
+        let begin = Instant::now();
+        let mut child = command(&["chat", "Hi", flag, pipe.to_str().unwrap()])
+            .spawn()
+            .unwrap();
+        // Nobody writes into it.
+        thread::sleep(Duration::from_millis(500));
+        interrupt(&child);
+        assert_eq!(child.wait().unwrap().signal(), Some(2));
+        assert!(begin.elapsed() < Duration::from_secs(3), "{flag}");
+    }
 }
 
 #[test]
