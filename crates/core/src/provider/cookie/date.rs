@@ -21,7 +21,7 @@ pub(super) fn read(text: &str) -> Option<u64> {
         year @ 70..=99 => year + 1900,
         year => year,
     };
-    if year < 1601 || !(1..=31).contains(&day) {
+    if year < 1601 || !exists(year, month, day) {
         return None;
     }
     Some(since_1970(year, month, day, time))
@@ -50,16 +50,30 @@ fn timestamp(text: &str) -> Option<u64> {
         }
         _ => return None,
     };
-    if !(1601..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+    let month = month.checked_sub(1)?;
+    if !(1601..=9999).contains(&year) || !exists(year, month, day) {
         return None;
     }
-    let seconds = since_1970(year, month - 1, day, clock(time)?);
+    let seconds = since_1970(year, month, day, clock(time)?);
     Some(seconds.saturating_add_signed(-zone))
 }
 
 /// Reads digits and nothing else.
 fn digits(text: &str) -> Option<u64> {
     number(text, 1..=4).filter(|_| text.len() <= 4 && text.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Returns true if the calendar has the day. January is 0.
+fn exists(year: u64, month: u64, day: u64) -> bool {
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        1 if is_leap => 29,
+        1 => 28,
+        3 | 5 | 8 | 10 => 30,
+        0..=11 => 31,
+        _ => 0,
+    };
+    (1..=days).contains(&day)
 }
 
 /// Counts the seconds since 1970, 0 for a time before. January is 0.
