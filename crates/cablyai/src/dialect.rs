@@ -48,6 +48,13 @@ pub(crate) const INFO: ProviderInfo = {
 };
 
 /// The headers that go with every request.
+///
+/// ```
+/// use inferstream_cablyai::{CablyAi, Preset};
+///
+/// // A gateway of another make, which wants to see no browser's headers.
+/// let builder = CablyAi::builder().base_url("http://localhost:8080").preset(Preset::Plain);
+/// ```
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Preset {

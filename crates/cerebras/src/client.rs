@@ -70,7 +70,8 @@ impl Cerebras {
     /// # Errors
     ///
     /// Everything that can be known before the first event, after the retries; `Auth` at once if
-    /// there is no key.
+    /// there is no key. By cookies also what their session answers: `Auth`, `Permission` or
+    /// `Redirect` where nobody is signed in, `Challenge` where its page wants to see a browser.
     ///
     /// # Cancel safety
     ///
@@ -252,7 +253,10 @@ impl CerebrasBuilder {
     /// Gets the key by the cookies of a browser that is signed in: unofficial.
     ///
     /// The first request asks the page's session for the account's demo key, which is kept in memory
-    /// until it is refused and then asked for once more. The cookies go to the session's host alone.
+    /// until it is refused or the session ends, and then asked for once more; clones share it. A
+    /// refusal of the cookies answers all who ask within 30 s. The cookies go to the session's host
+    /// alone, and the key to the [base URL](Self::base_url). A request's whole limit holds for both.
+    ///
     /// A key that is set wins, and the session is never asked. Whether the service still answers is
     /// unknown.
     pub fn cookies(mut self, cookies: Cookies) -> Self {
@@ -260,7 +264,8 @@ impl CerebrasBuilder {
         self
     }
 
-    /// Sets where the page of the session is, for tests: `https://inference.cerebras.ai`.
+    /// Sets where the page of the session is, for tests: `https://inference.cerebras.ai`. What is asked
+    /// is `/api/auth/session` below it.
     ///
     /// Cookies that name no host go there, and those of other hosts do not.
     pub fn session_url(mut self, url: impl Into<String>) -> Self {

@@ -32,7 +32,7 @@ const INFO: ProviderInfo = {
 ///
 /// ```no_run
 /// # #[cfg(feature = "transport")]
-/// # async fn example() -> inferstream_core::Result<()> {
+/// # async fn example() -> inferstream_openai_compat::Result<()> {
 /// use inferstream_openai_compat::Compatible;
 ///
 /// let ollama = Compatible::new("http://localhost:11434/v1").default_model("llama3.2").build()?;
@@ -96,7 +96,8 @@ impl Compatible {
     /// Begins to set up a client for the service at this URL, without a key: no environment variable
     /// is read.
     ///
-    /// The URL is what stands before `/chat/completions`; one without a path gets `/v1`.
+    /// The URL is what stands before `/chat/completions`; one without a path gets `/v1`. Those of the
+    /// environment are taken by [`CompatibleBuilder::from_env`].
     #[expect(
         clippy::new_ret_no_self,
         reason = "the URL is the one setting that has no default"

@@ -29,3 +29,8 @@ pub use crate::{
     dialect::Dialect,
     schema::SchemaRules,
 };
+#[doc(no_inline)]
+pub use inferstream_core::*;
+#[cfg(feature = "transport")]
+#[doc(no_inline)]
+pub use inferstream_transport::HttpTransport;

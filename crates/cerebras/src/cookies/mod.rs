@@ -56,7 +56,8 @@ impl From<GivenCookie> for Found {
 }
 
 impl Cookies {
-    /// Takes the value of a `Cookie` header, as the browser's developer tools show it: `a=b; c=d`.
+    /// Takes the value of a `Cookie` header, as the browser's developer tools show it: `a=b; c=d`. Of
+    /// two with one name the last is taken.
     ///
     /// # Errors
     ///
@@ -86,11 +87,12 @@ impl Cookies {
         Self::new(found)
     }
 
-    /// Reads a file, told by what it holds; see [`from_text`](Self::from_text). Blocks.
+    /// Reads a file in UTF-8, told by what it holds; see [`from_text`](Self::from_text). Blocks, and at a
+    /// pipe until somebody has written into it.
     ///
     /// # Errors
     ///
-    /// As `from_text`; `Config` too if it cannot be read or is above 16 MiB.
+    /// As `from_text`, after the file's name; `Config` too if it cannot be read or is above 16 MiB.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         // It may be the cookies themselves, and those are not shown.
@@ -119,9 +121,18 @@ impl Cookies {
     /// What is no cookie among cookies is passed over, and so is, at
     /// [`build`](crate::CerebrasBuilder::build), what is for other hosts.
     ///
+    /// ```
+    /// use inferstream_cerebras::Cookies;
+    ///
+    /// let list = r#"[{"name": "session-token", "value": "eyJh", "domain": ".cerebras.ai"}]"#;
+    /// let cookies = Cookies::from_text(list)?;
+    /// assert_eq!(format!("{cookies:?}"), "Cookies { count: 1, .. }");
+    /// # Ok::<(), inferstream_cerebras::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
-    /// `Config` if it is neither of these or above 16 MiB, or if there is no cookie.
+    /// `Config` if it is none of these or above 16 MiB, or if there is no cookie.
     pub fn from_text(text: &str) -> Result<Self> {
         if MAX_FILE < text.len() as u64 {
             return Err(Error::config("the cookies are larger than 16 MiB"));
