@@ -39,7 +39,8 @@ impl CablyAi {
     ///
     /// # Errors
     ///
-    /// `Auth` if there is no key; `Config` if the key or the URL cannot be used.
+    /// `Auth` if there is no key, unless the URL leads elsewhere; `Config` if the key or the URL cannot
+    /// be used.
     #[cfg(feature = "transport")]
     pub fn from_env() -> Result<Self> {
         let client = CablyAiBuilder::from_env()?.build()?;

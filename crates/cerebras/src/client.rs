@@ -49,13 +49,12 @@ impl Cerebras {
     ///
     /// # Errors
     ///
-    /// `Auth` if there is no key; `Config` if the key or the URL cannot be used.
+    /// `Auth` if there is no key, unless the URL leads elsewhere; `Config` if the key or the URL cannot
+    /// be used.
     #[cfg(feature = "transport")]
     pub fn from_env() -> Result<Self> {
         let client = CerebrasBuilder::from_env()?.build()?;
-        if client.api_key.is_none() {
-            return Err(no_key());
-        }
+        client.check_key()?;
         Ok(client)
     }
 

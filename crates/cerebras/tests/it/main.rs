@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
 
+mod environment;
+
 use inferstream_cerebras::{Cerebras, CerebrasBuilder, Cookies, ErrorKind, HttpTransport};
 use inferstream_simulator::{CerebrasSession, Simulator, SimulatorBuilder};
 
