@@ -50,7 +50,7 @@ pub(crate) enum Command {
     Chat(Box<Chat>),
     /// Lists the models of a provider
     ///
-    /// Without a key it is the provider's public list.
+    /// Without a key it is the provider's public list, where there is one.
     #[command(after_help = AFTER_HELP)]
     Models(Box<Models>),
     /// Opens a page in your own browser and keeps the session that you get there

@@ -25,7 +25,7 @@ impl Hub {
     /// environment.
     ///
     /// A provider without its key is there too: its requests fail with `Auth`, which says what is
-    /// missing.
+    /// missing. Cloudflare is there only with its account, a compatible service only with its URL.
     ///
     /// # Errors
     ///
