@@ -204,9 +204,9 @@ fn har(entries: &[&str]) -> String {
 }
 
 /// Makes an entry of a page, with the cookies that were sent and those that were set.
-fn entry(url: &str, sent: &str, set: &str) -> String {
+fn entry(url: &str, sent: &str, received: &str) -> String {
     format!(
-        r#"{{"request":{{"url":"{url}","cookies":[{sent}]}},"response":{{"cookies":[{set}]}}}}"#
+        r#"{{"request":{{"url":"{url}","cookies":[{sent}]}},"response":{{"cookies":[{received}]}}}}"#
     )
 }
 

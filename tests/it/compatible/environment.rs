@@ -75,8 +75,8 @@ const SERVICES: [(&str, &str); 3] = [
 #[track_caller]
 fn ask(name: &str, url: Option<&str>, key: Option<&str>) -> Value {
     let mut command = Command::new(env::current_exe().unwrap());
-    let test = "compatible::environment::the_child_tells_what_it_sends";
-    command.args(["--exact", test, "--nocapture"]);
+    let child = "compatible::environment::the_child_tells_what_it_sends";
+    command.args(["--exact", child, "--nocapture"]);
     command.env(CHILD, name).env("OPENAI_API_KEY", "another's");
     for (service, prefix) in SERVICES {
         for (suffix, value) in [("BASE_URL", url), ("API_KEY", key)] {

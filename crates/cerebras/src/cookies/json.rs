@@ -124,12 +124,12 @@ fn of_entry(entry: &Value) -> Vec<Found> {
         let sent_to = cookie.host.is_none().then(|| host.clone());
         Some(Found { cookie, sent_to })
     });
-    let set = list("response").filter_map(|cookie| {
+    let received = list("response").filter_map(|cookie| {
         let mut cookie = read(cookie, default_path(path))?;
         cookie.host.get_or_insert_with(|| host.clone());
         Some(Found::from(cookie))
     });
-    sent.chain(set).collect()
+    sent.chain(received).collect()
 }
 
 /// Takes a URL apart as far as cookies need it: whether the way is TLS, the host in lower case, and

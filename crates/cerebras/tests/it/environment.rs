@@ -19,8 +19,8 @@ fn the_child_tells_whether_there_is_a_client() {
 #[track_caller]
 fn check(url: Option<&str>, key: Option<&str>, expected: &str) {
     let mut command = Command::new(env::current_exe().unwrap());
-    let test = "environment::the_child_tells_whether_there_is_a_client";
-    command.args(["--exact", test, "--nocapture"]);
+    let child = "environment::the_child_tells_whether_there_is_a_client";
+    command.args(["--exact", child, "--nocapture"]);
     for (name, value) in [("CEREBRAS_BASE_URL", url), ("CEREBRAS_API_KEY", key)] {
         match value {
             None => command.env_remove(name),

@@ -66,7 +66,7 @@ impl Total {
         };
         poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Pending => end.as_mut().poll(cx).map(|()| Err(error.clone())),
-            outcome => outcome,
+            Poll::Ready(outcome) => Poll::Ready(outcome),
         })
         .await
     }
