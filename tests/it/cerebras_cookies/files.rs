@@ -405,6 +405,8 @@ fn cookies_in_place_of_a_file_are_not_shown() {
         format!(r#"{{"token":"{CANARY}"}}"#),
         format!("a={CANARY}{}", "x".repeat(9000)),
         format!("a={CANARY}\0"),
+        // A token alone, as some page shows it.
+        format!("{CANARY}.{}", "x".repeat(100)),
     ] {
         let error = Cookies::from_file(&mistake).unwrap_err();
         assert!(

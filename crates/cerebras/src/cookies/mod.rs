@@ -24,6 +24,9 @@ const MAX_COOKIES: usize = 300;
 /// limit of 4 KiB for each; servers refuse more.
 const MAX_HEADER: usize = 16 << 10;
 
+/// The longest name of a file that is not there and is shown: a session's token is longer.
+const LONG_NAME: usize = 100;
+
 /// Cookies of a browser that is signed in, to be exchanged for a key: unofficial.
 ///
 /// They are kept in memory, sent to the host of the session alone, and shown nowhere: `Debug` tells
@@ -96,7 +99,9 @@ impl Cookies {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         // It may be the cookies themselves, and those are not shown.
-        if !path.exists() && path.to_string_lossy().contains(['=', '{', '[']) {
+        let name = path.to_string_lossy();
+        let is_like_cookies = name.contains(['=', '{', '[']) || LONG_NAME < name.len();
+        if is_like_cookies && !path.exists() {
             let message = "there is no such file; if these are cookies, write them to one";
             return Err(Error::config(message));
         }
