@@ -99,9 +99,9 @@ impl Cookies {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         // It may be the cookies themselves, and those are not shown.
-        let name = path.to_string_lossy();
-        let is_like_cookies = name.contains(['=', '{', '[']) || LONG_NAME < name.len();
-        if is_like_cookies && !path.exists() {
+        let is_pair = path.to_string_lossy().contains(['=', '{', '[']);
+        let is_token = path.file_name().is_some_and(|name| LONG_NAME < name.len());
+        if (is_pair || is_token) && !path.exists() {
             let message = "there is no such file; if these are cookies, write them to one";
             return Err(Error::config(message));
         }
