@@ -21,7 +21,7 @@ use crate::{
     dialect::Dialect,
     encode,
     error::error_of_status,
-    guard::{check_content_type, check_end},
+    guard::{check_content_type, check_end, check_size},
     models,
 };
 
@@ -488,19 +488,5 @@ impl<D: Dialect> Chat<D> {
             &call.redact,
         );
         Err(call.redact.error(self.dialect().refine(error)))
-    }
-}
-
-/// The most that a request's body may hold: what services accept is below it, and an image that
-/// fills more memory was not meant to be sent.
-const MAX_BODY: usize = 16 << 20;
-
-fn check_size(body: &Bytes) -> Result<()> {
-    match body.len() {
-        length if length <= MAX_BODY => Ok(()),
-        length => {
-            let message = format!("the request is of {length} bytes; the limit is {MAX_BODY}");
-            Err(Error::new(ErrorKind::TooLarge, message))
-        }
     }
 }

@@ -1,7 +1,9 @@
-//! A base URL or an answer's head in; an error out where it cannot be what it should be.
+//! A base URL, a request's body or an answer's head in; an error out where it cannot be what it should
+//! be.
 
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use inferstream_core::{Error, Result, Started};
+use inferstream_core::{Error, ErrorKind, Result, Started};
 
 /// Refuses a base URL that somebody has pasted whole, with the path that is put behind it.
 pub(crate) fn check_end(base: &str, path: &str) -> Result<()> {
@@ -10,6 +12,21 @@ pub(crate) fn check_end(base: &str, path: &str) -> Result<()> {
             "the base URL ends in `{path}`, which is put behind it: leave that out"
         ))),
         _ => Ok(()),
+    }
+}
+
+/// The most that a request's body may hold: what services accept is below it, and an image that
+/// fills more memory was not meant to be sent.
+const MAX_BODY: usize = 16 << 20;
+
+/// Refuses a body that is too large.
+pub(crate) fn check_size(body: &Bytes) -> Result<()> {
+    match body.len() {
+        length if length <= MAX_BODY => Ok(()),
+        length => {
+            let message = format!("the request is of {length} bytes; the limit is {MAX_BODY}");
+            Err(Error::new(ErrorKind::TooLarge, message))
+        }
     }
 }
 
