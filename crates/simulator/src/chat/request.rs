@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     content::text,
+    dice::sorted,
     models,
     reply::{Reply, refuse},
     speech::{Function, Wish},
@@ -152,10 +153,7 @@ impl ChatRequest {
                 return Err(unprocessable(&message, Some(name)));
             }
         }
-        let messages_json = body
-            .get("messages")
-            .map(Value::to_string)
-            .unwrap_or_default();
+        let messages_json = body.get("messages").map(sorted).unwrap_or_default();
         let fields: Fields = serde_json::from_value(body)
             .map_err(|error| unprocessable(&format!("body: {error}"), None))?;
         if taste == Taste::Strict && models::find(&fields.model).is_none() {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     content::text,
+    dice::sorted,
     speech::{Function, Wish},
     tokens,
     workers_ai::find_model,
@@ -78,7 +79,7 @@ impl Request {
 
     fn from_value(body: Value) -> Result<Self, Refusal> {
         let input_json = match (body.get("model"), body.get("messages")) {
-            (Some(model), Some(messages)) => format!("{model}{messages}"),
+            (Some(model), Some(messages)) => [sorted(model), sorted(messages)].concat(),
             _ => return Err(Refusal::Malformed),
         };
         let fields: Fields = serde_json::from_value(body).map_err(|_| Refusal::Malformed)?;

@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     answer::{Piece, Tokens},
-    dice::{OFFSET, hash},
+    dice::{OFFSET, hash, sorted},
     fault::Fault,
     prose,
     replicate::request::Request,
@@ -99,7 +99,7 @@ impl Prediction {
         let seed = hash(&settings.seed.to_le_bytes(), OFFSET);
         let mut ids = Rng::with_seed(hash(&number.to_le_bytes(), seed));
         let seed = hash(request.model.as_bytes(), seed);
-        let mut rng = Rng::with_seed(hash(request.input.to_string().as_bytes(), seed));
+        let mut rng = Rng::with_seed(hash(sorted(&request.input).as_bytes(), seed));
         let script = script.unwrap_or_else(|| {
             let mut text = tokens::split(&prose::answer(&mut rng, &request.prompt));
             text.truncate(request.limit);

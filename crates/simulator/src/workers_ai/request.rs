@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     content::text,
+    dice::sorted,
     speech::{Function, Wish},
     tokens,
     workers_ai::{
@@ -89,7 +90,7 @@ impl Request {
         }
         Ok(Self {
             model,
-            input_json: input.to_string(),
+            input_json: sorted(&input),
             prompt_tokens,
             stream: fields.get("stream") == Some(&Value::Bool(true)),
             limit,

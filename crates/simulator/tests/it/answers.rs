@@ -335,3 +335,14 @@ async fn a_chat_says_the_first_step() {
     let whole = chat(&simulator, &request("tiny", "Hi", "")).await.json();
     assert_eq!(whole["choices"][0]["message"]["content"], "one");
 }
+
+#[tokio::test]
+async fn the_order_of_members_makes_no_other_answer() {
+    let simulator = Simulator::builder().start().await.unwrap();
+    let one = r#"{"model":"gpt-oss-120b","messages":[{"role":"user","content":"Hi"}]}"#;
+    let other = r#"{"messages":[{"content":"Hi","role":"user"}],"model":"gpt-oss-120b"}"#;
+    assert_eq!(
+        chat(&simulator, one).await.body,
+        chat(&simulator, other).await.body
+    );
+}

@@ -77,9 +77,8 @@ async fn a_cut_leaves_half_a_frame() {
     let mut bytes = Vec::new();
     socket.read_to_end(&mut bytes).await.unwrap();
     let text = String::from_utf8_lossy(&bytes);
-    let (_, last) = text.rsplit_once("{\"body\":").unwrap();
-    assert!(last.contains("delta"), "{last}");
-    assert!(!last.ends_with('}'), "{last}");
+    // Each whole one ends so, whatever the order of its members is.
+    assert!(text.contains("delta") && !text.ends_with('}'), "{text}");
 }
 
 #[tokio::test]
