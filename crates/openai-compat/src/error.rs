@@ -103,8 +103,13 @@ impl Told {
         ]) {
             return Some(ErrorKind::Quota);
         }
-        if self.is(&["context_length_exceeded"])
-            || self.says(&["context length", "context_length", "context window"])
+        if self.is(&["context_length_exceeded", "exceed_context_size_error"])
+            || self.says(&[
+                "context length",
+                "context_length",
+                "context size",
+                "context window",
+            ])
         {
             return Some(ErrorKind::ContextLength);
         }

@@ -182,6 +182,8 @@ fn a_prompt_that_is_too_long_is_a_kind_of_its_own() {
     for body in [
         r#"{"message":"Please reduce the length of the messages.","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}"#,
         r#"{"error":{"message":"This model's maximum context length is 8192 tokens."}}"#,
+        // llama.cpp's server.
+        r#"{"error":{"code":400,"message":"request (543 tokens) exceeds the available context size (512 tokens), try increasing it","type":"exceed_context_size_error","n_prompt_tokens":543,"n_ctx":512}}"#,
     ] {
         let refusal = refuse([Answer::json(400, body)]);
         assert_eq!(refusal.error.kind(), ErrorKind::ContextLength, "{body}");
