@@ -73,7 +73,7 @@ async fn turn(
         .tool(tool)
         .tool_choice(choice)
         .parallel_tool_calls(false)
-        .max_tokens(64);
+        .max_tokens(256);
 
     let mut stream = provider.stream(request).await?;
     while let Some(event) = stream.next().await {
