@@ -139,6 +139,10 @@ pub(crate) struct Chat {
     #[arg(long, value_name = "TEXT")]
     pub(crate) stop: Vec<String>,
 
+    /// What becomes of a setting that the provider lacks [default: error]
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) on_unsupported: Option<OnUnsupported>,
+
     /// A further member of the request: JSON if the value is JSON, else a string
     #[arg(short, long, value_name = "KEY=VALUE", value_parser = option)]
     pub(crate) option: Vec<(String, Json)>,
@@ -295,6 +299,27 @@ pub(crate) struct Service {
         help_heading = "Simulation"
     )]
     pub(crate) fault: Vec<Fault>,
+}
+
+/// What becomes of a setting that the provider lacks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum OnUnsupported {
+    /// Nothing is sent, and the exit code is 2
+    Error,
+    /// It is left out, and standard error says so
+    Warn,
+    /// It is left out
+    Ignore,
+}
+
+impl From<OnUnsupported> for inferstream::OnUnsupported {
+    fn from(what: OnUnsupported) -> Self {
+        match what {
+            OnUnsupported::Error => Self::Error,
+            OnUnsupported::Warn => Self::Warn,
+            OnUnsupported::Ignore => Self::Ignore,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]

@@ -300,6 +300,7 @@ fn request(args: &Chat, model: Option<&str>, prompt: String) -> ChatRequest {
     request.max_tokens = args.max_tokens;
     request.temperature = args.temperature;
     request.seed = args.seed;
+    request.on_unsupported = args.on_unsupported.map(Into::into);
     request.extra.clone_from(&args.option);
     request
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, net::TcpListener};
 
-use crate::{Run, Server, command, run};
+use crate::{Run, Server, command, run, simulated};
 
 const SECRET: &str = "csk-very-secret";
 
@@ -273,4 +273,28 @@ fn cablyai_is_asked_with_a_key() {
         "Hi",
     ]));
     assert_eq!(run.code, Some(0), "{}", run.stderr);
+}
+
+#[test]
+fn a_setting_that_the_provider_lacks_is_refused_or_left_out() {
+    let ask = |flags: &[&str]| {
+        let playground = ["-p", "cloudflare", "--playground", "--seed", "7"];
+        simulated(&[&playground[..], flags].concat())
+    };
+    for flags in [&[][..], &["--on-unsupported", "error"]] {
+        let run = ask(flags);
+        assert_eq!(run.code, Some(2));
+        assert!(
+            run.stderr.contains("does not take `seed`"),
+            "{}",
+            run.stderr
+        );
+        assert_eq!(run.stdout, "");
+    }
+    let run = ask(&["--on-unsupported", "warn"]);
+    assert_eq!(run.code, Some(0));
+    assert!(run.stderr.contains("`seed` was left out"), "{}", run.stderr);
+    let run = ask(&["--on-unsupported", "ignore"]);
+    assert_eq!(run.code, Some(0));
+    assert!(!run.stderr.contains("seed"), "{}", run.stderr);
 }
