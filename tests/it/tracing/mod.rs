@@ -5,6 +5,7 @@ mod cookies;
 mod ends;
 mod events;
 mod fields;
+mod filters;
 pub(crate) mod recorder;
 mod scope;
 

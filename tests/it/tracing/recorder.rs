@@ -10,7 +10,7 @@ use tracing::{
     Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
     span,
-    subscriber::{Interest, with_default},
+    subscriber::with_default,
 };
 
 /// Which spans and events are wanted: what a filter of the user's says.
@@ -111,11 +111,6 @@ fn id(place: usize) -> span::Id {
 }
 
 impl Subscriber for Recorder {
-    // Not kept: the filters of tests differ.
-    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
-        Interest::sometimes()
-    }
-
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         (self.filter)(metadata)
     }

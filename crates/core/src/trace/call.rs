@@ -3,7 +3,7 @@
 use std::{borrow::Cow, future::Future, time::Duration};
 
 use http::Uri;
-use tracing::{Instrument, Level, Span, enabled, event, field::Empty, info_span};
+use tracing::{Instrument, Level, Span, event, field::Empty, info_span};
 
 use super::{Mode, content, follow::followed};
 use crate::{
@@ -25,7 +25,6 @@ use crate::{
 pub(super) struct Watch {
     pub(super) span: Span,
     mode: Mode,
-    shows_content: bool,
     told: bool,
 }
 
@@ -62,25 +61,26 @@ impl Call {
         request: &ChatRequest,
     ) -> Self {
         let span = span(mode, info, base_url, request);
-        let shows_content = shows_content();
-        if span.is_disabled() && !shows_content {
+        let is_named = content::is_named();
+        if span.is_disabled() && !is_named {
             return Self(None);
         }
-        if shows_content {
+        if is_named {
             let messages = content::input(&request.messages);
-            event!(
-                name: "gen_ai.client.inference.operation.details",
-                target: "inferstream::content",
-                parent: &span,
-                Level::TRACE,
-                gen_ai.operation.name = "chat",
-                gen_ai.input.messages = messages.as_str(),
-            );
+            // Inside, and not with the span as its parent, which another subscriber may have numbered.
+            span.in_scope(|| {
+                event!(
+                    name: "gen_ai.client.inference.operation.details",
+                    target: "inferstream::content",
+                    Level::TRACE,
+                    gen_ai.operation.name = "chat",
+                    gen_ai.input.messages = messages.as_str(),
+                );
+            });
         }
         Self(Some(Watch {
             span,
             mode,
-            shows_content,
             told: false,
         }))
     }
@@ -156,16 +156,18 @@ impl Watch {
                 span.record(name, count);
             }
         }
-        if self.shows_content && !answer.choices.is_empty() {
+        // The filter, and the subscriber too, may be another one by now.
+        if !answer.choices.is_empty() && content::is_named() {
             let messages = content::output(&answer.choices);
-            event!(
-                name: "gen_ai.client.inference.operation.details",
-                target: "inferstream::content",
-                parent: span,
-                Level::TRACE,
-                gen_ai.operation.name = "chat",
-                gen_ai.output.messages = messages.as_str(),
-            );
+            span.in_scope(|| {
+                event!(
+                    name: "gen_ai.client.inference.operation.details",
+                    target: "inferstream::content",
+                    Level::TRACE,
+                    gen_ai.operation.name = "chat",
+                    gen_ai.output.messages = messages.as_str(),
+                );
+            });
         }
     }
 }
@@ -265,15 +267,6 @@ fn span(mode: Mode, info: &ProviderInfo, base_url: &str, request: &ChatRequest) 
         inferstream.outcome = Empty,
         "error.type" = Empty,
     )
-}
-
-/// Returns true if the subscriber's filter names the target of what is said.
-///
-/// A filter that lets everything through names nothing: it would show a prompt to whoever wanted to
-/// see why a request failed. So a neighbour of the target must be off where the target is on.
-fn shows_content() -> bool {
-    enabled!(target: "inferstream::content", Level::TRACE)
-        && !enabled!(target: "inferstream::unnamed", Level::TRACE)
 }
 
 /// Returns the error's name: its kind, for a limit on time with the phase behind it.

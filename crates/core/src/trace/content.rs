@@ -1,10 +1,48 @@
 //! What is said in, the conventions' JSON of it out: for those alone who ask for it by name.
 
+use tracing::{
+    Level, Metadata, callsite::DefaultCallsite, dispatcher, level_filters::LevelFilter, metadata,
+    metadata::Kind,
+};
+
 use crate::{
     json::Json,
     message::{ImageSource, Message, Part, Role, ToolCall},
     response::Choice,
 };
+
+/// Describes an event that is told to nobody, for a filter to be asked about.
+macro_rules! event_of {
+    ($target:literal) => {{
+        static CALLSITE: DefaultCallsite = DefaultCallsite::new(&METADATA);
+        static METADATA: Metadata<'static> = metadata! {
+            name: "gen_ai.client.inference.operation.details",
+            target: $target,
+            level: Level::TRACE,
+            fields: &[],
+            callsite: &CALLSITE,
+            kind: Kind::EVENT,
+        };
+        &METADATA
+    }};
+}
+
+/// Returns true if the subscriber's filter names the target of what is said.
+///
+/// A filter that lets everything through names nothing: it would show a prompt to whoever wanted to
+/// see why a request failed. So a neighbour of the target must be off where the target is not.
+///
+/// The subscriber is asked as it is for each place in a program, and not whether an event is wanted
+/// now (`enabled`): after that layers with filters of their own take the next event, which may be
+/// anybody's, for the one that was asked about. One that decides each time anew names nothing.
+pub(super) fn is_named() -> bool {
+    LevelFilter::current() == LevelFilter::TRACE
+        && dispatcher::get_default(|subscriber| {
+            let interest = |event| subscriber.register_callsite(event);
+            !interest(event_of!("inferstream::content")).is_never()
+                && interest(event_of!("inferstream::unnamed")).is_never()
+        })
+}
 
 /// Writes a request's messages down.
 pub(super) fn input(messages: &[Message]) -> String {
