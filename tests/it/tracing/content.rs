@@ -1,6 +1,6 @@
 //! What is said is shown to nobody but who asks for it by name.
 
-use inferstream_core::{Message, Role, ToolCall};
+use inferstream_core::{Json, Message, OnUnsupported, ResponseFormat, Role, Tool, ToolCall};
 use serde_json::Value;
 use tracing::{Level, Metadata};
 
@@ -50,21 +50,44 @@ fn scenes(door: Door) -> Vec<Vec<Answer>> {
     scenes
 }
 
+/// Asks with every setting that may hold what is nobody's business.
+fn full_of_secrets(door: Door) -> ChatRequest {
+    let schema = || Json::from_text(format!("{{\"title\":\"{PROMPT}\"}}"));
+    let cookie = http::HeaderValue::from_static(COOKIE);
+    let request = door
+        .request()
+        .tool(Tool::new("look", schema()).description(PROMPT))
+        .response_format(ResponseFormat::JsonSchema {
+            name: PROMPT.to_owned(),
+            schema: schema(),
+            strict: None,
+        })
+        .prediction(PROMPT)
+        .logit_bias(7, 1.0)
+        .top_logprobs(2_u32)
+        .on_unsupported(OnUnsupported::Warn)
+        .user_id(KEY)
+        .header(http::HeaderName::from_static("cookie"), cookie)
+        .extra("note", PROMPT);
+    if matches!(door, Door::Playground | Door::Replicate) {
+        // What they cannot take of what is said is refused.
+        return request;
+    }
+    let call = ToolCall::new("c-1", "look", format!("{{\"where\":\"{PROMPT}\"}}"));
+    request
+        .message(Message::empty(Role::Assistant).tool_call(call))
+        .message(Message::tool("c-1", PROMPT))
+}
+
 #[test]
 fn no_secret_is_shown_at_any_level() {
     for filter in [usual, everything, all_of_ours, at_most_debug] as [Filter; 4] {
         for door in DOORS {
             for answers in scenes(door) {
                 for retry in [RetryPolicy::never(), RetryPolicy::default()] {
-                    let request = ChatRequest::from(PROMPT)
-                        .retry(retry)
-                        .user_id(KEY)
-                        .header(
-                            http::HeaderName::from_static("cookie"),
-                            http::HeaderValue::from_static(COOKIE),
-                        )
-                        .extra("note", PROMPT);
-                    let (_, seen) = ask_under(filter, door, answers.clone(), request);
+                    let request = full_of_secrets(door).retry(retry);
+                    let (outcome, seen) = ask_under(filter, door, answers.clone(), request);
+                    assert_ne!(outcome.attempts, 0, "{door:?}: it was sent");
                     let shown = seen.shown();
                     assert!(shown.contains("gen_ai.request.model"), "{shown}");
                     for secret in [KEY, PROMPT, ANSWER, COOKIE, ACCOUNT, "https:", "\"?"] {
@@ -92,7 +115,7 @@ fn said(told: &Told, name: &str) -> Value {
 fn whoever_names_it_sees_what_is_said() {
     for door in DOORS {
         for (filter, span) in [(named as Filter, Some(0)), (content_alone, None)] {
-            let (_, seen) = ask_under(filter, door, door.answers(), PROMPT);
+            let (_, seen) = ask_under(filter, door, door.answers(), door.request());
             let [asked, answered] = &*seen.events else {
                 panic!("{:?}", seen.events);
             };

@@ -34,7 +34,7 @@ fn a_success_has_no_error() {
 fn a_refusal_is_an_error() {
     for door in DOORS {
         let refusal = Answer::json(401, &format!("{{\"message\":\"{KEY} {PROMPT}\"}}"));
-        let (outcome, seen) = ask(door, vec![refusal], PROMPT);
+        let (outcome, seen) = ask(door, vec![refusal], door.request());
         let kind = outcome.error().kind().as_str();
         assert!(check(&seen, kind).is_empty(), "{door:?}");
     }
@@ -60,7 +60,8 @@ fn a_call_without_a_key_has_a_span() {
         .transport(wire.clone())
         .build()
         .unwrap();
-    let clients: [&dyn Provider; 3] = [&cerebras, &cloudflare, &replicate];
+    let cablyai = CablyAi::builder().transport(wire.clone()).build().unwrap();
+    let clients: [&dyn Provider; 4] = [&cablyai, &cerebras, &cloudflare, &replicate];
     recorder.watch(|| {
         for client in clients {
             block_on(&wire.clock, client.stream(PROMPT.into())).unwrap_err();
@@ -68,7 +69,7 @@ fn a_call_without_a_key_has_a_span() {
         }
     });
     let seen = recorder.seen();
-    assert_eq!(seen.calls().len(), 6);
+    assert_eq!(seen.calls().len(), 8);
     for call in seen.calls() {
         assert_eq!(call.fields["error.type"], "auth");
         assert!(call.closed);
@@ -78,7 +79,7 @@ fn a_call_without_a_key_has_a_span() {
 #[test]
 fn an_error_before_the_head_is_one() {
     for door in DOORS {
-        let (_, seen) = ask(door, vec![Answer::error(refused())], PROMPT);
+        let (_, seen) = ask(door, vec![Answer::error(refused())], door.request());
         assert!(check(&seen, "connect").is_empty(), "{door:?}");
     }
 }
@@ -212,7 +213,7 @@ fn a_call_that_is_dropped_before_the_head_is_told_as_such() {
             let recorder = Recorder::new(usual);
             let wire = Wire::new([Answer::hang()]);
             recorder.watch(|| {
-                let mut call = door.client(&wire).stream(PROMPT.into());
+                let mut call = door.client(&wire).stream(door.request());
                 if polls {
                     assert!(poll_once(&mut call).0.is_pending());
                 }
@@ -221,6 +222,59 @@ fn a_call_that_is_dropped_before_the_head_is_told_as_such() {
             check_no_error(&recorder.seen(), "dropped");
         }
     }
+}
+
+#[test]
+fn a_whole_answer_that_is_dropped_half_way_is_told_as_such() {
+    for door in DOORS {
+        let recorder = Recorder::new(usual);
+        let mut answers = door.whole();
+        let last = answers.len().min(2) - 1;
+        answers[last] = Answer::sse([Piece::from(sse(&[&chunk()]).as_str()), Piece::Hang]);
+        let wire = Wire::new(answers);
+        recorder.watch(|| {
+            let mut call = door.client(&wire).chat(door.request());
+            assert!(poll_once(&mut call).0.is_pending());
+            assert!(!recorder.seen().call().closed);
+        });
+        check_no_error(&recorder.seen(), "dropped");
+    }
+}
+
+#[test]
+fn an_error_that_was_given_stays_the_end() {
+    for finishes in [false, true] {
+        let recorder = Recorder::new(usual);
+        let chunk = sse(&[&chunk()]);
+        let wire = Wire::new([Answer::sse([Piece::from(chunk.as_str()), broken()])]);
+        recorder.watch(|| {
+            let client = Door::Cerebras.client(&wire);
+            let mut stream = block_on(&wire.clock, client.stream(PROMPT.into())).unwrap();
+            block_on(&wire.clock, stream.next()).unwrap().unwrap();
+            block_on(&wire.clock, stream.next()).unwrap().unwrap_err();
+            assert!(recorder.seen().call().closed);
+            assert!(block_on(&wire.clock, stream.next()).is_none());
+            if finishes {
+                block_on(&wire.clock, stream.finish()).unwrap_err();
+            }
+        });
+        check(&recorder.seen(), "truncated");
+    }
+}
+
+#[test]
+fn a_cancel_whose_future_is_dropped_is_told_as_such() {
+    let recorder = Recorder::new(usual);
+    let mut answers = Door::Replicate.answers();
+    answers[1] = Answer::sse([Piece::Hang]);
+    answers[2] = Answer::hang();
+    let wire = Wire::new(answers);
+    recorder.watch(|| {
+        let client = Door::Replicate.client(&wire);
+        let stream = block_on(&wire.clock, client.stream(PROMPT.into())).unwrap();
+        drop(stream.cancel());
+    });
+    check_no_error(&recorder.seen(), "canceled");
 }
 
 #[test]

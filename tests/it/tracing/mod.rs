@@ -9,9 +9,11 @@ mod filters;
 pub(crate) mod recorder;
 mod scope;
 
+use inferstream_cablyai::CablyAi;
 use inferstream_cerebras::Cerebras;
 use inferstream_cloudflare::Cloudflare;
 use inferstream_core::{ChatRequest, Error, ErrorKind, Provider, RetryPolicy, Sent};
+use inferstream_openai_compat::Compatible;
 use inferstream_replicate::Replicate;
 use serde_json::json;
 
@@ -28,14 +30,18 @@ const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
 /// By which door a call goes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Door {
+    CablyAi,
     Cerebras,
+    Compatible,
     WorkersAi,
     Playground,
     Replicate,
 }
 
-const DOORS: [Door; 4] = [
+const DOORS: [Door; 6] = [
+    Door::CablyAi,
     Door::Cerebras,
+    Door::Compatible,
     Door::WorkersAi,
     Door::Playground,
     Door::Replicate,
@@ -46,6 +52,23 @@ impl Door {
         let wire = wire.clone();
         let never = RetryPolicy::never();
         let client: Box<dyn Provider> = match self {
+            Self::CablyAi => Box::new(
+                CablyAi::builder()
+                    .api_key(KEY)
+                    .transport(wire)
+                    .retry(never)
+                    .build()
+                    .unwrap(),
+            ),
+            Self::Compatible => Box::new(
+                Compatible::new(format!("https://gateway.test:8443/{ACCOUNT}/v1"))
+                    .api_key(KEY)
+                    .default_model("llama3.2")
+                    .transport(wire)
+                    .retry(never)
+                    .build()
+                    .unwrap(),
+            ),
             Self::Cerebras => Box::new(
                 Cerebras::builder()
                     .api_key(KEY)
@@ -83,11 +106,20 @@ impl Door {
         client
     }
 
+    /// Returns the prompt as a request that can be sent.
+    fn request(self) -> ChatRequest {
+        match self {
+            // It has no default model.
+            Self::CablyAi => ChatRequest::new("deepseek-v3").user(PROMPT),
+            _ => PROMPT.into(),
+        }
+    }
+
     /// Returns what the service says of a prompt: its first piece comes after 2 s.
     fn answers(self) -> Vec<Answer> {
         let wait = Piece::Wait(seconds(2));
         match self {
-            Self::Cerebras | Self::WorkersAi => {
+            Self::CablyAi | Self::Cerebras | Self::Compatible | Self::WorkersAi => {
                 vec![Answer::sse([wait, Piece::from(chunks().as_str())])]
             }
             Self::Playground => {
@@ -116,7 +148,7 @@ impl Door {
     /// As `answers`, for a whole answer.
     fn whole(self) -> Vec<Answer> {
         match self {
-            Self::Cerebras | Self::WorkersAi => {
+            Self::CablyAi | Self::Cerebras | Self::Compatible | Self::WorkersAi => {
                 let document = json!({
                     "id": "chatcmpl-1",
                     "model": "model-that-answered",

@@ -1,9 +1,11 @@
 //! Where a call's span is, and where it is not.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -74,9 +76,16 @@ fn told(seen: &Seen) -> Vec<(&str, Option<usize>)> {
     events.map(|told| (told.message(), told.span)).collect()
 }
 
+/// What becomes of a stream of which the first event has been read.
+#[derive(Clone, Copy, Debug)]
+enum Then {
+    Drop,
+    Finish,
+}
+
 #[test]
 fn the_transports_events_are_inside() {
-    for dropped in [false, true] {
+    for then in [Then::Drop, Then::Finish] {
         let recorder = Recorder::new(everything);
         let wire = Wire::new([Answer::sse([
             Piece::from(sse(&[&chunk()]).as_str()),
@@ -85,17 +94,143 @@ fn the_transports_events_are_inside() {
         recorder.watch(|| {
             let mut stream = block_on(&wire.clock, loud(&wire).stream(PROMPT)).unwrap();
             block_on(&wire.clock, stream.next()).unwrap().unwrap();
-            if !dropped {
-                block_on(&wire.clock, stream.finish()).unwrap();
+            match then {
+                Then::Drop => drop(stream),
+                Then::Finish => drop(block_on(&wire.clock, stream.finish()).unwrap()),
             }
         });
         let seen = recorder.seen();
         let told = told(&seen);
-        assert!(told.iter().all(|(_, span)| *span == Some(0)), "{told:?}");
+        let inside = told.iter().all(|(_, span)| *span == Some(0));
+        assert!(inside, "{then:?}: {told:?}");
         for message in ["send", "read", "close"] {
             assert!(told.iter().any(|(said, _)| *said == message), "{told:?}");
         }
+        assert!(seen.call().closed, "{then:?}");
     }
+}
+
+/// A transport whose body, or which itself, panics.
+#[derive(Clone, Debug)]
+struct Panicking(Arc<Wire>, bool);
+
+impl Transport for Panicking {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Response<Body>>> {
+        let (sent, in_body) = (self.0.send(request), self.1);
+        Box::pin(async move {
+            assert!(in_body, "while it is sent");
+            Ok(sent.await?.map(|_| Body::new(PanickingBody)))
+        })
+    }
+
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.0.sleep(duration)
+    }
+
+    fn detach(&self, _: BoxFuture<'static, ()>) {}
+}
+
+struct PanickingBody;
+
+impl http_body::Body for PanickingBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>>>> {
+        panic!("while it is read")
+    }
+}
+
+#[test]
+fn a_panic_leaves_the_span() {
+    for in_body in [false, true] {
+        let recorder = Recorder::new(everything);
+        let wire = Wire::new(Door::Cerebras.answers());
+        recorder.watch(|| {
+            let builder = Cerebras::builder().api_key(KEY);
+            let transport = Panicking(Arc::new(wire.clone()), in_body);
+            let client = builder.transport(transport).build().unwrap();
+            let work = || {
+                let mut stream = block_on(&wire.clock, client.stream(PROMPT)).unwrap();
+                block_on(&wire.clock, stream.next())
+            };
+            catch_unwind(AssertUnwindSafe(work)).unwrap_err();
+            assert!(recorder.seen().entered.is_empty());
+            info!("after");
+        });
+        let seen = recorder.seen();
+        assert_eq!(told(&seen), [("after", None)]);
+        assert_eq!(seen.call().fields["inferstream.outcome"], "dropped");
+        assert!(seen.call().closed);
+    }
+}
+
+/// Does something on a thread of its own that has this subscriber, inside another span.
+fn elsewhere<T: Send>(recorder: &Recorder, work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        let told = scope.spawn(|| {
+            recorder.watch(|| {
+                let done = info_span!("other").in_scope(work);
+                info!("after");
+                done
+            })
+        });
+        told.join().unwrap()
+    })
+}
+
+#[test]
+fn a_call_that_moves_between_threads_is_one_span() {
+    let recorder = Recorder::new(everything);
+    let wire = Wire::new([Answer::sse([
+        Piece::from(sse(&[&chunk()]).as_str()),
+        Piece::from(sse(&[&finish()]).as_str()),
+    ])]);
+    let client = loud(&wire);
+    let call = elsewhere(&recorder, || client.stream(PROMPT));
+    let (opened, _) = elsewhere(&recorder, || poll_once(call));
+    let Poll::Ready(Ok(mut stream)) = opened else {
+        panic!("the answer is there");
+    };
+    while stream.partial().end.is_none() {
+        let (event, _) = elsewhere(&recorder, || poll_once(stream.next()));
+        assert!(event.is_ready());
+    }
+    elsewhere(&recorder, || drop(stream));
+
+    let seen = recorder.seen();
+    let call = seen.call();
+    assert_eq!(call.fields["inferstream.outcome"], "whole");
+    assert_eq!(seen.spans[call.parent.unwrap()].name, "other");
+    assert!(seen.spans.iter().all(|span| span.closed));
+    for (message, span) in told(&seen) {
+        let name = span.map(|span| seen.spans[span].name);
+        match message {
+            "after" => assert_eq!(name, None),
+            _ => assert_eq!(name, Some("gen_ai.chat"), "{message}"),
+        }
+    }
+}
+
+#[test]
+fn a_thread_without_a_subscriber_ends_the_span_all_the_same() {
+    let recorder = Recorder::new(everything);
+    let wire = Wire::new(Door::Cerebras.answers());
+    let client = Door::Cerebras.client(&wire);
+    let call = recorder.watch(|| client.chat(PROMPT.into()));
+    let work = || block_on(&wire.clock, call).map(|answer| answer.text().to_owned());
+    let answer = thread::scope(|scope| scope.spawn(work).join().unwrap());
+    assert_eq!(answer.unwrap(), ANSWER);
+    let seen = recorder.seen();
+    assert_eq!(seen.call().fields["inferstream.outcome"], "whole");
+    assert!(seen.call().closed && seen.entered.is_empty());
 }
 
 #[test]
@@ -125,7 +260,7 @@ fn the_parent_is_the_span_of_the_call() {
         let recorder = Recorder::new(everything);
         let wire = Wire::new(door.answers());
         recorder.watch(|| {
-            let call = info_span!("mine").in_scope(|| door.client(&wire).stream(PROMPT.into()));
+            let call = info_span!("mine").in_scope(|| door.client(&wire).stream(door.request()));
             // Not the one that is current when it is polled.
             let stream = info_span!("other").in_scope(|| block_on(&wire.clock, call));
             block_on(&wire.clock, stream.unwrap().finish()).unwrap();
@@ -191,7 +326,7 @@ fn nothing(_: &Metadata<'_>) -> bool {
 #[test]
 fn nobody_who_does_not_watch_sees_anything() {
     for door in DOORS {
-        let (outcome, seen) = ask_under(nothing, door, door.answers(), PROMPT);
+        let (outcome, seen) = ask_under(nothing, door, door.answers(), door.request());
         assert_eq!(outcome.text(), ANSWER);
         assert!(seen.spans.is_empty() && seen.events.is_empty());
     }
@@ -204,7 +339,9 @@ fn a_watched_request_is_the_same_on_the_wire() {
             let recorder = Recorder::new(filter);
             let wire = Wire::new(door.answers());
             recorder
-                .watch(|| block_on(&wire.clock, door.client(&wire).stream(PROMPT.into())).map(drop))
+                .watch(|| {
+                    block_on(&wire.clock, door.client(&wire).stream(door.request())).map(drop)
+                })
                 .unwrap();
             let requests = wire.all().into_iter().map(|request| {
                 (
