@@ -79,13 +79,14 @@ fn told(seen: &Seen) -> Vec<(&str, Option<usize>)> {
 /// What becomes of a stream of which the first event has been read.
 #[derive(Clone, Copy, Debug)]
 enum Then {
+    Cancel,
     Drop,
     Finish,
 }
 
 #[test]
 fn the_transports_events_are_inside() {
-    for then in [Then::Drop, Then::Finish] {
+    for then in [Then::Cancel, Then::Drop, Then::Finish] {
         let recorder = Recorder::new(everything);
         let wire = Wire::new([Answer::sse([
             Piece::from(sse(&[&chunk()]).as_str()),
@@ -95,6 +96,7 @@ fn the_transports_events_are_inside() {
             let mut stream = block_on(&wire.clock, loud(&wire).stream(PROMPT)).unwrap();
             block_on(&wire.clock, stream.next()).unwrap().unwrap();
             match then {
+                Then::Cancel => drop(block_on(&wire.clock, stream.cancel()).unwrap()),
                 Then::Drop => drop(stream),
                 Then::Finish => drop(block_on(&wire.clock, stream.finish()).unwrap()),
             }

@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::call::{Outcome, Watch, note_error};
 use crate::{
@@ -21,6 +21,7 @@ pub(super) fn followed(stream: ChatStream, watch: Watch) -> ChatStream {
     ChatStream::new(Followed {
         inner: stream.into_inner(),
         watch: Some(watch),
+        canceled: None,
     })
 }
 
@@ -29,6 +30,8 @@ struct Followed {
     inner: Pin<Box<dyn EventStream>>,
     /// `None` once the call has ended: the span is closed then, though the stream may be kept.
     watch: Option<Watch>,
+    /// The span of a call that was canceled, in which the connection is closed.
+    canceled: Option<Span>,
 }
 
 impl EventStream for Followed {
@@ -73,6 +76,7 @@ impl EventStream for Followed {
         let span = watch.span.clone();
         let told = span.in_scope(|| this.inner.as_mut().cancel());
         watch.end(Outcome::Canceled, this.inner.partial());
+        this.canceled = Some(span.clone());
         Box::pin(async move {
             let told = told.instrument(span.clone()).await;
             if let Err(error) = &told {
@@ -85,11 +89,15 @@ impl EventStream for Followed {
 
 impl Drop for Followed {
     fn drop(&mut self) {
-        let Some(watch) = self.watch.take() else {
-            return;
+        let span = match (self.watch.take(), self.canceled.take()) {
+            (Some(watch), _) => {
+                let span = watch.span.clone();
+                watch.end(Outcome::Dropped, self.inner.partial());
+                span
+            }
+            (None, Some(span)) => span,
+            (None, None) => return,
         };
-        let span = watch.span.clone();
-        watch.end(Outcome::Dropped, self.inner.partial());
         // What the protocol and the transport do about it belongs to the call, too.
         let inner = std::mem::replace(&mut self.inner, Box::pin(Gone::default()));
         span.in_scope(|| drop(inner));
