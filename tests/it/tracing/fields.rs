@@ -111,6 +111,7 @@ fn what_is_set_is_shown() {
         .frequency_penalty(0.125)
         .presence_penalty(-0.5)
         .stop(["a \"b\"", "\n"])
+        .reasoning_effort("low")
         .response_format(ResponseFormat::JsonObject);
     let (_, seen) = ask(Door::Cerebras, Door::Cerebras.answers(), request);
     let fields = &seen.call().fields;
@@ -128,6 +129,7 @@ fn what_is_set_is_shown() {
             "gen_ai.request.stop_sequences",
             json!("[\"a \\\"b\\\"\",\"\\n\"]"),
         ),
+        ("gen_ai.request.reasoning.level", json!("low")),
         ("gen_ai.output.type", json!("json")),
     ] {
         assert_eq!(fields.get(name), Some(&value), "{name}");
@@ -171,8 +173,11 @@ fn a_server_elsewhere_is_named_without_its_path() {
 #[test]
 fn what_is_no_word_of_the_services_is_not_shown() {
     for (said, is_word) in [
-        ("é".repeat(128), true),
-        ("é".repeat(129), false),
+        ("a".repeat(256), true),
+        ("a".repeat(257), false),
+        ("meta-llama/Llama-3.1:70b@v2".to_owned(), true),
+        ("何が知りたいの".to_owned(), false),
+        (String::new(), false),
         (format!("bad prompt: {PROMPT}"), false),
         (format!("bad\n{PROMPT}"), false),
     ] {
@@ -191,6 +196,26 @@ fn what_is_no_word_of_the_services_is_not_shown() {
         let reason = if is_word { &said } else { "unknown" };
         let reasons = &fields["gen_ai.response.finish_reasons"];
         assert_eq!(reasons, &json!([reason]).to_string());
+    }
+}
+
+#[test]
+fn a_prompt_in_the_place_of_a_word_is_not_shown() {
+    for prompt in ["Why is the sky blue?", "空はなぜ青いのですか", ""] {
+        let request = ChatRequest::new(prompt)
+            .user(PROMPT)
+            .reasoning_effort(prompt);
+        let (_, seen) = ask_under(
+            everything,
+            Door::Cerebras,
+            Door::Cerebras.answers(),
+            request,
+        );
+        let fields = &seen.call().fields;
+        assert_eq!(fields["otel.name"], "chat");
+        for name in ["gen_ai.request.model", "gen_ai.request.reasoning.level"] {
+            assert_eq!(fields.get(name), None::<&Value>, "{name}");
+        }
     }
 }
 

@@ -229,6 +229,7 @@ pub(super) fn note_error(span: &Span, error: &Error) {
 fn span(mode: Mode, info: &ProviderInfo, base_url: &str, request: &ChatRequest) -> Span {
     let model = request.model.as_deref().map(str::trim);
     let model = model.or(info.default_model).map(|name| info.resolve(name));
+    let model = model.and_then(word);
     let name = || {
         model.map_or(Cow::Borrowed("chat"), |model| {
             format!("chat {model}").into()
@@ -250,6 +251,7 @@ fn span(mode: Mode, info: &ProviderInfo, base_url: &str, request: &ChatRequest) 
         gen_ai.request.frequency_penalty = request.frequency_penalty,
         gen_ai.request.presence_penalty = request.presence_penalty,
         gen_ai.request.seed = request.seed,
+        gen_ai.request.reasoning.level = request.reasoning_effort.as_deref().and_then(word),
         gen_ai.request.stop_sequences = list(request.stop.iter().map(String::as_str)),
         gen_ai.request.choice.count = request.n.map(i64::from),
         gen_ai.request.stream = mode == Mode::Stream,
@@ -309,11 +311,13 @@ fn integer(count: u64) -> Option<i64> {
     i64::try_from(count).ok()
 }
 
-/// Returns a word of a service's as it is, unless it is none: it may repeat what was said.
+/// Returns a word as it is, unless it is none: a service may repeat what was said, and a caller may
+/// have put the prompt in the model's place.
+///
+/// Only what is visible in ASCII: there are scripts that write a sentence without a space.
 fn word(text: &str) -> Option<&str> {
     const LONGEST: usize = 256;
-    let is_word =
-        text.len() <= LONGEST && !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    let is_word = (1..=LONGEST).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
     is_word.then_some(text)
 }
 
