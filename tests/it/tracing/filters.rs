@@ -1,79 +1,20 @@
 //! What subscribers make of calls that filter as people set them up: by layer, anew, several at once.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex},
-};
+use std::sync::Mutex;
 
 use inferstream_core::ChatStream;
 use tracing::{
-    Dispatch, Event, Level, Metadata, Subscriber,
-    dispatcher::with_default,
-    field::{Field, Visit},
-    info, info_span, span,
+    Dispatch, Event, Level, Metadata, Subscriber, dispatcher::with_default, info, info_span, span,
     subscriber::Interest,
 };
 use tracing_subscriber::{
     Layer,
     filter::{DynFilterFn, LevelFilter, Targets, filter_fn},
-    layer::{Context, SubscriberExt},
-    registry,
-    registry::LookupSpan,
-    reload,
+    layer::SubscriberExt,
+    registry, reload,
 };
 
-use super::*;
-
-/// A layer that writes down what it sees.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
-
-impl Log {
-    fn add(&self, line: String) {
-        self.0.lock().unwrap().push(line);
-    }
-
-    fn text(&self) -> String {
-        self.0.lock().unwrap().join("\n")
-    }
-
-    /// Returns the lines that say so.
-    fn lines(&self, what: &str) -> Vec<String> {
-        let lines = self.0.lock().unwrap();
-        let lines = lines.iter().filter(|line| line.contains(what));
-        lines.cloned().collect()
-    }
-}
-
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
-    fn on_new_span(&self, span: &span::Attributes<'_>, _: &span::Id, _: Context<'_, S>) {
-        let mut line = format!("span {}", span.metadata().name());
-        span.record(&mut Writer(&mut line));
-        self.add(line);
-    }
-
-    fn on_record(&self, _: &span::Id, values: &span::Record<'_>, _: Context<'_, S>) {
-        let mut line = "record".to_owned();
-        values.record(&mut Writer(&mut line));
-        self.add(line);
-    }
-
-    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let span = context.event_span(event);
-        let within = span.map_or("no span", |span| span.name());
-        let mut line = format!("event {} in {within}", event.metadata().target());
-        event.record(&mut Writer(&mut line));
-        self.add(line);
-    }
-}
-
-struct Writer<'a>(&'a mut String);
-
-impl Visit for Writer<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.0.push_str(&format!(" {}={value:?}", field.name()));
-    }
-}
+use super::{log::Log, *};
 
 fn targets(filter: &str) -> Targets {
     filter.parse().unwrap()

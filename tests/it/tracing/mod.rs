@@ -1,11 +1,13 @@
 //! What a subscriber of `tracing` sees of calls, through every door.
 
+mod compose;
 mod content;
 mod cookies;
 mod ends;
 mod events;
 mod fields;
 mod filters;
+mod log;
 pub(crate) mod recorder;
 mod scope;
 

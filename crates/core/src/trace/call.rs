@@ -182,6 +182,17 @@ impl Drop for Watch {
     }
 }
 
+/// Puts the calls that a future makes below the span that is current now, wherever it is polled.
+pub(crate) fn below_current<F: Future + Send + 'static>(
+    future: F,
+) -> BoxFuture<'static, F::Output> {
+    let span = Span::current();
+    if span.is_none() {
+        return Box::pin(future);
+    }
+    Box::pin(future.instrument(span))
+}
+
 /// Tells that a request failed and will be sent again after a wait.
 pub(crate) fn retried(error: &Error, wait: Duration) {
     let error_type = error_type(error.kind());

@@ -10,10 +10,10 @@ mod follow;
 mod off;
 
 #[cfg(not(feature = "tracing"))]
-pub(crate) use self::off::{Call, resumed, retried};
+pub(crate) use self::off::{Call, below_current, resumed, retried};
 
 #[cfg(feature = "tracing")]
-pub(crate) use self::call::{Call, resumed, retried};
+pub(crate) use self::call::{Call, below_current, resumed, retried};
 
 /// How an answer is asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -27,6 +27,12 @@ impl Call {
     }
 }
 
+pub(crate) fn below_current<F: Future + Send + 'static>(
+    future: F,
+) -> BoxFuture<'static, F::Output> {
+    Box::pin(future)
+}
+
 pub(crate) fn retried(_: &Error, _: Duration) {}
 
 pub(crate) fn resumed(_: Option<&Error>, _: Duration) {}

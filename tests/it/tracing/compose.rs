@@ -1,0 +1,113 @@
+//! Providers made of providers: a span for each call that is made, below the caller's.
+
+use std::{future::Future, sync::Arc};
+
+use inferstream_core::{BoxFuture, ConcurrencyLimit, Fallback, Result, collect_all};
+use tracing::{info_span, subscriber::with_default};
+use tracing_subscriber::{layer::SubscriberExt, registry};
+
+use super::{log::Log, *};
+
+fn client(door: Door, wire: &Wire) -> Arc<dyn Provider> {
+    door.client(wire).into()
+}
+
+/// Calls inside one span and waits inside another; returns how each call began and ended.
+fn ask_within<F: Future<Output = ()>>(wire: &Wire, call: impl FnOnce() -> F) -> Vec<String> {
+    let log = Log::default();
+    with_default(registry().with(log.clone()), || {
+        let asked = info_span!("mine").in_scope(call);
+        let other = info_span!("other");
+        other.in_scope(|| block_on(&wire.clock, asked));
+    });
+    let lines = log.text();
+    let lines = lines.lines().filter_map(|line| {
+        let fields = line.strip_prefix("span gen_ai.chat in ");
+        let began = fields.and_then(|fields| fields.split_once(' '));
+        let ended = line.strip_prefix("record inferstream.outcome=");
+        match (began, ended) {
+            (Some((above, _)), _) => Some(format!("in {above}")),
+            (_, ended) => ended.map(str::to_owned),
+        }
+    });
+    lines.collect()
+}
+
+/// Asks for the prompt as a stream or as a whole.
+fn asked(provider: &impl Provider, streams: bool) -> BoxFuture<'static, ()> {
+    let request = ChatRequest::from(PROMPT).retry(RetryPolicy::never());
+    let check = |answer: Result<inferstream_core::ChatResponse>| {
+        assert_eq!(answer.unwrap().text(), ANSWER);
+    };
+    if streams {
+        let stream = provider.stream(request);
+        Box::pin(async move { check(stream.await.unwrap().finish().await) })
+    } else {
+        let answer = provider.chat(request);
+        Box::pin(async move { check(answer.await) })
+    }
+}
+
+/// A service that is down for one provider, and answers another.
+fn broken_first(door: Door) -> Wire {
+    Wire::by(move |_, before| match before.len().checked_sub(1) {
+        None => Answer::json(503, "{}"),
+        Some(place) => door.answers()[place].clone(),
+    })
+}
+
+#[test]
+fn a_fallback_has_a_span_for_each_that_is_asked() {
+    for streams in [false, true] {
+        let wire = broken_first(Door::Replicate);
+        let first = Fallback::new(client(Door::Cerebras, &wire));
+        let provider = first.or(client(Door::Replicate, &wire));
+        assert_eq!(
+            ask_within(&wire, || asked(&provider, streams)),
+            ["in mine", "\"error\"", "in mine", "\"whole\""],
+        );
+    }
+}
+
+#[test]
+fn a_limited_provider_has_the_span_of_the_call() {
+    for streams in [false, true] {
+        let wire = Wire::new(Door::Replicate.answers());
+        let provider = ConcurrencyLimit::new(client(Door::Replicate, &wire)).at_once(1);
+        assert_eq!(
+            ask_within(&wire, || asked(&provider, streams)),
+            ["in mine", "\"whole\""],
+        );
+    }
+}
+
+#[test]
+fn a_call_that_waits_for_a_place_has_no_span_before() {
+    let recorder = Recorder::new(everything);
+    let wire = Wire::new([Answer::hang()]);
+    let provider = ConcurrencyLimit::new(client(Door::Cerebras, &wire)).at_once(1);
+    recorder.watch(|| {
+        let mut first = provider.stream(PROMPT.into());
+        let mut second = provider.stream(PROMPT.into());
+        for call in [&mut first, &mut second] {
+            assert!(crate::support::poll_once(call).0.is_pending());
+        }
+        assert_eq!(recorder.seen().calls().len(), 1);
+    });
+}
+
+#[test]
+fn requests_together_have_a_span_each() {
+    let wire = Wire::new([Door::Cerebras.whole().remove(0)]);
+    let provider = client(Door::Cerebras, &wire);
+    let calls = ask_within(&wire, || {
+        let answers = collect_all(provider, [PROMPT; 3], 2);
+        async { assert!(answers.await.iter().all(Result::is_ok)) }
+    });
+    let of = |line: &str| calls.iter().filter(|call| *call == line).count();
+    assert_eq!(
+        (of("in mine"), of("\"whole\""), calls.len()),
+        (3, 3, 6),
+        "{calls:?}"
+    );
+}
