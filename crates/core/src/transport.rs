@@ -194,6 +194,13 @@ impl HttpBody for Body {
     }
 }
 
+/// A body of nothing, as layers of `tower-http` want one that answer in a service's place.
+impl Default for Body {
+    fn default() -> Self {
+        Self::from("")
+    }
+}
+
 /// A body that is there already.
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {

@@ -1,10 +1,15 @@
 //! Services as transports and our transport as a service: what layers see, and what comes through.
 
 use std::{
+    collections::VecDeque,
     error::Error as StdError,
     future::{Future, poll_fn, ready},
     io,
-    sync::{Arc, Mutex},
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     task::Poll,
     time::Duration,
 };
@@ -14,7 +19,8 @@ use ::tower::{
     timeout::error::Elapsed,
 };
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -28,7 +34,10 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::Notify,
 };
-use tower_http::trace::TraceLayer;
+use tower_http::{
+    timeout::{ResponseBodyTimeoutLayer, TimeoutLayer},
+    trace::TraceLayer,
+};
 
 use crate::server::{
     HELLO, HOLD, Server, check_error, closed_port, listen, post, read, read_request, transport,
@@ -251,9 +260,131 @@ async fn what_a_layer_turns_away_may_be_called_unsent() {
     assert!(error.is_retryable());
 }
 
+#[tokio::test]
+async fn a_layer_may_answer_in_place_of_the_service() {
+    let server = Server::start(&[&[HOLD]]).await;
+    let limit = Duration::from_millis(50);
+    let limit = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, limit);
+    let service = ServiceBuilder::new().layer(limit).service(transport());
+    let sent = ServiceTransport::new(service).send(post(&server.url("/")));
+    let response = sent.await.unwrap();
+    assert_eq!(response.status(), 504);
+    assert_eq!(read(response.into_body()).await.unwrap(), "");
+    server.hung_up().await;
+}
+
+#[tokio::test]
+async fn a_layer_may_limit_the_body() {
+    let server = Server::start(&[&[OPEN]]).await;
+    let limit = ResponseBodyTimeoutLayer::new(Duration::from_millis(50));
+    let service = ServiceBuilder::new().layer(limit).service(transport());
+    let sent = ServiceTransport::new(service).send(post(&server.url("/")));
+    let mut body = sent.await.unwrap().into_body();
+    assert_eq!(body.data().await.unwrap().unwrap(), "ok");
+    let error = body.data().await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Truncated);
+    assert!(error.source().is_some());
+    server.hung_up().await;
+}
+
+#[tokio::test]
+async fn a_service_that_panics_gives_its_place_back() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&calls);
+    let service =
+        ServiceBuilder::new()
+            .concurrency_limit(1)
+            .service_fn(move |_: Request<Bytes>| {
+                assert_ne!(count.fetch_add(1, SeqCst), 0, "the first call panics");
+                ready(Ok::<_, BoxError>(Response::new(Body::from("hello"))))
+            });
+    let transport = ServiceTransport::new(service);
+    let first = tokio::spawn(transport.send(post("http://host/")));
+    assert!(first.await.unwrap_err().is_panic());
+    let text = fetch(&transport, post("http://host/")).await;
+    assert_eq!(text.unwrap(), "hello");
+}
+
+#[tokio::test]
+async fn a_request_that_is_dropped_while_it_waits_gives_its_turn_up() {
+    let server = Server::start(&[&[HOLD], &[HELLO]]).await;
+    let service = ServiceBuilder::new()
+        .concurrency_limit(1)
+        .service(transport());
+    let layered = ServiceTransport::new(service);
+    let mut first = layered.send(post(&server.url("/")));
+    let mut second = layered.send(post(&server.url("/")));
+    let mut third = Box::pin(fetch(&layered, post(&server.url("/"))));
+    assert!(poll_once(&mut first).await.is_pending());
+    assert!(poll_once(&mut second).await.is_pending());
+    assert!(poll_once(&mut third).await.is_pending());
+    while server.accepted() == 0 {
+        assert!(poll_once(&mut first).await.is_pending());
+        tokio::task::yield_now().await;
+    }
+    drop(second);
+    drop(first);
+    assert_eq!(third.await.unwrap(), "hello");
+}
+
+/// A body of these frames, which lies about its size; an error is told in its place.
+struct Frames(VecDeque<Result<Frame<Bytes>, BoxError>>);
+
+impl http_body::Body for Frames {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Poll::Ready(self.0.pop_front())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(1 << 40)
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_any_service_is_its_data() {
+    let data = |text: &'static str| Ok(Frame::data(Bytes::from_static(text.as_bytes())));
+    let trailers = || Ok(Frame::trailers(http::HeaderMap::new()));
+    let read_all = async |frames: Vec<Result<Frame<Bytes>, BoxError>>| {
+        let frames = Arc::new(Mutex::new(Some(Frames(frames.into()))));
+        let transport = ServiceTransport::new(service_fn(move |_: Request<Bytes>| {
+            let body = frames.lock().unwrap().take().unwrap();
+            ready(Ok::<_, BoxError>(Response::new(body)))
+        }));
+        let mut body = transport
+            .send(post("http://host/"))
+            .await
+            .unwrap()
+            .into_body();
+        let mut read = Vec::new();
+        while let Some(next) = body.data().await {
+            read.push(next.map_err(|error| error.kind()));
+        }
+        assert!(body.data().await.is_none());
+        read
+    };
+    assert_eq!(
+        read_all(vec![data("he"), data(""), data("llo"), trailers()]).await,
+        [Ok("he".into()), Ok("llo".into())],
+    );
+    assert_eq!(
+        read_all(vec![data("he"), Err("lost".into()), data("llo")]).await,
+        [Ok("he".into()), Err(ErrorKind::Truncated)],
+    );
+    assert_eq!(
+        read_all(vec![trailers(), data("late")]).await,
+        [Ok("late".into())]
+    );
+}
+
 /// Polls once.
 async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
-    poll_fn(|cx| Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx))).await
+    poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await
 }
 
 /// A service of which each clone must be ready itself, and is only after some polls.
