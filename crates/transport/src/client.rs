@@ -87,11 +87,12 @@ impl HttpTransport {
 
 impl Transport for HttpTransport {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Response<Body>>> {
-        #[cfg(feature = "tower")]
-        crate::tower::Taken::mark(&request);
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
             inner.runtime.enter()?;
+            // Not before: a layer may have this future, and wait with it.
+            #[cfg(feature = "tower")]
+            crate::tower::Taken::mark(&request);
             inner.send(request).await
         })
     }

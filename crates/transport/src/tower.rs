@@ -217,7 +217,7 @@ where
             return Box::pin(ready(Err(error.with_sent(Sent::No))));
         }
         let limits: Timeouts = request.extensions().get().copied().unwrap_or_default();
-        let taken = Taken::default();
+        let taken = Taken::below(&request);
         request.extensions_mut().insert(taken.clone());
 
         let mut service = self.service.clone();
@@ -295,13 +295,28 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// A note on a request: whether somebody below the layers keeps its limits.
 #[derive(Clone, Default)]
-pub(crate) struct Taken(Arc<AtomicBool>);
+pub(crate) struct Taken {
+    is_taken: Arc<AtomicBool>,
+    /// The note of the service that this one is within.
+    above: Option<Arc<Self>>,
+}
 
 impl Taken {
+    /// Makes a note that is signed together with the one that the request has.
+    fn below<B>(request: &Request<B>) -> Self {
+        let above = request.extensions().get::<Self>().cloned();
+        Self {
+            is_taken: Arc::default(),
+            above: above.map(Arc::new),
+        }
+    }
+
     /// Says that whoever has this request keeps its limits.
     pub(crate) fn mark<B>(request: &Request<B>) {
-        if let Some(taken) = request.extensions().get::<Self>() {
-            taken.0.store(true, Ordering::Relaxed);
+        let mut note = request.extensions().get::<Self>();
+        while let Some(taken) = note {
+            taken.is_taken.store(true, Ordering::Relaxed);
+            note = taken.above.as_deref();
         }
     }
 }
@@ -318,7 +333,7 @@ async fn within<T>(
     let mut answer = pin!(answer);
     match tokio::time::timeout(limit, answer.as_mut()).await {
         Ok(answer) => answer,
-        Err(_) if taken.0.load(Ordering::Relaxed) => answer.await,
+        Err(_) if taken.is_taken.load(Ordering::Relaxed) => answer.await,
         Err(_) => Err(Error::timeout(Phase::Head, limit).with_sent(Sent::Maybe)),
     }
 }

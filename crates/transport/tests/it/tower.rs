@@ -287,6 +287,54 @@ async fn a_layer_may_limit_the_body() {
     server.hung_up().await;
 }
 
+/// Makes a request with this limit on the head.
+fn limited(url: &str, head: Duration) -> Request<Bytes> {
+    let mut request = post(url);
+    let limits = Timeouts::default().head(head);
+    request.extensions_mut().insert(limits);
+    request
+}
+
+#[tokio::test]
+async fn a_request_that_our_transport_has_not_begun_is_held_to_the_heads() {
+    let server = Server::start(&[&[HELLO]]).await;
+    let inner = transport();
+    // It takes the request, as services do, and then waits with it.
+    let transport = answering(move |request| {
+        let answer = inner.clone().call(request.map(Full::new));
+        async move {
+            std::future::pending::<()>().await;
+            Ok(answer.await?)
+        }
+    });
+    let request = limited(&server.url("/secret"), Duration::from_millis(50));
+    let result = tokio::time::timeout(Duration::from_secs(10), fetch(&transport, request)).await;
+    let result = result.expect("nobody keeps the limit");
+    check_error(result, ErrorKind::Timeout(Phase::Head), "within 50ms");
+    assert_eq!(server.accepted(), 0);
+}
+
+#[tokio::test]
+async fn services_one_in_the_other_leave_the_limits_to_our_transport_too() {
+    let ours = transport();
+    // What happens once our transport has had the request is between it and the layer.
+    let inner = ServiceTransport::new(service_fn(move |request: Request<Full<Bytes>>| {
+        let ours = ours.clone();
+        async move {
+            let result = ours.oneshot(request).await;
+            assert_eq!(result.unwrap_err().kind(), ErrorKind::Config);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            Ok::<_, BoxError>(Response::new(Body::from("hello")))
+        }
+    }));
+    let outer = answering(move |request| {
+        let sent = inner.send(request);
+        async { Ok(sent.await?) }
+    });
+    let request = limited("ftp://host/secret", Duration::from_millis(50));
+    assert_eq!(fetch(&outer, request).await.unwrap(), "hello");
+}
+
 #[tokio::test]
 async fn a_service_that_panics_gives_its_place_back() {
     let calls = Arc::new(AtomicUsize::new(0));
