@@ -134,18 +134,17 @@
 //! such as a limit on concurrency. Where one wraps it, such as a trace, the body is one-way, and a
 //! request to switch is refused with `Config` before anything is sent.
 
+mod taken;
+
 use std::{
     any::{Any, TypeId},
     error::Error as StdError,
     fmt,
-    future::{Future, poll_fn, ready},
+    future::{poll_fn, ready},
     io,
     marker::PhantomData,
-    pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    pin::Pin,
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
@@ -154,11 +153,10 @@ use bytes::{Buf as _, Bytes};
 use http::{Request, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use hyper_util::client::legacy;
-use inferstream_core::{
-    Body, BoxFuture, Error, ErrorKind, Phase, Result, Sent, Timeouts, Transport,
-};
+use inferstream_core::{Body, BoxFuture, Error, ErrorKind, Result, Sent, Timeouts, Transport};
 use tower_service::Service;
 
+use self::taken::within;
 use crate::{
     client::{HttpTransport, foreign_encoding},
     runtime::{self, Runtime},
@@ -166,6 +164,8 @@ use crate::{
 
 #[doc(no_inline)]
 pub use http_body_util::Full;
+
+pub(crate) use self::taken::Taken;
 
 /// A [`Transport`] of any service that turns requests into answers.
 ///
@@ -292,51 +292,6 @@ fn bytes(mut body: Full<Bytes>) -> Bytes {
 }
 
 type BoxError = Box<dyn StdError + Send + Sync>;
-
-/// A note on a request: whether somebody below the layers keeps its limits.
-#[derive(Clone, Default)]
-pub(crate) struct Taken {
-    is_taken: Arc<AtomicBool>,
-    /// The note of the service that this one is within.
-    above: Option<Arc<Self>>,
-}
-
-impl Taken {
-    /// Makes a note that is signed together with the one that the request has.
-    fn below<B>(request: &Request<B>) -> Self {
-        let above = request.extensions().get::<Self>().cloned();
-        Self {
-            is_taken: Arc::default(),
-            above: above.map(Arc::new),
-        }
-    }
-
-    /// Says that whoever has this request keeps its limits.
-    pub(crate) fn mark<B>(request: &Request<B>) {
-        let mut note = request.extensions().get::<Self>();
-        while let Some(taken) = note {
-            taken.is_taken.store(true, Ordering::Relaxed);
-            note = taken.above.as_deref();
-        }
-    }
-}
-
-/// Waits for the answer, within the limit unless somebody below keeps it.
-async fn within<T>(
-    limit: Option<Duration>,
-    taken: &Taken,
-    answer: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    let Some(limit) = limit else {
-        return answer.await;
-    };
-    let mut answer = pin!(answer);
-    match tokio::time::timeout(limit, answer.as_mut()).await {
-        Ok(answer) => answer,
-        Err(_) if taken.is_taken.load(Ordering::Relaxed) => answer.await,
-        Err(_) => Err(Error::timeout(Phase::Head, limit).with_sent(Sent::Maybe)),
-    }
-}
 
 /// Refuses the heads that no protocol may see, and makes a body of the rest.
 fn accept<R>(response: Response<R>, asks_to_switch: bool) -> Result<Response<Body>>
