@@ -121,7 +121,10 @@ impl Body {
 
     /// Polls for the next bytes; trailers are passed over, empty pieces too.
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
-        loop {
+        /// How many pieces with nothing in them are passed over in one poll: whoever has an endless
+        /// supply of them would keep the thread, and limits on time would not run out.
+        const EMPTY: usize = 32;
+        for _ in 0..EMPTY {
             match std::task::ready!(Pin::new(&mut *self).poll_frame(cx)) {
                 None => return Poll::Ready(None),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
@@ -131,6 +134,8 @@ impl Body {
                 },
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Reads what explains an error: at most 64 KiB, for at most 5 s; what breaks ends it too.

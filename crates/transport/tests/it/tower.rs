@@ -430,6 +430,30 @@ async fn a_body_of_any_service_is_its_data() {
     );
 }
 
+/// A body that has ever more pieces, and nothing in them.
+struct Nothings;
+
+impl http_body::Body for Nothings {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Poll::Ready(Some(Ok(Frame::data(Bytes::new()))))
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_nothings_leaves_the_thread_to_others() {
+    let service = service_fn(|_: Request<Bytes>| ready(Ok::<_, BoxError>(Response::new(Nothings))));
+    let sent = ServiceTransport::new(service).send(post("http://host/"));
+    let mut body = sent.await.unwrap().into_body();
+    let read = tokio::time::timeout(Duration::from_millis(50), body.data());
+    assert!(read.await.is_err());
+}
+
 /// Polls once.
 async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await
