@@ -32,15 +32,19 @@
 //! their back, and what it sends may be billed twice.
 //!
 //! Layers see the key: its header is marked sensitive, which `tower-http` heeds when it prints.
+//! They see the URL too, and a trace prints it: with some services an account's number is in it.
 //!
 //! # Backpressure
 //!
 //! A request waits until the service is ready, and is then sent on the very clone that said so.
 //! That wait counts towards [`Timeouts::total`] and has no other limit.
+//! Each request has a clone of its own. A service that has none, such as `tower`'s limit on rates,
+//! goes below a buffer: `.buffer(8).rate_limit(..)`. A boxed one is a `BoxCloneSyncService`.
 //!
 //! `tower`'s limit on concurrency, as `tower` has it for all services, is one on answers that are
 //! waited for: a place is free again once the *head* has come, and the body streams on without one.
-//! A limit on streams gives the place to the body:
+//! A limit on streams gives the place to the body; the wait for one is then part of the call, and
+//! counts in [`Timeouts::head`]:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -132,7 +136,9 @@
 //!
 //! A connection that switches protocols (101) goes through layers that hand on the body as it is,
 //! such as a limit on concurrency. Where one wraps it, such as a trace, the body is one-way, and a
-//! request to switch is refused with `Config` before anything is sent.
+//! request to switch is refused with `Config` before anything is sent. One that makes a [`Body`] of
+//! it again, as the limit on streams above does, cannot be told from one that hands it on: what is
+//! sent to the connection is an error then.
 
 mod taken;
 
