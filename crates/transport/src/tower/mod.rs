@@ -82,7 +82,12 @@
 //! `HttpTransport` keeps its limits as it does without layers, those of the request among them.
 //! Where the request reaches none, [`Timeouts::head`] is kept here, from the call of the service to
 //! the head, with all that lies between: a queue, the connection, the writing.
-//! That an `HttpTransport` has the request is all that lifts it: from there on the limits are its own.
+//! That an `HttpTransport` has begun with the request is all that lifts it: from there on the limits
+//! are its own.
+//!
+//! A limit of a layer's that is an error, as `tower`'s is, ends as in the table below, and nothing is
+//! sent again. One that answers in the service's place, as `tower-http`'s does with a status of your
+//! choice, is taken for the service, and what the provider repeats it repeats.
 //!
 //! # Errors
 //!
