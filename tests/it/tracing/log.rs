@@ -1,7 +1,7 @@
 //! A layer of the usual registry of spans, for what a subscriber made by hand cannot show.
 
 use std::{
-    fmt,
+    fmt::{self, Write},
     sync::{Arc, Mutex},
 };
 
@@ -61,6 +61,6 @@ struct Writer<'a>(&'a mut String);
 
 impl Visit for Writer<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.0.push_str(&format!(" {}={value:?}", field.name()));
+        let _ = write!(self.0, " {}={value:?}", field.name());
     }
 }
