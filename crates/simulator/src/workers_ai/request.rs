@@ -90,7 +90,7 @@ impl Request {
         }
         Ok(Self {
             model,
-            input_json: sorted(&input),
+            input_json: sorted(input),
             prompt_tokens,
             stream: fields.get("stream") == Some(&Value::Bool(true)),
             limit,
