@@ -62,9 +62,7 @@ impl Replicate {
     #[cfg(feature = "transport")]
     pub fn from_env() -> Result<Self> {
         let client = ReplicateBuilder::from_env()?.build()?;
-        if client.api.key.is_none() {
-            return Err(no_key());
-        }
+        client.check_key()?;
         Ok(client)
     }
 

@@ -1,0 +1,44 @@
+//! What a client by the environment needs; each case is a process of its own.
+
+use std::{env, process::Command};
+
+use inferstream_replicate::Replicate;
+
+const CHILD: &str = "INFERSTREAM_TEST_REPLICATE";
+const MARK: &str = "replicate says ";
+
+/// Tells whether there is a client; does nothing where nobody asks.
+#[test]
+fn the_child_tells_whether_there_is_a_client() {
+    if env::var_os(CHILD).is_some() {
+        let told = Replicate::from_env().map_or_else(|error| error.kind().as_str(), |_| "yes");
+        println!("\n{MARK}{told}");
+    }
+}
+
+#[track_caller]
+fn check(url: Option<&str>, key: Option<&str>, expected: &str) {
+    let mut command = Command::new(env::current_exe().unwrap());
+    let child = "environment::the_child_tells_whether_there_is_a_client";
+    command.args(["--exact", child, "--nocapture"]);
+    for (name, value) in [("REPLICATE_BASE_URL", url), ("REPLICATE_API_TOKEN", key)] {
+        match value {
+            None => command.env_remove(name),
+            Some(value) => command.env(name, value),
+        };
+    }
+    command.env_remove("REPLICATE_API_KEY");
+    let output = command.env(CHILD, "1").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let told = text.lines().find_map(|line| line.strip_prefix(MARK));
+    assert_eq!(told, Some(expected), "{url:?} {key:?}");
+}
+
+#[test]
+fn a_key_is_needed_at_the_services_own_host_alone() {
+    check(None, Some("k"), "yes");
+    check(None, None, "auth");
+    check(Some("https://api.replicate.com/v1"), None, "auth");
+    check(Some("http://127.0.0.1:1"), Some("k"), "yes");
+    check(Some("http://127.0.0.1:1"), None, "yes");
+}
