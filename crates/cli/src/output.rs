@@ -13,10 +13,11 @@ use crate::{
     exit::{ErrorObject, Failure},
 };
 
-/// Says a line on standard error.
-pub(crate) fn say(line: &str) {
+/// Says something on standard error; a warning or a tool's name does not draw on the terminal.
+pub(crate) fn say(lines: &str) {
+    let draws = |char: char| char.is_control() && char != '\n';
     // There is nowhere to say that standard error is closed.
-    let _ = writeln!(anstream::stderr().lock(), "{line}");
+    let _ = writeln!(anstream::stderr().lock(), "{}", lines.replace(draws, " "));
 }
 
 /// Where an answer goes.

@@ -5,7 +5,7 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use crate::{meta::RateLimits, response::ChatResponse, timeouts::Phase};
+use crate::{line::OneLine, meta::RateLimits, response::ChatResponse, timeouts::Phase};
 
 /// What every fallible function here returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -435,9 +435,10 @@ impl Error {
 /// HTML below 64.
 const BODY_KEPT: usize = 64 << 10;
 
+/// One line: what would end it, or draw on a terminal, is escaped.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.inner.message)
+        OneLine(&self.inner.message).fmt(f)
     }
 }
 

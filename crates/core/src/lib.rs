@@ -25,6 +25,7 @@ mod timeouts;
 
 mod beginning;
 mod json;
+mod line;
 mod model;
 mod secret;
 mod text;

@@ -8,7 +8,9 @@ use std::{
 
 use http::{HeaderMap, HeaderValue};
 
-use crate::{error::Error, json::Json, message::Part, request::ChatRequest, secret::ApiKey};
+use crate::{
+    error::Error, json::Json, line::is_bidi, message::Part, request::ChatRequest, secret::ApiKey,
+};
 
 /// What must not stand in an error though the service may repeat it: the key, and the prompt.
 ///
@@ -175,11 +177,6 @@ fn blot_beginning(text: &mut String, secret: &str) {
         let length = same.map(|(char, _)| char.len_utf8()).sum::<usize>();
         text.replace_range(at..at + length, "…");
     }
-}
-
-/// Returns true for the characters that turn a line of text around.
-fn is_bidi(char: char) -> bool {
-    matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

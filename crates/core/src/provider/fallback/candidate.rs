@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
+    line::OneLine,
     model::{Capabilities, ProviderInfo},
     provider::Provider,
     request::ChatRequest,
@@ -51,7 +52,7 @@ impl Candidate {
         let model = match self.model(first, asked) {
             model if model.as_deref() == asked => String::new(),
             None => " for its default model".to_owned(),
-            Some(model) => format!(" for `{model}`"),
+            Some(model) => format!(" for `{}`", OneLine(&model)),
         };
         let headers = if request.headers.is_empty() {
             ""

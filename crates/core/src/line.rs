@@ -1,0 +1,51 @@
+//! Text of anybody's in, one line for a terminal out.
+
+use std::fmt;
+
+/// A text as it is shown to people: what would end the line, or draw on the terminal, is escaped.
+///
+/// Names of tools, models and properties are the caller's, and may come from anywhere.
+pub(crate) struct OneLine<'a>(pub(crate) &'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in self.0.split_inclusive(draws) {
+            let mut chars = part.chars();
+            match chars.next_back().filter(|last| draws(*last)) {
+                None => f.write_str(part)?,
+                Some(last) => {
+                    f.write_str(chars.as_str())?;
+                    write!(f, "{}", last.escape_debug())?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn draws(char: char) -> bool {
+    char.is_control() || matches!(char, '\u{2028}' | '\u{2029}') || is_bidi(char)
+}
+
+/// Returns true for the characters that turn a line of text around.
+pub(crate) fn is_bidi(char: char) -> bool {
+    matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_draws_is_escaped_and_the_rest_stays() {
+        for (text, line) in [
+            ("", ""),
+            ("a \"b\" `c` \\ é 🦀", "a \"b\" `c` \\ é 🦀"),
+            ("a\n", "a\\n"),
+            ("\r\n\u{1b}[2Jx\u{85}", "\\r\\n\\u{1b}[2Jx\\u{85}"),
+            ("\u{2028}\u{202e}b", "\\u{2028}\\u{202e}b"),
+        ] {
+            assert_eq!(OneLine(text).to_string(), line);
+        }
+    }
+}
