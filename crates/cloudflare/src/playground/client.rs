@@ -183,7 +183,7 @@ impl Playground {
         let left_out = match self.shared.settings.carrier {
             Carrier::Http => body(request)?.1,
             #[cfg(feature = "playground-agent")]
-            Carrier::Agent => agent::check(request)?,
+            Carrier::Agent => agent::check(self, request)?,
         };
         Ok(left_out.into_list())
     }

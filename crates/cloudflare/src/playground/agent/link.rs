@@ -77,8 +77,7 @@ impl Link {
         request: &ChatRequest,
         id: String,
     ) -> Result<Self> {
-        let headers = playground.headers().keys().chain(request.headers.keys());
-        check_names(headers)?;
+        check(&playground, request)?;
         let address = Address::new(playground.base())?;
         let mut asked = ChatRequest::default();
         asked.headers.clone_from(&request.headers);
@@ -388,7 +387,8 @@ impl Drop for Guard {
 }
 
 /// Refuses headers that the handshake writes.
-fn check_names<'a>(mut names: impl Iterator<Item = &'a HeaderName>) -> Result<()> {
+pub(super) fn check(playground: &Playground, request: &ChatRequest) -> Result<()> {
+    let mut names = playground.headers().keys().chain(request.headers.keys());
     let is_ours =
         |name: &&HeaderName| **name == UPGRADE || name.as_str().starts_with("sec-websocket-");
     match names.find(is_ours) {

@@ -40,7 +40,8 @@ pub(super) async fn open(playground: &Playground, request: ChatRequest) -> Resul
 }
 
 /// Returns what a request would have to do without.
-pub(super) fn check(request: &ChatRequest) -> Result<LeftOut> {
+pub(super) fn check(playground: &Playground, request: &ChatRequest) -> Result<LeftOut> {
     let (_, left_out) = encode::turn(model(request), request, &random())?;
+    link::check(playground, request)?;
     Ok(left_out)
 }
