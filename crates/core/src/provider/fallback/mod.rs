@@ -331,9 +331,11 @@ impl Provider for Fallback {
     fn check(&self, request: &ChatRequest) -> Result<Vec<Unsupported>> {
         let Shared { first, others, .. } = &*self.shared;
         let mut checked = first.provider.check(&first.request(first, request.clone()));
+        let mut failures = Failures::none(first.id());
         for next in others {
-            match &checked {
-                Err(error) if self.shared.leaves(error) => {
+            match checked {
+                Err(error) if self.shared.leaves(&error) => {
+                    failures.add(error, next.id(), "");
                     let mut own = next.request(first, request.clone());
                     own.headers.clear();
                     checked = next.provider.check(&own);
@@ -341,7 +343,7 @@ impl Provider for Fallback {
                 _ => break,
             }
         }
-        checked
+        checked.map_err(|error| failures.explain(error))
     }
 
     /// Asks one provider after the other and waits for the first content of an answer, or for the
