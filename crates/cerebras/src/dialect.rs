@@ -83,7 +83,7 @@ impl Dialect for CerebrasDialect {
         if self.elsewhere {
             return Ok(());
         }
-        if request.tools.is_empty() {
+        if request.tools.is_empty() && !request.has_extra("tools") {
             match request.tool_choice {
                 // Without tools they say nothing, and the service refuses them.
                 Some(ToolChoice::Auto | ToolChoice::None) => request.tool_choice = None,
@@ -187,7 +187,11 @@ fn check_calls(messages: &[Message]) -> Result<()> {
     let mut open = Vec::<&str>::new();
     for (index, message) in messages.iter().enumerate() {
         if message.role == Role::Tool {
-            let id = message.tool_call_id.as_deref().unwrap_or_default();
+            let Some(id) = message.tool_call_id.as_deref() else {
+                return Err(Error::config(format!(
+                    "message {index} is a tool's, and does not say which call it answers"
+                )));
+            };
             match open.iter().position(|call| *call == id) {
                 Some(place) => open.swap_remove(place),
                 None => {

@@ -34,6 +34,24 @@ macro_rules! settings {
     };
 }
 
+impl ChatRequest {
+    /// Returns true if [`extra`](Self::extra) has a member of this name.
+    pub fn has_extra(&self, name: &str) -> bool {
+        self.extra.iter().any(|(known, _)| known == name)
+    }
+
+    /// Leaves out the settings that a member of [`extra`](Self::extra) stands in place of, so that
+    /// nobody asks whether they are known: it is that member that goes out. The names of settings on
+    /// the wire are the provider's.
+    pub fn yield_to_extra<'a>(&mut self, field: impl Fn(&'static str) -> &'a str) {
+        for name in self.settings() {
+            if self.has_extra(field(name)) {
+                self.unset(name);
+            }
+        }
+    }
+}
+
 settings! {
     max_tokens: Option::is_some,
     temperature: Option::is_some,

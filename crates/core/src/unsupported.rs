@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::{
     error::{Error, ErrorKind, Result},
+    line::OneLine,
     request::ChatRequest,
 };
 
@@ -51,10 +52,11 @@ pub struct Unsupported {
     pub reason: String,
 }
 
+/// One line, as an [`Error`] is; the name of a field that is very long is cut.
 impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { field, reason } = self;
-        write!(f, "`{field}` was left out: {reason}")
+        let reason = OneLine(&self.reason);
+        write!(f, "`{}` was left out: {reason}", Name(&self.field))
     }
 }
 
@@ -91,11 +93,17 @@ impl LeftOut {
         self.list.push(Unsupported { field, reason });
     }
 
-    /// Takes the settings out of a request that the provider does not know, by their names; the
-    /// reason is the same for all.
+    /// Takes the settings out of a request that the provider does not know, by their names, and those
+    /// that say nothing without them, such as a `tool_choice` without `tools`; the reason is the same
+    /// for all, and so it must not say which or how many.
     pub fn keep(&mut self, request: &mut ChatRequest, reason: &str, knows: impl Fn(&str) -> bool) {
         for name in request.settings() {
-            if !knows(name) {
+            let needs = match name {
+                "parallel_tool_calls" | "tool_choice" => "tools",
+                "top_logprobs" => "logprobs",
+                name => name,
+            };
+            if !knows(name) || !knows(needs) {
                 self.take(request, name, reason);
             }
         }
@@ -115,11 +123,11 @@ impl LeftOut {
         let same = |one: &Unsupported, other: &Unsupported| one.reason == other.reason;
         let lines = self.list.chunk_by(same).map(|several| match several {
             [one] => one.to_string(),
-            _ => format!(
-                "{} were left out: {}",
-                fields(several.iter()),
-                several[0].reason
-            ),
+            [first, ..] => {
+                let reason = OneLine(&first.reason);
+                format!("{} were left out: {reason}", fields(several.iter()))
+            }
+            [] => String::new(),
         });
         lines.collect()
     }
@@ -140,20 +148,45 @@ impl LeftOut {
             Some(OnUnsupported::Warn | OnUnsupported::Ignore) => Vec::new(),
             None => self.refused.iter().map(|&at| &self.list[at]).collect(),
         };
-        let message = match refused.as_slice() {
+        let (message, them) = match refused.as_slice() {
             [] => return Ok(()),
-            [one] => format!("`{}`: {}", one.field, one.reason),
-            several => fields(several.iter().copied()),
+            [one] => (format!("`{}`: {}", Name(&one.field), one.reason), "it"),
+            several => (fields(several.iter().copied()), "them"),
         };
         let message = format!(
-            "{} does not take {message}; leave it out, or have it left out by `on_unsupported`",
+            "{} does not take {message}; leave {them} out, or have {them} left out by `on_unsupported`",
             self.provider
         );
         Err(Error::new(ErrorKind::Unsupported, message))
     }
 }
 
-fn fields<'a>(list: impl Iterator<Item = &'a Unsupported>) -> String {
-    let fields = list.map(|one| format!("`{}`", one.field));
-    fields.collect::<Vec<_>>().join(", ")
+/// How many fields a line names: [`Provider::check`](crate::Provider::check) gives all.
+const FIELDS: usize = 8;
+
+/// How much of a field's name a line shows: a schema may come from anywhere.
+const NAME: usize = 120;
+
+/// A field's name for people.
+struct Name<'a>(&'a str);
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.char_indices().nth(NAME) {
+            None => OneLine(self.0).fmt(f),
+            Some((end, _)) => write!(f, "{}…", OneLine(&self.0[..end])),
+        }
+    }
+}
+
+fn fields<'a>(list: impl ExactSizeIterator<Item = &'a Unsupported>) -> String {
+    let more = list.len().saturating_sub(FIELDS);
+    let fields = list
+        .take(FIELDS)
+        .map(|one| format!("`{}`", Name(&one.field)));
+    let fields = fields.collect::<Vec<_>>().join(", ");
+    match more {
+        0 => fields,
+        more => format!("{fields} and {more} more"),
+    }
 }

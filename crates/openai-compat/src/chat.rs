@@ -339,9 +339,11 @@ impl<D: Dialect> Chat<D> {
         if settings.only_known_models {
             self.check_model(&model)?;
         }
+        let redact = self.redact(self.key(), &request);
         let dialect = self.dialect();
         let mut left_out = LeftOut::new(info.id, request.on_unsupported);
-        let reason = "the service does not know it";
+        encode::yield_to_extra(dialect, &mut request);
+        let reason = "unknown to the service";
         let knows = |name: &str| dialect.knows_field(encode::field(dialect, name));
         left_out.keep(&mut request, reason, knows);
         dialect.adapt(&model, &mut request, &mut left_out)?;
@@ -381,7 +383,7 @@ impl<D: Dialect> Chat<D> {
         let call = Call {
             request: http,
             model,
-            redact: self.redact(self.key(), &request),
+            redact,
             timeouts,
             retry: request.retry.unwrap_or(settings.retry),
         };

@@ -88,6 +88,14 @@ pub(crate) fn choices(dialect: &dyn Dialect, request: &ChatRequest) -> u32 {
     extra.or(known).unwrap_or(1).max(1)
 }
 
+/// Leaves out of a request what `extra` says in its place.
+pub(crate) fn yield_to_extra(dialect: &dyn Dialect, request: &mut ChatRequest) {
+    request.yield_to_extra(|setting| field(dialect, setting));
+    if request.has_extra("messages") {
+        request.messages.clear();
+    }
+}
+
 /// Returns a setting's name on the wire.
 pub(crate) fn field<'a>(dialect: &'a dyn Dialect, setting: &'a str) -> &'a str {
     match setting {

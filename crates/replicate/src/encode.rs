@@ -61,8 +61,10 @@ pub(crate) fn body(target: &Target, inputs: Inputs, request: &ChatRequest) -> Re
     }
     // A request that carries the model's input whole needs nothing of ours.
     let input = match request.extra.iter().rfind(|(name, _)| name == "input") {
-        Some((_, input)) if input.as_str().trim_start().starts_with('{') => input.clone(),
-        Some(_) => return Err(Error::config("`input` is not a JSON object")),
+        Some((_, input)) => {
+            whole(input, request, &mut left_out)?;
+            input.clone()
+        }
         None => {
             let mut request = request.clone();
             adapt(inputs, &mut request, &mut left_out);
@@ -79,12 +81,48 @@ pub(crate) fn body(target: &Target, inputs: Inputs, request: &ChatRequest) -> Re
     })
 }
 
+/// Checks an input that the request carries whole, and what it stands in place of.
+fn whole(input: &Json, request: &ChatRequest, left_out: &mut LeftOut) -> Result<()> {
+    if !input.as_str().trim_start().starts_with('{') {
+        return Err(Error::config("`input` is not a JSON object"));
+    }
+    if let Some((other, _)) = request.extra.iter().find(|(name, _)| name != "input") {
+        return Err(Error::config(format!(
+            "`extra` has `input`, which is all that the model is told: put `{other}` into it"
+        )));
+    }
+    for name in request.settings() {
+        left_out.detail(name, "the `input` of `extra` is all that the model is told");
+    }
+    left_out.settle()
+}
+
 /// Takes the settings out that the model has no input for.
 fn adapt(inputs: Inputs, request: &mut ChatRequest, left_out: &mut LeftOut) {
+    request.yield_to_extra(|name| match name {
+        "max_tokens" => inputs.max_tokens,
+        "reasoning_effort" => inputs.reasoning_effort.unwrap_or(name),
+        "stop" => "stop_sequences",
+        name => name,
+    });
     if request.user_id.take().is_some() {
-        left_out.detail("user_id", "Replicate's models have no input for it");
+        left_out.detail("user_id", "no input of Replicate's models says who asks");
     }
-    let reason = "the model has no input for it; what its schema names can be set by `extra`";
+    let is_detailed = |part: &Part| {
+        matches!(
+            part,
+            Part::Image {
+                detail: Some(_),
+                ..
+            }
+        )
+    };
+    let mut parts = request.messages.iter().flat_map(|message| &message.content);
+    if parts.any(is_detailed) {
+        let reason = "no input of Replicate's models says how closely to look";
+        left_out.detail("detail", reason);
+    }
+    let reason = "no input of the model's says so; what its schema names can be set by `extra`";
     left_out.keep(request, reason, |name| match name {
         "max_tokens" | "temperature" | "top_p" | "frequency_penalty" | "presence_penalty"
         | "seed" | "stop" => true,

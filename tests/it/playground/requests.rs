@@ -136,7 +136,7 @@ fn what_would_be_lost_is_refused() {
     ];
     for (name, request) in settings {
         let line = format!(
-            "cloudflare does not take `{name}`: the playground does not know it; leave it out, or have it \
+            "cloudflare does not take `{name}`: unknown to the playground; leave it out, or have it \
              left out by `on_unsupported`"
         );
         check_refusal(&request, &line);
@@ -144,7 +144,7 @@ fn what_would_be_lost_is_refused() {
     let strict = Tool::new("t", Json::from_text("{}")).strict(true);
     check_refusal(
         &hi().tool(strict),
-        "cloudflare does not take `tools/t#strict`: the playground promises it of no tool; leave it out, or \
+        "cloudflare does not take `tools/t#strict`: the playground makes no such promise; leave it out, or \
          have it left out by `on_unsupported`",
     );
 }

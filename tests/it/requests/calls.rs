@@ -62,6 +62,11 @@ fn an_answer_without_a_call_is_refused() {
         Message::tool("a", "1"),
     ];
     assert_eq!(refusal(twice), line(2, "a"));
+    let of_nobody = vec![calls(["a"]), Message::new(Role::Tool, "1")];
+    assert_eq!(
+        refusal(of_nobody),
+        "message 1 is a tool's, and does not say which call it answers"
+    );
     let other = vec![calls(["a"]), Message::tool("b", "1")];
     assert_eq!(refusal(other), line(1, "b"));
 }

@@ -1,5 +1,6 @@
 //! What a request asks for, at each provider: sent, left out, or refused.
 
+mod agree;
 mod calls;
 mod fields;
 mod gzip;

@@ -2,12 +2,13 @@
 
 use inferstream::Hub;
 use inferstream_core::{
-    ChatRequest, ConcurrencyLimit, ErrorKind, Fallback, OnUnsupported, Provider, Unsupported,
+    ChatRequest, ConcurrencyLimit, ErrorKind, Fallback, ImageSource, Json, Message, OnUnsupported,
+    Part, Provider, ResponseFormat, Tool, ToolChoice, Unsupported,
 };
 use serde_json::json;
 
 use super::{Service, body, compatible, wire};
-use crate::support::{Answer, Wire, block_on, piece, sse};
+use crate::support::{Answer, Wire, block_on, piece, shown, sse};
 
 const WHOLE: &str = r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}"#;
 
@@ -21,7 +22,7 @@ fn all_that_is_lacking_is_named_at_once() {
     let error = Service::Replicate.check(&request).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "replicate does not take `n`, `logprobs`; leave it out, or have it left out by \
+        "replicate does not take `n`, `logprobs`; leave them out, or have them left out by \
          `on_unsupported`"
     );
     let request = request.on_unsupported(OnUnsupported::Error);
@@ -45,9 +46,172 @@ fn what_is_left_out_is_a_warning_unless_it_is_ignored() {
     };
     assert_eq!(
         ask(OnUnsupported::Warn),
-        ["`seed`, `user_id` were left out: the service does not know it"]
+        ["`seed`, `user_id` were left out: unknown to the service"]
     );
     assert!(ask(OnUnsupported::Ignore).is_empty());
+}
+
+#[test]
+fn a_line_names_no_more_than_a_few_and_stays_a_line() {
+    let request = (0..100).fold(Service::Playground.hi(), |request, number| {
+        let name = format!("\n\u{1b}[31m{number}\u{202e}{}", "long".repeat(1000));
+        request.tool(Tool::new(name, Json::from_text("{}")).strict(true))
+    });
+    let error = Service::Playground.check(&request).unwrap_err().to_string();
+    let first = "cloudflare does not take `tools/\\n\\u{1b}[31m0\\u{202e}longlong";
+    assert!(error.starts_with(first), "{error}");
+    let last = "…` and 92 more; leave them out, or have them left out by `on_unsupported`";
+    assert!(error.ends_with(last), "{error}");
+    assert!(error.len() < 1500, "{error}");
+
+    let request = request.on_unsupported(OnUnsupported::Warn);
+    let list = Service::Playground.check(&request).unwrap();
+    assert_eq!(list.len(), 100);
+    // The field is to the letter, for programs.
+    assert!(list[0].field.starts_with("tools/\n\u{1b}[31m0\u{202e}long"));
+    let line = list[0].to_string();
+    assert!(
+        !line.contains(char::is_control) && line.len() < 250,
+        "{line}"
+    );
+}
+
+#[test]
+fn what_another_setting_needs_goes_with_it() {
+    let left_out = |fields: [&str; 1], request: ChatRequest| {
+        let wire = wire();
+        let provider = compatible(&wire, |builder| builder.unknown_fields(fields));
+        let request = request.on_unsupported(OnUnsupported::Warn);
+        let list = provider.check(&request).unwrap();
+        let sent = body(&*provider, &wire, request);
+        let list = list.into_iter().map(|one| {
+            assert_eq!(sent.get(&one.field), None);
+            one.field
+        });
+        list.collect::<Vec<_>>()
+    };
+    let hi = || Service::Compatible.hi();
+    let tool = Tool::new("f", Json::from_text("{}"));
+    let request = hi().tool(tool).tool_choice(ToolChoice::Required);
+    let request = request.parallel_tool_calls(false);
+    let all = ["tools", "tool_choice", "parallel_tool_calls"];
+    assert_eq!(left_out(["tools"], request), all);
+    let request = hi().top_logprobs(2);
+    assert_eq!(left_out(["logprobs"], request), ["top_logprobs"]);
+}
+
+#[test]
+fn what_extra_stands_in_place_of_is_not_asked_about() {
+    let wire = wire();
+    let provider = compatible(&wire, |builder| builder.unknown_fields(["n", "user"]));
+    let request = Service::Compatible.hi().n(2).user_id("u");
+    let request = request.extra("n", 3).extra("user", "v");
+    assert_eq!(provider.check(&request).unwrap(), []);
+    let sent = body(&*provider, &wire, request);
+    assert_eq!((&sent["n"], &sent["user"]), (&json!(3), &json!("v")));
+
+    let recursive = Json::from_text(r##"{"items":{"$ref":"#"}}"##);
+    let request = Service::Cerebras
+        .hi()
+        .response_format(ResponseFormat::json_schema("s", recursive).strict(true))
+        .extra("response_format", Json::from_text(r#"{"type":"text"}"#))
+        .message(Message::tool("nobody", "asked"))
+        .extra("messages", Json::from_text("[1]"));
+    assert_eq!(Service::Cerebras.check(&request).unwrap(), []);
+    let sent = Service::Cerebras.body(request);
+    assert_eq!(sent["response_format"], json!({ "type": "text" }));
+    assert_eq!(sent["messages"], json!([1]));
+
+    let request = Service::Playground.hi().n(2).extra("n", 3);
+    assert_eq!(Service::Playground.check(&request).unwrap(), []);
+
+    let request = Service::Replicate.hi().max_tokens(1).stop(["a,b"]);
+    let request = request
+        .extra("max_completion_tokens", 2)
+        .extra("stop_sequences", "c");
+    assert_eq!(Service::Replicate.check(&request).unwrap(), []);
+    let sent = Service::Replicate.body(request);
+    assert_eq!(sent["input"]["max_completion_tokens"], 2);
+    assert_eq!(sent["input"]["stop_sequences"], "c");
+}
+
+#[test]
+fn tools_of_extra_are_tools() {
+    let tools = Json::from_text(r#"[{"type":"function","function":{"name":"f"}}]"#);
+    for choice in [ToolChoice::None, ToolChoice::Auto, ToolChoice::Required] {
+        let request = Service::Cerebras
+            .hi()
+            .tool_choice(choice)
+            .extra("tools", tools.clone());
+        assert_eq!(Service::Cerebras.check(&request).unwrap(), []);
+        let sent = Service::Cerebras.body(request);
+        assert!(sent.get("tool_choice").is_some());
+        assert_eq!(sent["tools"][0]["function"]["name"], "f");
+    }
+}
+
+#[test]
+fn an_input_that_is_carried_whole_leaves_the_settings_out_and_says_so() {
+    let input = Json::from_text(r#"{"prompt":"p"}"#);
+    let request = Service::Replicate.hi().temperature(0.5).seed(1);
+    let request = request.extra("input", input.clone());
+    let list = Service::Replicate.check(&request).unwrap();
+    assert_eq!(fields(&list), ["temperature", "seed"]);
+    let sent = Service::Replicate.body(request.clone());
+    assert_eq!(sent["input"], json!({ "prompt": "p" }));
+    let request = request.on_unsupported(OnUnsupported::Error);
+    let error = Service::Replicate.check(&request).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+
+    let request = Service::Replicate
+        .hi()
+        .extra("input", input)
+        .extra("top_k", 5);
+    let error = Service::Replicate.check(&request).unwrap_err();
+    assert_eq!(
+        (error.kind(), &*error.to_string()),
+        (
+            ErrorKind::Config,
+            "`extra` has `input`, which is all that the model is told: put `top_k` into it"
+        )
+    );
+}
+
+#[test]
+fn a_promise_that_the_path_does_not_make_is_told() {
+    let format = ResponseFormat::json_schema("s", Json::from_text("{}"));
+    let request = |strict| {
+        let format = format.clone().strict(strict);
+        Service::Native.hi().response_format(format)
+    };
+    let list = Service::Native.check(&request(true)).unwrap();
+    assert_eq!(fields(&list), ["response_format#strict"]);
+    assert_eq!(Service::Native.check(&request(false)).unwrap(), []);
+    let sent = Service::Native.body(request(true));
+    assert_eq!(sent["response_format"]["json_schema"], json!({}));
+}
+
+#[test]
+fn how_closely_to_look_is_told_where_no_input_says_it() {
+    let source = ImageSource::Url("https://a.test/i.png".to_owned());
+    let detail = Some("low".to_owned());
+    let image = Message::user("see").part(Part::Image { source, detail });
+    let list = Service::Replicate.check(&Service::Replicate.hi().message(image));
+    assert_eq!(fields(&list.unwrap()), ["detail"]);
+}
+
+#[test]
+fn a_check_of_several_says_what_all_of_them_would() {
+    let wire = wire();
+    let replicate = Service::Replicate.provider(&wire);
+    let lacking = compatible(&wire, |builder| builder.unknown_fields(["n"]));
+    let fallback = Fallback::new_with_model(replicate, "meta/meta-llama-3-8b-instruct")
+        .or_with_model(lacking, "m");
+    let request = ChatRequest::from("Hi").n(2);
+    let checked = fallback.check(&request).unwrap_err();
+    let refused = block_on(&wire.clock, fallback.stream(request)).unwrap_err();
+    assert_eq!(shown(&checked), shown(&refused));
+    assert_eq!(wire.count(), 0);
 }
 
 #[test]

@@ -30,8 +30,13 @@ pub(super) const SYSTEM_MESSAGE: &str = "You are a helpful assistant";
 /// - `Config` for a tool whose schema is not JSON.
 pub fn body(model: &str, request: &ChatRequest) -> Result<(Bytes, LeftOut)> {
     let (request, left_out) = adapt(request, &["max_tokens", "tools"])?;
-    let messages = request.messages.iter().map(message);
-    let messages = messages.collect::<Result<Vec<_>>>()?;
+    let messages = match request.has_extra("messages") {
+        true => Vec::new(),
+        false => {
+            let messages = request.messages.iter().map(message);
+            messages.collect::<Result<Vec<_>>>()?
+        }
+    };
     let tools = request.tools.iter().map(tool).collect::<Result<Vec<_>>>()?;
     let mut members = vec![
         ("messages", list(&messages)),
@@ -62,15 +67,18 @@ pub(super) fn adapt<'a>(
 ) -> Result<(Cow<'a, ChatRequest>, LeftOut)> {
     let mut left_out = LeftOut::new(INFO.id, request.on_unsupported);
     let mut request = Cow::Borrowed(request);
+    if request.settings().any(|name| request.has_extra(name)) {
+        request.to_mut().yield_to_extra(|name| name);
+    }
     if !request.settings().all(|name| known.contains(&name)) {
-        let reason = "the playground does not know it";
+        let reason = "unknown to the playground";
         left_out.keep(request.to_mut(), reason, |name| known.contains(&name));
     }
     if request.tools.iter().any(|tool| tool.strict == Some(true)) {
         for tool in &mut request.to_mut().tools {
             if tool.strict.take() == Some(true) {
                 let field = format!("tools/{}#strict", tool.name);
-                left_out.setting(field, "the playground promises it of no tool");
+                left_out.setting(field, "the playground makes no such promise");
             }
         }
     }

@@ -1,7 +1,8 @@
 //! How Workers AI speaks the chat protocol, by its two paths.
 
 use inferstream_core::{
-    Capabilities, ChatRequest, Decode, Error, Json, ProviderInfo, Result, provider::LeftOut,
+    Capabilities, ChatRequest, Decode, Error, ProviderInfo, ResponseFormat, Result,
+    provider::LeftOut,
 };
 use inferstream_openai_compat::{ChatDecode, Dialect};
 
@@ -83,13 +84,19 @@ impl Dialect for WorkersAi {
             left_out.take(request, "n", "Workers AI gives one answer");
         }
         if self.door.is_native(model) {
-            let reason = "the model's own path does not know it";
+            let reason = "unknown to the model's own path";
             left_out.keep(request, reason, families::is_native_setting);
+            if let Some(ResponseFormat::JsonSchema { strict, .. }) = &mut request.response_format {
+                if strict.take() == Some(true) {
+                    let reason =
+                        "the model's own path takes the schema alone, and promises nothing";
+                    left_out.detail("response_format#strict", reason);
+                }
+            }
         }
-        let states_limit = |(name, _): &(String, Json)| {
-            matches!(name.as_str(), "max_tokens" | "max_completion_tokens")
-        };
-        if request.max_tokens.is_none() && !request.extra.iter().any(states_limit) {
+        let states_limit = |name: &&str| request.has_extra(name);
+        let limits = ["max_tokens", "max_completion_tokens"];
+        if request.max_tokens.is_none() && !limits.iter().any(states_limit) {
             request.max_tokens = Some(DEFAULT_MAX_TOKENS);
         }
         families::adapt(model, request, left_out)

@@ -1,7 +1,7 @@
 //! What families of models take that others do not: data and the rules that go with it.
 
 use inferstream_core::{
-    ChatRequest, Error, ErrorKind, ImageSource, Json, Message, Part, ResponseFormat, Result, Role,
+    ChatRequest, Error, ErrorKind, ImageSource, Message, Part, ResponseFormat, Result, Role,
     ToolCall, ToolChoice, provider::LeftOut,
 };
 
@@ -57,8 +57,7 @@ pub(super) fn adapt(model: &str, request: &mut ChatRequest, left_out: &mut LeftO
             let reason = format!("{model} takes no JSON schema");
             left_out.take(request, "response_format", reason);
         }
-        let names_template = |(name, _): &(String, Json)| name == "chat_template_kwargs";
-        if request.extra.iter().any(names_template) {
+        if request.has_extra("chat_template_kwargs") {
             let message = format!("{model} takes no `chat_template_kwargs`");
             return Err(unsupported(message));
         }

@@ -1,0 +1,322 @@
+//! What `check` says, and what then becomes of the request: random requests to every service.
+
+use http::{HeaderName, HeaderValue};
+use inferstream_core::{
+    ChatRequest, Error, ImageSource, Json, Message, OnUnsupported, Part, Provider, ResponseFormat,
+    RetryPolicy, Role, Tool, ToolCall, ToolChoice, Unsupported,
+};
+use inferstream_openai_compat::SchemaRules;
+use proptest::{prelude::*, sample::select};
+use serde_json::Value;
+
+use super::{Service, compatible};
+use crate::support::{Answer, Wire, block_on, piece, sse};
+
+/// Changes a request in one place.
+type Change = fn(ChatRequest) -> ChatRequest;
+
+const NARROW: &str = r#"{"type":"object","properties":{"a":{"type":"string","minLength":1}}}"#;
+
+fn tool(name: &str) -> Tool {
+    Tool::new(name, Json::from_text(NARROW))
+}
+
+fn format(schema: &str, strict: bool) -> ResponseFormat {
+    ResponseFormat::json_schema("s", Json::from_text(schema)).strict(strict)
+}
+
+const SETTINGS: &[Change] = &[
+    |r| r.max_tokens(64),
+    |r| r.max_tokens(4096),
+    |r| r.temperature(0.5),
+    |r| r.top_p(0.25),
+    |r| r.stop(["x"]),
+    |r| r.stop(["x,y"]),
+    |r| r.stop([""]),
+    |r| r.seed(-7),
+    |r| r.n(1),
+    |r| r.n(3),
+    |r| r.frequency_penalty(-0.5),
+    |r| r.presence_penalty(1.0),
+    |r| r.logit_bias(7, -0.0),
+    |r| r.logit_bias(u32::MAX, 1e300),
+    |r| r.logprobs(true),
+    |r| r.logprobs(false),
+    |r| r.top_logprobs(0),
+    |r| r.top_logprobs(20),
+    |r| r.reasoning_effort("low"),
+    |r| r.reasoning_format("hidden"),
+    |r| r.prediction("\u{1b}[2J\"\n\u{2028}"),
+    |r| r.service_tier(""),
+    |r| r.tool(tool("f")),
+    |r| r.tool(tool("g\n\u{1b}[31m").strict(true)),
+    |r| r.tool(Tool::new("broken", Json::from_text("{"))),
+    |r| r.tool_choice(ToolChoice::Auto),
+    |r| r.tool_choice(ToolChoice::None),
+    |r| r.tool_choice(ToolChoice::Required),
+    |r| r.tool_choice(ToolChoice::Tool("f".to_owned())),
+    |r| r.parallel_tool_calls(true),
+    |r| r.response_format(ResponseFormat::Text),
+    |r| r.response_format(ResponseFormat::JsonObject),
+    |r| r.response_format(format(NARROW, true)),
+    |r| r.response_format(format(NARROW, false)),
+    |r| {
+        r.response_format(format(
+            "{\"properties\":{\"a\\n\\u001b[31m\":{\"minimum\":0}}}",
+            true,
+        ))
+    },
+    |r| r.response_format(format(r##"{"items":{"$ref":"#"}}"##, true)),
+    |r| r.response_format(format("[", true)),
+    |r| r.user_id("u"),
+];
+
+const MESSAGES: &[Change] = &[
+    |r| r.user("more"),
+    |r| r.system("be brief"),
+    |r| r.message(Message::new(Role::Developer, "b")),
+    |r| r.message(Message::user("see").part(Part::image("image/png", [1]))),
+    |r| {
+        let source = ImageSource::Url("https://a.test/i.png".to_owned());
+        let detail = Some("low".to_owned());
+        r.message(Message::user(Part::Image { source, detail }))
+    },
+    |r| r.message(Message::empty(Role::Assistant).tool_call(ToolCall::new("c\n1", "f", "{}"))),
+    |r| r.message(Message::tool("c\n1", "five")),
+    |r| r.message(Message::assistant("a").reasoning("r")),
+];
+
+const EXTRAS: &[Change] = &[
+    |r| r.extra("n", 2),
+    |r| r.extra("seed", 5),
+    |r| r.extra("top_k", 5),
+    |r| r.extra("max_tokens", 100),
+    |r| r.extra("logit_bias", Json::from_text("{}")),
+    |r| r.extra("response_format", Json::from_text(r#"{"type":"text"}"#)),
+    |r| r.extra("tools", Json::from_text("[]")),
+    |r| r.extra("tool_choice", "auto"),
+    |r| r.extra("messages", Json::from_text("[]")),
+    |r| r.extra("chat_template_kwargs", Json::from_text("{}")),
+    |r| r.extra("stop_sequences", "a"),
+    |r| r.extra("input", Json::from_text("{\"prompt\":\"p\"}")),
+];
+
+const OTHERS: &[Change] = &[
+    |r| {
+        r.header(
+            HeaderName::from_static("x-mine"),
+            HeaderValue::from_static("1"),
+        )
+    },
+    |r| r.header(http::header::UPGRADE, HeaderValue::from_static("a")),
+    |r| r.header(http::header::AUTHORIZATION, HeaderValue::from_static("a")),
+    |r| r.raw(true),
+    |r| r.max_tokens(0),
+    |r| r.temperature(f64::NAN),
+];
+
+const MODELS: &[&str] = &[
+    "",
+    " ",
+    "gpt-oss-120b",
+    "llama-3.1-70b",
+    "zai-glm-4.7",
+    "no\nsuch\u{1b}[2J",
+    "@cf/mistralai/mistral-small-3.1-24b-instruct",
+    "@cf/zai-org/glm-4.7-flash",
+    "@hf/thebloke/llama-2-13b-chat-awq",
+    "@cf/../x",
+    "meta/meta-llama-3-70b-instruct",
+    "anthropic/claude-4-sonnet",
+    "openai/gpt-5",
+];
+
+fn requests() -> impl Strategy<Value = ChatRequest> {
+    let some = |list: &'static [Change], most| prop::collection::vec(select(list), 0..=most);
+    let policy = prop_oneof![
+        Just(None),
+        Just(Some(OnUnsupported::Error)),
+        Just(Some(OnUnsupported::Warn)),
+        Just(Some(OnUnsupported::Ignore)),
+    ];
+    let others = prop::option::weighted(0.1, select(OTHERS));
+    let changes = (
+        some(SETTINGS, 4),
+        some(MESSAGES, 3),
+        some(EXTRAS, 1),
+        others,
+    );
+    (changes, policy).prop_map(|((settings, messages, extras, other), policy)| {
+        let changes = settings.into_iter().chain(messages).chain(extras);
+        let mut request = ChatRequest::from("Hi");
+        request.on_unsupported = policy;
+        changes
+            .chain(other)
+            .fold(request, |request, change| change(request))
+    })
+}
+
+/// Whom a request is for, and how that is set up.
+#[derive(Clone, Copy, Debug)]
+enum Door {
+    Of(Service),
+    /// A compatible service that knows none of some fields.
+    Lacking(&'static [&'static str]),
+    /// One that takes little of JSON Schema.
+    Ruled,
+}
+
+impl Door {
+    fn provider(self, wire: &Wire) -> std::sync::Arc<dyn Provider> {
+        match self {
+            Self::Of(service) => service.provider(wire),
+            Self::Lacking(fields) => compatible(wire, |builder| {
+                builder.unknown_fields(fields.iter().copied())
+            }),
+            Self::Ruled => compatible(wire, |builder| builder.schema_rules(SchemaRules::new())),
+        }
+    }
+
+    fn answer(self) -> Answer {
+        match self {
+            Self::Of(Service::Agent) => Answer::json(400, "{}"),
+            Self::Of(Service::Playground) => {
+                let lines =
+                    "0:\"a\"\ne:{\"finishReason\":\"stop\"}\nd:{\"finishReason\":\"stop\"}\n";
+                Answer::new(200, [piece(lines.as_bytes())])
+            }
+            Self::Of(Service::Replicate) => Answer::json(
+                201,
+                r#"{"id":"p1","status":"succeeded","output":["a"],"urls":{"get":"https://api.replicate.com/v1/predictions/p1"}}"#,
+            ),
+            _ => {
+                let chunk =
+                    r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}"#;
+                Answer::sse([piece(sse(&[chunk]).as_bytes())])
+            }
+        }
+    }
+
+    /// Sends a request and returns what the service saw, and the warnings.
+    fn stream(self, request: ChatRequest) -> (usize, Option<Value>, Result<Vec<String>, Error>) {
+        let wire = Wire::new([self.answer()]);
+        let provider = self.provider(&wire);
+        let request = request.retry(RetryPolicy::never());
+        let stream = block_on(&wire.clock, provider.stream(request));
+        let warnings = stream.map(|stream| stream.meta().warnings.clone());
+        let body = (wire.count() != 0 && !wire.text().is_empty()).then(|| wire.json());
+        (wire.count(), body, warnings)
+    }
+
+    fn chat(self, request: ChatRequest) -> (usize, Option<Error>) {
+        let wire = Wire::new([self.answer()]);
+        let provider = self.provider(&wire);
+        let request = request.retry(RetryPolicy::never());
+        let chat = block_on(&wire.clock, provider.chat(request));
+        (wire.count(), chat.err())
+    }
+}
+
+const LACKING: &[&[&str]] = &[
+    &["n", "tools", "seed"],
+    &["logprobs", "response_format"],
+    &["max_tokens", "user", "tool_choice", "logit_bias"],
+];
+
+/// Checks what people read.
+#[track_caller]
+fn check_line(line: &str) {
+    assert!(!line.contains(char::is_control), "{line:?}");
+    assert!(line.len() < 1500, "{line}");
+}
+
+fn doors() -> impl Strategy<Value = Door> {
+    prop_oneof![
+        9 => select(Service::ALL.as_slice()).prop_map(Door::Of),
+        1 => select(LACKING).prop_map(Door::Lacking),
+        1 => Just(Door::Ruled),
+    ]
+}
+
+/// Returns the field's name on the wire where it is not that of the setting.
+fn overridden(request: &ChatRequest, setting: &str, door: Door) -> bool {
+    let has = |wire: &str| request.extra.iter().any(|(name, _)| name == wire);
+    match (setting, door) {
+        ("max_tokens", Door::Of(Service::Cerebras)) => has("max_completion_tokens"),
+        ("user_id", _) => has("user"),
+        ("stop", Door::Of(Service::Replicate)) => has("stop_sequences"),
+        _ => has(setting),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    #[test]
+    fn a_check_says_what_becomes_of_the_request(
+        door in doors(),
+        model in prop::option::of(select(MODELS)),
+        mut request in requests(),
+    ) {
+        if let Some(model) = model.or(Some("gpt-oss-120b").filter(|_| matches!(door, Door::Lacking(_) | Door::Ruled))) {
+            request.model = Some(model.to_owned());
+        }
+        let policy = request.on_unsupported;
+        let checked = door.provider(&Wire::new([])).check(&request);
+        let (count, body, streamed) = door.stream(request.clone());
+        let (of_chat, chatted) = door.chat(request.clone());
+        let told = |error: &Error| (error.kind(), error.to_string());
+        let left_out = match checked {
+            Err(error) => {
+                prop_assert_eq!((count, of_chat), (0, 0), "{}", error);
+                prop_assert_eq!(Some(told(&error)), streamed.as_ref().err().map(told));
+                prop_assert_eq!(Some(told(&error)), chatted.as_ref().map(told));
+                check_line(&error.to_string());
+                return Ok(());
+            }
+            Ok(left_out) => left_out,
+        };
+        prop_assert!(count != 0 && of_chat != 0, "{:?} {:?}", left_out, streamed);
+        if policy == Some(OnUnsupported::Error) {
+            prop_assert_eq!(&left_out, &[]);
+        }
+        let Ok(mut warnings) = streamed else {
+            // Nobody there to shake hands.
+            prop_assert!(matches!(door, Door::Of(Service::Agent)), "{:?}", streamed);
+            return Ok(());
+        };
+        warnings.retain(|warning| !warning.contains("is retired"));
+        if policy == Some(OnUnsupported::Ignore) {
+            prop_assert_eq!(&warnings, &[] as &[String]);
+        } else {
+            prop_assert_eq!(warnings.is_empty(), left_out.is_empty(), "{:?}", warnings);
+            let all = warnings.join("\n");
+            for Unsupported { field, .. } in &left_out {
+                prop_assert!(all.contains(&field.escape_debug().to_string()), "{} {}", field, all);
+            }
+            warnings.iter().for_each(|warning| check_line(warning));
+        }
+        // What is named is not sent, and what is not named is.
+        let body = body.unwrap();
+        let mut without = request.clone();
+        for Unsupported { field, .. } in &left_out {
+            without.unset(field);
+        }
+        let (_, same, _) = door.stream(without);
+        prop_assert_eq!(Some(&body), same.as_ref());
+        for setting in request.settings() {
+            let named = left_out.iter().any(|one| one.field == setting);
+            let is_doubled = setting == "logprobs" && request.top_logprobs.is_some()
+                || setting == "tool_choice" && request.tools.is_empty();
+            if named || is_doubled || overridden(&request, setting, door) {
+                continue;
+            }
+            let mut without = request.clone();
+            without.unset(setting);
+            let (_, other, _) = door.stream(without);
+            if let Some(other) = other {
+                prop_assert_ne!(&body, &other, "{:?} lost {}", door, setting);
+            }
+        }
+    }
+}
