@@ -60,17 +60,15 @@ pub(crate) fn body(target: &Target, inputs: Inputs, request: &ChatRequest) -> Re
         body.set("version", version);
     }
     // A request that carries the model's input whole needs nothing of ours.
-    let input = match request.extra.iter().rfind(|(name, _)| name == "input") {
-        Some((_, input)) => {
-            whole(input, request, &mut left_out)?;
-            input.clone()
-        }
-        None => {
-            let mut request = request.clone();
-            adapt(inputs, &mut request, &mut left_out);
-            left_out.settle()?;
-            input(target, inputs, &request)?
-        }
+    let whole = request.extra.iter().rfind(|(name, _)| name == "input");
+    let input = if let Some((_, whole)) = whole {
+        check_whole(whole, request, &mut left_out)?;
+        whole.clone()
+    } else {
+        let mut request = request.clone();
+        adapt(inputs, &mut request, &mut left_out);
+        left_out.settle()?;
+        input(target, inputs, &request)?
     };
     body.set("input", input);
     // Without effect since 2024-07-15; what stands for the service elsewhere may want it.
@@ -82,7 +80,7 @@ pub(crate) fn body(target: &Target, inputs: Inputs, request: &ChatRequest) -> Re
 }
 
 /// Checks an input that the request carries whole, and what it stands in place of.
-fn whole(input: &Json, request: &ChatRequest, left_out: &mut LeftOut) -> Result<()> {
+fn check_whole(input: &Json, request: &ChatRequest, left_out: &mut LeftOut) -> Result<()> {
     if !input.as_str().trim_start().starts_with('{') {
         return Err(Error::config("`input` is not a JSON object"));
     }

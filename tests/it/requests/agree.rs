@@ -294,7 +294,9 @@ proptest! {
             for Unsupported { field, .. } in &left_out {
                 prop_assert!(all.contains(&field.escape_debug().to_string()), "{} {}", field, all);
             }
-            warnings.iter().for_each(|warning| check_line(warning));
+            for warning in &warnings {
+                check_line(warning);
+            }
         }
         // What is named is not sent, and what is not named is.
         let body = body.unwrap();

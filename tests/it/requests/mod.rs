@@ -2,10 +2,12 @@
 
 mod agree;
 mod calls;
+mod composed;
 mod fields;
 mod gzip;
 mod policy;
 mod schemas;
+mod soundness;
 
 use std::sync::Arc;
 

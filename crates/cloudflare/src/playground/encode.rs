@@ -30,13 +30,11 @@ pub(super) const SYSTEM_MESSAGE: &str = "You are a helpful assistant";
 /// - `Config` for a tool whose schema is not JSON.
 pub fn body(model: &str, request: &ChatRequest) -> Result<(Bytes, LeftOut)> {
     let (request, left_out) = adapt(request, &["max_tokens", "tools"])?;
-    let messages = match request.has_extra("messages") {
-        true => Vec::new(),
-        false => {
-            let messages = request.messages.iter().map(message);
-            messages.collect::<Result<Vec<_>>>()?
-        }
+    let said = match request.messages.as_slice() {
+        _ if request.has_extra("messages") => &[],
+        said => said,
     };
+    let messages = said.iter().map(message).collect::<Result<Vec<_>>>()?;
     let tools = request.tools.iter().map(tool).collect::<Result<Vec<_>>>()?;
     let mut members = vec![
         ("messages", list(&messages)),

@@ -1,0 +1,407 @@
+//! Schemas that are made of others: what holds together, what is one of several, what is referred to.
+
+use inferstream_core::{ErrorKind, OnUnsupported};
+use inferstream_openai_compat::SchemaRules;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::{
+    Service, body, compatible,
+    schemas::{check, of_schema, refused, sent},
+    wire,
+};
+
+#[test]
+fn what_holds_together_is_put_in_one() {
+    check(
+        r#"{"allOf":[{"type":"string"},{"enum":["a"]}]}"#,
+        r#"{"type":"string","enum":["a"]}"#,
+        &[],
+    );
+    check(
+        r#"{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"allOf":[{"properties":{"a":{"enum":["x"]},"b":{"type":"null"}},"required":["b"]}]}"#,
+        r#"{"properties":{"a":{"enum":["x"],"type":"string"},"b":{"type":"null"}},"required":["b","a"],"type":"object","additionalProperties":false}"#,
+        &[],
+    );
+    check(
+        r#"{"allOf":[{"title":"t","allOf":[{"type":["integer","string"]},{"type":["number","null"]}]}],"title":"u"}"#,
+        r#"{"type":"integer","title":"u"}"#,
+        &[],
+    );
+    check(
+        r#"{"enum":["a","b",1],"const":1.0}"#,
+        r#"{"enum":[1.0]}"#,
+        &[],
+    );
+    check(
+        r#"{"allOf":[{"type":"array","prefixItems":[{"type":"string"}]},{"items":{"minLength":1}}]}"#,
+        r#"{"type":"array","prefixItems":[{"type":"string"}],"items":{}}"#,
+        &["/allOf/1/items/minLength"],
+    );
+    // Of each of the two the other's property is one that is not named.
+    check(
+        r#"{"allOf":[{"properties":{"a":{}},"additionalProperties":{"type":"null"}},{"properties":{"b":{}},"additionalProperties":false}]}"#,
+        r#"{"properties":{"b":{"type":"null"}},"additionalProperties":false}"#,
+        &["/allOf/0/additionalProperties"],
+    );
+}
+
+#[test]
+fn a_keyword_is_named_where_it_stood() {
+    let lost = ["/allOf/0/minimum", "/allOf/1/allOf/0/minimum", "/minimum"];
+    check(
+        r#"{"allOf":[{"minimum":1},{"allOf":[{"minimum":2}]}],"minimum":3,"type":"integer"}"#,
+        r#"{"type":"integer"}"#,
+        &lost,
+    );
+}
+
+#[test]
+fn a_list_of_types_keeps_to_the_values_that_are_told() {
+    check(
+        r#"{"type":["string","null"],"enum":["a","b"]}"#,
+        r#"{"type":"string","enum":["a","b"]}"#,
+        &[],
+    );
+    check(
+        r#"{"type":["string","null"],"enum":["a",null]}"#,
+        r#"{"anyOf":[{"type":"string","enum":["a"]},{"type":"null","enum":[null]}]}"#,
+        &[],
+    );
+    check(r#"{"type":["string","number"],"const":null}"#, "{}", &[""]);
+    // It adds `null` to all that is said.
+    check(
+        r#"{"type":"string","nullable":true,"enum":["a"]}"#,
+        r#"{"anyOf":[{"type":"string","enum":["a"]},{"type":"null"}]}"#,
+        &[],
+    );
+    check(
+        r#"{"type":["object","null"],"anyOf":[{"properties":{"a":{}}},{"properties":{"b":{}}}]}"#,
+        r#"{"anyOf":[{"type":"object","properties":{"a":{}},"additionalProperties":false},{"type":"object","properties":{"b":{}},"additionalProperties":false},{"type":"null"}]}"#,
+        &[],
+    );
+}
+
+#[test]
+fn what_is_said_of_other_types_is_not_sent() {
+    check(
+        r#"{"type":"string","minimum":1,"properties":{"a":{"minLength":1}},"items":{}}"#,
+        r#"{"type":"string"}"#,
+        &[],
+    );
+}
+
+#[test]
+fn closed_objects_do_not_forbid_one_another() {
+    check(
+        r#"{"title":"t","type":"object","properties":{"a":{"type":"null"}},"required":["a"],"anyOf":[{"properties":{"b":{"type":"null"}},"required":["b"]},{"title":"c","properties":{"c":{"type":"null"}}}]}"#,
+        concat!(
+            r#"{"title":"t","anyOf":[{"type":"object","properties":{"a":{"type":"null"},"b":{"type":"null"}},"required":["a","b"],"additionalProperties":false},"#,
+            r#"{"type":"object","properties":{"a":{"type":"null"},"c":{"type":"null"}},"required":["a"],"title":"c","additionalProperties":false}]}"#
+        ),
+        &[],
+    );
+    check(
+        r##"{"$defs":{"B":{"type":"object","properties":{"b":{"type":"null"}}}},"$ref":"#/$defs/B","properties":{"a":{"type":"null"}}}"##,
+        r#"{"properties":{"a":{"type":"null"},"b":{"type":"null"}},"type":"object","additionalProperties":false}"#,
+        &[],
+    );
+    // What only says which ones there must be stays beside.
+    let schema = r#"{"type":"object","properties":{"a":{"type":"null"},"b":{"type":"null"}},"anyOf":[{"required":["a"]},{"required":["b"]}],"additionalProperties":false}"#;
+    check(schema, schema, &[]);
+    // An open one needs nothing of it.
+    let open = r#"{"type":"object","properties":{"a":{}},"anyOf":[{"properties":{"b":{}}}]}"#;
+    assert_eq!(sent(open, false).0, open);
+}
+
+#[test]
+fn what_must_be_there_is_named() {
+    check(
+        r#"{"type":"object","properties":{"a":{"type":"null"}},"required":["a","b","b"]}"#,
+        r#"{"type":"object","properties":{"a":{"type":"null"},"b":{}},"required":["a","b"],"additionalProperties":false}"#,
+        &[],
+    );
+    check(
+        r#"{"type":"object","required":["b"],"additionalProperties":{"type":"null"}}"#,
+        r#"{"type":"object","required":["b"],"properties":{"b":{"type":"null"}},"additionalProperties":false}"#,
+        &["/additionalProperties"],
+    );
+    check(
+        r#"{"additionalProperties":false}"#,
+        r#"{"properties":{},"additionalProperties":false}"#,
+        &[],
+    );
+}
+
+#[test]
+fn a_schema_that_nothing_meets_is_left_away() {
+    check(
+        r#"{"properties":{"a":false,"b":{"anyOf":[false,{"type":"null"}]}}}"#,
+        r#"{"properties":{"b":{"anyOf":[{"type":"null"}]}},"additionalProperties":false}"#,
+        &[],
+    );
+    check(
+        r#"{"type":"array","prefixItems":[{"type":"null"},false,{}]}"#,
+        r#"{"type":"array","prefixItems":[{"type":"null"}],"items":false}"#,
+        &[],
+    );
+    check(
+        r#"{"type":"array","items":[{"type":"null"}],"additionalItems":false}"#,
+        r#"{"type":"array","prefixItems":[{"type":"null"}],"items":false}"#,
+        &[],
+    );
+    check("false", "{}", &[""]);
+    let (text, list) = sent(r#"{"properties":{"a":false}}"#, false);
+    assert_eq!(text, r#"{"properties":{}}"#);
+    assert_eq!(
+        list[0].to_string(),
+        "`response_format#/properties/a` was left out: that no value is valid cannot be said there"
+    );
+}
+
+#[test]
+fn one_of_several_is_any_of_them_where_no_two_can_be() {
+    let told = |alternatives: &str, names: &[&str]| {
+        let schema = format!("{{\"oneOf\":[{alternatives}]}}");
+        let (_, left_out) = sent(&schema, true);
+        let fields = left_out.iter().map(|one| one.field.as_str());
+        let expected = names.iter().map(|at| format!("response_format#{at}"));
+        assert!(fields.eq(expected), "{schema} {left_out:?}");
+    };
+    let object = |name: &str, schema: &str| {
+        format!(
+            "{{\"type\":\"object\",\"properties\":{{\"{name}\":{schema}}},\"required\":[\"{name}\"]}}"
+        )
+    };
+    told(r#"{"type":"string"},{"type":"null"}"#, &[]);
+    told(r#"{"const":"a"},{"enum":["b","c"]}"#, &[]);
+    told(r#"{"const":"a"},{"type":"integer"}"#, &[]);
+    let tagged = [
+        object("kind", r#"{"const":"a"}"#),
+        object("kind", r#"{"enum":["b"]}"#),
+    ];
+    told(&tagged.join(","), &[]);
+    told(&[object("a", "{}"), object("b", "{}")].join(","), &[]);
+    told(r#"{"type":"string"},{"enum":["a"]}"#, &["/oneOf"]);
+    told(r#"{"const":1},{"const":1.0}"#, &["/oneOf"]);
+    told(r#"{"type":"integer"},{"type":"number"}"#, &["/oneOf"]);
+    told(r#"{"properties":{"a":{}}},{"type":"object"}"#, &["/oneOf"]);
+    let request = of_schema(r#"{"oneOf":[{},{}]}"#, true);
+    let request = request.on_unsupported(OnUnsupported::Error);
+    assert_eq!(
+        refused(&request).to_string(),
+        "cerebras does not take `response_format#/oneOf`: `anyOf` stands in its place, of which more \
+         than one may hold; leave it out, or have it left out by `on_unsupported`"
+    );
+}
+
+#[test]
+fn two_choices_are_one() {
+    check(
+        r#"{"anyOf":[{"type":"string"},{"type":"null"}],"oneOf":[{"enum":["a",null]},{"enum":["b"]}]}"#,
+        r#"{"anyOf":[{"type":"string","enum":["a"]},{"type":"string","enum":["b"]},{"type":"null","enum":[null]}]}"#,
+        &[],
+    );
+    let many = (0..9).map(|number| format!("{{\"enum\":[{number},null]}}"));
+    let many = many.collect::<Vec<_>>().join(",");
+    let (_, list) = sent(
+        &format!("{{\"allOf\":[{{\"anyOf\":[{many}]}},{{\"anyOf\":[{many}]}}]}}"),
+        true,
+    );
+    assert_eq!(list[0].field, "response_format#/allOf/1/anyOf");
+}
+
+#[test]
+fn definitions_of_either_name_are_kept_apart() {
+    check(
+        r##"{"$defs":{"A":{"type":"string"}},"definitions":{"A":{"type":"null"},"B":{"$ref":"#/definitions/A"}},"anyOf":[{"$ref":"#/definitions/B"},{"$ref":"#/$defs/A"}]}"##,
+        r##"{"$defs":{"A":{"type":"string"},"A2":{"type":"null"},"B":{"$ref":"#/$defs/A2"}},"anyOf":[{"$ref":"#/$defs/B"},{"$ref":"#/$defs/A"}]}"##,
+        &[],
+    );
+}
+
+#[test]
+fn what_nothing_refers_to_is_not_sent() {
+    check(
+        r##"{"type":"string","$defs":{"Tree":{"items":{"$ref":"#/$defs/Tree"}},"B":{"minLength":1}}}"##,
+        r#"{"type":"string"}"#,
+        &[],
+    );
+}
+
+#[test]
+fn references_lead_anywhere_within() {
+    check(
+        r##"{"type":"object","properties":{"a":{"type":"string"},"b":{"$ref":"#/properties/a"}}}"##,
+        r##"{"type":"object","properties":{"a":{"type":"string"},"b":{"$ref":"#/$defs/a"}},"additionalProperties":false,"$defs":{"a":{"type":"string"}}}"##,
+        &[],
+    );
+    check(
+        r##"{"$defs":{"A":{"properties":{"x":{"type":["string","null"]}}}},"items":{"$ref":"#/$defs/A/properties/x"}}"##,
+        r##"{"$defs":{"x":{"anyOf":[{"type":"string"},{"type":"null"}]}},"items":{"$ref":"#/$defs/x"}}"##,
+        &[],
+    );
+    check(
+        r##"{"$defs":{"A":{"$defs":{"B":{"type":"null"}},"$ref":"#/$defs/A/$defs/B"}},"$ref":"#/$defs/A"}"##,
+        r##"{"$defs":{"A":{"$ref":"#/$defs/B"},"B":{"type":"null"}},"$ref":"#/$defs/A"}"##,
+        &[],
+    );
+    let escaped = r##"{"$defs":{"a b/c~d":{"type":"null"}},"$ref":"#/$defs/a%20b~1c~0d"}"##;
+    check(escaped, escaped, &[]);
+    check(
+        r##"{"definitions":{"é%20":{"type":"null"}},"$ref":"#/definitions/%C3%A9%2520"}"##,
+        r##"{"$defs":{"é%20":{"type":"null"}},"$ref":"#/$defs/é%2520"}"##,
+        &[],
+    );
+    let error = refused(&of_schema(r##"{"$ref":"#/$defs/\u001b[31mA"}"##, true));
+    assert_eq!(
+        (error.kind(), &*error.to_string()),
+        (
+            ErrorKind::Config,
+            "the schema of `response_format` refers to `#/$defs/\\u{1b}[31mA`, which is not there"
+        )
+    );
+}
+
+#[test]
+fn what_refers_to_itself_is_kept_where_that_is_taken() {
+    let put = |schema: &str| {
+        let wire = wire();
+        let rules = SchemaRules::new().recursion(true);
+        let provider = compatible(&wire, |builder| builder.schema_rules(rules));
+        let sent = body(&*provider, &wire, of_schema(schema, false));
+        sent["response_format"]["json_schema"]["schema"].clone()
+    };
+    assert_eq!(
+        put(r##"{"type":"array","items":{"$ref":"#"}}"##),
+        json!({
+            "type": "array",
+            "items": { "$ref": "#/$defs/root" },
+            "$defs": { "root": { "type": "array", "items": { "$ref": "#/$defs/root" } } },
+        })
+    );
+    let tree = json!({
+        "$defs": { "Tree": { "type": "object", "properties": {
+            "left": { "$ref": "#/$defs/Tree", "type": "object" },
+        } } },
+        "$ref": "#/$defs/Tree",
+    });
+    assert_eq!(put(&tree.to_string()), tree);
+}
+
+#[test]
+fn a_circle_is_found_however_it_is_closed() {
+    for schema in [
+        r##"{"$defs":{"A":{"$ref":"#/$defs/A"}},"$ref":"#/$defs/A"}"##,
+        r##"{"$defs":{"A":{"$ref":"#/$defs/B"},"B":{"$ref":"#/$defs/A"}},"$ref":"#/$defs/A"}"##,
+        r##"{"$defs":{"A":{"properties":{"a":{"type":"object","$ref":"#/$defs/A"}}}},"type":"object","$ref":"#/$defs/A"}"##,
+        r##"{"$defs":{"a%b":{"items":{"$ref":"#/%24defs/a%25b"}}},"$ref":"#/$defs/a%25b"}"##,
+        r##"{"allOf":[{"$ref":"#"}]}"##,
+        r##"{"$defs":{"A":{"allOf":[{"$ref":"#/$defs/A"},{"title":"t"}]}},"$ref":"#/$defs/A"}"##,
+    ] {
+        let error = refused(&of_schema(schema, true));
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{schema}");
+        assert!(error.to_string().contains("refers to itself"), "{error}");
+    }
+}
+
+#[test]
+fn of_members_of_one_name_the_last_one_counts() {
+    check(
+        r#"{"type":["string","null"],"type":"integer","minimum":0,"enum":[1],"enum":[2,1e400]}"#,
+        r#"{"type":"integer","enum":[2,1e400]}"#,
+        &["/minimum"],
+    );
+}
+
+#[test]
+fn numbers_stay_to_the_letter() {
+    let schema = r#"{"enum":[1.0,-0.0,1e400,12345678901234567890123,0.10]}"#;
+    check(schema, schema, &[]);
+    check(
+        r#"{"type":["integer","string"],"enum":[1.0,"1",1.50]}"#,
+        r#"{"anyOf":[{"type":"integer","enum":[1.0]},{"type":"string","enum":["1"]}]}"#,
+        &[],
+    );
+}
+
+#[test]
+fn a_huge_schema_is_read_once() {
+    let count = 100_000;
+    let properties = (0..count).map(|number| format!("\"p{number}\":{{\"minLength\":1}}"));
+    let properties = properties.collect::<Vec<_>>().join(",");
+    let required = (0..count).map(|number| format!("\"p{}\"", number + count / 2));
+    let required = required.collect::<Vec<_>>().join(",");
+    let schema = format!(
+        "{{\"type\":\"object\",\"properties\":{{{properties}}},\"required\":[{required}]}}"
+    );
+    let list = Service::Cerebras.check(&of_schema(&schema, true)).unwrap();
+    assert_eq!(list.len(), count);
+
+    let definitions = (0..count).map(|number| {
+        format!(
+            "\"D{number}\":{{\"items\":{{\"$ref\":\"#/$defs/D{}\"}}}}",
+            number + 1
+        )
+    });
+    let definitions = definitions.collect::<Vec<_>>().join(",");
+    let schema = format!(
+        "{{\"$ref\":\"#/$defs/D0\",\"$defs\":{{{definitions},\"D{count}\":{{\"type\":\"null\"}}}}}}"
+    );
+    assert_eq!(
+        Service::Cerebras.check(&of_schema(&schema, true)).unwrap(),
+        []
+    );
+
+    let alternatives = (0..count).map(|number| format!("{{\"const\":{number}}}"));
+    let alternatives = alternatives.collect::<Vec<_>>().join(",");
+    let schema = format!("{{\"oneOf\":[{alternatives}],\"enum\":[{required}]}}");
+    assert_eq!(
+        Service::Cerebras.check(&of_schema(&schema, true)).unwrap(),
+        []
+    );
+}
+
+#[test]
+fn a_small_schema_does_not_become_a_huge_one() {
+    // Each level doubles what is below it.
+    let mut schema = String::from("{\"type\":\"null\"}");
+    for level in 0..15 {
+        schema = format!(
+            "{{\"type\":\"object\",\"properties\":{{\"p{level}\":{schema}}},\"anyOf\":[{{\"properties\":{{\"a\":{{}}}}}},{{\"properties\":{{\"b\":{{}}}}}}]}}"
+        );
+    }
+    let (text, list) = sent(&schema, true);
+    assert!(text.len() < 8 << 20, "{}", text.len());
+    assert!(
+        list.iter().all(|one| one.field.ends_with("/anyOf")),
+        "{list:?}"
+    );
+
+    let mut definitions = String::from("\"D0\":{\"type\":\"object\"}");
+    for level in 1..30 {
+        let below = format!(
+            "{{\"$ref\":\"#/$defs/D{}\",\"type\":\"object\"}}",
+            level - 1
+        );
+        definitions = format!(
+            "{definitions},\"D{level}\":{{\"properties\":{{\"a\":{below},\"b\":{below}}}}}"
+        );
+    }
+    let schema = format!("{{\"$ref\":\"#/$defs/D29\",\"$defs\":{{{definitions}}}}}");
+    let (text, _) = sent(&schema, true);
+    assert!(text.len() < 8 << 20, "{}", text.len());
+}
+
+proptest! {
+    #[test]
+    fn any_json_is_put_in_other_words_or_refused(
+        text in r#"(\{|\}|\[|\]|,|:|"(type|anyOf|allOf|oneOf|\$ref|#|items|properties|object|a|\$defs|nullable|required|enum)"|true|false|1|null){0,24}"#,
+    ) {
+        for strict in [true, false] {
+            if let Err(error) = Service::Cerebras.check(&of_schema(&text, strict)) {
+                prop_assert!(matches!(error.kind(), ErrorKind::Config | ErrorKind::Unsupported));
+            }
+        }
+    }
+}
