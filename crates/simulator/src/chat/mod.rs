@@ -3,6 +3,7 @@
 mod completion;
 mod encode;
 mod request;
+mod schema;
 
 use std::time::Duration;
 

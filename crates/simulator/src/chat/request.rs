@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    chat::schema,
     content::text,
     dice::sorted,
     models,
@@ -153,13 +154,16 @@ impl ChatRequest {
                 return Err(unprocessable(&message, Some(name)));
             }
         }
+        if taste == Taste::Strict {
+            schema::check(&body)?;
+        }
         let messages_json = body.get("messages").map(sorted).unwrap_or_default();
         let fields: Fields = serde_json::from_value(body)
             .map_err(|error| unprocessable(&format!("body: {error}"), None))?;
         if taste == Taste::Strict && models::find(&fields.model).is_none() {
             return Err(Box::new(models::unknown(&fields.model)));
         }
-        check(&fields)?;
+        check(&fields, taste)?;
         check_messages(&fields.messages)?;
         Ok(Self::new(taste, messages_json, fields))
     }
@@ -199,7 +203,7 @@ impl ChatRequest {
             seed: fields.seed.unwrap_or_default(),
             reasons: models::reasons(&fields.model) && !told_not_to_reason,
             tools: called_tools(&fields, &prompt),
-            schema: schema(fields.response_format),
+            schema: schema_of(fields.response_format),
             stops: match fields.stop {
                 Some(Stop::One(stop)) => vec![stop],
                 Some(Stop::Many(stops)) => stops,
@@ -211,7 +215,7 @@ impl ChatRequest {
     }
 }
 
-fn check(fields: &Fields) -> Result<(), Box<Reply>> {
+fn check(fields: &Fields, taste: Taste) -> Result<(), Box<Reply>> {
     if fields.messages.is_empty() {
         return Err(invalid("messages: is empty", Some("messages")));
     }
@@ -231,7 +235,8 @@ fn check(fields: &Fields) -> Result<(), Box<Reply>> {
         let message = "stream_options: is only allowed when stream is true";
         return Err(invalid(message, Some("stream_options")));
     }
-    if fields.tool_choice.as_ref().is_some_and(is_demand) && fields.tools.is_none() {
+    let needs_tools = |choice: &Value| taste == Taste::Strict || is_demand(choice);
+    if fields.tool_choice.as_ref().is_some_and(needs_tools) && fields.tools.is_none() {
         let message = "tool_choice: is only allowed with tools";
         return Err(invalid(message, Some("tool_choice")));
     }
@@ -254,8 +259,13 @@ fn check_messages(messages: &[Message]) -> Result<(), Box<Reply>> {
         if !open.is_empty() {
             break;
         }
-        let calls = message.tool_calls.iter().flatten();
-        open.extend(calls.map(|call| call.id.as_str()));
+        for call in message.tool_calls.iter().flatten() {
+            if open.contains(&call.id.as_str()) {
+                let what = "messages: two tool calls of one message have the same id";
+                return Err(invalid(what, Some("messages")));
+            }
+            open.push(&call.id);
+        }
     }
     if open.is_empty() {
         return Ok(());
@@ -293,7 +303,7 @@ fn is_demand(choice: &Value) -> bool {
     choice.is_object() || choice == "required"
 }
 
-fn schema(format: Option<Value>) -> Option<Value> {
+fn schema_of(format: Option<Value>) -> Option<Value> {
     let mut format = format?;
     match format.get("type")?.as_str()? {
         "json_object" => Some(json!({"properties": {"answer": {"type": "string"}}})),

@@ -9,6 +9,7 @@ mod faults;
 mod playground;
 mod refusals;
 mod replicate;
+mod schemas;
 mod server;
 mod session;
 mod workers_ai;

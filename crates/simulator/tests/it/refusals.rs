@@ -87,7 +87,12 @@ async fn a_wrong_request_is_refused() {
         (&request("tiny", "Hi", r#""store":true"#), 422),
         (&request("tiny", "Hi", r#""n":0"#), 400),
         (&request("tiny", "Hi", r#""temperature":3"#), 400),
+        (
+            r#"{"model":"tiny","messages":[{"role":"assistant","tool_calls":[{"id":"a"},{"id":"a"}]},{"role":"tool","tool_call_id":"a"},{"role":"tool","tool_call_id":"a"}]}"#,
+            400,
+        ),
         (&request("tiny", "Hi", r#""tool_choice":"required""#), 400),
+        (&request("tiny", "Hi", r#""tool_choice":"none""#), 400),
         (
             &request("tiny", "Hi", r#""stream_options":{"include_usage":true}"#),
             400,
