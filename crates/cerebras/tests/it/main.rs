@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
 
 mod environment;
+mod schemas;
 
 use inferstream_cerebras::{Cerebras, CerebrasBuilder, Cookies, ErrorKind, HttpTransport};
 use inferstream_simulator::{CerebrasSession, Simulator, SimulatorBuilder};

@@ -1,0 +1,143 @@
+//! JSON schemas as the client puts them, at a service that is strict: each checks the other.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use http::{Request, Response, Uri};
+use inferstream_cerebras::{
+    Body, BoxFuture, Cerebras, ChatRequest, ErrorKind, HttpTransport, Json, OnUnsupported,
+    ResponseFormat, Result, Tool, Transport,
+};
+use inferstream_simulator::Simulator;
+use serde_json::{Value, json};
+
+/// Sends what is for the service's own host to the simulator.
+#[derive(Debug)]
+struct Detour {
+    transport: HttpTransport,
+    authority: String,
+}
+
+impl Transport for Detour {
+    fn send(
+        &self,
+        mut request: Request<bytes::Bytes>,
+    ) -> BoxFuture<'static, Result<Response<Body>>> {
+        let path = request.uri().path();
+        let uri = format!("http://{}{path}", self.authority);
+        *request.uri_mut() = uri.parse::<Uri>().unwrap();
+        self.transport.send(request)
+    }
+
+    fn now(&self) -> Instant {
+        self.transport.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.transport.sleep(duration)
+    }
+
+    fn detach(&self, task: BoxFuture<'static, ()>) {
+        self.transport.detach(task);
+    }
+
+    fn system_time(&self) -> SystemTime {
+        self.transport.system_time()
+    }
+}
+
+async fn start() -> (Simulator, Cerebras) {
+    let simulator = Simulator::builder().start().await.unwrap();
+    let detour = Detour {
+        transport: HttpTransport::builder().no_proxy().build().unwrap(),
+        authority: simulator.address().to_string(),
+    };
+    let builder = Cerebras::builder().api_key("csk-own").transport(detour);
+    (simulator, builder.build().unwrap())
+}
+
+/// Schemas as libraries make them: pydantic, zod, schemars, OpenAPI 3.0.
+fn schemas() -> Vec<Value> {
+    let film = json!({
+        "title": "Film", "type": "object",
+        "properties": {
+            "title": { "type": "string", "minLength": 1, "title": "Title" },
+            "year": { "anyOf": [{ "type": "integer" }, { "type": "null" }], "default": null },
+            "rating": { "type": "number", "exclusiveMinimum": 0, "maximum": 10 },
+            "tags": { "type": "array", "items": { "type": "string" }, "uniqueItems": true },
+            "cast": { "$ref": "#/$defs/Person", "description": "Who plays." },
+            "pair": { "type": "array", "prefixItems": [{ "type": "null" }], "maxItems": 1,
+                "items": false },
+        },
+        "required": ["title"],
+        "$defs": { "Person": {
+            "type": "object", "properties": { "name": { "type": "string" } }, "required": ["name"],
+        } },
+    });
+    let shape = json!({
+        "$schema": "http://json-schema.org/draft-07/schema#", "type": "object",
+        "properties": {
+            "one": { "oneOf": [
+                { "type": "object", "properties": { "kind": { "const": "a", "type": "string" } },
+                    "required": ["kind"] },
+                { "type": "object", "properties": { "kind": { "const": "b", "type": "string" },
+                    "of": { "$ref": "#/properties/two" } }, "required": ["kind"] },
+            ] },
+            "two": { "type": ["string", "null"], "enum": ["x", null] },
+            "both": { "allOf": [
+                { "type": "object", "properties": { "a": { "type": "string" } } },
+                { "type": "object", "properties": { "b": { "type": "string" } } },
+            ] },
+            "free": { "type": "object", "additionalProperties": { "type": "string" } },
+        },
+        "definitions": { "Unused": { "items": { "$ref": "#/definitions/Unused" } } },
+    });
+    let pet = json!({
+        "type": "object",
+        "properties": {
+            "owner": { "nullable": true, "allOf": [{ "$ref": "#/definitions/Owner" }] },
+            "age": { "type": "integer", "format": "int32", "nullable": true },
+        },
+        "anyOf": [
+            { "properties": { "bark": { "type": "boolean" } }, "required": ["bark"] },
+            { "properties": { "purr": { "type": "boolean" } }, "required": ["purr"] },
+        ],
+        "definitions": { "Owner": { "type": "object", "properties": { "id": { "type": "string",
+            "pattern": "^[a-z]+$" } } } },
+    });
+    vec![film, shape, pet]
+}
+
+#[tokio::test]
+async fn what_the_client_makes_of_a_schema_is_taken() {
+    let (simulator, cerebras) = start().await;
+    let schemas = schemas();
+    for (number, schema) in schemas.iter().enumerate() {
+        let schema = || Json::from_text(schema.to_string());
+        let format = ResponseFormat::json_schema("s", schema()).strict(true);
+        cerebras
+            .chat(ChatRequest::from("Hi").response_format(format))
+            .await
+            .unwrap_or_else(|error| panic!("{number}: {:?}", error.provider_message()));
+        let tool = Tool::new("f", schema()).strict(true);
+        cerebras
+            .chat(ChatRequest::from("Hi").tool(tool))
+            .await
+            .unwrap_or_else(|error| panic!("{number}: {:?}", error.provider_message()));
+    }
+    assert_eq!(simulator.requests().len(), 2 * schemas.len());
+}
+
+#[tokio::test]
+async fn the_schema_as_it_is_is_not() {
+    let (_simulator, cerebras) = start().await;
+    for schema in schemas() {
+        let named = json!({ "name": "s", "strict": true, "schema": schema });
+        let format = json!({ "type": "json_schema", "json_schema": named });
+        let request = ChatRequest::from("Hi")
+            .extra("response_format", Json::from_text(format.to_string()))
+            .on_unsupported(OnUnsupported::Error);
+        let error = cerebras.chat(request).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidRequest);
+        assert_eq!(error.code(), Some("wrong_api_format"));
+    }
+}
