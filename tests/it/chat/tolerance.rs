@@ -319,6 +319,32 @@ fn logprobs_are_passed_on() {
 }
 
 #[test]
+fn likelihoods_of_thoughts_are_told_apart_in_each_choice() {
+    let chunks = [
+        r#"{"choices":[{"index":1,"delta":{"reasoning":"r"},"reasoning_logprobs":{"content":[1]},"logprobs":null}]}"#,
+        r#"{"choices":[{"index":0,"delta":{"content":"x"},"logprobs":{"content":[2]},"reasoning_logprobs":null}]}"#,
+        r#"{"choices":[{"index":1,"delta":{"content":"y"},"logprobs":{"content":[3]}}]}"#,
+        r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"},{"index":1,"delta":{},"finish_reason":"stop"}]}"#,
+    ];
+    let whole = r#"{"choices":[{"index":0,"finish_reason":"stop","message":{"content":"x"},"logprobs":{"content":[2]},"reasoning_logprobs":null},{"index":1,"finish_reason":"stop","message":{"content":"y","reasoning":"r"},"logprobs":{"content":[3]},"reasoning_logprobs":{"content":[1]}}]}"#;
+    for answer in [
+        Answer::sse([piece(sse(&chunks).as_bytes())]),
+        Answer::json(200, whole),
+    ] {
+        let outcome = run_request(Client::Plain, answer, ChatRequest::from("hi").n(2));
+        let choices = &outcome.response().choices;
+        let texts = |list: &[inferstream_core::Json]| {
+            let texts = list.iter().map(|json| json.as_str().to_owned());
+            texts.collect::<Vec<_>>()
+        };
+        assert_eq!(texts(&choices[0].logprobs), ["{\"content\":[2]}"]);
+        assert!(choices[0].reasoning_logprobs.is_empty());
+        assert_eq!(texts(&choices[1].logprobs), ["{\"content\":[3]}"]);
+        assert_eq!(texts(&choices[1].reasoning_logprobs), ["{\"content\":[1]}"]);
+    }
+}
+
+#[test]
 fn id_and_model_are_those_of_the_answer() {
     let bytes = recordings::read("cerebras/t-cb-1.sse");
     let outcome = run(Client::Cerebras, Answer::sse([piece(&bytes)]));

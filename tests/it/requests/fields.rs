@@ -313,3 +313,36 @@ fn logprobs_that_are_forbidden_and_asked_for_are_a_contradiction() {
         assert_eq!(error.kind(), ErrorKind::Config);
     }
 }
+
+#[test]
+fn odd_values_are_json() {
+    let bias = |bias| {
+        let body = Service::Compatible.body(Service::Compatible.hi().logit_bias(1, bias));
+        body["logit_bias"]["1"].to_string()
+    };
+    for (value, text) in [
+        (-0.0, "0"),
+        (100.0, "100"),
+        (-100.0, "-100"),
+        (0.5, "0.5"),
+        (101.0, "101.0"),
+        (1e300, "1e+300"),
+        (f64::MIN_POSITIVE, "2.2250738585072014e-308"),
+    ] {
+        assert_eq!(bias(value), text);
+    }
+    let odd = "\u{0}\u{1b}\"\\\n\u{2028}\u{1f980}";
+    for service in [Service::Cerebras, Service::WorkersAi, Service::CablyAi] {
+        let request = service.hi().prediction(odd).service_tier("").user_id(odd);
+        let body = service.body(request.logprobs(false).reasoning_effort(""));
+        let expected = json!({ "type": "content", "content": odd });
+        assert_eq!(body["prediction"], expected);
+        assert_eq!(body["service_tier"], "");
+        assert_eq!(body["reasoning_effort"], "");
+        assert_eq!(body["user"], odd);
+        assert_eq!(body["logprobs"], false);
+        let body = service.body(service.hi().top_logprobs(0));
+        assert_eq!(body["logprobs"], true);
+        assert_eq!(body["top_logprobs"], 0);
+    }
+}
