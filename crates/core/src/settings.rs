@@ -36,6 +36,12 @@ macro_rules! settings {
 
 impl ChatRequest {
     /// Returns true if [`extra`](Self::extra) has a member of this name.
+    ///
+    /// ```
+    /// # use inferstream_core::ChatRequest;
+    /// let request = ChatRequest::from("Why is the sky blue?").extra("top_k", 5);
+    /// assert!(request.has_extra("top_k"));
+    /// ```
     pub fn has_extra(&self, name: &str) -> bool {
         self.extra.iter().any(|(known, _)| known == name)
     }
@@ -43,6 +49,14 @@ impl ChatRequest {
     /// Leaves out the settings that a member of [`extra`](Self::extra) stands in place of, so that
     /// nobody asks whether they are known: it is that member that goes out. The names of settings on
     /// the wire are the provider's.
+    ///
+    /// ```
+    /// # use inferstream_core::ChatRequest;
+    /// let mut request = ChatRequest::from("Why is the sky blue?").seed(7).n(2);
+    /// request = request.extra("seed", 8);
+    /// request.yield_to_extra(|setting| setting);
+    /// assert_eq!(request.settings().collect::<Vec<_>>(), ["n"]);
+    /// ```
     pub fn yield_to_extra<'a>(&mut self, field: impl Fn(&'static str) -> &'a str) {
         for name in self.settings() {
             if self.has_extra(field(name)) {

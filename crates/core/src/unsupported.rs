@@ -12,7 +12,7 @@ use crate::{
 ///
 /// It is about settings: what is said, images among it, is never left out, and a provider that
 /// cannot take it is an error whatever stands here. Members of
-/// [`extra`](crate::ChatRequest::extra) go out as they are.
+/// [`extra`](crate::ChatRequest::extra) go out as they are, in place of the settings of their names.
 ///
 /// ```
 /// use inferstream_core::{ChatRequest, OnUnsupported};

@@ -20,10 +20,11 @@ fn tools_are_functions() {
     let [f, g] = tools;
     let wire = send(Client::Cerebras, new().user("hi").tool(f).tool(g));
     let parameters = serde_json::from_str::<Value>(schema).unwrap();
+    let none = json!({ "type": "object", "properties": {}, "additionalProperties": false });
     let expected = json!([
         { "type": "function", "function": { "name": "f", "parameters": parameters } },
         { "type": "function",
-          "function": { "name": "g", "description": "d", "parameters": {}, "strict": true } },
+          "function": { "name": "g", "description": "d", "parameters": none, "strict": true } },
     ]);
     assert_eq!(wire.json()["tools"], expected);
     assert!(wire.text().contains(schema), "the order of members stays");

@@ -1,9 +1,11 @@
 //! What `check` says, and what then becomes of the request: random requests to every service.
 
+use std::sync::Arc;
+
 use http::{HeaderName, HeaderValue};
 use inferstream_core::{
-    ChatRequest, Error, ImageSource, Json, Message, OnUnsupported, Part, Provider, ResponseFormat,
-    RetryPolicy, Role, Tool, ToolCall, ToolChoice, Unsupported,
+    ChatRequest, ConcurrencyLimit, Error, Fallback, ImageSource, Json, Message, OnUnsupported,
+    Part, Provider, ResponseFormat, RetryPolicy, Role, Tool, ToolCall, ToolChoice, Unsupported,
 };
 use inferstream_openai_compat::SchemaRules;
 use proptest::{prelude::*, sample::select};
@@ -160,46 +162,42 @@ fn requests() -> impl Strategy<Value = ChatRequest> {
 #[derive(Clone, Copy, Debug)]
 enum Door {
     Of(Service),
+    /// The same, of which few are asked at once.
+    Limited(Service),
+    /// The one, or else the other.
+    Either(Service, Service),
     /// A compatible service that knows none of some fields.
     Lacking(&'static [&'static str]),
     /// One that takes little of JSON Schema.
     Ruled,
+    /// One of which few models are known, and no others asked.
+    Known,
 }
 
 impl Door {
-    fn provider(self, wire: &Wire) -> std::sync::Arc<dyn Provider> {
+    fn provider(self, wire: &Wire) -> Arc<dyn Provider> {
         match self {
             Self::Of(service) => service.provider(wire),
+            Self::Limited(service) => Arc::new(ConcurrencyLimit::new(service.provider(wire))),
+            Self::Either(one, other) => {
+                Arc::new(Fallback::new(one.provider(wire)).or(other.provider(wire)))
+            }
             Self::Lacking(fields) => compatible(wire, |builder| {
                 builder.unknown_fields(fields.iter().copied())
             }),
             Self::Ruled => compatible(wire, |builder| builder.schema_rules(SchemaRules::new())),
-        }
-    }
-
-    fn answer(self) -> Answer {
-        match self {
-            Self::Of(Service::Agent) => Answer::json(400, "{}"),
-            Self::Of(Service::Playground) => {
-                let lines =
-                    "0:\"a\"\ne:{\"finishReason\":\"stop\"}\nd:{\"finishReason\":\"stop\"}\n";
-                Answer::new(200, [piece(lines.as_bytes())])
-            }
-            Self::Of(Service::Replicate) => Answer::json(
-                201,
-                r#"{"id":"p1","status":"succeeded","output":["a"],"urls":{"get":"https://api.replicate.com/v1/predictions/p1"}}"#,
-            ),
-            _ => {
-                let chunk =
-                    r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}"#;
-                Answer::sse([piece(sse(&[chunk]).as_bytes())])
-            }
+            Self::Known => compatible(wire, |builder| {
+                builder
+                    .known_models(["gpt-oss-120b", "m"])
+                    .default_model("m")
+                    .only_known_models(true)
+            }),
         }
     }
 
     /// Sends a request and returns what the service saw, and the warnings.
     fn stream(self, request: ChatRequest) -> (usize, Option<Value>, Result<Vec<String>, Error>) {
-        let wire = Wire::new([self.answer()]);
+        let wire = answers();
         let provider = self.provider(&wire);
         let request = request.retry(RetryPolicy::never());
         let stream = block_on(&wire.clock, provider.stream(request));
@@ -209,12 +207,32 @@ impl Door {
     }
 
     fn chat(self, request: ChatRequest) -> (usize, Option<Error>) {
-        let wire = Wire::new([self.answer()]);
+        let wire = answers();
         let provider = self.provider(&wire);
         let request = request.retry(RetryPolicy::never());
         let chat = block_on(&wire.clock, provider.chat(request));
         (wire.count(), chat.err())
     }
+}
+
+/// Answers each service as it does.
+fn answers() -> Wire {
+    Wire::by(|request, _| {
+        let uri = request.uri().to_string();
+        if uri.contains("/agents/") {
+            return Answer::json(400, "{}");
+        }
+        if uri.contains("/api/inference") {
+            let lines = "0:\"a\"\ne:{\"finishReason\":\"stop\"}\nd:{\"finishReason\":\"stop\"}\n";
+            return Answer::new(200, [piece(lines.as_bytes())]);
+        }
+        if uri.contains("replicate.com") {
+            let prediction = r#"{"id":"p1","status":"succeeded","output":["a"],"urls":{"get":"https://api.replicate.com/v1/predictions/p1"}}"#;
+            return Answer::json(201, prediction);
+        }
+        let chunk = r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}"#;
+        Answer::sse([piece(sse(&[chunk]).as_bytes())])
+    })
 }
 
 const LACKING: &[&[&str]] = &[
@@ -230,11 +248,18 @@ fn check_line(line: &str) {
     assert!(line.len() < 1500, "{line}");
 }
 
+fn services() -> impl Strategy<Value = Service> {
+    select(Service::ALL.as_slice())
+}
+
 fn doors() -> impl Strategy<Value = Door> {
     prop_oneof![
-        9 => select(Service::ALL.as_slice()).prop_map(Door::Of),
+        9 => services().prop_map(Door::Of),
         1 => select(LACKING).prop_map(Door::Lacking),
         1 => Just(Door::Ruled),
+        1 => Just(Door::Known),
+        1 => services().prop_map(Door::Limited),
+        3 => (services(), services()).prop_map(|(one, other)| Door::Either(one, other)),
     ]
 }
 
@@ -242,9 +267,13 @@ fn doors() -> impl Strategy<Value = Door> {
 fn overridden(request: &ChatRequest, setting: &str, door: Door) -> bool {
     let has = |wire: &str| request.extra.iter().any(|(name, _)| name == wire);
     match (setting, door) {
-        ("max_tokens", Door::Of(Service::Cerebras)) => has("max_completion_tokens"),
+        ("max_tokens", Door::Of(Service::Cerebras) | Door::Limited(Service::Cerebras)) => {
+            has("max_completion_tokens")
+        }
         ("user_id", _) => has("user"),
-        ("stop", Door::Of(Service::Replicate)) => has("stop_sequences"),
+        ("stop", Door::Of(Service::Replicate) | Door::Limited(Service::Replicate)) => {
+            has("stop_sequences")
+        }
         _ => has(setting),
     }
 }
@@ -282,10 +311,18 @@ proptest! {
         }
         let Ok(mut warnings) = streamed else {
             // Nobody there to shake hands.
-            prop_assert!(matches!(door, Door::Of(Service::Agent)), "{:?}", streamed);
+            let has_agent = |service| service == Service::Agent;
+            let is_agent = match door {
+                Door::Of(service) | Door::Limited(service) => has_agent(service),
+                Door::Either(one, other) => has_agent(one) || has_agent(other),
+                _ => false,
+            };
+            prop_assert!(is_agent, "{:?}", streamed);
             return Ok(());
         };
         warnings.retain(|warning| !warning.contains("is retired"));
+        // Whom was asked before.
+        warnings.retain(|warning| !warning.contains(" did not answer ("));
         if policy == Some(OnUnsupported::Ignore) {
             prop_assert_eq!(&warnings, &[] as &[String]);
         } else {
@@ -297,6 +334,9 @@ proptest! {
             for warning in &warnings {
                 check_line(warning);
             }
+        }
+        if let Door::Either(..) = door {
+            return Ok(());
         }
         // What is named is not sent, and what is not named is.
         let body = body.unwrap();

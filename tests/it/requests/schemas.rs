@@ -263,6 +263,24 @@ fn the_schemas_of_strict_tools_are_seen_to_and_those_of_others_not() {
 }
 
 #[test]
+fn the_arguments_of_a_strict_tool_are_an_object() {
+    let check = |schema: &str, expected: &str| {
+        let tool = Tool::new("f", Json::from_text(schema)).strict(true);
+        let body = Service::Cerebras.body(Service::Cerebras.hi().tool(tool));
+        let sent = body["tools"][0]["function"]["parameters"].to_string();
+        assert_eq!(sent, expected);
+    };
+    let none = r#"{"type":"object","properties":{},"additionalProperties":false}"#;
+    check("{}", none);
+    check("true", none);
+    check(none, none);
+    check(
+        r#"{"properties":{"a":{"type":"null"}}}"#,
+        r#"{"properties":{"a":{"type":"null"}},"type":"object","additionalProperties":false}"#,
+    );
+}
+
+#[test]
 fn other_services_get_the_schema_as_it_is() {
     let schema = r##"{"type":["string","null"],"minLength":1,"$ref":"#"}"##;
     for service in [

@@ -366,7 +366,14 @@ fn check(schema: &Value, values: &[Value]) {
         (false, &[]),
         (true, &["minLength", "minimum"]),
     ] {
-        let (put, lost) = put(schema, strict, keywords);
+        let (put, lost) = self::put(schema, strict, keywords);
+        let (mut again, more) = self::put(&put, strict, keywords);
+        assert_eq!(more, [], "{schema} {strict}");
+        // What was written for an alternative that could not be may be left.
+        again["$defs"] = put["$defs"].clone();
+        let mut once = put.clone();
+        once["$defs"] = put["$defs"].clone();
+        assert_eq!(again, once, "{schema} {strict}");
         let less = without(schema.clone(), &lost);
         for value in values {
             let accepted = is_valid(&put, &put, value);

@@ -10,7 +10,7 @@ mod write;
 
 use std::borrow::Cow;
 
-use inferstream_core::{ChatRequest, Json, ResponseFormat, Result, provider::LeftOut};
+use inferstream_core::{ChatRequest, ResponseFormat, Result, provider::LeftOut};
 
 use self::write::Writer;
 
@@ -74,26 +74,20 @@ impl SchemaRules {
         if let Some(ResponseFormat::JsonSchema { schema, strict, .. }) =
             &mut request.response_format
         {
-            *schema = self.schema(schema, *strict == Some(true), "response_format", left_out)?;
+            let (json, closed) = (schema.as_str(), *strict == Some(true));
+            let writer = Writer::new(self, closed, "response_format", json, left_out);
+            *schema = writer.document(json, &[])?;
         }
         for tool in &mut request.tools {
             if tool.strict == Some(true) {
                 let place = format!("tools/{}", tool.name);
-                tool.parameters = self.schema(&tool.parameters, true, &place, left_out)?;
+                let json = tool.parameters.as_str();
+                let writer = Writer::new(self, true, &place, json, left_out);
+                // Arguments are, whether that is said or not.
+                tool.parameters = writer.document(json, &[types::OBJECT])?;
             }
         }
         Ok(())
-    }
-
-    fn schema(
-        &self,
-        schema: &Json,
-        closed: bool,
-        place: &str,
-        left_out: &mut LeftOut,
-    ) -> Result<Json> {
-        let json = schema.as_str();
-        Writer::new(self, closed, place, json, left_out).document(json)
     }
 
     fn takes(&self, keyword: &str) -> bool {

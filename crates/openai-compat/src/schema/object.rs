@@ -57,6 +57,8 @@ impl Object {
             1 => {
                 let mut one = list.remove(0);
                 one.settle();
+                // What it says of itself is nearer.
+                self.members.retain(|(name, _)| !one.has(name));
                 self.members.extend(one.members);
                 Some(self)
             }
@@ -167,7 +169,9 @@ impl<'a> Writer<'a, '_> {
         let mut list = Vec::new();
         for part in &choice.alternatives {
             let one = self.schema(vec![part.clone()], depth + 1)?;
-            list.extend(one.map(|one| one.json()));
+            // Alternatives of an alternative are alternatives.
+            let all = one.into_iter().flat_map(Object::into_alternatives);
+            list.extend(all.map(|one| one.json()));
         }
         Ok((!list.is_empty()).then(|| format!("[{}]", list.join(","))))
     }

@@ -3,6 +3,9 @@
 /// The schema of `null`.
 pub(super) const NULL: &str = r#"{"type":"null"}"#;
 
+/// The schema of objects.
+pub(super) const OBJECT: &str = r#"{"type":"object"}"#;
+
 /// Each type, as the schema that says it.
 const TYPES: [(&str, &str); 7] = [
     ("array", r#"{"type":"array"}"#),
@@ -10,7 +13,7 @@ const TYPES: [(&str, &str); 7] = [
     ("integer", r#"{"type":"integer"}"#),
     ("null", NULL),
     ("number", r#"{"type":"number"}"#),
-    ("object", r#"{"type":"object"}"#),
+    ("object", OBJECT),
     ("string", r#"{"type":"string"}"#),
 ];
 

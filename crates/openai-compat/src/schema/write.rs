@@ -98,9 +98,11 @@ impl<'a, 'b> Writer<'a, 'b> {
         }
     }
 
-    /// Writes all of it.
-    pub(super) fn document(mut self, json: &'a str) -> Result<Json> {
-        let mut root = self.any_schema(vec![Part::new(json, "")], 0)?;
+    /// Writes all of it, with what is known beside it.
+    pub(super) fn document(mut self, json: &'a str, beside: &[&'static str]) -> Result<Json> {
+        let parts = [json].into_iter().chain(beside.iter().copied());
+        let parts = parts.map(|json| Part::new(json, ""));
+        let mut root = self.any_schema(parts.collect(), 0)?;
         let mut definitions = Vec::new();
         // To write one may be to meet others.
         while let Some(&index) = self.written.get(definitions.len()) {
@@ -169,7 +171,7 @@ impl<'a, 'b> Writer<'a, 'b> {
             .any(|node| node.members.iter().any(is_said));
         let is_alone = !says_more && all.choices.is_empty() && all.references.len() <= 1;
         let mut stays = None;
-        while let Some(reference) = all.references.pop() {
+        while let (false, Some(reference)) = (all.is_nothing, all.references.pop()) {
             let index = self.refer(&reference)?;
             if all.inlined.contains(&index) {
                 // It has been said.
@@ -191,7 +193,9 @@ impl<'a, 'b> Writer<'a, 'b> {
                 continue;
             }
             // Its objects are closed, and so must not stand beside others.
-            let collides = !is_alone && self.closed && self.sum(all)?.is_about_objects();
+            let sum = self.sum(all)?;
+            all.is_nothing |= sum.is_nothing;
+            let collides = !is_alone && self.closed && sum.is_about_objects();
             if stays.is_some() || collides {
                 self.lose(&reference.at);
             } else {
