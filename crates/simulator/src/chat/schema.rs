@@ -233,10 +233,14 @@ fn beyond<'a>(members: &'a Map<String, Value>, known: &[&[&str]]) -> Vec<&'a str
         .collect()
 }
 
-/// Writes names as Python does.
+/// Writes names as Python does, in the order of the alphabet: its sets have none.
 fn set(names: &[&str]) -> String {
-    let names = names.iter().map(|name| format!("'{name}'"));
-    format!("{{{}}}", names.collect::<Vec<_>>().join(", "))
+    let mut names = names
+        .iter()
+        .map(|name| format!("'{name}'"))
+        .collect::<Vec<_>>();
+    names.sort();
+    format!("{{{}}}", names.join(", "))
 }
 
 /// Decodes the name of a definition: that of a JSON pointer in a URL's fragment.
