@@ -278,7 +278,7 @@ fn what_is_told_is_one_line_whatever_a_cause_says() {
         .or(Fake::new("two", [says("two")]))
         .stream("hi".into()));
     let told = stream.unwrap().meta().warnings.join("|");
-    assert_eq!(told, "`one` did not answer (no room); asked `two`");
+    assert_eq!(told, "`one` did not answer (no\\nroom); asked `two`");
 }
 
 #[test]

@@ -171,9 +171,8 @@ impl Failures {
     /// Adds the failure of the one that was asked, and who is asked now.
     pub(super) fn add(&mut self, error: Error, asked: &'static str, told: &str) {
         let id = self.asked;
-        let why = chain::one_line(&error);
         self.warnings
-            .push(format!("`{id}` did not answer ({why}); {told}"));
+            .push(format!("`{id}` did not answer ({error}); {told}"));
         self.last = Some(match self.last.take() {
             None => error.context(id),
             Some(earlier) => chain::after(error.context(id), earlier),

@@ -39,7 +39,7 @@ fn line(cause: &dyn StdError) -> String {
 }
 
 /// Returns what an error says, without the ends of lines that who made it may have put in.
-pub(super) fn one_line(error: &dyn StdError) -> String {
+fn one_line(error: &dyn StdError) -> String {
     let text = error.to_string();
     let parts = text.split(char::is_control).filter(|part| !part.is_empty());
     parts.collect::<Vec<_>>().join(" ")
