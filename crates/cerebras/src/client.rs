@@ -158,6 +158,24 @@ impl Cerebras {
     /// ([`on_unsupported`](ChatRequest::on_unsupported)) then makes of that. Nothing is sent, no key is
     /// needed.
     ///
+    /// ```
+    /// # #[cfg(feature = "transport")]
+    /// # fn main() -> inferstream_cerebras::Result<()> {
+    /// use inferstream_cerebras::{Cerebras, ChatRequest, Json, ResponseFormat};
+    ///
+    /// let schema = r#"{"type":"object","properties":{"year":{"type":"integer","minimum":1888}}}"#;
+    /// let format = ResponseFormat::json_schema("film", Json::from_text(schema)).strict(true);
+    /// let request = ChatRequest::from("A film, please.").response_format(format);
+    ///
+    /// let cerebras = Cerebras::builder().api_key("any").build()?;
+    /// let lacking = cerebras.check(request)?;
+    /// assert_eq!(lacking[0].field, "response_format#/properties/year/minimum");
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "transport"))]
+    /// # fn main() {}
+    /// ```
+    ///
     /// # Errors
     ///
     /// What the request would be refused for before it is sent: `Unsupported`, `Config`,
@@ -278,6 +296,13 @@ impl CerebrasBuilder {
     /// It saves time where a large prompt goes over a slow line. Compressing takes a few milliseconds
     /// for each megabyte, in the task that asks. The service takes it at its own address, by its
     /// documentation of November 2026; another may not.
+    ///
+    /// ```
+    /// use inferstream_cerebras::Cerebras;
+    ///
+    /// let builder = Cerebras::builder().gzip_from(64 << 10);
+    /// # drop(builder);
+    /// ```
     #[cfg(feature = "gzip")]
     #[cfg_attr(docsrs, doc(cfg(feature = "gzip")))]
     pub fn gzip_from(mut self, bytes: usize) -> Self {

@@ -61,6 +61,18 @@ impl fmt::Display for Unsupported {
 }
 
 /// Collects what a request asks for and a provider lacks, and decides by the request's policy.
+///
+/// ```
+/// use inferstream_core::{ChatRequest, OnUnsupported, provider::LeftOut};
+///
+/// let mut request = ChatRequest::from("Why is the sky blue?").seed(7).on_unsupported(OnUnsupported::Warn);
+/// let mut left_out = LeftOut::new("example", request.on_unsupported);
+/// left_out.keep(&mut request, "the service does not know it", |name| name != "seed");
+/// left_out.settle()?; // an error where the policy says so
+/// assert_eq!(request.seed, None);
+/// assert_eq!(left_out.warnings(), ["`seed` was left out: the service does not know it"]);
+/// # Ok::<(), inferstream_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct LeftOut {
     provider: &'static str,
