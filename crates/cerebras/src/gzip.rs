@@ -21,3 +21,15 @@ pub(crate) fn compress(body: &[u8]) -> Option<Bytes> {
 pub(crate) fn compress(_: &[u8]) -> Option<Bytes> {
     None
 }
+
+#[cfg(all(test, feature = "gzip"))]
+mod tests {
+    use super::compress;
+
+    #[test]
+    fn what_gets_no_smaller_is_left() {
+        // Less than the head and the checksum of what would be made of it.
+        assert_eq!(compress(br#"{"model":"m"}"#), None);
+        assert!(compress(&[b' '; 100]).is_some_and(|small| small.len() < 100));
+    }
+}
