@@ -271,7 +271,7 @@ fn what_is_told_is_one_line_whatever_a_cause_says() {
     let fallback = Fallback::new(refuses()).or(refuses());
     let error = now(fallback.chat("hi".into())).unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
-    assert_eq!(source, "one two");
+    assert_eq!(source, "one\\r\\ntwo\\n");
     let odd = Error::new(ErrorKind::Overloaded, "no\nroom");
     let fallback = Fallback::new(Fake::new("one", [Act::Refuse(odd)]));
     let stream = now(fallback

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt};
 
-use crate::error::Error;
+use crate::{error::Error, line::OneLine};
 
 /// Puts an earlier error at the end of an error's sources.
 ///
@@ -28,21 +28,14 @@ pub(super) fn after(error: Error, earlier: Error) -> Error {
 
 /// Returns an error that is not ours, and what is below it, as a line.
 fn line(cause: &dyn StdError) -> String {
-    let mut line = one_line(cause);
+    let mut line = cause.to_string();
     let mut below = cause.source();
     while let Some(cause) = below {
         line.push_str(": ");
-        line.push_str(&one_line(cause));
+        line.push_str(&cause.to_string());
         below = cause.source();
     }
-    line
-}
-
-/// Returns what an error says, without the ends of lines that who made it may have put in.
-fn one_line(error: &dyn StdError) -> String {
-    let text = error.to_string();
-    let parts = text.split(char::is_control).filter(|part| !part.is_empty());
-    parts.collect::<Vec<_>>().join(" ")
+    OneLine(&line).to_string()
 }
 
 /// What is below an error, as a line, and then the error before that one.
