@@ -78,7 +78,7 @@ pub struct LeftOut {
     provider: &'static str,
     policy: Option<OnUnsupported>,
     list: Vec<Unsupported>,
-    /// How many of the list a request without a policy is refused for.
+    /// The places in the list of what a request without a policy is refused for.
     refused: Vec<usize>,
 }
 

@@ -1,4 +1,4 @@
-//! A schema in, what a service takes of it out, and what was lost.
+//! What holds of a value in, the text of a schema that a service takes out, and what was lost.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
