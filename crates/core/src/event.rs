@@ -305,9 +305,34 @@ pub struct Events {
     pub logs: String,
     /// What is to be added to [`Meta::warnings`](crate::Meta::warnings).
     pub warnings: Vec<String>,
+    /// Names of members that carried something that no event can hold, such as `images`.
+    pub(crate) others: Vec<String>,
 }
 
+/// The most names of members that are kept for a warning.
+const MOST_OTHERS: usize = 8;
+
 impl Events {
+    /// Notes that a member carried something that no event can hold, such as `images`: a response
+    /// that brings nothing else gets a warning that names it.
+    pub fn note_other(&mut self, name: &str) {
+        let is_known = self.others.iter().any(|other| other == name);
+        if !is_known && self.others.len() < MOST_OTHERS {
+            self.others.push(name.chars().take(64).collect());
+        }
+    }
+
+    /// Takes what another list holds beside its events: id, model, logs, warnings and notes.
+    pub fn take_notes(&mut self, other: &mut Self) {
+        self.id = other.id.take().or(self.id.take());
+        self.model = other.model.take().or(self.model.take());
+        self.logs.push_str(&std::mem::take(&mut other.logs));
+        self.warnings.append(&mut other.warnings);
+        for name in std::mem::take(&mut other.others) {
+            self.note_other(&name);
+        }
+    }
+
     /// Adds an event.
     pub fn push(&mut self, event: ChatEvent) {
         self.queue.push_back(event);

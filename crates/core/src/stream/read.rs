@@ -14,7 +14,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Repeat, Result},
     event::{ChatEvent, Events},
-    response::{ChatResponse, End},
+    response::{ChatResponse, Choice, End},
     sse::{Framer, TooLarge},
     trace,
     transport::{Body, BoxFuture, Transport},
@@ -256,6 +256,25 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         self.state = State::Failed(error);
     }
 
+    /// Warns of a response that is complete and holds nothing: a caller would take it for silence.
+    fn warn_if_empty(&mut self) {
+        let is_empty = |choice: &Choice| {
+            choice.text.is_empty() && choice.reasoning.is_empty() && choice.tool_calls.is_empty()
+        };
+        if !self.partial.choices.iter().all(is_empty) {
+            return;
+        }
+        let others = self.events.others.iter().map(|name| format!("`{name}`"));
+        let others = others.collect::<Vec<_>>().join(", ");
+        let carried = match &*others {
+            "" => String::new(),
+            others => format!("; it carried {others}, which is not supported"),
+        };
+        self.partial.meta.warnings.push(format!(
+            "the response is empty: it has no text, reasoning, tool call or refusal{carried}"
+        ));
+    }
+
     fn take_head(&mut self) {
         if self.events.id.is_some() {
             self.partial.id = self.events.id.take();
@@ -298,6 +317,7 @@ impl<F: Framer, D: Decode> EventStream for Reader<F, D> {
             match std::mem::replace(&mut this.state, State::Done) {
                 State::Done => return Poll::Ready(None),
                 State::Ended(end) => {
+                    this.warn_if_empty();
                     this.partial.end = Some(end);
                     this.partial.meta.time_to_end = Some(this.ended);
                     return Poll::Ready(None);
