@@ -2,17 +2,19 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
+use bytes::Bytes;
 use inferstream_core::{
-    ChatEvent, Decode, End, Ending, Error, ErrorKind, Events, Finish, FinishReason, Flow, Json,
-    Result, Text, Timing, Usage,
+    ChatEvent, Decode, End, Ending, Error, ErrorKind, Events, Finish, Flow, Json, Result, Text,
+    Timing, Usage,
     provider::Redact,
     sse::{DOCUMENT, Frame},
 };
 
 use crate::{
+    choice::{self, Choice, Failed, Piece},
     error::error_in_answer,
-    surrogates::{self, Half},
-    tool_calls::ToolCalls,
+    numbers::null_non_finite,
+    surrogates,
     wire::{self, Chunk},
 };
 
@@ -34,6 +36,8 @@ pub struct ChatDecode {
     timing: Option<Timing>,
     marker: bool,
     seen: Seen,
+    /// How many choices were dropped, as none of those that were asked for.
+    dropped: u64,
 }
 
 /// What a stream has been so far.
@@ -44,14 +48,6 @@ enum Seen {
     /// JSON, but not of this protocol.
     Foreign,
     Chunks,
-}
-
-#[derive(Debug, Default)]
-struct Choice {
-    text: Half,
-    reasoning: Half,
-    tool_calls: ToolCalls,
-    finish_reason: Option<FinishReason>,
 }
 
 impl ChatDecode {
@@ -68,6 +64,7 @@ impl ChatDecode {
             timing: None,
             marker: false,
             seen: Seen::Nothing,
+            dropped: 0,
         }
     }
 
@@ -79,7 +76,8 @@ impl ChatDecode {
         self
     }
 
-    /// Sets how many choices were asked for: 1. Others are passed over.
+    /// Sets how many choices were asked for: 1, which takes every choice for that one. Of more, those
+    /// with another `index` are dropped with a warning.
     #[must_use]
     pub fn choices(mut self, n: u32) -> Self {
         self.n = n;
@@ -105,11 +103,30 @@ impl ChatDecode {
         self
     }
 
+    /// Delivers text of the first choice that came in another form than a chunk of this protocol.
+    ///
+    /// It counts as the choice's `text`, so that a copy of it is not delivered again.
+    pub fn text(&mut self, buffer: &Bytes, text: &str, events: &mut Events) {
+        self.seen = Seen::Chunks;
+        let choice = self.choices.entry(0).or_default();
+        if let Some(text) = choice.add_text(text) {
+            events.push(ChatEvent::text(0, Text::slice_of(buffer, &text)));
+        }
+    }
+
     /// Takes a chunk's JSON; returns true if it told the usage.
     fn chunk(&mut self, frame: Frame<'_>, json: &str, events: &mut Events) -> Result<bool> {
         let text = surrogates::stand_in(json);
         let stood_in = matches!(text, Cow::Owned(_));
-        let chunk = match wire::parse::<Chunk<'_>>(&text) {
+        let mut parsed = wire::parse::<Chunk<'_>>(&text);
+        let finite;
+        if parsed.is_err() && json.starts_with('{') {
+            finite = null_non_finite(&text);
+            if let Some(finite) = &finite {
+                parsed = wire::parse(finite);
+            }
+        }
+        let chunk = match parsed {
             Ok(chunk) => chunk,
             Err(error) if error.is_eof() && frame.event == DOCUMENT => {
                 return Err(self.truncated("the answer's JSON is cut off"));
@@ -122,18 +139,29 @@ impl ChatDecode {
             return Err(error);
         }
         if self.raw {
-            events.push(ChatEvent::raw(Json::from_text(json)));
+            let finite = null_non_finite(json);
+            events.push(ChatEvent::raw(Json::from_text(
+                finite.as_deref().unwrap_or(json),
+            )));
         }
-        for (place, choice) in chunk.choices.value.0.iter().enumerate() {
-            self.choice(frame, place, choice, stood_in, events)?;
-        }
+        let failed = self.add_choices(frame, &chunk, stood_in, events)?;
         if let Some(id) = chunk.id.some() {
             events.id = Some(id.to_owned());
         }
         if let Some(model) = chunk.model.some() {
             events.model = Some(model.to_owned());
         }
-        let usage = chunk.usage.0.counts();
+        let choices = chunk.choices.value.0.iter();
+        let usage = chunk
+            .usage
+            .0
+            .counts()
+            .or_else(|| chunk.x_groq.0.usage.0.counts())
+            .or_else(|| {
+                choices
+                    .filter_map(|choice| choice.usage.0.counts())
+                    .next_back()
+            });
         if let Some(usage) = usage.filter(|_| usage != self.usage) {
             self.usage = Some(usage);
             events.push(ChatEvent::usage(usage));
@@ -148,63 +176,68 @@ impl ChatDecode {
         } else if self.seen == Seen::Nothing {
             self.seen = Seen::Foreign;
         }
-        Ok(usage.is_some())
+        match failed {
+            Some(Failed(word)) => {
+                let word = self.redact.line(&word);
+                Err(choice::failed(self.provider, &word))
+            }
+            None => Ok(usage.is_some()),
+        }
     }
 
-    fn choice(
+    /// Takes the choices of a chunk; returns the last failure that a finish reason reports.
+    fn add_choices(
         &mut self,
         frame: Frame<'_>,
-        place: usize,
-        choice: &wire::Choice<'_>,
+        chunk: &Chunk<'_>,
         stood_in: bool,
         events: &mut Events,
-    ) -> Result<()> {
+    ) -> Result<Option<Failed>> {
+        let choices = &chunk.choices.value.0;
+        let mut failed = None;
+        for (place, choice) in choices.iter().enumerate() {
+            let Some(index) = self.index(place, choice) else {
+                self.warn_of_choice(events);
+                continue;
+            };
+            let piece = Piece {
+                index,
+                frame,
+                choice,
+                stood_in,
+                is_merged: self.n == 1 && 1 < choices.len(),
+            };
+            let state = self.choices.entry(index).or_default();
+            failed = state.add(&piece, events)?.or(failed);
+        }
+        Ok(failed)
+    }
+
+    /// Returns which of the choices that were asked for a choice is.
+    ///
+    /// Where one was asked for, any choice is that one: engines count chunks or tokens in `index`, or
+    /// begin at 1 (microsoft/foundry-local#263), and GitHub Copilot sends the text in one choice and
+    /// the tool calls in another.
+    fn index(&self, place: usize, choice: &wire::Choice<'_>) -> Option<u32> {
+        if self.n == 1 {
+            return Some(0);
+        }
         let index = match choice.index.0 {
-            None | Some(..0.0) => u32::try_from(place).ok(),
-            Some(_) => choice
-                .index
-                .count()
-                .and_then(|index| u32::try_from(index).ok()),
+            None | Some(..0.0) => u64::try_from(place).ok(),
+            Some(_) => choice.index.count(),
         };
-        let Some(index) = index.filter(|index| *index < self.n) else {
-            return Ok(());
-        };
-        let state = self.choices.entry(index).or_default();
-        // A last chunk may repeat the whole message beside its delta.
-        let message = if choice.delta.present {
-            &choice.delta.value
-        } else {
-            &choice.message
-        };
-        if let Some(piece) = message
-            .reasoning
-            .some()
-            .or(message.reasoning_content.some())
-        {
-            if let Some(text) = piece_of(frame, &state.reasoning.mend(piece, stood_in)) {
-                events.push(ChatEvent::reasoning(index, text));
-            }
+        let index = index.and_then(|index| u32::try_from(index).ok());
+        index.filter(|index| *index < self.n)
+    }
+
+    fn warn_of_choice(&mut self, events: &mut Events) {
+        self.dropped += 1;
+        if self.dropped == 1 {
+            events.warnings.push(format!(
+                "{} sent more choices than the {} requested: the others were dropped",
+                self.provider, self.n
+            ));
         }
-        for piece in [&message.content.0, &message.refusal, &choice.text] {
-            let Some(piece) = piece.some() else { continue };
-            if let Some(text) = piece_of(frame, &state.text.mend(piece, stood_in)) {
-                events.push(ChatEvent::text(index, text));
-            }
-        }
-        for piece in message.tool_calls.0.iter().enumerate() {
-            state.tool_calls.add(index, piece, stood_in, events)?;
-        }
-        if let Some(logprobs) = choice.logprobs.text() {
-            events.push(ChatEvent::logprobs(index, Json::from_text(logprobs)));
-        }
-        if let Some(logprobs) = choice.reasoning_logprobs.text() {
-            let logprobs = Json::from_text(logprobs);
-            events.push(ChatEvent::reasoning_logprobs(index, logprobs));
-        }
-        if let Some(reason) = choice.finish_reason.some() {
-            state.finish_reason = Some(FinishReason::from(reason));
-        }
-        Ok(())
     }
 
     /// Returns the error that a chunk is, if it is one.
@@ -262,10 +295,7 @@ impl ChatDecode {
     /// Returns true if every choice that was asked for has its finish reason.
     fn is_finished(&self) -> bool {
         u32::try_from(self.choices.len()) == Ok(self.n)
-            && self
-                .choices
-                .values()
-                .all(|choice| choice.finish_reason.is_some())
+            && self.choices.values().all(Choice::is_finished)
     }
 
     fn flow(&self, usage_came: bool) -> Flow {
@@ -288,17 +318,10 @@ impl ChatDecode {
     /// Gives what waited for the end.
     fn close(&mut self, events: &mut Events) {
         for (index, choice) in &mut self.choices {
-            if let Some(text) = choice.reasoning.finish() {
-                events.push(ChatEvent::reasoning(*index, text));
-            }
-            if let Some(text) = choice.text.finish() {
-                events.push(ChatEvent::text(*index, text));
-            }
-            choice.tool_calls.finish(*index, events);
+            choice.close(*index, events);
         }
         for (index, choice) in &mut self.choices {
-            let reason = choice.finish_reason.take().unwrap_or(FinishReason::Unknown);
-            events.push(ChatEvent::finish(*index, reason));
+            events.push(ChatEvent::finish(*index, choice.take_finish_reason()));
         }
     }
 
@@ -368,11 +391,6 @@ impl Decode for ChatDecode {
     fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish> {
         self.end(ending, events).map(Finish::Whole)
     }
-}
-
-/// Returns a piece of text as a slice of its frame, if anything is left of it.
-fn piece_of(frame: Frame<'_>, piece: &str) -> Option<Text> {
-    (!piece.is_empty()).then(|| Text::slice_of(frame.buffer, piece))
 }
 
 /// The end marker, as it is and as a JSON string.

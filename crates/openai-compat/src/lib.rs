@@ -9,10 +9,16 @@ mod guard;
 mod encode;
 mod schema;
 
+mod content;
+mod lenient;
+mod numbers;
 mod surrogates;
 mod wire;
 
+mod choice;
 mod decode;
+mod finish_reason;
+mod text;
 mod tool_calls;
 
 mod error;
@@ -27,6 +33,7 @@ pub use crate::{
     compatible::{Compatible, CompatibleBuilder},
     decode::ChatDecode,
     dialect::Dialect,
+    numbers::null_non_finite,
     schema::SchemaRules,
 };
 #[doc(no_inline)]

@@ -38,6 +38,7 @@ struct Open {
     started: bool,
     /// In which list its last piece stood.
     list: u64,
+    nesting: Nesting,
 }
 
 /// What a piece says of the call that it belongs to.
@@ -82,7 +83,22 @@ impl<'a> Piece<'a> {
         let Some(name) = self.name else { return false };
         let same_id = self.id.is_some_and(|id| open.call.id == id);
         let is_named_here = open.list == self.list && !open.call.name.is_empty();
-        !same_id && (is_named_here || (open.started && open.call.name != name))
+        // Gemini numbers parallel calls of one tool 0 and gives them no ids.
+        let is_over = open.nesting.is_complete() && !self.arguments.is_empty();
+        !same_id && (is_named_here || is_over || (open.started && open.call.name != name))
+    }
+
+    /// Returns true if the piece is one of an earlier list over again: some services send a call whole
+    /// once more at the end.
+    fn repeats(&self, open: &Open) -> bool {
+        open.nesting.is_complete()
+            && open.list != self.list
+            && self.may_be(open)
+            && self
+                .number
+                .is_none_or(|number| open.number.is_none_or(|own| own == number))
+            && self.name.is_none_or(|name| open.call.name == name)
+            && is_same_json(&open.call.arguments, &self.arguments)
     }
 
     /// Returns true if the piece does not name what has a name already.
@@ -92,6 +108,28 @@ impl<'a> Piece<'a> {
 }
 
 impl ToolCalls {
+    /// Takes a call of a message that repeats what deltas brought before: one that did not come is new.
+    pub(crate) fn add_whole(
+        &mut self,
+        choice: u32,
+        (place, piece): (usize, &wire::ToolCall<'_>),
+        stood_in: bool,
+        events: &mut Events,
+    ) -> Result<()> {
+        let whole = Piece::new(piece, self.lists);
+        let is_known = self.calls.iter().any(|open| {
+            let same_id = whole.id.is_some_and(|id| open.call.id == id);
+            let same_name = whole.name.is_none_or(|name| open.call.name == name);
+            let same_call = is_same_json(&open.call.arguments, &whole.arguments);
+            let has_more = open.call.arguments.is_empty() && !whole.arguments.is_empty();
+            !has_more && (same_id || same_name && (same_call || whole.arguments.is_empty()))
+        });
+        if is_known {
+            return Ok(());
+        }
+        self.add(choice, (place, piece), stood_in, events)
+    }
+
     /// Takes the piece of a call that stands at a place of its list.
     pub(crate) fn add(
         &mut self,
@@ -104,7 +142,7 @@ impl ToolCalls {
             self.lists += 1;
         }
         let piece = Piece::new(piece, self.lists);
-        if piece.says_nothing() {
+        if piece.says_nothing() || self.calls.iter().any(|open| piece.repeats(open)) {
             return Ok(());
         }
         let index = self.place(&piece)?;
@@ -127,6 +165,7 @@ impl ToolCalls {
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
         open.call.arguments.push_str(&arguments);
+        open.nesting.add(&arguments);
         self.held += open.size() - before;
         if MAX_HELD < self.held {
             let message = format!("the answer's tool calls are over {MAX_HELD} bytes");
@@ -218,6 +257,11 @@ impl ToolCalls {
     pub(crate) fn finish(&mut self, choice: u32, events: &mut Events) {
         for (index, open) in mem::take(&mut self.calls).into_iter().enumerate() {
             let mut call = open.call;
+            // An id alone calls nothing: services that make one for each piece end with such a piece
+            // (BerriAI/litellm#40040).
+            if call.name.is_empty() && call.arguments.is_empty() {
+                continue;
+            }
             let index = number(index);
             if !open.started {
                 events.push(ChatEvent::tool_call_start(
@@ -237,6 +281,55 @@ impl Open {
     fn size(&self) -> usize {
         self.call.id.len() + self.call.name.len() + self.call.arguments.len()
     }
+}
+
+/// How deep a JSON text is nested where it ends so far, read as it grows.
+#[derive(Debug, Default)]
+struct Nesting {
+    depth: u32,
+    in_string: bool,
+    is_escaped: bool,
+    /// An object or a list has ended, and with it the text.
+    has_closed: bool,
+}
+
+impl Nesting {
+    fn add(&mut self, part: &str) {
+        for byte in part.bytes() {
+            match byte {
+                _ if self.is_escaped => self.is_escaped = false,
+                b'\\' if self.in_string => self.is_escaped = true,
+                b'"' => self.in_string = !self.in_string,
+                _ if self.in_string => {}
+                b'{' | b'[' => self.depth = self.depth.saturating_add(1),
+                b'}' | b']' => {
+                    self.depth = self.depth.saturating_sub(1);
+                    self.has_closed = self.depth == 0;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Returns true if the text is a whole object or list.
+    fn is_complete(&self) -> bool {
+        self.has_closed && self.depth == 0 && !self.in_string
+    }
+}
+
+/// Returns true if two texts are the same JSON, white space and the order of members aside.
+fn is_same_json(first: &str, second: &str) -> bool {
+    if first == second {
+        return true;
+    }
+    // Texts of very different length are not compared, so that many short ones do not make a long one
+    // be read again and again.
+    let (least, most) = (first.len().min(second.len()), first.len().max(second.len()));
+    if least < most / 4 {
+        return false;
+    }
+    let read = |text| serde_json::from_str::<serde_json::Value>(text).ok();
+    read(first).is_some_and(|first| read(second) == Some(first))
 }
 
 /// Returns a call's place as it stands in events; there are at most [`MAX_CALLS`].

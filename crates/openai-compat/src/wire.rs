@@ -1,62 +1,13 @@
 //! The protocol's JSON as services really send it: nothing is required, and types may be off.
 
-use std::{borrow::Cow, fmt};
+use inferstream_core::Events;
+use serde::{Deserialize, Deserializer};
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
+pub(crate) use crate::lenient::{Lax, Number, Raw, parse};
+use crate::{
+    content::{Content, Details, Others},
+    lenient::{Lenient, List, Present, object},
 };
-use serde_json::value::RawValue;
-
-/// Declares an object of the wire: each member optional, unknown ones passed over, the last of
-/// several winning, `null` the same as an empty object.
-macro_rules! object {
-    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty $(= $wire:literal)?,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Default)]
-        // The names are the wire's.
-        #[allow(clippy::struct_field_names)]
-        pub(crate) struct $name<'a> {
-            $(pub(crate) $field: $type,)*
-            _borrowed: std::marker::PhantomData<&'a ()>,
-        }
-
-        impl<'de: 'a, 'a> Deserialize<'de> for $name<'a> {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct Object<'a>($name<'a>);
-
-                impl<'de: 'a, 'a> Visitor<'de> for Object<'a> {
-                    type Value = $name<'a>;
-
-                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                        f.write_str(concat!("an object (", stringify!($name), ")"))
-                    }
-
-                    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                        Ok(self.0)
-                    }
-
-                    fn visit_map<A: MapAccess<'de>>(
-                        mut self,
-                        mut map: A,
-                    ) -> Result<Self::Value, A::Error> {
-                        while let Some(Key(key)) = map.next_key()? {
-                            match &*key {
-                                $(object!(@name $field $($wire)?) => self.0.$field = map.next_value()?,)*
-                                _ => drop(map.next_value::<IgnoredAny>()?),
-                            }
-                        }
-                        Ok(self.0)
-                    }
-                }
-
-                deserializer.deserialize_any(Object($name::default()))
-            }
-        }
-    };
-    (@name $field:ident) => { stringify!($field) };
-    (@name $field:ident $wire:literal) => { $wire };
-}
 
 object! {
     /// A chunk of a stream, or the document that stands for all of them.
@@ -65,6 +16,7 @@ object! {
         model: Lax<'a>,
         choices: Present<List<Choice<'a>>>,
         usage: Lenient<Usage<'a>>,
+        x_groq: Lenient<Groq<'a>>,
         time_info: Lenient<TimeInfo<'a>>,
         // Errors come in every shape.
         error: Raw<'a>,
@@ -78,6 +30,13 @@ object! {
 }
 
 object! {
+    /// What Groq puts beside the protocol: the usage stands here alone (Portkey-AI/gateway#1072).
+    Groq {
+        usage: Lenient<Usage<'a>>,
+    }
+}
+
+object! {
     Choice {
         index: Number,
         delta: Present<Message<'a>>,
@@ -87,6 +46,8 @@ object! {
         finish_reason: Lax<'a>,
         logprobs: Raw<'a>,
         reasoning_logprobs: Raw<'a>,
+        // Moonshot's place for it (earendil-works/pi#2017).
+        usage: Lenient<Usage<'a>>,
     }
 }
 
@@ -95,8 +56,47 @@ object! {
         content: Content<'a>,
         reasoning: Lax<'a>,
         reasoning_content: Lax<'a>,
+        reasoning_text: Lax<'a>,
+        reasoning_details: Details,
+        thinking: Lax<'a>,
         refusal: Lax<'a>,
         tool_calls: List<ToolCall<'a>>,
+        function_call: FunctionCall<'a>,
+        ..others
+    }
+}
+
+impl<'a> Message<'a> {
+    /// Returns the tool calls and their places; the older form of one function is a call too.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = (usize, &ToolCall<'a>)> {
+        let calls = self.tool_calls.0.iter().enumerate();
+        // Where both forms stand side by side, they are the same calls.
+        let older = (0, &self.function_call.0);
+        let has_older = self.tool_calls.0.is_empty() && self.function_call.0.says_something();
+        calls.chain(has_older.then_some(older))
+    }
+
+    /// Returns true if it brings a part of a response.
+    pub(crate) fn says_something(&self) -> bool {
+        let texts = [
+            &self.content.text,
+            &self.reasoning,
+            &self.reasoning_content,
+            &self.reasoning_text,
+            &self.thinking,
+            &self.refusal,
+        ];
+        texts.iter().any(|text| text.some().is_some())
+            || self.content.reasoning().is_some()
+            || self.reasoning_details.text().is_some()
+            || self.calls().next().is_some()
+    }
+
+    /// Reports the names of members that carried what no event can hold.
+    pub(crate) fn note_others(&self, events: &mut Events) {
+        for name in self.others.0.iter().chain(&self.content.others.0) {
+            events.note_other(name);
+        }
     }
 }
 
@@ -115,13 +115,44 @@ object! {
     }
 }
 
+impl ToolCall<'_> {
+    fn says_something(&self) -> bool {
+        let function = &self.function;
+        function.name.some().is_some() || function.arguments.0.is_some()
+    }
+}
+
+/// A call of the older form, which has neither number nor id.
+#[derive(Debug, Default)]
+pub(crate) struct FunctionCall<'a>(ToolCall<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for FunctionCall<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let function = Lenient::<Function<'a>>::deserialize(deserializer)?.0;
+        Ok(Self(ToolCall {
+            function,
+            ..ToolCall::default()
+        }))
+    }
+}
+
 object! {
+    /// The counts, under the names of the protocol, of the Responses API (`input_tokens`), of
+    /// DeepSeek (`prompt_cache_hit_tokens`), Moonshot (`cached_tokens`) and SGLang
+    /// (`num_cached_tokens`).
     Usage {
         prompt_tokens: Number,
+        input_tokens: Number,
         completion_tokens: Number,
+        output_tokens: Number,
         total_tokens: Number,
+        cached_tokens: Number,
+        num_cached_tokens: Number,
+        prompt_cache_hit_tokens: Number,
         prompt_tokens_details: Lenient<PromptDetails<'a>>,
+        input_tokens_details: Lenient<PromptDetails<'a>>,
         completion_tokens_details: Lenient<CompletionDetails<'a>>,
+        output_tokens_details: Lenient<CompletionDetails<'a>>,
     }
 }
 
@@ -188,15 +219,28 @@ object! {
 impl Usage<'_> {
     /// Returns the counts, or `None` if there is none at all.
     pub(crate) fn counts(&self) -> Option<inferstream_core::Usage> {
+        let first = |names: &[Number]| names.iter().find_map(|number| number.count());
         let mut usage = inferstream_core::Usage::default();
-        usage.input_tokens = self.prompt_tokens.count();
-        usage.output_tokens = self.completion_tokens.count();
+        usage.input_tokens = first(&[self.prompt_tokens, self.input_tokens]);
+        usage.output_tokens = first(&[self.completion_tokens, self.output_tokens]);
         usage.total_tokens = self.total_tokens.count();
-        usage.cached_tokens = self.prompt_tokens_details.0.cached_tokens.count();
-        let details = &self.completion_tokens_details.0;
-        usage.reasoning_tokens = details.reasoning_tokens.count();
-        usage.accepted_prediction_tokens = details.accepted_prediction_tokens.count();
-        usage.rejected_prediction_tokens = details.rejected_prediction_tokens.count();
+        usage.cached_tokens = first(&[
+            self.prompt_tokens_details.0.cached_tokens,
+            self.input_tokens_details.0.cached_tokens,
+            self.prompt_cache_hit_tokens,
+            self.num_cached_tokens,
+            self.cached_tokens,
+        ]);
+        let details = [
+            &self.completion_tokens_details.0,
+            &self.output_tokens_details.0,
+        ];
+        let detail = |of: fn(&CompletionDetails<'_>) -> Number| {
+            details.iter().find_map(|details| of(details).count())
+        };
+        usage.reasoning_tokens = detail(|details| details.reasoning_tokens);
+        usage.accepted_prediction_tokens = detail(|details| details.accepted_prediction_tokens);
+        usage.rejected_prediction_tokens = detail(|details| details.rejected_prediction_tokens);
         (usage != inferstream_core::Usage::default()).then_some(usage)
     }
 }
@@ -211,254 +255,5 @@ impl TimeInfo<'_> {
         timing.total_time = self.total_time.0;
         timing.created = self.created.0;
         (timing != inferstream_core::Timing::default()).then_some(timing)
-    }
-}
-
-/// An object's key, borrowed where it has no escapes.
-pub(crate) struct Key<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer
-            .deserialize_str(LaxVisitor)
-            .map(|lax| Self(lax.0.unwrap_or_default()))
-    }
-}
-
-/// A value as it came; `null` is none.
-#[derive(Debug, Default)]
-pub(crate) struct Raw<'a>(pub(crate) Option<&'a RawValue>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&RawValue>::deserialize(deserializer)?;
-        Ok(Self((raw.get() != "null").then_some(raw)))
-    }
-}
-
-impl<'a> Raw<'a> {
-    /// Returns the value's text.
-    pub(crate) fn text(&self) -> Option<&'a str> {
-        self.0.map(RawValue::get)
-    }
-}
-
-/// Text, or what stands for it: a number or a boolean is its own text, an array of parts is the
-/// text of the parts, an object the text of its `text`.
-#[derive(Debug, Default)]
-pub(crate) struct Lax<'a>(pub(crate) Option<Cow<'a, str>>);
-
-impl Lax<'_> {
-    /// Returns the text, if there is any and it is not empty.
-    pub(crate) fn some(&self) -> Option<&str> {
-        self.0.as_deref().filter(|text| !text.is_empty())
-    }
-}
-
-impl<'a> Lax<'a> {
-    fn read(text: &'a str) -> serde_json::Result<Self> {
-        match text.as_bytes().first() {
-            Some(b'"' | b'[' | b'{') => {
-                serde_json::Deserializer::from_str(text).deserialize_any(LaxVisitor)
-            }
-            Some(b'n') | None => Ok(Self(None)),
-            // As it is written: `1.50` is another text than `1.5`.
-            Some(_) => Ok(Self(Some(Cow::Borrowed(text)))),
-        }
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Lax<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <&RawValue>::deserialize(deserializer)?.get();
-        Lax::read(text).map_err(D::Error::custom)
-    }
-}
-
-/// Text that must not be lost: as [`Lax`], but an object that says none is an error.
-#[derive(Debug, Default)]
-pub(crate) struct Content<'a>(pub(crate) Lax<'a>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <&RawValue>::deserialize(deserializer)?.get();
-        let lax = Lax::read(text).map_err(D::Error::custom)?;
-        let members = text
-            .strip_prefix('{')
-            .and_then(|rest| rest.strip_suffix('}'));
-        match members {
-            Some(members) if lax.0.is_none() && !members.trim().is_empty() => {
-                Err(D::Error::custom("content without text"))
-            }
-            _ => Ok(Self(lax)),
-        }
-    }
-}
-
-/// A part of text within text. It goes on with the same deserializer, which counts the depth.
-struct Part<'a>(Lax<'a>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Part<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(LaxVisitor).map(Self)
-    }
-}
-
-struct LaxVisitor;
-
-impl<'de> Visitor<'de> for LaxVisitor {
-    type Value = Lax<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("text")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Lax<'de>, E> {
-        Ok(Lax(Some(Cow::Borrowed(text))))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Lax<'de>, E> {
-        Ok(Lax(Some(Cow::Owned(text.to_owned()))))
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Lax<'de>, E> {
-        Ok(Lax(None))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Lax<'de>, E> {
-        Ok(Lax(None))
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Lax<'de>, E> {
-        Ok(Lax(None))
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Lax<'de>, E> {
-        Ok(Lax(None))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Lax<'de>, A::Error> {
-        let mut text = None::<String>;
-        while let Some(Part(Lax(part))) = seq.next_element()? {
-            if let Some(part) = part {
-                text.get_or_insert_default().push_str(&part);
-            }
-        }
-        Ok(Lax(text.map(Cow::Owned)))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Lax<'de>, A::Error> {
-        let mut text = Lax(None);
-        while let Some(Key(key)) = map.next_key()? {
-            match &*key {
-                "text" => text = map.next_value::<Part<'de>>()?.0,
-                _ => drop(map.next_value::<IgnoredAny>()?),
-            }
-        }
-        Ok(text)
-    }
-}
-
-/// A number, or text that says one; anything else is none.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Number(pub(crate) Option<f64>);
-
-impl Number {
-    /// Returns the number as a count, if it can be one.
-    // The range is checked; a fraction of a token is none.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    pub(crate) fn count(self) -> Option<u64> {
-        const BEYOND: f64 = 18_446_744_073_709_551_616.0;
-        self.0
-            .filter(|number| (0.0..BEYOND).contains(number))
-            .map(|number| number as u64)
-    }
-}
-
-impl<'de> Deserialize<'de> for Number {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&RawValue>::deserialize(deserializer)?;
-        let number = raw.get().trim_matches('"').trim().parse::<f64>().ok();
-        Ok(Self(number.filter(|number| number.is_finite())))
-    }
-}
-
-/// An object whose counts nobody needs: anything that is not one is an empty one.
-#[derive(Debug, Default)]
-pub(crate) struct Lenient<T>(pub(crate) T);
-
-impl<'de, T: Default + Deserialize<'de>> Deserialize<'de> for Lenient<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <&RawValue>::deserialize(deserializer)?.get();
-        Ok(Self(parse(text).unwrap_or_default()))
-    }
-}
-
-/// A member, and whether it was there.
-#[derive(Debug, Default)]
-pub(crate) struct Present<T> {
-    pub(crate) present: bool,
-    pub(crate) value: T,
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Present<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self {
-            present: true,
-            value: T::deserialize(deserializer)?,
-        })
-    }
-}
-
-/// A list; `null` is an empty one.
-#[derive(Debug)]
-pub(crate) struct List<T>(pub(crate) Vec<T>);
-
-impl<T> Default for List<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-/// The most that a list of the wire holds: far more choices and calls than any answer has.
-const MAX_LIST: usize = 1 << 12;
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Items<T>(Vec<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
-            type Value = List<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list")
-            }
-
-            fn visit_unit<E>(self) -> Result<List<T>, E> {
-                Ok(List(self.0))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<List<T>, A::Error> {
-                while let Some(item) = seq.next_element()? {
-                    if self.0.len() == MAX_LIST {
-                        return Err(A::Error::custom("a list without end"));
-                    }
-                    self.0.push(item);
-                }
-                Ok(List(self.0))
-            }
-        }
-
-        deserializer.deserialize_any(Items(Vec::new()))
-    }
-}
-
-/// Reads JSON text as a value of the wire.
-pub(crate) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> serde_json::Result<T> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = T::deserialize(&mut deserializer)?;
-    match deserializer.end() {
-        Ok(()) => Ok(value),
-        Err(_) => Err(serde_json::Error::custom("trailing characters")),
     }
 }

@@ -3,12 +3,14 @@
 
 mod addresses;
 mod bodies;
+mod copies;
 mod counts;
 mod dialects;
 mod documents;
 mod ends;
 mod errors;
 mod errors_inside;
+mod finish_reasons;
 mod fixtures;
 mod halves;
 mod meta;

@@ -116,7 +116,7 @@ fn an_index_may_be_missing_or_odd() {
 }
 
 #[test]
-fn choices_that_were_not_asked_for_are_passed_over() {
+fn the_only_choice_is_the_one_that_was_asked_for() {
     for index in [
         "1",
         "7",
@@ -130,7 +130,7 @@ fn choices_that_were_not_asked_for_are_passed_over() {
             &[&format!(
                 r#"{{"choices":[{{"index":{index},"delta":{{"content":"x"}},"finish_reason":"stop"}}]}}"#
             )],
-            "",
+            "x",
         );
         assert_eq!(outcome.response().choices.len(), 1);
     }
@@ -163,6 +163,10 @@ fn two_choices_come_interleaved() {
         assert_eq!((first.index, second.index), (0, 1));
         assert_eq!(first.finish_reason, Some(FinishReason::Stop));
         assert_eq!(second.finish_reason, Some(FinishReason::Length));
+        assert_eq!(
+            outcome.response().meta.warnings,
+            ["plain sent more choices than the 2 requested: the others were dropped"]
+        );
     }
     // One choice without its end is no whole answer.
     let answer = Answer::sse([Piece::from(sse(&list[..5]).as_str())]);
@@ -359,10 +363,10 @@ fn id_and_model_are_those_of_the_answer() {
 }
 
 #[test]
-fn a_choice_that_was_not_asked_for_is_passed_over() {
+fn an_index_beyond_all_numbers_is_the_only_choice_too() {
     for index in ["18446744073709551615", "1e300"] {
         let odd = format!(r#"{{"choices":[{{"index":{index},"delta":{{"content":"x"}}}}]}}"#);
-        assert_eq!(chunks(&[TEXT, &odd, FINISH]).text(), "a", "{index}");
+        assert_eq!(chunks(&[TEXT, &odd, FINISH]).text(), "ax", "{index}");
     }
 }
 

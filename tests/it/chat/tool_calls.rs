@@ -536,3 +536,117 @@ fn what_is_read_before_a_call_starts_has_a_limit() {
         assert_eq!(read(32), Some(ErrorKind::TooLarge), "{member}");
     }
 }
+
+#[test]
+fn arguments_that_come_whole_once_more_count_once() {
+    let parts = [
+        r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\""}}]"#,
+        r#"[{"index":0,"function":{"arguments":":[1]}"}}]"#,
+    ];
+    for again in [
+        r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\":[1]}"}}]"#,
+        r#"[{"index":0,"function":{"arguments":"{\"x\": [1]}"}}]"#,
+        r#"[{"id":"a","function":{"name":"f","arguments":"{\"x\":[1]}"}}]"#,
+        r#"[{"function":{"name":"f","arguments":"{\"x\":[1]}"}}]"#,
+    ] {
+        check(&[parts[0], parts[1], again], &[("a", "f", r#"{"x":[1]}"#)]);
+    }
+    // Two calls of one tool in one list are two, whatever their arguments.
+    let call = r#"{"index":0,"function":{"name":"f","arguments":"{}"}}"#;
+    check(
+        &[&format!("[{call},{call}]")],
+        &[("", "f", "{}"), ("", "f", "{}")],
+    );
+}
+
+#[test]
+fn a_name_after_whole_arguments_is_another_call() {
+    let call = |id: &str, city: &str| {
+        format!(
+            r#"[{{"index":0,"id":"{id}","function":{{"name":"f","arguments":"{{\"city\":\"{city} }} \\\"\"}}"}}}}]"#
+        )
+    };
+    let arguments = |city: &str| format!(r#"{{"city":"{city} }} \""}}"#);
+    let (paris, rome) = (arguments("Paris"), arguments("Rome"));
+    check(
+        &[&call("", "Paris"), &call("", "Rome")],
+        &[("", "f", &paris), ("", "f", &rome)],
+    );
+    // A name that is repeated with each piece is the same call until its arguments are whole.
+    check(
+        &[
+            r#"[{"index":0,"function":{"name":"f","arguments":"{\"x\":"}}]"#,
+            r#"[{"index":0,"function":{"name":"f","arguments":"{}"}}]"#,
+            r#"[{"index":0,"function":{"name":"f","arguments":"}"}}]"#,
+            r#"[{"index":0,"function":{"name":"f","arguments":""}}]"#,
+            r#"[{"index":0,"function":{"name":"f","arguments":"{}"}}]"#,
+        ],
+        &[("", "f", r#"{"x":{}}"#), ("", "f", "{}")],
+    );
+}
+
+#[test]
+fn an_id_alone_is_no_call() {
+    for id in [
+        r#"[{"index":0,"id":"b","function":{"name":"","arguments":""}}]"#,
+        r#"[{"index":5,"id":"b"}]"#,
+    ] {
+        check(
+            &[
+                r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}]"#,
+                id,
+            ],
+            &[("a", "f", "{}")],
+        );
+    }
+}
+
+/// Reads an answer whose choices have these members.
+fn choices(list: &[&str]) -> Outcome {
+    let chunk = |members: &&str| format!(r#"{{"choices":[{{"index":0,{members}}}]}}"#);
+    let mut list: Vec<_> = list.iter().map(chunk).collect();
+    list.push(FINISH.to_owned());
+    chunks(&list.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[test]
+fn calls_of_a_last_message_are_copies() {
+    let delta = r#""delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\":1}"}}]}"#;
+    let f = r#"{"id":"a","function":{"name":"f","arguments":"{\"x\": 1}"}}"#;
+    let g = r#"{"id":"b","function":{"name":"g","arguments":"{}"}}"#;
+    for (message, count) in [
+        (format!("[{f}]"), 1),
+        (format!("[{f},{g}]"), 2),
+        (format!("[{g}]"), 2),
+        (format!("[{}]", f.replace(r#""id":"a","#, "")), 1),
+    ] {
+        let outcome = choices(&[delta, &format!(r#""message":{{"tool_calls":{message}}}"#)]);
+        let calls = outcome.response().tool_calls().len();
+        assert_eq!(calls, count, "{message}");
+        check_events(&outcome);
+    }
+}
+
+#[test]
+fn the_older_function_call_is_a_call() {
+    let parts = [
+        r#""delta":{"function_call":{"name":"f","arguments":""}}"#,
+        r#""delta":{"function_call":{"arguments":"{\"x\""}}"#,
+        r#""delta":{"function_call":{"arguments":":1}"}}"#,
+    ];
+    let message = r#""message":{"function_call":{"name":"f","arguments":"{\"x\":1}"}}"#;
+    let beside = r#""delta":{"function_call":{"name":"f","arguments":"{\"x\":1}"},"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\":1}"}}]}"#;
+    for list in [
+        &parts[..],
+        &[message],
+        &[&parts[..], &[message]].concat(),
+        &[beside],
+    ] {
+        let outcome = choices(list);
+        let [call] = outcome.response().tool_calls() else {
+            panic!("{list:?}: {outcome:?}");
+        };
+        assert_eq!((&*call.name, &*call.arguments), ("f", r#"{"x":1}"#));
+        check_events(&outcome);
+    }
+}

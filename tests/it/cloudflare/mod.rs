@@ -1,5 +1,6 @@
 //! Workers AI over a scripted transport: what is sent, what is delivered, and how it ends.
 
+mod copies;
 mod counts;
 mod documents;
 mod ends;

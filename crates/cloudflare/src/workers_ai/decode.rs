@@ -2,15 +2,16 @@
 
 use bytes::Bytes;
 use inferstream_core::{
-    ChatEvent, ChatRequest, Decode, Ending, Error, ErrorKind, Events, Finish, FinishReason, Flow,
-    Json, Result, Text, Usage,
+    ChatEvent, ChatRequest, Decode, Ending, Error, Events, Finish, FinishReason, Flow, Json,
+    Result, Usage,
     sse::{DOCUMENT, Frame},
 };
-use inferstream_openai_compat::ChatDecode;
+use inferstream_openai_compat::{ChatDecode, null_non_finite};
 
 use super::{
     dialect::DEFAULT_MAX_TOKENS,
     error::refine_inside,
+    responses,
     wire::{Calls, Chunk, not_a_chunk},
 };
 
@@ -51,18 +52,17 @@ impl WorkersAiDecode {
     fn feed(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow> {
         let mut own = Events::default();
         let flow = self.chat.decode(frame, &mut own);
-        self.take(own, events)?;
+        self.take(own, events);
         flow.map_err(|error| self.refined(error, frame.data))
     }
 
-    fn take(&mut self, mut own: Events, events: &mut Events) -> Result<()> {
-        events.id = own.id.take().or(events.id.take());
-        events.model = own.model.take().or(events.model.take());
+    fn take(&mut self, mut own: Events, events: &mut Events) {
+        events.take_notes(&mut own);
         while let Some(event) = own.pop() {
             match event {
                 ChatEvent::Usage { .. } => {}
                 ChatEvent::Finish { choice, reason, .. } => {
-                    let reason = self.reason(reason)?;
+                    let reason = self.reason(reason);
                     if let (None, Some(usage)) = (self.usage, self.other_usage) {
                         events.push(ChatEvent::usage(usage));
                     }
@@ -71,28 +71,19 @@ impl WorkersAiDecode {
                 event => events.push(event),
             }
         }
-        Ok(())
     }
 
     /// Says by the counts why an answer ended that does not say so itself.
-    fn reason(&self, reason: FinishReason) -> Result<FinishReason> {
+    fn reason(&self, reason: FinishReason) -> FinishReason {
         let tokens = self.usage.and_then(|usage| usage.output_tokens);
-        Ok(match reason {
+        match reason {
             FinishReason::Unknown if !self.is_unknown => match tokens {
                 Some(tokens) if self.max_tokens <= tokens => FinishReason::Length,
                 // The marker without a reason is how the service's own streams end.
                 _ => FinishReason::Stop,
             },
-            FinishReason::Other(word) => match &*word {
-                "model_length" => FinishReason::Length,
-                "error" => {
-                    let message = "cloudflare ended the answer with the reason `error`";
-                    return Err(Error::new(ErrorKind::Provider, message));
-                }
-                _ => FinishReason::Other(word),
-            },
             reason => reason,
-        })
+        }
     }
 
     /// Takes what of a chunk is of the service's own form.
@@ -102,9 +93,7 @@ impl WorkersAiDecode {
             self.feed(Frame::new(&chunk.text_chunk(), &Bytes::new()), events)?;
         } else {
             let text = chunk.text().map_err(|_| not_a_chunk())?;
-            if !text.is_empty() {
-                events.push(ChatEvent::text(0, Text::slice_of(frame.buffer, &text)));
-            }
+            self.chat.text(frame.buffer, &text, events);
         }
         self.sum(chunk, events);
         // The rest, and that there is an answer at all, is the protocol's to know.
@@ -137,6 +126,10 @@ impl WorkersAiDecode {
         }
         let usage = chunk.usage();
         self.sum(&chunk, events);
+        if chunk.is_responses_object() {
+            let completion = responses::completion(inner)?;
+            return self.finish_document(&completion, events);
+        }
         if chunk.is_native() && !chunk.has_choices() {
             let tokens = usage.and_then(|usage| usage.output_tokens);
             let is_cut = tokens.is_some_and(|tokens| self.max_tokens <= tokens);
@@ -144,11 +137,12 @@ impl WorkersAiDecode {
             let completion = chunk.completion(reason)?;
             return self.finish_document(&completion, events);
         }
-        if chunk.is_native() {
-            // Nobody knows which of the two is the answer.
+        if chunk.has_own_calls() && !chunk.has_chosen_calls() {
+            // The choices say nothing of them, so nothing says which of the two is the response.
             return Err(not_a_chunk());
         }
-        self.finish_document(inner, events)
+        let merged = chunk.with_text_in_choices(inner);
+        self.finish_document(merged.as_deref().unwrap_or(inner), events)
     }
 
     fn finish_document(&mut self, document: &str, events: &mut Events) -> Result<Finish> {
@@ -157,7 +151,7 @@ impl WorkersAiDecode {
         frame.event = DOCUMENT;
         let mut own = Events::default();
         let finish = self.chat.finish(Ending::Input(Some(frame)), &mut own);
-        self.take(own, events)?;
+        self.take(own, events);
         finish.map_err(|error| self.refined(error, document))
     }
 
@@ -184,6 +178,8 @@ impl Decode for WorkersAiDecode {
         if !data.starts_with('{') {
             return self.feed(frame, events);
         }
+        let finite = null_non_finite(data);
+        let data = finite.as_deref().unwrap_or(data);
         if self.raw {
             events.push(ChatEvent::raw(Json::from_text(data)));
         }
@@ -200,12 +196,22 @@ impl Decode for WorkersAiDecode {
             self.is_unknown |= chunk.is_of_unknown_reason();
         }
         self.has_halves |= data.contains("\\ud") || data.contains("\\uD");
+        let mut frame = frame;
+        frame.data = data;
+        let merged;
         if chunk.is_native() && frame.event == "message" {
-            let flow = self.native(frame, &chunk, events)?;
             if !chunk.has_choices() {
-                return Ok(flow);
+                return self.native(frame, &chunk, events);
             }
-        } else if !chunk.has_choices() {
+            // Both forms in one chunk: the text is the same (cloudflare/ai#615).
+            self.sum(&chunk, events);
+            if !chunk.has_chosen_calls() {
+                let json = chunk.chunk(&mut self.calls)?;
+                self.feed(Frame::new(&json, &Bytes::new()), events)?;
+            }
+            merged = chunk.with_text_in_choices(data);
+            frame.data = merged.as_deref().unwrap_or(data);
+        } else if !chunk.has_choices() && !chunk.has_empty_choices() {
             // A sum that stands alone.
             self.sum(&chunk, events);
         }
@@ -213,7 +219,7 @@ impl Decode for WorkersAiDecode {
             self.calls.note(None)?;
         }
         // Heart-beats count nothing of the prompt; a last chunk with the sum does.
-        if chunk.has_no_choices() {
+        if chunk.has_empty_choices() {
             let usage = chunk.usage();
             let is_sum = |usage: &Usage| usage.input_tokens.is_some_and(|tokens| 0 < tokens);
             self.other_usage = usage.filter(is_sum).or(self.other_usage);
@@ -237,7 +243,7 @@ impl Decode for WorkersAiDecode {
         }
         let mut own = Events::default();
         let finish = self.chat.finish(ending, &mut own);
-        self.take(own, events)?;
+        self.take(own, events);
         finish
     }
 }

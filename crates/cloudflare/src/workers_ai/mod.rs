@@ -4,6 +4,7 @@ mod decode;
 mod dialect;
 mod error;
 mod families;
+mod responses;
 mod wire;
 
 pub use self::dialect::Door;

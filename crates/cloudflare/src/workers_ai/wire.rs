@@ -62,6 +62,7 @@ object! {
         finish_reason = "finish_reason",
         usage = "usage",
         choices = "choices",
+        output = "output",
         result = "result",
         success = "success",
         error = "error",
@@ -137,15 +138,21 @@ impl<'a> Chunk<'a> {
         is_answer || self.finish_reason.some().is_some() && !self.has_choices()
     }
 
-    /// Returns true if it has what the protocol has, which may stand beside.
+    /// Returns true if it has choices of the protocol, which may stand beside.
     pub(super) fn has_choices(&self) -> bool {
-        self.choices.some().is_some()
+        self.choices.some().is_some() && !self.has_empty_choices()
     }
 
-    /// Returns true if it holds no part of the answer, only what goes with it.
-    pub(super) fn has_no_choices(&self) -> bool {
+    /// Returns true if its list of choices is empty: it holds no part of the response, only what goes
+    /// with it.
+    pub(super) fn has_empty_choices(&self) -> bool {
         let is_empty = |choices: &str| choices.trim_matches(['[', ']', ' ']).is_empty();
         self.choices.some().is_some_and(is_empty)
+    }
+
+    /// Returns true if there are tool calls beside the choices.
+    pub(super) fn has_own_calls(&self) -> bool {
+        self.tool_calls.some().is_some_and(|calls| calls != "[]")
     }
 
     /// Returns true if there are tool calls in the choices.
@@ -230,7 +237,35 @@ impl<'a> Chunk<'a> {
 
     /// Returns the text as a chunk of the protocol.
     pub(super) fn text_chunk(&self) -> String {
-        choice(&format!("\"delta\":{{\"content\":{}}}", self.text_json()))
+        choice(&format!("\"delta\":{{}},\"text\":{}", self.text_json()))
+    }
+
+    /// Returns the chunk, or the document, with the text of the service's own form as the `text` of
+    /// its first choice, where the protocol's decoder knows it as a copy of the content.
+    pub(super) fn with_text_in_choices(&self, all: &str) -> Option<String> {
+        self.response.some()?;
+        let choices = self.choices.some()?;
+        let brace = choices.find('{')?;
+        let start = (choices.as_ptr() as usize).checked_sub(all.as_ptr() as usize)? + brace;
+        let (before, rest) = (all.get(..start)?, all.get(start + 1..)?);
+        let comma = if rest.trim_start().starts_with('}') {
+            ""
+        } else {
+            ","
+        };
+        Some(format!(
+            "{before}{{\"text\":{}{comma}{rest}",
+            self.text_json()
+        ))
+    }
+
+    /// Returns true for a response of the Responses API.
+    pub(super) fn is_responses_object(&self) -> bool {
+        self.output
+            .some()
+            .is_some_and(|output| output.starts_with('['))
+            && !self.is_native()
+            && !self.has_choices()
     }
 
     pub(super) fn usage(&self) -> Option<Usage> {
@@ -240,8 +275,9 @@ impl<'a> Chunk<'a> {
             other => other.as_u64(),
         };
         let mut usage = Usage::default();
-        usage.input_tokens = count(&value["prompt_tokens"]);
-        usage.output_tokens = count(&value["completion_tokens"]);
+        // The second names are those of the Responses API.
+        usage.input_tokens = count(&value["prompt_tokens"]).or(count(&value["input_tokens"]));
+        usage.output_tokens = count(&value["completion_tokens"]).or(count(&value["output_tokens"]));
         usage.total_tokens = count(&value["total_tokens"]);
         usage.cached_tokens = count(&value["prompt_tokens_details"]["cached_tokens"]);
         (usage != Usage::default()).then_some(usage)
@@ -256,7 +292,9 @@ impl<'a> Chunk<'a> {
     pub(super) fn chunk(&self, calls: &mut Calls) -> Result<String> {
         let mut delta = Vec::new();
         let reasoning = self.reasoning.string().or(self.reasoning_content.string());
-        if let Some(reasoning) = reasoning.filter(|_| !self.has_choices()) {
+        let is_in_choices = |choices: &str| choices.contains("reasoning");
+        let is_copy = self.choices.some().is_some_and(is_in_choices);
+        if let Some(reasoning) = reasoning.filter(|_| !is_copy) {
             delta.push(format!("\"reasoning\":{reasoning}"));
         }
         if let Some(list) = self.calls(calls)? {

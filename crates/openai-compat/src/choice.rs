@@ -1,0 +1,225 @@
+//! One choice of a response, as it is put together from chunks.
+
+use std::borrow::Cow;
+
+use inferstream_core::{
+    ChatEvent, Error, ErrorKind, Events, FinishReason, Json, Repeat, Result, Text, sse::Frame,
+};
+
+use crate::{
+    finish_reason,
+    text::{Channel, Differs, Field},
+    tool_calls::ToolCalls,
+    wire,
+};
+
+/// What has come of a choice.
+#[derive(Debug, Default)]
+pub(crate) struct Choice {
+    content: Channel,
+    reasoning: Channel,
+    tool_calls: ToolCalls,
+    finish_reason: Option<FinishReason>,
+    /// A delta brought a part of the choice, so a `message` after it repeats the whole.
+    has_deltas: bool,
+    has_logprobs: bool,
+}
+
+/// A choice as one chunk has it.
+pub(crate) struct Piece<'a> {
+    /// The number of the choice in events.
+    pub(crate) index: u32,
+    pub(crate) frame: Frame<'a>,
+    pub(crate) choice: &'a wire::Choice<'a>,
+    /// The chunk had stand-ins for halves of surrogate pairs.
+    pub(crate) stood_in: bool,
+    /// The chunk has several choices though one was asked for.
+    pub(crate) is_merged: bool,
+}
+
+/// A finish reason that reports a failure.
+pub(crate) struct Failed(pub(crate) String);
+
+impl Choice {
+    /// Takes a piece; the failure is the one that its finish reason reports.
+    pub(crate) fn add(&mut self, piece: &Piece<'_>, events: &mut Events) -> Result<Option<Failed>> {
+        let choice = piece.choice;
+        // Services that do not know of deltas send each part as a message.
+        let has_delta = choice.delta.present;
+        let is_whole = !has_delta && self.has_deltas && choice.message.says_something();
+        let part = if has_delta {
+            &choice.delta.value
+        } else {
+            &choice.message
+        };
+        if !is_whole {
+            self.add_part(piece, part, events)?;
+        }
+        if is_whole || has_delta {
+            self.add_whole(piece, part, events)?;
+        }
+        self.has_deltas |= has_delta && part.says_something();
+        if !is_whole || !self.has_logprobs {
+            self.add_logprobs(piece, events);
+        }
+        let Some(word) = choice.finish_reason.some() else {
+            return Ok(None);
+        };
+        if finish_reason::is_failure(word) {
+            return Ok(Some(Failed(word.to_owned())));
+        }
+        if let Some(reason) = finish_reason::read(word) {
+            // Of two choices that are one response, one calls a tool and the other just stops.
+            if !(piece.is_merged && reason == FinishReason::Stop && self.is_finished()) {
+                self.finish_reason = Some(reason);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes the next part of the choice.
+    fn add_part(
+        &mut self,
+        piece: &Piece<'_>,
+        part: &wire::Message<'_>,
+        events: &mut Events,
+    ) -> Result<()> {
+        let index = piece.index;
+        if let Some(text) = self.reasoning.take(&reasoning(part), piece.stood_in) {
+            events.push(ChatEvent::reasoning(index, slice(piece.frame, &text)));
+        }
+        let content = [
+            (Field::Content, part.content.text.some()),
+            (Field::Text, piece.choice.text.some()),
+        ];
+        let said = self.content.take(&content, piece.stood_in);
+        // A refusal is text of its own, unless it only repeats the content.
+        let refusal = part.refusal.some();
+        let refusal = refusal.filter(|refusal| said.as_deref() != Some(refusal));
+        let refusal = refusal.and_then(|text| self.content.append(text, piece.stood_in));
+        for text in [said, refusal].into_iter().flatten() {
+            events.push(ChatEvent::text(index, slice(piece.frame, &text)));
+        }
+        for call in part.calls() {
+            self.tool_calls.add(index, call, piece.stood_in, events)?;
+        }
+        part.note_others(events);
+        Ok(())
+    }
+
+    /// Takes of a message what its deltas did not bring.
+    fn add_whole(
+        &mut self,
+        piece: &Piece<'_>,
+        part: &wire::Message<'_>,
+        events: &mut Events,
+    ) -> Result<()> {
+        let (index, whole) = (piece.index, &piece.choice.message);
+        let first = |copies: &[(Field, Option<&str>)]| {
+            copies.iter().find_map(|(_, text)| text.map(str::to_owned))
+        };
+        // Foundry Local puts the part of each delta into a message too (microsoft/foundry-local#263).
+        let (own, new) = (first(&reasoning(part)), first(&reasoning(whole)));
+        let is_copy = piece.choice.delta.present && own == new;
+        if let Some(text) = new.filter(|_| !is_copy) {
+            match self.reasoning.rest(&text, piece.stood_in) {
+                Ok(Some(text)) => events.push(ChatEvent::reasoning(index, &*text)),
+                Ok(None) => {}
+                Err(Differs) => differs("reasoning", events),
+            }
+        }
+        let new = whole.content.text.some().or(whole.refusal.some());
+        let is_copy = piece.choice.delta.present && part.content.text.some() == new;
+        if let Some(text) = new.filter(|_| !is_copy) {
+            match self.content.rest(text, piece.stood_in) {
+                Ok(Some(text)) => {
+                    events.push(ChatEvent::text(index, slice(piece.frame, &text)));
+                }
+                Ok(None) => {}
+                Err(Differs) => differs("text", events),
+            }
+        }
+        for call in whole.calls() {
+            self.tool_calls
+                .add_whole(index, call, piece.stood_in, events)?;
+        }
+        whole.note_others(events);
+        Ok(())
+    }
+
+    fn add_logprobs(&mut self, piece: &Piece<'_>, events: &mut Events) {
+        if let Some(logprobs) = piece.choice.logprobs.text() {
+            self.has_logprobs = true;
+            let logprobs = Json::from_text(logprobs);
+            events.push(ChatEvent::logprobs(piece.index, logprobs));
+        }
+        if let Some(logprobs) = piece.choice.reasoning_logprobs.text() {
+            self.has_logprobs = true;
+            let logprobs = Json::from_text(logprobs);
+            events.push(ChatEvent::reasoning_logprobs(piece.index, logprobs));
+        }
+    }
+
+    /// Takes text that came outside of a choice, and returns it as it is to be delivered.
+    pub(crate) fn add_text<'a>(&mut self, text: &'a str) -> Option<Cow<'a, str>> {
+        let text = Some(text).filter(|text| !text.is_empty());
+        self.content.take(&[(Field::Text, text)], false)
+    }
+
+    /// Returns true if the choice has a finish reason.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finish_reason.is_some()
+    }
+
+    /// Gives what was held back until the end.
+    pub(crate) fn close(&mut self, index: u32, events: &mut Events) {
+        if let Some(text) = self.reasoning.finish() {
+            events.push(ChatEvent::reasoning(index, text));
+        }
+        if let Some(text) = self.content.finish() {
+            events.push(ChatEvent::text(index, text));
+        }
+        self.tool_calls.finish(index, events);
+    }
+
+    /// Takes the finish reason.
+    pub(crate) fn take_finish_reason(&mut self) -> FinishReason {
+        self.finish_reason.take().unwrap_or(FinishReason::Unknown)
+    }
+}
+
+/// Makes the error of a failed choice.
+pub(crate) fn failed(provider: &str, word: &str) -> Error {
+    let message = format!("{provider} failed: the response ended with the finish reason `{word}`");
+    Error::new(ErrorKind::Provider, message)
+        .with_code(word)
+        .with_repeat(Repeat::Ambiguous)
+}
+
+/// Returns the members that may hold a message's reasoning.
+///
+/// Cerebras, Groq and OpenRouter say `reasoning`, DeepSeek and vLLM `reasoning_content`, Copilot
+/// `reasoning_text`, Ollama `thinking`; OpenRouter's `reasoning_details` repeat `reasoning`; Mistral
+/// sends parts of the content of the type `thinking`.
+fn reasoning<'a>(message: &'a wire::Message<'_>) -> [(Field, Option<&'a str>); 6] {
+    [
+        (Field::Reasoning, message.reasoning.some()),
+        (Field::ReasoningContent, message.reasoning_content.some()),
+        (Field::ReasoningText, message.reasoning_text.some()),
+        (Field::Thinking, message.thinking.some()),
+        (Field::ReasoningDetails, message.reasoning_details.text()),
+        (Field::ThinkingParts, message.content.reasoning()),
+    ]
+}
+
+/// Returns a text as a slice of its frame, where it borrows from it.
+fn slice(frame: Frame<'_>, text: &str) -> Text {
+    Text::slice_of(frame.buffer, text)
+}
+
+fn differs(what: &str, events: &mut Events) {
+    events.warnings.push(format!(
+        "the last message repeated the {what} of the response in another wording: the streamed {what} \
+         was kept"
+    ));
+}

@@ -1,0 +1,145 @@
+//! The content of a message in each of its shapes, and what of a message no event can hold.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, de::Error as _};
+use serde_json::value::RawValue;
+
+use crate::lenient::{Lax, Lenient, List, object, parse};
+
+/// The content of a message: text, or parts of which some are reasoning.
+///
+/// Text must not be lost, so an object without any is an error.
+#[derive(Debug, Default)]
+pub(crate) struct Content<'a> {
+    pub(crate) text: Lax<'a>,
+    reasoning: String,
+    pub(crate) others: Others,
+}
+
+object! {
+    /// A part of a content that is a list: `{"type":"text","text":…}`, and Mistral's
+    /// `{"type":"thinking","thinking":[{"type":"text","text":…}]}`.
+    ContentPart {
+        kind: Lax<'a> = "type",
+        text: Lax<'a>,
+        thinking: Lax<'a>,
+        reasoning: Lax<'a>,
+    }
+}
+
+impl<'a> Content<'a> {
+    /// Returns the text of the parts that are reasoning, if there is any.
+    pub(crate) fn reasoning(&self) -> Option<&str> {
+        Some(&*self.reasoning).filter(|text| !text.is_empty())
+    }
+
+    fn read(json: &'a str) -> serde_json::Result<Self> {
+        let mut content = Self::default();
+        match json.as_bytes().first() {
+            Some(b'[') => {
+                for part in parse::<List<&RawValue>>(json)?.0 {
+                    content.add_part(part.get())?;
+                }
+            }
+            Some(b'{') => {
+                content.add_part(json)?;
+                let is_lost = content.text.0.is_none() && content.reasoning.is_empty();
+                if is_lost && !json[1..json.len() - 1].trim().is_empty() {
+                    return Err(serde_json::Error::custom("content without text"));
+                }
+            }
+            _ => content.text = Lax::read(json)?,
+        }
+        Ok(content)
+    }
+
+    fn add_part(&mut self, json: &'a str) -> serde_json::Result<()> {
+        let part = match json.as_bytes().first() {
+            Some(b'{') => parse::<ContentPart<'a>>(json)?,
+            _ => ContentPart {
+                text: Lax::read(json)?,
+                ..ContentPart::default()
+            },
+        };
+        let kind = part.kind.some().unwrap_or("text");
+        let is_reasoning = ["thinking", "reasoning", "reasoning_text"].contains(&kind);
+        let reasoning = part.thinking.some().or(part.reasoning.some());
+        match (reasoning, part.text.some()) {
+            (Some(text), _) => self.reasoning.push_str(text),
+            (None, Some(text)) if is_reasoning => self.reasoning.push_str(text),
+            (None, Some(text)) => {
+                let so_far = self.text.0.get_or_insert(Cow::Borrowed(""));
+                so_far.to_mut().push_str(text);
+            }
+            (None, None) if kind == "text" => {}
+            (None, None) => self.others.add(kind),
+        }
+        // An empty text is text, so that an object of it is no error.
+        if part.text.0.is_some() {
+            self.text.0.get_or_insert(Cow::Borrowed(""));
+        }
+        Ok(())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = <&RawValue>::deserialize(deserializer)?.get();
+        Content::read(json).map_err(D::Error::custom)
+    }
+}
+
+/// OpenRouter's `reasoning_details`: a list of texts, summaries and encrypted parts.
+#[derive(Debug, Default)]
+pub(crate) struct Details(String);
+
+object! {
+    Detail {
+        text: Lax<'a>,
+        summary: Lax<'a>,
+    }
+}
+
+impl Details {
+    /// Returns the readable text, if there is any.
+    pub(crate) fn text(&self) -> Option<&str> {
+        Some(&*self.0).filter(|text| !text.is_empty())
+    }
+}
+
+impl<'de> Deserialize<'de> for Details {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let details = Lenient::<List<Lenient<Detail<'de>>>>::deserialize(deserializer)?.0;
+        let texts = details.0.iter().map(|detail| &detail.0);
+        let texts = texts.filter_map(|detail| detail.text.some().or(detail.summary.some()));
+        Ok(Self(texts.collect()))
+    }
+}
+
+/// The names of members that hold something, and that the protocol does not know.
+#[derive(Debug, Default)]
+pub(crate) struct Others(pub(crate) Vec<String>);
+
+impl Others {
+    /// The most names that are kept: a message carries one or two kinds of content.
+    const MOST: usize = 4;
+
+    pub(crate) fn note(&mut self, name: &str, json: &str) {
+        // Content is a list, an object, or base64 in a string; the rest is what goes with it.
+        let is_content = match json.as_bytes() {
+            [b'[', .., b']'] | [b'{', .., b'}'] => !json[1..json.len() - 1].trim().is_empty(),
+            [b'"', ..] => json.len() > 2 && (name.contains("audio") || name.contains("image")),
+            _ => false,
+        };
+        if is_content {
+            self.add(name);
+        }
+    }
+
+    fn add(&mut self, name: &str) {
+        if self.0.len() < Self::MOST {
+            self.0.push(name.to_owned());
+        }
+    }
+}

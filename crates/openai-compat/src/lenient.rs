@@ -1,0 +1,298 @@
+//! Lenient deserialization: members of any type, read as what they stand for.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+/// Declares an object of the wire: each member optional, unknown ones passed over, the last of
+/// several winning, `null` the same as an empty object. A member after `..` takes note of the others.
+macro_rules! object {
+    (
+        $(#[$doc:meta])*
+        $name:ident { $($field:ident: $type:ty $(= $wire:literal)?,)* $(..$others:ident)? }
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug, Default)]
+        // The names are the wire's.
+        #[allow(clippy::struct_field_names)]
+        pub(crate) struct $name<'a> {
+            $(pub(crate) $field: $type,)*
+            $(pub(crate) $others: Others,)?
+            _borrowed: std::marker::PhantomData<&'a ()>,
+        }
+
+        impl<'de: 'a, 'a> ::serde::Deserialize<'de> for $name<'a> {
+            fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Object<'a>($name<'a>);
+
+                impl<'de: 'a, 'a> ::serde::de::Visitor<'de> for Object<'a> {
+                    type Value = $name<'a>;
+
+                    fn expecting(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                        f.write_str(concat!("an object (", stringify!($name), ")"))
+                    }
+
+                    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                        Ok(self.0)
+                    }
+
+                    fn visit_map<A: ::serde::de::MapAccess<'de>>(
+                        mut self,
+                        mut map: A,
+                    ) -> Result<Self::Value, A::Error> {
+                        while let Some($crate::lenient::Key(key)) = map.next_key()? {
+                            match &*key {
+                                $(object!(@name $field $($wire)?) => self.0.$field = map.next_value()?,)*
+                                _ => object!(@other map key $((self.0.$others))?),
+                            }
+                        }
+                        Ok(self.0)
+                    }
+                }
+
+                deserializer.deserialize_any(Object($name::default()))
+            }
+        }
+    };
+    (@other $map:ident $key:ident) => { drop($map.next_value::<::serde::de::IgnoredAny>()?) };
+    (@other $map:ident $key:ident ($others:expr)) => {
+        $others.note(&$key, $map.next_value::<&::serde_json::value::RawValue>()?.get())
+    };
+    (@name $field:ident) => { stringify!($field) };
+    (@name $field:ident $wire:literal) => { $wire };
+}
+
+pub(crate) use object;
+
+/// An object's key, borrowed where it has no escapes.
+pub(crate) struct Key<'a>(pub(crate) Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_str(LaxVisitor)
+            .map(|lax| Self(lax.0.unwrap_or_default()))
+    }
+}
+
+/// A value as it came; `null` is none.
+#[derive(Debug, Default)]
+pub(crate) struct Raw<'a>(pub(crate) Option<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        Ok(Self((raw.get() != "null").then_some(raw)))
+    }
+}
+
+impl<'a> Raw<'a> {
+    /// Returns the value's text.
+    pub(crate) fn text(&self) -> Option<&'a str> {
+        self.0.map(RawValue::get)
+    }
+}
+
+/// Text, or what stands for it: a number or a boolean is its own text, an array of parts is the
+/// text of the parts, an object the text of its `text`.
+#[derive(Debug, Default)]
+pub(crate) struct Lax<'a>(pub(crate) Option<Cow<'a, str>>);
+
+impl Lax<'_> {
+    /// Returns the text, if there is any and it is not empty.
+    pub(crate) fn some(&self) -> Option<&str> {
+        self.0.as_deref().filter(|text| !text.is_empty())
+    }
+}
+
+impl<'a> Lax<'a> {
+    pub(crate) fn read(text: &'a str) -> serde_json::Result<Self> {
+        match text.as_bytes().first() {
+            Some(b'"' | b'[' | b'{') => {
+                serde_json::Deserializer::from_str(text).deserialize_any(LaxVisitor)
+            }
+            Some(b'n') | None => Ok(Self(None)),
+            // As it is written: `1.50` is another text than `1.5`.
+            Some(_) => Ok(Self(Some(Cow::Borrowed(text)))),
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Lax<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&RawValue>::deserialize(deserializer)?.get();
+        Lax::read(text).map_err(D::Error::custom)
+    }
+}
+
+/// A part of text within text. It goes on with the same deserializer, which counts the depth.
+struct Part<'a>(Lax<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Part<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LaxVisitor).map(Self)
+    }
+}
+
+struct LaxVisitor;
+
+impl<'de> Visitor<'de> for LaxVisitor {
+    type Value = Lax<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Lax<'de>, E> {
+        Ok(Lax(Some(Cow::Borrowed(text))))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Lax<'de>, E> {
+        Ok(Lax(Some(Cow::Owned(text.to_owned()))))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Lax<'de>, E> {
+        Ok(Lax(None))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Lax<'de>, E> {
+        Ok(Lax(None))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Lax<'de>, E> {
+        Ok(Lax(None))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Lax<'de>, E> {
+        Ok(Lax(None))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Lax<'de>, A::Error> {
+        let mut text = None::<String>;
+        while let Some(Part(Lax(part))) = seq.next_element()? {
+            if let Some(part) = part {
+                text.get_or_insert_default().push_str(&part);
+            }
+        }
+        Ok(Lax(text.map(Cow::Owned)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Lax<'de>, A::Error> {
+        let mut text = Lax(None);
+        while let Some(Key(key)) = map.next_key()? {
+            match &*key {
+                "text" => text = map.next_value::<Part<'de>>()?.0,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(text)
+    }
+}
+
+/// A number, or text that says one; anything else is none.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Number(pub(crate) Option<f64>);
+
+impl Number {
+    /// Returns the number as a count, if it can be one.
+    // The range is checked; a fraction of a token is none.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    pub(crate) fn count(self) -> Option<u64> {
+        const BEYOND: f64 = 18_446_744_073_709_551_616.0;
+        self.0
+            .filter(|number| (0.0..BEYOND).contains(number))
+            .map(|number| number as u64)
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        let number = raw.get().trim_matches('"').trim().parse::<f64>().ok();
+        Ok(Self(number.filter(|number| number.is_finite())))
+    }
+}
+
+/// An object whose counts nobody needs: anything that is not one is an empty one.
+#[derive(Debug, Default)]
+pub(crate) struct Lenient<T>(pub(crate) T);
+
+impl<'de, T: Default + Deserialize<'de>> Deserialize<'de> for Lenient<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&RawValue>::deserialize(deserializer)?.get();
+        Ok(Self(parse(text).unwrap_or_default()))
+    }
+}
+
+/// A member, and whether it was there.
+#[derive(Debug, Default)]
+pub(crate) struct Present<T> {
+    pub(crate) present: bool,
+    pub(crate) value: T,
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Present<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self {
+            present: true,
+            value: T::deserialize(deserializer)?,
+        })
+    }
+}
+
+/// A list; `null` is an empty one.
+#[derive(Debug)]
+pub(crate) struct List<T>(pub(crate) Vec<T>);
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+/// The most that a list of the wire holds: far more choices and calls than any answer has.
+const MAX_LIST: usize = 1 << 12;
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Items<T>(Vec<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
+            type Value = List<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_unit<E>(self) -> Result<List<T>, E> {
+                Ok(List(self.0))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<List<T>, A::Error> {
+                while let Some(item) = seq.next_element()? {
+                    if self.0.len() == MAX_LIST {
+                        return Err(A::Error::custom("a list without end"));
+                    }
+                    self.0.push(item);
+                }
+                Ok(List(self.0))
+            }
+        }
+
+        deserializer.deserialize_any(Items(Vec::new()))
+    }
+}
+
+/// Reads JSON text as a value of the wire.
+pub(crate) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> serde_json::Result<T> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = T::deserialize(&mut deserializer)?;
+    match deserializer.end() {
+        Ok(()) => Ok(value),
+        Err(_) => Err(serde_json::Error::custom("trailing characters")),
+    }
+}
