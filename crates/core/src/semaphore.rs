@@ -1,4 +1,4 @@
-//! A number of places in; who waits for one gets it in turn.
+//! A fair asynchronous semaphore.
 
 use std::{
     collections::BTreeMap,
@@ -10,26 +10,28 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// A number of places, given in the order in which they were first waited for.
+/// A fair asynchronous semaphore: it hands out a fixed number of places, in the order of the first
+/// polls.
 ///
-/// A place that is given back goes to the first who waits and to nobody else: who comes then cannot
-/// overtake, and no wake-up is lost where the one that it was meant for is gone.
-pub(crate) struct Semaphore {
+/// A place that is given back goes to the waiter that came first. A later caller cannot overtake it,
+/// and a waiter that is dropped after its wake-up passes the place on.
+pub struct Semaphore {
     state: Mutex<State>,
 }
 
-/// While somebody waits, no place is free.
+/// While a task waits, no place is free.
 #[derive(Default)]
 struct State {
     free: usize,
-    /// The number of the next who has to wait.
+    /// The number of the next waiter.
     next: u64,
-    /// Who waits, by number; one that is no longer here has been given a place.
+    /// The waiters by number; one that is no longer here has been given a place.
     waiting: BTreeMap<u64, Waker>,
 }
 
 impl Semaphore {
-    pub(crate) fn new(places: usize) -> Arc<Self> {
+    /// Creates a semaphore with a number of places, of which there should be at least one.
+    pub fn new(places: usize) -> Arc<Self> {
         let state = State {
             free: places,
             ..State::default()
@@ -39,12 +41,12 @@ impl Semaphore {
         })
     }
 
-    /// Waits for a place, from the first poll on.
+    /// Waits for a place; the position in the queue is taken by the first poll.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future gives up its turn, or the place that it has been given.
-    pub(crate) fn acquire(self: &Arc<Self>) -> Acquire {
+    pub fn acquire(self: &Arc<Self>) -> Acquire {
         Acquire {
             semaphore: Arc::clone(self),
             number: None,
@@ -55,7 +57,7 @@ impl Semaphore {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a place to the first who waits.
+    /// Gives a place to the first waiter.
     fn give_back(&self) {
         let mut state = self.state();
         let first = state.waiting.pop_first();
@@ -80,9 +82,10 @@ impl fmt::Debug for Semaphore {
     }
 }
 
-/// The wait for a place.
+/// The wait for a place of a [`Semaphore`].
+#[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
-pub(crate) struct Acquire {
+pub struct Acquire {
     semaphore: Arc<Semaphore>,
     /// `None` before the first poll, and once the place is the caller's.
     number: Option<u64>,
@@ -134,9 +137,10 @@ impl Drop for Acquire {
     }
 }
 
-/// A place, until it is dropped.
+/// A place of a [`Semaphore`], which is given back when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+#[must_use = "the place is given back when this is dropped"]
+pub struct Place {
     semaphore: Arc<Semaphore>,
 }
 

@@ -26,7 +26,10 @@ pub use self::{
     url::{base_url, same_host, with_version},
 };
 
-pub use crate::unsupported::LeftOut;
+pub use crate::{
+    semaphore::{Acquire, Place, Semaphore},
+    unsupported::LeftOut,
+};
 
 use crate::{
     error::Result,
