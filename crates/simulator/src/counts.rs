@@ -1,6 +1,6 @@
 //! How often the server was asked for what.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many requests of each kind a server has had, and messages of each kind its agents.
 ///
@@ -8,6 +8,8 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Counts {
+    /// The most connections that were open at once, those for the streams of predictions apart.
+    pub connections_at_once: usize,
     /// Requests for the session of Cerebras' page.
     pub sessions: usize,
     /// Requests to create a prediction.
@@ -38,6 +40,14 @@ pub struct Counts {
 #[derive(Debug, Default)]
 pub(crate) struct Counter {
     counts: Mutex<Counts>,
+    /// One for each open connection, and one more.
+    open: Arc<()>,
+}
+
+/// An open connection, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Open {
+    _open: Arc<()>,
 }
 
 impl Counter {
@@ -45,6 +55,18 @@ impl Counter {
     pub(crate) fn add(&self, kind: impl FnOnce(&mut Counts) -> &mut usize) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         *kind(&mut counts) += 1;
+    }
+
+    /// Counts a connection that has been opened.
+    pub(crate) fn open(&self) -> Open {
+        let open = Open {
+            _open: Arc::clone(&self.open),
+        };
+        let at_once = Arc::strong_count(&self.open) - 1;
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.connections_at_once = counts.connections_at_once.max(at_once);
+        drop(counts);
+        open
     }
 
     pub(crate) fn all(&self) -> Counts {

@@ -311,6 +311,7 @@ async fn connect(
     shared: Arc<Shared>,
     client: Client,
 ) {
+    let _open = (client.origin == Origin::Main).then(|| shared.counter.open());
     // Each token is a segment of its own, as it is from a service that waits between them.
     if socket.set_nodelay(true).is_err() {
         return;
