@@ -16,7 +16,7 @@ use http::{
 use inferstream_core::{
     ApiKey, BoxFuture, Error, ErrorKind, Model, Phase, Repeat, ReplayStale, Result, RetryPolicy,
     Started, Timeouts, Transport,
-    provider::{Redact, briefly},
+    provider::{Redact, Semaphore, briefly},
 };
 
 use crate::{
@@ -43,6 +43,8 @@ pub(crate) struct Api {
     pub(crate) inputs: Vec<(String, Inputs)>,
     pub(crate) cancel_after: Option<HeaderValue>,
     pub(crate) cancel_on_drop: bool,
+    /// The places for cancels in the background.
+    pub(crate) cancels: Arc<Semaphore>,
     pub(crate) metrics: bool,
     pub(crate) known: Mutex<Option<Vec<Model>>>,
 }

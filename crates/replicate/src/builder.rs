@@ -8,13 +8,17 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 use inferstream_core::{
     ApiKey, Error, Result, RetryPolicy, Timeouts, Transport, check_headers,
-    provider::{Setting, base_url, same_host, with_version},
+    provider::{Semaphore, Setting, base_url, same_host, with_version},
 };
 
 use crate::{api::Api, client::Replicate, host::Trust, inputs::Inputs};
 
 /// Where the service is, with the version that every path begins with.
 const BASE_URL: &str = "https://api.replicate.com/v1";
+
+/// The most cancels in the background at a time: a program that drops thousands of streams at once
+/// must not open thousands of connections.
+const CANCELS: usize = 16;
 
 /// The settings of a [`Replicate`].
 #[derive(Debug)]
@@ -138,8 +142,12 @@ impl ReplicateBuilder {
 
     /// Sets whether a prediction is canceled when its stream is dropped before the end: true.
     ///
-    /// It is one request, for 2 s at most, which nobody waits for: a program that ends at once should
-    /// call [`ChatStream::cancel`](crate::ChatStream::cancel).
+    /// It is one request in the background, for 2 s at most: a program that ends at once should call
+    /// [`ChatStream::cancel`](crate::ChatStream::cancel).
+    /// A client and its clones send at most 16 of these at a time; the others wait in turn, in
+    /// memory, and none is dropped. The 2 s of each begin when it is sent, so n streams that are
+    /// dropped at once are canceled within n / 16 · 2 s, even where the service does not respond, as
+    /// long as the runtime runs.
     /// Without it the service goes on, and bills.
     pub fn cancel_on_drop(mut self, cancel: bool) -> Self {
         self.cancel_on_drop = cancel;
@@ -149,8 +157,9 @@ impl ReplicateBuilder {
     /// Sets whether the prediction is asked for its counts and times once the stream has ended: true.
     ///
     /// The stream does not tell them. It takes a request, or more where the status is behind the
-    /// stream, for 2 s at most between the last text and the answer's `Finish`. What it tells of the
-    /// output is compared with the text. Without it there is neither `Usage` nor `Timing`; where the
+    /// stream, for 2 s at most between the last text and the answer's `Finish`. If the prediction says
+    /// otherwise than a stream that ended with success, in its output or its status, the answer is
+    /// complete and has a warning. Without it there is neither `Usage` nor `Timing`; where the
     /// stream was cut, the prediction is asked all the same.
     pub fn metrics(mut self, ask: bool) -> Self {
         self.metrics = ask;
@@ -191,6 +200,7 @@ impl ReplicateBuilder {
             inputs: self.inputs,
             cancel_after: self.cancel_after.map(deadline).transpose()?,
             cancel_on_drop: self.cancel_on_drop,
+            cancels: Semaphore::new(CANCELS),
             metrics: self.metrics,
             known: Mutex::new(None),
         }))

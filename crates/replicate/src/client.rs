@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use inferstream_core::{
     Body, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind, Json,
-    Model, Provider, ProviderInfo, Result, Started, Timeouts, Unsupported,
+    Model, Phase, Provider, ProviderInfo, Result, Started, Timeouts, Unsupported,
     provider::{self, Redact},
     read_stream,
     sse::{Decoder, Reply},
@@ -19,7 +19,7 @@ use crate::{
     api::{Api, Call, MAX_DOCUMENT, nameless},
     decode::{PredictionDecode, Settings},
     encode::{self, Encoded},
-    error::{aborted, canceled, failed},
+    error::{aborted, after_made, canceled, failed, is_refused},
     inputs::{Images, of_model},
     link::{Link, prediction_path},
     models::Version,
@@ -95,6 +95,12 @@ impl Replicate {
     /// `Timeout`, with [`Repeat::Ambiguous`](crate::Repeat::Ambiguous); one that was made is named
     /// by the error's [`partial`](Error::partial).
     ///
+    /// Once a prediction was made, no error is [`Repeat::Safe`](crate::Repeat::Safe), here or in the
+    /// stream: the same request again makes, and bills, another prediction. A failure that the service
+    /// calls transient, such as the code `E003` or "try again later", is `Provider` with
+    /// `Repeat::Ambiguous`: [`Error::is_retryable`] is true and the caller may send the request again;
+    /// this crate does not. The code is [`Error::code`]; `E005` is `ContentFilter`.
+    ///
     /// # Cancel safety
     ///
     /// Dropping the stream, or the future, cancels the prediction, unless
@@ -168,7 +174,7 @@ impl Replicate {
             let path = prediction_path(&id)?;
             let get = this.api.url(&path)?;
             let cancel = this.api.url(&format!("{path}/cancel"))?;
-            let link = Link::of(&this.api, this.api.call(), get, Some(cancel));
+            let link = Link::of(&this.api, this.api.call(), get, cancel);
             link.cancel().await
         })
     }
@@ -347,10 +353,13 @@ impl Replicate {
         let mut partial = started.partial.clone();
         partial.meta.clone_from(&started.meta);
         let redact = call.redact.clone();
-        let named = |error| redact.error(error).with_partial(partial.clone());
+        let named = |error| {
+            let error = after_made(redact.error(error), partial.meta.attempts);
+            error.with_partial(partial.clone())
+        };
 
-        let (link, warning) = Link::new(api, call, &prediction).map_err(named)?;
-        started.meta.warnings.extend(warning);
+        let (link, warnings) = Link::new(api, call, &prediction).map_err(named)?;
+        started.meta.warnings.extend(warnings);
         let mut decode = PredictionDecode::new(
             link,
             Settings {
@@ -367,7 +376,17 @@ impl Replicate {
         started.body = match &prediction.urls.stream {
             Some(stream) if !prediction.status.is_terminal() => {
                 let url = api.trust.check("stream", stream).map_err(named)?;
-                decode.open(url).await.map_err(named)?
+                match decode.open(url).await {
+                    Ok(body) => body,
+                    Err(error) if ends_answer(&error) => return Err(named(error)),
+                    Err(error) => {
+                        let error = redact.error(error);
+                        let warning = format!("{error}; the prediction is polled for its output");
+                        started.meta.warnings.push(warning);
+                        decode.set_unopened(error);
+                        Body::from(document)
+                    }
+                }
             }
             _ => Body::from(document),
         };
@@ -418,6 +437,12 @@ fn texts(json: &Json) -> Vec<String> {
         collect(value, &mut texts);
     }
     texts
+}
+
+/// Returns true for a failure to open the stream that polling cannot make up for: the key was refused,
+/// or the time is up.
+fn ends_answer(error: &Error) -> bool {
+    is_refused(error) || error.kind() == ErrorKind::Timeout(Phase::Total)
 }
 
 /// Refuses a prediction that has ended badly before it was read.

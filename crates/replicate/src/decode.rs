@@ -10,7 +10,7 @@ use inferstream_core::{
 };
 
 use crate::{
-    error::{aborted, canceled, diverged, failed},
+    error::{aborted, canceled, diverged, failed, is_refused},
     event::{Done, detail, raw, value},
     link::Link,
     place::Place,
@@ -19,9 +19,10 @@ use crate::{
 
 /// The protocol's half of an answer.
 ///
-/// The stream tells the text and that it has ended; the prediction tells the rest. Where a stream is
-/// cut it is taken up again, three times at most, and then the prediction is asked for its output
-/// until it has ended.
+/// The stream tells the text and that it has ended; the prediction tells the rest. A stream that ends
+/// with success and was never cut is complete: what the prediction says otherwise is a warning. A
+/// stream that is cut is resumed, three times at most, and then the prediction is polled for its
+/// output until it has ended; that output decides whether the text is complete.
 #[derive(Debug)]
 pub(crate) struct PredictionDecode {
     link: Link,
@@ -32,6 +33,8 @@ pub(crate) struct PredictionDecode {
     reconnects: u32,
     /// How long the stream asks to wait before that.
     retry: Option<Duration>,
+    /// Why the stream could not be opened, until the prediction was read instead.
+    unopened: Option<Error>,
     /// What an `error` event said.
     failure: Option<String>,
     done: Option<Done>,
@@ -63,6 +66,16 @@ enum Phase {
     Close,
 }
 
+/// How the prediction's output compares with the text delivered so far.
+enum Compared {
+    Same,
+    /// It goes on with this.
+    More(String),
+    /// It is the beginning of the text.
+    Less,
+    Other,
+}
+
 /// How often a stream that was cut is taken up again.
 const RECONNECTS: u32 = 3;
 
@@ -92,6 +105,7 @@ impl PredictionDecode {
             place: Place::default(),
             reconnects: 0,
             retry: None,
+            unopened: None,
             failure: None,
             done: None,
             asks: 0,
@@ -112,6 +126,12 @@ impl PredictionDecode {
         self.link.stream = Some(url);
         self.phase = Phase::Stream;
         Ok(body)
+    }
+
+    /// Notes that there is no stream, for a reason that is the answer's error where the prediction
+    /// cannot be read either.
+    pub(crate) fn set_unopened(&mut self, error: Error) {
+        self.unopened = Some(error);
     }
 
     /// Notes that the answer is read from here on, by a stream that keeps the limit `total` itself.
@@ -184,7 +204,7 @@ impl PredictionDecode {
             (Phase::Close, _) => Ok(self.whole(None, events)),
             (Phase::Ask, done) => {
                 self.misses += 1;
-                if self.misses < MISSES && !is_refused(error) {
+                if self.misses < MISSES && !error.is_some_and(is_refused) {
                     return Ok(self.ask(ASK.0));
                 }
                 match done {
@@ -198,7 +218,7 @@ impl PredictionDecode {
     /// Takes the stream up again, or asks the prediction where that is of no use.
     fn take_up(&mut self, error: Option<&Error>) -> Finish {
         match self.link.stream.clone() {
-            Some(url) if self.reconnects < RECONNECTS && !is_refused(error) => {
+            Some(url) if self.reconnects < RECONNECTS && !error.is_some_and(is_refused) => {
                 let asked = error.and_then(Error::retry_after).or(self.retry);
                 let wait = match asked {
                     Some(wait) => wait.clamp(RETRY.0, RETRY.1),
@@ -226,7 +246,7 @@ impl PredictionDecode {
 
     /// Makes the error of a prediction that could not be asked for.
     fn lost(&self, error: Option<&Error>) -> Error {
-        let cause = error.cloned();
+        let cause = self.unopened.as_ref().or(error).cloned();
         let cause = cause.unwrap_or_else(|| Error::protocol("replicate sent no prediction"));
         if self.place.delivered().is_empty() && self.reconnects == 0 {
             return cause;
@@ -261,6 +281,10 @@ impl PredictionDecode {
             return self.cut(Some(&error), events);
         };
         self.misses = 0;
+        // The first document came before the stream was tried.
+        if self.asks != 0 {
+            self.unopened = None;
+        }
         if self.settings.raw {
             events.push(ChatEvent::raw(Json::from_text(text.trim())));
         }
@@ -268,6 +292,9 @@ impl PredictionDecode {
         if let Some(more) = prediction.logs.get(self.logged..) {
             self.logged = prediction.logs.len();
             events.logs.push_str(more);
+        }
+        if matches!(self.phase, Phase::Close) && self.done == Some(Done::Succeeded) {
+            return Ok(self.confirm(&prediction, events));
         }
         let grown = self.reconcile(&prediction, events);
         let words = prediction.error.as_deref();
@@ -283,10 +310,7 @@ impl PredictionDecode {
                 self.check_output(&prediction)?;
                 Ok(self.whole(Some(&prediction), events))
             }
-            Status::Going if matches!(self.phase, Phase::Close) => {
-                grown?;
-                Ok(self.close(BEHIND))
-            }
+            Status::Going if matches!(self.phase, Phase::Close) => Ok(self.close(BEHIND)),
             Status::Going => {
                 if grown? {
                     self.asks = 0;
@@ -298,42 +322,82 @@ impl PredictionDecode {
         }
     }
 
-    /// Gives what the prediction's output has beyond what was delivered; returns true if there was
+    /// Ends an answer whose stream was complete, with what the prediction adds; a difference between
+    /// the two is a warning.
+    fn confirm(&mut self, prediction: &Prediction, events: &mut Events) -> Finish {
+        if !prediction.status.is_terminal() {
+            return self.close(BEHIND);
+        }
+        let difference = match (prediction.status.bad_end(), &prediction.output) {
+            (Some(status), _) => {
+                let words = prediction.error.as_deref().unwrap_or_default();
+                let line = self.link.call.redact.line(words);
+                let colon = if line.is_empty() { "" } else { ": " };
+                Some(format!("but the prediction is `{status}`{colon}{line}"))
+            }
+            (None, Output::Text(output)) => match self.compare(output) {
+                Compared::Same => None,
+                Compared::More(more) => {
+                    events.push(ChatEvent::text(0, &*more));
+                    self.place.add(&more);
+                    Some("but the prediction's output goes on; the rest was added".to_owned())
+                }
+                Compared::Less | Compared::Other if self.are_files(output) => None,
+                Compared::Less | Compared::Other => {
+                    Some("but the prediction's output is another text".to_owned())
+                }
+            },
+            _ => None,
+        };
+        let warning = |difference| format!("replicate's stream ended with success, {difference}");
+        events.warnings.extend(difference.map(warning));
+        self.whole(Some(prediction), events)
+    }
+
+    /// Returns true for files, which are data in the stream, and addresses in the prediction.
+    fn are_files(&self, output: &str) -> bool {
+        self.place.delivered().starts_with("data:") || output.starts_with("https://")
+    }
+
+    /// Compares the prediction's output with the text delivered so far.
+    fn compare(&self, output: &str) -> Compared {
+        let delivered = self.place.delivered();
+        // An event stream knows one kind of line end.
+        let unified = if output.starts_with(delivered) {
+            Cow::Borrowed(output)
+        } else {
+            Cow::Owned(output.replace("\r\n", "\n").replace('\r', "\n"))
+        };
+        match unified.strip_prefix(delivered) {
+            Some("") => Compared::Same,
+            Some(more) => Compared::More(more.to_owned()),
+            None if delivered.starts_with(&*unified) => Compared::Less,
+            None => Compared::Other,
+        }
+    }
+
+    /// Delivers what the prediction's output has beyond the text so far; returns true if there was
     /// any.
     fn reconcile(&mut self, prediction: &Prediction, events: &mut Events) -> Result<bool> {
         let Output::Text(output) = &prediction.output else {
             return Ok(false);
         };
-        let delivered = self.place.delivered();
-        // An event stream knows one kind of line end.
-        let unified = if output.starts_with(delivered) {
-            Cow::Borrowed(output.as_str())
-        } else {
-            Cow::Owned(output.replace("\r\n", "\n").replace('\r', "\n"))
-        };
-        if let Some(more) = unified.strip_prefix(delivered) {
-            if more.is_empty() {
-                return Ok(false);
+        match self.compare(output) {
+            Compared::Same => Ok(false),
+            Compared::More(more) => {
+                events.push(ChatEvent::text(0, &*more));
+                self.place.add(&more);
+                Ok(true)
             }
-            events.push(ChatEvent::text(0, more));
-            self.place.add(more);
-            return Ok(true);
+            Compared::Less if !prediction.status.is_terminal() => Ok(false),
+            Compared::Less | Compared::Other => Err(diverged()),
         }
-        let is_behind = !prediction.status.is_terminal() && delivered.starts_with(&*unified);
-        // Files are data in the stream, and addresses in the prediction.
-        let are_files = matches!(self.phase, Phase::Close)
-            && (delivered.starts_with("data:") || unified.starts_with("https://"));
-        if is_behind || are_files {
-            return Ok(false);
-        }
-        Err(diverged())
     }
 
     /// Refuses an output that is none where the stream has not told all of it.
     fn check_output(&self, prediction: &Prediction) -> Result<()> {
         match prediction.output {
             Output::Text(_) => Ok(()),
-            _ if matches!(self.phase, Phase::Close) => Ok(()),
             Output::Other => Err(Error::protocol(
                 "the output of replicate's model is not text",
             )),
@@ -366,15 +430,6 @@ impl PredictionDecode {
             None => End::FinishReason,
         })
     }
-}
-
-/// Returns true for what refuses once and will refuse again, but for a stream that is not there at
-/// the moment.
-fn is_refused(error: Option<&Error>) -> bool {
-    let status = error.and_then(Error::status);
-    status.is_some_and(|status| {
-        status.is_client_error() && !matches!(status.as_u16(), 404 | 408 | 429)
-    })
 }
 
 impl Decode for PredictionDecode {

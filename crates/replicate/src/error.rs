@@ -134,7 +134,12 @@ pub(crate) fn error_of_status(
     if let Some(hint) = hint(purpose, status) {
         message = format!("{} ({hint})", message.trim_end_matches('.'));
     }
-    let made = Error::new(error.kind(), message)
+    let code = words.as_deref().and_then(code_in);
+    let kind = match code {
+        Some(FILTERED) => ErrorKind::ContentFilter,
+        _ => error.kind(),
+    };
+    let made = Error::new(kind, message)
         .with_head(status, headers.clone())
         .with_body(body);
     // A stream may be asked for before it is there: three tries in three seconds.
@@ -143,6 +148,10 @@ pub(crate) fn error_of_status(
         _ => (repeat(purpose, &error), retry_after),
     };
     let made = made.with_retry_after(retry_after).with_repeat(repeat);
+    let made = match code {
+        None => made,
+        Some(code) => made.with_code(code),
+    };
     match words {
         None => made,
         Some(words) => made.with_provider_message(words),
@@ -190,6 +199,22 @@ pub(crate) fn maybe_made(error: Error) -> Error {
         .with_repeat(Repeat::Ambiguous)
 }
 
+/// Marks an error that came after the prediction was made: the same request again would make another.
+pub(crate) fn after_made(error: Error, attempts: u32) -> Error {
+    let repeat = match error.repeat() {
+        Repeat::Safe => Repeat::Ambiguous,
+        repeat => repeat,
+    };
+    error.with_repeat(repeat).with_attempts(attempts)
+}
+
+/// Returns true for client errors that a retry cannot fix: 4xx except 404, 408 and 429.
+pub(crate) fn is_refused(error: &Error) -> bool {
+    error.status().is_some_and(|status| {
+        status.is_client_error() && !matches!(status.as_u16(), 404 | 408 | 429)
+    })
+}
+
 /// Makes an error of a prediction that failed.
 pub(crate) fn failed(words: Option<&str>, redact: &Redact) -> Error {
     let line = words.map(|words| redact.line(words));
@@ -198,14 +223,10 @@ pub(crate) fn failed(words: Option<&str>, redact: &Redact) -> Error {
         None => "replicate's prediction failed, without saying why".to_owned(),
         Some(line) => format!("replicate's prediction failed: {line}"),
     };
-    let again = |words: &str| words.to_lowercase().contains("retry");
-    let repeat = if line.as_deref().is_some_and(again) {
-        Repeat::Safe
-    } else {
-        Repeat::Never
-    };
-    let error = Error::new(ErrorKind::Provider, message).with_repeat(repeat);
-    let error = match words.and_then(code_in) {
+    let code = words.and_then(code_in);
+    let (kind, repeat) = verdict(code, &words.unwrap_or_default().to_lowercase());
+    let error = Error::new(kind, message).with_repeat(repeat);
+    let error = match code {
         None => error,
         Some(code) => error.with_code(code),
     };
@@ -215,16 +236,50 @@ pub(crate) fn failed(words: Option<&str>, redact: &Redact) -> Error {
     }
 }
 
-/// Finds one of the service's codes, `E` and four digits (its documents, "Error codes").
+/// The code of the official models for input or output that was flagged as sensitive.
+const FILTERED: &str = "E005";
+
+/// The codes that announce a passing failure: too much demand (`E003`) and an unavailable service
+/// (`E004`) at the official models; an unknown error that a retry may fix (`E1000`) and a start that
+/// took too long (`E6716`) in <https://replicate.com/docs/reference/error-codes>.
+const TRANSIENT: [&str; 4] = ["E003", "E004", "E1000", "E6716"];
+
+/// Decides by a failed prediction's code, or else by its message in lower case, what it is, and
+/// whether the caller may try again: a prediction was made, so that is never `Safe`.
+fn verdict(code: Option<&str>, words: &str) -> (ErrorKind, Repeat) {
+    let says = |part| words.contains(part);
+    if code == Some(FILTERED) || says("flagged as sensitive") || says("nsfw content") {
+        return (ErrorKind::ContentFilter, Repeat::Never);
+    }
+    // "Try again with different inputs" is advice to change the request.
+    let is_transient = code.is_some_and(|code| TRANSIENT.contains(&code))
+        || says("retry")
+        || says("try again") && !says("different")
+        || says("high demand")
+        || says("temporarily unavailable");
+    let repeat = if is_transient {
+        Repeat::Ambiguous
+    } else {
+        Repeat::Never
+    };
+    (ErrorKind::Provider, repeat)
+}
+
+/// Finds a code in a message: `E` and four digits for the service's own
+/// (<https://replicate.com/docs/reference/error-codes>), `E` and three digits for the official
+/// models', which stands in parentheses before the id of the failure: `… (E003) (1cah9wlWR9)`.
 fn code_in(words: &str) -> Option<&str> {
-    words
-        .split(|char: char| !char.is_ascii_alphanumeric())
-        .find(|word| {
-            let digits = word.strip_prefix('E');
-            digits.is_some_and(|digits| {
-                digits.len() == 4 && digits.bytes().all(|byte| byte.is_ascii_digit())
-            })
-        })
+    let is_code = |word: &&str| {
+        let digits = word.strip_prefix('E').unwrap_or_default();
+        matches!(digits.len(), 3 | 4) && digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let ends = words.split('(').skip(1);
+    let in_parentheses = ends.filter_map(|rest| Some(rest.split_once(')')?.0));
+    let mut plain = words.split(|char: char| !char.is_ascii_alphanumeric());
+    in_parentheses
+        .into_iter()
+        .find(is_code)
+        .or_else(|| plain.find(is_code))
 }
 
 /// Makes an error of a prediction that was canceled, by someone or by its deadline.
@@ -250,7 +305,7 @@ fn ended(how: &str, code: &str, words: Option<&str>, redact: &Redact) -> Error {
 
 /// Makes the error of text that does not go on as it began.
 pub(crate) fn diverged() -> Error {
-    let message = "replicate's answer diverged: what came after the cut does not continue the text \
+    let message = "replicate's answer diverged: the text that came later does not continue the text \
                    before it";
     Error::new(ErrorKind::Truncated, message).with_code("diverged")
 }

@@ -83,6 +83,11 @@ impl Trust {
         Ok(())
     }
 
+    /// Returns true for a URL at one of the service's own hosts, which may differ from the base URL's.
+    pub(crate) fn is_replicates(uri: &Uri) -> bool {
+        Origin::of(uri).is_some_and(|origin| origin.is_replicates())
+    }
+
     /// Returns the URL if the key may go there.
     ///
     /// # Errors

@@ -8,13 +8,14 @@ use http::{
     header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
 };
 use inferstream_core::{
-    Body, BoxFuture, Error, ErrorKind, ReplayStale, Result, RetryPolicy, Started,
+    Body, BoxFuture, Error, ReplayStale, Result, RetryPolicy, Started,
     provider::{Unwatched, briefly, within},
 };
 
 use crate::{
     api::{Api, Call, MAX_DOCUMENT},
     error::{Purpose, SOON},
+    host::Trust,
     target::is_word,
     wire::{Prediction, Urls},
 };
@@ -34,50 +35,51 @@ pub(crate) struct Link {
     pub(crate) call: Call,
     pub(crate) get: Uri,
     pub(crate) stream: Option<Uri>,
-    /// `None` where the service named a host that may not see the key.
-    pub(crate) cancel: Option<Uri>,
+    pub(crate) cancel: Uri,
 }
 
 impl Link {
-    /// Finds out where a prediction is asked for and canceled: as the service says where the key may
-    /// go there, else as its documents say. Returns a warning too, if it may not be canceled.
+    /// Finds out where a prediction is read and canceled. Returns a warning for each URL of the
+    /// service's that is not followed.
     ///
     /// # Errors
     ///
-    /// `Protocol` for an id that can stand in no path.
+    /// `Protocol` for an id that cannot be part of a path.
     pub(crate) fn new(
         api: &Arc<Api>,
         call: Call,
         prediction: &Prediction,
-    ) -> Result<(Self, Option<String>)> {
-        let Urls { get, cancel, .. } = &prediction.urls;
-        let check = |what, url: &Option<String>| {
-            let checked = api.trust.check(what, url.as_deref()?);
-            Some(checked.map_err(|error| call.redact.error(error)))
-        };
-        let named = check("URL to cancel at", cancel);
+    ) -> Result<(Self, Vec<String>)> {
         let Ok(path) = prediction_path(&prediction.id) else {
-            if let Some(Ok(url)) = named {
-                Self::of(api, call, url.clone(), Some(url)).cancel_unwatched();
+            if let Some(url) = cancel_of_any(api, prediction) {
+                Self::of(api, call, url.clone(), url).cancel_unwatched();
             }
-            return Err(Error::protocol(
-                "replicate gave the prediction an id that is none",
-            ));
+            let message = "replicate returned an invalid prediction id";
+            return Err(Error::protocol(message));
         };
-        let get = match check("prediction", get) {
-            Some(Ok(url)) => url,
-            _ => api.url(&path)?,
+        let Urls { get, cancel, .. } = &prediction.urls;
+        let mut warnings = Vec::new();
+        let mut choose = |what, named: &Option<String>, path: &str| -> Result<Uri> {
+            let own = api.url(path)?;
+            let Some(named) = named else {
+                return Ok(own);
+            };
+            let reason = match api.trust.check(what, named) {
+                Ok(url) if is_own(&url, &own, path) => return Ok(url),
+                Ok(_) => format!("replicate's {what} has a path that is not this prediction's"),
+                Err(error) => call.redact.error(error).to_string(),
+            };
+            let instead = "the URL built from the base URL and the prediction's id is used instead";
+            warnings.push(format!("{reason}; {instead}"));
+            Ok(own)
         };
-        let (cancel, warning) = match named {
-            None => (Some(api.url(&format!("{path}/cancel"))?), None),
-            Some(Ok(url)) => (Some(url), None),
-            Some(Err(error)) => (None, Some(format!("{error}; it will not be called"))),
-        };
-        Ok((Self::of(api, call, get, cancel), warning))
+        let get = choose("prediction", get, &path)?;
+        let cancel = choose("URL to cancel at", cancel, &format!("{path}/cancel"))?;
+        Ok((Self::of(api, call, get, cancel), warnings))
     }
 
     /// Creates a link to a prediction without a stream.
-    pub(crate) fn of(api: &Arc<Api>, call: Call, get: Uri, cancel: Option<Uri>) -> Self {
+    pub(crate) fn of(api: &Arc<Api>, call: Call, get: Uri, cancel: Uri) -> Self {
         Self {
             api: Arc::clone(api),
             call,
@@ -90,8 +92,10 @@ impl Link {
     /// Opens the stream for the first time.
     pub(crate) async fn open(&self, url: Uri) -> Result<Body> {
         let request = self.stream_request(url, None);
-        let retry = &self.call.retry;
-        let started = self.api.send(&self.call, retry, Purpose::Stream, request);
+        let mut retry = self.call.retry;
+        // Where it asks for a longer wait, the prediction is polled meanwhile.
+        retry.max_retry_after = retry.max_retry_after.min(REOPEN);
+        let started = self.api.send(&self.call, &retry, Purpose::Stream, request);
         let started = started.await.map_err(|error| {
             // The wait before the next try was ours.
             let asked = error.retry_after().filter(|wait| *wait != SOON);
@@ -150,13 +154,7 @@ impl Link {
 
     /// Asks the service to cancel the prediction; one that has ended needs no canceling.
     pub(crate) async fn cancel(&self) -> Result<()> {
-        let Some(url) = self.cancel.clone() else {
-            return Err(Error::new(
-                ErrorKind::UntrustedHost,
-                "replicate's URL to cancel at is on a host that may not see the key: it was not called",
-            ));
-        };
-        let request = self.post(url);
+        let request = self.post();
         let retry = &self.call.retry;
         let call = Call {
             at: self.api.transport.now(),
@@ -177,28 +175,37 @@ impl Link {
         Unwatched::new(transport, Box::pin(async move { link.cancel().await }))
     }
 
-    /// Lets one request to cancel run on by itself.
+    /// Sends one request to cancel in the background.
     pub(crate) fn cancel_unwatched(&self) {
         let link = self.clone();
         let task = Box::pin(async move { link.cancel_briefly().await });
         self.api.transport.detach(task);
     }
 
-    /// Sends one request to cancel, for at most 2 s.
+    /// Waits for one of the client's places for background cancels, then sends one request, for at
+    /// most 2 s.
+    ///
+    /// The wait for a place does not count in the 2 s: otherwise the last of many would never be
+    /// sent. It ends all the same, since each request before it ends within 2 s.
     pub(crate) async fn cancel_briefly(&self) {
-        let Some(url) = self.cancel.clone() else {
-            return;
-        };
-        let mut request = self.post(url);
+        let _place = self.api.cancels.acquire().await;
+        let mut request = self.post();
         request.extensions_mut().insert(self.call.timeouts);
         request.extensions_mut().insert(ReplayStale);
         let transport = &*self.api.transport;
-        // Nobody is there to be told.
-        drop(briefly(transport, transport.send(request)).await);
+        let sent = transport.send(request);
+        let told = Box::pin(async move {
+            if let Ok(response) = sent.await {
+                // Read to its end, so that the next request can use the connection.
+                drop(response.into_body().read_error(transport).await);
+            }
+        });
+        // Nothing waits for the outcome.
+        drop(briefly(transport, told).await);
     }
 
-    fn post(&self, url: Uri) -> Request<Bytes> {
-        self.api.request(Method::POST, url)
+    fn post(&self) -> Request<Bytes> {
+        self.api.request(Method::POST, self.cancel.clone())
     }
 }
 
@@ -209,6 +216,24 @@ impl fmt::Debug for Link {
             .field("get", &self.get)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns the URL to cancel a prediction whose id is invalid, if it is one that cancels a prediction
+/// and does nothing else.
+fn cancel_of_any(api: &Api, prediction: &Prediction) -> Option<Uri> {
+    let named = prediction.urls.cancel.as_deref()?;
+    let url = api.trust.check("URL to cancel at", named).ok()?;
+    let (_, id) = url.path().strip_suffix("/cancel")?.rsplit_once('/')?;
+    let path = format!("{}/cancel", prediction_path(id).ok()?);
+    let own = api.url(&path).ok()?;
+    is_own(&url, &own, &path).then_some(url)
+}
+
+/// Returns true where a URL of the service's is the one that we build, or the same path at a host of
+/// the service, which a gateway at the base URL stands before.
+fn is_own(url: &Uri, own: &Uri, path: &str) -> bool {
+    let is_documented = url.path().strip_prefix("/v1/") == Some(path) && url.query().is_none();
+    url == own || is_documented && Trust::is_replicates(url)
 }
 
 /// Returns true for a refusal to cancel what has ended, or is gone.

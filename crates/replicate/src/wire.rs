@@ -60,6 +60,16 @@ impl Status {
     pub(crate) fn is_terminal(self) -> bool {
         self != Self::Going
     }
+
+    /// Returns the service's name of an end without success.
+    pub(crate) fn bad_end(self) -> Option<&'static str> {
+        match self {
+            Self::Going | Self::Succeeded => None,
+            Self::Failed => Some("failed"),
+            Self::Canceled => Some("canceled"),
+            Self::Aborted => Some("aborted"),
+        }
+    }
 }
 
 /// A prediction's members as they are, the last of each name: a value of which nothing is needed is
@@ -160,8 +170,8 @@ impl Prediction {
             usage: usage(&metrics),
             timing: timing(&metrics),
             urls: Urls {
-                get: url("get"),
-                cancel: url("cancel"),
+                get: address(&urls["get"]),
+                cancel: address(&urls["cancel"]),
                 stream: url("stream"),
                 web: url("web"),
             },
@@ -180,8 +190,29 @@ impl Output {
     }
 }
 
-/// A string, or the strings of a list one behind the other.
+/// Text: a string, the text of an object, or a list of these, joined.
 struct Joined(String);
+
+/// The members of an object that may hold its text; the first one that is not empty counts.
+///
+/// `openai/gpt-5-structured` has `text` and `json_output` (its page on replicate.com), as
+/// `vaibhavs10/incredibly-fast-whisper` has `text` beside `chunks`; `openai/whisper` has
+/// `transcription` (replicate/replicate-python#262).
+const TEXTS: [&str; 3] = ["text", "json_output", "transcription"];
+
+/// Returns the text of an object's member: a string, a list of strings, or the JSON of an answer with
+/// a schema.
+fn member(name: &str, raw: &RawValue) -> Option<String> {
+    let text = raw.get();
+    if let Ok(text) = serde_json::from_str::<String>(text) {
+        return Some(text);
+    }
+    if name == "json_output" {
+        return (text != "null").then(|| text.to_owned());
+    }
+    let list = serde_json::from_str::<Vec<String>>(text).ok()?;
+    Some(list.concat())
+}
 
 impl<'de> Deserialize<'de> for Joined {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -200,14 +231,39 @@ impl<'de> Deserialize<'de> for Joined {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Joined, A::Error> {
                 let mut joined = String::new();
-                while let Some(token) = seq.next_element::<Cow<'_, str>>()? {
+                while let Some(Joined(token)) = seq.next_element()? {
                     joined.push_str(&token);
                 }
                 Ok(Joined(joined))
             }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Joined, A::Error> {
+                let mut found = TEXTS.map(|_| None);
+                while let Some(name) = map.next_key::<Cow<'_, str>>()? {
+                    match TEXTS.iter().position(|known| *known == name) {
+                        Some(at) => found[at] = member(&name, map.next_value()?),
+                        None => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                let mut found = found.into_iter().flatten();
+                let first = found.next();
+                let first = first.ok_or_else(|| serde::de::Error::custom("no text"))?;
+                let texts = std::iter::once(first.clone()).chain(found);
+                let text = texts.into_iter().find(|text| !text.is_empty());
+                Ok(Joined(text.unwrap_or(first)))
+            }
         }
 
         deserializer.deserialize_any(Strings)
+    }
+}
+
+/// Returns an address, which is empty where it is not even text.
+fn address(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        _ => Some(String::new()),
     }
 }
 

@@ -395,16 +395,6 @@ fn a_prediction_whose_stream_cannot_be_had_is_canceled() {
 }
 
 #[test]
-fn a_deployment_s_prediction_is_canceled_where_it_says() {
-    let other = format!("{}/x/cancel", super::get_url());
-    let value = super::with_url(prediction("starting", &Value::Null), "cancel", &other);
-    let service = slow().create([super::created(&value)]).serve();
-    drop(block_on(&service.clock, client(&service).stream("hi")).unwrap());
-    service.run_tasks();
-    assert_eq!(service.asked(What::Cancel)[0].uri(), other);
-}
-
-#[test]
 fn a_healthy_answer_leaves_nothing_behind() {
     let service = healthy(&TOKENS).create([starting()]).serve();
     let opened = block_on(&service.clock, client(&service).stream("hi"));

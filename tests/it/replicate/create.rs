@@ -539,6 +539,18 @@ fn a_prediction_with_an_id_that_is_none_is_canceled_where_it_says() {
     let outcome = run_on(&service);
     assert_eq!(outcome.kind(), Some(ErrorKind::Protocol));
     assert_eq!(service.counts(), (1, 0, 1));
+    for path in [
+        "account",
+        "predictions/a%2Fb/cancel",
+        "predictions/cancel",
+        "x/y/cancel",
+    ] {
+        let url = format!("https://{}/v1/{path}", super::HOST);
+        let value = super::with_url(value.clone(), "cancel", &url);
+        let service = scene("").create([created(&value)]).serve();
+        run_on(&service);
+        assert_eq!(service.all().len(), 1, "{path}");
+    }
 }
 
 #[test]

@@ -168,6 +168,21 @@ impl Service {
         }
     }
 
+    /// Runs all that was detached at the same time, to its end.
+    #[track_caller]
+    pub(super) fn run_tasks_at_once(&self) {
+        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap());
+        let all = poll_fn(|cx| {
+            tasks.retain_mut(|task| task.as_mut().poll(cx).is_pending());
+            if tasks.is_empty() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        });
+        block_on(&self.clock, all);
+    }
+
     /// Polls a future so many times at most, and drops it then.
     #[track_caller]
     pub(super) fn block_on_polls<T>(

@@ -313,18 +313,6 @@ fn metrics_are_not_asked_for_where_nobody_wants_them() {
 }
 
 #[test]
-fn a_success_that_the_prediction_denies_is_none() {
-    // `done` said nothing, and the prediction says that it failed.
-    let outcome = ended(&done(), document(&failed("boom")));
-    assert_eq!(
-        outcome.kind(),
-        Some(ErrorKind::Provider),
-        "{:?}",
-        outcome.end
-    );
-}
-
-#[test]
 fn an_error_event_is_not_overruled() {
     let error = frame("error", "1:0", r#"{"detail":"CUDA out of memory"}"#);
     let tail = output(1, "more");
@@ -369,25 +357,33 @@ fn an_end_that_makes_no_sense_is_asked_about() {
 }
 
 #[test]
-fn text_that_the_prediction_contradicts_is_no_answer() {
+fn text_that_the_prediction_contradicts_has_a_warning() {
+    let check = |outcome: Outcome, text: &str| {
+        assert_eq!((outcome.text().as_str(), outcome.kind()), (text, None));
+        assert!(!outcome.meta().warnings.is_empty(), "{text}");
+    };
     // A character that was cut between two events is lost for good.
     let torn = Piece::Bytes(bytes::Bytes::from_static(
         b"event: output\nid: 1\ndata: caf\xC3\n\nevent: output\nid: 2\ndata: \xA9\n\n",
     ));
     let whole = document(&succeeded(&["caf\u{e9}"]));
     let stream = [torn, Piece::from(done().as_str())];
-    let outcome = run(scene_of(stream).prediction([whole]));
-    assert!(outcome.is_diverged(), "{:?}", outcome.end);
+    check(
+        run(scene_of(stream).prediction([whole])),
+        "caf\u{fffd}\u{fffd}",
+    );
 
     let twice = output(0, "a") + &output(1, "b") + &output(1, "b") + &done();
     let told = document(&succeeded(&["a", "b"]));
-    assert!(run(scene(&twice).prediction([told])).is_diverged());
+    check(run(scene(&twice).prediction([told])), "abb");
 
     // An event stream knows one kind of line end; files are other than their addresses.
     let lines = output(0, "a\nb") + &done();
     let told = document(&succeeded(&["a\r\nb"]));
-    assert_eq!(run(scene(&lines).prediction([told])).kind(), None);
+    let outcome = run(scene(&lines).prediction([told]));
+    assert_eq!((outcome.kind(), outcome.meta().warnings.len()), (None, 0));
     let file = output(0, "data:text/plain,banana") + &done();
     let told = document(&succeeded(&["https://replicate.delivery/a.txt"]));
-    assert_eq!(run(scene(&file).prediction([told])).kind(), None);
+    let outcome = run(scene(&file).prediction([told]));
+    assert_eq!((outcome.kind(), outcome.meta().warnings.len()), (None, 0));
 }

@@ -21,7 +21,11 @@ const STREAMS: &[&str] = &[
     "replicate/t-rp-6.sse",
     "replicate/t-rp-7-replayed.sse",
     "replicate/t-rp-8.sse",
+    "replicate/e003.sse",
 ];
+
+/// Predictions without a stream.
+const DOCUMENTS: &[&str] = &["replicate/structured.json"];
 
 /// Answers to a create.
 const CREATED: &[&str] = &["replicate/t-rp-1.json", "replicate/t-rp-2.json"];
@@ -38,6 +42,10 @@ fn told(name: &str) -> Value {
     match name {
         "replicate/t-rp-5.sse" => failed("CUDA out of memory"),
         "replicate/t-rp-6.sse" => prediction("canceled", &json!(["Once upon"])),
+        "replicate/e003.sse" => failed(
+            "Service is currently unavailable due to high demand. Please try again later. (E003) \
+             (abc123)",
+        ),
         name => succeeded(&Told::of(&text(name)).tokens),
     }
 }
@@ -148,7 +156,7 @@ fn a_stream_that_was_cut_is_taken_up_where_it_was() {
 
 #[test]
 fn every_fixture_is_run() {
-    check_table("replicate", &[STREAMS, CREATED, PARTS].concat());
+    check_table("replicate", &[STREAMS, DOCUMENTS, CREATED, PARTS].concat());
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod inputs;
 mod models;
 mod polling;
 mod properties;
+mod reports;
 mod resume;
 mod secrets;
 mod timers;

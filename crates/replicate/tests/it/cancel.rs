@@ -60,6 +60,22 @@ async fn who_lets_it_run_on_cancels_nothing() {
 }
 
 #[tokio::test]
+async fn a_thousand_streams_dropped_at_once_are_canceled_over_few_connections() {
+    const STREAMS: usize = 1000;
+    // Without a stream of its own a prediction takes one connection, which the next one uses.
+    let simulator = Simulator::builder().every_fault(Fault::NoUrl);
+    let service = Service::start(simulator.tokens_per_second(1.0)).await;
+    let mut streams = Vec::new();
+    for _ in 0..STREAMS {
+        streams.push(service.replicate.stream("Hi").await.unwrap());
+    }
+    drop(streams);
+    service.canceled(STREAMS).await;
+    let at_once = service.simulator.counts().connections_at_once;
+    assert!((2..=16).contains(&at_once), "{at_once}");
+}
+
+#[tokio::test]
 async fn what_fails_for_us_is_canceled_at_the_service() {
     let simulator = Simulator::builder().fault(Fault::ColdBoot);
     let limits = Timeouts::default().first_event(Duration::from_millis(50));

@@ -124,13 +124,27 @@ async fn a_key_goes_to_no_other_host() {
 }
 
 #[tokio::test]
-async fn a_place_to_cancel_at_elsewhere_is_not_called() {
+async fn a_url_to_cancel_at_elsewhere_is_replaced_by_our_own() {
     let service = Service::start(Simulator::builder().fault(Fault::EvilCancel)).await;
     let stream = service.replicate.stream("Hi").await.unwrap();
     assert!(stream.meta().warnings[0].contains("evil.example"));
-    let error = stream.cancel().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::UntrustedHost);
-    assert_eq!(service.counts()[3], 0);
+    stream.cancel().await.unwrap();
+    assert_eq!(service.counts()[3], 1);
+}
+
+#[tokio::test]
+async fn a_prediction_whose_stream_fails_is_polled() {
+    for fault in ["stream:404", "stream:500", "stream:502", "stream:503"] {
+        let service = Service::start(Simulator::builder().fault(fault.parse().unwrap())).await;
+        let response = service.replicate.chat("Hi").await.unwrap();
+        assert!(response.text().ends_with('.'), "{fault}");
+        assert!(response.meta.warnings[0].contains("is polled"), "{fault}");
+        assert_eq!(
+            (service.counts()[0], service.counts()[3]),
+            (1, 0),
+            "{fault}"
+        );
+    }
 }
 
 #[tokio::test]
