@@ -62,6 +62,32 @@ fn header_map(headers: &[(&'static str, &str)]) -> HeaderMap {
         .collect()
 }
 
+#[test]
+fn each_wait_is_reported_to_the_transport_before_it_begins() {
+    let policy = RetryPolicy::default();
+    for total in [None, Some(seconds(60))] {
+        let script = Script::new([]);
+        let outcome = policy.run(&*script, total, |attempt| {
+            let error = Error::new(ErrorKind::Overloaded, format!("busy {attempt}"));
+            ready(Err::<(), _>(error.with_retry_after(Some(seconds(4)))))
+        });
+        block_on(&script.clock, outcome).unwrap_err();
+        let retries = script.retries.lock().unwrap().clone();
+        let sleeps = script.sleeps.lock().unwrap().clone();
+        let messages: Vec<&str> = retries.iter().map(|(text, _)| text.as_str()).collect();
+        // The last error ends the request, and nothing is waited for.
+        assert_eq!(messages, ["busy 1", "busy 2"]);
+        for (_, wait) in &retries {
+            assert!(seconds(4) <= *wait && sleeps.contains(wait), "{sleeps:?}");
+        }
+    }
+    let script = Script::new([]);
+    let refused = Error::new(ErrorKind::Auth, "no");
+    let outcome = policy.run(&*script, None, |_| ready(Err::<(), _>(refused.clone())));
+    block_on(&script.clock, outcome).unwrap_err();
+    assert!(script.retries.lock().unwrap().is_empty());
+}
+
 /// Checks how often a request that fails so is sent by default, and if ambiguity is accepted.
 #[track_caller]
 fn check(error: &Error, attempts: u32, ambiguous: u32) {

@@ -89,6 +89,7 @@ impl RetryPolicy {
 
     /// Makes attempts until one succeeds, may not be repeated, or the policy ends them.
     ///
+    /// Each wait is reported to [`Transport::on_retry`] before it begins.
     /// `total` is the limit on the whole request; an attempt is not begun after it, nor a wait that
     /// would pass it.
     ///
@@ -136,6 +137,7 @@ impl RetryPolicy {
                 return Err(error);
             }
             trace::retried(&error, wait);
+            transport.on_retry(&error, wait);
             transport.sleep(wait).await;
             // It may have slept longer than asked.
             if total.is_some_and(|total| total <= transport.now() - start) {

@@ -55,6 +55,16 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// Lets a task run on by itself: to drain a body, or to tell a service that nobody listens.
     fn detach(&self, task: BoxFuture<'static, ()>);
 
+    /// Observes that a request failed and is sent again after `wait`; does nothing by default.
+    ///
+    /// [`RetryPolicy::run`](crate::RetryPolicy::run) calls it before each of its waits. Wrap a
+    /// transport and implement this method to announce, log or count retries; a wrapper that does
+    /// not forward it hides them from the transport inside. It must not block. A request that is
+    /// replayed at once ([`ReplayStale`]) is not reported.
+    fn on_retry(&self, error: &Error, wait: Duration) {
+        let _ = (error, wait);
+    }
+
     /// Returns the calendar's time, which a `Retry-After` date is held against where the answer
     /// has no `Date`.
     fn system_time(&self) -> SystemTime {

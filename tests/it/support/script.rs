@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response};
-use inferstream_core::{Body, BoxFuture, Result, Transport};
+use inferstream_core::{Body, BoxFuture, Error, Result, Transport};
 
 use super::{Clock, Double, block_on};
 
@@ -18,6 +18,8 @@ pub(crate) struct Script {
     pub(crate) clock: Arc<Clock>,
     pub(crate) requests: Mutex<Vec<Request<Bytes>>>,
     pub(crate) sleeps: Mutex<Vec<Duration>>,
+    /// What was reported of retries: the error's message and the wait.
+    pub(crate) retries: Mutex<Vec<(String, Duration)>>,
     /// How much later than asked each sleep ends.
     oversleep: Duration,
     responses: Mutex<VecDeque<Result<Response<Body>>>>,
@@ -37,6 +39,7 @@ impl Script {
             clock: Clock::new(),
             requests: Mutex::default(),
             sleeps: Mutex::default(),
+            retries: Mutex::default(),
             oversleep,
             responses: Mutex::new(responses.into_iter().collect()),
             tasks: Mutex::default(),
@@ -88,6 +91,11 @@ impl Transport for Script {
 
     fn detach(&self, task: BoxFuture<'static, ()>) {
         self.tasks.lock().unwrap().push(task);
+    }
+
+    fn on_retry(&self, error: &Error, wait: Duration) {
+        let retry = (error.to_string(), wait);
+        self.retries.lock().unwrap().push(retry);
     }
 
     fn system_time(&self) -> SystemTime {
