@@ -26,7 +26,7 @@ const CANCELS: usize = 16;
 pub struct ReplicateBuilder {
     api_key: Option<Setting>,
     base_url: Option<Setting>,
-    stream_origins: Vec<String>,
+    stream_origins: Vec<Setting>,
     transport: Option<Arc<dyn Transport>>,
     headers: HeaderMap,
     timeouts: Timeouts,
@@ -56,8 +56,11 @@ impl Default for ReplicateBuilder {
 }
 
 impl ReplicateBuilder {
-    /// Takes `REPLICATE_API_TOKEN`, or else `REPLICATE_API_KEY`, and `REPLICATE_BASE_URL` where they
-    /// are set; what is set afterwards wins.
+    /// Reads `REPLICATE_API_TOKEN`, or else `REPLICATE_API_KEY`, `REPLICATE_BASE_URL` and
+    /// `REPLICATE_STREAM_ORIGIN`, where they are set.
+    ///
+    /// A key or base URL that is set afterwards wins. `REPLICATE_STREAM_ORIGIN` holds one or more
+    /// origins, separated by commas; [`stream_origin`](Self::stream_origin) adds to them.
     ///
     /// # Errors
     ///
@@ -66,6 +69,9 @@ impl ReplicateBuilder {
         Ok(Self {
             api_key: Setting::from_env(&["REPLICATE_API_TOKEN", "REPLICATE_API_KEY"])?,
             base_url: Setting::from_env(&["REPLICATE_BASE_URL"])?,
+            stream_origins: Setting::from_env(&["REPLICATE_STREAM_ORIGIN"])?
+                .into_iter()
+                .collect(),
             ..Self::default()
         })
     }
@@ -91,7 +97,7 @@ impl ReplicateBuilder {
     /// TLS on port 443, and the origin of the base URL.
     /// A stream elsewhere is an error, `UntrustedHost`, before a byte is sent there.
     pub fn stream_origin(mut self, origin: impl Into<String>) -> Self {
-        self.stream_origins.push(origin.into());
+        self.stream_origins.push(Setting::new(origin));
         self
     }
 
@@ -181,8 +187,11 @@ impl ReplicateBuilder {
         let base = base_url(&with_version(url.value())).map_err(|error| url.explain(error))?;
         check_headers(&self.headers)?;
         let mut trust = Trust::new(&base);
-        for origin in &self.stream_origins {
-            trust.add(origin)?;
+        for setting in &self.stream_origins {
+            // No origin has a comma in it.
+            for origin in setting.value().split(',').map(str::trim) {
+                trust.add(origin).map_err(|error| setting.explain(error))?;
+            }
         }
         let transport = match self.transport {
             Some(transport) => transport,
