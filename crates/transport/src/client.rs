@@ -133,7 +133,7 @@ impl Inner {
 
         let pooled = || self.pool.take(&route);
         if let Some(connection) = (!asks_to_switch).then(pooled).flatten() {
-            match connection.exchange(request.clone(), &peer, &limits).await {
+            match connection.exchange(request.clone(), &route, &limits).await {
                 Ok((response, connection)) => {
                     return self.accept(response, connection, route);
                 }
@@ -144,7 +144,7 @@ impl Inner {
         }
         let io = connect(&route, &self.tls, &limits).await?;
         let connection = Connection::new(io, &peer).await?;
-        let exchanged = connection.exchange(request, &peer, &limits).await;
+        let exchanged = connection.exchange(request, &route, &limits).await;
         let (response, connection) = exchanged.map_err(|failure| failure.error)?;
         if asks_to_switch && response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return switched(response, connection, &peer);
@@ -227,10 +227,9 @@ impl Inner {
             Some(Error::protocol(format!(
                 "the answer from {peer} is encoded ({encoding}), though nobody asked for that"
             )))
-        } else if parts.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
-            route.forwarder().map(|proxy| proxy.refusal(parts.status))
         } else {
-            None
+            let forwarder = route.forwarder();
+            forwarder.and_then(|proxy| proxy.refusal_of_head(&parts))
         };
         if let Some(error) = refusal {
             return Err(error

@@ -84,6 +84,12 @@ impl Route {
         }
     }
 
+    /// Returns the peer at the other end of the connection on which the request is sent: the proxy
+    /// that forwards it, else the origin.
+    pub(crate) fn hop(&self) -> Peer<'_> {
+        self.forwarder().map_or_else(|| self.peer(), Proxy::peer)
+    }
+
     /// Returns the proxy that is asked for the URL itself, in place of a way to its host.
     pub(crate) fn forwarder(&self) -> Option<&Proxy> {
         self.proxy

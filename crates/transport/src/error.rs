@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt, io, time::Duration};
 
-use inferstream_core::{Error, ErrorKind, Phase, Sent};
+use inferstream_core::{Error, ErrorKind, Phase, Repeat, Sent};
 
 /// The party at the other end of a socket, as messages name it: host and port, nothing else.
 #[derive(Clone, Copy)]
@@ -93,6 +93,63 @@ pub(crate) fn before_head(peer: &Peer<'_>, cause: hyper::Error, sent: Sent, firs
         Error::new(ErrorKind::Disconnected, message)
     };
     error.with_sent(sent).with_source(cause)
+}
+
+/// Creates the error of an exchange with a proxy that forwards requests, as [`before_head`].
+pub(crate) fn before_head_of_proxy(
+    proxy: &Peer<'_>,
+    cause: hyper::Error,
+    sent: Sent,
+    first: &[u8],
+) -> Error {
+    if cause.is_parse_too_large() || cause.is_user() {
+        return before_head(proxy, cause, sent, first);
+    }
+    let lost = is_lost(&cause);
+    let error = if lost && !first.is_empty() {
+        let message = format!("the connection to {proxy} was lost before the answer's head came");
+        proxy.error(ErrorKind::Proxy, message)
+    } else {
+        not_http(proxy, first)
+    };
+    // A request that was sent may have reached the service.
+    let error = match sent {
+        Sent::No => error,
+        _ if lost => error.with_repeat(Repeat::Ambiguous),
+        _ => error,
+    };
+    error.with_sent(sent).with_source(cause)
+}
+
+/// Creates the error of a proxy that did not answer a request in HTTP: `first` is how its answer
+/// begins.
+pub(crate) fn not_http(proxy: &Peer<'_>, first: &[u8]) -> Error {
+    let message = match first {
+        // What most SOCKS servers do where the first byte is not the version of their protocol.
+        [] => format!(
+            "{proxy} closed the connection without an answer; if it is a SOCKS proxy, its URL \
+             begins with socks5h://"
+        ),
+        // A reply of SOCKS 5, and one of SOCKS 4 (0 and a code from 90 to 93).
+        [5, ..] | [0, 90..=93, ..] => format!(
+            "{proxy} speaks SOCKS and not HTTP; the URL of a SOCKS proxy begins with socks5h://"
+        ),
+        _ if is_tls(first) => {
+            format!("{proxy} speaks TLS, and was asked without; is its URL meant to be https://?")
+        }
+        _ => format!("{proxy} does not speak HTTP"),
+    };
+    let error = proxy.error(ErrorKind::Proxy, message);
+    if first.is_empty() {
+        error
+    } else {
+        error.with_repeat(Repeat::Never)
+    }
+}
+
+/// Returns true if the connection was lost, and the peer sent nothing that is malformed.
+pub(crate) fn is_lost(cause: &hyper::Error) -> bool {
+    !cause.is_parse_too_large() && !cause.is_parse() && !cause.is_user()
 }
 
 /// Creates the error of a head above the limits.

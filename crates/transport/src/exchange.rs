@@ -19,14 +19,15 @@ use hyper::{
     },
 };
 use hyper_util::rt::TokioIo;
-use inferstream_core::{Error, ErrorKind, Phase, Result, Sent, Timeouts};
+use inferstream_core::{Error, Phase, Result, Sent, Timeouts};
 use tokio::{
     runtime::{Handle, Id},
     time::Instant,
 };
 
 use crate::{
-    error::{self, Peer},
+    connect::Route,
+    error::{self, Peer, Role},
     watch::{BoxIo, Seen, Watched},
 };
 
@@ -115,19 +116,21 @@ impl Connection {
     pub(crate) async fn exchange(
         mut self,
         request: Request<Full<Bytes>>,
-        peer: &Peer<'_>,
+        route: &Route,
         limits: &Timeouts,
     ) -> Result<(Response<Incoming>, Self), Failure> {
         match self.wait(request, limits).await {
             Ok(Ok(response)) => Ok((response, self)),
-            Ok(Err(failed)) => Err(self.failure(failed, peer)),
+            Ok(Err(failed)) => Err(self.failure(failed, &route.hop())),
             Err((phase, limit)) => {
                 let sent = match phase {
                     _ if self.seen.counts().written == 0 => Sent::No,
                     Phase::Head => Sent::Yes,
                     _ => Sent::Maybe,
                 };
-                let error = Error::timeout(phase, limit).context(peer).with_sent(sent);
+                let error = Error::timeout(phase, limit)
+                    .context(route.peer())
+                    .with_sent(sent);
                 Err(Failure {
                     error,
                     cause: Cause::Other,
@@ -181,11 +184,16 @@ impl Connection {
         };
         let unsent = failed.take_message().is_some() || written == 0;
         let sent = if unsent { Sent::No } else { Sent::Maybe };
-        let error = error::before_head(peer, failed.into_error(), sent, &self.seen.first());
-        let cause = match error.kind() {
-            ErrorKind::Disconnected if unsent => Cause::Unsent,
-            ErrorKind::Disconnected if self.reused && read == 0 => Cause::Stale,
+        let hyper = failed.into_error();
+        let cause = match error::is_lost(&hyper) {
+            true if unsent => Cause::Unsent,
+            true if self.reused && read == 0 => Cause::Stale,
             _ => Cause::Other,
+        };
+        let first = self.seen.first();
+        let error = match peer.role {
+            Role::Origin => error::before_head(peer, hyper, sent, &first),
+            Role::Proxy => error::before_head_of_proxy(peer, hyper, sent, &first),
         };
         Failure { error, cause }
     }

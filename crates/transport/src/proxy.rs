@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderValue, Uri};
+use http::{HeaderValue, Uri, header};
 use hyper_util::{
     client::{
         legacy::connect::proxy::{SocksV5, Tunnel},
@@ -20,7 +20,7 @@ use inferstream_core::{Error, ErrorKind, Repeat, Result};
 use tower_service::Service;
 
 use crate::{
-    error::{Peer, Role},
+    error::{self, Peer, Role},
     watch::{BoxIo, Seen, Watched},
 };
 
@@ -235,15 +235,38 @@ impl Proxy {
                 ErrorKind::Proxy,
                 format!("{peer} did not end its answer's head"),
             ),
+            // What Tor's SOCKS port answers: "HTTP/1.0 501 Tor is not an HTTP Proxy".
+            Some(http::StatusCode::NOT_IMPLEMENTED) if first.ends_with(b" Tor") => self.is_tor(),
             Some(status) => self.refusal(status),
-            None if first.is_empty() => peer.error(
-                ErrorKind::Proxy,
-                format!("{peer} closed the connection without an answer"),
-            ),
-            None => peer
-                .error(ErrorKind::Proxy, format!("{peer} does not speak HTTP"))
-                .with_repeat(Repeat::Never),
+            None => error::not_http(&peer, &first),
         }
+    }
+
+    /// Creates the error of an answer in absolute form that comes from the proxy itself, if it does.
+    pub(crate) fn refusal_of_head(&self, head: &http::response::Parts) -> Option<Error> {
+        let names_tinyproxy = || {
+            let server = head.headers.get(header::SERVER);
+            server.is_some_and(|server| server.as_bytes().starts_with(b"tinyproxy"))
+        };
+        match head.status.as_u16() {
+            407 => Some(self.refusal(head.status)),
+            // A service does not ask for a proxy's credentials. tinyproxy answers 407 where they are
+            // missing, and 401 where they are wrong (`handle_connection` in its src/reqs.c); what it
+            // forwards has the `Server` of the service.
+            401 if head.headers.contains_key(header::PROXY_AUTHENTICATE) || names_tinyproxy() => {
+                Some(self.refusal(head.status))
+            }
+            501 => {
+                let reason = head.extensions.get::<hyper::ext::ReasonPhrase>()?;
+                let is_tor = reason.as_bytes().starts_with(b"Tor is not an HTTP Proxy");
+                is_tor.then(|| self.is_tor().with_status(head.status))
+            }
+            _ => None,
+        }
+    }
+
+    fn is_tor(&self) -> Error {
+        error::not_http(&self.peer(), &[5])
     }
 
     /// Creates the error of a status with which the proxy refuses.
@@ -262,6 +285,13 @@ impl Proxy {
         match (seen.first().as_slice(), self.raw.is_some()) {
             ([5, 0xFF, ..], given) => self.wrong_credentials(given),
             ([5, 2, 1, status, ..], true) if *status != 0 => self.wrong_credentials(true),
+            (first, _) if first.starts_with(b"HTTP/") => {
+                let message = format!(
+                    "{peer} speaks HTTP and not SOCKS; the URL of an HTTP proxy begins with http://"
+                );
+                peer.error(ErrorKind::Proxy, message)
+                    .with_repeat(Repeat::Never)
+            }
             _ => {
                 let cause = cause.strip_prefix("SOCKS error: ").unwrap_or(cause);
                 peer.error(ErrorKind::Proxy, format!("{peer} opened no way: {cause}"))

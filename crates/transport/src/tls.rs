@@ -167,6 +167,13 @@ fn provider() -> Result<Arc<CryptoProvider>> {
     })
 }
 
+/// Returns true for the error `CaUsedAsEndEntity`, which comes of a self-signed certificate as
+/// `openssl req -x509` makes it by default.
+fn is_authoritys(reason: &CertificateError) -> bool {
+    // It is an error of `webpki`, which rustls does not re-export, so that its type has no name here.
+    matches!(reason, CertificateError::Other(cause) if format!("{cause:?}").contains("CaUsedAsEndEntity"))
+}
+
 fn failed(peer: &Peer<'_>, cause: io::Error, seen: &Seen) -> Error {
     use CertificateError::{
         Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
@@ -191,6 +198,10 @@ fn failed(peer: &Peer<'_>, cause: io::Error, seen: &Seen) -> Error {
             Expired | ExpiredContext { .. } => "expired",
             NotValidYet | NotValidYetContext { .. } => "not valid yet; is the clock right?",
             NotValidForName | NotValidForNameContext { .. } => "for another host",
+            other if is_authoritys(other) => {
+                "an authority's own (CA:TRUE), which a server must not present; issue one for the \
+                 server with `basicConstraints=CA:FALSE`"
+            }
             _ => "not accepted",
         }),
         Some(rustls::Error::AlertReceived(AlertDescription::CertificateRequired)) => {

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use inferstream_core::Repeat;
 use inferstream_transport::{ErrorKind, HttpTransport};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
@@ -253,6 +254,87 @@ async fn http_goes_to_a_proxy_in_absolute_form() {
         request.contains("\r\nproxy-authorization: Basic dXNlcjpwYXNz\r\n"),
         "{request}"
     );
+}
+
+/// Starts a proxy that reads some of a request, says this and closes; returns its port.
+async fn saying(answer: &'static [u8]) -> u16 {
+    listen(move |mut socket| async move {
+        // A SOCKS server looks at the first bytes alone.
+        socket.read_exact(&mut [0; 3]).await.unwrap();
+        socket.write_all(answer).await.unwrap();
+        let _ = socket.shutdown().await;
+        let _ = tokio::io::copy(&mut socket, &mut tokio::io::sink()).await;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_http_proxy_that_is_a_socks_port_is_blamed() {
+    let tor = b"HTTP/1.0 501 Tor is not an HTTP Proxy\r\nContent-Type: text/html\r\n\r\n<html>";
+    for answer in [&b""[..], b"\x05\xff", b"\x00\x5b\0\0\0\0\0\0", tor] {
+        let port = saying(answer).await;
+        for url in ["https://api.test/secret", "http://api.test/secret"] {
+            let transport = through(format!("http://127.0.0.1:{port}"));
+            let result = fetch(&transport, post(url)).await;
+            let error = check_error(result, ErrorKind::Proxy, "socks5h://");
+            let proxy = format!("the proxy 127.0.0.1:{port}");
+            assert!(error.to_string().starts_with(&proxy), "{url}: {error}");
+            // A request in absolute form may have gone on to the service.
+            let repeat = match answer {
+                b"" if url.starts_with("https") => Repeat::Safe,
+                b"" => Repeat::Ambiguous,
+                _ => Repeat::Never,
+            };
+            assert_eq!(error.repeat(), repeat, "{url}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_socks_proxy_that_is_an_http_port_is_blamed() {
+    let port = saying(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    let transport = through(format!("socks5h://127.0.0.1:{port}"));
+    let result = fetch(&transport, post("https://api.test/")).await;
+    check_error(result, ErrorKind::Proxy, "speaks HTTP and not SOCKS");
+}
+
+#[tokio::test]
+async fn an_http_proxy_that_speaks_tls_is_blamed() {
+    let port = saying(b"\x15\x03\x03\0\x02\x02\x16").await;
+    for url in ["https://api.test/secret", "http://api.test/secret"] {
+        let transport = through(format!("http://127.0.0.1:{port}"));
+        let result = fetch(&transport, post(url)).await;
+        check_error(result, ErrorKind::Proxy, "is its URL meant to be https://?");
+    }
+}
+
+#[tokio::test]
+async fn a_401_of_the_proxy_itself_is_the_proxys() {
+    // tinyproxy, for credentials that are wrong.
+    const TINYPROXY: &str = "HTTP/1.1 401 Unauthorized\r\nServer: tinyproxy/1.11.1\r\n\
+        Content-Type: text/html\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    const ASKING: &str = "HTTP/1.1 401 Unauthorized\r\nProxy-Authenticate: Basic realm=\"x\"\r\n\
+        Content-Length: 0\r\n\r\n";
+    for answer in [TINYPROXY, ASKING] {
+        for url in ["http://api.test/secret", "https://api.test/secret"] {
+            let proxy = Server::start(&[&[answer]]).await;
+            let transport = through(format!("http://user:secret@127.0.0.1:{}", proxy.port));
+            let result = fetch(&transport, post(url)).await;
+            let error = check_error(result, ErrorKind::Proxy, "did not accept the user name");
+            assert_eq!(error.status().unwrap(), 401);
+            assert!(!error.is_retryable());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_401_of_the_service_through_a_proxy_is_the_services() {
+    let answer = "HTTP/1.1 401 Unauthorized\r\nServer: nginx\r\n\
+        Via: 1.1 tinyproxy (tinyproxy/1.11.1)\r\nContent-Length: 2\r\n\r\nno";
+    let proxy = Server::start(&[&[answer]]).await;
+    let transport = through(format!("http://user:pass@127.0.0.1:{}", proxy.port));
+    let body = fetch(&transport, post("http://api.test/v1")).await;
+    assert_eq!(body.unwrap(), "no");
 }
 
 #[tokio::test]

@@ -74,6 +74,29 @@ async fn a_certificate_for_another_host_is_refused() {
 }
 
 #[tokio::test]
+async fn an_authoritys_certificate_in_a_servers_place_is_explained() {
+    // As `openssl req -x509` makes one: self-signed, and with CA:TRUE.
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let certificate = params.self_signed(&key).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            rustls_pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        )
+        .unwrap();
+    let server = Server::start_tls(TlsAcceptor::from(Arc::new(config)), &[HELLO]).await;
+    let url = format!("https://127.0.0.1:{}/secret", server.port);
+    let result = fetch(&trusting(&certificate.pem()), post(&url)).await;
+    check_error(result, ErrorKind::Tls, "basicConstraints=CA:FALSE");
+}
+
+#[tokio::test]
 async fn an_end_without_close_notify_is_truncated() {
     let (pem, acceptor) = authority("127.0.0.1");
     let port = listen(move |socket| {
