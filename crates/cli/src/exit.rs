@@ -5,6 +5,8 @@ use std::{error::Error as StdError, io, io::Write as _, process::ExitCode, time:
 use inferstream::{Error, ErrorKind};
 use serde::Serialize;
 
+use crate::screen;
+
 /// Why the program ends without success.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -35,7 +37,7 @@ impl Failure {
         let mut stderr = anstream::stderr().lock();
         let mut say = |line: &str| {
             // There is nowhere to say that standard error is closed.
-            let _ = writeln!(stderr, "{}", one_line(line));
+            let _ = writeln!(stderr, "{}", screen::line(line));
         };
         match self {
             Self::Closed | Self::Interrupted => {}
@@ -163,9 +165,4 @@ fn wait(retry_after: Option<Duration>) -> String {
         None => String::new(),
         Some(wait) => format!(" (try again in {} s)", wait.as_secs_f64()),
     }
-}
-
-/// Keeps what a service wrote from drawing on the terminal.
-fn one_line(text: &str) -> String {
-    text.replace(char::is_control, " ")
 }

@@ -14,6 +14,7 @@ mod exit;
 mod files;
 mod output;
 mod runtime;
+mod screen;
 mod service;
 mod spinner;
 

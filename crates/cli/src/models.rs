@@ -1,13 +1,13 @@
 //! The models of a provider.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use crate::{
     args::Models,
     exit::Failure,
     files::Files,
     output::print_json,
-    runtime,
+    runtime, screen,
     service::{Service, route},
     spinner::Spinner,
 };
@@ -24,12 +24,17 @@ pub(crate) fn run(args: &Models) -> Result<(), Failure> {
             .await;
         spinner.stop();
         let models = models??;
+        let is_terminal = io::stdout().is_terminal();
         let mut stdout = io::stdout().lock();
         if args.json {
             return Ok(print_json(&mut stdout, &models)?);
         }
         for model in &models {
-            writeln!(stdout, "{}", model.id)?;
+            if is_terminal {
+                writeln!(stdout, "{}", screen::line(&model.id))?;
+            } else {
+                writeln!(stdout, "{}", model.id)?;
+            }
         }
         Ok(stdout.flush()?)
     })

@@ -1,6 +1,7 @@
 //! Events into what is printed: text, lines of JSON, or one object.
 
 use std::{
+    borrow::Cow,
     io,
     io::{IsTerminal as _, Stdout, Write as _},
 };
@@ -11,13 +12,13 @@ use serde::Serialize;
 use crate::{
     args::Chat,
     exit::{ErrorObject, Failure},
+    screen::{self, Screen},
 };
 
-/// Says something on standard error; a warning or a tool's name does not draw on the terminal.
+/// Says something on standard error; what a service sent is escaped, so that no terminal obeys it.
 pub(crate) fn say(lines: &str) {
-    let draws = |char: char| char.is_control() && char != '\n';
     // There is nowhere to say that standard error is closed.
-    let _ = writeln!(anstream::stderr().lock(), "{}", lines.replace(draws, " "));
+    let _ = writeln!(anstream::stderr().lock(), "{}", screen::lines(lines));
 }
 
 /// Where an answer goes.
@@ -40,8 +41,10 @@ impl Sink {
         Self::Plain(Plain {
             stdout: io::stdout(),
             text: Line::Fresh,
+            text_screen: io::stdout().is_terminal().then(Screen::default),
             shows_reasoning: args.reasoning || (!args.no_reasoning && io::stderr().is_terminal()),
             reasoning: Line::Fresh,
+            reasoning_screen: io::stderr().is_terminal().then(Screen::default),
         })
     }
 
@@ -108,8 +111,19 @@ impl Line {
 pub(crate) struct Plain {
     stdout: Stdout,
     text: Line,
+    /// `None` where standard output is not a terminal: what reads it gets the text as it is.
+    text_screen: Option<Screen>,
     shows_reasoning: bool,
     reasoning: Line,
+    /// The same for standard error.
+    reasoning_screen: Option<Screen>,
+}
+
+fn shown<'t>(screen: &mut Option<Screen>, text: &'t str) -> Cow<'t, str> {
+    match screen {
+        None => Cow::Borrowed(text),
+        Some(screen) => Cow::Owned(screen.show(text)),
+    }
 }
 
 impl Plain {
@@ -119,7 +133,8 @@ impl Plain {
                 choice: 0, text, ..
             } => {
                 self.end_reasoning();
-                self.stdout.write_all(text.as_bytes())?;
+                let shown = shown(&mut self.text_screen, text);
+                self.stdout.write_all(shown.as_bytes())?;
                 self.text = Line::after(text);
                 self.stdout.flush()
             }
@@ -127,8 +142,15 @@ impl Plain {
                 choice: 0, text, ..
             } if self.shows_reasoning => {
                 self.end_text()?;
-                let mut stderr = anstream::stderr().lock();
-                let _ = write!(stderr, "\x1b[2m{text}\x1b[0m").and_then(|()| stderr.flush());
+                let shown = shown(&mut self.reasoning_screen, text);
+                // There is nowhere to say that standard error is closed.
+                let _ = if self.reasoning_screen.is_some() {
+                    let mut stderr = anstream::stderr().lock();
+                    write!(stderr, "\x1b[2m{shown}\x1b[0m").and_then(|()| stderr.flush())
+                } else {
+                    // `anstream` would take escape sequences of the text out.
+                    io::stderr().write_all(shown.as_bytes())
+                };
                 self.reasoning = Line::after(text);
                 Ok(())
             }
@@ -146,13 +168,15 @@ impl Plain {
     fn end_reasoning(&mut self) {
         if self.reasoning == Line::Open {
             self.reasoning = Line::Fresh;
-            say("");
+            say(self.reasoning_screen.as_mut().map_or("", Screen::end));
         }
     }
 
     fn end_text(&mut self) -> io::Result<()> {
         if self.text == Line::Open {
             self.text = Line::Fresh;
+            let rest = self.text_screen.as_mut().map_or("", Screen::end);
+            self.stdout.write_all(rest.as_bytes())?;
             self.stdout.write_all(b"\n")?;
         }
         self.stdout.flush()
@@ -234,19 +258,24 @@ pub(crate) fn print_json(stdout: &mut impl io::Write, value: &impl Serialize) ->
     stdout.flush()
 }
 
-/// Returns a value as JSON on a line of its own, for every reader's notion of a line.
+/// Returns a value as JSON on a line of its own, for every reader's notion of a line, and for a
+/// terminal too.
 ///
-/// JSON lets U+0085, U+2028 and U+2029 stand in a string as they are, where some languages end a
-/// line; they come only in strings, and so an escape says the same.
+/// JSON lets DEL, C1 controls, U+2028, U+2029 and the characters that reorder a line stand in a string
+/// as they are; they come only in strings, and so an escape says the same.
 pub(crate) fn json_line(value: &impl Serialize) -> io::Result<String> {
-    let mut line = serde_json::to_string(value)?;
-    for (char, escape) in [
-        ('\u{85}', "\\u0085"),
-        ('\u{2028}', "\\u2028"),
-        ('\u{2029}', "\\u2029"),
-    ] {
-        if line.contains(char) {
-            line = line.replace(char, escape);
+    let json = serde_json::to_string(value)?;
+    let special = |char| screen::controls(char) || matches!(char, '\u{2028}' | '\u{2029}');
+    let mut line = String::with_capacity(json.len() + 1);
+    for part in json.split_inclusive(special) {
+        match part.chars().next_back().filter(|last| special(*last)) {
+            None => line.push_str(part),
+            Some(last) => {
+                line.push_str(&part[..part.len() - last.len_utf8()]);
+                // Each of them has four digits at most.
+                let escape = format!("\\u{:04x}", u32::from(last));
+                line.push_str(&escape);
+            }
         }
     }
     line.push('\n');

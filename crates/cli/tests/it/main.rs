@@ -11,15 +11,18 @@ mod settings;
 mod simulate;
 mod sse;
 #[cfg(unix)]
+mod terminal;
+#[cfg(unix)]
 mod unix;
 
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpListener,
     process::{Child, ChildStdout, Command, Output, Stdio},
     thread,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The program, with nothing of the environment that it heeds.
 fn command(args: &[&str]) -> Command {
@@ -107,6 +110,74 @@ fn run_with(args: &[&str], input: &[u8]) -> Run {
         });
         Run::from(child.wait_with_output().unwrap())
     })
+}
+
+/// Answers each request of one connection at a time with this, and closes; returns the base URL.
+///
+/// It runs until the tests end.
+fn serve(status: u16, content_type: &str, body: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let length = body.len();
+    let response = format!(
+        "HTTP/1.1 {status} X\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{body}"
+    );
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let mut socket = BufReader::new(socket.unwrap());
+            let mut length = 0;
+            loop {
+                let mut line = String::new();
+                if socket.read_line(&mut line).unwrap() <= 2 {
+                    break;
+                }
+                if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+            }
+            socket.read_exact(&mut vec![0; length]).unwrap();
+            // A program that has gone is a result too.
+            let _ = socket.get_mut().write_all(response.as_bytes());
+        }
+    });
+    url
+}
+
+/// Serves a stream of these deltas of choice 0 and then this finish reason.
+fn serve_stream(deltas: &[Value], reason: &str) -> String {
+    let chunk = |delta: &Value, reason: Value| {
+        json!({
+            "id": "c1", "object": "chat.completion.chunk", "created": 1_760_000_000, "model": "m",
+            "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]
+        })
+    };
+    let mut body = String::new();
+    for delta in deltas {
+        let event = format!("data: {}\n\n", chunk(delta, Value::Null));
+        body += &event;
+    }
+    let last = chunk(&json!({}), json!(reason));
+    serve(
+        200,
+        "text/event-stream",
+        &(body + &format!("data: {last}\n\ndata: [DONE]\n\n")),
+    )
+}
+
+/// Asks a compatible service.
+fn ask(url: &str, args: &[&str]) -> Run {
+    let service = [
+        "-p",
+        "openai-compat",
+        "-m",
+        "m",
+        "--attempts",
+        "1",
+        "--base-url",
+        url,
+    ];
+    run(&[&["chat", "Hi"], &service[..], args].concat())
 }
 
 /// `inferstream simulate`, until it is dropped.
