@@ -15,8 +15,10 @@ Exit codes:
   4    too many requests, or the quota is used up (429, 402)
   5    network, TLS, proxy, or a time limit that ran out
   6    the answer was cut off; what came is printed
+  129  SIGHUP; what came is printed
   130  Ctrl-C; what came is printed
   141  nobody read the output any longer (as with `| head`)
+  143  SIGTERM; what came is printed
 
 Environment:
   CABLYAI_API_KEY, CEREBRAS_API_KEY, CLOUDFLARE_API_TOKEN, OPENAI_COMPAT_API_KEY,

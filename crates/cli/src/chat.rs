@@ -23,7 +23,7 @@ use crate::{
 
 /// Asks, and prints the answer.
 pub(crate) fn run(args: &Chat, verbose: bool) -> Result<(), Failure> {
-    // Read before Ctrl-C is listened for: there is nothing to keep yet.
+    // Read before signals are listened for: there is nothing to keep yet.
     let read = prompt(&args.prompt).and_then(|prompt| {
         let (name, _) = route(args.service.provider, args.model.as_deref());
         Ok((prompt, Files::read(name, &args.service)?))
@@ -49,7 +49,10 @@ pub(crate) fn run(args: &Chat, verbose: bool) -> Result<(), Failure> {
         if let Some(service) = service {
             service.settle().await;
         }
-        ended?;
+        // A terminal that hung up takes nothing more, and that is no reason of its own.
+        if !matches!(outcome, Err(Failure::Interrupted(_))) {
+            ended?;
+        }
         if args.usage
             && let Some(line) = answer.usage()
         {

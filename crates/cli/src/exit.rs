@@ -5,15 +5,15 @@ use std::{error::Error as StdError, io, io::Write as _, process::ExitCode, time:
 use inferstream::{Error, ErrorKind};
 use serde::Serialize;
 
-use crate::screen;
+use crate::{runtime::Signal, screen};
 
 /// Why the program ends without success.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// Nobody reads standard output any longer.
     Closed,
-    /// Ctrl-C.
-    Interrupted,
+    /// A signal, such as that of Ctrl-C.
+    Interrupted(Signal),
     /// A file or standard output failed: what was done, and why it could not be.
     Io(String, io::Error),
     /// The request failed, or what it was to be made of.
@@ -26,7 +26,7 @@ impl Failure {
         ExitCode::from(match self {
             // As a shell has it for a program that SIGPIPE ended: the answer was not whole.
             Self::Closed => 141,
-            Self::Interrupted => 130,
+            Self::Interrupted(signal) => signal.code(),
             Self::Io(..) => 1,
             Self::Request(error) => code(error.kind()),
         })
@@ -40,7 +40,7 @@ impl Failure {
             let _ = writeln!(stderr, "{}", screen::line(line));
         };
         match self {
-            Self::Closed | Self::Interrupted => {}
+            Self::Closed | Self::Interrupted(_) => {}
             Self::Io(what, cause) => say(&format!("error: {what}: {cause}")),
             Self::Request(error) => {
                 let message = message(error);
@@ -72,7 +72,7 @@ impl Failure {
         };
         match self {
             Self::Closed => plain("closed", "nobody reads the output".to_owned()),
-            Self::Interrupted => plain(ErrorKind::Canceled.as_str(), "interrupted".to_owned()),
+            Self::Interrupted(_) => plain(ErrorKind::Canceled.as_str(), "interrupted".to_owned()),
             Self::Io(what, cause) => plain("io", format!("{what}: {cause}")),
             Self::Request(error) => ErrorObject {
                 phase: match error.kind() {

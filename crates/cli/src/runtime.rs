@@ -1,18 +1,17 @@
-//! The runtime, and Ctrl-C in it.
+//! The runtime, and the signals that end the program early.
 
 use std::{
-    future::{Future, poll_fn},
-    process,
-    sync::Arc,
-    task::Poll,
+    future::Future,
+    io, process,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use tokio::{runtime, signal, sync::Notify, time::sleep};
+use tokio::{runtime, sync::Notify, time::sleep};
 
 use crate::exit::Failure;
 
-/// How long the program may take to end after Ctrl-C, unless there is a second one: longer than it
+/// How long the program may take to end after a signal, unless there is a second one: longer than it
 /// takes to tell the service.
 const GRACE: Duration = Duration::from_secs(4);
 
@@ -25,56 +24,146 @@ pub(crate) fn run(
         .enable_all()
         .build()
         .map_err(|error| Failure::Io("the runtime could not be started".to_owned(), error))?;
-    let outcome = runtime.block_on(async { work(&Interrupt::listen().await?).await });
+    let outcome = runtime.block_on(async { work(&Interrupt::listen()?).await });
     // A lookup of a name that hangs is not waited for.
     runtime.shutdown_background();
     outcome
 }
 
-/// Tells of Ctrl-C.
+/// A signal that asks the program to end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Signal {
+    #[cfg(unix)]
+    Hangup,
+    Interrupt,
+    #[cfg(unix)]
+    Terminate,
+}
+
+impl Signal {
+    /// Returns the code to exit with: that of a shell for a program that the signal ended.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            #[cfg(unix)]
+            Self::Hangup => 129,
+            Self::Interrupt => 130,
+            #[cfg(unix)]
+            Self::Terminate => 143,
+        }
+    }
+}
+
+/// Reports the first signal.
 #[derive(Debug)]
-pub(crate) struct Interrupt(Arc<Notify>);
+pub(crate) struct Interrupt(Arc<Heard>);
+
+#[derive(Debug, Default)]
+struct Heard {
+    signal: OnceLock<Signal>,
+    notify: Notify,
+}
 
 impl Interrupt {
-    async fn listen() -> Result<Self, Failure> {
-        let failed = |error| Failure::Io("Ctrl-C cannot be listened for".to_owned(), error);
-        let mut signal = Box::pin(signal::ctrl_c());
-        // It is listened for from the first poll on.
-        let first = poll_fn(|cx| Poll::Ready(signal.as_mut().poll(cx))).await;
-        let notify = Arc::new(Notify::new());
-        match first {
-            Poll::Ready(outcome) => {
-                outcome.map_err(failed)?;
-                notify.notify_one();
+    fn listen() -> Result<Self, Failure> {
+        let failed = |error| Failure::Io("signals cannot be listened for".to_owned(), error);
+        let mut signals = Signals::listen().map_err(failed)?;
+        let heard = Arc::new(Heard::default());
+        let interrupt = Self(Arc::clone(&heard));
+        tokio::spawn(async move {
+            let signal = signals.next().await;
+            // It is set here alone.
+            let _ = heard.signal.set(signal);
+            heard.notify.notify_one();
+            tokio::select! {
+                _ = signals.next() => {}
+                () = sleep(GRACE) => {}
             }
-            Poll::Pending => {
-                let notify = notify.clone();
-                tokio::spawn(async move {
-                    if signal.await.is_ok() {
-                        notify.notify_one();
-                        tokio::select! {
-                            _ = signal::ctrl_c() => {}
-                            () = sleep(GRACE) => {}
-                        }
-                        process::exit(130);
-                    }
-                });
+            process::exit(signal.code().into());
+        });
+        Ok(interrupt)
+    }
+
+    /// Waits for a signal.
+    pub(crate) async fn wait(&self) -> Signal {
+        loop {
+            self.0.notify.notified().await;
+            if let Some(signal) = self.0.signal.get() {
+                return *signal;
             }
         }
-        Ok(Self(notify))
     }
 
-    /// Waits for Ctrl-C.
-    pub(crate) async fn wait(&self) {
-        self.0.notified().await;
-    }
-
-    /// Waits for a future, unless Ctrl-C comes first.
+    /// Waits for a future, unless a signal comes first.
     pub(crate) async fn or<T>(&self, future: impl Future<Output = T>) -> Result<T, Failure> {
         tokio::select! {
             biased;
-            () = self.wait() => Err(Failure::Interrupted),
+            signal = self.wait() => Err(Failure::Interrupted(signal)),
             value = future => Ok(value),
         }
+    }
+}
+
+/// The signals that are listened for.
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    /// `None` where it stays ignored.
+    hangup: Option<tokio::signal::unix::Signal>,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        let hangup = (!ignores_hangup()).then(|| signal(SignalKind::hangup()));
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: hangup.transpose()?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        let hangup = async {
+            match &mut self.hangup {
+                None => std::future::pending().await,
+                Some(hangup) => hangup.recv().await,
+            }
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::Interrupt,
+            _ = self.terminate.recv() => Signal::Terminate,
+            _ = hangup => Signal::Hangup,
+        }
+    }
+}
+
+/// Returns true if the program was started with SIGHUP ignored, as by `nohup`: it stays so.
+///
+/// Linux reports it in a file. Elsewhere only `unsafe` code could ask, and a hangup ends the program.
+#[cfg(unix)]
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // The lowest bit is signal 1, SIGHUP.
+    mask.is_some_and(|mask| mask & 1 == 1)
+}
+
+/// The signal that is listened for.
+#[cfg(not(unix))]
+struct Signals(tokio::signal::windows::CtrlC);
+
+#[cfg(not(unix))]
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        tokio::signal::windows::ctrl_c().map(Self)
+    }
+
+    async fn next(&mut self) -> Signal {
+        self.0.recv().await;
+        Signal::Interrupt
     }
 }

@@ -178,6 +178,18 @@ fn what_nobody_waits_for_is_canceled() {
     drop(stdout);
     assert_eq!(statuses(&service), ["canceled"]);
 
+    for (name, code) in [("TERM", 143), ("HUP", 129)] {
+        let service = Service::start("20");
+        let args = ["chat", "-p", "replicate", "Hi", "--stream-origin"];
+        let args = [&args[..], &[&service.streams]].concat();
+        let mut child = service.command(&args).spawn().unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        stdout.read_exact(&mut [0; 4]).unwrap();
+        crate::unix::signal(&child, name);
+        assert_eq!(child.wait_with_output().unwrap().status.code(), Some(code));
+        assert_eq!(statuses(&service), ["canceled"], "{name}");
+    }
+
     // Before anything was read.
     let mut command = service.command(&args);
     let child = command.spawn().unwrap();

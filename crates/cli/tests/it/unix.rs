@@ -14,10 +14,14 @@ use serde_json::Value;
 use crate::{Run, Server, command};
 
 pub(crate) fn interrupt(child: &Child) {
+    signal(child, "INT");
+}
+
+pub(crate) fn signal(child: &Child, name: &str) {
     let pid = child.id().to_string();
     assert!(
         Command::new("kill")
-            .args(["-INT", &pid])
+            .args([&format!("-{name}"), &pid])
             .status()
             .unwrap()
             .success()
@@ -26,12 +30,17 @@ pub(crate) fn interrupt(child: &Child) {
 
 /// Runs until the program has printed so many bytes, then interrupts it.
 fn interrupted(flags: &[&str], bytes: usize) -> Run {
+    signaled("INT", flags, bytes)
+}
+
+/// Runs until the program has printed so many bytes, then sends it a signal.
+fn signaled(name: &str, flags: &[&str], bytes: usize) -> Run {
     let args = [&["chat", "--simulate", "--fault", "stall", "Hi"], flags].concat();
     let mut child = command(&args).spawn().unwrap();
     let mut stdout = child.stdout.take().unwrap();
     let mut printed = vec![0; bytes];
     stdout.read_exact(&mut printed).unwrap();
-    interrupt(&child);
+    signal(&child, name);
     let begin = Instant::now();
     stdout.read_to_end(&mut printed).unwrap();
     let output = child.wait_with_output().unwrap();
@@ -52,6 +61,45 @@ fn ctrl_c_keeps_what_came() {
     let run = interrupted(&["--tps", "0", "--jsonl"], 20);
     assert_eq!(run.code, Some(130));
     assert_eq!(run.lines().pop().unwrap()["kind"], "canceled");
+}
+
+#[test]
+fn other_signals_do_what_ctrl_c_does() {
+    for (name, code) in [("TERM", 143), ("HUP", 129)] {
+        let run = signaled(name, &["--tps", "0"], 20);
+        assert_eq!(run.code, Some(code), "{}", run.stderr);
+        assert!(run.stdout.starts_with("You asked") && run.stdout.ends_with('\n'));
+        assert!(!run.stderr.contains("error"), "{}", run.stderr);
+
+        let run = signaled(name, &["--tps", "0", "--jsonl"], 20);
+        assert_eq!(run.code, Some(code));
+        assert_eq!(run.lines().pop().unwrap()["kind"], "canceled");
+
+        let mut server = Server::start(&[]);
+        signal(&server.child, name);
+        assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hangup_that_is_ignored_stays_ignored() {
+    // As by `nohup`.
+    let program = env!("CARGO_BIN_EXE_inferstream");
+    let mut child = Command::new("sh")
+        .args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", program])
+        .args(["chat", "--simulate", "--tps", "0", "--fault", "stall", "Hi"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut [0; 20]).unwrap();
+    signal(&child, "HUP");
+    thread::sleep(Duration::from_millis(300));
+    signal(&child, "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(143));
 }
 
 #[test]
