@@ -7,8 +7,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use inferstream::{Body, BoxFuture, Result, Transport, transport::HttpTransport};
+use inferstream::{Body, BoxFuture, Error, Result, Transport, transport::HttpTransport};
 use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
+
+use crate::{exit::message, output::say};
 
 /// How long the program waits for it: as long as one request to cancel may take.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -41,7 +43,7 @@ impl Background {
     }
 }
 
-/// A transport whose background can be waited for.
+/// A transport whose background can be waited for, and which announces retries.
 #[derive(Debug)]
 pub(crate) struct Watched {
     transport: HttpTransport,
@@ -71,6 +73,15 @@ impl Transport for Watched {
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         self.transport.sleep(duration)
+    }
+
+    fn on_retry(&self, error: &Error, wait: Duration) {
+        let wait = wait.as_secs_f64();
+        let digits = usize::from(wait < 1.0);
+        say(&format!(
+            "retrying in {wait:.digits$} s: {}",
+            message(error)
+        ));
     }
 
     fn detach(&self, task: BoxFuture<'static, ()>) {

@@ -125,7 +125,7 @@ pub(crate) struct ErrorObject<'a> {
 }
 
 /// Returns the error's line, with the flags' names for the library's settings.
-fn message(error: &Error) -> String {
+pub(crate) fn message(error: &Error) -> String {
     error
         .to_string()
         .replace("`certificate_pem`", "`--cacert`")

@@ -64,6 +64,28 @@ fn a_fault_that_passes_is_outlasted() {
 }
 
 #[test]
+fn a_wait_between_attempts_is_announced() {
+    for form in [&[][..], &["--json"], &["--jsonl"]] {
+        let run = simulated(&[&["--fault", "429:1", "--fault", "503"], form].concat());
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        let waits = run
+            .stderr
+            .lines()
+            .filter(|line| line.starts_with("retrying in "));
+        let waits: Vec<&str> = waits.collect();
+        assert_eq!(waits.len(), 2, "{}", run.stderr);
+        assert!(waits[0].starts_with("retrying in 1 s: ") && waits[0].contains("429"));
+        assert!(
+            waits[1].contains(" s: ") && waits[1].contains("503"),
+            "{}",
+            waits[1]
+        );
+    }
+    let once = simulated(&["--fault", "429:1", "--attempts", "1"]);
+    assert!(!once.stderr.contains("retrying"), "{}", once.stderr);
+}
+
+#[test]
 fn answers_that_break_off() {
     for fault in ["cut", "truncate"] {
         let error = check(fault, &[], 6, "truncated", "");
