@@ -8,13 +8,15 @@ use inferstream_simulator::Fault;
 
 const AFTER_HELP: &str = "\
 Exit codes:
-  0    the answer is whole
+  0    the response is complete, or it ended at the limit of `--max-tokens`
   1    the service refused or failed, or its answer makes no sense
   2    wrong usage: arguments, settings, key or certificate that cannot be used
   3    no key, or one that the service does not accept (401, 403)
   4    too many requests, or the quota is used up (429, 402)
   5    network, TLS, proxy, or a time limit that ran out
   6    the answer was cut off; what came is printed
+  7    the response ended early: a token limit that you did not set, a content filter, or a
+       finish reason that is not known; what came is printed
   129  SIGHUP; what came is printed
   130  Ctrl-C; what came is printed
   141  nobody read the output any longer (as with `| head`)
@@ -95,7 +97,8 @@ pub(crate) struct Chat {
     /// Print one JSON object at the end
     ///
     /// Its members are `text`, `reasoning`, `tool_calls`, `finish_reason`, `usage`, `timing`,
-    /// `model`, `id` and `error`, which is null if the answer is whole.
+    /// `model`, `id` and `error`, which is null if the response did not fail; whether it reached a
+    /// limit is in `finish_reason`.
     #[arg(long, conflicts_with = "jsonl")]
     pub(crate) json: bool,
 

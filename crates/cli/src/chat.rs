@@ -12,6 +12,8 @@ use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{
     args::Chat,
+    check,
+    ending::Ending,
     exit::Failure,
     files::Files,
     output::{Sink, say},
@@ -53,10 +55,20 @@ pub(crate) fn run(args: &Chat, verbose: bool) -> Result<(), Failure> {
         if !matches!(outcome, Err(Failure::Interrupted(_))) {
             ended?;
         }
+        let ending = match outcome {
+            Ok(()) => Ending::of(&answer.response, check::limits_tokens(args)),
+            Err(_) => Ending::default(),
+        };
+        for warning in &ending.warnings {
+            say(&format!("warning: {warning}"));
+        }
         if args.usage
             && let Some(line) = answer.usage()
         {
             say(&line);
+        }
+        if ending.is_early {
+            return Err(Failure::Early);
         }
         outcome
     })

@@ -12,6 +12,9 @@ use crate::{runtime::Signal, screen};
 pub(crate) enum Failure {
     /// Nobody reads standard output any longer.
     Closed,
+    /// The response is complete as a stream, and its finish reason says that it ended early: that was
+    /// said already.
+    Early,
     /// A signal, such as that of Ctrl-C.
     Interrupted(Signal),
     /// A file or standard output failed: what was done, and why it could not be.
@@ -26,6 +29,7 @@ impl Failure {
         ExitCode::from(match self {
             // As a shell has it for a program that SIGPIPE ended: the answer was not whole.
             Self::Closed => 141,
+            Self::Early => 7,
             Self::Interrupted(signal) => signal.code(),
             Self::Io(..) => 1,
             Self::Request(error) => code(error.kind()),
@@ -40,7 +44,7 @@ impl Failure {
             let _ = writeln!(stderr, "{}", screen::line(line));
         };
         match self {
-            Self::Closed | Self::Interrupted(_) => {}
+            Self::Closed | Self::Early | Self::Interrupted(_) => {}
             Self::Io(what, cause) => say(&format!("error: {what}: {cause}")),
             Self::Request(error) => {
                 let message = message(error);
@@ -72,6 +76,7 @@ impl Failure {
         };
         match self {
             Self::Closed => plain("closed", "nobody reads the output".to_owned()),
+            Self::Early => plain("early", "the response ended early".to_owned()),
             Self::Interrupted(_) => plain(ErrorKind::Canceled.as_str(), "interrupted".to_owned()),
             Self::Io(what, cause) => plain("io", format!("{what}: {cause}")),
             Self::Request(error) => ErrorObject {

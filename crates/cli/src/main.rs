@@ -10,6 +10,8 @@ mod models;
 mod simulate;
 mod sse;
 
+mod check;
+mod ending;
 mod exit;
 mod files;
 mod output;

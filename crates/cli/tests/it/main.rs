@@ -5,6 +5,7 @@
 mod answers;
 mod cloudflare;
 mod cookies;
+mod endings;
 mod faults;
 mod replicate;
 mod settings;

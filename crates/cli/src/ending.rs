@@ -1,0 +1,200 @@
+//! Finish reasons that say that a response is not what the model would have said in full.
+
+use inferstream::{ChatResponse, FinishReason};
+
+/// What ended a response early.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Early {
+    Context,
+    Filter,
+    Length,
+    Repetition,
+    /// A reason that is not known to mean that the response is complete.
+    Strange,
+}
+
+/// The words of services, in lower case and without punctuation.
+///
+/// Sources: OpenAI (`length`, `content_filter`), Anthropic (`max_tokens`, `end_turn`, `tool_use`,
+/// `stop_sequence`, `refusal`, `model_context_window_exceeded`), Gemini (`MAX_TOKENS`, `SAFETY`,
+/// `RECITATION`, `BLOCKLIST`, `PROHIBITED_CONTENT`, `SPII`), Mistral (`model_length`), Zhipu
+/// (`sensitive`), vLLM (`repetition`), Together (`eos`), Text Generation Inference (`eos_token`), the
+/// AI SDK (`content-filter`), Bedrock (`guardrail_intervened`, `content_filtered`).
+const WORDS: [(Early, &[&str]); 4] = [
+    (
+        Early::Context,
+        &[
+            "contextlength",
+            "contextlengthexceeded",
+            "contextwindowexceeded",
+            "modelcontextwindowexceeded",
+            "modellength",
+        ],
+    ),
+    (
+        Early::Filter,
+        &[
+            "blocked",
+            "blocklist",
+            "contentfilter",
+            "contentfiltered",
+            "contentpolicyviolation",
+            "filtered",
+            "guardrailintervened",
+            "imagesafety",
+            "moderation",
+            "prohibitedcontent",
+            "recitation",
+            "refusal",
+            "safety",
+            "sensitive",
+            "spii",
+        ],
+    ),
+    (
+        Early::Length,
+        &[
+            "length",
+            "maxcompletiontokens",
+            "maxlength",
+            "maxnewtokens",
+            "maxoutputtokens",
+            "maxtokens",
+            "tokenlimit",
+        ],
+    ),
+    (Early::Repetition, &["repetition", "repetitive"]),
+];
+
+/// The words of services for a response that is complete.
+const COMPLETE: [&str; 23] = [
+    "",
+    "complete",
+    "completed",
+    "done",
+    "endofsequence",
+    "endoftext",
+    "endofturn",
+    "endturn",
+    "eos",
+    "eostoken",
+    "eot",
+    "finished",
+    "functioncall",
+    "functioncalls",
+    "null",
+    "stop",
+    "stopsequence",
+    "stoptoken",
+    "succeeded",
+    "success",
+    "toolcall",
+    "toolcalls",
+    "tooluse",
+];
+
+impl Early {
+    fn of(reason: &FinishReason) -> Option<Self> {
+        match reason {
+            FinishReason::ContentFilter => return Some(Self::Filter),
+            FinishReason::Length => return Some(Self::Length),
+            FinishReason::Stop | FinishReason::ToolCalls | FinishReason::Unknown => return None,
+            _ => {}
+        }
+        let word = reason
+            .as_str()
+            .chars()
+            .filter(|char| char.is_alphanumeric());
+        let word = word.collect::<String>().to_lowercase();
+        if COMPLETE.contains(&word.as_str()) {
+            return None;
+        }
+        let known = WORDS
+            .iter()
+            .find(|(_, words)| words.contains(&word.as_str()));
+        Some(known.map_or(Self::Strange, |(early, _)| *early))
+    }
+}
+
+/// How a complete stream of events ended, as far as its text may not be complete.
+#[derive(Debug, Default)]
+pub(crate) struct Ending {
+    /// What standard error says, a line per choice.
+    pub(crate) warnings: Vec<String>,
+    /// Whether more ended the response than the token limit that the user set.
+    pub(crate) is_early: bool,
+}
+
+impl Ending {
+    /// Reads the finish reasons of a response; `limited` is whether the user set a token limit.
+    pub(crate) fn of(response: &ChatResponse, limited: bool) -> Self {
+        let mut ending = Self::default();
+        for choice in &response.choices {
+            let Some(reason) = &choice.finish_reason else {
+                continue;
+            };
+            let Some(early) = Early::of(reason) else {
+                continue;
+            };
+            let what = match response.choices.len() {
+                1 => "the response".to_owned(),
+                _ => format!("choice {}", choice.index),
+            };
+            let why = match early {
+                Early::Context => "is incomplete: it reached the end of the model's context",
+                Early::Filter => "is incomplete: a content filter of the service ended it",
+                Early::Length if limited => {
+                    "is incomplete: it reached the token limit that was set"
+                }
+                Early::Length => {
+                    "is incomplete: it reached the service's token limit; `--max-tokens` sets another"
+                }
+                Early::Repetition => {
+                    "is incomplete: the service ended it because it repeated itself"
+                }
+                Early::Strange => "may be incomplete: it ended for a reason that is not known",
+            };
+            ending
+                .warnings
+                .push(format!("{what} {why} (finish reason `{reason}`)"));
+            ending.is_early |= !(limited && early == Early::Length);
+        }
+        ending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(words: &[&str], early: Option<Early>) {
+        for word in words {
+            assert_eq!(Early::of(&FinishReason::from(*word)), early, "{word}");
+        }
+    }
+
+    #[test]
+    fn finish_reasons_are_known_in_each_spelling() {
+        let complete = [
+            "stop",
+            "STOP",
+            "end_turn",
+            "eos",
+            "eos_token",
+            "tool-calls",
+            "tool_use",
+        ];
+        check(&complete, None);
+        check(
+            &["stop_sequence", "function_call", "unknown", "tool_calls"],
+            None,
+        );
+        check(&["length", "max_tokens", "MAX_TOKENS"], Some(Early::Length));
+        check(&["content_filter", "content-filter"], Some(Early::Filter));
+        check(&["sensitive", "SAFETY", "refusal"], Some(Early::Filter));
+        check(&["model_length"], Some(Early::Context));
+        check(&["repetition"], Some(Early::Repetition));
+        check(&["gone_fishing", "OTHER"], Some(Early::Strange));
+    }
+}
