@@ -31,6 +31,9 @@ Environment:
   CABLYAI_BASE_URL, CEREBRAS_BASE_URL, CLOUDFLARE_BASE_URL, OPENAI_COMPAT_BASE_URL,
   REPLICATE_BASE_URL
                      where the service is; `--base-url` comes first
+  REPLICATE_STREAM_ORIGIN
+                     origins, separated by commas, that the key may go to for Replicate's
+                     streams; `--stream-origin` adds to them
   HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY
                      as for curl; `--proxy` and `--no-proxy` come first
   NO_COLOR           no colors";
@@ -42,7 +45,7 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// Say more on standard error: causes, request id, attempts, rate limits
+    /// Say more on standard error: causes, request id, attempts, rate limits, Replicate's prediction
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
 }
@@ -85,6 +88,10 @@ pub(crate) enum Command {
 pub(crate) struct Chat {
     /// The prompt; piped standard input is put before it
     pub(crate) prompt: Vec<String>,
+
+    /// Do not read standard input
+    #[arg(short, long)]
+    pub(crate) no_stdin: bool,
 
     /// The model, also as `provider/model` [default: the provider's]
     #[arg(short, long)]
@@ -149,6 +156,8 @@ pub(crate) struct Chat {
     pub(crate) on_unsupported: Option<OnUnsupported>,
 
     /// A further member of the request: JSON if the value is JSON, else a string
+    ///
+    /// One that a flag or the prompt sets too is an error.
     #[arg(short, long, value_name = "KEY=VALUE", value_parser = option)]
     pub(crate) option: Vec<(String, Json)>,
 
@@ -204,7 +213,7 @@ pub(crate) struct Service {
     )]
     pub(crate) session_file: Option<PathBuf>,
 
-    /// Let the key go to this origin too, where Replicate names it for its streams
+    /// Let the key go to this origin too, where Replicate names it for its streams; may be given again
     #[arg(long, value_name = "URL", help_heading = "Connection")]
     pub(crate) stream_origin: Vec<String>,
 

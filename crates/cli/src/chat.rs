@@ -1,23 +1,21 @@
 //! A prompt in, an answer out.
 
 use std::{
-    io,
-    io::{IsTerminal as _, Read as _},
-    panic,
+    io, panic,
     time::{Duration, Instant},
 };
 
-use inferstream::{ChatEvent, ChatRequest, ChatResponse, Error, Meta, Usage};
+use inferstream::{ChatEvent, ChatRequest, ChatResponse, Meta, Usage};
 use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{
-    args::Chat,
+    args::{Chat, ProviderName},
     check,
     ending::Ending,
-    exit::Failure,
+    exit::{Failure, is_unknown_model},
     files::Files,
     output::{Sink, say},
-    runtime,
+    prompt, runtime,
     runtime::Interrupt,
     service::{Service, route},
     spinner::Spinner,
@@ -26,9 +24,13 @@ use crate::{
 /// Asks, and prints the answer.
 pub(crate) fn run(args: &Chat, verbose: bool) -> Result<(), Failure> {
     // Read before signals are listened for: there is nothing to keep yet.
-    let read = prompt(&args.prompt).and_then(|prompt| {
-        let (name, _) = route(args.service.provider, args.model.as_deref());
-        Ok((prompt, Files::read(name, &args.service)?))
+    let (name, _) = route(args.service.provider, args.model.as_deref());
+    let read = check::flags(name, &args.service).and_then(|()| {
+        // What is wrong already is said before standard input is waited for.
+        check::options(args, &args.prompt.join(" "))?;
+        let prompt = prompt::read(args)?;
+        check::options(args, &prompt)?;
+        Ok((prompt, Files::read(&args.service)?))
     });
     runtime::run(async |interrupt| {
         let mut printer = Printer::new(args, interrupt);
@@ -157,11 +159,17 @@ impl Asked<'_> {
         let (name, model) = route(self.args.service.provider, self.args.model.as_deref());
         let service = service.insert(Service::new(name, &self.args.service, files).await?);
         let request = request(self.args, model, prompt);
-        if self.args.no_stream {
+        let outcome = if self.args.no_stream {
             self.whole(service, request, printer, answer).await
         } else {
             self.stream(service, request, printer, answer).await
-        }
+        };
+        outcome.map_err(|failure| match failure {
+            Failure::Request(error) if is_unknown_model(&error) => {
+                Failure::UnknownModel(error, models_command(name, self.args))
+            }
+            failure => failure,
+        })
     }
 
     async fn whole(
@@ -177,13 +185,13 @@ impl Asked<'_> {
         spinner.stop();
         match response? {
             Ok(response) => {
-                self.tell(&response.meta, &mut spinner);
+                self.tell(&response, &mut spinner);
                 answer.response = response;
                 printer.response(&answer.response).await
             }
             Err(error) => {
                 if let Some(partial) = error.partial() {
-                    self.tell(&partial.meta, &mut spinner);
+                    self.tell(partial, &mut spinner);
                     answer.response = partial.clone();
                 }
                 printer.response(&answer.response).await?;
@@ -202,8 +210,16 @@ impl Asked<'_> {
         let started = Instant::now();
         let mut spinner = Spinner::new();
         let head = spinner.during(service.provider.stream(request));
-        let mut stream = self.interrupt.or(head).await??;
-        self.tell(stream.meta(), &mut spinner);
+        let mut stream = match self.interrupt.or(head).await? {
+            Ok(stream) => stream,
+            Err(error) => {
+                if let Some(partial) = error.partial() {
+                    self.tell(partial, &mut spinner);
+                }
+                return Err(error.into());
+            }
+        };
+        self.tell_of(stream.partial(), stream.meta(), &mut spinner);
         let told = stream.meta().warnings.len();
         let outcome = loop {
             let event = match self.interrupt.or(spinner.during(stream.next())).await {
@@ -227,8 +243,12 @@ impl Asked<'_> {
         outcome
     }
 
+    fn tell(&self, response: &ChatResponse, spinner: &mut Spinner) {
+        self.tell_of(response, &response.meta, spinner);
+    }
+
     /// Says what came with the answer's head.
-    fn tell(&self, meta: &Meta, spinner: &mut Spinner) {
+    fn tell_of(&self, response: &ChatResponse, meta: &Meta, spinner: &mut Spinner) {
         let mut lines = Vec::new();
         for warning in &meta.warnings {
             lines.push(format!("warning: {warning}"));
@@ -241,6 +261,11 @@ impl Asked<'_> {
                 meta.time_to_head.as_secs_f64(),
                 meta.attempts,
             ));
+            let (name, _) = route(self.args.service.provider, self.args.model.as_deref());
+            if let (ProviderName::Replicate, Some(id)) = (name, &response.id) {
+                let page = meta.web_url.as_ref().map(|url| format!(", at {url}"));
+                lines.push(format!("prediction: {id}{}", page.unwrap_or_default()));
+            }
             for (name, limit) in meta.rate_limits().limits {
                 if let (Some(remaining), Some(limit)) = (limit.remaining, limit.limit) {
                     lines.push(format!("rate limit {name}: {remaining} of {limit} left"));
@@ -298,6 +323,20 @@ impl Answer {
     }
 }
 
+/// Returns the command that lists the models of the service that was asked.
+fn models_command(name: ProviderName, args: &Chat) -> String {
+    let mut command = format!("inferstream models -p {}", check::name(name));
+    if args.service.playground {
+        command.push_str(" --playground");
+    }
+    if args.service.simulate {
+        command.push_str(" --simulate");
+    }
+    let url = args.service.base_url.as_ref();
+    command.extend(url.map(|url| format!(" --base-url {url}")));
+    command
+}
+
 fn is_content(event: &ChatEvent) -> bool {
     matches!(
         event,
@@ -310,7 +349,10 @@ fn request(args: &Chat, model: Option<&str>, prompt: String) -> ChatRequest {
     if let Some(system) = &args.system {
         request = request.system(system.as_str());
     }
-    request = request.user(prompt).stop(args.stop.iter().cloned());
+    if !prompt.is_empty() {
+        request = request.user(prompt);
+    }
+    request = request.stop(args.stop.iter().cloned());
     request.model = model.map(str::to_owned);
     request.max_tokens = args.max_tokens;
     request.temperature = args.temperature;
@@ -318,36 +360,4 @@ fn request(args: &Chat, model: Option<&str>, prompt: String) -> ChatRequest {
     request.on_unsupported = args.on_unsupported.map(Into::into);
     request.extra.clone_from(&args.option);
     request
-}
-
-/// The most that is read of standard input: no request may be larger.
-const MAX_PROMPT: u64 = 16 << 20;
-
-/// Puts what is piped in before what stands in the arguments.
-fn prompt(arguments: &[String]) -> Result<String, Error> {
-    let mut prompt = String::new();
-    let mut stdin = io::stdin().lock();
-    if !stdin.is_terminal() {
-        (&mut stdin)
-            .take(MAX_PROMPT + 1)
-            .read_to_string(&mut prompt)
-            .map_err(|error| Error::config(format!("standard input: {error}")))?;
-        if MAX_PROMPT < prompt.len() as u64 {
-            return Err(Error::config(
-                "standard input is larger than a request may be: 16 MiB",
-            ));
-        }
-        prompt.truncate(prompt.trim_end_matches(['\r', '\n']).len());
-    }
-    let arguments = arguments.join(" ");
-    if !prompt.is_empty() && !arguments.is_empty() {
-        prompt.push_str("\n\n");
-    }
-    prompt.push_str(&arguments);
-    if prompt.trim().is_empty() {
-        return Err(Error::config(
-            "there is no prompt: give it as arguments or pipe it in",
-        ));
-    }
-    Ok(prompt)
 }

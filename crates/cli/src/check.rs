@@ -1,6 +1,13 @@
-//! What the flags and options say together.
+//! Checks for flags and options that would have no effect: each is an error, before anything is sent.
 
-use crate::args::Chat;
+use clap::ValueEnum as _;
+use inferstream::{Error, Result};
+use inferstream_simulator::Fault;
+
+use crate::args::{Chat, ProviderName, Service};
+
+/// The members of a request that hold the conversation.
+const CONVERSATION: &[&str] = &["input", "messages", "prompt"];
 
 /// The members of a request that hold the token limit, as services and models name it.
 const TOKEN_LIMIT: &[&str] = &[
@@ -14,10 +21,184 @@ const TOKEN_LIMIT: &[&str] = &[
     "num_predict",
 ];
 
+/// Refuses the options that another option, a flag or the prompt contradicts.
+///
+/// # Errors
+///
+/// `Config`, which names both.
+pub(crate) fn options(args: &Chat, prompt: &str) -> Result<()> {
+    let set: [(&str, bool, &[&str]); 7] = [
+        ("the prompt", !prompt.is_empty(), CONVERSATION),
+        ("`--system`", args.system.is_some(), CONVERSATION),
+        (
+            "`--system`",
+            args.system.is_some(),
+            &["instructions", "system", "system_prompt"],
+        ),
+        ("`--max-tokens`", args.max_tokens.is_some(), TOKEN_LIMIT),
+        (
+            "`--temperature`",
+            args.temperature.is_some(),
+            &["temperature"],
+        ),
+        ("`--seed`", args.seed.is_some(), &["seed"]),
+        (
+            "`--stop`",
+            !args.stop.is_empty(),
+            &["stop", "stop_sequences"],
+        ),
+    ];
+    let model = ("`--model`", args.model.is_some(), &["model"][..]);
+    for (at, (name, _)) in args.option.iter().enumerate() {
+        let mut set = set.iter().chain([&model]);
+        let other = set.find(|(_, is_set, members)| *is_set && members.contains(&name.as_str()));
+        if let Some((other, ..)) = other {
+            return Err(Error::config(format!(
+                "invalid option `{name}`: {other} sets the same; give one of them"
+            )));
+        }
+        if args.option[..at].iter().any(|(earlier, _)| earlier == name) {
+            return Err(Error::config(format!(
+                "invalid option `{name}`: it is given twice"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Returns true if an option holds the conversation, so that no prompt is needed.
+pub(crate) fn asks_by_option(args: &Chat) -> bool {
+    let names = |(name, _): &(String, _)| CONVERSATION.contains(&name.as_str());
+    args.option.iter().any(names)
+}
+
 /// Returns true if the user set a token limit, by the flag or by an option.
 pub(crate) fn limits_tokens(args: &Chat) -> bool {
     let limits = |(name, value): &(String, inferstream::Json)| {
         TOKEN_LIMIT.contains(&name.as_str()) && value.as_str().trim() != "null"
     };
     args.max_tokens.is_some() || args.option.iter().any(limits)
+}
+
+/// Refuses the flags of another provider, and the faults that cannot happen with this one.
+///
+/// # Errors
+///
+/// `Config`, which names the flag or fault and where it belongs.
+pub(crate) fn flags(provider: ProviderName, flags: &Service) -> Result<()> {
+    use ProviderName::{Cerebras, Cloudflare, Replicate};
+
+    let given = [
+        ("--account", flags.account.is_some(), Cloudflare),
+        ("--cookies", flags.cookies.is_some(), Cerebras),
+        ("--gateway", flags.gateway.is_some(), Cloudflare),
+        ("--playground", flags.playground, Cloudflare),
+        (
+            "--stream-origin",
+            !flags.stream_origin.is_empty(),
+            Replicate,
+        ),
+    ];
+    for (flag, is_given, owner) in given {
+        if is_given && owner != provider {
+            let (owner, provider) = (name(owner), name(provider));
+            return Err(Error::config(format!(
+                "invalid flag `{flag}` for {provider}: it belongs to {owner}; leave it out, or give \
+                 `-p {owner}`"
+            )));
+        }
+    }
+    if flags.playground && flags.key_file.is_some() {
+        return Err(Error::config(
+            "invalid flag `--key-file` for the playground: it takes no key; leave it out",
+        ));
+    }
+    let at = Place::of(provider, flags);
+    match flags.fault.iter().find(|fault| !happens(fault, at)) {
+        None => Ok(()),
+        Some(fault) => Err(Error::config(format!(
+            "invalid fault `{fault}`: it cannot happen with {}; `inferstream simulate --help` says \
+             where each can",
+            at.name(provider)
+        ))),
+    }
+}
+
+/// Returns the provider's name at the prompt.
+pub(crate) fn name(provider: ProviderName) -> String {
+    let value = provider.to_possible_value();
+    value.map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+/// The protocol that is spoken, as far as faults differ.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Place {
+    Agent,
+    Chat,
+    Playground,
+    Predictions,
+    WorkersAi,
+}
+
+impl Place {
+    fn of(provider: ProviderName, flags: &Service) -> Self {
+        match provider {
+            ProviderName::Cloudflare if flags.agent => Self::Agent,
+            ProviderName::Cloudflare if flags.playground => Self::Playground,
+            ProviderName::Cloudflare => Self::WorkersAi,
+            ProviderName::Replicate => Self::Predictions,
+            ProviderName::Cablyai | ProviderName::Cerebras | ProviderName::OpenaiCompat => {
+                Self::Chat
+            }
+        }
+    }
+
+    fn name(self, provider: ProviderName) -> String {
+        match self {
+            Self::Agent => "the playground's agent".to_owned(),
+            Self::Playground => "the playground".to_owned(),
+            Self::Chat | Self::Predictions | Self::WorkersAi => name(provider),
+        }
+    }
+}
+
+/// Returns whether the simulator can do this there, as the documentation of [`Fault`] lists it.
+fn happens(fault: &Fault, at: Place) -> bool {
+    match fault {
+        Fault::Aborted
+        | Fault::Canceled
+        | Fault::ColdBoot
+        | Fault::DoneFail
+        | Fault::Early
+        | Fault::EvilCancel
+        | Fault::EvilHost
+        | Fault::Failed
+        | Fault::Lost
+        | Fault::NoId
+        | Fault::NoUrl
+        | Fault::StreamStatus { .. } => at == Place::Predictions,
+        Fault::CutAll => matches!(at, Place::Agent | Place::Predictions),
+        Fault::BareDone
+        | Fault::Context
+        | Fault::Heartbeats
+        | Fault::JsonStream
+        | Fault::MidFinish
+        | Fault::NoFinish
+        | Fault::NotSuccess
+        | Fault::Plan
+        | Fault::Quota
+        | Fault::QuotaRest => at == Place::WorkersAi,
+        Fault::Challenge | Fault::Empty | Fault::Html => {
+            matches!(at, Place::Agent | Place::Playground | Place::WorkersAi)
+        }
+        Fault::Expire => matches!(at, Place::Agent | Place::Playground),
+        Fault::Binary
+        | Fault::Coalesced
+        | Fault::Evicted
+        | Fault::Fragments
+        | Fault::Pings
+        | Fault::Restart
+        | Fault::Unfinished => at == Place::Agent,
+        _ => true,
+    }
 }

@@ -21,6 +21,8 @@ pub(crate) enum Failure {
     Io(String, io::Error),
     /// The request failed, or what it was to be made of.
     Request(Error),
+    /// The service does not have the model; the command lists those that it has.
+    UnknownModel(Error, String),
 }
 
 impl Failure {
@@ -32,7 +34,7 @@ impl Failure {
             Self::Early => 7,
             Self::Interrupted(signal) => signal.code(),
             Self::Io(..) => 1,
-            Self::Request(error) => code(error.kind()),
+            Self::Request(error) | Self::UnknownModel(error, _) => code(error.kind()),
         })
     }
 
@@ -46,9 +48,12 @@ impl Failure {
         match self {
             Self::Closed | Self::Early | Self::Interrupted(_) => {}
             Self::Io(what, cause) => say(&format!("error: {what}: {cause}")),
-            Self::Request(error) => {
+            Self::Request(error) | Self::UnknownModel(error, _) => {
                 let message = message(error);
                 say(&format!("error: {message}{}", wait(error.retry_after())));
+                if let Self::UnknownModel(_, command) = self {
+                    say(&format!("hint: `{command}` lists the models"));
+                }
                 if !verbose {
                     return;
                 }
@@ -79,7 +84,7 @@ impl Failure {
             Self::Early => plain("early", "the response ended early".to_owned()),
             Self::Interrupted(_) => plain(ErrorKind::Canceled.as_str(), "interrupted".to_owned()),
             Self::Io(what, cause) => plain("io", format!("{what}: {cause}")),
-            Self::Request(error) => ErrorObject {
+            Self::Request(error) | Self::UnknownModel(error, _) => ErrorObject {
                 phase: match error.kind() {
                     ErrorKind::Timeout(phase) => Some(phase.as_str()),
                     _ => None,
@@ -169,5 +174,32 @@ fn wait(retry_after: Option<Duration>) -> String {
     match retry_after {
         None => String::new(),
         Some(wait) => format!(" (try again in {} s)", wait.as_secs_f64()),
+    }
+}
+
+/// Returns true if the service, or the list of its models, does not have the model.
+pub(crate) fn is_unknown_model(error: &Error) -> bool {
+    // What is not found once there is a prediction is not its model.
+    let has_begun = error.partial().is_some_and(|partial| partial.id.is_some());
+    let says = |phrases: &[&str]| {
+        let message = error.to_string().to_lowercase();
+        message.contains("model") && phrases.iter().any(|phrase| message.contains(phrase))
+    };
+    match error.kind() {
+        ErrorKind::ModelNotSupported => true,
+        ErrorKind::NotFound => !has_begun,
+        ErrorKind::Config => says(&["the model's name", "no default"]),
+        ErrorKind::InvalidRequest | ErrorKind::Permission => {
+            error.code() == Some("model_not_found")
+                || says(&[
+                    "does not exist",
+                    "invalid model",
+                    "no such model",
+                    "not a valid model",
+                    "not found",
+                    "unknown model",
+                ])
+        }
+        _ => false,
     }
 }

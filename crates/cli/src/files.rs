@@ -4,7 +4,7 @@ use std::{fs::File, io::Read as _, path::Path};
 
 use inferstream::{ApiKey, Error, cerebras::Cookies};
 
-use crate::args::{ProviderName, Service as Flags};
+use crate::args::Service as Flags;
 
 /// What stands in the files that the flags name.
 #[derive(Debug)]
@@ -17,11 +17,7 @@ pub(crate) struct Files {
 
 impl Files {
     /// Reads them. Blocks, for as long as nobody writes into a pipe among them.
-    pub(crate) fn read(name: ProviderName, flags: &Flags) -> Result<Self, Error> {
-        if flags.cookies.is_some() && name != ProviderName::Cerebras {
-            let message = "--cookies are for Cerebras alone: leave them out, or say `-p cerebras`";
-            return Err(Error::config(message));
-        }
+    pub(crate) fn read(flags: &Flags) -> Result<Self, Error> {
         let cookies = flags.cookies.as_ref();
         Ok(Self {
             key: flags.key_file.as_deref().map(key).transpose()?,

@@ -15,6 +15,7 @@ mod ending;
 mod exit;
 mod files;
 mod output;
+mod prompt;
 mod runtime;
 mod screen;
 mod service;

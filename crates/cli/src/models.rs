@@ -2,8 +2,11 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use inferstream::Error;
+
 use crate::{
     args::Models,
+    check,
     exit::Failure,
     files::Files,
     output::print_json,
@@ -15,7 +18,14 @@ use crate::{
 /// Asks for the models, and prints them.
 pub(crate) fn run(args: &Models) -> Result<(), Failure> {
     let (name, _) = route(args.service.provider, None);
-    let files = Files::read(name, &args.service)?;
+    check::flags(name, &args.service)?;
+    if let Some(fault) = args.service.fault.first() {
+        return Err(Error::config(format!(
+            "invalid fault `{fault}` for `models`: faults happen to requests of `chat` alone"
+        ))
+        .into());
+    }
+    let files = Files::read(&args.service)?;
     runtime::run(async |interrupt| {
         let service = Service::new(name, &args.service, files).await?;
         let mut spinner = Spinner::new();

@@ -72,7 +72,7 @@ fn cookies_that_are_of_no_use() {
         FILE,
         &["-p", "replicate"],
         2,
-        "--cookies are for Cerebras alone",
+        "invalid flag `--cookies` for replicate: it belongs to cerebras",
     );
     check(FILE, &["--key-file", "x"], 2, "cannot be used with");
     // Cookies where the file's name belongs.

@@ -7,6 +7,8 @@ mod cloudflare;
 mod cookies;
 mod endings;
 mod faults;
+mod input;
+mod misuse;
 mod replicate;
 mod settings;
 mod simulate;
@@ -43,6 +45,7 @@ fn command(args: &[&str]) -> Command {
         .env_remove("REPLICATE_API_KEY")
         .env_remove("REPLICATE_API_TOKEN")
         .env_remove("REPLICATE_BASE_URL")
+        .env_remove("REPLICATE_STREAM_ORIGIN")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

@@ -131,6 +131,39 @@ fn a_stream_elsewhere_must_be_allowed() {
 }
 
 #[test]
+fn a_stream_elsewhere_may_be_allowed_in_the_environment() {
+    let service = Service::start("0");
+    let ask = |origins: &str| {
+        let mut command = service.command(&["chat", "-p", "replicate", "Hi"]);
+        Run::of(command.env("REPLICATE_STREAM_ORIGIN", origins))
+    };
+    assert_eq!(ask(&service.streams).code, Some(0));
+    let two = format!("https://streams.example.com, {}", service.streams);
+    assert_eq!(ask(&two).code, Some(0));
+    assert_eq!(ask(" ").code, Some(5));
+    assert_eq!(ask("https://streams.example.com").code, Some(5));
+    let malformed = ask("nonsense");
+    assert_eq!(malformed.code, Some(2));
+    let error = malformed.error();
+    assert!(error.contains("REPLICATE_STREAM_ORIGIN"), "{error}");
+}
+
+#[test]
+fn verbose_names_the_prediction() {
+    let flags: [&[&str]; 3] = [&[], &["--no-stream"], &["--fault", "failed"]];
+    for flags in flags {
+        let run = replicate(&[&["-v"], flags].concat());
+        let line = run
+            .stderr
+            .lines()
+            .find(|line| line.starts_with("prediction: "));
+        let line = line.unwrap_or_else(|| panic!("{}", run.stderr));
+        assert!(line.contains(", at https://replicate.com/p/"), "{line}");
+    }
+    assert!(!replicate(&[]).stderr.contains("prediction: "));
+}
+
+#[test]
 fn models_are_listed() {
     let service = Service::start("0");
     let listed = Run::of(&mut service.command(&["models", "-p", "replicate", "--json"]));

@@ -1,0 +1,45 @@
+//! Standard input that is waited for, or not read.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Child, Stdio},
+};
+
+use crate::{Run, command};
+
+/// Starts the program with a standard input that stays open.
+fn start(args: &[&str]) -> Child {
+    let args = [&["chat", "--simulate", "--tps", "0", "Hi"], args].concat();
+    command(&args).stdin(Stdio::piped()).spawn().unwrap()
+}
+
+#[test]
+fn silence_on_standard_input_is_announced() {
+    let mut child = start(&[]);
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"some, but not all\n").unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    assert!(
+        line.contains("standard input") && line.contains("--no-stdin"),
+        "{line}"
+    );
+    drop(stdin);
+    let run = Run::from(child.wait_with_output().unwrap());
+    assert_eq!(run.code, Some(0));
+    assert!(!run.stdout.is_empty());
+}
+
+#[test]
+fn standard_input_is_not_read_where_it_is_not_wanted() {
+    for flag in ["-n", "--no-stdin"] {
+        let mut child = start(&[flag]);
+        // It is open until the program has ended.
+        let stdin = child.stdin.take();
+        let run = Run::from(child.wait_with_output().unwrap());
+        drop(stdin);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        assert!(!run.stderr.contains("standard input"), "{}", run.stderr);
+    }
+}

@@ -1,0 +1,136 @@
+//! Flags and options that would have no effect.
+
+use crate::{Run, ask, command, run, serve_stream, simulated};
+
+#[track_caller]
+fn check(args: &[&str], says: &str) {
+    let run = run(&[&["chat", "Hi"], args].concat());
+    assert_eq!(run.code, Some(2), "{args:?}: {}", run.stderr);
+    assert!(run.error().contains(says), "{}", run.error());
+    assert_eq!(run.stdout, "");
+}
+
+#[test]
+fn an_option_beside_the_flag_or_the_prompt_that_sets_the_same() {
+    check(&["-o", "messages=[]"], "the prompt sets the same");
+    check(
+        &["-p", "replicate", "-o", "prompt=x"],
+        "the prompt sets the same",
+    );
+    for name in ["max_tokens", "max_completion_tokens", "max_new_tokens"] {
+        let option = format!("{name}=5");
+        check(
+            &["--max-tokens", "4", "-o", &option],
+            "`--max-tokens` sets the same",
+        );
+    }
+    check(
+        &["-s", "x", "-o", "system_prompt=x"],
+        "`--system` sets the same",
+    );
+    check(
+        &["--temperature", "1", "-o", "temperature=0"],
+        "`--temperature`",
+    );
+    check(&["--seed", "1", "-o", "seed=0"], "`--seed` sets the same");
+    check(&["--stop", "x", "-o", "stop=y"], "`--stop` sets the same");
+    check(&["-m", "x", "-o", "model=y"], "`--model` sets the same");
+    check(
+        &["-o", "a=1", "-o", "b=1", "-o", "a=1"],
+        "`a`: it is given twice",
+    );
+}
+
+#[test]
+fn an_option_may_hold_the_conversation_in_place_of_a_prompt() {
+    let messages = r#"messages=[{"role":"user","content":"Hi"}]"#;
+    let whole = run(&["chat", "--simulate", "--tps", "0", "-o", messages]);
+    assert_eq!(whole.code, Some(0), "{}", whole.stderr);
+    assert_eq!(whole.stdout, simulated(&[]).stdout);
+}
+
+#[test]
+fn a_flag_of_another_provider() {
+    for (provider, flags, owner) in [
+        ("cerebras", &["--account", "x"][..], "cloudflare"),
+        ("openai-compat", &["--gateway", "x"], "cloudflare"),
+        ("replicate", &["--playground"], "cloudflare"),
+        ("cablyai", &["--stream-origin", "https://x"], "replicate"),
+        ("cloudflare", &["--cookies", "x"], "cerebras"),
+    ] {
+        let says = format!("`{}` for {provider}: it belongs to {owner}", flags[0]);
+        check(&[&["-p", provider], flags].concat(), &says);
+        let models = run(&[&["models", "-p", provider], flags].concat());
+        assert_eq!(models.code, Some(2), "{}", models.stderr);
+        assert!(models.error().contains(&says), "{}", models.error());
+    }
+    // The provider may be part of the model's name.
+    check(&["-m", "replicate/a/b", "--account", "x"], "for replicate");
+    let key = ["-p", "cloudflare", "--playground", "--key-file", "x"];
+    check(&key, "`--key-file` for the playground");
+}
+
+#[test]
+fn a_fault_that_cannot_happen() {
+    let playground = ["-p", "cloudflare", "--playground"];
+    for (service, fault) in [
+        (&["-p", "cerebras"][..], "heartbeats"),
+        (&["-p", "cerebras"], "stream:404"),
+        (&["-p", "cerebras"], "challenge"),
+        (&["-p", "cloudflare"], "coldboot"),
+        (&["-p", "cloudflare"], "expire"),
+        (&["-p", "replicate"], "quota"),
+        (&playground, "restart"),
+        (&playground, "cutall"),
+    ] {
+        let says = format!("`{fault}`: it cannot happen with");
+        check(
+            &[service, &["--simulate", "--fault", fault]].concat(),
+            &says,
+        );
+    }
+    let models = run(&["models", "--simulate", "--fault", "503"]);
+    assert_eq!(models.code, Some(2), "{}", models.stderr);
+}
+
+#[test]
+fn a_model_that_is_not_known_points_to_the_list() {
+    let hint = |run: &Run| {
+        let hint = run
+            .stderr
+            .lines()
+            .find_map(|line| line.strip_prefix("hint: "));
+        hint.unwrap_or_default().to_owned()
+    };
+    let unknown = simulated(&["-m", "nosuch"]);
+    assert_eq!(unknown.code, Some(1));
+    assert_eq!(
+        hint(&unknown),
+        "`inferstream models -p cerebras --simulate` lists the models"
+    );
+    for provider in ["replicate", "cloudflare"] {
+        let model = if provider == "replicate" {
+            "nosuch"
+        } else {
+            "@cf/no/such"
+        };
+        let unknown = simulated(&["-p", provider, "-m", model]);
+        assert!(
+            hint(&unknown).contains("inferstream models -p"),
+            "{}",
+            unknown.stderr
+        );
+    }
+    // A stream of a prediction that is gone says nothing of the model.
+    let gone = simulated(&["-p", "replicate", "--fault", "stream:404"]);
+    assert_eq!(hint(&gone), "", "{}", gone.stderr);
+    let url = serve_stream(&[], "stop");
+    assert_eq!(hint(&ask(&url, &[])), "");
+    let nowhere = Run::of(&mut command(&[
+        "chat",
+        "Hi",
+        "--base-url",
+        "http://127.0.0.1:1",
+    ]));
+    assert_eq!(hint(&nowhere), "");
+}
