@@ -645,6 +645,91 @@ fn rate_limits_are_read_by_their_pattern() {
 }
 
 #[test]
+fn a_reset_is_a_duration_in_any_form() {
+    for (value, milliseconds) in [
+        ("6m0s", 360_000),
+        ("9ms", 9),
+        ("2m59.56s", 179_560),
+        ("1h2m3s", 3_723_000),
+        ("1d", 86_400_000),
+        (" 12.5 ", 12_500),
+        ("30 seconds", 30_000),
+    ] {
+        let reset = Some(Duration::from_millis(milliseconds));
+        check_limit(
+            &[("x-ratelimit-reset-a", value)],
+            "a",
+            rate(None, None, reset),
+        );
+    }
+    for value in ["6x", "m", "1s2", "-1s", "s", "1e400s"] {
+        check_limit(&[("x-ratelimit-reset-a", value)], "a", RateLimit::default());
+    }
+    // A point in time is held against the date; without one it says nothing.
+    for value in ["1792195260", "1792195260000", "2026-10-17T00:01:00Z"] {
+        let reset = ("x-ratelimit-reset", value);
+        let date = ("date", "Sat, 17 Oct 2026 00:00:00 GMT");
+        check_limit(
+            &[reset, date],
+            "requests",
+            rate(None, None, Some(seconds(60))),
+        );
+        check_limit(&[reset], "requests", RateLimit::default());
+    }
+}
+
+#[test]
+fn a_limit_without_a_resource_is_of_requests() {
+    let headers = [
+        ("x-ratelimit-limit", "50"),
+        ("x-ratelimit-remaining", "0"),
+        ("x-ratelimit-reset", "9"),
+    ];
+    check_limit(
+        &headers,
+        "requests",
+        rate(Some(50), Some(0), Some(seconds(9))),
+    );
+    let headers = [
+        ("x-ratelimit-limit-requests", "7"),
+        ("x-ratelimit-limit", "50"),
+        ("x-ratelimit-remaining", "3"),
+    ];
+    check_limit(&headers, "requests", rate(Some(7), Some(3), None));
+}
+
+#[test]
+fn the_drafts_of_the_ietf_are_read() {
+    check_limit(
+        &[
+            ("ratelimit-limit", "100, 100;w=60"),
+            ("ratelimit-remaining", "50"),
+            ("ratelimit-reset", "30"),
+        ],
+        "requests",
+        rate(Some(100), Some(50), Some(seconds(30))),
+    );
+    check_limit(
+        &[
+            ("ratelimit", "limit=100, remaining=50, reset=30"),
+            ("ratelimit-policy", "100;w=60"),
+        ],
+        "requests",
+        rate(Some(100), Some(50), Some(seconds(30))),
+    );
+    let headers = [
+        ("ratelimit", "\"default\";r=1199;t=1, \"day\";r=0;t=33011"),
+        ("ratelimit-policy", "\"default\";q=1200;w=300"),
+    ];
+    check_limit(
+        &headers,
+        "default",
+        rate(Some(1200), Some(1199), Some(seconds(1))),
+    );
+    check_limit(&headers, "day", rate(None, Some(0), Some(seconds(33_011))));
+}
+
+#[test]
 fn a_rate_that_is_no_number_is_not_told() {
     for value in ["", "many", "-1", "nan"] {
         check_limit(&[("x-ratelimit-limit-a", value)], "a", RateLimit::default());
@@ -661,7 +746,7 @@ fn a_rate_that_is_no_number_is_not_told() {
 fn other_headers_are_no_rate_limits() {
     let mut headers = HeaderMap::new();
     for name in [
-        "x-ratelimit-limit",
+        "x-ratelimit-policy",
         "x-ratelimit-policy-a",
         "ratelimit-limit-a",
         "x-request-id",

@@ -75,19 +75,23 @@ pub enum ErrorKind {
     /// The answer is not what the protocol says: not an event stream, broken JSON, an encoding
     /// that nobody asked for. Not retried.
     Protocol,
-    /// The service reported an error inside an answer. Never retried for the user;
-    /// [`Error::is_retryable`] tells whether it called itself transient.
+    /// The service reported an error inside an answer, of none of the other kinds. No error inside an
+    /// answer is retried for the user; [`Error::is_retryable`] tells whether it called itself
+    /// transient.
     Provider,
     /// The proxy refused or could not be reached. Retried unless it wants other credentials.
     Proxy,
     /// The account's quota or credit is used up. Not retried.
     Quota,
-    /// Too many requests for the moment (429). Retried after the time that the service names.
+    /// Too many requests for the moment (429). Retried after the time that the service names, unless
+    /// that is over [`max_retry_after`](crate::RetryPolicy::max_retry_after), the limit is one of a
+    /// day, or the request by itself is over the limit.
     RateLimited,
     /// The service answered with a redirect, which is never followed. Not retried.
     Redirect,
-    /// The service failed (5xx, 408). 408, 500, 502, 504 and 521 to 523 are retried, 520 and 524 only
-    /// where [`retry_ambiguous`](crate::RetryPolicy::retry_ambiguous) says so.
+    /// The service or a gateway before it failed (5xx, 408). 408, 500, 502, 504, 521 to 523, 525, 526
+    /// and 530 are retried, 520, 524 and 527 only where
+    /// [`retry_ambiguous`](crate::RetryPolicy::retry_ambiguous) says so.
     Server,
     /// A limit of [`Timeouts`](crate::Timeouts) ran out. Retried while nothing was sent.
     Timeout(Phase),

@@ -1,8 +1,14 @@
 //! What came with an answer: its head, its times, what is to be known of it.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use http::{HeaderMap, StatusCode};
+
+use crate::{provider::read_time, status::read_duration};
 
 /// What came with an answer beside its events.
 ///
@@ -110,7 +116,10 @@ pub(crate) fn request_id(headers: &HeaderMap) -> Option<&str> {
 /// Read from headers `x-ratelimit-{limit|remaining|reset}-{resource}[-{period}]` whatever the
 /// resources and periods are: providers change them
 /// (Cerebras has had `requests-day`, `tokens-minute` and un-suffixed ones).
-/// `ratelimit-remaining` and its like, which name no resource, are of `requests`.
+/// Headers that name no resource (`x-ratelimit-remaining`, `ratelimit-remaining`) are of `requests`.
+/// `ratelimit` and `ratelimit-policy` are read in the forms of the IETF draft
+/// `draft-ietf-httpapi-ratelimit-headers`, by the policy's name, and as `requests` in those versions
+/// of it that have no names.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct RateLimits {
@@ -132,26 +141,85 @@ pub struct RateLimit {
 
 impl RateLimits {
     /// Reads the limits from an answer's headers.
+    ///
+    /// A reset may be a number of seconds, a duration such as `6m0s`, or a point in time, which is
+    /// held against the answer's `date`.
     pub fn from_headers(headers: &HeaderMap) -> Self {
-        let mut limits = BTreeMap::<String, RateLimit>::new();
+        Self::read(headers, None)
+    }
+
+    /// As `from_headers`, with the time that holds for an answer without a `date`.
+    pub(crate) fn read(headers: &HeaderMap, now: Option<SystemTime>) -> Self {
+        let date = headers.get(http::header::DATE);
+        let date = date.and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+        let now = date.or(now);
+        let mut limits = Self::default();
         for (name, value) in headers {
-            let name = name.as_str();
-            let named = name.strip_prefix("x-ratelimit-");
-            let named = named.and_then(|rest| rest.split_once('-'));
-            let bare = name.strip_prefix("ratelimit-");
-            let Some((what, resource)) = named.or(bare.map(|what| (what, "requests"))) else {
-                continue;
-            };
             let Ok(value) = value.to_str() else { continue };
-            let count = || value.trim().parse().ok();
-            match what {
-                "limit" => limits.entry(resource.to_owned()).or_default().limit = count(),
-                "remaining" => limits.entry(resource.to_owned()).or_default().remaining = count(),
-                "reset" => limits.entry(resource.to_owned()).or_default().reset = seconds(value),
-                _ => {}
+            let name = name.as_str();
+            if let "ratelimit" | "ratelimit-policy" = name {
+                limits.read_draft(value, now);
+            } else if let Some(rest) = name.strip_prefix("x-ratelimit-") {
+                match rest.split_once('-') {
+                    Some((what, resource)) => limits.set(resource, what, value, now),
+                    None => limits.set_unnamed(rest, value, now),
+                }
+            } else if let Some(rest) = name.strip_prefix("ratelimit-") {
+                limits.set_unnamed(rest, value, now);
             }
         }
-        Self { limits }
+        limits
+    }
+
+    /// Sets what a header says of a resource.
+    fn set(&mut self, resource: &str, what: &str, value: &str, now: Option<SystemTime>) {
+        if let "limit" | "remaining" | "reset" = what {
+            let limit = self.limits.entry(resource.to_owned()).or_default();
+            limit.set(what, value, now);
+        }
+    }
+
+    /// Sets what a header says that names no resource, unless one that does has said it.
+    fn set_unnamed(&mut self, what: &str, value: &str, now: Option<SystemTime>) {
+        if let "limit" | "remaining" | "reset" = what {
+            let mut told = RateLimit::default();
+            told.set(what, value, now);
+            let limit = self.limits.entry(UNNAMED.to_owned()).or_default();
+            limit.limit = limit.limit.or(told.limit);
+            limit.remaining = limit.remaining.or(told.remaining);
+            limit.reset = limit.reset.or(told.reset);
+        }
+    }
+
+    /// Reads `"name";q=100;w=60` and `"name";r=50;t=30` (versions 8 and later of the draft), and
+    /// `limit=100, remaining=50, reset=30` and `100;w=60` (version 7).
+    fn read_draft(&mut self, value: &str, now: Option<SystemTime>) {
+        for member in value.split(',') {
+            let mut resource = UNNAMED;
+            for part in member.split(';').map(str::trim) {
+                let (what, value) = match part.split_once('=') {
+                    Some(("limit" | "q", value)) => ("limit", value),
+                    Some(("remaining" | "r", value)) => ("remaining", value),
+                    Some(("reset" | "t", value)) => ("reset", value),
+                    Some(_) => continue,
+                    None if part.parse::<u64>().is_ok() => ("limit", part),
+                    None => {
+                        resource = part.trim_matches('"');
+                        continue;
+                    }
+                };
+                self.set(resource, what, value, now);
+            }
+        }
+    }
+
+    /// Returns how long the last of the limits that are used up lasts, if any is.
+    pub(crate) fn until_reset(&self) -> Option<Duration> {
+        let used_up = self
+            .limits
+            .values()
+            .filter(|limit| limit.remaining == Some(0));
+        used_up.filter_map(|limit| limit.reset).max()
     }
 
     /// Returns the limit of a resource and period, such as `tokens-minute`.
@@ -165,6 +233,34 @@ impl RateLimits {
     }
 }
 
-fn seconds(text: &str) -> Option<Duration> {
-    Duration::try_from_secs_f64(text.trim().trim_end_matches('s').parse().ok()?).ok()
+impl RateLimit {
+    fn set(&mut self, what: &str, value: &str, now: Option<SystemTime>) {
+        // An earlier version of the draft has the policies behind the number: `100, 100;w=60`.
+        let number = value.split([',', ';']).next().unwrap_or_default().trim();
+        match what {
+            "limit" => self.limit = number.parse().ok(),
+            "remaining" => self.remaining = number.parse().ok(),
+            _ => self.reset = until(value, now),
+        }
+    }
+}
+
+/// The name of a limit that names no resource.
+const UNNAMED: &str = "requests";
+
+/// Reads when a limit is reset: a duration, or a point in time.
+fn until(value: &str, now: Option<SystemTime>) -> Option<Duration> {
+    // A number of seconds since 1970, or of milliseconds (OpenRouter), is no duration: it would be
+    // one of more than thirty years.
+    const YEARS: f64 = 1e9;
+    let end = match value.trim().parse::<f64>() {
+        Ok(number) if 1e3 * YEARS <= number => Duration::try_from_secs_f64(number / 1e3).ok()?,
+        Ok(number) if YEARS <= number => Duration::try_from_secs_f64(number).ok()?,
+        _ => match read_duration(value) {
+            Some(wait) => return Some(wait),
+            None => Duration::from_secs(read_time(value.trim())?),
+        },
+    };
+    let now = now?.duration_since(UNIX_EPOCH).ok()?;
+    Some(end.saturating_sub(now))
 }

@@ -4,10 +4,14 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 
-use crate::error::{Error, ErrorKind, Repeat};
+use crate::{
+    error::{Error, ErrorKind, Repeat},
+    meta::RateLimits,
+};
 
-/// Reads how long an answer asks to wait: `retry-after-ms`, else `retry-after` as seconds or as a
-/// date (RFC 9110, section 10.2.3), held against the answer's own `date`, else against `now`.
+/// Reads how long an answer asks to wait: `retry-after-ms`, else `retry-after` as seconds, as a
+/// duration with units such as `2m30s`, or as a date (RFC 9110, section 10.2.3), held against the
+/// answer's own `date`, else against `now`.
 ///
 /// What is negative, not a number, or beyond all sense counts as not said.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
@@ -23,6 +27,9 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     if let Some(seconds) = number(value) {
         return duration(seconds);
     }
+    if let Some(wait) = read_duration(value) {
+        return Some(wait);
+    }
     let date = httpdate::parse_http_date(value).ok()?;
     let now = text("date")
         .and_then(|date| httpdate::parse_http_date(date).ok())
@@ -30,11 +37,46 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     Some(date.duration_since(now).unwrap_or_default())
 }
 
+/// Reads a duration as services write it: seconds as a plain number, or amounts with units, such as
+/// `6m0s`, `2m59.56s`, `9ms` and `30 seconds`.
+///
+/// Returns `None` for text of another form, and for a duration that is negative or too long.
+pub fn read_duration(text: &str) -> Option<Duration> {
+    let mut rest = text.trim();
+    if let Ok(seconds) = rest.parse() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let mut sum = None::<Duration>;
+    while !rest.is_empty() {
+        let unit = rest.find(|char: char| !char.is_ascii_digit() && char != '.')?;
+        let (number, unit) = rest.split_at(unit);
+        let end = unit.find(|char: char| char.is_ascii_digit());
+        let (unit, next) = unit.split_at(end.unwrap_or(unit.len()));
+        let scale = match unit.trim() {
+            "ns" => 1e-9,
+            "us" | "µs" => 1e-6,
+            "ms" => 1e-3,
+            "s" | "sec" | "second" | "seconds" => 1.0,
+            "m" | "min" | "minute" | "minutes" => 60.0,
+            "h" | "hour" | "hours" => 3600.0,
+            "d" | "day" | "days" => 86_400.0,
+            _ => return None,
+        };
+        let part = Duration::try_from_secs_f64(number.parse::<f64>().ok()? * scale).ok()?;
+        sum = Some(sum.unwrap_or_default().checked_add(part)?);
+        rest = next;
+    }
+    sum
+}
+
 /// Says what a status alone tells of sending the request again.
+///
+/// 520 to 530 are Cloudflare's own: where it did not reach the service (521 to 523, 525, 526, 530)
+/// nothing was worked on; after 520, 524 and 527 nobody knows.
 fn repeat_of_status(status: u16) -> Repeat {
     match status {
-        408 | 429 | 500 | 502 | 503 | 504 | 521..=523 | 529 => Repeat::Safe,
-        520 | 524 => Repeat::Ambiguous,
+        408 | 429 | 500 | 502 | 503 | 504 | 521..=523 | 525 | 526 | 529 | 530 => Repeat::Safe,
+        520 | 524 | 527 => Repeat::Ambiguous,
         _ => Repeat::Never,
     }
 }
@@ -62,6 +104,9 @@ impl Error {
     ///
     /// The kind is by the status, and so is the repeat, unless the header `x-should-retry`, which
     /// OpenAI-like services send, says `false`, or says `true` of a 409, a 425 or a 5xx.
+    ///
+    /// The wait is [`retry_after`], and for a 429 without it the time until the last of the limits
+    /// that are used up is reset, by the headers that [`RateLimits`] reads.
     pub fn of_head(status: http::StatusCode, headers: &HeaderMap, now: SystemTime) -> Self {
         let number = status.as_u16();
         let repeat = match headers
@@ -72,12 +117,16 @@ impl Error {
             Some(b"true") if matches!(number, 409 | 425 | 500..=599) => Repeat::Safe,
             _ => repeat_of_status(number),
         };
+        let wait = retry_after(headers, now).or_else(|| {
+            let limits = (number == 429).then(|| RateLimits::read(headers, Some(now)));
+            limits?.until_reset()
+        });
         Self::new(
             ErrorKind::of_status(status),
             format!("the service answered {status}"),
         )
         .with_head(status, headers.clone())
-        .with_retry_after(retry_after(headers, now))
+        .with_retry_after(wait)
         .with_repeat(repeat)
     }
 }

@@ -4,6 +4,7 @@ mod call;
 mod cookie;
 mod fallback;
 mod limit;
+mod page;
 mod redact;
 mod refresh;
 mod setting;
@@ -18,6 +19,7 @@ pub use self::{
     cookie::{GivenCookie, Jar, default_path, is_pair, read_time},
     fallback::Fallback,
     limit::ConcurrencyLimit,
+    page::{is_challenge, is_page},
     redact::Redact,
     refresh::Refresh,
     setting::Setting,
@@ -28,6 +30,7 @@ pub use self::{
 
 pub use crate::{
     semaphore::{Acquire, Place, Semaphore},
+    status::read_duration,
     unsupported::LeftOut,
 };
 
