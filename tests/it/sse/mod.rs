@@ -626,6 +626,26 @@ fn a_bare_marker_is_seen_at_the_end() {
 }
 
 #[test]
+fn an_error_outside_data_is_a_frame_of_its_own_where_it_is_asked_for() {
+    let stream = "data: a\nerror: {b}\ndata: c\n{\n  \"d\": 1\n}\n\nevent: e\n[{f}]\nerror:g\n\n";
+    let frame = |event: &str, data: &str| Seen::Frame(event.into(), data.into(), String::new());
+    for place in 0..=stream.len() {
+        let decoder = Decoder::default().error_lines();
+        let (_, (items, _)) = decode_with(decoder, cut(stream.as_bytes(), &[place]));
+        let expected = [
+            frame("message", "a"),
+            frame("error", "{b}"),
+            frame("message", "c"),
+            frame("message", "{\n  \"d\": 1\n}"),
+            frame("e", "[{f}]"),
+            frame("error", "g"),
+        ];
+        assert_eq!(items, expected, "cut at {place}");
+    }
+    check_data(stream, &["a\nc"]);
+}
+
+#[test]
 fn what_only_resembles_a_marker_is_no_marker() {
     let marked = || Decoder::default().marker("[DONE]");
     for line in [

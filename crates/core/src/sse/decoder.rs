@@ -25,11 +25,14 @@ use super::{Frame, Framer, Limits, TooLarge};
 /// assert!(decoder.next_frame()?.is_none());
 /// # Ok::<(), inferstream_core::sse::TooLarge>(())
 /// ```
+// Each is about one line, whatever the others are.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Default)]
 pub struct Decoder {
     limits: Limits,
     marker: Option<&'static str>,
     end_event: Option<&'static str>,
+    takes_errors: bool,
     failed: Option<TooLarge>,
 
     /// The read at work, and how much of it is done.
@@ -46,6 +49,8 @@ pub struct Decoder {
     after_cr: bool,
 
     data: Data,
+    /// The data did not come in a `data` field, and so is a frame of its own.
+    is_stray: bool,
     event: String,
     id: String,
     id_changed: bool,
@@ -117,6 +122,18 @@ impl Decoder {
     #[must_use]
     pub fn end_event(mut self, name: &'static str) -> Self {
         self.end_event = Some(name);
+        self
+    }
+
+    /// Accepts errors that services put outside a `data` field, which the standard has ignored.
+    ///
+    /// A field `error`, as llama.cpp's server sends it (ggml-org/llama.cpp#16109), becomes a frame
+    /// with the event `error`. A line that begins with `{` or `[{` becomes the data of a frame, with
+    /// the lines up to the next blank line or field. Either is a frame of its own, whether or not
+    /// blank lines stand around it.
+    #[must_use]
+    pub fn error_lines(mut self) -> Self {
+        self.takes_errors = true;
         self
     }
 
@@ -195,6 +212,7 @@ impl Decoder {
             limits: self.limits,
             marker: self.marker,
             end_event: self.end_event,
+            takes_errors: self.takes_errors,
             ..Self::default()
         };
     }
@@ -345,9 +363,18 @@ impl Decoder {
                 (&line[..colon], value.strip_prefix(b" ").unwrap_or(value))
             }
         };
+        let is_json = || line.starts_with(b"{") || line.starts_with(b"[{");
         match name {
-            b"data" => self.add_data(value, read)?,
-            b"event" => self.event = String::from_utf8_lossy(value).into_owned(),
+            b"data" => {
+                let step = self.end_stray();
+                self.add_data(value, read)?;
+                return Ok(step);
+            }
+            b"event" => {
+                let step = self.end_stray();
+                self.event = String::from_utf8_lossy(value).into_owned();
+                return Ok(step);
+            }
             // "If the field value does not contain U+0000 NULL, then set the last event ID buffer
             // to the field value. Otherwise, ignore the field."
             b"id" if !value.contains(&0) => {
@@ -359,6 +386,25 @@ impl Decoder {
                 if matches!(self.data, Data::None) {
                     self.add_data(line, read)?;
                 }
+            }
+            b"error" if self.takes_errors => {
+                let step = self.dispatch();
+                self.is_stray = true;
+                "error".clone_into(&mut self.event);
+                self.add_data(value, read)?;
+                return Ok(step);
+            }
+            // The rest of JSON that is written over several lines.
+            _ if self.is_stray => self.add_data(line, read)?,
+            _ if self.takes_errors && is_json() => {
+                // A name that came before it is its own.
+                let step = match self.data {
+                    Data::None => None,
+                    _ => self.dispatch(),
+                };
+                self.is_stray = true;
+                self.add_data(line, read)?;
+                return Ok(step);
             }
             // "Otherwise: The field is ignored."
             _ => {}
@@ -414,8 +460,14 @@ impl Decoder {
         self.take_frame().then_some(Step::Frame)
     }
 
+    /// Ends a frame that no blank line ended, since a field of another begins.
+    fn end_stray(&mut self) -> Option<Step> {
+        self.is_stray.then(|| self.dispatch()).flatten()
+    }
+
     /// Makes what has been read the frame that is lent, if it has data.
     fn take_frame(&mut self) -> bool {
+        self.is_stray = false;
         let event = mem::take(&mut self.event);
         // "If the data buffer is an empty string, set the data buffer and the event type buffer to
         // the empty string and return": `data:` alone has put a line feed there, and is a frame.

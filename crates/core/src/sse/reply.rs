@@ -1,5 +1,7 @@
 //! The bytes of a reply in, frames out, whether the reply is an event stream or one document.
 
+use std::mem;
+
 use bytes::Bytes;
 
 use super::{Decoder, Frame, Framer, TooLarge};
@@ -13,13 +15,16 @@ pub const DOCUMENT: &str = "\ndocument";
 ///
 /// Services answer a request for a stream with one JSON document: some because they do not stream
 /// a model, some to report an error, and not all say so in the content type.
-/// The first byte that is not white space tells: no line of an event stream begins with `{` or `<`.
+/// The first byte that is not white space tells: no line of an event stream begins with `{`, `<` or
+/// `[`, but for a bare `[DONE]`.
 #[derive(Debug)]
 pub struct Reply {
     kind: Kind,
     decoder: Decoder,
     expects_document: bool,
     limit: usize,
+    /// The first bytes, if they do not tell yet.
+    held: Vec<u8>,
     /// What the tail lends.
     whole: Text,
 }
@@ -42,6 +47,7 @@ impl Reply {
             limit: decoder.limits().frame,
             decoder,
             expects_document: false,
+            held: Vec::new(),
             whole: Text::default(),
         }
     }
@@ -67,6 +73,11 @@ impl Reply {
         let first = bytes.iter().position(|byte| !is_blank(byte))?;
         self.kind = match bytes[first] {
             b'{' | b'<' => Kind::Document(Vec::new()),
+            b'[' if !self.expects_document => match bytes.get(first + 1) {
+                None => Kind::Unknown,
+                Some(b'D') => Kind::Stream,
+                Some(_) => Kind::Document(Vec::new()),
+            },
             // The fields are `data`, `event`, `id` and `retry`, and a comment begins with a colon.
             b'd' | b'e' | b'i' | b'r' | b':' => Kind::Stream,
             _ if self.expects_document => Kind::Document(Vec::new()),
@@ -85,7 +96,15 @@ impl Default for Reply {
 impl Framer for Reply {
     fn push(&mut self, mut bytes: Bytes) {
         if matches!(self.kind, Kind::Unknown) {
+            if !self.held.is_empty() {
+                self.held.extend_from_slice(&bytes);
+                bytes = mem::take(&mut self.held).into();
+            }
             let first = self.decide(&bytes);
+            if first.is_some() && matches!(self.kind, Kind::Unknown) {
+                self.held = bytes.to_vec();
+                return;
+            }
             if matches!(self.kind, Kind::Document(_)) {
                 bytes = bytes.slice(first.unwrap_or_default()..);
             }
@@ -109,6 +128,7 @@ impl Framer for Reply {
 
     fn reset(&mut self) {
         self.kind = Kind::Unknown;
+        self.held.clear();
         self.decoder.reset();
     }
 
