@@ -1,6 +1,7 @@
 //! Cookies in, the key of the session that they belong to out.
 
 use std::{
+    borrow::Cow,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -14,7 +15,7 @@ use http::{
 use inferstream_core::{
     ApiKey, Body, BoxFuture, ChatRequest, Error, ErrorKind, ReplayStale, Result, RetryPolicy,
     Started, Timeouts, Transport,
-    provider::{Jar, Redact, Refresh, Total, base_url, read_time},
+    provider::{Jar, Redact, Refresh, Total, base_url, is_challenge, is_page, read_time},
 };
 use serde_json::Value;
 
@@ -217,7 +218,7 @@ impl Session {
         let body = body.read_error(&*self.transport).await;
         let told = Error::of_head(status, &head.headers, now);
         let error = match status {
-            _ if is_challenge(&head.headers, &body) => challenge(),
+            _ if is_challenge(&head.headers, &text(&body)) => challenge(),
             _ if status.is_redirection() => redirect(),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 let code = status.as_u16();
@@ -279,10 +280,10 @@ fn is_refusal(error: &Error) -> bool {
 
 /// Reads the key, and when the session ends.
 fn read(headers: &HeaderMap, body: &Bytes, now: SystemTime) -> Result<(ApiKey, Option<u64>)> {
-    if is_challenge(headers, body) {
+    if is_challenge(headers, &text(body)) {
         return Err(challenge());
     }
-    if is_page(headers, body) {
+    if is_html(headers) || is_page(&text(body)) {
         let what = "the session is a page of HTML";
         return Err(make_key(ErrorKind::Protocol, what));
     }
@@ -324,20 +325,15 @@ fn is_over(expires: Option<u64>, now: SystemTime) -> bool {
     expires.is_some_and(|end| end <= now.as_secs())
 }
 
-/// Returns true for a page that wants to see a browser.
-fn is_challenge(headers: &HeaderMap, body: &Bytes) -> bool {
-    const MARKS: [&str; 3] = ["Just a moment", "challenge-platform", "cf-chl"];
-    let is_marked = headers
-        .get("cf-mitigated")
-        .is_some_and(|value| value == "challenge");
-    let text = || String::from_utf8_lossy(body);
-    is_marked || (is_page(headers, body) && MARKS.iter().any(|mark| text().contains(mark)))
-}
-
-fn is_page(headers: &HeaderMap, body: &Bytes) -> bool {
+/// Returns true if the content type is that of a page.
+fn is_html(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     let kind = kind.unwrap_or_default().to_ascii_lowercase();
-    kind.starts_with(b"text/html") || body.trim_ascii_start().starts_with(b"<")
+    kind.starts_with(b"text/html")
+}
+
+fn text(body: &Bytes) -> Cow<'_, str> {
+    String::from_utf8_lossy(body)
 }
 
 /// Says what is wrong with the cookies, and what to do.

@@ -304,18 +304,14 @@ impl<D: Dialect> Chat<D> {
             .ends_with_usage(self.dialect().ends_with_usage())
             .choices(encode::choices(self.dialect(), &request))
             .raw(request.raw)
-            .redact(call.redact);
-        let is_json = started.meta.headers.get(CONTENT_TYPE).is_some_and(|value| {
-            value
-                .as_bytes()
-                .to_ascii_lowercase()
-                .starts_with(b"application/json")
-        });
+            .redact(call.redact)
+            .plain_text(is_of_type(&started, b"text/plain"));
+        let is_json = is_of_type(&started, b"application/json");
         let decode = self.dialect().decode(decode, &request);
         Ok(read_stream(
             started,
             // "data: [DONE]" is the marker; some services forget the field's name.
-            Reply::new(Decoder::default().marker("[DONE]")).expect_document(is_json),
+            Reply::new(Decoder::default().marker("[DONE]").error_lines()).expect_document(is_json),
             decode,
         ))
     }
@@ -491,4 +487,10 @@ impl<D: Dialect> Chat<D> {
         );
         Err(call.redact.error(self.dialect().refine(error)))
     }
+}
+
+/// Returns true if an answer says that it is of a content type.
+fn is_of_type(started: &Started, name: &[u8]) -> bool {
+    let value = started.meta.headers.get(CONTENT_TYPE);
+    value.is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(name))
 }

@@ -38,6 +38,7 @@ pub struct ChatDecode {
     seen: Seen,
     /// How many choices were dropped, as none of those that were asked for.
     dropped: u64,
+    is_plain_text: bool,
 }
 
 /// What a stream has been so far.
@@ -65,6 +66,7 @@ impl ChatDecode {
             marker: false,
             seen: Seen::Nothing,
             dropped: 0,
+            is_plain_text: false,
         }
     }
 
@@ -114,8 +116,16 @@ impl ChatDecode {
         }
     }
 
+    /// Sets whether the answer says that it is plain text, and so may be no event stream: false.
+    pub(crate) fn plain_text(mut self, is_plain_text: bool) -> Self {
+        self.is_plain_text = is_plain_text;
+        self
+    }
+
     /// Takes a chunk's JSON; returns true if it told the usage.
     fn chunk(&mut self, frame: Frame<'_>, json: &str, events: &mut Events) -> Result<bool> {
+        // An error of Google's comes in an array.
+        let json = wire::only(json).unwrap_or(json);
         let text = surrogates::stand_in(json);
         let stood_in = matches!(text, Cow::Owned(_));
         let mut parsed = wire::parse::<Chunk<'_>>(&text);
@@ -133,7 +143,10 @@ impl ChatDecode {
             }
             // An event of a name that nobody here knows may hold anything.
             Err(_) if is_foreign(frame.event) => return Ok(false),
-            Err(error) => return Err(self.not_a_chunk(json, &error)),
+            Err(error) => {
+                let told = self.error_before_rest(frame, json);
+                return Err(told.unwrap_or_else(|| self.not_a_chunk(json, &error)));
+            }
         };
         if let Some(error) = self.error_in(frame.event, &chunk, &text) {
             return Err(error);
@@ -260,14 +273,50 @@ impl ChatDecode {
             .message
             .text()
             .is_some_and(|text| text.starts_with('"'));
+        let code = chunk.code.some();
+        // `code` and `msg` also report a success, as 0 or as 200.
+        let failed = chunk.success.text() == Some("false")
+            || chunk.msg.some().is_some()
+                && code.is_some_and(|code| !matches!(code, "0" | "200"))
+                && chunk.success.text() != Some("true");
         let flat = !chunk.choices.present
             && !is_foreign(event)
             && (told(&chunk.errors)
                 || told(&chunk.detail)
-                || says_so && (chunk.code.some().is_some() || is_flat(json)));
-        let error =
-            event == "error" || told(&chunk.error) || chunk.error_message.some().is_some() || flat;
+                || failed
+                || says_so && (code.is_some() || is_flat(json)));
+        let of_service = chunk.base_resp.0.is_error()
+            || told(&chunk.x_groq.0.error)
+            || match chunk.error_code.text() {
+                Some(code) => !matches!(code, "0" | "\"0\"" | "\"\""),
+                None => told(&chunk.error_msg),
+            };
+        let error = event == "error"
+            || told(&chunk.error)
+            || chunk.error_message.some().is_some()
+            || of_service
+            || flat;
         error.then(|| error_in_answer(self.provider, json, status, &self.redact))
+    }
+
+    /// Returns the error that a document begins with, though something follows it: a line of JSON,
+    /// and then the event stream that it stands in.
+    fn error_before_rest(&self, frame: Frame<'_>, json: &str) -> Option<Error> {
+        let list = wire::first::<Vec<wire::Raw<'_>>>(json).unwrap_or_default();
+        let json = list.first().and_then(wire::Raw::text).unwrap_or(json);
+        let chunk = wire::first::<Chunk<'_>>(json).filter(|_| frame.event == DOCUMENT)?;
+        self.error_in(frame.event, &chunk, json)
+    }
+
+    /// Returns the error that the input ends with, if it is all there but for the blank line.
+    fn error_at_end(&self, frame: Frame<'_>) -> Option<Error> {
+        let data = frame.data.trim();
+        if frame.event == "error" && !data.is_empty() && !data.starts_with(['{', '[']) {
+            return Some(error_in_answer(self.provider, data, None, &self.redact));
+        }
+        let data = wire::only(data).unwrap_or(data);
+        let chunk = wire::parse::<Chunk<'_>>(data).ok()?;
+        self.error_in(frame.event, &chunk, data)
     }
 
     fn not_a_chunk(&self, json: &str, error: &serde_json::Error) -> Error {
@@ -312,6 +361,11 @@ impl ChatDecode {
             let message = format!("{} sent a stream of another protocol", self.provider);
             return Error::protocol(message);
         }
+        if self.seen == Seen::Nothing && self.is_plain_text {
+            let provider = self.provider;
+            let message = format!("{provider} sent plain text in place of an event stream");
+            return Error::protocol(message);
+        }
         self.truncated("the stream ended without a finish reason")
     }
 
@@ -337,6 +391,12 @@ impl ChatDecode {
 
     /// Decides whether the answer was whole.
     fn end(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<End> {
+        if let Ending::Input(Some(frame)) = ending {
+            let error = (frame.event != DOCUMENT).then(|| self.error_at_end(frame));
+            if let Some(error) = error.flatten() {
+                return Err(error);
+            }
+        }
         match ending {
             Ending::Input(Some(frame)) if frame.event == DOCUMENT => {
                 let document = frame.data.trim();

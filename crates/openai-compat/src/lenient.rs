@@ -296,3 +296,20 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> serde_json::Result
         Err(_) => Err(serde_json::Error::custom("trailing characters")),
     }
 }
+
+/// Reads the first JSON value of a text, whatever follows it.
+pub(crate) fn first<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<T>();
+    values.next()?.ok()
+}
+
+/// Returns the text of an array's only item.
+pub(crate) fn only(text: &str) -> Option<&str> {
+    if !text.starts_with('[') {
+        return None;
+    }
+    match parse::<Vec<Raw<'_>>>(text).ok()?[..] {
+        [ref item] => item.text(),
+        _ => None,
+    }
+}

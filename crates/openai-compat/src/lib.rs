@@ -23,6 +23,7 @@ mod tool_calls;
 
 mod error;
 mod models;
+mod told;
 #[cfg(feature = "schemars")]
 mod typed;
 

@@ -3,7 +3,7 @@
 use inferstream_core::Events;
 use serde::{Deserialize, Deserializer};
 
-pub(crate) use crate::lenient::{Lax, Number, Raw, parse};
+pub(crate) use crate::lenient::{Lax, Number, Raw, first, only, parse};
 use crate::{
     content::{Content, Details, Others},
     lenient::{Lenient, List, Present, object},
@@ -24,8 +24,28 @@ object! {
         errors: Raw<'a>,
         detail: Raw<'a>,
         message: Raw<'a>,
+        msg: Lax<'a>,
         code: Lax<'a>,
         status_code: Number,
+        success: Raw<'a>,
+        error_code: Raw<'a>,
+        error_msg: Raw<'a>,
+        base_resp: Lenient<BaseResp<'a>>,
+    }
+}
+
+object! {
+    /// What MiniMax adds to a chunk: the code is 0 in those that are no error.
+    BaseResp {
+        status_code: Lax<'a>,
+        status_msg: Lax<'a>,
+    }
+}
+
+impl BaseResp<'_> {
+    /// Returns true unless it says that all went well.
+    pub(crate) fn is_error(&self) -> bool {
+        self.status_code.some().is_some_and(|code| code != "0")
     }
 }
 
@@ -33,6 +53,7 @@ object! {
     /// What Groq puts beside the protocol: the usage stands here alone (Portkey-AI/gateway#1072).
     Groq {
         usage: Lenient<Usage<'a>>,
+        error: Raw<'a>,
     }
 }
 
@@ -187,12 +208,35 @@ object! {
         msg: Lax<'a>,
         kind: Lax<'a> = "type",
         code: Lax<'a>,
-        status: Number,
+        status: Lax<'a>,
         status_code: Number,
         error: Raw<'a>,
+        error_code: Lax<'a>,
         error_message: Lax<'a>,
+        error_msg: Lax<'a>,
         errors: Raw<'a>,
         detail: Raw<'a>,
+        details: Raw<'a>,
+        metadata: Raw<'a>,
+        base_resp: Lenient<BaseResp<'a>>,
+        x_groq: Raw<'a>,
+    }
+}
+
+object! {
+    /// One of the details that Google's API gives of an error.
+    Detail {
+        reason: Lax<'a>,
+        retry_delay: Lax<'a> = "retryDelay",
+    }
+}
+
+object! {
+    /// What OpenRouter adds to an error of the service behind it.
+    Metadata {
+        raw: Raw<'a>,
+        error_type: Lax<'a>,
+        retry_after_seconds: Number,
     }
 }
 

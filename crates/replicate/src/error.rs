@@ -4,7 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use inferstream_core::{Error, ErrorKind, Repeat, provider::Redact};
+use inferstream_core::{
+    Error, ErrorKind, Repeat,
+    provider::{Redact, is_challenge, is_page},
+};
 use serde_json::Value;
 
 use crate::{
@@ -27,7 +30,7 @@ impl Problem {
     fn read(text: &str) -> Self {
         let text = text.trim();
         let Ok(value) = serde_json::from_str::<Value>(text) else {
-            let is_text = !text.is_empty() && !text.starts_with('<');
+            let is_text = !text.is_empty() && !is_page(text);
             return Self {
                 detail: is_text.then(|| text.to_owned()),
                 ..Self::default()
@@ -126,9 +129,11 @@ pub(crate) fn error_of_status(
     let reason = reason.unwrap_or_default();
     let mut message = format!("replicate answered {}{reason}", status.as_str());
     let words = problem.words().map(|words| redact.line(&words));
+    let is_challenge = is_challenge(headers, &text);
     match &words {
+        _ if is_challenge => message.push_str(" with a browser challenge in place of a response"),
         Some(words) => message = format!("{message}: {words}"),
-        None if text.trim_start().starts_with('<') => message.push_str(" with a page of HTML"),
+        None if is_page(&text) => message.push_str(" with a page of HTML"),
         None => {}
     }
     if let Some(hint) = hint(purpose, status) {
@@ -136,6 +141,7 @@ pub(crate) fn error_of_status(
     }
     let code = words.as_deref().and_then(code_in);
     let kind = match code {
+        _ if is_challenge => ErrorKind::Challenge,
         Some(FILTERED) => ErrorKind::ContentFilter,
         _ => error.kind(),
     };
@@ -144,6 +150,7 @@ pub(crate) fn error_of_status(
         .with_body(body);
     // A stream may be asked for before it is there: three tries in three seconds.
     let (repeat, retry_after) = match (purpose, status.as_u16()) {
+        _ if is_challenge => (Repeat::Never, None),
         (Purpose::Stream, 404) => (Repeat::Safe, Some(SOON)),
         _ => (repeat(purpose, &error), retry_after),
     };

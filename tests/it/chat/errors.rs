@@ -68,7 +68,7 @@ fn a_status_tells_the_kind() {
         check((504, body), Server, None, None, 3);
         check((529, body), Overloaded, None, None, 3);
         check((521, body), Server, None, None, 3);
-        check((525, body), Server, None, None, 1);
+        check((525, body), Server, None, None, 3);
         check((501, body), Server, None, None, 1);
     }
 }

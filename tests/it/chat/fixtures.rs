@@ -5,7 +5,7 @@ use inferstream_core::FinishReason;
 use super::{Answer, Client, Outcome, piece, run};
 use crate::support::{
     Piece,
-    cuts::{Beginning, Came, Streams, check_cuts, judge_events},
+    cuts::{Beginning, Came, Streams, check_cuts, judge_events_and_error},
     recordings::{self, check_splits, is, read, variants},
 };
 
@@ -32,6 +32,10 @@ const FIXTURES: &[(&str, Client, &str)] = &[
     ("openai-compat/two-choices.json", Client::Plain, JSON),
     ("openai-compat/usage-in-choice.sse", Client::Plain, SSE),
     ("openai-compat/usage-of-groq.sse", Client::Plain, SSE),
+    ("openai-compat/error-base-resp.json", Client::Plain, JSON),
+    ("openai-compat/error-code.json", Client::Plain, JSON),
+    ("openai-compat/error-field.sse", Client::Plain, SSE),
+    ("openai-compat/error-upstream.sse", Client::Plain, SSE),
     ("openai-compat/u-01.json", Client::Plain, JSON),
     ("openai-compat/u-02.sse", Client::Plain, SSE),
     ("openai-compat/u-03.sse", Client::Plain, SSE),
@@ -102,12 +106,15 @@ impl Streams for Client {
     }
 
     fn judge(&self, bytes: &[u8]) -> Beginning {
-        judge_events(bytes, |frame| {
+        judge_events_and_error(bytes, |frame| {
             let is_reason = frame.contains(REASON);
             // At Cerebras finish reason and usage in one chunk announce the end.
             if is_reason && *self == Self::Cerebras && frame.contains("\"usage\":{") {
                 Came::Marker
-            } else if frame.contains("event: error") || frame.contains("{\"error\":") {
+            } else if frame.contains("event: error")
+                || frame.starts_with("error:")
+                || frame.contains("{\"error\":")
+            {
                 Came::Error
             } else if is_reason {
                 Came::Reason

@@ -10,6 +10,7 @@ mod documents;
 mod ends;
 mod errors;
 mod errors_inside;
+mod errors_shapes;
 mod finish_reasons;
 mod fixtures;
 mod halves;

@@ -60,7 +60,14 @@ fn an_error_may_come_in_place_of_a_chunk() {
             &[r#"{"response":"a"}"#, error, r#"{"response":"b"}"#],
         ] {
             let outcome = chunks(list);
-            assert_eq!(outcome.kind(), Some(ErrorKind::Provider), "{error}");
+            // What a code means, it means inside an answer too.
+            let kind = match code {
+                Some("2009") => ErrorKind::Auth,
+                Some("3036" | "4006") => ErrorKind::Quota,
+                Some("3040") => ErrorKind::RateLimited,
+                _ => ErrorKind::Provider,
+            };
+            assert_eq!(outcome.kind(), Some(kind), "{error}");
             let found = outcome.error();
             assert_eq!(found.code(), code, "{error}");
             assert!(found.to_string().ends_with("boom"), "{found}: {error}");

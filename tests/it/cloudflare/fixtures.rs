@@ -5,7 +5,7 @@ use inferstream_cloudflare::{ChatEvent, Door, ErrorKind};
 use super::{Answer, DOORS, Outcome, piece, run, sse};
 use crate::support::{
     Piece,
-    cuts::{Beginning, Came, Streams, check_cuts, judge_events},
+    cuts::{Beginning, Came, Streams, check_cuts, judge_events_and_error},
     lines,
     recordings::{self, check_splits, read, variants},
 };
@@ -87,7 +87,7 @@ impl Streams for Door {
     }
 
     fn judge(&self, bytes: &[u8]) -> Beginning {
-        judge_events(bytes, |frame| {
+        judge_events_and_error(bytes, |frame| {
             if frame.contains("{\"error\":") || frame.contains("{\"errors\":") {
                 Came::Error
             } else if frame.contains("\"finish_reason\":\"") {

@@ -79,16 +79,17 @@ fn a_challenge_is_told_from_other_pages() {
     for page in [
         "<!DOCTYPE html><title>Just a moment...</title>",
         "<html><script>window._cf_chl_opt={}</script><div class=\"cf-chl-widget\">",
-        "<html><script src=\"/cdn-cgi/challenge-platform/x\">",
+        "<html><title>Attention Required! | Cloudflare</title>",
     ] {
         check(page, ErrorKind::Challenge, line);
     }
     let line = "the playground answered with a page of HTML";
-    check(
+    for page in [
         "<html><h1>Bad gateway</h1></html>",
-        ErrorKind::Protocol,
-        line,
-    );
+        "<html><div id=\"cf-cloudflare-status\"></div><script src=\"/cdn-cgi/challenge-platform/scripts/jsd/main.js\">",
+    ] {
+        check(page, ErrorKind::Protocol, line);
+    }
 }
 
 #[test]

@@ -80,6 +80,25 @@ pub(crate) fn judge_events(bytes: &[u8], frame_says: impl Fn(&str) -> Came) -> B
     beginning
 }
 
+/// As `judge_events`, for a protocol that knows an error though no blank line ends it.
+pub(crate) fn judge_events_and_error(bytes: &[u8], frame_says: impl Fn(&str) -> Came) -> Beginning {
+    let mut beginning = judge_events(bytes, frame_says);
+    let text = String::from_utf8_lossy(bytes);
+    let text = text.trim_end_matches(['\r', '\n']);
+    let line = text.rsplit(['\r', '\n']).next().unwrap_or_default();
+    let json = |name| {
+        let json = line.strip_prefix(name)?;
+        serde_json::from_str::<serde_json::Value>(json).ok()
+    };
+    let is_envelope =
+        |json: serde_json::Value| json.get("error").is_some() || json.get("errors").is_some();
+    let is_error = json("data:").is_some_and(is_envelope) || json("error:").is_some();
+    if is_error && matches!(beginning.came, Came::Part | Came::Reason) {
+        beginning.came = Came::ErrorLineCut;
+    }
+    beginning
+}
+
 fn is_marker(frame: &str) -> bool {
     let data = frame.lines().last().unwrap_or_default();
     let data = data.strip_prefix("data:").unwrap_or(data).trim_start();
@@ -101,7 +120,7 @@ pub(crate) fn check_cuts(name: &str, streams: &impl Streams, bytes: &[u8]) {
         let at = format!("{name} cut at {place}: {frames} frames, {came:?}");
         let clean = streams.run(vec![piece(&bytes[..place])]);
         let kind = match came {
-            Came::Error | Came::ErrorLineCut => Some(ErrorKind::Provider),
+            Came::Error | Came::ErrorLineCut => whole.kind(),
             Came::Part => Some(ErrorKind::Truncated),
             _ => None,
         };
@@ -110,7 +129,7 @@ pub(crate) fn check_cuts(name: &str, streams: &impl Streams, bytes: &[u8]) {
 
         let lost = streams.run(vec![piece(&bytes[..place]), broken()]);
         let kind = match came {
-            Came::Error => Some(ErrorKind::Provider),
+            Came::Error => whole.kind(),
             Came::Marker => None,
             _ => Some(ErrorKind::Truncated),
         };

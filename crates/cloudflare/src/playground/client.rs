@@ -14,7 +14,7 @@ use inferstream_core::{
     Body, BoxFuture, ChatRequest, ChatResponse, ChatStream, Decode, End, Ending, Error, ErrorKind,
     Events, Finish, Flow, Model, Repeat, ReplayStale, Result, RetryPolicy, Started, Timeouts,
     Transport, Unsupported,
-    provider::{self, LeftOut, Redact},
+    provider::{self, LeftOut, Redact, is_challenge, is_page},
     read_stream,
     sse::Frame,
 };
@@ -450,18 +450,12 @@ fn error_of_status(
 ) -> Error {
     let error = Error::of_head(status, headers, now);
     let text = String::from_utf8_lossy(body);
-    let marks = ["Just a moment", "challenge-platform", "cf-chl"];
-    let is_page = text.trim_start().starts_with('<');
-    let is_challenge = headers
-        .get("cf-mitigated")
-        .is_some_and(|value| value == "challenge")
-        || is_page && marks.iter().any(|mark| text.contains(mark));
     let reason = status.canonical_reason().unwrap_or_default();
     let message = format!("the playground answered {} {reason}", status.as_str());
-    let (kind, message) = if is_challenge {
+    let (kind, message) = if is_challenge(headers, &text) {
         let hint = "with a page that wants to see a browser: it needs a session of one";
         (ErrorKind::Challenge, format!("{message} {hint}"))
-    } else if is_page {
+    } else if is_page(&text) {
         (error.kind(), format!("{message} with a page of HTML"))
     } else {
         (error.kind(), message)

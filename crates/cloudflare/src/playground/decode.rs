@@ -1,10 +1,11 @@
 //! Frames of any of the playground's protocols in, events out.
 
 use bytes::Bytes;
+use http::HeaderMap;
 use inferstream_core::{
     ChatEvent, Decode, End, Ending, Error, ErrorKind, Events, Finish, FinishReason, Flow, Json,
     Repeat, Result, Text, Usage,
-    provider::Redact,
+    provider::{Redact, is_challenge, is_page},
     sse::{DOCUMENT, Frame},
 };
 
@@ -378,12 +379,11 @@ impl PlaygroundDecode {
 
     /// Says what a reply is that is one document: no answer in any case.
     fn document(&self, text: &str) -> Error {
-        const CHALLENGE: [&str; 3] = ["Just a moment", "cf-chl", "challenge-platform"];
         if text.is_empty() {
             return truncated("it is empty");
         }
-        if text.starts_with('<') {
-            if CHALLENGE.iter().any(|mark| text.contains(mark)) {
+        if is_page(text) {
+            if is_challenge(&HeaderMap::new(), text) {
                 let message = format!("{NAME} answered with a page that wants to see a browser");
                 return Error::new(ErrorKind::Challenge, message);
             }

@@ -244,7 +244,10 @@ impl Decode for WorkersAiDecode {
         let mut own = Events::default();
         let finish = self.chat.finish(ending, &mut own);
         self.take(own, events);
-        finish
+        match ending {
+            Ending::Input(Some(tail)) => finish.map_err(|error| self.refined(error, tail.data)),
+            _ => finish,
+        }
     }
 }
 

@@ -39,19 +39,24 @@ pub(super) fn refine(error: Error) -> Error {
     }
 }
 
-/// Says of an error inside an answer what its code is.
+/// Says of an error inside an answer what its code is, and what that means.
 pub(super) fn refine_inside(error: Error, json: &str) -> Error {
-    if error.kind() != ErrorKind::Provider {
+    // What the service did not report itself has no body.
+    if error.body().is_none() {
         return error;
     }
     let value = serde_json::from_str::<Value>(json).ok();
     let code = value.as_ref().and_then(code_in);
     let error = plain(error);
-    match code {
+    let Some(code) = code else {
+        return error;
+    };
+    let error = error.with_code(code.to_string());
+    match meaning(code) {
         None => error,
-        Some(code) => error
-            .with_code(code.to_string())
-            .with_repeat(meaning(code).map_or(Repeat::Never, |(_, repeat)| repeat)),
+        // Inside an answer that is `Provider`, as for every service.
+        Some((ErrorKind::Server, repeat)) => error.with_repeat(repeat),
+        Some((kind, repeat)) => error.with_kind(kind).with_repeat(repeat),
     }
 }
 
