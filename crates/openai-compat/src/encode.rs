@@ -14,7 +14,7 @@ use serde::{
 };
 use serde_json::{json, value::RawValue};
 
-use crate::dialect::Dialect;
+use crate::{dialect::Dialect, schema_uri::without_schema_uri};
 
 /// Encodes a request's body.
 pub(crate) fn body(
@@ -148,9 +148,9 @@ fn encode(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(error)
 }
 
-/// JSON text as it came, checked.
-fn raw<E: serde::ser::Error>(json: &Json) -> Result<&RawValue, E> {
-    serde_json::from_str(json.as_str()).map_err(E::custom)
+/// A schema as it came, but for the keyword `$schema`.
+fn schema<E: serde::ser::Error>(json: &Json) -> Result<Box<RawValue>, E> {
+    RawValue::from_string(without_schema_uri(json).to_string()).map_err(E::custom)
 }
 
 struct Messages<'a> {
@@ -248,7 +248,7 @@ impl Serialize for WireTool<'_> {
             name: &'a str,
             #[serde(skip_serializing_if = "Option::is_none")]
             description: Option<&'a str>,
-            parameters: &'a RawValue,
+            parameters: Box<RawValue>,
             #[serde(skip_serializing_if = "Option::is_none")]
             strict: Option<bool>,
         }
@@ -264,7 +264,7 @@ impl Serialize for WireTool<'_> {
         let function = Function {
             name,
             description,
-            parameters: raw(parameters)?,
+            parameters: schema(parameters)?,
             strict: *strict,
         };
         let mut map = serializer.serialize_map(None)?;
@@ -337,7 +337,7 @@ impl Serialize for WireFormat<'_> {
             name: &'a str,
             #[serde(skip_serializing_if = "Option::is_none")]
             strict: Option<bool>,
-            schema: &'a RawValue,
+            schema: Box<RawValue>,
         }
 
         let mut map = serializer.serialize_map(None)?;
@@ -345,20 +345,20 @@ impl Serialize for WireFormat<'_> {
             ResponseFormat::JsonObject => map.serialize_entry("type", "json_object")?,
             ResponseFormat::JsonSchema {
                 name,
-                schema,
+                schema: json,
                 strict,
             } => {
                 map.serialize_entry("type", "json_schema")?;
                 if !self.names_schema {
-                    map.serialize_entry("json_schema", raw(schema)?)?;
+                    map.serialize_entry("json_schema", &schema::<S::Error>(json)?)?;
                     return map.end();
                 }
-                let schema = Named {
+                let named = Named {
                     name,
                     strict: *strict,
-                    schema: raw(schema)?,
+                    schema: schema(json)?,
                 };
-                map.serialize_entry("json_schema", &schema)?;
+                map.serialize_entry("json_schema", &named)?;
             }
             ResponseFormat::Text => map.serialize_entry("type", "text")?,
             _ => return Err(S::Error::custom("a response format of a later version")),

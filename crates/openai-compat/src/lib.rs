@@ -8,6 +8,7 @@ mod guard;
 
 mod encode;
 mod schema;
+mod schema_uri;
 
 mod content;
 mod lenient;
@@ -36,6 +37,7 @@ pub use crate::{
     dialect::Dialect,
     numbers::null_non_finite,
     schema::SchemaRules,
+    schema_uri::without_schema_uri,
 };
 #[doc(no_inline)]
 pub use inferstream_core::*;

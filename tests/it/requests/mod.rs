@@ -6,6 +6,7 @@ mod composed;
 mod fields;
 mod gzip;
 mod policy;
+mod schema_uri;
 mod schemas;
 mod soundness;
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use inferstream_core::{
     ChatRequest, Error, ErrorKind, Json, Message, Part, Result, Role, Tool, provider::LeftOut,
 };
+use inferstream_openai_compat::without_schema_uri;
 
 use super::wire;
 use crate::models::INFO;
@@ -131,7 +132,7 @@ fn tool(tool: &Tool) -> Result<Json> {
     if let Some(description) = &tool.description {
         members.push(("description", Json::from(description.as_str())));
     }
-    members.push(("inputSchema", tool.parameters.clone()));
+    members.push(("inputSchema", without_schema_uri(&tool.parameters)));
     Ok(object(&members))
 }
 
