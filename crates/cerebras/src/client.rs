@@ -36,6 +36,7 @@ pub struct Cerebras {
 pub struct CerebrasBuilder {
     api_key: Option<Setting>,
     base_url: Option<Setting>,
+    behind_gateway: bool,
     cookies: Option<Cookies>,
     session_url: Option<Setting>,
     transport: Option<Arc<dyn Transport>>,
@@ -259,11 +260,32 @@ impl CerebrasBuilder {
 
     /// Sets where the service is: `https://api.cerebras.ai/v1`.
     ///
-    /// A URL without a path gets `/v1`, as the official SDKs have it. A service elsewhere, such as
-    /// an engine on this machine, is asked without a key if none is set, and gets the limit of
-    /// tokens as `max_tokens`, which every compatible one knows.
+    /// A URL without a path gets `/v1`, as the official SDKs have it. A service at another host, such
+    /// as an engine on this machine, is asked without a key if none is set. It gets the token limit as
+    /// `max_tokens`, which every compatible one knows, and JSON schemas unchanged. Where that host is a
+    /// gateway to Cerebras, add [`behind_gateway`](Self::behind_gateway).
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = Some(Setting::new(url));
+        self
+    }
+
+    /// Says that the service at the base URL is Cerebras behind a gateway or proxy of another host:
+    /// false by default.
+    ///
+    /// Requests are then checked and encoded as for Cerebras itself: JSON schemas are adapted to what
+    /// it accepts, and the token limit is sent as `max_completion_tokens`. A key remains optional,
+    /// because the gateway may add its own. At Cerebras' own host this changes nothing.
+    ///
+    /// ```
+    /// use inferstream_cerebras::Cerebras;
+    ///
+    /// let builder = Cerebras::builder()
+    ///     .base_url("https://gateway.example.com/cerebras/v1")
+    ///     .behind_gateway();
+    /// # drop(builder);
+    /// ```
+    pub fn behind_gateway(mut self) -> Self {
+        self.behind_gateway = true;
         self
     }
 
@@ -366,7 +388,7 @@ impl CerebrasBuilder {
             )?)),
         };
         let elsewhere = !same_host(&base_url, BASE_URL);
-        let mut dialect = CerebrasDialect::new(elsewhere);
+        let mut dialect = CerebrasDialect::new(elsewhere && !self.behind_gateway);
         dialect.gzip_from = self.gzip_from;
         dialect.by_session = session.is_some();
         let chat = Chat::new(dialect, transport, settings);

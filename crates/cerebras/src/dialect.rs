@@ -50,7 +50,7 @@ pub(crate) const INFO: ProviderInfo = {
 
 #[derive(Debug)]
 pub(crate) struct CerebrasDialect {
-    /// Whether the base URL leads elsewhere: to a gateway, or to an engine of another make.
+    /// Whether the service is another one, such as an engine of another make at another host.
     elsewhere: bool,
     /// Whether the key comes from the page's session.
     pub(crate) by_session: bool,

@@ -203,7 +203,9 @@ fn cerebras(
     simulator: Option<&Simulator>,
 ) -> Result<CerebrasBuilder, Failure> {
     if let Some(simulator) = simulator {
-        let builder = CerebrasBuilder::default().base_url(simulator.base_url());
+        let builder = CerebrasBuilder::default()
+            .base_url(simulator.base_url())
+            .behind_gateway();
         return Ok(match files.cookies {
             None => builder.api_key(SIMULATED_KEY),
             Some(cookies) => builder
@@ -212,6 +214,9 @@ fn cerebras(
         });
     }
     let mut builder = CerebrasBuilder::from_env()?;
+    if flags.behind_gateway {
+        builder = builder.behind_gateway();
+    }
     if let Some(cookies) = files.cookies {
         let key = env::var("CEREBRAS_API_KEY").unwrap_or_default();
         if !key.trim().is_empty() {

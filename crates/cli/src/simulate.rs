@@ -64,7 +64,7 @@ SIMULATED: no model runs here; answers are made up. Ctrl-C ends it. To ask it, e
     -d '{{\"model\":\"gpt-oss-120b\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"Hi\"}}]}}'
 
   CEREBRAS_BASE_URL={url} CEREBRAS_API_KEY={key} \\
-    inferstream chat{chat} 'Why is the sky blue?'
+    inferstream chat --behind-gateway{chat} 'Why is the sky blue?'
 
   CLOUDFLARE_BASE_URL={cloudflare} CLOUDFLARE_API_TOKEN={key} \\
     inferstream chat -p cloudflare --account 00000000000000000000000000000000{chat} 'Hi'

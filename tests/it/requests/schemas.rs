@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use inferstream_cerebras::Cerebras;
 use inferstream_core::{
     ChatRequest, Error, ErrorKind, Json, OnUnsupported, ResponseFormat, Tool, Unsupported,
 };
@@ -296,6 +297,34 @@ fn other_services_get_the_schema_as_it_is() {
         let sent = &body["response_format"]["json_schema"]["schema"];
         assert_eq!(*sent, serde_json::from_str::<Value>(schema).unwrap());
     }
+}
+
+#[test]
+fn cerebras_behind_a_gateway_gets_what_it_gets_at_its_own_host() {
+    let schema = r#"{"$schema":"u","type":"object","properties":{"a":{"type":["string","null"],"minLength":1}}}"#;
+    let request = || of_schema(schema, true).max_tokens(7);
+    for key in [None, Some("csk-own-key")] {
+        let wire = wire();
+        let builder = Cerebras::builder().base_url("https://gateway.test/cerebras/v1");
+        let builder = match key {
+            None => builder,
+            Some(key) => builder.api_key(key),
+        };
+        let gateway = builder.behind_gateway().transport(wire.clone()).build();
+        let gateway = gateway.unwrap();
+        let own = Service::Cerebras.check(&request()).unwrap();
+        assert_eq!(gateway.check(request()).unwrap(), own);
+        let sent = body(&gateway, &wire, request());
+        assert_eq!(sent, Service::Cerebras.body(request()));
+        assert_eq!(sent["max_completion_tokens"], 7);
+        assert_eq!(sent.get("max_tokens"), None);
+        let has_key = wire.request().headers().contains_key("authorization");
+        assert_eq!(has_key, key.is_some());
+    }
+    // At another host without that, it is an engine.
+    let sent = Service::Elsewhere.body(request());
+    assert_eq!(sent["max_tokens"], 7);
+    assert_eq!(sent.get("max_completion_tokens"), None);
 }
 
 #[test]

@@ -141,3 +141,60 @@ async fn the_schema_as_it_is_is_not() {
         assert_eq!(error.code(), Some("wrong_api_format"));
     }
 }
+
+#[cfg(feature = "schemars")]
+mod recipe {
+    use inferstream_cerebras::json_schema;
+    use schemars::JsonSchema;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize, JsonSchema)]
+    struct Film {
+        title: String,
+        /// Who directed it.
+        director: Option<String>,
+        year: u16,
+    }
+
+    fn request() -> ChatRequest {
+        let format = ResponseFormat::json_schema("film", json_schema::<Film>()).strict(true);
+        let tool = Tool::new("f", json_schema::<Film>()).strict(true);
+        let request = ChatRequest::from("A film of 1927, please.").response_format(format);
+        request.tool(tool).max_tokens(400)
+    }
+
+    #[tokio::test]
+    async fn a_schema_of_a_type_works_at_another_host_that_is_cerebras() {
+        let simulator = Simulator::builder().start().await.unwrap();
+        let builder = Cerebras::builder()
+            .api_key("csk-own")
+            .base_url(simulator.base_url())
+            .transport(HttpTransport::builder().no_proxy().build().unwrap());
+        let cerebras = builder.behind_gateway().build().unwrap();
+        let mut request = request();
+        request.tools.clear();
+        let response = cerebras.chat(request).await.unwrap();
+        let film: Film = response.parse().unwrap();
+        println!("{} {} {:?}", film.title, film.year, film.director);
+        let sent = &simulator.requests()[0].body;
+        let sent: Value = serde_json::from_slice(sent).unwrap();
+        assert_eq!(sent["max_completion_tokens"], 400);
+        assert!(!sent.to_string().contains("$schema"), "{sent}");
+    }
+
+    #[tokio::test]
+    async fn a_tool_of_a_type_works_there_too() {
+        let simulator = Simulator::builder().start().await.unwrap();
+        let builder = Cerebras::builder()
+            .api_key("csk-own")
+            .base_url(simulator.base_url())
+            .transport(HttpTransport::builder().no_proxy().build().unwrap());
+        let cerebras = builder.behind_gateway().build().unwrap();
+        let mut request = request();
+        request.response_format = None;
+        let stream = cerebras.stream(request).await.unwrap();
+        stream.finish().await.unwrap();
+    }
+}

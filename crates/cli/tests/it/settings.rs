@@ -1,6 +1,11 @@
 //! Settings that cannot be used, and networks that are not there.
 
-use std::{fs, net::TcpListener};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    thread,
+};
 
 use crate::{Run, Server, command, run, simulated};
 
@@ -297,4 +302,35 @@ fn a_setting_that_the_provider_lacks_is_refused_or_left_out() {
     let run = ask(&["--on-unsupported", "ignore"]);
     assert_eq!(run.code, Some(0));
     assert!(!run.stderr.contains("seed"), "{}", run.stderr);
+}
+
+/// Runs against a server that refuses the one request, and returns what it was sent.
+fn sent(args: &[&str]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let server = thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let mut read = Vec::new();
+        // The body is one object, and ends the request.
+        while !read.ends_with(b"}") {
+            let mut piece = [0; 4096];
+            let length = socket.read(&mut piece).unwrap();
+            assert_ne!(length, 0, "the request ended early");
+            read.extend_from_slice(&piece[..length]);
+        }
+        let refusal = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        socket.write_all(refusal).unwrap();
+        String::from_utf8(read).unwrap()
+    });
+    let args = [&["chat", "Hi", "--no-proxy", "--base-url", &url], args].concat();
+    assert_eq!(run(&args).code, Some(1));
+    server.join().unwrap()
+}
+
+#[test]
+fn cerebras_behind_a_gateway_is_asked_as_at_its_own_host() {
+    let plain = sent(&["--max-tokens", "7"]);
+    assert!(plain.contains("\"max_tokens\":7"), "{plain}");
+    let gateway = sent(&["--max-tokens", "7", "--behind-gateway"]);
+    assert!(gateway.contains("\"max_completion_tokens\":7"), "{gateway}");
 }
