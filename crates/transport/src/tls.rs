@@ -1,12 +1,17 @@
 //! A socket into a TLS session, with the authorities that the user chose.
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use inferstream_core::{Error, ErrorKind, Phase, Repeat, Result};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, RootCertStore, crypto::CryptoProvider,
+    time_provider::TimeProvider,
 };
-use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 
@@ -41,7 +46,21 @@ pub(crate) struct Tls {
     provider: Arc<CryptoProvider>,
     roots: Roots,
     given: RootCertStore,
+    clock: Clock,
     connector: OnceCell<TlsConnector>,
+}
+
+/// The calendar's time, which certificates are checked against.
+///
+/// The time provider of rustls panics where the system's clock is before 1970.
+#[derive(Clone, Copy, Debug)]
+struct Clock(fn() -> SystemTime);
+
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let since_1970 = (self.0)().duration_since(UNIX_EPOCH).ok()?;
+        Some(UnixTime::since_unix_epoch(since_1970))
+    }
 }
 
 impl Tls {
@@ -59,6 +78,7 @@ impl Tls {
             provider: provider()?,
             roots,
             given,
+            clock: Clock(SystemTime::now),
             connector: OnceCell::new(),
         })
     }
@@ -106,7 +126,8 @@ impl Tls {
                  of them in SSL_CERT_FILE",
             ));
         }
-        let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
+        let provider = Arc::clone(&self.provider);
+        let mut config = ClientConfig::builder_with_details(provider, Arc::new(self.clock))
             .with_safe_default_protocol_versions()
             .map_err(|cause| {
                 Error::config("the cryptography provider lacks TLS 1.2 and 1.3").with_source(cause)
@@ -208,6 +229,12 @@ fn failed(peer: &Peer<'_>, cause: io::Error, seen: &Seen) -> Error {
             let message = format!("{peer} wants to see a certificate of ours, and there is none");
             return refused(message).with_source(cause);
         }
+        Some(rustls::Error::FailedToGetCurrentTime) => {
+            let message = format!(
+                "the certificate of {peer} cannot be checked: the system's clock is before 1970"
+            );
+            return refused(message).with_source(cause);
+        }
         _ => None,
     };
     let message = match certificate {
@@ -221,4 +248,51 @@ fn failed(peer: &Peer<'_>, cause: io::Error, seen: &Seen) -> Error {
         None => format!("the TLS handshake with {peer} failed"),
     };
     refused(message).with_source(cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+    use crate::error::Role;
+
+    async fn connect(clock: fn() -> SystemTime) -> Result<BoxIo> {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["host.test".to_owned()]).unwrap();
+        let key = rustls_pki_types::PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(provider().unwrap())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap();
+        let (near, far) = tokio::io::duplex(64 << 10);
+        let accepted = tokio::spawn(TlsAcceptor::from(Arc::new(config)).accept(far));
+        let mut tls = Tls::new(Roots::Given, &[cert.pem().into_bytes()]).unwrap();
+        tls.clock = Clock(clock);
+        let peer = Peer {
+            host: "host.test",
+            port: 443,
+            role: Role::Origin,
+        };
+        let connected = tls.connect(Box::new(near), &peer, None).await;
+        drop(accepted);
+        connected
+    }
+
+    #[tokio::test]
+    async fn a_clock_before_1970_is_an_error_and_not_a_panic() {
+        let error = connect(|| UNIX_EPOCH - Duration::from_secs(1)).await;
+        let error = error.err().expect("no certificate is valid then");
+        assert_eq!(error.kind(), ErrorKind::Tls);
+        assert_eq!(error.repeat(), Repeat::Never);
+        let message = error.to_string();
+        assert!(
+            message.ends_with("the system's clock is before 1970"),
+            "{message}"
+        );
+        assert!(connect(SystemTime::now).await.is_ok());
+    }
 }
