@@ -61,6 +61,8 @@ impl From<Warning> for String {
 ///   that others may read is read with a warning and made 0600; one that others may write to is
 ///   not read, and replaced by the next write.
 /// - It is written beside itself, with mode 0600, synced and renamed: what is read is old or new.
+/// - A JSON object whose member `version` is above 1 is of a newer version of this client. It is
+///   neither read nor written, set aside or deleted.
 /// - What is damaged is set aside as `<name>.corrupt`, one of which is kept.
 /// - Writers hold a lock on `<name>.lock`. It is waited for 2 s; without it the write is still
 ///   atomic, only another's simultaneous change may be lost.

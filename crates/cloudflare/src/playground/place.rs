@@ -15,6 +15,9 @@ use rustix::{
     process::geteuid,
 };
 
+use serde::Deserialize;
+use serde_json::Value;
+
 use super::file::{CacheFile, Warning};
 
 /// The most bytes that are read: a session has some KiB.
@@ -193,6 +196,11 @@ impl Place<'_> {
         let read = opened.take(MAX_SIZE + 1).read_to_end(&mut bytes);
         read.map_err(failed("it cannot be read"))?;
         let is_whole = bytes.len() as u64 <= MAX_SIZE;
+        if is_whole && is_newer(&bytes) {
+            return Err(
+                "it was written by a newer version of this client, and is left as it is".to_owned(),
+            );
+        }
         let content = is_whole.then(|| parse(&bytes)).flatten();
         Ok(content.map_or(Found::Damaged, Found::Whole))
     }
@@ -312,6 +320,25 @@ impl Place<'_> {
     fn warn(&mut self, message: &str) {
         self.file.warn(message, self.warnings);
     }
+}
+
+/// The version of the file's form. A file without the member `version`, as the original writes it, is
+/// of this one.
+const VERSION: f64 = 1.0;
+
+/// Returns true for JSON whose member `version` is above ours, as a number or as a text of one.
+fn is_newer(bytes: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: Value,
+    }
+
+    let version = match serde_json::from_slice(bytes).map(|Versioned { version }| version) {
+        Ok(Value::Number(number)) => number.as_f64(),
+        Ok(Value::String(text)) => text.trim().parse().ok(),
+        _ => None,
+    };
+    version.is_some_and(|version: f64| VERSION < version)
 }
 
 const UNSYNCED: &str = "it is written, but may not outlast a loss of power";

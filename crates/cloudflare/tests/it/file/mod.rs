@@ -179,6 +179,50 @@ fn a_removal_spares_what_is_not_meant() {
 }
 
 #[test]
+fn a_file_of_a_newer_version_is_left_as_it_is() {
+    for content in [
+        r#"{"version":2,"headers":{},"cookies":{"a":"b"}}"#,
+        r#"{"version":1.5}"#,
+        r#"{"cookies":[],"version":"2"}"#,
+        r#"{"version":18446744073709551616}"#,
+    ] {
+        let content = content.as_bytes();
+        let place = Place::with(content);
+        let newer = "it was written by a newer version of this client, and is left as it is";
+        for parse_all in [true, false] {
+            let parse = |bytes: &[u8]| parse_all.then(|| bytes.to_vec());
+            let mut warnings = Vec::new();
+            assert_eq!(place.file().read(parse, &mut warnings), None);
+            let change = |_| Some(b"whole:1".to_vec());
+            assert!(!place.file().update(parse, change, &mut warnings));
+            assert!(!place.file().remove(parse, |_| true, &mut warnings));
+            let warnings = lines(warnings);
+            assert_eq!(warnings.len(), 3);
+            assert!(
+                warnings.iter().all(|line| line.ends_with(newer)),
+                "{warnings:?}"
+            );
+            assert_eq!(fs::read(&place.path).unwrap(), content);
+            assert!(!place.beside(".corrupt").exists());
+        }
+    }
+    for content in [
+        r#"{"version":1,"cookies":{}}"#,
+        r#"{"version":0}"#,
+        r#"{"version":null}"#,
+        r#"{"version":"chrome"}"#,
+        r#"{"cookies":{"version":"2"}}"#,
+        "{}",
+    ] {
+        let place = Place::with(content.as_bytes());
+        let whole = |bytes: &[u8]| Some(bytes.to_vec());
+        let mut warnings = Vec::new();
+        assert!(place.file().read(whole, &mut warnings).is_some());
+        assert_eq!(warnings, [], "{content}");
+    }
+}
+
+#[test]
 fn damaged_content_is_set_aside() {
     let json =
         |bytes: &[u8]| serde_json::from_slice::<serde_json::Map<_, serde_json::Value>>(bytes).ok();

@@ -361,3 +361,19 @@ fn sessions_go_to_other_threads() {
     is_send::<CacheFile>();
     is_send::<Jar>();
 }
+
+#[test]
+fn a_session_of_a_newer_version_is_neither_used_nor_written_nor_deleted() {
+    let newer = json!({ "version": 2, "headers": {}, "cookies": { "a": "b" } });
+    let place = Place::with(&newer);
+    let session = place.session();
+    let (lease, warnings) = load(&session);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].as_str().contains("a newer version"));
+    assert_eq!(cookies(&lease), "");
+    set(&session, &lease, "c=d");
+    save(&session, &lease);
+    assert_eq!(place.content(), newer);
+    forget(&session, &lease);
+    assert_eq!(place.content(), newer);
+}
