@@ -204,6 +204,29 @@ fn some_statuses_are_repeated() {
 }
 
 #[test]
+fn server_errors_are_not_repeated_where_the_policy_leaves_them_out() {
+    let policy = RetryPolicy::default()
+        .retry_ambiguous(true)
+        .retry_server_errors(false);
+    let attempts = |error: &Error| run(&policy, None, error).0.attempts();
+    for status in [408, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529] {
+        let error = answer(status, &[]);
+        assert_eq!(attempts(&error), 1, "{status}");
+        let allowed = answer(status, &[("x-should-retry", "true")]);
+        assert_eq!(attempts(&allowed), 1, "{status}");
+        // Protocols make errors of their own of it.
+        let other = error.with_kind(ErrorKind::Provider);
+        assert_eq!(attempts(&other), 1, "{status}");
+    }
+    // Such as a 400 whose body says that the server failed.
+    let server = Error::new(ErrorKind::Server, "failed").with_repeat(Repeat::Safe);
+    assert_eq!(attempts(&server), 1);
+    // What never reached the service, and what it did not begin, is repeated as before.
+    assert_eq!(attempts(&answer(429, &[])), 3);
+    assert_eq!(attempts(&Error::new(ErrorKind::Connect, "refused")), 3);
+}
+
+#[test]
 fn a_status_has_its_kind() {
     for (status, kind) in [
         (301, ErrorKind::Redirect),
@@ -494,7 +517,7 @@ fn the_defaults_are_those_that_the_documents_name() {
         (policy.max_retry_after, policy.max_elapsed),
         (seconds(60), seconds(60))
     );
-    assert!(policy.replay_stale);
+    assert!(policy.replay_stale && policy.retry_server_errors);
     assert!(!policy.retry_ambiguous);
     let never = RetryPolicy::never();
     assert!(!never.replay_stale && !never.retry_ambiguous);

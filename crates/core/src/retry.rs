@@ -1,19 +1,31 @@
-//! When a request is sent again, and after how long.
+//! The retry policy: when a request is sent again, and after how long.
 
 use std::{future::Future, time::Duration};
 
 use crate::{
-    error::{Error, Repeat, Result},
+    error::{Error, ErrorKind, Repeat, Result},
     timeouts::Phase,
     trace,
     transport::Transport,
 };
 
-/// When a request that failed is sent again.
+/// The rules by which a failed request is sent again.
 ///
-/// Only before the answer's head: once a stream has begun nothing is sent again.
-/// A request that may have been worked on is not sent again unless
-/// [`retry_ambiguous`](Self::retry_ambiguous) says so, since it would be billed twice.
+/// Retries happen only before the response's head: once a stream has begun nothing is sent again.
+///
+/// These are retried, unless the service forbids it (`x-should-retry: false`):
+///
+/// - failures before the request was sent: DNS, connecting, TLS that timed out, a proxy;
+/// - the statuses 408, 429, 500, 502, 503, 504, 521 to 523 and 529.
+///   A service behind a proxy may have worked on a request that got 408 or 5xx, so that a retry is done
+///   and billed twice; [`retry_server_errors`](Self::retry_server_errors) turns those off.
+///   A prediction of Replicate is created again only after 429, or 503 with `Retry-After`;
+/// - with [`retry_ambiguous`](Self::retry_ambiguous), lost connections, timeouts while waiting for the
+///   head, and the statuses 520 and 524.
+///
+/// Beside these the transport replays a request once where a reused connection had died before the
+/// first byte of the response ([`replay_stale`](Self::replay_stale)).
+/// [`Meta::attempts`](crate::Meta::attempts) and [`Error::attempts`] count both.
 ///
 /// The wait before attempt *n* + 1 is between half and the whole of
 /// [`base_delay`](Self::base_delay) · 2ⁿ⁻¹, at most [`max_delay`](Self::max_delay); where the
@@ -34,8 +46,11 @@ pub struct RetryPolicy {
     pub max_elapsed: Duration,
     /// Whether a request is sent once more, at once, where a reused connection had died: true.
     pub replay_stale: bool,
-    /// Whether a request that may have been worked on is sent again: false.
+    /// Whether a request whose connection failed after it may have been sent is sent again: false.
     pub retry_ambiguous: bool,
+    /// Whether a request is sent again after a response of 408 or 5xx: true. Where it is false, the
+    /// first such response is the error.
+    pub retry_server_errors: bool,
 }
 
 impl Default for RetryPolicy {
@@ -48,6 +63,7 @@ impl Default for RetryPolicy {
             max_elapsed: Duration::from_secs(60),
             replay_stale: true,
             retry_ambiguous: false,
+            retry_server_errors: true,
         }
     }
 }
@@ -75,6 +91,7 @@ setters! {
     max_elapsed: Duration,
     replay_stale: bool,
     retry_ambiguous: bool,
+    retry_server_errors: bool,
 }
 
 impl RetryPolicy {
@@ -153,7 +170,8 @@ impl RetryPolicy {
             Repeat::Ambiguous => self.retry_ambiguous,
             Repeat::Never => false,
         };
-        if !repeats || self.max_attempts <= attempts {
+        let left_out = !self.retry_server_errors && is_server_error(error);
+        if !repeats || left_out || self.max_attempts <= attempts {
             return None;
         }
         let doublings = (attempts - 1).min(31);
@@ -172,6 +190,13 @@ impl RetryPolicy {
             ),
         }
     }
+}
+
+/// Returns true for a response that says that the service failed, or was too slow: 408 and 5xx, and
+/// those whose body says so under another status.
+fn is_server_error(error: &Error) -> bool {
+    let status = error.status().map(|status| status.as_u16());
+    error.kind() == ErrorKind::Server || matches!(status, Some(408 | 500..=599))
 }
 
 /// Waits for a future, but not longer than what is left of the whole request's time.
