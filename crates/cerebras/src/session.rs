@@ -215,7 +215,7 @@ impl Session {
             return Ok(response);
         }
         let (head, body) = response.into_parts();
-        let body = body.read_error(&*self.transport).await;
+        let body = body.read_error(&*self.transport, &self.timeouts).await;
         let told = Error::of_head(status, &head.headers, now);
         let error = match status {
             _ if is_challenge(&head.headers, &text(&body)) => challenge(),
@@ -248,8 +248,11 @@ impl Session {
         let line = line.as_ref().and_then(|line| line.to_str().ok());
         let pairs = line.unwrap_or_default().split("; ");
         let values = pairs.filter_map(|pair| pair.split_once('='));
-        let redact = values.fold(Redact::default(), |redact, (_, value)| redact.text(value));
-        let error = redact.error(error).context("cerebras's session");
+        let redact = values.fold(Redact::default(), |redact, (_, value)| {
+            redact.credential(value)
+        });
+        let error = redact.transport_error(error, host);
+        let error = error.context("cerebras's session");
         match error.status() {
             None => error,
             Some(status) => error.with_head(status, HeaderMap::new()),

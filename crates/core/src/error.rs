@@ -423,7 +423,7 @@ impl Error {
         self.inner.body.as_ref()
     }
 
-    /// Returns how often the request was sent, 0 where it was not.
+    /// Returns how often the request was sent, replays of the transport included; 0 where it was not.
     pub fn attempts(&self) -> u32 {
         self.inner.attempts
     }

@@ -53,6 +53,6 @@ pub use crate::{
     },
     text::Text,
     timeouts::{Phase, Timeouts},
-    transport::{Body, BoxFuture, Duplex, ReplayStale, Transport},
+    transport::{Body, BoxFuture, Duplex, ReplayStale, Replays, Transport},
     unsupported::{OnUnsupported, Unsupported},
 };

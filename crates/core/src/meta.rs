@@ -37,7 +37,11 @@ pub struct Meta {
     pub status: StatusCode,
     /// The headers of the answer.
     pub headers: HeaderMap,
-    /// How often the request was sent.
+    /// How often the request was sent: the attempts of the [`RetryPolicy`](crate::RetryPolicy), and
+    /// the replays of a transport that counts them ([`Replays`](crate::Replays)).
+    ///
+    /// Above 1 the service may have worked on the request more than once, and billed it so. A service
+    /// behind a proxy may have done so where the proxy answered 408 or 5xx.
     pub attempts: u32,
     /// From the start of the request to the head of the answer, earlier attempts included.
     pub time_to_head: Duration,

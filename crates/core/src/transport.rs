@@ -4,6 +4,10 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     task::{Context, Poll},
     time::{Duration, Instant, SystemTime},
 };
@@ -12,7 +16,10 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    timeouts::Timeouts,
+};
 
 /// A boxed future that can be spawned.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -27,7 +34,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///
 /// Typed extensions of the request say what holds for it:
 /// [`Timeouts`](crate::Timeouts), of which the transport keeps `dns`, `connect`, `tls`, `write` and
-/// `head`; and [`ReplayStale`].
+/// `head`; [`ReplayStale`]; and [`Replays`].
 ///
 /// A request with the header `upgrade` may be answered with 101 (RFC 9110, section 7.8): the body is
 /// then the connection in both directions, [`Body::duplex`]. A transport that cannot do that answers
@@ -78,6 +85,37 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
 /// Servers close idle connections at any time; whoever reuses one cannot know. Absent means no.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReplayStale;
+
+/// The number of times that a transport has replayed a request, as an extension of it.
+///
+/// Clones share the number. A transport calls [`add`](Self::add) where it sends a request a second time
+/// by [`ReplayStale`]; the client adds the number to [`Meta::attempts`](crate::Meta::attempts).
+#[derive(Clone, Debug, Default)]
+pub struct Replays(Arc<AtomicU32>);
+
+impl Replays {
+    /// Counts one more replay.
+    pub fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns how many replays were counted.
+    pub fn count(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Adds the replays to the attempts of an error.
+    #[must_use]
+    pub fn add_to(&self, error: Error) -> Error {
+        match self.count() {
+            0 => error,
+            count => {
+                let attempts = error.attempts().saturating_add(count);
+                error.with_attempts(attempts)
+            }
+        }
+    }
+}
 
 /// A connection that has left HTTP: a body whose bytes are what the other side sends, and which takes
 /// what it is to be sent.
@@ -148,11 +186,17 @@ impl Body {
         Poll::Pending
     }
 
-    /// Reads what explains an error: at most 64 KiB, for at most 5 s; what breaks ends it too.
-    pub async fn read_error(mut self, transport: &dyn Transport) -> Bytes {
-        const LIMIT: (usize, Duration) = (64 << 10, Duration::from_secs(5));
+    /// Reads the body of an error response: at most 64 KiB, for at most 2 s or the limit `idle`,
+    /// whichever is less.
+    ///
+    /// What was read until then is returned, also where the connection breaks. The time is part of the
+    /// attempt, so that the request's limit `total` includes it.
+    pub async fn read_error(mut self, transport: &dyn Transport, timeouts: &Timeouts) -> Bytes {
+        // Documented error bodies come with their head.
+        const LIMIT: (usize, Duration) = (64 << 10, Duration::from_secs(2));
         let mut read = Vec::new();
-        let mut sleep = transport.sleep(LIMIT.1);
+        let limit = timeouts.idle.map_or(LIMIT.1, |idle| idle.min(LIMIT.1));
+        let mut sleep = transport.sleep(limit);
         std::future::poll_fn(|cx| {
             while read.len() < LIMIT.0 {
                 if sleep.as_mut().poll(cx).is_ready() {

@@ -9,7 +9,7 @@ use http::{
 };
 use inferstream_core::{
     ApiKey, Body, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind,
-    Model, ProviderInfo, ReplayStale, Result, RetryPolicy, Started, Timeouts, Transport,
+    Model, ProviderInfo, ReplayStale, Replays, Result, RetryPolicy, Started, Timeouts, Transport,
     Unsupported, check_headers,
     provider::{self, LeftOut, Redact, base_url},
     read_stream,
@@ -410,7 +410,7 @@ impl<D: Dialect> Chat<D> {
         secrets
             .filter_map(|value| value.to_str().ok())
             .fold(redact, |redact, value| {
-                redact.text(value.strip_prefix("Bearer ").unwrap_or(value))
+                redact.credential(value.strip_prefix("Bearer ").unwrap_or(value))
             })
     }
 
@@ -447,22 +447,27 @@ impl<D: Dialect> Chat<D> {
         if call.retry.replay_stale {
             request.extensions_mut().insert(ReplayStale);
         }
+        let replays = Replays::default();
+        request.extensions_mut().insert(replays.clone());
         let mut attempts = 0;
         let attempt = |number| {
             attempts = number;
             let sent = transport.send(request.clone());
             async move {
-                let sent = sent.await.map_err(|error| call.redact.error(error));
+                let host = call.request.uri().host().unwrap_or_default();
+                let sent = sent.await;
+                let sent = sent.map_err(|error| call.redact.transport_error(error, host));
                 self.check_status(sent?, call).await
             }
         };
         let response = call
             .retry
             .run(&**transport, call.timeouts.total, attempt)
-            .await?;
+            .await
+            .map_err(|error| replays.add_to(error))?;
         let mut started = Started::new(Arc::clone(transport), at, call.timeouts, response);
         call.redact.headers(&mut started.meta.headers);
-        started.meta.attempts = attempts;
+        started.meta.attempts = attempts + replays.count();
         Ok(started)
     }
 
@@ -472,9 +477,8 @@ impl<D: Dialect> Chat<D> {
             return Ok(response);
         }
         let transport = &*self.shared.transport;
-        let (mut head, body) = response.into_parts();
-        call.redact.headers(&mut head.headers);
-        let body = body.read_error(transport).await;
+        let (head, body) = response.into_parts();
+        let body = body.read_error(transport, &call.timeouts).await;
         let now = transport.system_time();
         let error = error_of_status(
             self.info(),

@@ -103,7 +103,7 @@ pub(crate) fn error_in_answer(
         None => error,
         Some(status) => error.with_status(status),
     };
-    with_words(error, told, redact)
+    redact.error(with_words(error, told, redact))
 }
 
 /// Returns the wait that a body asks for, where there is something to wait for.

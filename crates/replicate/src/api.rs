@@ -14,8 +14,8 @@ use http::{
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
 };
 use inferstream_core::{
-    ApiKey, BoxFuture, Error, ErrorKind, Model, Phase, Repeat, ReplayStale, Result, RetryPolicy,
-    Started, Timeouts, Transport,
+    ApiKey, BoxFuture, Error, ErrorKind, Model, Phase, Repeat, ReplayStale, Replays, Result,
+    RetryPolicy, Started, Timeouts, Transport,
     provider::{Redact, Semaphore, briefly},
 };
 
@@ -158,6 +158,8 @@ impl Api {
         if call.retry.replay_stale {
             request.extensions_mut().insert(ReplayStale);
         }
+        let replays = Replays::default();
+        request.extensions_mut().insert(replays.clone());
         let mut attempts = 0;
         let attempt = |number| {
             attempts = number;
@@ -169,13 +171,14 @@ impl Api {
         });
         let sent = policy.run(transport, left, attempt).await;
         // The limit that ran out is the one on the whole, not what was left of it.
-        let mut started = sent.map_err(|error| match (error.kind(), call.timeouts.total) {
+        let sent = sent.map_err(|error| match (error.kind(), call.timeouts.total) {
             (ErrorKind::Timeout(Phase::Total), Some(total)) => Error::timeout(Phase::Total, total)
                 .with_repeat(Repeat::Never)
                 .with_attempts(error.attempts()),
             _ => error,
-        })?;
-        started.meta.attempts = attempts;
+        });
+        let mut started = sent.map_err(|error| replays.add_to(error))?;
+        started.meta.attempts = attempts + replays.count();
         Ok(started)
     }
 
@@ -186,9 +189,13 @@ impl Api {
         purpose: Purpose<'_>,
         request: Request<Bytes>,
     ) -> Result<Started> {
+        let host = request.uri().host().unwrap_or_default().to_owned();
         let response = match self.transport.send(request).await {
             Ok(response) => response,
-            Err(error) => return Err(repeat(purpose, call.redact.error(error))),
+            Err(error) => {
+                let error = call.redact.transport_error(error, &host);
+                return Err(repeat(purpose, error));
+            }
         };
         if response.status().is_success() {
             let transport = Arc::clone(&self.transport);
@@ -196,9 +203,8 @@ impl Api {
             call.redact.headers(&mut started.meta.headers);
             return Ok(started);
         }
-        let (mut head, body) = response.into_parts();
-        call.redact.headers(&mut head.headers);
-        let body = body.read_error(&*self.transport).await;
+        let (head, body) = response.into_parts();
+        let body = body.read_error(&*self.transport, &call.timeouts).await;
         let now = self.transport.system_time();
         Err(error_of_status(
             purpose,

@@ -345,7 +345,7 @@ impl Replicate {
         let api = &self.api;
         started.meta.warnings = settings.warnings;
         let Some(prediction) = Prediction::parse(&String::from_utf8_lossy(&document)) else {
-            return Err(nameless(&started, &document));
+            return Err(call.redact.error(nameless(&started, &document)));
         };
         started.partial.id = Some(prediction.id.clone());
         started.partial.model.clone_from(&prediction.model);

@@ -159,10 +159,10 @@ pub(crate) fn error_of_status(
         None => made,
         Some(code) => made.with_code(code),
     };
-    match words {
+    redact.error(match words {
         None => made,
         Some(words) => made.with_provider_message(words),
-    }
+    })
 }
 
 /// How long to wait for a stream that is not there yet.

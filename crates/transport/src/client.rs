@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, hea
 use http_body_util::Full;
 use hyper::body::Incoming;
 use inferstream_core::{
-    Body, BoxFuture, Error, ErrorKind, ReplayStale, Result, Sent, Timeouts, Transport,
+    Body, BoxFuture, Error, ErrorKind, ReplayStale, Replays, Result, Sent, Timeouts, Transport,
 };
 
 use crate::{
@@ -126,6 +126,7 @@ impl Inner {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>> {
         let limits = request.extensions().get().copied().unwrap_or(self.timeouts);
         let replay = request.extensions().get::<ReplayStale>().is_some();
+        let replays = request.extensions().get::<Replays>().cloned();
         let asks_to_switch = request.headers().contains_key(header::UPGRADE);
         let route = Route::new(request.uri(), &self.proxies)?;
         let request = self.prepare(request, &route)?;
@@ -138,7 +139,11 @@ impl Inner {
                     return self.accept(response, connection, route);
                 }
                 Err(failure) if failure.cause == Cause::Unsent => {}
-                Err(failure) if failure.cause == Cause::Stale && replay => {}
+                Err(failure) if failure.cause == Cause::Stale && replay => {
+                    if let Some(replays) = replays {
+                        replays.add();
+                    }
+                }
                 Err(failure) => return Err(failure.error),
             }
         }

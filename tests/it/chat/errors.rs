@@ -1,6 +1,6 @@
 //! What services answer in place of an answer: its kind and its words.
 
-use inferstream_core::{ChatRequest, ErrorKind};
+use inferstream_core::{ChatRequest, ErrorKind, Phase, Timeouts};
 
 use super::{Answer, KEY, Wire, broken, cerebras, piece};
 use crate::support::{Piece, Refusal, block_on, recordings, seconds};
@@ -251,10 +251,32 @@ fn an_endless_body_is_cut_and_an_endless_wait_too() {
 
     let refusal = refuse([Answer::new(400, [Piece::from("no"), Piece::Hang])]);
     assert_eq!(refusal.error.provider_message(), Some("no"));
-    assert!(refusal.waited <= seconds(5), "{:?}", refusal.waited);
+    assert_eq!(refusal.waited, seconds(2));
 
     let refusal = refuse([Answer::new(401, [broken()])]);
     assert_eq!(refusal.error.kind(), ErrorKind::Auth);
+}
+
+#[test]
+fn an_error_body_takes_no_longer_than_the_limits_of_its_request() {
+    let slow = || Answer::new(401, [Piece::from("no"), Piece::Hang]);
+    let millis = std::time::Duration::from_millis;
+    let idle = |limit| Timeouts::default().idle(limit);
+    for (timeouts, waited) in [
+        (idle(None), seconds(2)),
+        (idle(Some(seconds(60))), seconds(2)),
+        (idle(Some(millis(300))), millis(300)),
+        (idle(Some(millis(0))), millis(0)),
+    ] {
+        let refusal = refuse_request([slow()], ChatRequest::from("hi").timeouts(timeouts));
+        assert_eq!(refusal.waited, waited, "{timeouts:?}");
+        assert_eq!(refusal.error.kind(), ErrorKind::Auth);
+    }
+    // The limit on the whole request includes it, over all attempts.
+    let timeouts = Timeouts::default().total(Some(millis(700)));
+    let refusal = refuse_request([slow()], ChatRequest::from("hi").timeouts(timeouts));
+    assert_eq!(refusal.error.kind(), ErrorKind::Timeout(Phase::Total));
+    assert_eq!(refusal.waited, millis(700));
 }
 
 #[test]

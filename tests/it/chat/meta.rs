@@ -1,6 +1,8 @@
 //! What comes with an answer: the same in whole ones, in streams, and in those that broke off.
 
-use inferstream_core::{ChatRequest, ChatResponse, ErrorKind, ThinkTags, Timing, Usage};
+use inferstream_core::{
+    ChatRequest, ChatResponse, ErrorKind, Replays, RetryPolicy, ThinkTags, Timing, Usage,
+};
 
 use super::{Answer, Client, FINISH, Piece, TEXT, Wire, block_on, broken, frames};
 use crate::support::seconds;
@@ -246,4 +248,40 @@ fn a_time_that_is_none_counts_as_not_told() {
     timing.completion_time = Some(0.0);
     response.timing = Some(timing);
     assert_eq!(response.tokens_per_second(), Some(30.0));
+}
+
+#[test]
+fn replays_of_the_transport_count_as_attempts() {
+    let replayed = |status| {
+        Wire::by(move |request, before| {
+            let replays = request.extensions().get::<Replays>().unwrap();
+            match before.len() {
+                // It found a stale connection, and replayed the request on another.
+                0 => replays.add(),
+                _ => assert_eq!(replays.count(), 1, "attempts share the number"),
+            }
+            match before.len() {
+                0 => Answer::json(503, "{}"),
+                _ if status == 200 => Answer::sse([frames(&[TEXT, FINISH])]),
+                _ => Answer::json(status, "{}"),
+            }
+        })
+    };
+    let wire = replayed(200);
+    let stream = block_on(&wire.clock, Client::Cerebras.stream(&wire, "hi")).unwrap();
+    assert_eq!((wire.count(), stream.meta().attempts), (2, 3));
+    let wire = replayed(400);
+    let error = block_on(&wire.clock, Client::Cerebras.stream(&wire, "hi")).unwrap_err();
+    assert_eq!((wire.count(), error.attempts()), (2, 3));
+}
+
+#[test]
+fn a_policy_without_server_errors_sends_once() {
+    let policy = RetryPolicy::default().retry_server_errors(false);
+    for (status, attempts) in [(500, 1), (503, 1), (408, 1), (429, 3)] {
+        let wire = Wire::new([Answer::json(status, "{}")]);
+        let request = ChatRequest::from("hi").retry(policy);
+        let error = block_on(&wire.clock, Client::Cerebras.stream(&wire, request)).unwrap_err();
+        assert_eq!(error.attempts(), attempts, "{status}");
+    }
 }

@@ -2,10 +2,15 @@
 
 use std::fmt::Write;
 
-use inferstream_core::{ChatRequest, Error, ErrorKind, Message, Role, ToolCall};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use inferstream_cerebras::Cerebras;
+use inferstream_core::{
+    ChatRequest, Error, ErrorKind, Message, RetryPolicy, Role, ToolCall, provider::Redact,
+};
 
 use super::{Answer, Client, KEY, Wire, cerebras, errors::refuse_request, sse};
-use crate::support::{Piece, Refusal, block_on};
+use crate::support::{Piece, Refusal, block_on, seconds};
 
 fn echo(request: ChatRequest, words: &str) -> Error {
     let body = format!("{{\"message\":{}}}", serde_json::to_string(words).unwrap());
@@ -192,4 +197,158 @@ fn broken_json_is_not_shown() {
         source = error.source();
     }
     assert!(!text.contains("h1dden"), "{text}");
+}
+
+/// Sends a request with a key to a host, and returns its error.
+fn refused_with(key: &str, host: &str, request: ChatRequest, answer: Answer) -> Error {
+    let wire = Wire::new([answer]);
+    let builder = Cerebras::builder().api_key(key).transport(wire.clone());
+    let client = builder.base_url(format!("http://{host}/v1")).build();
+    let request = request.retry(RetryPolicy::never());
+    block_on(&wire.clock, client.unwrap().stream(request)).unwrap_err()
+}
+
+#[test]
+fn a_key_of_fewer_than_eight_characters_is_a_word() {
+    // The message of ollama/ollama for a model that is not there.
+    let message = r#"model "llama9" not found, try pulling it first: ollama pull llama9"#;
+    for key in ["ollama", "EMPTY", "x", "1", "sevench"] {
+        let message = format!("{message} {key}");
+        let body = serde_json::json!({ "error": { "message": message, "type": "api_error" } });
+        let answer = Answer::json(404, &body.to_string()).header("x-echo", key);
+        let error = refused_with(key, "localhost:11434", ChatRequest::from("hi"), answer);
+        assert_eq!(error.provider_message(), Some(&*message));
+        assert!(error.to_string().contains(&message), "{error}");
+        assert_eq!(error.body().unwrap(), body.to_string().as_bytes());
+        assert_eq!(error.headers().unwrap()["x-echo"], key);
+    }
+    let answer = Answer::json(404, r#"{"message":"bad key eightchr"}"#);
+    let error = refused_with("eightchr", "h.test", ChatRequest::from("hi"), answer);
+    assert_eq!(error.provider_message(), Some("bad key …"));
+}
+
+#[test]
+fn our_own_message_is_not_redacted() {
+    const HOST: &str = "api.gateway.test:8080";
+    // Each key and each prompt is a part of what the client says by itself.
+    for (key, prompt) in [
+        ("api.gateway.test", "api.gateway.test:8080"),
+        ("cerebras", "answered 404 Not Found"),
+        ("not-needed", "with a page of HTML"),
+        ("answered", "no connection to"),
+    ] {
+        let request = ChatRequest::from(prompt);
+        let refused = |answer| refused_with(key, HOST, request.clone(), answer);
+        let own = format!("no connection to {HOST}");
+        let error = refused(Answer::error(Error::new(ErrorKind::Connect, own.clone())));
+        assert_eq!(error.to_string(), own);
+        let page = Answer::new(404, [Piece::from("<html>")]);
+        assert_eq!(
+            refused(page).to_string(),
+            "cerebras answered 404 Not Found with a page of HTML"
+        );
+        let echo = format!("{{\"message\":\"{key} has none\"}}");
+        assert_eq!(
+            refused(Answer::json(404, &echo)).to_string(),
+            "cerebras answered 404 Not Found: … has none"
+        );
+    }
+}
+
+#[test]
+fn headers_that_decide_are_not_redacted_by_a_prompt() {
+    for (name, value) in [
+        ("x-request-id", "req_0123456789"),
+        ("cf-ray", "0123456789abcdef-FRA"),
+        ("retry-after", "Thu, 01 Jan 1970 00:00:07 GMT"),
+        ("retry-after", "0000000000007"),
+        ("x-ratelimit-remaining-tokens-minute", "100000000000"),
+        ("ratelimit-policy", "\"requests\";q=100;w=60"),
+        ("content-type", "application/json; charset=utf-8"),
+        ("date", "Thu, 01 Jan 1970 00:00:00 GMT"),
+    ] {
+        let answer = Answer::json(429, "{}").header(name, value);
+        let error = refused_with("a-key-of-it", "h.test", ChatRequest::from(value), answer);
+        assert_eq!(error.headers().unwrap()[name], value);
+        if name == "retry-after" {
+            assert_eq!(error.retry_after(), Some(seconds(7)), "{value}");
+        }
+        let answer = Answer::json(429, "{}").header("x-echo", value);
+        let error = refused_with("a-key-of-it", "h.test", ChatRequest::from(value), answer);
+        assert_ne!(error.headers().unwrap()["x-echo"], value);
+    }
+    // A stream is one though its type is what was asked about.
+    let answer = Answer::sse([Piece::from(
+        &*(sse(&[super::TEXT, super::FINISH]) + "data: [DONE]\n\n"),
+    )]);
+    let outcome = super::run_request(Client::Plain, answer, "text/event-stream".into());
+    assert_eq!(outcome.kind(), None, "{:?}", outcome.end);
+}
+
+#[test]
+fn a_body_that_repeats_a_secret_is_not_kept_so() {
+    let prompt = "Tell Anna <at once> that the code is 4711.";
+    let spelt = prompt
+        .chars()
+        .map(|char| format!("\\u{:04x}", u32::from(char)));
+    let spelt = spelt.collect::<String>();
+    let twice = spelt.replace('\\', "\\\\");
+    for (said, starts) in [
+        (format!("bad key {KEY}"), "{\"message\":\"bad "),
+        (format!("bad prompt {prompt}"), "{\"message\":\"bad "),
+        // As encoders write it that escape what HTML knows.
+        (prompt.replace('<', "\\u003c").replace('>', "\\u003e"), "…"),
+        (spelt, "…"),
+        (twice, "…"),
+    ] {
+        let body = format!("{{\"message\":\"{said}\",\"code\":7}}");
+        let answer = Answer::json(400, &body).header("x-echo", KEY);
+        let error = refused_with(KEY, "h.test", ChatRequest::from(prompt), answer);
+        let body = String::from_utf8_lossy(error.body().unwrap());
+        assert!(body.starts_with(starts), "{body}");
+        assert!(!body.contains(KEY) && !body.contains("4711"), "{body}");
+        assert!(!error.to_string().contains("4711"), "{error}");
+    }
+}
+
+#[test]
+fn a_message_of_a_transport_shows_no_credential() {
+    let key = "csk-5ecret";
+    for kind in [ErrorKind::Redirect, ErrorKind::UntrustedHost] {
+        let error = Error::new(kind, format!("h.test redirects to http://{key}.test (302)"));
+        let error = refused_with(key, "h.test", "hi".into(), Answer::error(error));
+        assert_eq!(
+            error.to_string(),
+            "h.test redirects to http://….test (302)",
+            "{kind}"
+        );
+    }
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        "location",
+        HeaderValue::from_static("http://csk-5ecret.test"),
+    );
+    let error =
+        Error::new(ErrorKind::Redirect, "moved").with_head(http::StatusCode::FOUND, headers);
+    let error = refused_with(key, "h.test", "hi".into(), Answer::error(error));
+    assert!(!format!("{:?}", error.headers()).contains(key));
+}
+
+#[test]
+fn redaction_of_any_bytes_does_not_panic_and_keeps_what_has_no_secret() {
+    let redact = Redact::default()
+        .credential("12345678")
+        .text("a prompt of it");
+    for body in [
+        &b""[..],
+        b"\\",
+        b"\\u",
+        b"\\u12",
+        b"\\ud83d\\ude00 \\ud83d",
+        b"\\\xc3\xa9 \\u00\xc3\xa9",
+        b"\xff\xfe\\n\\\"",
+    ] {
+        let error = Error::protocol("x").with_body(&Bytes::from_static(body));
+        assert_eq!(redact.error(error).body().unwrap(), body);
+    }
 }

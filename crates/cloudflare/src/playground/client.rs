@@ -12,8 +12,8 @@ use http::{
 };
 use inferstream_core::{
     Body, BoxFuture, ChatRequest, ChatResponse, ChatStream, Decode, End, Ending, Error, ErrorKind,
-    Events, Finish, Flow, Model, Repeat, ReplayStale, Result, RetryPolicy, Started, Timeouts,
-    Transport, Unsupported,
+    Events, Finish, Flow, Model, Repeat, ReplayStale, Replays, Result, RetryPolicy, Started,
+    Timeouts, Transport, Unsupported,
     provider::{self, LeftOut, Redact, is_challenge, is_page},
     read_stream,
     sse::Frame,
@@ -223,10 +223,13 @@ impl Playground {
         let mut warnings = settings.warnings.clone();
         warnings.extend(self.load().await);
         let mut lease = self.lease(request.uri().path()).await?;
+        let mut earlier = 0;
         let (sent, redact) = match self.send_with(&lease, &request, asked, redact).await {
             Err(error) if settings.refresh.is_some() && settings.session.forgets(&error) => {
+                earlier = error.attempts();
                 lease = self.lease(request.uri().path()).await?;
-                self.send_with(&lease, &request, asked, redact).await?
+                let sent = self.send_with(&lease, &request, asked, redact).await;
+                sent.map_err(|error| error.clone().with_attempts(error.attempts() + earlier))?
             }
             outcome => outcome?,
         };
@@ -234,7 +237,7 @@ impl Playground {
         let transport = Arc::clone(&settings.transport);
         let mut started = Started::new(transport, at, self.timeouts(asked), response);
         redact.headers(&mut started.meta.headers);
-        started.meta.attempts = attempts;
+        started.meta.attempts = earlier + attempts;
         let warnings = warnings.iter().map(|warning| warning.as_str().to_owned());
         started.meta.warnings.extend(warnings);
         Ok((started, lease, redact))
@@ -263,14 +266,18 @@ impl Playground {
         if retry.replay_stale {
             request.extensions_mut().insert(ReplayStale);
         }
+        let replays = Replays::default();
+        request.extensions_mut().insert(replays.clone());
         let mut attempts = 0;
         let attempt = |number| {
             attempts = number;
             let sent = transport.send(request.clone());
-            let (request, redact) = (&request, &redact);
+            let (request, redact, timeouts) = (&request, &redact, &timeouts);
             async move {
                 let sent = sent.await;
-                let response = sent.map_err(|error| self.with_cookies(redact).error(error))?;
+                let host = request.uri().host().unwrap_or_default();
+                let response =
+                    sent.map_err(|error| self.with_cookies(redact).transport_error(error, host))?;
                 let now = transport.system_time();
                 session.absorb(lease, request.uri().path(), response.headers(), now);
                 let redact = self.with_cookies(redact);
@@ -278,18 +285,20 @@ impl Playground {
                 if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
                     return Ok(response);
                 }
-                let (mut head, body) = response.into_parts();
-                redact.headers(&mut head.headers);
-                let body = body.read_error(&**transport).await;
+                let (head, body) = response.into_parts();
+                let body = body.read_error(&**transport, timeouts).await;
                 let error = error_of_status(head.status, &head.headers, &body, now);
-                Err(of_model(error, request.method(), &body))
+                Err(redact.error(of_model(error, request.method(), &body)))
             }
         };
         match retry.run(&**transport, timeouts.total, attempt).await {
-            Ok(response) => Ok(((response, attempts), self.with_cookies(redact))),
+            Ok(response) => Ok((
+                (response, attempts + replays.count()),
+                self.with_cookies(redact),
+            )),
             Err(error) => {
                 self.judge(lease, &error).await;
-                Err(error)
+                Err(replays.add_to(error))
             }
         }
     }
@@ -298,7 +307,7 @@ impl Playground {
     fn with_cookies(&self, redact: &Redact) -> Redact {
         let settings = &self.shared.settings;
         let secrets = settings.session.secrets(settings.transport.system_time());
-        let add = |redact: Redact, secret: &String| redact.text(secret);
+        let add = |redact: Redact, secret: &String| redact.credential(secret);
         secrets.iter().fold(redact.clone(), add)
     }
 

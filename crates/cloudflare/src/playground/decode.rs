@@ -280,9 +280,10 @@ impl PlaygroundDecode {
         } else {
             Repeat::Never
         };
-        error
+        let error = error
             .with_repeat(repeat)
-            .with_body(&Bytes::copy_from_slice(value.json().as_bytes()))
+            .with_body(&Bytes::copy_from_slice(value.json().as_bytes()));
+        self.redact.error(error)
     }
 
     fn reported_words(&self, words: &str) -> Error {

@@ -1,4 +1,4 @@
-//! What a service says in; what of it may be shown out.
+//! Removal of secrets from what a service says.
 
 use std::{
     cmp::Reverse,
@@ -6,27 +6,42 @@ use std::{
     fmt::{self, Write},
 };
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 
 use crate::{
-    error::Error, json::Json, line::is_bidi, message::Part, request::ChatRequest, secret::ApiKey,
+    error::{Error, ErrorKind},
+    json::Json,
+    line::is_bidi,
+    message::Part,
+    request::ChatRequest,
+    secret::ApiKey,
 };
 
-/// What must not stand in an error though the service may repeat it: the key, and the prompt.
+/// The secrets that a service may repeat and an error must not show: credentials and the prompt.
 ///
-/// A prompt counts from 12 bytes on: a shorter one is a common word, and to blot that out would only
-/// hide the error. It is known whole, by its beginning, on one line, and as JSON.
+/// Only what the service says is searched: its message, code, body and headers, and the causes of a
+/// transport's error, which layers write. The client's own part of an error's message, with its host
+/// names, provider names and hints, stays as it is.
+///
+/// A credential counts from 8 bytes on: placeholders such as `ollama` or `EMPTY` are ordinary words.
+/// A prompt counts from 12 bytes on, for the same reason. It is recognized in full, by its beginning,
+/// on one line, and as JSON.
 #[derive(Clone, Default)]
 pub struct Redact {
+    /// All secrets, the longest first.
     secrets: Vec<String>,
+    /// Those of them that are credentials.
+    credentials: Vec<String>,
 }
 
 impl Redact {
     /// Creates it for a key and a request's messages.
     pub fn new(key: Option<&ApiKey>, request: &ChatRequest) -> Self {
-        let mut redact = Self {
-            secrets: key.map(|key| key.expose().to_owned()).into_iter().collect(),
-        };
+        let mut redact = Self::default();
+        if let Some(key) = key {
+            redact = redact.credential(key.expose());
+        }
         for message in &request.messages {
             let texts = message.content.iter().filter_map(Part::as_text);
             let thoughts = message.reasoning.as_deref();
@@ -41,53 +56,102 @@ impl Redact {
         redact
     }
 
-    /// Adds a text that counts as a part of the prompt.
+    /// Adds a key, a cookie's value or another credential, unless it is shorter than 8 bytes.
     #[must_use]
-    pub fn text(mut self, text: &str) -> Self {
-        if SHORT <= text.len() {
-            self.secrets.extend(quotations(text));
-            // A secret may be a part of another.
-            self.secrets.sort_by_key(|secret| Reverse(secret.len()));
+    pub fn credential(mut self, text: &str) -> Self {
+        if SHORTEST_CREDENTIAL <= text.len() {
+            self.credentials.extend(quotations(text));
+            self.credentials.sort_by_key(|secret| Reverse(secret.len()));
+            self.add(text);
         }
         self
     }
 
-    /// Takes the secrets out of an error that knows nothing of them, and out of its causes.
+    /// Adds a text that counts as a part of the prompt, unless it is shorter than 12 bytes.
+    #[must_use]
+    pub fn text(mut self, text: &str) -> Self {
+        if SHORTEST_TEXT <= text.len() {
+            self.add(text);
+        }
+        self
+    }
+
+    fn add(&mut self, text: &str) {
+        self.secrets.extend(quotations(text));
+        // A secret may be a part of another.
+        self.secrets.sort_by_key(|secret| Reverse(secret.len()));
+    }
+
+    /// Removes the secrets from what a service said in an error: its message, also where the error's
+    /// own message quotes it, its code, body and headers, and from the error's causes.
+    ///
+    /// The rest of the error's message is ours and stays, but for that of `UntrustedHost`: it names a
+    /// host that the service chose, and so credentials are removed from it.
+    #[must_use]
     pub fn error(&self, error: Error) -> Error {
-        let shows = |text: &str| {
-            let is_in = |secret: &String| text.contains(secret.as_str());
-            self.secrets.iter().any(is_in)
-        };
-        let error = match error.provider_message() {
-            Some(words) if shows(words) => {
-                let line = self.line(words);
-                error.with_provider_message(line)
-            }
-            _ => error,
-        };
-        let error = match StdError::source(&error) {
-            Some(cause) if shows(&format!("{cause:?}")) || shows(&causes(cause)) => {
+        let mut error = self.words(error);
+        if let Some(code) = error.code().filter(|code| self.shows(code)) {
+            let code = self.line(code);
+            error = error.with_code(code);
+        }
+        if let Some(body) = error.body().and_then(|body| self.redacted_body(body)) {
+            error = error.with_body(&body);
+        }
+        if let (Some(status), Some(headers)) = (error.status(), error.headers()) {
+            let mut headers = headers.clone();
+            self.headers(&mut headers);
+            error = error.with_head(status, headers);
+        }
+        if error.kind() == ErrorKind::UntrustedHost {
+            error = without(error, self.credentials.iter());
+        }
+        match StdError::source(&error) {
+            Some(cause) if self.shows(&format!("{cause:?}")) || self.shows(&causes(cause)) => {
                 let line = self.line(&causes(cause));
                 let kind = error.kind();
                 error.with_source(Error::new(kind, line))
             }
             _ => error,
-        };
-        if shows(&error.to_string()) {
-            return error.map_message(|message| self.line(message));
         }
-        error
     }
 
-    /// Takes headers out that repeat a secret.
+    /// As [`error`](Self::error), for the error of a transport that sent a request to this host.
+    ///
+    /// A transport may be the user's, and quote what it was sent. So credentials are removed from the
+    /// message too, except those that are a part of the host's name: the message names the host.
+    #[must_use]
+    pub fn transport_error(&self, error: Error, host: &str) -> Error {
+        let foreign = |secret: &&String| !host.contains(secret.as_str());
+        without(self.error(error), self.credentials.iter().filter(foreign))
+    }
+
+    /// Redacts the service's message, and where the error's own message quotes it.
+    fn words(&self, error: Error) -> Error {
+        let Some(words) = error.provider_message().filter(|words| self.shows(words)) else {
+            return error;
+        };
+        let line = self.line(words);
+        // A quotation may lack the full stop at the end.
+        let quoted = words.strip_suffix('.').unwrap_or(words).to_owned();
+        let redacted = self.line(&quoted);
+        error
+            .map_message(|message| message.replace(&quoted, &redacted))
+            .with_provider_message(line)
+    }
+
+    /// Replaces the values of headers that repeat a secret.
+    ///
+    /// Headers that decide what is done, such as `Retry-After`, rate limits and the request's id, are
+    /// searched for credentials only: that they hold a part of a prompt is a coincidence.
     pub fn headers(&self, headers: &mut HeaderMap) {
-        for value in headers.values_mut() {
+        for (name, value) in headers.iter_mut() {
             let text = String::from_utf8_lossy(value.as_bytes());
-            if self
-                .secrets
-                .iter()
-                .any(|secret| text.contains(secret.as_str()))
-            {
+            let secrets = if decides(name.as_str()) {
+                &self.credentials
+            } else {
+                &self.secrets
+            };
+            if is_among(secrets, &text) {
                 *value = HeaderValue::from_static("(a secret was here)");
             }
         }
@@ -96,13 +160,7 @@ impl Redact {
     /// Returns the text on one line of at most 300 characters, without the secrets.
     pub fn line(&self, text: &str) -> String {
         const LONG: usize = 300;
-        let mut text = text.to_owned();
-        for secret in &self.secrets {
-            text = text.replace(secret.as_str(), "…");
-        }
-        for secret in &self.secrets {
-            blot_beginning(&mut text, secret);
-        }
+        let text = self.blotted(text);
         let text = text.split(|char: char| char.is_control() || char == ' ' || is_bidi(char));
         let mut line = text
             .filter(|word| !word.is_empty())
@@ -116,6 +174,74 @@ impl Redact {
             Some((end, _)) => format!("{}…", &line[..end]),
         }
     }
+
+    /// Returns the body without the secrets, or `None` if it shows none.
+    fn redacted_body(&self, body: &Bytes) -> Option<Bytes> {
+        let text = String::from_utf8_lossy(body);
+        let blotted = self.blotted(&text);
+        // JSON may spell every character as an escape, and hold JSON in its strings.
+        let mut plain = blotted.clone();
+        for _ in 0..3 {
+            plain = unescaped(&plain);
+            if self.shows(&plain) {
+                return Some(Bytes::from_static("…".as_bytes()));
+            }
+        }
+        (blotted != text).then(|| Bytes::from(blotted))
+    }
+
+    /// Returns the text without the secrets and their beginnings.
+    fn blotted(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for secret in &self.secrets {
+            text = text.replace(secret.as_str(), "…");
+        }
+        for secret in &self.secrets {
+            blot_beginning(&mut text, secret);
+        }
+        text
+    }
+
+    fn shows(&self, text: &str) -> bool {
+        is_among(&self.secrets, text)
+    }
+}
+
+fn is_among(secrets: &[String], text: &str) -> bool {
+    secrets.iter().any(|secret| text.contains(secret.as_str()))
+}
+
+/// Removes secrets from an error's message.
+fn without<'a>(error: Error, secrets: impl Iterator<Item = &'a String>) -> Error {
+    let message = error.to_string();
+    let mut redacted = message.clone();
+    for secret in secrets {
+        redacted = redacted.replace(secret.as_str(), "…");
+        blot_beginning(&mut redacted, secret);
+    }
+    if redacted == message {
+        return error;
+    }
+    error.map_message(|_| redacted)
+}
+
+/// Returns true for headers that decide what is done with a response or shown of a request.
+fn decides(name: &str) -> bool {
+    const NAMES: [&str; 12] = [
+        "cf-mitigated",
+        "cf-ray",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "date",
+        "inference-id",
+        "request-id",
+        "retry-after",
+        "retry-after-ms",
+        "x-request-id",
+        "x-should-retry",
+    ];
+    NAMES.contains(&name) || name.contains("ratelimit")
 }
 
 impl fmt::Debug for Redact {
@@ -160,8 +286,52 @@ fn quotations(text: &str) -> Vec<String> {
     forms
 }
 
-/// The shortest text that counts as a prompt.
-const SHORT: usize = 12;
+/// Undoes the escapes of JSON strings (RFC 8259, section 7); what is not an escape stays.
+fn unescaped(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        plain.push_str(&rest[..at]);
+        let (units, length) = code_units(&rest[at..]);
+        if units.is_empty() {
+            let char = rest[at + 1..].chars().next();
+            plain.push(match char {
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some('t') => '\t',
+                Some('b') => '\u{8}',
+                Some('f') => '\u{c}',
+                char => char.unwrap_or('\\'),
+            });
+            rest = &rest[at + 1 + char.map_or(0, char::len_utf8)..];
+        } else {
+            plain.push_str(&String::from_utf16_lossy(&units));
+            rest = &rest[at + length..];
+        }
+    }
+    plain + rest
+}
+
+/// Reads the `\uXXXX` that a text begins with, all in a row, and returns how many bytes they take.
+fn code_units(text: &str) -> (Vec<u16>, usize) {
+    let mut units = Vec::new();
+    let mut rest = text;
+    while let Some(digits) = rest.strip_prefix("\\u").and_then(|rest| rest.get(..4)) {
+        let Ok(unit) = u16::from_str_radix(digits, 16) else {
+            break;
+        };
+        units.push(unit);
+        rest = &rest[6..];
+    }
+    (units, text.len() - rest.len())
+}
+
+/// The shortest credential that is searched for: placeholders that engines without a key ask for are
+/// shorter, and stand in their messages as words.
+const SHORTEST_CREDENTIAL: usize = 8;
+
+/// The shortest text that counts as a prompt: a shorter one is a common word.
+const SHORTEST_TEXT: usize = 12;
 
 /// Blots out the beginning of a secret that a service shows in part.
 fn blot_beginning(text: &mut String, secret: &str) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use inferstream_transport::{ErrorKind, ReplayStale, Sent, Transport};
+use inferstream_transport::{ErrorKind, ReplayStale, Replays, Sent, Transport};
 
 use crate::server::{HELLO, HOLD, Server, builder, check_error, fetch, post, read, transport};
 
@@ -114,7 +114,10 @@ async fn a_stale_connection_is_replaced_with_permission() {
     fetch(&transport, post(&server.url("/"))).await.unwrap();
     let mut request = post(&server.url("/"));
     request.extensions_mut().insert(ReplayStale);
+    let replays = Replays::default();
+    request.extensions_mut().insert(replays.clone());
     assert_eq!(fetch(&transport, request).await.unwrap(), "hello");
+    assert_eq!(replays.count(), 1);
     assert_eq!((server.accepted(), server.requests().len()), (2, 3));
 }
 

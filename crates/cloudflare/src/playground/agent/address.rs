@@ -35,11 +35,11 @@ impl Address {
     /// Collects what must not stand in an error about a request that goes there.
     pub(super) fn redact(&self, request: &ChatRequest) -> Redact {
         let secrets = self.secrets.iter().map(String::as_str);
+        let redact = secrets.fold(Redact::new(None, request), Redact::credential);
         // Among the settings there may be keys; a string stands between quotes.
         let settings = request.extra.iter().map(|(_, value)| value.as_str());
         let settings = settings.map(|json| json.trim_matches('"'));
-        let texts = secrets.chain(settings);
-        texts.fold(Redact::new(None, request), Redact::text)
+        settings.fold(redact, Redact::text)
     }
 }
 
