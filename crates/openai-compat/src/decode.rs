@@ -24,6 +24,8 @@ use crate::{
 /// may come in any chunk, a finish reason more than once.
 /// It takes no answer for whole that has no finish reason and no end marker.
 #[derive(Debug)]
+// Each is one setting or one fact about the stream.
+#[allow(clippy::struct_excessive_bools)]
 pub struct ChatDecode {
     provider: &'static str,
     ends_with_usage: bool,

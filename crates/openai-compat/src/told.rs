@@ -140,7 +140,7 @@ impl Told {
         }
     }
 
-    /// Adds what OpenRouter passes on from the service behind it.
+    /// Adds what `OpenRouter` passes on from the service behind it.
     fn add_metadata(&mut self, metadata: &str, depth: u32) {
         let Ok(metadata) = wire::parse::<wire::Metadata<'_>>(metadata) else {
             return;
@@ -192,8 +192,8 @@ impl Told {
         match (status, self.kind_by_words()) {
             // Inside an answer a failure of the service, of whatever status, is `Provider`.
             (Provider, Some(Overloaded)) => Provider,
-            (InvalidRequest | Provider, Some(kind)) => kind,
-            (
+            (InvalidRequest | Provider, Some(kind))
+            | (
                 Overloaded | Permission | RateLimited | Server,
                 Some(kind @ (Auth | ContentFilter | ContextLength | Quota | RateLimited)),
             ) => kind,
@@ -384,7 +384,7 @@ const OVERLOADED: Marks = (
     &[],
 );
 
-/// What a `status_code` of MiniMax means, by its table of error codes.
+/// What a `status_code` of `MiniMax` means, by its table of error codes.
 fn of_minimax(code: &str) -> Option<ErrorKind> {
     Some(match code {
         "1002" | "1039" | "1041" => ErrorKind::RateLimited,

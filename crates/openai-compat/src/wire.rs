@@ -35,7 +35,7 @@ object! {
 }
 
 object! {
-    /// What MiniMax adds to a chunk: the code is 0 in those that are no error.
+    /// What `MiniMax` adds to a chunk: the code is 0 in those that are no error.
     BaseResp {
         status_code: Lax<'a>,
         status_msg: Lax<'a>,
@@ -232,7 +232,7 @@ object! {
 }
 
 object! {
-    /// What OpenRouter adds to an error of the service behind it.
+    /// What `OpenRouter` adds to an error of the service behind it.
     Metadata {
         raw: Raw<'a>,
         error_type: Lax<'a>,
