@@ -350,6 +350,15 @@ impl Events {
             .any(|event| !matches!(event, ChatEvent::Raw { .. }))
     }
 
+    /// Adds all of another queue behind this one.
+    pub(crate) fn append(&mut self, mut more: Self) {
+        self.queue.append(&mut more.queue);
+        self.id = more.id.or(self.id.take());
+        self.model = more.model.or(self.model.take());
+        self.logs.push_str(&more.logs);
+        self.warnings.append(&mut more.warnings);
+    }
+
     /// Returns true if an event waits that is a piece of the answer itself.
     pub fn has_text(&self) -> bool {
         self.queue.iter().any(|event| {

@@ -201,7 +201,12 @@ impl PredictionDecode {
         match (&self.phase, &self.done) {
             (Phase::Stream, _) => Ok(self.take_up(error)),
             (Phase::Close, Some(Done::Failed)) => Err(self.failed(None)),
-            (Phase::Close, _) => Ok(self.whole(None, events)),
+            (Phase::Close, _) => {
+                let warning = "replicate's prediction could not be read after its stream ended: \
+                               token counts and times are missing";
+                events.warnings.push(warning.to_owned());
+                Ok(self.whole(None, events))
+            }
             (Phase::Ask, done) => {
                 self.misses += 1;
                 if self.misses < MISSES && !error.is_some_and(is_refused) {

@@ -197,7 +197,8 @@ impl Link {
         let told = Box::pin(async move {
             if let Ok(response) = sent.await {
                 // Read to its end, so that the next request can use the connection.
-                drop(response.into_body().read_error(transport).await);
+                let timeouts = &self.call.timeouts;
+                drop(response.into_body().read_error(transport, timeouts).await);
             }
         });
         // Nothing waits for the outcome.

@@ -96,6 +96,17 @@ fn chat_of<D: Dialect>(dialect: D, wire: &Wire) -> Chat<D> {
     Chat::new(dialect, std::sync::Arc::new(wire.clone()), settings).unwrap()
 }
 
+/// Reads an event stream of a service, of Cerebras or another.
+#[track_caller]
+pub(crate) fn run_stream(is_cerebras: bool, pieces: Vec<Piece>) -> Outcome {
+    let client = if is_cerebras {
+        Client::Cerebras
+    } else {
+        Client::Plain
+    };
+    run(client, Answer::sse(pieces))
+}
+
 /// Reads an answer to its end, and checks what holds for every answer.
 #[track_caller]
 fn run(client: Client, answer: Answer) -> Outcome {

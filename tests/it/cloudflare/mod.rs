@@ -41,6 +41,12 @@ fn client(wire: &Wire) -> Cloudflare {
     builder(wire).build().unwrap()
 }
 
+/// Reads an event stream of Workers AI.
+#[track_caller]
+pub(crate) fn run_stream(door: Door, pieces: Vec<support::Piece>) -> Outcome {
+    run(door, Answer::sse(pieces))
+}
+
 /// Reads an answer to its end, and checks what holds for every answer.
 #[track_caller]
 fn run(door: Door, answer: Answer) -> Outcome {

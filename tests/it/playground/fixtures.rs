@@ -5,7 +5,7 @@ use inferstream_core::ErrorKind;
 use super::{Outcome, broken, piece, run, whole};
 use crate::support::{
     Piece,
-    cuts::{Beginning, Came, Streams, check_cuts, judge_events},
+    cuts::{Beginning, Came, Rest, Streams, check_cuts, judge_events},
     recordings::{self, check_splits, is, read, variants},
 };
 
@@ -108,6 +108,9 @@ fn judge_lines(text: &str) -> Beginning {
         if matches!(beginning.came, Came::Error | Came::Marker) {
             break;
         }
+    }
+    if !text.ends_with('\n') {
+        beginning.rest = Rest::Beginning;
     }
     beginning
 }

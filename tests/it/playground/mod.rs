@@ -24,7 +24,7 @@ const PROMPT: &str = "a prompt that nobody else may read";
 
 /// Reads an answer to its end, and checks what holds for every answer.
 #[track_caller]
-fn run(pieces: impl IntoIterator<Item = Piece>) -> Outcome {
+pub(crate) fn run(pieces: impl IntoIterator<Item = Piece>) -> Outcome {
     run_raw(pieces, false)
 }
 

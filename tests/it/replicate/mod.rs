@@ -195,6 +195,18 @@ fn client(service: &Service) -> Replicate {
     builder(service).build().unwrap()
 }
 
+/// Reads the stream of a prediction, each of whose connections sends the same; `told` is what the
+/// service answers when the prediction is asked for.
+#[track_caller]
+pub(crate) fn run_stream(pieces: Vec<Piece>, told: Answer) -> Outcome {
+    run(scene_of(pieces).prediction([told]))
+}
+
+/// Returns the document of a prediction that has succeeded.
+pub(crate) fn succeeded_document(text: &str) -> String {
+    succeeded(&[text]).to_string()
+}
+
 /// Asks a service, reads to the end, lets go, and checks what holds for every answer.
 #[track_caller]
 fn run(scene: Scene) -> Outcome {

@@ -10,6 +10,20 @@ pub(crate) struct Beginning {
     /// How many whole frames it has.
     pub(crate) frames: usize,
     pub(crate) came: Came,
+    /// Text came after a finish reason.
+    pub(crate) goes_on: bool,
+    /// What the beginning of an event behind the last whole frame holds.
+    pub(crate) rest: Rest,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Rest {
+    /// Nothing but comments and blank lines.
+    #[default]
+    Nothing,
+    Beginning,
+    /// Some of its text.
+    Text,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -59,6 +73,7 @@ pub(crate) fn judge_events(bytes: &[u8], frame_says: impl Fn(&str) -> Came) -> B
             continue;
         }
         beginning.frames += 1;
+        beginning.goes_on |= beginning.came == Came::Reason && has_text(&frame);
         let said = if is_marker(&frame) {
             Came::Marker
         } else {
@@ -77,6 +92,13 @@ pub(crate) fn judge_events(bytes: &[u8], frame_says: impl Fn(&str) -> Came) -> B
     if is_marker(&frame) {
         beginning.came = Came::MarkerCut;
     }
+    beginning.rest = if has_text(&frame) {
+        Rest::Text
+    } else if frame.lines().any(|line| !line.starts_with(':')) {
+        Rest::Beginning
+    } else {
+        Rest::Nothing
+    };
     beginning
 }
 
@@ -99,6 +121,14 @@ pub(crate) fn judge_events_and_error(bytes: &[u8], frame_says: impl Fn(&str) -> 
     beginning
 }
 
+/// Returns true if an event, or its beginning, holds text.
+fn has_text(frame: &str) -> bool {
+    ["content", "response", "reasoning", "text", "delta"]
+        .iter()
+        .filter_map(|name| frame.split_once(&format!("\"{name}\":\"")))
+        .any(|(_, rest)| !rest.is_empty() && !rest.starts_with(['"', '\\']))
+}
+
 fn is_marker(frame: &str) -> bool {
     let data = frame.lines().last().unwrap_or_default();
     let data = data.strip_prefix("data:").unwrap_or(data).trim_start();
@@ -108,7 +138,8 @@ fn is_marker(frame: &str) -> bool {
 /// Checks a stream cut at every byte, with a clean end there and with a broken connection.
 ///
 /// The rule: what came in whole frames is delivered, nothing else is.
-/// A clean end is a success after a finish reason or the end marker, else `Truncated`; a broken
+/// A clean end is a success after a finish reason or the end marker, else `Truncated`; inside an
+/// event that follows the finish reason it is `Truncated` or a success with a warning. A broken
 /// connection is a success only where the protocol had announced the end, else `Truncated`.
 #[track_caller]
 pub(crate) fn check_cuts(name: &str, streams: &impl Streams, bytes: &[u8]) {
@@ -116,15 +147,25 @@ pub(crate) fn check_cuts(name: &str, streams: &impl Streams, bytes: &[u8]) {
     let whole_lines = streams.content(&whole);
     let mut before = (0, Vec::new());
     for place in 0..=bytes.len() {
-        let Beginning { frames, came } = streams.judge(&bytes[..place]);
-        let at = format!("{name} cut at {place}: {frames} frames, {came:?}");
+        let beginning = streams.judge(&bytes[..place]);
+        let Beginning { frames, came, .. } = beginning;
+        let at = format!("{name} cut at {place}: {beginning:?}");
+        let is_cut = came == Came::Reason && beginning.rest != Rest::Nothing;
+        let holds_more = is_cut && (beginning.goes_on || beginning.rest == Rest::Text);
         let clean = streams.run(vec![piece(&bytes[..place])]);
         let kind = match came {
             Came::Error | Came::ErrorLineCut => whole.kind(),
             Came::Part => Some(ErrorKind::Truncated),
+            _ if holds_more => Some(ErrorKind::Truncated),
             _ => None,
         };
         assert_eq!(clean.kind(), kind, "{at}, clean");
+        let warnings = &clean.meta().warnings;
+        assert_eq!(
+            !warnings.is_empty(),
+            is_cut && !holds_more,
+            "{at}: {warnings:?}"
+        );
         streams.check(&bytes[..place], &clean);
 
         let lost = streams.run(vec![piece(&bytes[..place]), broken()]);

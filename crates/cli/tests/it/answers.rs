@@ -1,5 +1,11 @@
 //! What is printed of an answer.
 
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    thread,
+};
+
 use serde_json::{Value, json};
 
 use crate::{Server, command, run, run_with, simulated};
@@ -229,4 +235,46 @@ fn help_tells_exit_codes_and_environment() {
     assert!(run(&["--version"]).stdout.starts_with("inferstream "));
     assert_eq!(run(&["chat", "--no-such-flag"]).code, Some(2));
     assert_eq!(run(&[]).code, Some(2));
+}
+
+/// Runs against a service that sends these bytes of an event stream, and closes the connection.
+fn run_against(stream: &'static [u8], flags: &[&str]) -> crate::Run {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let server = thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let mut request = Vec::new();
+        // The body is one object, and its end is the request's.
+        while !request.ends_with(b"}") {
+            let mut read = [0; 4096];
+            let length = socket.read(&mut read).unwrap();
+            request.extend_from_slice(&read[..length]);
+        }
+        let head =
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
+        socket.write_all(head.as_bytes()).unwrap();
+        socket.write_all(stream).unwrap();
+    });
+    let run = run(&[&["chat", "Hi", "--base-url", &url], flags].concat());
+    server.join().unwrap();
+    run
+}
+
+#[test]
+fn what_was_replaced_or_cut_is_a_line_on_standard_error() {
+    let cut = b"data: {\"choices\":[{\"delta\":{\"content\":\"a\xFFb\"}}]}\n\n\
+        data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n\
+        data: {\"choices\":[],\"usage\":{\"prom";
+    for flags in [&[][..], &["--json"], &["--jsonl"], &["--no-stream"]] {
+        let run = run_against(cut, flags);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        assert!(run.stdout.contains("a\u{fffd}b"), "{}", run.stdout);
+        let warnings = [
+            "warning: the response was cut off inside an event after its finish reason: token \
+             counts or other details are missing",
+            "warning: the response had invalid UTF-8, replaced by U+FFFD in 1 place",
+        ];
+        let lines: Vec<&str> = run.stderr.lines().collect();
+        assert_eq!(lines, warnings, "{flags:?}");
+    }
 }

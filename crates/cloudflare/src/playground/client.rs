@@ -388,8 +388,9 @@ pub(super) struct Kept<D> {
     decode: D,
     playground: Playground,
     lease: Lease,
-    /// How the stream ended, once its session is being written down, and what went wrong with that.
-    ended: Option<(End, Arc<Mutex<Vec<Warning>>>)>,
+    /// How the stream ended and with which events, once its session is being written down, and what
+    /// went wrong with that.
+    ended: Option<(End, Events, Arc<Mutex<Vec<Warning>>>)>,
 }
 
 impl<D> Kept<D> {
@@ -423,7 +424,8 @@ impl<D: Decode> Decode for Kept<D> {
     }
 
     fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish> {
-        if let Some((end, warnings)) = self.ended.take() {
+        if let Some((end, last, warnings)) = self.ended.take() {
+            *events = last;
             let warnings = warnings.lock().unwrap_or_else(PoisonError::into_inner);
             let told = warnings.iter().map(|warning| warning.as_str().to_owned());
             events.warnings.extend(told);
@@ -433,9 +435,11 @@ impl<D: Decode> Decode for Kept<D> {
         let Ok(Finish::Whole(end)) = outcome else {
             return self.judge(outcome);
         };
+        // Only then is it known to be whole: the input may have ended inside an event.
+        let last = std::mem::take(events);
         // The answer is whole; its end waits for the file, but not for long.
         let warnings = Arc::new(Mutex::new(Vec::new()));
-        self.ended = Some((end, Arc::clone(&warnings)));
+        self.ended = Some((end, last, Arc::clone(&warnings)));
         let (playground, lease) = (self.playground.clone(), self.lease.clone());
         let saved = async move {
             let told = playground.save(lease).await;

@@ -20,6 +20,8 @@ use inferstream_core::{
 pub struct PlaygroundFrames {
     limits: Limits,
     kind: Kind,
+    /// In how many places of lines or a document invalid UTF-8 was replaced.
+    replaced: usize,
 }
 
 enum Kind {
@@ -39,6 +41,7 @@ impl PlaygroundFrames {
         Self {
             limits,
             kind: Kind::Unknown(Vec::new()),
+            replaced: 0,
         }
     }
 
@@ -96,7 +99,7 @@ impl Framer for PlaygroundFrames {
 
     fn next_frame(&mut self) -> Result<Option<Frame<'_>>, TooLarge> {
         if let Kind::Lines(lines) = &mut self.kind {
-            if let Err(error) = lines.advance(self.limits.line) {
+            if let Err(error) = lines.advance(self.limits.line, &mut self.replaced) {
                 self.kind = Kind::TooLarge(error);
             }
         }
@@ -111,12 +114,13 @@ impl Framer for PlaygroundFrames {
     fn tail(&mut self) -> Option<Frame<'_>> {
         match &mut self.kind {
             Kind::Lines(lines) => {
-                lines.take_held();
+                // The end of the input may have cut a character, which is not invalid.
+                lines.take_held(&mut 0);
                 lines.is_whole.then(|| frame(&lines.line))
             }
             Kind::Events(decoder) => decoder.tail(),
             Kind::Document(document, whole) => {
-                *whole = text(&Bytes::from(mem::take(document)));
+                *whole = text(&Bytes::from(mem::take(document)), &mut self.replaced);
                 let mut frame = Frame::new(whole, whole.buffer());
                 frame.event = DOCUMENT;
                 Some(frame)
@@ -125,8 +129,25 @@ impl Framer for PlaygroundFrames {
         }
     }
 
+    fn is_cut(&self) -> bool {
+        match &self.kind {
+            Kind::Lines(lines) => !lines.held.trim_ascii().is_empty(),
+            Kind::Events(decoder) => decoder.is_cut(),
+            Kind::Unknown(bytes) => !bytes.is_empty(),
+            Kind::Document(..) | Kind::TooLarge(_) => false,
+        }
+    }
+
+    fn replaced(&self) -> usize {
+        match &self.kind {
+            Kind::Events(decoder) => decoder.replaced(),
+            _ => self.replaced,
+        }
+    }
+
     fn reset(&mut self) {
         self.kind = Kind::Unknown(Vec::new());
+        self.replaced = 0;
     }
 }
 
@@ -182,7 +203,7 @@ struct Lines {
 
 impl Lines {
     /// Goes on to the next line that is not blank, if it has come.
-    fn advance(&mut self, limit: usize) -> Result<(), TooLarge> {
+    fn advance(&mut self, limit: usize, replaced: &mut usize) -> Result<(), TooLarge> {
         self.is_whole = false;
         while let Some(read) = self.reads.front_mut() {
             let Some(end) = read.iter().position(|byte| *byte == b'\n') else {
@@ -201,7 +222,7 @@ impl Lines {
                 line = Bytes::from(mem::take(&mut self.held));
             }
             check(&line, limit)?;
-            self.take(&line);
+            self.take(&line, replaced);
             if self.is_whole {
                 break;
             }
@@ -210,15 +231,15 @@ impl Lines {
     }
 
     /// Makes the line that the end of the input cut off the one that is lent.
-    fn take_held(&mut self) {
+    fn take_held(&mut self, replaced: &mut usize) {
         let held = Bytes::from(mem::take(&mut self.held));
-        self.take(&held);
+        self.take(&held, replaced);
     }
 
-    fn take(&mut self, line: &Bytes) {
+    fn take(&mut self, line: &Bytes, replaced: &mut usize) {
         self.is_whole = !line.trim_ascii().is_empty();
         if self.is_whole {
-            self.line = text(&line.slice(..without_cr(line).len()));
+            self.line = text(&line.slice(..without_cr(line).len()), replaced);
         }
     }
 }
@@ -235,11 +256,17 @@ fn without_cr(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// Returns bytes as text, without a copy where they are.
-fn text(bytes: &Bytes) -> Text {
+/// Returns bytes as text, without a copy where they are valid, and counts what was replaced.
+fn text(bytes: &Bytes, replaced: &mut usize) -> Text {
     match std::str::from_utf8(bytes) {
         Ok(part) => Text::slice_of(bytes, part),
-        Err(_) => Text::from(String::from_utf8_lossy(bytes).into_owned()),
+        Err(_) => {
+            let invalid = bytes
+                .utf8_chunks()
+                .filter(|chunk| !chunk.invalid().is_empty());
+            *replaced += invalid.count();
+            Text::from(String::from_utf8_lossy(bytes).into_owned())
+        }
     }
 }
 

@@ -5,13 +5,13 @@ use std::{collections::VecDeque, fmt, mem, ops::Range, time::Duration};
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::{Frame, Framer, Limits, TooLarge};
+use super::{Frame, Framer, Limits, TooLarge, decode_lossy};
 
 /// A decoder of event streams.
 ///
 /// Bytes may be cut anywhere: the same bytes give the same frames.
 /// It cannot fail on content, since the standard says what each malformed line means; invalid UTF-8
-/// becomes U+FFFD.
+/// becomes U+FFFD, and [`replaced`](Self::replaced) counts it.
 /// Each byte is looked at once, and what is held is bounded by [`Limits`].
 ///
 /// ```
@@ -51,11 +51,15 @@ pub struct Decoder {
     data: Data,
     /// The data did not come in a `data` field, and so is a frame of its own.
     is_stray: bool,
+    /// The frame that is being read has lines other than data and comments.
+    has_lines: bool,
     event: String,
     id: String,
     id_changed: bool,
     last_id: String,
     retry: Option<Duration>,
+    /// In how many places invalid UTF-8 was replaced.
+    replaced: usize,
 
     /// What the last frame lends.
     lent_event: String,
@@ -189,11 +193,28 @@ impl Decoder {
     /// The standard has it dropped: "if the file ends in the middle of an event … the incomplete
     /// event is not dispatched". It is for a protocol to recognise its end marker by.
     pub fn tail(&mut self) -> Option<Frame<'_>> {
+        let replaced = self.replaced;
         if !self.line.is_empty() {
             self.end_line(&Bytes::new(), 0..0).ok()?;
         }
+        let is_frame = self.take_frame();
+        // The end of the input may have cut a character, which is not invalid.
+        self.replaced = replaced;
         // The id is lent, but takes no force: the frame was not dispatched.
-        self.take_frame().then(|| self.lend(&self.id))
+        is_frame.then(|| self.lend(&self.id))
+    }
+
+    /// Returns true, after the last byte, if the input ends inside an event: a line or the beginning
+    /// of one came behind the last blank line. Comments are part of no event.
+    ///
+    /// It is asked before [`tail`](Self::tail), which takes the beginning of the event out.
+    pub fn is_cut(&self) -> bool {
+        !self.line.trim_ascii().is_empty() || !matches!(self.data, Data::None) || self.has_lines
+    }
+
+    /// Returns in how many places of frames, their names and ids invalid UTF-8 was replaced by U+FFFD.
+    pub fn replaced(&self) -> usize {
+        self.replaced
     }
 
     /// Returns the last event id, as of the last blank line: what a reconnection would send.
@@ -364,21 +385,23 @@ impl Decoder {
             }
         };
         let is_json = || line.starts_with(b"{") || line.starts_with(b"[{");
+        if name == b"data" {
+            let step = self.end_stray();
+            self.add_data(value, read)?;
+            return Ok(step);
+        }
+        self.has_lines |= !line.trim_ascii().is_empty();
         match name {
-            b"data" => {
-                let step = self.end_stray();
-                self.add_data(value, read)?;
-                return Ok(step);
-            }
             b"event" => {
                 let step = self.end_stray();
-                self.event = String::from_utf8_lossy(value).into_owned();
+                self.has_lines = true;
+                self.event = decode_lossy(value, &mut self.replaced).into_owned();
                 return Ok(step);
             }
             // "If the field value does not contain U+0000 NULL, then set the last event ID buffer
             // to the field value. Otherwise, ignore the field."
             b"id" if !value.contains(&0) => {
-                self.id = String::from_utf8_lossy(value).into_owned();
+                self.id = decode_lossy(value, &mut self.replaced).into_owned();
                 self.id_changed = true;
             }
             b"retry" => return Ok(self.set_retry(value)),
@@ -469,6 +492,7 @@ impl Decoder {
     fn take_frame(&mut self) -> bool {
         self.is_stray = false;
         let event = mem::take(&mut self.event);
+        self.has_lines = false;
         // "If the data buffer is an empty string, set the data buffer and the event type buffer to
         // the empty string and return": `data:` alone has put a line feed there, and is a frame.
         let bytes = match mem::take(&mut self.data) {
@@ -480,7 +504,7 @@ impl Decoder {
         self.lent_event = event;
         self.lent_data = match ByteString::try_from(bytes.clone()) {
             Ok(text) => text,
-            Err(_) => ByteString::from(String::from_utf8_lossy(&bytes).into_owned()),
+            Err(_) => decode_lossy(&bytes, &mut self.replaced).into_owned().into(),
         };
         true
     }
@@ -497,6 +521,14 @@ impl Framer for Decoder {
 
     fn tail(&mut self) -> Option<Frame<'_>> {
         Decoder::tail(self)
+    }
+
+    fn is_cut(&self) -> bool {
+        Decoder::is_cut(self)
+    }
+
+    fn replaced(&self) -> usize {
+        Decoder::replaced(self)
     }
 
     fn reset(&mut self) {

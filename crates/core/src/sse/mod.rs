@@ -8,7 +8,7 @@ mod decoder;
 mod reply;
 mod stream;
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use bytes::Bytes;
 
@@ -67,8 +67,31 @@ pub trait Framer: Send + 'static {
     /// nobody knows whether it is whole.
     fn tail(&mut self) -> Option<Frame<'_>>;
 
+    /// Returns true, after the last byte, if the input ends inside a frame: more than comments and
+    /// blank lines came behind the last whole one.
+    ///
+    /// It is asked before [`tail`](Self::tail). A document is one frame, and its protocol decides
+    /// whether it is complete: false.
+    fn is_cut(&self) -> bool;
+
+    /// Returns in how many places invalid UTF-8 was replaced by U+FFFD in the frames so far; a
+    /// character that the end of the input cuts does not count.
+    fn replaced(&self) -> usize;
+
     /// Forgets what was pushed: the next bytes begin another input.
     fn reset(&mut self);
+}
+
+/// Returns bytes as text, with U+FFFD for what is invalid, and counts the places.
+fn decode_lossy<'a>(bytes: &'a [u8], replaced: &mut usize) -> Cow<'a, str> {
+    let text = String::from_utf8_lossy(bytes);
+    if matches!(text, Cow::Owned(_)) {
+        let invalid = bytes
+            .utf8_chunks()
+            .filter(|chunk| !chunk.invalid().is_empty());
+        *replaced += invalid.count();
+    }
+    text
 }
 
 /// The most that a line and a frame may hold.

@@ -4,7 +4,7 @@ use std::mem;
 
 use bytes::Bytes;
 
-use super::{Decoder, Frame, Framer, TooLarge};
+use super::{Decoder, Frame, Framer, TooLarge, decode_lossy};
 use crate::text::Text;
 
 /// The name of the frame that is a whole document. No event of a stream can have it, since it holds
@@ -27,6 +27,8 @@ pub struct Reply {
     held: Vec<u8>,
     /// What the tail lends.
     whole: Text,
+    /// In how many places of the document invalid UTF-8 was replaced.
+    replaced: usize,
 }
 
 #[derive(Debug)]
@@ -49,6 +51,7 @@ impl Reply {
             expects_document: false,
             held: Vec::new(),
             whole: Text::default(),
+            replaced: 0,
         }
     }
 
@@ -130,15 +133,25 @@ impl Framer for Reply {
         self.kind = Kind::Unknown;
         self.held.clear();
         self.decoder.reset();
+        self.replaced = 0;
     }
 
     fn tail(&mut self) -> Option<Frame<'_>> {
         let Kind::Document(document) = &self.kind else {
             return self.decoder.tail();
         };
-        self.whole = String::from_utf8_lossy(document).as_ref().into();
+        self.replaced = 0;
+        self.whole = decode_lossy(document, &mut self.replaced).as_ref().into();
         let mut frame = Frame::new(&self.whole, self.whole.buffer());
         frame.event = DOCUMENT;
         Some(frame)
+    }
+
+    fn is_cut(&self) -> bool {
+        matches!(self.kind, Kind::Unknown | Kind::Stream) && self.decoder.is_cut()
+    }
+
+    fn replaced(&self) -> usize {
+        self.decoder.replaced() + self.replaced
     }
 }

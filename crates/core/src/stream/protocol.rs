@@ -14,6 +14,11 @@ use crate::{
 pub trait Decode: Send + 'static {
     /// Takes a frame.
     ///
+    /// If the input ended inside an event and [`finish`](Self::finish) returned [`Finish::Whole`] all
+    /// the same, the event's beginning, completed as JSON, comes as one more frame.
+    /// Whether it is an error or gives text then decides that the response is `Truncated`; nothing of
+    /// it is delivered.
+    ///
     /// # Errors
     ///
     /// The one that ends the stream, after the events pushed before it.
@@ -80,7 +85,8 @@ pub enum Ending<'a> {
 /// What a protocol makes of the end of its input.
 #[non_exhaustive]
 pub enum Finish {
-    /// The answer is whole.
+    /// The answer is whole, unless it ended by a [finish reason](End::FinishReason) and the input ended
+    /// inside an event that holds more of it.
     Whole(End),
     /// After a wait, the answer goes on in another body: of a stream that is taken up again, or of a
     /// document that tells the rest. The limits go on meanwhile, but for `idle` during the wait, and

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
+
 use super::{
     ChatStream, Decode, Ending, EventStream, Finish, Flow, Started,
     waits::{Expired, Waits},
@@ -14,8 +16,9 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Repeat, Result},
     event::{ChatEvent, Events},
+    json::Json,
     response::{ChatResponse, Choice, End},
-    sse::{Framer, TooLarge},
+    sse::{Frame, Framer, OwnedFrame, TooLarge},
     trace,
     transport::{Body, BoxFuture, Transport},
 };
@@ -43,6 +46,9 @@ pub fn read_stream(started: Started, framer: impl Framer, decode: impl Decode) -
         reads: 0,
         first_piece: None,
         size: 0,
+        goes_on: false,
+        cut: None,
+        replaced: 0,
         state: State::Reading,
     })
 }
@@ -64,6 +70,12 @@ struct Reader<F, D> {
     first_piece: Option<u64>,
     /// What the events so far held.
     size: usize,
+    /// Text came after the finish reason, so that more of it may come.
+    goes_on: bool,
+    /// The event that the input ended inside, as far as it makes a frame.
+    cut: Option<Option<OwnedFrame>>,
+    /// In how many places invalid UTF-8 was replaced, on the connection that had most of them.
+    replaced: usize,
     state: State,
 }
 
@@ -101,8 +113,15 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         let flow = self.decode.decode(frame, &mut self.events);
         self.note_events();
         match flow {
-            Ok(Flow::Continue) => self.waits.unsettle(),
-            Ok(Flow::Settle) => self.waits.settle(self.events.has_text()),
+            Ok(Flow::Continue) => {
+                self.goes_on = false;
+                self.waits.unsettle();
+            }
+            Ok(Flow::Settle) => {
+                let has_text = self.events.has_text();
+                self.goes_on |= has_text && self.waits.is_settled();
+                self.waits.settle(has_text);
+            }
             Ok(Flow::End) => self.end(Ending::Announced),
             Err(error) => self.fail(error),
         }
@@ -174,6 +193,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         match asked.as_mut().poll(cx) {
             Poll::Ready(Ok(body)) => {
                 self.waits.bytes_came();
+                self.note_replaced();
                 self.framer.reset();
                 self.body = Some(body);
                 self.state = State::Reading;
@@ -203,10 +223,14 @@ impl<F: Framer, D: Decode> Reader<F, D> {
     }
 
     fn end_of_input(&mut self) {
-        let outcome = self
-            .decode
-            .finish(Ending::Input(self.framer.tail()), &mut self.events);
-        self.settle_state(outcome, None);
+        let is_cut = self.framer.is_cut();
+        let tail = self.framer.tail();
+        if is_cut {
+            self.cut = Some(tail.map(OwnedFrame::from));
+        }
+        let mut events = Events::default();
+        let outcome = self.decode.finish(Ending::Input(tail), &mut events);
+        self.settle_state(outcome, events, None);
     }
 
     fn end(&mut self, ending: Ending<'_>) {
@@ -214,14 +238,35 @@ impl<F: Framer, D: Decode> Reader<F, D> {
             Ending::Lost(error) => Some(error),
             _ => None,
         };
-        let outcome = self.decode.finish(ending, &mut self.events);
-        self.settle_state(outcome, lost);
+        if matches!(ending, Ending::Settled) && self.cut.is_none() && self.framer.is_cut() {
+            self.cut = Some(self.framer.tail().map(OwnedFrame::from));
+        }
+        let mut events = Events::default();
+        let outcome = self.decode.finish(ending, &mut events);
+        self.settle_state(outcome, events, lost);
         if let Some(body) = self.body.take() {
             drain(&self.transport, body);
         }
     }
 
-    fn settle_state(&mut self, outcome: Result<Finish>, lost: Option<&Error>) {
+    /// Goes on as the protocol decided; `events` are what it pushed with that.
+    fn settle_state(
+        &mut self,
+        mut outcome: Result<Finish>,
+        mut events: Events,
+        lost: Option<&Error>,
+    ) {
+        // An end marker is an end, though its blank line is missing.
+        if let Ok(Finish::Whole(End::FinishReason)) = outcome {
+            match self.check_cut() {
+                Ok(warning) => events.warnings.extend(warning),
+                Err(error) => {
+                    events = Events::default();
+                    outcome = Err(error);
+                }
+            }
+        }
+        self.events.append(events);
         self.note_events();
         match outcome {
             Ok(Finish::Whole(end)) => {
@@ -229,6 +274,8 @@ impl<F: Framer, D: Decode> Reader<F, D> {
                 self.state = State::Ended(end);
             }
             Ok(Finish::More(after, asked)) => {
+                // The next connection sends that event again.
+                self.cut = None;
                 trace::resumed(lost, after);
                 self.wait(after, asked);
             }
@@ -247,6 +294,59 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         }
         self.waits.own(true);
         self.state = State::Waiting(self.transport.sleep(after), asked);
+    }
+
+    /// Decides what an event that the input ended inside means for a response that has its finish
+    /// reason: nothing with an incomplete last event is complete without a warning.
+    ///
+    /// # Errors
+    ///
+    /// `Truncated` where text had come after the finish reason, or where the event holds text.
+    fn check_cut(&mut self) -> Result<Option<String>> {
+        let Some(tail) = self.cut.take() else {
+            return Ok(None);
+        };
+        if self.goes_on || tail.is_some_and(|tail| self.has_content(&tail)) {
+            let message = "the response is incomplete: it was cut off inside an event";
+            return Err(Error::new(ErrorKind::Truncated, message));
+        }
+        let warning = "the response was cut off inside an event after its finish reason: token \
+                       counts or other details are missing";
+        Ok(Some(warning.to_owned()))
+    }
+
+    /// Returns true if the beginning of an event says text, or an error.
+    fn has_content(&mut self, tail: &OwnedFrame) -> bool {
+        let completed = Json::from_beginning(&tail.data);
+        let data = completed.as_ref().map_or(&*tail.data, Json::as_str);
+        let buffer = Bytes::new();
+        let frame = Frame {
+            event: &tail.event,
+            ..Frame::new(data, &buffer)
+        };
+        let mut events = Events::default();
+        match self.decode.decode(frame, &mut events) {
+            Ok(_) => events.has_text(),
+            // What is no object may be the beginning of an end marker.
+            Err(error) => error.kind() != ErrorKind::Protocol || data.starts_with('{'),
+        }
+    }
+
+    /// Notes how much of the connection's input was replaced.
+    fn note_replaced(&mut self) {
+        self.replaced = self.replaced.max(self.framer.replaced());
+    }
+
+    /// Adds to the warnings that invalid UTF-8 was replaced.
+    fn report_replaced(&mut self) {
+        self.note_replaced();
+        let places = match self.replaced {
+            0 => return,
+            1 => "1 place".to_owned(),
+            count => format!("{count} places"),
+        };
+        let warning = format!("the response had invalid UTF-8, replaced by U+FFFD in {places}");
+        self.partial.meta.warnings.push(warning);
     }
 
     /// Ends the stream with an error, after the events that wait; the connection closes at once.
@@ -317,12 +417,14 @@ impl<F: Framer, D: Decode> EventStream for Reader<F, D> {
             match std::mem::replace(&mut this.state, State::Done) {
                 State::Done => return Poll::Ready(None),
                 State::Ended(end) => {
+                    this.report_replaced();
                     this.warn_if_empty();
                     this.partial.end = Some(end);
                     this.partial.meta.time_to_end = Some(this.ended);
                     return Poll::Ready(None);
                 }
                 State::Failed(error) => {
+                    this.report_replaced();
                     this.partial.meta.time_to_end = Some(this.ended);
                     return Poll::Ready(Some(Err(complete(error, &this.partial))));
                 }

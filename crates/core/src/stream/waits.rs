@@ -131,6 +131,11 @@ impl Waits {
         }
     }
 
+    /// Returns true if the response has its finish reason.
+    pub(super) fn is_settled(&self) -> bool {
+        self.since_finish.is_some()
+    }
+
     /// Notes that the answer has no finish reason, or no longer one for each choice.
     pub(super) fn unsettle(&mut self) {
         self.since_finish = None;

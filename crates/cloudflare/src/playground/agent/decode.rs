@@ -86,6 +86,10 @@ impl Decode for AgentDecode {
         let mut all = Events::default();
         let error = match self.decoder().finish(ending, &mut all) {
             Ok(finish) => {
+                if self.link.has_replaced() {
+                    let warning = "the response had invalid UTF-8, replaced by U+FFFD";
+                    events.warnings.push(warning.to_owned());
+                }
                 self.replay.take_end(all, events)?;
                 return Ok(finish);
             }

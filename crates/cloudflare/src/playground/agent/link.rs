@@ -51,6 +51,8 @@ struct State {
     redact: Redact,
     /// `None` before there is one, and once it is lost or let go of.
     socket: Option<Socket>,
+    /// A message had invalid UTF-8, which was replaced.
+    has_replaced: bool,
     stage: Stage,
 }
 
@@ -86,6 +88,7 @@ impl Link {
         let state = State {
             redact: address.redact(request),
             socket: None,
+            has_replaced: false,
             stage: Stage::Running,
         };
         Ok(Self {
@@ -188,6 +191,16 @@ impl Link {
 
     pub(super) fn stage(&self) -> Stage {
         self.state().stage
+    }
+
+    /// Notes that invalid UTF-8 in a message was replaced.
+    pub(super) fn note_replaced(&self) {
+        self.state().has_replaced = true;
+    }
+
+    /// Returns true if invalid UTF-8 in a message was replaced.
+    pub(super) fn has_replaced(&self) -> bool {
+        self.state().has_replaced
     }
 
     /// Notes that the turn has no more work.

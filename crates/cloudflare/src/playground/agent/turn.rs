@@ -3,6 +3,7 @@
 //! The event stream is that of the page before: what reads one reads the other.
 
 use std::{
+    borrow::Cow,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -97,7 +98,12 @@ impl Body for Turn {
             Some(Err(error)) => return Poll::Ready(Some(Err(error))),
             Some(Ok(Received::Life)) => Some(alive()),
             Some(Ok(Received::Message(message))) => {
-                match self.take(&String::from_utf8_lossy(&message)) {
+                let message = String::from_utf8_lossy(&message);
+                // Text of the socket's is valid; bytes may not be.
+                if matches!(message, Cow::Owned(_)) {
+                    self.link.note_replaced();
+                }
+                match self.take(&message) {
                     Ok(bytes) => bytes,
                     Err(error) => return Poll::Ready(Some(Err(error))),
                 }

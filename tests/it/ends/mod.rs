@@ -1,0 +1,174 @@
+//! No input whose last event is incomplete is a success without a warning, whatever the protocol.
+
+mod properties;
+mod protocols;
+mod replaced;
+
+use inferstream_core::ErrorKind;
+
+use self::protocols::{Part, Protocol, Stream};
+use crate::support::{Outcome, Piece, broken, piece, seconds};
+
+const COUNTS: &str = "token counts or other details are missing";
+
+fn text(text: &str) -> Part {
+    Part::Text(text.to_owned())
+}
+
+#[track_caller]
+fn run(protocol: Protocol, stream: &str) -> Outcome {
+    protocol.run(vec![piece(stream.as_bytes())])
+}
+
+/// Checks that an outcome is a success whose one warning says that counts are missing.
+#[track_caller]
+fn check_warned(outcome: &Outcome, at: &str) {
+    assert_eq!(outcome.kind(), None, "{at}: {:?}", outcome.end);
+    let warnings = &outcome.meta().warnings;
+    assert!(
+        matches!(&warnings[..], [warning] if warning.ends_with(COUNTS)),
+        "{at}: {warnings:?}"
+    );
+}
+
+/// The protocols in which text may come after a finish reason.
+const GOING_ON: [Protocol; 4] = [
+    Protocol::Chat,
+    Protocol::Cerebras,
+    Protocol::Native,
+    Protocol::OpenAi,
+];
+
+#[test]
+fn an_event_cut_after_text_after_a_finish_reason_is_truncated() {
+    for protocol in GOING_ON {
+        let parts = [text("Hello"), Part::Reason, text(" wor")];
+        let stream = Stream::new(protocol, &parts).bytes;
+        for rest in [text("ld"), Part::Reason, Part::Usage] {
+            let event = protocol.event(&rest, 9);
+            for place in 1..event.len() {
+                let at = format!("{protocol:?}: {}", &event[..place]);
+                let outcome = run(protocol, &(stream.clone() + &event[..place]));
+                assert_eq!(outcome.kind(), Some(ErrorKind::Truncated), "{at}");
+                assert_eq!(outcome.error().partial().unwrap().text(), "Hello wor");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_event_of_counts_cut_after_the_finish_reason_is_a_warning() {
+    for protocol in GOING_ON.into_iter().chain([Protocol::Messages]) {
+        let stream = Stream::new(protocol, &[text("Hello"), Part::Reason]).bytes;
+        let event = protocol.event(&Part::Usage, 9);
+        for place in 1..event.len() {
+            let at = format!("{protocol:?}: {}", &event[..place]);
+            let cut = stream.clone() + &event[..place];
+            check_warned(&run(protocol, &cut), &at);
+            // The same where the connection stays open.
+            let silent = protocol.run(vec![Piece::from(&*cut), Piece::Hang]);
+            check_warned(&silent, &at);
+            assert_eq!(silent.elapsed, seconds(2), "{at}");
+        }
+    }
+}
+
+#[test]
+fn text_in_the_event_that_is_cut_is_not_lost_silently() {
+    for protocol in GOING_ON {
+        let stream = Stream::new(protocol, &[text("Hello"), Part::Reason]).bytes;
+        let event = protocol.event(&text(" world"), 9);
+        let text_begins = event.find("world").unwrap() + 1;
+        for place in 1..event.len() {
+            let at = format!("{protocol:?}: {}", &event[..place]);
+            let outcome = run(protocol, &(stream.clone() + &event[..place]));
+            if place < text_begins - 1 {
+                check_warned(&outcome, &at);
+            } else {
+                assert_eq!(outcome.kind(), Some(ErrorKind::Truncated), "{at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_error_in_the_event_that_is_cut_is_not_lost_silently() {
+    let stream = Stream::new(Protocol::Chat, &[text("Hello"), Part::Reason]).bytes;
+    for rest in [
+        r#"data: {"error":{"message":"overl"#,
+        "event: error\ndata: over",
+        "event: error\ndata: {",
+    ] {
+        let outcome = run(Protocol::Chat, &(stream.clone() + rest));
+        assert_eq!(outcome.kind(), Some(ErrorKind::Truncated), "{rest}");
+    }
+}
+
+#[test]
+fn what_is_no_event_is_cut_without_a_warning() {
+    for protocol in GOING_ON.into_iter().chain([Protocol::Messages]) {
+        let stream = Stream::new(protocol, &[text("Hello"), Part::Reason]).bytes;
+        for rest in [
+            "",
+            "\n",
+            "\r",
+            "\n\n\n",
+            " ",
+            ":",
+            ": wait",
+            ": wait\n",
+            ": wait\n\n: w",
+            "data: [DONE]",
+            "data: [DONE]\n",
+            "data:[DONE]",
+            "[DONE]",
+            "[DONE]\n",
+        ] {
+            let outcome = run(protocol, &(stream.clone() + rest));
+            let at = format!("{protocol:?}: {rest:?}");
+            assert_eq!(outcome.kind(), None, "{at}: {:?}", outcome.end);
+            assert_eq!(outcome.meta().warnings, Vec::<String>::new(), "{at}");
+        }
+    }
+}
+
+#[test]
+fn what_may_be_an_event_is_cut_with_a_warning() {
+    let stream = Stream::new(Protocol::Chat, &[text("Hello"), Part::Reason]).bytes;
+    for rest in [
+        "d",
+        "da",
+        "data",
+        "data:",
+        "data: ",
+        "data:\n",
+        "data: [DON",
+        "data: \"[DO",
+        "data: {",
+        "data: {}\n",
+        "event",
+        "event: x\n",
+        "event\n",
+        "{}\n",
+        "id: 7\n",
+        "retry: 3",
+        ": wait\nda",
+        "\u{e9}",
+        r#"data: {"id":"c1","usage":{"prom"#,
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7}}\n",
+        r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"st"#,
+    ] {
+        check_warned(&run(Protocol::Chat, &(stream.clone() + rest)), rest);
+    }
+    let bytes = [stream.as_bytes(), b"\xE2\x82"].concat();
+    check_warned(&Protocol::Chat.run(vec![piece(&bytes)]), "half a character");
+}
+
+#[test]
+fn a_connection_that_breaks_inside_an_event_is_truncated() {
+    for protocol in GOING_ON.into_iter().chain([Protocol::Messages]) {
+        let stream = Stream::new(protocol, &[text("Hello"), Part::Reason]).bytes;
+        let outcome = protocol.run(vec![Piece::from(&*(stream + "data: {")), broken()]);
+        assert_eq!(outcome.kind(), Some(ErrorKind::Truncated));
+    }
+}
