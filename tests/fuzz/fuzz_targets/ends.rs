@@ -117,9 +117,8 @@ impl Said {
             }
             let data = data.join("\n");
             let is_done = match protocol {
-                // A repeated name may take the others back, and a closed object end the input.
-                Protocol::Replicate if is_last => event.contains("done") && data.contains('}'),
-                Protocol::Replicate => event.contains("done"),
+                Protocol::Replicate if is_last => name == "done" && data.contains('}'),
+                Protocol::Replicate => name == "done",
                 _ => data.trim().trim_start_matches('"').starts_with("[DONE]"),
             };
             if is_done {

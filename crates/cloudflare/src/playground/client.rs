@@ -382,6 +382,9 @@ fn of_json(method: Method, url: &str, body: Bytes) -> Result<Request<Bytes>> {
     Ok(request)
 }
 
+/// What went wrong while a session was written down.
+type Warnings = Arc<Mutex<Vec<Warning>>>;
+
 /// A decoder that keeps the session after a whole stream.
 #[derive(Debug)]
 pub(super) struct Kept<D> {
@@ -390,7 +393,7 @@ pub(super) struct Kept<D> {
     lease: Lease,
     /// How the stream ended and with which events, once its session is being written down, and what
     /// went wrong with that.
-    ended: Option<(End, Events, Arc<Mutex<Vec<Warning>>>)>,
+    ended: Option<(End, Events, Warnings)>,
 }
 
 impl<D> Kept<D> {

@@ -258,16 +258,14 @@ fn without_cr(line: &[u8]) -> &[u8] {
 
 /// Returns bytes as text, without a copy where they are valid, and counts what was replaced.
 fn text(bytes: &Bytes, replaced: &mut usize) -> Text {
-    match std::str::from_utf8(bytes) {
-        Ok(part) => Text::slice_of(bytes, part),
-        Err(_) => {
-            let invalid = bytes
-                .utf8_chunks()
-                .filter(|chunk| !chunk.invalid().is_empty());
-            *replaced += invalid.count();
-            Text::from(String::from_utf8_lossy(bytes).into_owned())
-        }
+    if let Ok(part) = std::str::from_utf8(bytes) {
+        return Text::slice_of(bytes, part);
     }
+    let invalid = bytes
+        .utf8_chunks()
+        .filter(|chunk| !chunk.invalid().is_empty());
+    *replaced += invalid.count();
+    Text::from(String::from_utf8_lossy(bytes).into_owned())
 }
 
 /// Splits a line into its code and its JSON.

@@ -28,6 +28,8 @@ use super::{Frame, Framer, Limits, TooLarge, decode_lossy};
 // Each is about one line, whatever the others are.
 #[allow(clippy::struct_excessive_bools)]
 #[derive(Default)]
+// Each is a fact of its own.
+#[allow(clippy::struct_excessive_bools)]
 pub struct Decoder {
     limits: Limits,
     marker: Option<&'static str>,

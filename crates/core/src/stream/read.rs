@@ -72,8 +72,8 @@ struct Reader<F, D> {
     size: usize,
     /// Text came after the finish reason, so that more of it may come.
     goes_on: bool,
-    /// The event that the input ended inside, as far as it makes a frame.
-    cut: Option<Option<OwnedFrame>>,
+    /// The event that the input ended inside, empty where it makes no frame.
+    cut: Option<OwnedFrame>,
     /// In how many places invalid UTF-8 was replaced, on the connection that had most of them.
     replaced: usize,
     state: State,
@@ -226,7 +226,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         let is_cut = self.framer.is_cut();
         let tail = self.framer.tail();
         if is_cut {
-            self.cut = Some(tail.map(OwnedFrame::from));
+            self.cut = Some(owned(tail));
         }
         let mut events = Events::default();
         let outcome = self.decode.finish(Ending::Input(tail), &mut events);
@@ -239,7 +239,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
             _ => None,
         };
         if matches!(ending, Ending::Settled) && self.cut.is_none() && self.framer.is_cut() {
-            self.cut = Some(self.framer.tail().map(OwnedFrame::from));
+            self.cut = Some(owned(self.framer.tail()));
         }
         let mut events = Events::default();
         let outcome = self.decode.finish(ending, &mut events);
@@ -306,7 +306,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         let Some(tail) = self.cut.take() else {
             return Ok(None);
         };
-        if self.goes_on || tail.is_some_and(|tail| self.has_content(&tail)) {
+        if self.goes_on || self.has_content(&tail) {
             let message = "the response is incomplete: it was cut off inside an event";
             return Err(Error::new(ErrorKind::Truncated, message));
         }
@@ -488,6 +488,12 @@ fn complete(error: Error, partial: &ChatResponse) -> Error {
         None => error,
         Some(status) => error.with_status(status),
     }
+}
+
+/// Returns the beginning of an event as a frame of its own.
+fn owned(tail: Option<Frame<'_>>) -> OwnedFrame {
+    let empty = Bytes::new();
+    tail.unwrap_or_else(|| Frame::new("", &empty)).into()
 }
 
 /// Makes of a body's error what it means here: the answer's head has come, its end has not.
