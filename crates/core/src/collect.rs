@@ -15,7 +15,7 @@ use std::{
 
 use crate::{
     error::Result, provider::Provider, request::ChatRequest, response::ChatResponse,
-    trace::below_current, transport::BoxFuture,
+    trace::in_current_span, transport::BoxFuture,
 };
 
 /// Asks for a whole answer to each request, `at_once` of them at a time, and returns the answers in
@@ -69,7 +69,7 @@ pub fn collect_all<R: Into<ChatRequest>>(
     at_once: usize,
 ) -> BoxFuture<'static, Vec<Result<ChatResponse>>> {
     let requests: Vec<_> = requests.into_iter().map(Into::into).collect();
-    below_current(Collect {
+    in_current_span(Collect {
         answers: requests.iter().map(|_| None).collect(),
         requests: requests.into_iter().enumerate(),
         at_once: at_once.max(1),

@@ -1,11 +1,13 @@
-//! Text of anybody's in, one line for a terminal out.
+//! An escape for untrusted text in one line of terminal output.
 
 use std::fmt;
 
-/// A text as it is shown to people: what would end the line, or draw on the terminal, is escaped.
+/// Untrusted text for a warning or an error: `Display` escapes line ends, control characters and
+/// characters that change the direction of text.
 ///
-/// Names of tools, models and properties are the caller's, and may come from anywhere.
-pub(crate) struct OneLine<'a>(pub(crate) &'a str);
+/// Names of tools, models and properties are untrusted: the caller may have them from anywhere.
+#[derive(Clone, Copy, Debug)]
+pub struct OneLine<'a>(pub &'a str);
 
 impl fmt::Display for OneLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -16,7 +16,7 @@ use crate::{
     response::ChatResponse,
     semaphore::{Place, Semaphore},
     stream::{ChatStream, EventStream},
-    trace::below_current,
+    trace::in_current_span,
     transport::{BoxFuture, Transport},
     unsupported::Unsupported,
 };
@@ -160,7 +160,7 @@ impl Provider for ConcurrencyLimit {
     /// Dropping the future gives up its turn or its place.
     fn stream(&self, mut request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {
         let this = self.clone();
-        below_current(async move {
+        in_current_span(async move {
             let place = this.enter(&mut request).await?;
             let stream = this.provider.stream(request).await?;
             let place = Some(place);
@@ -179,7 +179,7 @@ impl Provider for ConcurrencyLimit {
     /// Dropping the future gives up its turn or its place.
     fn chat(&self, mut request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>> {
         let this = self.clone();
-        below_current(async move {
+        in_current_span(async move {
             // Held until the answer is there.
             let _place = this.enter(&mut request).await?;
             this.provider.chat(request).await

@@ -29,8 +29,10 @@ pub use self::{
 };
 
 pub use crate::{
+    line::OneLine,
     semaphore::{Acquire, Place, Semaphore},
     status::read_duration,
+    trace::in_current_span,
     unsupported::LeftOut,
 };
 

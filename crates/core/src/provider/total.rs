@@ -37,8 +37,8 @@ impl Total {
         Self(running)
     }
 
-    /// Returns the error of a time of which nothing is left.
-    pub(super) fn over(&self) -> Option<Error> {
+    /// Returns the error for a request whose time is up, or `None` while time is left.
+    pub fn over(&self) -> Option<Error> {
         let Self(running) = self;
         let is_over = self.left()?.is_zero();
         running.as_ref().filter(|_| is_over).map(Running::error)
@@ -71,8 +71,9 @@ impl Total {
         .await
     }
 
-    /// Returns the wait for the time to be over, and the error then.
-    pub(super) fn end(&self) -> Option<(BoxFuture<'static, ()>, Error)> {
+    /// Returns a future that ends when the time is up, and the error for the request then; `None`
+    /// without a limit or a clock.
+    pub fn end(&self) -> Option<(BoxFuture<'static, ()>, Error)> {
         let running = self.0.as_ref()?;
         Some((running.transport.sleep(self.left()?), running.error()))
     }

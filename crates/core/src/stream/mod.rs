@@ -13,7 +13,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use futures_core::Stream;
+use futures_core::{FusedStream, Stream};
 
 pub use self::{
     protocol::{Decode, Ending, Finish, Flow},
@@ -75,6 +75,19 @@ impl ChatStream {
             inner: Box::pin(stream),
             ended: false,
             failed: None,
+        }
+    }
+
+    /// Puts a combinator around the stream: it gets the stream, and the result yields its events.
+    ///
+    /// A stream that has ended stays ended, and [`finish`](Self::finish) of the result returns its
+    /// error: a combinator cannot make a failed answer complete.
+    pub fn wrap<S: EventStream + 'static>(self, combinator: impl FnOnce(Self) -> S) -> Self {
+        let (ended, failed) = (self.ended, self.failed.clone());
+        Self {
+            inner: Box::pin(combinator(self)),
+            ended,
+            failed,
         }
     }
 
@@ -209,6 +222,12 @@ impl Stream for ChatStream {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.poll_one(cx)
+    }
+}
+
+impl FusedStream for ChatStream {
+    fn is_terminated(&self) -> bool {
+        self.ended
     }
 }
 

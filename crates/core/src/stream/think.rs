@@ -7,6 +7,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use futures_core::FusedStream as _;
+
 use super::{ChatStream, EventStream};
 use crate::{
     error::{Error, Result},
@@ -120,24 +122,18 @@ impl ChatStream {
             splitter.held.clear();
             choices.insert(choice.index, splitter);
         }
-        let (ended, failed) = (self.ended, self.failed.clone());
-        if !ended {
+        if !self.is_terminated() {
             partial.end = None;
         }
-        let stream = ChatStream::new(Splitting {
-            stream: self,
+        self.wrap(|stream| Splitting {
+            stream,
             tags,
             choices,
             events: VecDeque::new(),
             is_over: false,
             error: None,
             partial,
-        });
-        ChatStream {
-            ended,
-            failed,
-            ..stream
-        }
+        })
     }
 }
 
@@ -278,7 +274,7 @@ impl EventStream for Splitting {
     }
 
     fn cancel(mut self: Pin<&mut Self>) -> BoxFuture<'static, Result<()>> {
-        self.stream.inner.as_mut().cancel()
+        EventStream::cancel(Pin::new(&mut self.stream))
     }
 }
 

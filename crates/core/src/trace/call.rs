@@ -182,10 +182,15 @@ impl Drop for Watch {
     }
 }
 
-/// Puts the calls that a future makes below the span that is current now, wherever it is polled.
-pub(crate) fn below_current<F: Future + Send + 'static>(
-    future: F,
-) -> BoxFuture<'static, F::Output> {
+/// Boxes a future so that the calls which it makes are children of the span that is current now,
+/// in whichever span it is polled.
+///
+/// Combinators that return a future of their own use it. Without the feature `tracing` it only boxes.
+///
+/// # Cancel safety
+///
+/// That of the future.
+pub fn in_current_span<F: Future + Send + 'static>(future: F) -> BoxFuture<'static, F::Output> {
     let span = Span::current();
     if span.is_none() {
         return Box::pin(future);

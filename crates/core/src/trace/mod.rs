@@ -10,10 +10,14 @@ mod follow;
 mod off;
 
 #[cfg(not(feature = "tracing"))]
-pub(crate) use self::off::{Call, below_current, resumed, retried};
+pub use self::off::in_current_span;
+#[cfg(not(feature = "tracing"))]
+pub(crate) use self::off::{Call, resumed, retried};
 
 #[cfg(feature = "tracing")]
-pub(crate) use self::call::{Call, below_current, resumed, retried};
+pub use self::call::in_current_span;
+#[cfg(feature = "tracing")]
+pub(crate) use self::call::{Call, resumed, retried};
 
 /// How an answer is asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

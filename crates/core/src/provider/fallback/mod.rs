@@ -18,7 +18,7 @@ use crate::{
     response::ChatResponse,
     stream::ChatStream,
     timeouts::Phase,
-    trace::below_current,
+    trace::in_current_span,
     transport::{BoxFuture, Transport},
     unsupported::Unsupported,
 };
@@ -358,7 +358,7 @@ impl Provider for Fallback {
     /// Dropping the future drops the request that is under way.
     fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {
         let shared = Arc::clone(&self.shared);
-        below_current(async move {
+        in_current_span(async move {
             let ask = |provider: &dyn Provider, request, rank| {
                 let stream = provider.stream(request);
                 let answer: BoxFuture<'static, _> = match rank {
@@ -383,7 +383,7 @@ impl Provider for Fallback {
     /// Dropping the future drops the request that is under way.
     fn chat(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>> {
         let shared = Arc::clone(&self.shared);
-        below_current(async move {
+        in_current_span(async move {
             let ask = |provider: &dyn Provider, request, _| provider.chat(request);
             let (mut answer, failures) = shared.ask(request, ask).await?;
             answer.meta.warnings.extend(failures.warnings);
