@@ -3,7 +3,7 @@
 use std::{sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
-use futures_core::{FusedStream, Stream};
+use futures_core::Stream;
 use http::{HeaderValue, Response, StatusCode};
 use inferstream_core::{
     Body, ChatEvent, ChatResponse, ChatStream, Decode, End, Ending, Error, ErrorKind, Events,
@@ -291,28 +291,6 @@ fn what_waits_for_the_end_comes_before_it() {
     check([frames("late:z a [DONE]")], "a z Marker", 0);
     check([frames("late:z a fin")], "a fin z FinishReason", 0);
     check([frames("late:z a")], "a z !truncated", 0);
-}
-
-#[test]
-fn a_stream_in_a_combinator_has_ended_and_failed_as_before() {
-    let mut opened = open(Timeouts::default(), [frames("a err")]);
-    opened.stream = opened.stream.wrap(|stream| stream);
-    opened.expect("a");
-    assert!(!opened.stream.is_terminated());
-    opened.next().unwrap().unwrap_err();
-    let mut wrapped = opened.stream.wrap(|stream| stream);
-    assert!(wrapped.is_terminated());
-    let clock = &opened.script.clock;
-    assert!(block_on(clock, wrapped.next()).is_none());
-    let error = block_on(clock, wrapped.finish()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Protocol);
-
-    let mut complete = open(Timeouts::default(), [frames("a fin [DONE]")]);
-    while complete.next().is_some() {}
-    let wrapped = complete.stream.wrap(|stream| stream);
-    assert!(wrapped.is_terminated());
-    let response = block_on(&complete.script.clock, wrapped.finish()).unwrap();
-    assert_eq!(response.text(), "a");
 }
 
 #[test]

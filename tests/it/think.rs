@@ -5,9 +5,11 @@ use std::{
     task::{Context, Poll},
 };
 
+use futures_core::FusedStream as _;
+use inferstream_compose::ThinkTags;
 use inferstream_core::{
     ChatEvent, ChatResponse, ChatStream, End, Error, ErrorKind, EventStream, FinishReason, Json,
-    Result, Text, ThinkTags, Usage,
+    Result, Text, Usage,
 };
 use proptest::prelude::*;
 
@@ -85,8 +87,8 @@ fn texts<'a>(pieces: impl IntoIterator<Item = &'a str>) -> Vec<Result<ChatEvent>
 }
 
 /// Returns the thoughts and the answer.
-fn split(pieces: &[&str], tags: ThinkTags) -> (String, String) {
-    let stream = stream(texts(pieces.iter().copied())).split_thinking(tags);
+fn split(pieces: &[&str], tags: &ThinkTags) -> (String, String) {
+    let stream = tags.split_stream(stream(texts(pieces.iter().copied())));
     let response = block_on(&Clock::new(), stream.finish()).unwrap();
     (response.reasoning().to_owned(), response.text().to_owned())
 }
@@ -94,25 +96,21 @@ fn split(pieces: &[&str], tags: ThinkTags) -> (String, String) {
 #[track_caller]
 fn check(text: &str, tags: &ThinkTags, thoughts: &str, answer: &str) {
     let expected = (thoughts.to_owned(), answer.to_owned());
-    assert_eq!(split(&[text], tags.clone()), expected, "{text}");
+    assert_eq!(split(&[text], tags), expected, "{text}");
     let pieces: Vec<String> = text.chars().map(String::from).collect();
     let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
-    assert_eq!(
-        split(&pieces, tags.clone()),
-        expected,
-        "{text}, by characters"
-    );
+    assert_eq!(split(&pieces, tags), expected, "{text}, by characters");
     for (place, _) in text.char_indices() {
         let (before, behind) = text.split_at(place);
         assert_eq!(
-            split(&[before, behind], tags.clone()),
+            split(&[before, behind], tags),
             expected,
             "{text} at {place}"
         );
     }
     let mut whole = ChatResponse::default();
     whole.add(&ChatEvent::text(0, text));
-    let whole = whole.split_thinking(tags);
+    let whole = tags.split_response(whole);
     assert_eq!(
         (whole.reasoning(), whole.text()),
         (thoughts, answer),
@@ -184,7 +182,8 @@ fn tags_may_have_other_names() {
 
 #[test]
 fn what_is_no_tag_is_held_back_for_less_than_one() {
-    let mut stream = stream(texts(["</thi", "nk", "er", "x"])).split_thinking(ThinkTags::default());
+    let stream = stream(texts(["</thi", "nk", "er", "x"]));
+    let mut stream = ThinkTags::default().split_stream(stream);
     let clock = Clock::new();
     let event = block_on(&clock, stream.next()).unwrap().unwrap();
     assert_eq!(event, ChatEvent::text(0, "</thinker"));
@@ -204,7 +203,7 @@ fn each_choice_has_thoughts_of_its_own() {
         finish(0),
         finish(1),
     ];
-    let stream = stream(events).split_thinking(ThinkTags::default());
+    let stream = ThinkTags::default().split_stream(stream(events));
     let response = block_on(&Clock::new(), stream.finish()).unwrap();
     assert_eq!(response.choices[0].reasoning, "Hm.");
     assert_eq!(response.choices[0].text, "No.");
@@ -215,7 +214,7 @@ fn each_choice_has_thoughts_of_its_own() {
 fn an_error_comes_behind_what_was_held_back() {
     let truncated = Error::new(ErrorKind::Truncated, "cut");
     let events = [Ok(ChatEvent::text(0, "<think>Hm.</thi")), Err(truncated)];
-    let mut stream = stream(events).split_thinking(ThinkTags::default());
+    let mut stream = ThinkTags::default().split_stream(stream(events));
     let clock = Clock::new();
     let mut thoughts = String::new();
     let error = loop {
@@ -239,7 +238,7 @@ fn what_came_with_the_answer_is_that_of_the_stream() {
     };
     inner.partial.model = Some("model".to_owned());
     inner.partial.meta.attempts = 2;
-    let mut stream = ChatStream::new(inner).split_thinking(ThinkTags::default());
+    let mut stream = ThinkTags::default().split_stream(ChatStream::new(inner));
     assert_eq!(stream.meta().attempts, 2, "before the first event");
     assert_eq!(stream.partial().model.as_deref(), Some("model"));
     EventStream::warn(Pin::new(&mut stream), "busy".to_owned());
@@ -258,7 +257,7 @@ fn what_was_read_before_is_neither_lost_nor_forgotten() {
             poll(&mut stream).unwrap().unwrap();
         }
         let before = stream.partial().text().to_owned();
-        let stream = stream.split_thinking(ThinkTags::default());
+        let stream = ThinkTags::default().split_stream(stream);
         assert_eq!(stream.partial().text(), before);
         let response = block_on(&Clock::new(), stream.finish()).unwrap();
         let (thoughts, answer) = match read {
@@ -278,10 +277,27 @@ fn what_has_failed_before_is_no_whole_answer() {
     let mut stream = stream([Ok(ChatEvent::text(0, "Ye")), Err(truncated)]);
     poll(&mut stream).unwrap().unwrap();
     poll(&mut stream).unwrap().unwrap_err();
-    let stream = stream.split_thinking(ThinkTags::default());
+    let stream = ThinkTags::default().split_stream(stream);
     assert_eq!(stream.partial().text(), "Ye");
     let error = block_on(&Clock::new(), stream.finish()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Truncated);
+}
+
+#[test]
+fn a_stream_in_a_combinator_has_ended_and_failed_as_before() {
+    let failure = || Err(Error::new(ErrorKind::Truncated, "cut"));
+    for (ending, fails) in [(Some(failure()), true), (None, false)] {
+        let events = std::iter::once(Ok(ChatEvent::text(0, "Ye"))).chain(ending);
+        let mut stream = stream(events).wrap(|stream| stream);
+        poll(&mut stream).unwrap().unwrap();
+        assert!(!stream.is_terminated());
+        assert_eq!(poll(&mut stream).is_some(), fails);
+        let mut wrapped = stream.wrap(|stream| stream);
+        assert!(wrapped.is_terminated());
+        assert!(poll(&mut wrapped).is_none());
+        let outcome = block_on(&Clock::new(), wrapped.finish());
+        assert_eq!(outcome.is_err(), fails);
+    }
 }
 
 #[test]
@@ -292,7 +308,7 @@ fn what_is_known_of_the_answer_is_known_at_once_and_its_end_at_the_end() {
     };
     known.partial.id = Some("id".to_owned());
     known.partial.end = Some(End::Marker);
-    let mut stream = ChatStream::new(known).split_thinking(ThinkTags::default());
+    let mut stream = ThinkTags::default().split_stream(ChatStream::new(known));
     assert_eq!(stream.partial().id.as_deref(), Some("id"));
     for text in ["Yes ", "<"] {
         let event = poll(&mut stream).unwrap().unwrap();
@@ -329,7 +345,7 @@ fn reference_of(text: &str, open: &str, close: &str, opened: bool) -> (String, S
 fn whole(text: &str, tags: &ThinkTags) -> (String, String) {
     let mut whole = ChatResponse::default();
     whole.add(&ChatEvent::text(0, text));
-    let whole = whole.split_thinking(tags);
+    let whole = tags.split_response(whole);
     (whole.reasoning().to_owned(), whole.text().to_owned())
 }
 
@@ -364,17 +380,9 @@ fn tags_of_any_form_are_told_apart_however_the_text_is_cut() {
                 assert_eq!(whole(&text, &tags), expected, "{text:?} of {tags:?}");
                 let pieces: Vec<String> = text.chars().map(String::from).collect();
                 let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
-                assert_eq!(
-                    split(&pieces, tags.clone()),
-                    expected,
-                    "{text:?} of {tags:?}"
-                );
+                assert_eq!(split(&pieces, &tags), expected, "{text:?} of {tags:?}");
                 let pieces = [nth(0), nth(1), nth(2)];
-                assert_eq!(
-                    split(&pieces, tags.clone()),
-                    expected,
-                    "{text:?} of {tags:?}"
-                );
+                assert_eq!(split(&pieces, &tags), expected, "{text:?} of {tags:?}");
             }
         }
     }
@@ -420,8 +428,7 @@ fn never_is_more_held_back_than_a_tag_less_a_byte() {
                 // What has come, and then nothing.
                 let events = letters[..length].iter();
                 let events = events.map(|text| Ok(ChatEvent::text(0, Text::from(text.as_str()))));
-                let mut stream =
-                    ChatStream::new(Stalls(events.collect())).split_thinking(tags.clone());
+                let mut stream = tags.split_stream(ChatStream::new(Stalls(events.collect())));
                 let mut given = 0;
                 while let Some(Ok(
                     ChatEvent::Text { text, .. } | ChatEvent::Reasoning { text, .. },
@@ -466,7 +473,7 @@ proptest! {
         places.sort_unstable();
         let pieces: Vec<&str> = places.windows(2).map(|pair| &text[pair[0]..pair[1]]).collect();
         let mut given = String::new();
-        let mut stream = stream(texts(pieces)).split_thinking(ThinkTags::default());
+        let mut stream = ThinkTags::default().split_stream(stream(texts(pieces)));
         let clock = Clock::new();
         while let Some(event) = block_on(&clock, stream.next()) {
             if let ChatEvent::Text { text, .. } | ChatEvent::Reasoning { text, .. } = event.unwrap() {
@@ -501,7 +508,7 @@ proptest! {
             1 => script.push(Err(failed)),
             _ => script.extend((0..3).map(|choice| Ok(ChatEvent::finish(choice, FinishReason::Stop)))),
         }
-        let mut stream = stream(script).split_thinking(ThinkTags::default());
+        let mut stream = ThinkTags::default().split_stream(stream(script));
         let clock = Clock::new();
         let mut sum = ChatResponse::default();
         let mut others = Vec::new();

@@ -12,9 +12,7 @@ mod stream;
 
 pub mod sse;
 
-mod collect;
 pub mod provider;
-mod semaphore;
 mod trace;
 mod transport;
 
@@ -34,22 +32,20 @@ mod typed;
 mod unsupported;
 
 pub use crate::{
-    collect::collect_all,
     error::{Error, ErrorKind, Repeat, Result, Sent},
     event::{ChatEvent, Events, FinishReason},
     json::Json,
     message::{ImageSource, Message, Part, ResponseFormat, Role, Tool, ToolCall, ToolChoice},
     meta::{Meta, RateLimit, RateLimits},
     model::{Capabilities, Model, ProviderInfo},
-    provider::{ConcurrencyLimit, Fallback, Provider},
+    provider::Provider,
     request::{ChatRequest, check_headers},
     response::{ChatResponse, Choice, End, Timing, Usage},
     retry::RetryPolicy,
     secret::ApiKey,
     status::retry_after,
     stream::{
-        ChatStream, Decode, Ending, EventStream, Finish, Flow, Started, TextStream, ThinkTags,
-        read_stream,
+        ChatStream, Decode, Ending, EventStream, Finish, Flow, Started, TextStream, read_stream,
     },
     text::Text,
     timeouts::{Phase, Timeouts},

@@ -4,6 +4,9 @@
 mod hub;
 
 pub use crate::hub::Hub;
+#[cfg(feature = "compose")]
+#[doc(inline)]
+pub use inferstream_compose::*;
 #[doc(inline)]
 pub use inferstream_core::*;
 

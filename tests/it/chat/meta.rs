@@ -1,7 +1,8 @@
 //! What comes with an answer: the same in whole ones, in streams, and in those that broke off.
 
+use inferstream_compose::ThinkTags;
 use inferstream_core::{
-    ChatRequest, ChatResponse, ErrorKind, Replays, RetryPolicy, ThinkTags, Timing, Usage,
+    ChatRequest, ChatResponse, ErrorKind, Replays, RetryPolicy, Timing, Usage,
 };
 
 use super::{Answer, Client, FINISH, Piece, TEXT, Wire, block_on, broken, frames};
@@ -218,7 +219,7 @@ fn thoughts_told_apart_leave_the_rate() {
     ];
     let wire = Wire::new([Answer::sse(pieces)]);
     let stream = block_on(&wire.clock, Client::Plain.stream(&wire, "hi")).unwrap();
-    let stream = stream.split_thinking(ThinkTags::default());
+    let stream = ThinkTags::default().split_stream(stream);
     let response = block_on(&wire.clock, stream.finish()).unwrap();
     assert_eq!(response.tokens_per_second(), Some(20.0));
 }

@@ -9,9 +9,10 @@ use std::{
     thread,
 };
 
+use inferstream_compose::collect_all;
 use inferstream_core::{
     BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind,
-    Model, Provider, ProviderInfo, Result, collect_all,
+    Model, Provider, ProviderInfo, Result,
 };
 use proptest::prelude::*;
 

@@ -2,9 +2,8 @@
 
 use std::{error::Error as StdError, fmt, io};
 
-use inferstream_core::{
-    ChatEvent, ChatRequest, Error, ErrorKind, Fallback, Phase, Provider, Repeat, Sent,
-};
+use inferstream_compose::Fallback;
+use inferstream_core::{ChatEvent, ChatRequest, Error, ErrorKind, Phase, Provider, Repeat, Sent};
 
 use super::{Act, Fake, Step, now, says, steps};
 use crate::support::{seconds, shown};

@@ -2,9 +2,10 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
+use inferstream_compose::Fallback;
 use inferstream_core::{
-    ChatEvent, ChatRequest, ChatStream, Error, ErrorKind, Fallback, FinishReason, Json, Phase,
-    Provider, Result, Timeouts, Timing, ToolCall, Usage,
+    ChatEvent, ChatRequest, ChatStream, Error, ErrorKind, FinishReason, Json, Phase, Provider,
+    Result, Timeouts, Timing, ToolCall, Usage,
 };
 
 use super::{Act, Fake, Step, Task, now, says, steps};

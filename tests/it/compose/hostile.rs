@@ -10,10 +10,10 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
+use inferstream_compose::{ConcurrencyLimit, Fallback, ThinkTags, collect_all};
 use inferstream_core::{
-    BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream, ConcurrencyLimit,
-    Error, ErrorKind, EventStream, Fallback, Model, Phase, Provider, ProviderInfo, Result,
-    ThinkTags, Timeouts, collect_all,
+    BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind,
+    EventStream, Model, Phase, Provider, ProviderInfo, Result, Timeouts,
 };
 
 use super::{Act, Fake, Step, Task, now, says, steps};
@@ -204,7 +204,7 @@ fn nothing_runs_any_more_when_the_next_is_called() {
     });
     check_end(hangs(), |limit| {
         let stream = now(limit.stream("hi".into())).unwrap();
-        let stream = stream.split_thinking(ThinkTags::default());
+        let stream = ThinkTags::default().split_stream(stream);
         Box::new(|| drop(now(stream.cancel())))
     });
     check_end(hangs(), |limit| {
@@ -291,9 +291,8 @@ fn warnings_and_what_is_delivered_go_through_all_of_them() {
         .or(limit(Fake::new("four", [Act::Refuse(busy())])))
         .or(limit(Fake::new("five", [thinks])));
     let outer = Fallback::new(outer).or(inner);
-    let mut stream = now(limit_of(outer).stream("hi".into()))
-        .unwrap()
-        .split_thinking(ThinkTags::default());
+    let opened = now(limit_of(outer).stream("hi".into())).unwrap();
+    let mut stream = ThinkTags::default().split_stream(opened);
     let told = [
         "`one` did not answer (no room); asked `four`",
         "`four` did not answer (no room); asked `five`",

@@ -1,8 +1,9 @@
 //! What holds for any script: laws, and a plain model of what a fallback does.
 
+use inferstream_compose::{ConcurrencyLimit, Fallback};
 use inferstream_core::{
-    ChatEvent, ChatRequest, ChatResponse, ConcurrencyLimit, Error, ErrorKind, Fallback,
-    FinishReason, Json, Phase, Provider, Timing, Usage,
+    ChatEvent, ChatRequest, ChatResponse, Error, ErrorKind, FinishReason, Json, Phase, Provider,
+    Timing, Usage,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 

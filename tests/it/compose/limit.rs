@@ -3,9 +3,9 @@
 use std::{pin::Pin, sync::atomic::Ordering::SeqCst, task::Poll};
 
 use futures_core::Stream;
+use inferstream_compose::ConcurrencyLimit;
 use inferstream_core::{
-    ChatEvent, ChatRequest, ChatStream, ConcurrencyLimit, Error, ErrorKind, Phase, Provider,
-    Result, Sent, Timeouts,
+    ChatEvent, ChatRequest, ChatStream, Error, ErrorKind, Phase, Provider, Result, Sent, Timeouts,
 };
 
 use super::{Act, Fake, Step, Task, now, says, steps};

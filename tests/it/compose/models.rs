@@ -1,9 +1,8 @@
 //! What each provider of a fallback is asked for, and what a fallback says of itself.
 
 use http::HeaderValue;
-use inferstream_core::{
-    Capabilities, ChatRequest, ConcurrencyLimit, Error, ErrorKind, Fallback, Message, Provider,
-};
+use inferstream_compose::{ConcurrencyLimit, Fallback};
+use inferstream_core::{Capabilities, ChatRequest, Error, ErrorKind, Message, Provider};
 
 use super::{Act, Fake, now, says};
 

@@ -3,10 +3,8 @@
 
 use std::sync::Arc;
 
-use inferstream_core::{
-    ChatEvent, ChatResponse, ConcurrencyLimit, Error, ErrorKind, Fallback, Provider, Result,
-    ThinkTags, collect_all,
-};
+use inferstream_compose::{ConcurrencyLimit, Fallback, ThinkTags, collect_all};
+use inferstream_core::{ChatEvent, ChatResponse, Error, ErrorKind, Provider, Result};
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{Act, Fake, Step, Task, now, says, steps};
@@ -107,7 +105,7 @@ fn call(provider: &dyn Provider, kind: usize) -> Task<Result<ChatResponse>> {
         2 => {
             let opened = provider.stream("hi".into());
             Task::new(async {
-                let mut stream = opened.await?.split_thinking(ThinkTags::default());
+                let mut stream = ThinkTags::default().split_stream(opened.await?);
                 let _ = stream.next().await;
                 stream.cancel().await
             })
@@ -115,7 +113,7 @@ fn call(provider: &dyn Provider, kind: usize) -> Task<Result<ChatResponse>> {
         _ => {
             let opened = provider.stream("hi".into());
             Task::new(async {
-                let stream = opened.await?.split_thinking(ThinkTags::default());
+                let stream = ThinkTags::default().split_stream(opened.await?);
                 stream.finish().await
             })
         }

@@ -7,7 +7,8 @@ use std::{
     thread,
 };
 
-use inferstream_core::{BoxFuture, ChatEvent, ChatStream, ConcurrencyLimit, Provider, Result};
+use inferstream_compose::ConcurrencyLimit;
+use inferstream_core::{BoxFuture, ChatEvent, ChatStream, Provider, Result};
 use proptest::{collection::vec, prelude::*};
 
 use super::{Fake, Step, Task, now, says, steps};

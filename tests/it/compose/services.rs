@@ -2,9 +2,8 @@
 
 use inferstream_cerebras::Cerebras;
 use inferstream_cloudflare::Cloudflare;
-use inferstream_core::{
-    ChatRequest, ConcurrencyLimit, ErrorKind, Fallback, Provider, RetryPolicy, collect_all,
-};
+use inferstream_compose::{ConcurrencyLimit, Fallback, collect_all};
+use inferstream_core::{ChatRequest, ErrorKind, Provider, RetryPolicy};
 
 use crate::support::{Answer, Outcome, Piece, Wire, block_on, seconds, sse};
 

@@ -1,8 +1,7 @@
 //! Answers that nobody wants any longer: what the service is told, and how often.
 
-use inferstream_core::{
-    ChatEvent, ConcurrencyLimit, ErrorKind, Fallback, Provider, Sent, ThinkTags,
-};
+use inferstream_compose::{ConcurrencyLimit, Fallback, ThinkTags};
+use inferstream_core::{ChatEvent, ErrorKind, Provider, Sent};
 use serde_json::{Value, json};
 
 use super::{
@@ -435,8 +434,8 @@ fn what_is_dropped_at_any_wait_within_others_is_canceled_once_or_has_ended() {
         let opened = limit.stream("hi".into());
         let ended = service.block_on_polls(polls, async {
             let stream = opened.await.unwrap();
-            stream
-                .split_thinking(ThinkTags::default())
+            ThinkTags::default()
+                .split_stream(stream)
                 .finish()
                 .await
                 .unwrap()

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
+use inferstream_compose::{ConcurrencyLimit, Fallback};
 use inferstream_core::{
-    ChatRequest, ConcurrencyLimit, Error, Fallback, ImageSource, Json, Message, OnUnsupported,
-    Part, Provider, ResponseFormat, RetryPolicy, Role, Tool, ToolCall, ToolChoice, Unsupported,
+    ChatRequest, Error, ImageSource, Json, Message, OnUnsupported, Part, Provider, ResponseFormat,
+    RetryPolicy, Role, Tool, ToolCall, ToolChoice, Unsupported,
 };
 use inferstream_openai_compat::SchemaRules;
 use proptest::{prelude::*, sample::select};

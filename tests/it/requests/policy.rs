@@ -1,9 +1,10 @@
 //! What becomes of what a provider lacks.
 
 use inferstream::Hub;
+use inferstream_compose::{ConcurrencyLimit, Fallback};
 use inferstream_core::{
-    ChatRequest, ConcurrencyLimit, ErrorKind, Fallback, ImageSource, Json, Message, OnUnsupported,
-    Part, Provider, ResponseFormat, Tool, ToolChoice, Unsupported,
+    ChatRequest, ErrorKind, ImageSource, Json, Message, OnUnsupported, Part, Provider,
+    ResponseFormat, Tool, ToolChoice, Unsupported,
 };
 use serde_json::json;
 

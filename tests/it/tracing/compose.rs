@@ -2,7 +2,8 @@
 
 use std::{future::Future, sync::Arc};
 
-use inferstream_core::{BoxFuture, ConcurrencyLimit, Fallback, Result, collect_all};
+use inferstream_compose::{ConcurrencyLimit, Fallback, collect_all};
+use inferstream_core::{BoxFuture, Result};
 use tracing::{info_span, subscriber::with_default};
 use tracing_subscriber::{layer::SubscriberExt, registry};
 

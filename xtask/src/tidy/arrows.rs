@@ -7,6 +7,7 @@ use crate::{run::Result, workspace::Package};
 /// A package that is not here breaks the rule: a new crate is a change of the design.
 const ARROWS: &[(&str, &[&str])] = &[
     ("inferstream-core", &[]),
+    ("inferstream-compose", &["inferstream-core"]),
     (
         "inferstream-openai-compat",
         &["inferstream-core", "inferstream-transport"],
@@ -43,6 +44,7 @@ const FACADE: &[&str] = &[
     "inferstream-cablyai",
     "inferstream-cerebras",
     "inferstream-cloudflare",
+    "inferstream-compose",
     "inferstream-core",
     "inferstream-openai-compat",
     "inferstream-replicate",
@@ -55,6 +57,7 @@ const EVERYTHING: &[&str] = &[
     "inferstream-cerebras",
     "inferstream-cli",
     "inferstream-cloudflare",
+    "inferstream-compose",
     "inferstream-core",
     "inferstream-openai-compat",
     "inferstream-replicate",

@@ -2,8 +2,6 @@
 
 mod call;
 mod cookie;
-mod fallback;
-mod limit;
 mod page;
 mod redact;
 mod refresh;
@@ -17,8 +15,6 @@ use std::{fmt, sync::Arc};
 pub use self::{
     call::{chat, stream},
     cookie::{GivenCookie, Jar, default_path, is_pair, read_time},
-    fallback::Fallback,
-    limit::ConcurrencyLimit,
     page::{is_challenge, is_page},
     redact::Redact,
     refresh::Refresh,

@@ -3,7 +3,6 @@
 mod protocol;
 mod read;
 mod started;
-mod think;
 mod waits;
 
 use std::{
@@ -19,7 +18,6 @@ pub use self::{
     protocol::{Decode, Ending, Finish, Flow},
     read::read_stream,
     started::Started,
-    think::ThinkTags,
 };
 use crate::{
     error::{Error, Result},

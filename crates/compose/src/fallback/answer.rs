@@ -6,14 +6,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use super::chain;
-use crate::{
-    error::{Error, Result},
-    event::ChatEvent,
-    response::ChatResponse,
-    stream::{ChatStream, EventStream},
-    transport::BoxFuture,
+use inferstream_core::{
+    BoxFuture, ChatEvent, ChatResponse, ChatStream, Error, EventStream, Result,
 };
+
+use super::chain;
 
 /// The most events without content that are held back: services send a few before they begin.
 const MAX_EVENTS: usize = 1000;
@@ -61,19 +58,13 @@ impl Answer {
             };
             let event = event?;
             let is_content = match &event {
-                ChatEvent::Raw { chunk } => {
+                ChatEvent::Raw { chunk, .. } => {
                     bytes += chunk.as_str().len();
                     false
                 }
                 ChatEvent::Timing { .. } | ChatEvent::Usage { .. } => false,
-                ChatEvent::Finish { .. }
-                | ChatEvent::Logprobs { .. }
-                | ChatEvent::ReasoningLogprobs { .. }
-                | ChatEvent::Reasoning { .. }
-                | ChatEvent::Text { .. }
-                | ChatEvent::ToolCall { .. }
-                | ChatEvent::ToolCallDelta { .. }
-                | ChatEvent::ToolCallStart { .. } => true,
+                // An event of a newer core too: after content no other provider is asked.
+                _ => true,
             };
             this.held.push_back(event);
             if is_content {
@@ -81,12 +72,10 @@ impl Answer {
             }
         }
         let read = this.stream.partial();
-        let mut given = ChatResponse {
-            id: read.id.clone(),
-            model: read.model.clone(),
-            meta: read.meta.clone(),
-            ..ChatResponse::default()
-        };
+        let mut given = ChatResponse::default();
+        given.id.clone_from(&read.id);
+        given.model.clone_from(&read.model);
+        given.meta.clone_from(&read.meta);
         given.meta.time_to_end = None;
         this.given = Some(given);
         Ok(this)

@@ -13,9 +13,8 @@ use std::{
     vec,
 };
 
-use crate::{
-    error::Result, provider::Provider, request::ChatRequest, response::ChatResponse,
-    trace::in_current_span, transport::BoxFuture,
+use inferstream_core::{
+    BoxFuture, ChatRequest, ChatResponse, Provider, Result, provider::in_current_span,
 };
 
 /// Asks for a whole answer to each request, `at_once` of them at a time, and returns the answers in
@@ -50,7 +49,7 @@ use crate::{
 /// #     fn known_models(&self) -> Vec<Model> { Vec::new() }
 /// # }
 /// # let echo = Echo(ProviderInfo::new("echo", "Echo", ""));
-/// use inferstream_core::collect_all;
+/// use inferstream_compose::collect_all;
 ///
 /// # let answer = async {
 /// let answers = collect_all(echo.clone(), ["one", "two", "three"], 2).await;

@@ -10,17 +10,10 @@ use self::{
     answer::{Answer, Failures},
     candidate::{Candidate, Naming},
 };
-use super::{Provider, total::Total};
-use crate::{
-    error::{Error, ErrorKind, Result},
-    model::{Capabilities, Model, ProviderInfo},
-    request::ChatRequest,
-    response::ChatResponse,
-    stream::ChatStream,
-    timeouts::Phase,
-    trace::in_current_span,
-    transport::{BoxFuture, Transport},
-    unsupported::Unsupported,
+use inferstream_core::{
+    BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind, Model, Phase,
+    Provider, ProviderInfo, Result, Transport, Unsupported,
+    provider::{Total, in_current_span},
 };
 
 /// Providers that are asked one after the other, until one begins to answer.
@@ -58,7 +51,7 @@ use crate::{
 /// bill it, though its answer is not seen.
 ///
 /// Each provider repeats requests by its own policy before its error comes here. Where the next is
-/// to be asked at once, the request says so: [`RetryPolicy::never`](crate::RetryPolicy::never).
+/// to be asked at once, the request says so: [`RetryPolicy::never`](inferstream_core::RetryPolicy::never).
 ///
 /// # Models
 ///
@@ -76,7 +69,7 @@ use crate::{
 ///
 /// # What is told
 ///
-/// Each provider that failed is a warning in [`Meta::warnings`](crate::Meta::warnings) of the answer
+/// Each provider that failed is a warning in [`Meta::warnings`](inferstream_core::Meta::warnings) of the answer
 /// in the end.
 /// Where all fail, the error is the last one, with its provider's `id` before the message; `source`
 /// leads to the earlier ones, from the last but one to the first, each an [`Error`]. What is below
@@ -89,8 +82,8 @@ use crate::{
 ///
 /// # Time
 ///
-/// A provider has no clock, and so each one has the request's [`Timeouts`](crate::Timeouts) anew,
-/// [`total`](crate::Timeouts::total) included. With a [`transport`](Self::transport) to tell the
+/// A provider has no clock, and so each one has the request's [`Timeouts`](inferstream_core::Timeouts) anew,
+/// [`total`](inferstream_core::Timeouts::total) included. With a [`transport`](Self::transport) to tell the
 /// time, a `total` that the request brings along holds for all of them together.
 ///
 /// A [`ConcurrencyLimit`](crate::ConcurrencyLimit) among them that has no place waits for one: that
@@ -123,7 +116,8 @@ use crate::{
 /// # let cerebras = Scripted(ProviderInfo::new("cerebras", "Cerebras", ""), Err(busy));
 /// # let text = "Rayleigh scattering.";
 /// # let replicate = Scripted(ProviderInfo::new("replicate", "Replicate", ""), Ok(text));
-/// use inferstream_core::{ChatRequest, Fallback, Provider, RetryPolicy};
+/// use inferstream_compose::Fallback;
+/// use inferstream_core::{ChatRequest, Provider, RetryPolicy};
 ///
 /// # let answer = async {
 /// let provider = Fallback::new(cerebras).or_with_model(replicate, "openai/gpt-oss-120b");
@@ -196,7 +190,8 @@ impl Fallback {
     /// Sets which errors move on to the next provider: see [What moves on](Self#what-moves-on).
     ///
     /// ```
-    /// # use inferstream_core::{ErrorKind, Fallback};
+    /// # use inferstream_compose::Fallback;
+    /// # use inferstream_core::ErrorKind;
     /// # fn more(fallback: Fallback) -> Fallback {
     /// // The next one has more room.
     /// fallback.when(|error| {
@@ -242,11 +237,9 @@ impl Fallback {
             | ErrorKind::Unsupported
             | ErrorKind::UntrustedHost => true,
             ErrorKind::Timeout(phase) => phase != Phase::Total,
-            ErrorKind::Canceled
-            | ErrorKind::Config
-            | ErrorKind::ContentFilter
-            | ErrorKind::ContextLength
-            | ErrorKind::InvalidRequest => false,
+            // `Canceled`, `Config`, `ContentFilter`, `ContextLength`, `InvalidRequest`, and a kind of
+            // a newer core: another request may cost money, so it needs a reason.
+            _ => false,
         }
     }
 

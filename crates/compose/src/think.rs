@@ -8,14 +8,8 @@ use std::{
 };
 
 use futures_core::FusedStream as _;
-
-use super::{ChatStream, EventStream};
-use crate::{
-    error::{Error, Result},
-    event::ChatEvent,
-    response::ChatResponse,
-    text::Text,
-    transport::BoxFuture,
+use inferstream_core::{
+    BoxFuture, ChatEvent, ChatResponse, ChatStream, Error, EventStream, Result, Text,
 };
 
 /// The tags between which a model writes its thoughts into its text: `<think>` and `</think>`.
@@ -30,12 +24,13 @@ use crate::{
 /// are thoughts to the end.
 ///
 /// ```
-/// use inferstream_core::{ChatEvent, ChatResponse, ThinkTags};
+/// use inferstream_compose::ThinkTags;
+/// use inferstream_core::{ChatEvent, ChatResponse};
 ///
 /// let split = |text, tags: ThinkTags| {
 ///     let mut response = ChatResponse::default();
 ///     response.add(&ChatEvent::text(0, text));
-///     let response = response.split_thinking(&tags);
+///     let response = tags.split_response(response);
 ///     (response.reasoning().to_owned(), response.text().to_owned())
 /// };
 /// let expected = ("Hm.".to_owned(), "Yes.".to_owned());
@@ -68,21 +63,9 @@ impl ThinkTags {
         self.opened = opened;
         self
     }
-}
 
-impl Default for ThinkTags {
-    fn default() -> Self {
-        Self {
-            open: Cow::Borrowed("<think>"),
-            close: Cow::Borrowed("</think>"),
-            opened: false,
-        }
-    }
-}
-
-impl ChatStream {
-    /// Tells the thoughts in the text from the answer: those between `tags` become
-    /// [`Reasoning`](ChatEvent::Reasoning).
+    /// Tells the thoughts in the text from the answer: those between the tags
+    /// become [`Reasoning`](ChatEvent::Reasoning).
     ///
     /// Of the text only what may be the beginning of a tag is held back: less than one tag. It comes
     /// before the tool call, the finish, the error or the end that shows that it is none.
@@ -104,30 +87,30 @@ impl ChatStream {
     /// # let words = ["<thi", "nk>Hm.</", "think>Yes."];
     /// # let stream = ChatStream::new(Words(words.into(), ChatResponse::default()));
     /// # let answer = async {
-    /// use inferstream_core::ThinkTags;
+    /// use inferstream_compose::ThinkTags;
     ///
-    /// let response = stream.split_thinking(ThinkTags::default()).finish().await?;
+    /// let response = ThinkTags::default().split_stream(stream).finish().await?;
     /// assert_eq!(response.reasoning(), "Hm.");
     /// assert_eq!(response.text(), "Yes.");
     /// # Ok::<(), Error>(())
     /// # };
     /// # assert!(pin!(answer).poll(&mut Context::from_waker(Waker::noop())).is_ready());
     /// ```
-    pub fn split_thinking(self, tags: ThinkTags) -> ChatStream {
-        let mut partial = self.partial().clone();
+    pub fn split_stream(&self, stream: ChatStream) -> ChatStream {
+        let mut partial = stream.partial().clone();
         let mut choices = BTreeMap::new();
         for choice in partial.choices.iter().filter(|read| !read.text.is_empty()) {
-            let mut splitter = Splitter::new(&tags);
-            splitter.push(&tags, &Text::from(choice.text.as_str()), &mut Vec::new());
+            let mut splitter = Splitter::new(self);
+            splitter.push(self, &Text::from(choice.text.as_str()), &mut Vec::new());
             splitter.held.clear();
             choices.insert(choice.index, splitter);
         }
-        if !self.is_terminated() {
+        if !stream.is_terminated() {
             partial.end = None;
         }
-        self.wrap(|stream| Splitting {
+        stream.wrap(|stream| Splitting {
             stream,
-            tags,
+            tags: self.clone(),
             choices,
             events: VecDeque::new(),
             is_over: false,
@@ -135,28 +118,27 @@ impl ChatStream {
             partial,
         })
     }
-}
 
-impl ChatResponse {
     /// Tells the thoughts in the text of each choice from the answer, as
-    /// [`ChatStream::split_thinking`] does; they come behind those that the service told apart.
+    /// [`split_stream`](Self::split_stream) does; they come behind those that the service told apart.
     ///
     /// ```
-    /// use inferstream_core::{ChatEvent, ChatResponse, ThinkTags};
+    /// use inferstream_compose::ThinkTags;
+    /// use inferstream_core::{ChatEvent, ChatResponse};
     ///
     /// let mut response = ChatResponse::default();
     /// response.add(&ChatEvent::text(0, "<think>Hm.</think>Yes."));
-    /// let response = response.split_thinking(&ThinkTags::default());
+    /// let response = ThinkTags::default().split_response(response);
     /// assert_eq!((response.reasoning(), response.text()), ("Hm.", "Yes."));
     /// ```
     #[must_use]
-    pub fn split_thinking(mut self, tags: &ThinkTags) -> Self {
-        for choice in &mut self.choices {
+    pub fn split_response(&self, mut response: ChatResponse) -> ChatResponse {
+        for choice in &mut response.choices {
             let whole = Text::from(std::mem::take(&mut choice.text));
-            let mut splitter = Splitter::new(tags);
+            let mut splitter = Splitter::new(self);
             let mut pieces = Vec::new();
-            splitter.push(tags, &whole, &mut pieces);
-            splitter.finish(tags, &mut pieces);
+            splitter.push(self, &whole, &mut pieces);
+            splitter.finish(self, &mut pieces);
             for piece in pieces {
                 match piece {
                     Piece::Text(text) => choice.text.push_str(&text),
@@ -164,7 +146,17 @@ impl ChatResponse {
                 }
             }
         }
-        self
+        response
+    }
+}
+
+impl Default for ThinkTags {
+    fn default() -> Self {
+        Self {
+            open: Cow::Borrowed("<think>"),
+            close: Cow::Borrowed("</think>"),
+            opened: false,
+        }
     }
 }
 
@@ -182,7 +174,7 @@ struct Splitting {
 impl Splitting {
     fn take(&mut self, event: ChatEvent) {
         match &event {
-            ChatEvent::Text { choice, text } => {
+            ChatEvent::Text { choice, text, .. } => {
                 let new = || Splitter::new(&self.tags);
                 let splitter = self.choices.entry(*choice).or_insert_with(new);
                 let mut pieces = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt};
 
-use crate::{error::Error, line::OneLine};
+use inferstream_core::{Error, provider::OneLine};
 
 /// Puts an earlier error at the end of an error's sources.
 ///

@@ -7,19 +7,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use super::{Provider, total::Total};
-use crate::{
-    error::{Result, Sent},
-    event::ChatEvent,
-    model::{Capabilities, Model, ProviderInfo},
-    request::ChatRequest,
-    response::ChatResponse,
-    semaphore::{Place, Semaphore},
-    stream::{ChatStream, EventStream},
-    trace::in_current_span,
-    transport::{BoxFuture, Transport},
-    unsupported::Unsupported,
+use inferstream_core::{
+    BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream, EventStream, Model,
+    Provider, ProviderInfo, Result, Sent, Transport, Unsupported,
+    provider::{Total, in_current_span},
 };
+
+use crate::semaphore::{Place, Semaphore};
 
 /// How many answers come at once by default: what one service gives one key at most, as a rule, and
 /// what one process can read without its tokens waiting for each other.
@@ -37,7 +31,7 @@ const AT_ONCE: usize = 64;
 /// # Time
 ///
 /// A provider has no clock, and so the wait for a place has no limit, and
-/// [`Timeouts::total`](crate::Timeouts::total) begins after it. With a [`transport`](Self::transport)
+/// [`Timeouts::total`](inferstream_core::Timeouts::total) begins after it. With a [`transport`](Self::transport)
 /// to tell the time, the wait counts in the `total` that a request brings along, and ends with
 /// `Timeout` where that runs out; the request is then asked with what is left of it. The limits that
 /// the provider itself is set up with are not known here, and begin after the wait in any case.
@@ -62,7 +56,8 @@ const AT_ONCE: usize = 64;
 /// #     fn known_models(&self) -> Vec<Model> { Vec::new() }
 /// # }
 /// # let provider = Echo(ProviderInfo::new("echo", "Echo", ""));
-/// use inferstream_core::{ConcurrencyLimit, Provider};
+/// use inferstream_compose::ConcurrencyLimit;
+/// use inferstream_core::Provider;
 ///
 /// # let answer = async {
 /// let provider = ConcurrencyLimit::new(provider).at_once(8);

@@ -2,12 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{
-    line::OneLine,
-    model::{Capabilities, ProviderInfo},
-    provider::Provider,
-    request::ChatRequest,
-};
+use inferstream_core::{Capabilities, ChatRequest, Provider, ProviderInfo, provider::OneLine};
 
 /// A provider that may be asked.
 #[derive(Clone, Debug)]
@@ -94,12 +89,12 @@ impl Candidate {
 
 /// Returns what two providers have in common.
 pub(super) fn both(one: Capabilities, other: Capabilities) -> Capabilities {
-    Capabilities {
-        needs_auth: one.needs_auth || other.needs_auth,
-        supports_stream: one.supports_stream && other.supports_stream,
-        supports_system_message: one.supports_system_message && other.supports_system_message,
-        supports_message_history: one.supports_message_history && other.supports_message_history,
-        supports_tools: one.supports_tools && other.supports_tools,
-        supports_images: one.supports_images && other.supports_images,
-    }
+    let mut both = one;
+    both.needs_auth |= other.needs_auth;
+    both.supports_stream &= other.supports_stream;
+    both.supports_system_message &= other.supports_system_message;
+    both.supports_message_history &= other.supports_message_history;
+    both.supports_tools &= other.supports_tools;
+    both.supports_images &= other.supports_images;
+    both
 }
