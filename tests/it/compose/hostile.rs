@@ -10,13 +10,13 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-use inferstream_compose::{ConcurrencyLimit, Fallback, ThinkTags, collect_all};
+use inferstream_compose::{ConcurrencyLimit, Fallback, ThinkTags};
 use inferstream_core::{
     BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind,
     EventStream, Model, Phase, Provider, ProviderInfo, Result, Timeouts,
 };
 
-use super::{Act, Fake, Step, Task, now, says, steps};
+use super::{Act, Fake, Step, Task, now, says, steps, together};
 use crate::support::{Wire, block_on, seconds};
 
 fn busy() -> Error {
@@ -131,7 +131,7 @@ fn a_panic_gives_the_place_back() {
         let two = Fake::new("two", [says("two")]);
         let limit = ConcurrencyLimit::new(Panics::first(place)).at_once(1);
         let outer = ConcurrencyLimit::new(Fallback::new(limit.clone()).or(two)).at_once(1);
-        let all = collect_all(outer.clone(), ["hi"; 5], 3);
+        let all = together(outer.clone(), "hi", 5, 3);
         assert!(survives(all).is_none());
         for limit in [&limit, &outer] {
             assert!(survives(limit.chat("hi".into())).is_some(), "{place:?}");
@@ -218,10 +218,6 @@ fn nothing_runs_any_more_when_the_next_is_called() {
     check_end(Act::Silence, |limit| {
         let stream = begin(limit.stream("hi".into()));
         Box::new(|| drop(stream))
-    });
-    check_end(hangs(), |limit| {
-        let all = begin(collect_all(limit.clone(), ["hi"], 2));
-        Box::new(|| drop(all))
     });
     for end in [Step::Event(ChatEvent::text(0, "a")), Step::Fail(busy())] {
         let act = steps([Step::Later, end]);

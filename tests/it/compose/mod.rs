@@ -1,6 +1,5 @@
-//! Providers made of providers: fallback, a limit on answers at once, many requests together.
+//! Providers made of providers: fallback, a limit on answers at once.
 
-mod collect;
 mod errors;
 mod fallback;
 mod hostile;
@@ -23,6 +22,10 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{
+    FutureExt as _,
+    stream::{self, StreamExt as _},
+};
 use inferstream_core::{
     BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream, End, Error,
     EventStream, FinishReason, Model, Provider, ProviderInfo, Result,
@@ -314,6 +317,21 @@ impl<T> Task<T> {
 #[track_caller]
 fn now<T: 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
     Task::new(future).run().expect("it waits for nobody")
+}
+
+/// Asks for so many complete responses, and for so many at a time, as compose's README shows.
+fn together(
+    provider: impl Provider,
+    request: impl Into<ChatRequest>,
+    count: usize,
+    in_flight: usize,
+) -> BoxFuture<'static, Vec<Result<ChatResponse>>> {
+    let requests = std::iter::repeat_n(request.into(), count);
+    stream::iter(requests)
+        .map(move |request| provider.chat(request))
+        .buffered(in_flight)
+        .collect()
+        .boxed()
 }
 
 /// All that a caller sees of a streamed answer, as lines.

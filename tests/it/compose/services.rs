@@ -2,7 +2,7 @@
 
 use inferstream_cerebras::Cerebras;
 use inferstream_cloudflare::Cloudflare;
-use inferstream_compose::{ConcurrencyLimit, Fallback, collect_all};
+use inferstream_compose::{ConcurrencyLimit, Fallback};
 use inferstream_core::{ChatRequest, ErrorKind, Provider, RetryPolicy};
 
 use crate::support::{Answer, Outcome, Piece, Wire, block_on, seconds, sse};
@@ -113,7 +113,7 @@ fn many_requests_go_through_a_limited_fallback() {
     let [one, two] = wires(busy, Answer::json(200, whole).after(seconds(1)));
     let fallback = Fallback::new(cerebras(&one)).or(cloudflare(&two));
     let limit = ConcurrencyLimit::new(fallback).at_once(5);
-    let all = collect_all(limit, std::iter::repeat_n(request(), 20), 20);
+    let all = super::together(limit, request(), 20, 20);
     let answers = block_on(&one.clock, all);
     assert_eq!(answers.len(), 20);
     for answer in answers {

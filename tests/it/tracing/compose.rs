@@ -2,7 +2,7 @@
 
 use std::{future::Future, sync::Arc};
 
-use inferstream_compose::{ConcurrencyLimit, Fallback, collect_all};
+use inferstream_compose::{ConcurrencyLimit, Fallback};
 use inferstream_core::{BoxFuture, Result};
 use tracing::{info_span, subscriber::with_default};
 use tracing_subscriber::{layer::SubscriberExt, registry};
@@ -95,20 +95,4 @@ fn a_call_that_waits_for_a_place_has_no_span_before() {
         }
         assert_eq!(recorder.seen().calls().len(), 1);
     });
-}
-
-#[test]
-fn requests_together_have_a_span_each() {
-    let wire = Wire::new([Door::Cerebras.whole().remove(0)]);
-    let provider = client(Door::Cerebras, &wire);
-    let calls = ask_within(&wire, || {
-        let answers = collect_all(provider, [PROMPT; 3], 2);
-        async { assert!(answers.await.iter().all(Result::is_ok)) }
-    });
-    let of = |line: &str| calls.iter().filter(|call| *call == line).count();
-    assert_eq!(
-        (of("in mine"), of("\"whole\""), calls.len()),
-        (3, 3, 6),
-        "{calls:?}"
-    );
 }
