@@ -13,24 +13,24 @@ use inferstream_core::{
     provider::{Total, in_current_span},
 };
 
-use crate::semaphore::{Place, Semaphore};
+use crate::semaphore::{Permit, Semaphore};
 
 /// How many answers come at once by default: what one service gives one key at most, as a rule, and
 /// what one process can read without its tokens waiting for each other.
-const AT_ONCE: usize = 64;
+const MAX_IN_FLIGHT: usize = 64;
 
 /// A provider that is asked for so many answers at once, and for no more.
 ///
-/// A request that finds no place waits until one is free; who came first goes first, by the first
-/// poll of the future. A request holds its place until its stream has ended or is dropped, and so a
+/// A request that finds no permit waits until one is free; who came first goes first, by the first
+/// poll of the future. A request holds its permit until its stream has ended or is dropped, and so a
 /// program that keeps streams it does not read keeps others waiting; so does one that keeps a future
 /// whose turn has come, and does not poll it. `chat` holds one until it has the answer, and
-/// [`cancel`](ChatStream::cancel) until the service has been told. Clones share the places. `models`
+/// [`cancel`](ChatStream::cancel) until the service has been told. Clones share the permits. `models`
 /// takes none.
 ///
 /// # Time
 ///
-/// A provider has no clock, and so the wait for a place has no limit, and
+/// A provider has no clock, and so the wait for a permit has no limit, and
 /// [`Timeouts::total`](inferstream_core::Timeouts::total) begins after it. With a [`transport`](Self::transport)
 /// to tell the time, the wait counts in the `total` that a request brings along, and ends with
 /// `Timeout` where that runs out; the request is then asked with what is left of it. The limits that
@@ -60,7 +60,7 @@ const AT_ONCE: usize = 64;
 /// use inferstream_core::Provider;
 ///
 /// # let answer = async {
-/// let provider = ConcurrencyLimit::new(provider).at_once(8);
+/// let provider = ConcurrencyLimit::new(provider).max_in_flight(8);
 /// let response = provider.chat("Why is the sky blue?".into()).await?;
 /// assert_eq!(response.text(), "Rayleigh scattering.");
 /// # Ok::<(), Error>(())
@@ -71,8 +71,8 @@ const AT_ONCE: usize = 64;
 pub struct ConcurrencyLimit {
     provider: Arc<dyn Provider>,
     transport: Option<Arc<dyn Transport>>,
-    at_once: usize,
-    places: Arc<Semaphore>,
+    max_in_flight: usize,
+    semaphore: Arc<Semaphore>,
 }
 
 impl ConcurrencyLimit {
@@ -81,17 +81,17 @@ impl ConcurrencyLimit {
         Self {
             provider: Arc::new(provider),
             transport: None,
-            at_once: AT_ONCE,
-            places: Semaphore::new(AT_ONCE),
+            max_in_flight: MAX_IN_FLIGHT,
+            semaphore: Semaphore::new(MAX_IN_FLIGHT),
         }
     }
 
     /// Sets how many answers come at once; 0 means 1. Clones that were made before keep their own
     /// limit.
     #[must_use]
-    pub fn at_once(mut self, answers: usize) -> Self {
-        self.at_once = answers.max(1);
-        self.places = Semaphore::new(self.at_once);
+    pub fn max_in_flight(mut self, answers: usize) -> Self {
+        self.max_in_flight = answers.max(1);
+        self.semaphore = Semaphore::new(self.max_in_flight);
         self
     }
 
@@ -102,28 +102,28 @@ impl ConcurrencyLimit {
         self
     }
 
-    /// Waits for a place, and leaves the request the time that is left then.
-    async fn enter(&self, request: &mut ChatRequest) -> Result<Place> {
+    /// Waits for a permit, and leaves the request the time that is left then.
+    async fn enter(&self, request: &mut ChatRequest) -> Result<Permit> {
         let total = Total::begin(self.transport.as_ref(), request);
-        let mut place = self.places.acquire();
+        let mut permit = self.semaphore.acquire();
         let mut end = None;
-        let place = poll_fn(|cx| {
-            if let Poll::Ready(place) = Pin::new(&mut place).poll(cx) {
-                return Poll::Ready(Ok(place));
+        let permit = poll_fn(|cx| {
+            if let Poll::Ready(permit) = Pin::new(&mut permit).poll(cx) {
+                return Poll::Ready(Ok(permit));
             }
             match end.get_or_insert_with(|| total.end()) {
                 None => Poll::Pending,
                 Some((sleep, error)) => sleep.as_mut().poll(cx).map(|()| Err(error.clone())),
             }
         });
-        // A place may come when it is too late.
-        match (place.await, total.over()) {
-            (Ok(place), None) => {
+        // A permit may come when it is too late.
+        match (permit.await, total.over()) {
+            (Ok(permit), None) => {
                 total.apply(request);
-                Ok(place)
+                Ok(permit)
             }
             (Err(error), _) | (_, Some(error)) => {
-                let what = format!("waiting for one of {} places", self.at_once);
+                let what = format!("waiting for one of {} permits", self.max_in_flight);
                 Err(error.with_sent(Sent::No).context(what))
             }
         }
@@ -143,27 +143,27 @@ impl Provider for ConcurrencyLimit {
         self.provider.check(request)
     }
 
-    /// Waits for a place, then sends the request and waits for the answer's head.
+    /// Waits for a permit, then sends the request and waits for the answer's head.
     ///
     /// # Errors
     ///
     /// The provider's; `Timeout(Total)`, with nothing sent, where the time ran out before there was
-    /// a place.
+    /// a permit.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives up its turn or its place.
+    /// Dropping the future gives up its turn or its permit.
     fn stream(&self, mut request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {
         let this = self.clone();
         in_current_span(async move {
-            let place = this.enter(&mut request).await?;
+            let permit = this.enter(&mut request).await?;
             let stream = this.provider.stream(request).await?;
-            let place = Some(place);
-            Ok(ChatStream::new(Limited { stream, place }))
+            let permit = Some(permit);
+            Ok(ChatStream::new(Limited { stream, permit }))
         })
     }
 
-    /// Waits for a place, then sends the request and waits for all of the answer.
+    /// Waits for a permit, then sends the request and waits for all of the answer.
     ///
     /// # Errors
     ///
@@ -171,12 +171,12 @@ impl Provider for ConcurrencyLimit {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives up its turn or its place.
+    /// Dropping the future gives up its turn or its permit.
     fn chat(&self, mut request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>> {
         let this = self.clone();
         in_current_span(async move {
             // Held until the answer is there.
-            let _place = this.enter(&mut request).await?;
+            let _permit = this.enter(&mut request).await?;
             this.provider.chat(request).await
         })
     }
@@ -190,12 +190,12 @@ impl Provider for ConcurrencyLimit {
     }
 }
 
-/// A stream that has a place.
+/// A stream that has a permit.
 struct Limited {
-    // Before the place: its connection closes before the next one's opens.
+    // Before the permit: its connection closes before the next one's opens.
     stream: ChatStream,
     /// `None` once the stream has ended.
-    place: Option<Place>,
+    permit: Option<Permit>,
 }
 
 impl EventStream for Limited {
@@ -205,7 +205,7 @@ impl EventStream for Limited {
     ) -> Poll<Option<Result<ChatEvent>>> {
         let event = ready!(Pin::new(&mut self.stream).poll_event(cx));
         if !matches!(event, Some(Ok(_))) {
-            self.place = None;
+            self.permit = None;
         }
         Poll::Ready(event)
     }
@@ -220,10 +220,10 @@ impl EventStream for Limited {
 
     fn cancel(mut self: Pin<&mut Self>) -> BoxFuture<'static, Result<()>> {
         let told = EventStream::cancel(Pin::new(&mut self.stream));
-        let place = self.place.take();
+        let permit = self.permit.take();
         Box::pin(async move {
             let outcome = told.await;
-            drop(place);
+            drop(permit);
             outcome
         })
     }

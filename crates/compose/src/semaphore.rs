@@ -1,4 +1,4 @@
-//! A fair asynchronous semaphore.
+//! A number of permits in; who waits for one gets it in turn.
 
 use std::{
     collections::BTreeMap,
@@ -10,30 +10,28 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// A fair asynchronous semaphore: it hands out a fixed number of places, in the order of the first
-/// polls.
+/// A number of permits, given in the order in which they were first waited for.
 ///
-/// A place that is given back goes to the waiter that came first. A later caller cannot overtake it,
-/// and a waiter that is dropped after its wake-up passes the place on.
-pub struct Semaphore {
+/// A permit that is given back goes to the first who waits and to nobody else: who comes then cannot
+/// overtake, and no wake-up is lost where the one that it was meant for is gone.
+pub(crate) struct Semaphore {
     state: Mutex<State>,
 }
 
-/// While a task waits, no place is free.
+/// While somebody waits, no permit is free.
 #[derive(Default)]
 struct State {
     free: usize,
-    /// The number of the next waiter.
+    /// The number of the next who has to wait.
     next: u64,
-    /// The waiters by number; one that is no longer here has been given a place.
+    /// Who waits, by number; one that is no longer here has been given a permit.
     waiting: BTreeMap<u64, Waker>,
 }
 
 impl Semaphore {
-    /// Creates a semaphore with a number of places, of which there should be at least one.
-    pub fn new(places: usize) -> Arc<Self> {
+    pub(crate) fn new(permits: usize) -> Arc<Self> {
         let state = State {
-            free: places,
+            free: permits,
             ..State::default()
         };
         Arc::new(Self {
@@ -41,12 +39,12 @@ impl Semaphore {
         })
     }
 
-    /// Waits for a place; the position in the queue is taken by the first poll.
+    /// Waits for a permit, from the first poll on.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives up its turn, or the place that it has been given.
-    pub fn acquire(self: &Arc<Self>) -> Acquire {
+    /// Dropping the future gives up its turn, or the permit that it has been given.
+    pub(crate) fn acquire(self: &Arc<Self>) -> Acquire {
         Acquire {
             semaphore: Arc::clone(self),
             number: None,
@@ -57,7 +55,7 @@ impl Semaphore {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a place to the first waiter.
+    /// Gives a permit to the first who waits.
     fn give_back(&self) {
         let mut state = self.state();
         let first = state.waiting.pop_first();
@@ -65,7 +63,7 @@ impl Semaphore {
             state.free += 1;
         }
         drop(state);
-        // Not under the lock: a waker may run, or drop, a task that holds a place.
+        // Not under the lock: a waker may run, or drop, a task that holds a permit.
         if let Some((_, waker)) = first {
             waker.wake();
         }
@@ -82,24 +80,23 @@ impl fmt::Debug for Semaphore {
     }
 }
 
-/// The wait for a place of a [`Semaphore`].
-#[derive(Debug)]
+/// The wait for a permit.
 #[must_use = "futures do nothing unless polled"]
-pub struct Acquire {
+pub(crate) struct Acquire {
     semaphore: Arc<Semaphore>,
-    /// `None` before the first poll, and once the place is the caller's.
+    /// `None` before the first poll, and once the permit is the caller's.
     number: Option<u64>,
 }
 
 impl Future for Acquire {
-    type Output = Place;
+    type Output = Permit;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Place> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Permit> {
         let this = &mut *self;
-        // Not dropped under the lock: that may drop a task that holds a place.
+        // Not dropped under the lock: that may drop a task that holds a permit.
         let mut waker = cx.waker().clone();
         let mut state = this.semaphore.state();
-        let has_place = match this.number {
+        let has_permit = match this.number {
             None if 0 < state.free => {
                 state.free -= 1;
                 true
@@ -117,11 +114,11 @@ impl Future for Acquire {
             }
         };
         drop(state);
-        if !has_place {
+        if !has_permit {
             return Poll::Pending;
         }
         this.number = None;
-        Poll::Ready(Place {
+        Poll::Ready(Permit {
             semaphore: Arc::clone(&this.semaphore),
         })
     }
@@ -137,14 +134,13 @@ impl Drop for Acquire {
     }
 }
 
-/// A place of a [`Semaphore`], which is given back when this is dropped.
+/// A permit, until it is dropped.
 #[derive(Debug)]
-#[must_use = "the place is given back when this is dropped"]
-pub struct Place {
+pub(crate) struct Permit {
     semaphore: Arc<Semaphore>,
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.semaphore.give_back();
     }

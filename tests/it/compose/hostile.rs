@@ -119,18 +119,18 @@ fn survives<T: 'static>(future: impl Future<Output = T> + Send + 'static) -> Opt
 #[test]
 fn a_panic_gives_the_place_back() {
     for place in [Place::Call, Place::Future, Place::Item] {
-        let limit = ConcurrencyLimit::new(Panics::first(place)).at_once(1);
+        let limit = ConcurrencyLimit::new(Panics::first(place)).max_in_flight(1);
         assert!(survives(limit.chat("hi".into())).is_none());
         assert!(survives(limit.chat("hi".into())).is_some(), "{place:?}");
 
-        let limit = ConcurrencyLimit::new(Panics::first(place)).at_once(1);
+        let limit = ConcurrencyLimit::new(Panics::first(place)).max_in_flight(1);
         let opened = limit.stream("hi".into());
         assert!(survives(async { opened.await.unwrap().finish().await }).is_none());
         assert!(survives(limit.chat("hi".into())).is_some(), "{place:?}");
 
         let two = Fake::new("two", [says("two")]);
-        let limit = ConcurrencyLimit::new(Panics::first(place)).at_once(1);
-        let outer = ConcurrencyLimit::new(Fallback::new(limit.clone()).or(two)).at_once(1);
+        let limit = ConcurrencyLimit::new(Panics::first(place)).max_in_flight(1);
+        let outer = ConcurrencyLimit::new(Fallback::new(limit.clone()).or(two)).max_in_flight(1);
         let all = together(outer.clone(), "hi", 5, 3);
         assert!(survives(all).is_none());
         for limit in [&limit, &outer] {
@@ -148,7 +148,7 @@ fn a_rule_that_panics_gives_the_place_back() {
         assert!(count.fetch_add(1, SeqCst) != 0, "a panic that is meant");
         true
     });
-    let limit = ConcurrencyLimit::new(fallback).at_once(1);
+    let limit = ConcurrencyLimit::new(fallback).max_in_flight(1);
     assert!(survives(limit.stream("hi".into())).is_none());
     assert_eq!(refuses.running(), 0);
     assert_eq!(now(limit.chat("hi".into())).unwrap().text(), "two");
@@ -169,7 +169,7 @@ impl Wake for Looks {
 #[track_caller]
 fn check_end(act: Act, ends: fn(&ConcurrencyLimit) -> Box<dyn FnOnce()>) {
     let fake = Fake::new("one", [act]);
-    let limit = ConcurrencyLimit::new(fake.clone()).at_once(1);
+    let limit = ConcurrencyLimit::new(fake.clone()).max_in_flight(1);
     let end = ends(&limit);
     assert_eq!(fake.running(), 1);
     let looks = Arc::new(Looks(fake, Mutex::default()));
@@ -280,7 +280,7 @@ fn what_is_told_is_one_line_whatever_a_cause_says() {
 #[test]
 fn warnings_and_what_is_delivered_go_through_all_of_them() {
     let thinks = says("<think>Hm.</think>Yes.");
-    let limit = |fake| ConcurrencyLimit::new(fake).at_once(1);
+    let limit = |fake| ConcurrencyLimit::new(fake).max_in_flight(1);
     let inner = Fallback::new(Fake::new("two", [Act::Refuse(busy())]))
         .or(limit(Fake::new("three", [thinks.clone()])));
     let outer = Fallback::new(limit(Fake::new("one", [Act::Refuse(busy())])))
@@ -302,7 +302,7 @@ fn warnings_and_what_is_delivered_go_through_all_of_them() {
 }
 
 fn limit_of(provider: impl Provider) -> ConcurrencyLimit {
-    ConcurrencyLimit::new(provider).at_once(1)
+    ConcurrencyLimit::new(provider).max_in_flight(1)
 }
 
 // Time.
@@ -344,14 +344,14 @@ fn a_total_holds_through_all_that_stand_in_each_other() {
 fn limits_and_numbers_of_any_size_do_no_harm() {
     let wire = Wire::new([]);
     let limit = ConcurrencyLimit::new(Fake::new("one", [says("a")]));
-    let limit = limit.at_once(usize::MAX).transport(wire.clone());
+    let limit = limit.max_in_flight(usize::MAX).transport(wire.clone());
     let longest = Timeouts::default().total(std::time::Duration::MAX);
     let request = ChatRequest::from("hi").timeouts(longest);
     let streams: Vec<_> = (0..100)
         .map(|_| now(limit.stream(request.clone())).unwrap())
         .collect();
     drop(streams);
-    let limit = limit.at_once(1);
+    let limit = limit.max_in_flight(1);
     let held = now(limit.stream(request.clone())).unwrap();
     let mut waits = Task::new(limit.stream(request.clone()));
     assert!(waits.poll().is_none());

@@ -135,7 +135,7 @@ proptest! {
     #[test]
     fn a_limit_that_is_not_reached_is_the_provider(act in act()) {
         let alone = Fake::new("alone", [act]);
-        let limit = ConcurrencyLimit::new(alone.clone()).at_once(1);
+        let limit = ConcurrencyLimit::new(alone.clone()).max_in_flight(1);
         for _ in 0..3 {
             prop_assert_eq!(seen(&limit, "hi".into()), seen(&alone, "hi".into()));
         }

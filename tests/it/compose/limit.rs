@@ -52,7 +52,7 @@ fn check_free(limit: &ConcurrencyLimit, places: usize) {
 #[test]
 fn so_many_answers_come_at_once_and_no_more() {
     let fake = hangs();
-    let limit = ConcurrencyLimit::new(fake.clone()).at_once(3);
+    let limit = ConcurrencyLimit::new(fake.clone()).max_in_flight(3);
     let streams: Vec<_> = (0..3).map(|_| open(&limit)).collect();
     let waiting: Vec<_> = (0..5).map(|_| enter(&limit)).collect();
     assert_eq!(fake.count(), 3, "nothing is sent without a place");
@@ -67,12 +67,12 @@ fn the_default_is_64() {
 
 #[test]
 fn a_limit_of_none_is_one() {
-    check_free(&ConcurrencyLimit::new(hangs()).at_once(0), 1);
+    check_free(&ConcurrencyLimit::new(hangs()).max_in_flight(0), 1);
 }
 
 #[test]
 fn who_came_first_goes_first() {
-    let limit = ConcurrencyLimit::new(hangs()).at_once(1);
+    let limit = ConcurrencyLimit::new(hangs()).max_in_flight(1);
     let mut running = open(&limit);
     let mut waiting: Vec<_> = (0..10).map(|_| enter(&limit)).collect();
     while !waiting.is_empty() {
@@ -91,7 +91,7 @@ fn who_came_first_goes_first() {
 
 #[test]
 fn the_first_poll_counts_and_not_the_call() {
-    let limit = ConcurrencyLimit::new(hangs()).at_once(1);
+    let limit = ConcurrencyLimit::new(hangs()).max_in_flight(1);
     let running = open(&limit);
     let mut called_first = Task::new(limit.stream("hi".into()));
     let mut polled_first = enter(&limit);
@@ -105,7 +105,7 @@ fn the_first_poll_counts_and_not_the_call() {
 
 #[test]
 fn a_place_is_free_at_the_end_though_the_stream_is_kept() {
-    let limit = ConcurrencyLimit::new(Fake::new("one", [says("a")])).at_once(1);
+    let limit = ConcurrencyLimit::new(Fake::new("one", [says("a")])).max_in_flight(1);
     let mut stream = open(&limit);
     assert!(next(&mut stream).is_some());
     assert!(next(&mut stream).is_some());
@@ -121,7 +121,7 @@ fn a_place_is_free_at_the_end_though_the_stream_is_kept() {
 #[test]
 fn a_place_is_free_after_an_error_though_the_stream_is_kept() {
     let act = steps([Step::Event(ChatEvent::text(0, "a")), Step::Fail(failed())]);
-    let limit = ConcurrencyLimit::new(Fake::new("one", [act])).at_once(1);
+    let limit = ConcurrencyLimit::new(Fake::new("one", [act])).max_in_flight(1);
     let mut stream = open(&limit);
     assert!(next(&mut stream).unwrap().is_ok());
     assert!(next(&mut stream).unwrap().is_err());
@@ -133,7 +133,7 @@ fn a_place_is_free_after_an_error_though_the_stream_is_kept() {
 #[test]
 fn a_place_is_free_where_the_stream_is_dropped() {
     let fake = hangs();
-    let limit = ConcurrencyLimit::new(fake.clone()).at_once(1);
+    let limit = ConcurrencyLimit::new(fake.clone()).max_in_flight(1);
     let mut stream = open(&limit);
     assert!(next(&mut stream).is_some());
     drop(stream);
@@ -143,7 +143,7 @@ fn a_place_is_free_where_the_stream_is_dropped() {
 
 #[test]
 fn a_place_is_free_where_the_request_fails() {
-    let limit = ConcurrencyLimit::new(Fake::new("one", [Act::Refuse(failed())])).at_once(1);
+    let limit = ConcurrencyLimit::new(Fake::new("one", [Act::Refuse(failed())])).max_in_flight(1);
     for _ in 0..3 {
         assert!(now(limit.stream("hi".into())).is_err());
         assert!(now(limit.chat("hi".into())).is_err());
@@ -153,7 +153,7 @@ fn a_place_is_free_where_the_request_fails() {
 #[test]
 fn a_place_is_free_where_the_request_is_dropped() {
     let fake = Fake::new("one", [Act::Silence]);
-    let limit = ConcurrencyLimit::new(fake.clone()).at_once(1);
+    let limit = ConcurrencyLimit::new(fake.clone()).max_in_flight(1);
     for _ in 0..3 {
         let mut stream = Task::new(limit.stream("hi".into()));
         assert!(stream.poll().is_none());
@@ -168,14 +168,14 @@ fn a_place_is_free_where_the_request_is_dropped() {
 
 #[test]
 fn a_whole_answer_holds_a_place_until_it_is_there() {
-    let limit = ConcurrencyLimit::new(hangs()).at_once(1);
+    let limit = ConcurrencyLimit::new(hangs()).max_in_flight(1);
     let mut chat = Task::new(limit.chat("hi".into()));
     assert!(chat.run().is_none());
     let mut waits = enter(&limit);
     drop(chat);
     assert!(waits.poll().is_some());
 
-    let done = ConcurrencyLimit::new(Fake::new("one", [says("a")])).at_once(1);
+    let done = ConcurrencyLimit::new(Fake::new("one", [says("a")])).max_in_flight(1);
     now(done.chat("hi".into())).unwrap();
     check_free(&done, 1);
 }
@@ -183,7 +183,7 @@ fn a_whole_answer_holds_a_place_until_it_is_there() {
 #[test]
 fn a_place_is_free_once_the_service_knows_of_the_cancellation() {
     let fake = hangs();
-    let limit = ConcurrencyLimit::new(fake.clone()).at_once(1);
+    let limit = ConcurrencyLimit::new(fake.clone()).max_in_flight(1);
     now(open(&limit).cancel()).unwrap();
     assert_eq!(fake.log.canceled.load(SeqCst), 1);
     check_free(&limit, 1);
@@ -199,7 +199,7 @@ fn a_place_is_free_once_the_service_knows_of_the_cancellation() {
 #[test]
 fn the_connection_is_closed_before_the_next_one_opens() {
     let fake = hangs();
-    let limit = ConcurrencyLimit::new(fake.clone()).at_once(1);
+    let limit = ConcurrencyLimit::new(fake.clone()).max_in_flight(1);
     let stream = open(&limit);
     let mut waits = enter(&limit);
     drop(stream);
@@ -209,7 +209,7 @@ fn the_connection_is_closed_before_the_next_one_opens() {
 
 #[test]
 fn models_take_no_place() {
-    let limit = ConcurrencyLimit::new(hangs()).at_once(1);
+    let limit = ConcurrencyLimit::new(hangs()).max_in_flight(1);
     let stream = open(&limit);
     assert!(now(limit.models()).is_ok());
     drop(stream);
@@ -217,10 +217,10 @@ fn models_take_no_place() {
 
 #[test]
 fn clones_share_the_places_and_another_limit_does_not() {
-    let limit = ConcurrencyLimit::new(hangs()).at_once(1);
+    let limit = ConcurrencyLimit::new(hangs()).max_in_flight(1);
     let stream = open(&limit.clone());
     drop(enter(&limit));
-    check_free(&limit.clone().at_once(2), 2);
+    check_free(&limit.clone().max_in_flight(2), 2);
     drop(stream);
     check_free(&limit, 1);
 }
@@ -232,7 +232,7 @@ fn its_futures_can_be_sent_and_hold_nothing_of_it() {
     check(limit.stream("hi".into()));
     check(limit.chat("hi".into()));
     let shown = format!("{limit:?}");
-    assert!(shown.contains("at_once: 64"), "{shown}");
+    assert!(shown.contains("max_in_flight: 64"), "{shown}");
 }
 
 // Time.
@@ -250,7 +250,7 @@ fn total(fake: &Fake) -> Option<std::time::Duration> {
 fn with_a_clock_the_wait_counts_and_ends() {
     let wire = Wire::new([]);
     let fake = hangs();
-    let limit = ConcurrencyLimit::new(fake.clone()).at_once(1);
+    let limit = ConcurrencyLimit::new(fake.clone()).max_in_flight(1);
     let limit = limit.transport(wire.clone());
     let stream = block_on(&wire.clock, limit.stream(within(30))).unwrap();
     assert_eq!(total(&fake), Some(seconds(30)));
@@ -261,7 +261,7 @@ fn with_a_clock_the_wait_counts_and_ends() {
     assert_eq!(error.attempts(), 0);
     assert_eq!(
         error.to_string(),
-        "waiting for one of 1 places: the request did not end within 30s (the limit `total`)"
+        "waiting for one of 1 permits: the request did not end within 30s (the limit `total`)"
     );
     assert_eq!(fake.count(), 1, "nothing was sent");
     drop(stream);
@@ -280,7 +280,7 @@ fn with_a_clock_the_wait_counts_and_ends() {
 fn a_place_that_comes_too_late_is_passed_on() {
     let wire = Wire::new([]);
     let fake = hangs();
-    let limit = ConcurrencyLimit::new(fake.clone()).at_once(1);
+    let limit = ConcurrencyLimit::new(fake.clone()).max_in_flight(1);
     let limit = limit.transport(wire.clone());
     let stream = open(&limit);
     let mut late = Task::new(limit.stream(within(30)));
@@ -298,7 +298,7 @@ fn a_place_that_comes_too_late_is_passed_on() {
 #[test]
 fn who_is_late_gives_up_its_turn() {
     let wire = Wire::new([]);
-    let limit = ConcurrencyLimit::new(hangs()).at_once(1);
+    let limit = ConcurrencyLimit::new(hangs()).max_in_flight(1);
     let limit = limit.transport(wire.clone());
     let stream = open(&limit);
     let mut late = Task::new(limit.stream(within(30)));
@@ -316,7 +316,7 @@ fn who_is_late_gives_up_its_turn() {
 fn without_a_clock_or_a_limit_the_wait_has_none() {
     let wire = Wire::new([]);
     let fake = hangs();
-    let blind = ConcurrencyLimit::new(fake.clone()).at_once(1);
+    let blind = ConcurrencyLimit::new(fake.clone()).max_in_flight(1);
     let timed = blind.clone().transport(wire.clone());
     let stream = open(&blind);
     let mut waits = [

@@ -63,7 +63,7 @@ impl Parts {
             }
             Shape::Limit(places, inner) => {
                 let start = self.fakes.len();
-                let limit = ConcurrencyLimit::new(self.build(inner)).at_once(*places);
+                let limit = ConcurrencyLimit::new(self.build(inner)).max_in_flight(*places);
                 let below = start..self.fakes.len();
                 self.limits.push((limit.clone(), *places, below));
                 Arc::new(limit)
@@ -88,7 +88,7 @@ impl Parts {
         }
         for (limit, places, _) in &self.limits {
             let shown = format!("{limit:?}");
-            let idle = format!("places: Semaphore {{ free: {places}, waiting: 0, .. }}");
+            let idle = format!("semaphore: Semaphore {{ free: {places}, waiting: 0, .. }}");
             assert!(shown.ends_with(&format!("{idle} }}")), "{shown}");
         }
     }
@@ -168,12 +168,12 @@ proptest! {
     fn many_together_go_at_any_moment(
         shape in shapes(),
         count in 0..12_usize,
-        at_once in 1..6_usize,
+        in_flight in 1..6_usize,
         polls in 0..40_usize,
     ) {
         let mut parts = Parts::default();
         let provider = parts.build(&shape);
-        let mut task = Task::new(together(provider, "hi", count, at_once));
+        let mut task = Task::new(together(provider, "hi", count, in_flight));
         let mut answers = None;
         for _ in 0..polls {
             answers = task.poll();
@@ -191,7 +191,7 @@ proptest! {
 
 #[test]
 fn no_waker_is_kept_by_what_has_ended() {
-    let limit = ConcurrencyLimit::new(Fake::new("one", [steps([Step::Later])])).at_once(1);
+    let limit = ConcurrencyLimit::new(Fake::new("one", [steps([Step::Later])])).max_in_flight(1);
     let fallback = Fallback::new(Fake::new("two", [Act::Refuse(busy())])).or(limit.clone());
     let place = now(limit.stream("hi".into())).unwrap();
     let mut waits: Vec<_> = (0..4).map(|kind| call(&fallback, kind)).collect();

@@ -80,7 +80,7 @@ impl World {
     fn new(places: usize) -> Self {
         let fake = hangs();
         Self {
-            limit: ConcurrencyLimit::new(fake.clone()).at_once(places),
+            limit: ConcurrencyLimit::new(fake.clone()).max_in_flight(places),
             fake,
             model: Model {
                 free: places,
@@ -215,7 +215,7 @@ fn poll_with(future: &mut BoxFuture<'static, Result<ChatStream>>, waker: &Waker)
 
 #[test]
 fn a_waker_that_holds_a_place_itself_does_no_harm() {
-    let limit = ConcurrencyLimit::new(hangs()).at_once(2);
+    let limit = ConcurrencyLimit::new(hangs()).max_in_flight(2);
     let enter = || now(limit.stream("hi".into())).unwrap();
     let holds = |stream| {
         Waker::from(Arc::new(Holds {
@@ -271,7 +271,7 @@ fn threads_take_turns() {
     let mut act = vec![Step::Later; 3];
     act.push(ChatEvent::text(0, "a").into());
     let fake = Fake::new("one", [steps(act)]);
-    let limit = ConcurrencyLimit::new(fake.clone()).at_once(3);
+    let limit = ConcurrencyLimit::new(fake.clone()).max_in_flight(3);
     let threads: Vec<_> = (0..8)
         .map(|nth| {
             let limit = limit.clone();
@@ -300,7 +300,7 @@ fn threads_take_turns() {
 
 #[test]
 fn a_script_that_ends_gives_all_their_turn() {
-    let limit = ConcurrencyLimit::new(Fake::new("one", [says("a")])).at_once(1);
+    let limit = ConcurrencyLimit::new(Fake::new("one", [says("a")])).max_in_flight(1);
     let mut tasks: Vec<_> = (0..100)
         .map(|_| Task::new(limit.chat("hi".into())))
         .collect();

@@ -112,7 +112,7 @@ fn many_requests_go_through_a_limited_fallback() {
     let whole = r#"{"choices":[{"index":0,"message":{"content":"Hello"},"finish_reason":"stop"}]}"#;
     let [one, two] = wires(busy, Answer::json(200, whole).after(seconds(1)));
     let fallback = Fallback::new(cerebras(&one)).or(cloudflare(&two));
-    let limit = ConcurrencyLimit::new(fallback).at_once(5);
+    let limit = ConcurrencyLimit::new(fallback).max_in_flight(5);
     let all = super::together(limit, request(), 20, 20);
     let answers = block_on(&one.clock, all);
     assert_eq!(answers.len(), 20);

@@ -404,9 +404,9 @@ fn a_healthy_answer_leaves_nothing_behind() {
 
 /// A provider of the scene's, in all that providers can be made of.
 fn nested(service: &Service) -> ConcurrencyLimit {
-    let own = ConcurrencyLimit::new(client(service)).at_once(1);
+    let own = ConcurrencyLimit::new(client(service)).max_in_flight(1);
     let other = client(&slow().serve());
-    ConcurrencyLimit::new(Fallback::new(own).or(other)).at_once(1)
+    ConcurrencyLimit::new(Fallback::new(own).or(other)).max_in_flight(1)
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn a_fallback_has_a_span_for_each_that_is_asked() {
 fn a_limited_provider_has_the_span_of_the_call() {
     for streams in [false, true] {
         let wire = Wire::new(Door::Replicate.answers());
-        let provider = ConcurrencyLimit::new(client(Door::Replicate, &wire)).at_once(1);
+        let provider = ConcurrencyLimit::new(client(Door::Replicate, &wire)).max_in_flight(1);
         assert_eq!(
             ask_within(&wire, || asked(&provider, streams)),
             ["in mine", "\"whole\""],
@@ -86,7 +86,7 @@ fn a_limited_provider_has_the_span_of_the_call() {
 fn a_call_that_waits_for_a_place_has_no_span_before() {
     let recorder = Recorder::new(everything);
     let wire = Wire::new([Answer::hang()]);
-    let provider = ConcurrencyLimit::new(client(Door::Cerebras, &wire)).at_once(1);
+    let provider = ConcurrencyLimit::new(client(Door::Cerebras, &wire)).max_in_flight(1);
     recorder.watch(|| {
         let mut first = provider.stream(PROMPT.into());
         let mut second = provider.stream(PROMPT.into());
