@@ -13,10 +13,8 @@ use std::{
     time::Duration,
 };
 
-use inferstream_core::{
-    BoxFuture, Error, ErrorKind, Result, Transport,
-    provider::{Refresh, Unwatched},
-};
+use inferstream_core::{BoxFuture, Error, ErrorKind, Result, Transport, provider::Unwatched};
+use inferstream_session::SingleFlight;
 use proptest::{collection::vec, prelude::*};
 
 use crate::support::{Clock, Script, poll_once, seconds};
@@ -27,7 +25,7 @@ const BACK_OFF: Duration = seconds(10);
 /// What all need, and how to get it: as often as somebody says what comes of it.
 struct World {
     clock: Arc<Clock>,
-    refresh: Refresh,
+    refresh: SingleFlight,
     found: Mutex<Option<u32>>,
     /// What comes of the refresh that runs, once it is known.
     outcome: Mutex<Option<Result<u32>>>,
@@ -41,7 +39,7 @@ impl World {
     fn new() -> Arc<Self> {
         Arc::new(Self {
             clock: Clock::new(),
-            refresh: Refresh::new(|_| BACK_OFF),
+            refresh: SingleFlight::new(|_| BACK_OFF),
             found: Mutex::default(),
             outcome: Mutex::default(),
             waker: Mutex::default(),

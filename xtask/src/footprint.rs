@@ -9,6 +9,8 @@ use crate::run::{Outcome, Result, cargo, stdout, words};
 /// The floor for a client on hyper and rustls is about forty, and the leanest client of another kind has 127.
 const LIMITS: &[(&str, &str, usize)] = &[
     ("inferstream-core", "", 16),
+    ("inferstream-compose", "", 18),
+    ("inferstream-session", "--all-features", 26),
     ("inferstream-openai-compat", "", 22),
     ("inferstream-openai-compat", "--features transport", 68),
     ("inferstream-cablyai", "--no-default-features", 24),

@@ -10,9 +10,9 @@ use inferstream_core::{
     provider::{self, Setting, same_host, with_version},
 };
 use inferstream_openai_compat::{Chat, Settings};
+use inferstream_session::Cookies;
 
 use crate::{
-    cookies::Cookies,
     dialect::{BASE_URL, CerebrasDialect, INFO},
     session::Session,
 };

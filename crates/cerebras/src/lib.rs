@@ -5,12 +5,10 @@ mod client;
 mod dialect;
 mod gzip;
 
-mod cookies;
 mod session;
 
 pub use crate::{
     client::{Cerebras, CerebrasBuilder},
-    cookies::Cookies,
     dialect::HISTORICAL_DEFAULT_MODEL,
 };
 #[doc(no_inline)]
@@ -18,6 +16,8 @@ pub use inferstream_core::*;
 #[cfg(feature = "schemars")]
 #[doc(no_inline)]
 pub use inferstream_openai_compat::json_schema;
+#[doc(inline)]
+pub use inferstream_session::Cookies;
 #[cfg(feature = "transport")]
 #[doc(no_inline)]
 pub use inferstream_transport::HttpTransport;

@@ -15,11 +15,12 @@ use http::{
 use inferstream_core::{
     ApiKey, Body, BoxFuture, ChatRequest, Error, ErrorKind, ReplayStale, Result, RetryPolicy,
     Started, Timeouts, Transport,
-    provider::{Jar, Redact, Refresh, Total, base_url, is_challenge, is_page, read_time},
+    provider::{Redact, Total, base_url, is_challenge, is_page},
 };
+use inferstream_session::{Cookies, Jar, SingleFlight, read_time};
 use serde_json::Value;
 
-use crate::{cookies::Cookies, dialect::KEYS};
+use crate::dialect::KEYS;
 
 /// Where people sign in.
 const SITE: &str = "https://inference.cerebras.ai";
@@ -33,6 +34,9 @@ const MAX_BODY: usize = 1 << 20;
 /// The longest key: one that a browser could keep in a cookie. True ones have about 50 bytes.
 const MAX_KEY: usize = 4096;
 
+/// The parent domain that cookies may be for, beside the session's own host.
+const DOMAIN: &str = "cerebras.ai";
+
 /// How long a refusal answers those who ask again: the same cookies would be refused again.
 const BACK_OFF: Duration = Duration::from_secs(30);
 
@@ -45,7 +49,7 @@ pub(crate) struct Session {
     transport: Arc<dyn Transport>,
     timeouts: Timeouts,
     retry: RetryPolicy,
-    refresh: Refresh,
+    refresh: SingleFlight,
     state: Mutex<State>,
 }
 
@@ -77,7 +81,7 @@ impl Session {
         let site = base_url(site.unwrap_or(SITE)).map_err(|error| error.context("the session"))?;
         let url = format!("{site}{PATH}").parse::<Uri>();
         let url = url.map_err(|_| Error::config("the session's URL is not one"))?;
-        let jar = cookies.jar(&url)?;
+        let jar = cookies.jar([DOMAIN], &url)?;
         let back_off = |error: &Error| {
             if error.is_retryable() {
                 Duration::ZERO
@@ -90,7 +94,7 @@ impl Session {
             transport,
             timeouts,
             retry,
-            refresh: Refresh::new(back_off),
+            refresh: SingleFlight::new(back_off),
             state: Mutex::new(State {
                 jar,
                 generation: 0,

@@ -5,9 +5,10 @@ use std::{path::PathBuf, sync::Arc};
 use http::{HeaderName, HeaderValue};
 use inferstream_core::{
     ApiKey, BoxFuture, Error, Result, RetryPolicy, Timeouts, Transport,
-    provider::{Jar, Setting, base_url},
+    provider::{Setting, base_url},
 };
 use inferstream_openai_compat::{Chat, Settings};
+use inferstream_session::Jar;
 
 use crate::{
     client::Cloudflare,

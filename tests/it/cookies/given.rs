@@ -1,6 +1,6 @@
 //! What a browser's export tells: which of its cookies a jar takes, and when they end.
 
-use inferstream_core::provider::{GivenCookie, Jar, read_time};
+use inferstream_session::{GivenCookie, Jar, read_time};
 
 use super::{HOST, NOW, at, jar, sent, set};
 

@@ -6,7 +6,7 @@ mod places;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderValue, header::SET_COOKIE};
-use inferstream_core::provider::Jar;
+use inferstream_session::Jar;
 use proptest::prelude::*;
 
 const HOST: &str = "playground.ai.cloudflare.com";

@@ -1,6 +1,6 @@
 //! Where a cookie goes: its host, its path, and whether the way there is secure.
 
-use inferstream_core::provider::Jar;
+use inferstream_session::Jar;
 
 use super::{HOST, NOW, at, check, check_at, jar, sent, set};
 

@@ -8,14 +8,15 @@ use crate::{run::Result, workspace::Package};
 const ARROWS: &[(&str, &[&str])] = &[
     ("inferstream-core", &[]),
     ("inferstream-compose", &["inferstream-core"]),
+    ("inferstream-session", &["inferstream-core"]),
     (
         "inferstream-openai-compat",
         &["inferstream-core", "inferstream-transport"],
     ),
     ("inferstream-transport", &["inferstream-core"]),
     ("inferstream-cablyai", PROVIDER),
-    ("inferstream-cerebras", PROVIDER),
-    ("inferstream-cloudflare", PROVIDER),
+    ("inferstream-cerebras", PROVIDER_WITH_SESSION),
+    ("inferstream-cloudflare", PROVIDER_WITH_SESSION),
     (
         "inferstream-replicate",
         &["inferstream-core", "inferstream-transport"],
@@ -30,6 +31,14 @@ const ARROWS: &[(&str, &[&str])] = &[
 const PROVIDER: &[&str] = &[
     "inferstream-core",
     "inferstream-openai-compat",
+    "inferstream-transport",
+];
+
+/// A provider that a browser's session can sign in to.
+const PROVIDER_WITH_SESSION: &[&str] = &[
+    "inferstream-core",
+    "inferstream-openai-compat",
+    "inferstream-session",
     "inferstream-transport",
 ];
 
@@ -61,6 +70,7 @@ const EVERYTHING: &[&str] = &[
     "inferstream-core",
     "inferstream-openai-compat",
     "inferstream-replicate",
+    "inferstream-session",
     "inferstream-simulator",
     "inferstream-transport",
 ];

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use http::{HeaderName, HeaderValue};
-use inferstream_core::provider::is_pair;
+use inferstream_session::is_pair;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value, value::RawValue};
 

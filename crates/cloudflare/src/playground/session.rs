@@ -12,10 +12,8 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
     header::{ACCEPT_ENCODING, COOKIE},
 };
-use inferstream_core::{
-    Error, ErrorKind, Result,
-    provider::{Jar, Refresh},
-};
+use inferstream_core::{Error, ErrorKind, Result};
+use inferstream_session::{Jar, SingleFlight};
 
 use super::{
     data::IDENTITY,
@@ -61,7 +59,7 @@ pub struct Session {
     file: Option<CacheFile>,
     forgets_always: bool,
     state: Mutex<State>,
-    refresh: Refresh,
+    refresh: SingleFlight,
 }
 
 #[derive(Default)]
@@ -120,7 +118,7 @@ impl Session {
             file: None,
             forgets_always: false,
             state: Mutex::default(),
-            refresh: Refresh::new(|_| BACK_OFF),
+            refresh: SingleFlight::new(|_| BACK_OFF),
         }
     }
 

@@ -1,10 +1,8 @@
 //! A service that answers, whichever it is, and what such a provider is made with.
 
 mod call;
-mod cookie;
 mod page;
 mod redact;
-mod refresh;
 mod setting;
 mod total;
 mod unwatched;
@@ -14,10 +12,8 @@ use std::{fmt, sync::Arc};
 
 pub use self::{
     call::{chat, stream},
-    cookie::{GivenCookie, Jar, default_path, is_pair, read_time},
     page::{is_challenge, is_page},
     redact::Redact,
-    refresh::Refresh,
     setting::Setting,
     total::Total,
     unwatched::{Unwatched, briefly, unwatched, within},

@@ -6,7 +6,8 @@ mod process;
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use http::Uri;
-use inferstream_core::{Error, ErrorKind, Phase, Result, provider::is_pair};
+use inferstream_core::{Error, ErrorKind, Phase, Result};
+use inferstream_session::is_pair;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{

@@ -13,7 +13,8 @@ use inferstream_cloudflare::playground::{
     file::{CacheFile, Warning},
     session::{DEFAULT_HEADERS, Lease, Session, SessionData},
 };
-use inferstream_core::{Error, ErrorKind, provider::Jar};
+use inferstream_core::{Error, ErrorKind};
+use inferstream_session::Jar;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -1,6 +1,6 @@
 //! A `cookies.txt` in, its cookies out: a line each, of seven fields between tabs.
 
-use inferstream_core::provider::{GivenCookie, is_pair};
+use crate::jar::{GivenCookie, is_pair};
 
 /// What stands before the host of a cookie that scripts cannot read; other lines with `#` are remarks.
 const HTTP_ONLY: &str = "#HttpOnly_";

@@ -6,13 +6,9 @@ mod netscape;
 use std::{fmt, fs::File, io::Read as _, path::Path, time::SystemTime};
 
 use http::Uri;
-use inferstream_core::{
-    Error, Result,
-    provider::{GivenCookie, Jar, is_pair},
-};
+use inferstream_core::{Error, Result};
 
-/// The parent that cookies may be for, beside the session's own host.
-const DOMAIN: &str = "cerebras.ai";
+use crate::jar::{GivenCookie, Jar, is_pair};
 
 /// The largest file: a browser's record of an hour on several pages is below it.
 const MAX_FILE: u64 = 16 << 20;
@@ -33,11 +29,11 @@ const LONG_NAME: usize = 100;
 /// how many there are.
 ///
 /// ```
-/// use inferstream_cerebras::{Cerebras, Cookies};
+/// use inferstream_session::Cookies;
 ///
 /// let cookies = Cookies::from_header("__Secure-authjs.session-token=eyJhbGciOiJkaXIi")?;
-/// let builder = Cerebras::builder().cookies(cookies);
-/// # Ok::<(), inferstream_cerebras::Error>(())
+/// assert_eq!(format!("{cookies:?}"), "Cookies { count: 1, .. }");
+/// # Ok::<(), inferstream_core::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct Cookies {
@@ -123,16 +119,16 @@ impl Cookies {
     /// Reads what a file holds: a `cookies.txt` in Netscape's form; JSON as browsers' extensions
     /// export it, a list of objects or an object of names and values; a HAR; or the header alone.
     ///
-    /// What is no cookie among cookies is passed over, and so is, at
-    /// [`build`](crate::CerebrasBuilder::build), what is for other hosts.
+    /// What is no cookie among cookies is passed over; [`jar`](Self::jar) passes over what is for other
+    /// hosts.
     ///
     /// ```
-    /// use inferstream_cerebras::Cookies;
+    /// use inferstream_session::Cookies;
     ///
     /// let list = r#"[{"name": "session-token", "value": "eyJh", "domain": ".cerebras.ai"}]"#;
     /// let cookies = Cookies::from_text(list)?;
     /// assert_eq!(format!("{cookies:?}"), "Cookies { count: 1, .. }");
-    /// # Ok::<(), inferstream_cerebras::Error>(())
+    /// # Ok::<(), inferstream_core::Error>(())
     /// ```
     ///
     /// # Errors
@@ -165,10 +161,20 @@ impl Cookies {
         Ok(Self { found })
     }
 
-    /// Makes the jar of those that a URL's host would get.
-    pub(crate) fn jar(&self, url: &Uri) -> Result<Jar> {
+    /// Makes the jar of those that a URL's host would get, with the parent domains that cookies may be
+    /// for (see [`Jar::new`]).
+    ///
+    /// # Errors
+    ///
+    /// `Config` if none of the cookies is for the host, path and scheme of the URL, or for more than 300
+    /// or 16 KiB.
+    pub fn jar<S: AsRef<str>>(
+        &self,
+        parents: impl IntoIterator<Item = S>,
+        url: &Uri,
+    ) -> Result<Jar> {
         let host = url.host().unwrap_or_default();
-        let mut jar = Jar::new([DOMAIN]).room(MAX_COOKIES, usize::MAX);
+        let mut jar = Jar::new(parents).room(MAX_COOKIES, usize::MAX);
         for Found { cookie, sent_to } in &self.found {
             let is_others = |sent_to: &String| !sent_to.eq_ignore_ascii_case(host);
             if sent_to.as_ref().is_some_and(is_others) {

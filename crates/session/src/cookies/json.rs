@@ -1,13 +1,11 @@
 //! JSON in, its cookies out: of an extension, of a script, or of a HAR.
 
-use inferstream_core::{
-    Error, Result,
-    provider::{GivenCookie, default_path, is_pair, read_time},
-};
+use inferstream_core::{Error, Result};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::{Found, bare};
+use crate::jar::{GivenCookie, default_path, is_pair, read_time};
 
 type Object = Map<String, Value>;
 

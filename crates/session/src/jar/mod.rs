@@ -451,7 +451,7 @@ fn is_within(host: &str, domain: &str) -> bool {
 }
 
 /// Returns the path of a cookie that an answer to this path sets without one: RFC 6265, section 5.1.4.
-pub fn default_path(path: &str) -> &str {
+pub(crate) fn default_path(path: &str) -> &str {
     let path = path.split(['?', '#']).next().unwrap_or_default();
     match path.rfind('/') {
         Some(end) if 0 < end && path.starts_with('/') => &path[..end],

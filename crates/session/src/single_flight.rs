@@ -10,10 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    error::{Error, Result},
-    transport::BoxFuture,
-};
+use inferstream_core::{BoxFuture, Error, Result};
 
 /// Lets one of many callers refresh what all need, on no runtime in particular.
 ///
@@ -22,12 +19,12 @@ use crate::{
 /// ```
 /// # use std::{future::{Future, ready}, pin::pin, sync::Mutex, task::{Context, Waker}, time::{Duration, Instant}};
 /// # use inferstream_core::Error;
-/// use inferstream_core::provider::Refresh;
+/// use inferstream_session::SingleFlight;
 ///
 /// # let answer = async {
 /// let key = Mutex::new(None);
 /// let current = || *key.lock().unwrap();
-/// let refresh = Refresh::new(|_| Duration::from_secs(10));
+/// let refresh = SingleFlight::new(|_| Duration::from_secs(10));
 /// for _ in 0..2 {
 ///     // Asked for once: then it is there.
 ///     let got = refresh.run(current, Instant::now, || {
@@ -40,7 +37,7 @@ use crate::{
 /// # };
 /// # assert!(pin!(answer).poll(&mut Context::from_waker(Waker::noop())).is_ready());
 /// ```
-pub struct Refresh {
+pub struct SingleFlight {
     back_off: fn(&Error) -> Duration,
     state: Mutex<State>,
 }
@@ -57,7 +54,7 @@ enum Turn<'a, T> {
     Wait(Wait),
 }
 
-impl Refresh {
+impl SingleFlight {
     /// Creates it with how long a failure answers those who ask again.
     pub fn new(back_off: fn(&Error) -> Duration) -> Self {
         let state = Mutex::default();
@@ -154,8 +151,8 @@ impl Refresh {
         }
         let flight = Arc::<Flight>::default();
         state.running = Some(Arc::clone(&flight));
-        let refresh = self;
-        Ok(Turn::Lead(Lead { refresh, flight }))
+        let owner = self;
+        Ok(Turn::Lead(Lead { owner, flight }))
     }
 
     /// Ends a refresh: those who wait for it look again.
@@ -183,9 +180,9 @@ impl State {
     }
 }
 
-impl fmt::Debug for Refresh {
+impl fmt::Debug for SingleFlight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Refresh").finish_non_exhaustive()
+        f.debug_struct("SingleFlight").finish_non_exhaustive()
     }
 }
 
@@ -205,13 +202,13 @@ struct Waiters {
 
 /// The right and duty to refresh. Dropped, it passes to another.
 struct Lead<'a> {
-    refresh: &'a Refresh,
+    owner: &'a SingleFlight,
     flight: Arc<Flight>,
 }
 
 impl Lead<'_> {
     fn land(self, error: Option<&Error>, now: Instant) {
-        let mut state = locked(&self.refresh.state);
+        let mut state = locked(&self.owner.state);
         if state.is_of(&self.flight) {
             state.failed = error.map(|error| (now, error.clone()));
         }
@@ -225,7 +222,7 @@ impl Lead<'_> {
 
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
-        self.refresh.end(&self.flight);
+        self.owner.end(&self.flight);
     }
 }
 
