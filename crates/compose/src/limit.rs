@@ -1,4 +1,4 @@
-//! A limit on the answers that come at once; who comes later waits in turn.
+//! A provider with a limit on responses in flight; further requests wait in order.
 
 use std::{
     future::{Future, poll_fn},
@@ -15,26 +15,26 @@ use inferstream_core::{
 
 use crate::semaphore::{Permit, Semaphore};
 
-/// How many answers come at once by default: what one service gives one key at most, as a rule, and
-/// what one process can read without its tokens waiting for each other.
+/// The default limit. Services rarely allow one key more, and one process can read so many streams
+/// without tokens waiting for each other.
 const MAX_IN_FLIGHT: usize = 64;
 
-/// A provider that is asked for so many answers at once, and for no more.
+/// A provider with a limit on the responses in flight.
 ///
-/// A request that finds no permit waits until one is free; who came first goes first, by the first
-/// poll of the future. A request holds its permit until its stream has ended or is dropped, and so a
-/// program that keeps streams it does not read keeps others waiting; so does one that keeps a future
-/// whose turn has come, and does not poll it. `chat` holds one until it has the answer, and
-/// [`cancel`](ChatStream::cancel) until the service has been told. Clones share the permits. `models`
-/// takes none.
+/// A request waits for a permit; permits are granted in the order of the futures' first polls. A
+/// request holds its permit until its stream has ended or is dropped. A program that keeps streams
+/// without reading them therefore keeps other requests waiting, and so does one that keeps a future
+/// with a granted permit without polling it. `chat` holds its permit until it returns the response,
+/// and [`cancel`](ChatStream::cancel) until the service has been notified. Clones share the permits.
+/// `models` needs none.
 ///
 /// # Time
 ///
-/// A provider has no clock, and so the wait for a permit has no limit, and
-/// [`Timeouts::total`](inferstream_core::Timeouts::total) begins after it. With a [`transport`](Self::transport)
-/// to tell the time, the wait counts in the `total` that a request brings along, and ends with
-/// `Timeout` where that runs out; the request is then asked with what is left of it. The limits that
-/// the provider itself is set up with are not known here, and begin after the wait in any case.
+/// A provider has no clock. Without a [`transport`](Self::transport) the wait for a permit has no
+/// timeout, and [`Timeouts::total`](inferstream_core::Timeouts::total) begins after it. With a
+/// transport, the wait counts towards the `total` of the request: it fails with `Timeout` when that
+/// runs out, and otherwise the request is sent with the time that is left. Timeouts that are set on
+/// the provider itself always begin after the wait.
 ///
 /// # Examples
 ///
@@ -76,7 +76,7 @@ pub struct ConcurrencyLimit {
 }
 
 impl ConcurrencyLimit {
-    /// Limits a provider to 64 answers at once.
+    /// Limits a provider to 64 responses in flight.
     pub fn new(provider: impl Provider) -> Self {
         Self {
             provider: Arc::new(provider),
@@ -86,8 +86,8 @@ impl ConcurrencyLimit {
         }
     }
 
-    /// Sets how many answers come at once; 0 means 1. Clones that were made before keep their own
-    /// limit.
+    /// Sets how many responses may be in flight; 64 by default, and 0 means 1. Clones that were made
+    /// before keep their limit.
     #[must_use]
     pub fn max_in_flight(mut self, answers: usize) -> Self {
         self.max_in_flight = answers.max(1);
@@ -95,14 +95,14 @@ impl ConcurrencyLimit {
         self
     }
 
-    /// Sets the clock that waits are counted by; nothing is sent through it.
+    /// Sets the clock for the wait; nothing is sent through the transport.
     #[must_use]
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
         self
     }
 
-    /// Waits for a permit, and leaves the request the time that is left then.
+    /// Waits for a permit, and reduces the request's total timeout by the time that took.
     async fn enter(&self, request: &mut ChatRequest) -> Result<Permit> {
         let total = Total::begin(self.transport.as_ref(), request);
         let mut permit = self.semaphore.acquire();
@@ -116,7 +116,7 @@ impl ConcurrencyLimit {
                 Some((sleep, error)) => sleep.as_mut().poll(cx).map(|()| Err(error.clone())),
             }
         });
-        // A permit may come when it is too late.
+        // A permit that is granted after the time is up is released again.
         match (permit.await, total.over()) {
             (Ok(permit), None) => {
                 total.apply(request);
@@ -143,16 +143,16 @@ impl Provider for ConcurrencyLimit {
         self.provider.check(request)
     }
 
-    /// Waits for a permit, then sends the request and waits for the answer's head.
+    /// Waits for a permit, then sends the request and waits for the headers of the response.
     ///
     /// # Errors
     ///
-    /// The provider's; `Timeout(Total)`, with nothing sent, where the time ran out before there was
-    /// a permit.
+    /// Those of the provider, and `Timeout(Total)` with nothing sent if the time ran out before a permit
+    /// was granted.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives up its turn or its permit.
+    /// Dropping the future gives up its place in the queue or its permit.
     fn stream(&self, mut request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {
         let this = self.clone();
         in_current_span(async move {
@@ -163,7 +163,7 @@ impl Provider for ConcurrencyLimit {
         })
     }
 
-    /// Waits for a permit, then sends the request and waits for all of the answer.
+    /// Waits for a permit, then sends the request and waits for the complete response.
     ///
     /// # Errors
     ///
@@ -171,11 +171,11 @@ impl Provider for ConcurrencyLimit {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives up its turn or its permit.
+    /// Dropping the future gives up its place in the queue or its permit.
     fn chat(&self, mut request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>> {
         let this = self.clone();
         in_current_span(async move {
-            // Held until the answer is there.
+            // Held until the response is complete.
             let _permit = this.enter(&mut request).await?;
             this.provider.chat(request).await
         })
@@ -190,9 +190,9 @@ impl Provider for ConcurrencyLimit {
     }
 }
 
-/// A stream that has a permit.
+/// A stream that holds a permit.
 struct Limited {
-    // Before the permit: its connection closes before the next one's opens.
+    // Dropped before the permit, so that its connection closes before the next one opens.
     stream: ChatStream,
     /// `None` once the stream has ended.
     permit: Option<Permit>,

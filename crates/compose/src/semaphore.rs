@@ -1,4 +1,4 @@
-//! A number of permits in; who waits for one gets it in turn.
+//! A fair async semaphore.
 
 use std::{
     collections::BTreeMap,
@@ -10,21 +10,21 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// A number of permits, given in the order in which they were first waited for.
+/// A fair async semaphore: permits are granted in the order of the waiters' first polls.
 ///
-/// A permit that is given back goes to the first who waits and to nobody else: who comes then cannot
-/// overtake, and no wake-up is lost where the one that it was meant for is gone.
+/// A released permit is handed to the first waiter directly, so that a later caller cannot overtake
+/// it. A waiter that is dropped with a granted permit passes it on, so no wake-up is lost.
 pub(crate) struct Semaphore {
     state: Mutex<State>,
 }
 
-/// While somebody waits, no permit is free.
+/// While there are waiters, `free` is 0.
 #[derive(Default)]
 struct State {
     free: usize,
-    /// The number of the next who has to wait.
+    /// The number of the next waiter.
     next: u64,
-    /// Who waits, by number; one that is no longer here has been given a permit.
+    /// The waiters by number; one that is missing here has been granted a permit.
     waiting: BTreeMap<u64, Waker>,
 }
 
@@ -39,11 +39,11 @@ impl Semaphore {
         })
     }
 
-    /// Waits for a permit, from the first poll on.
+    /// Waits for a permit; the place in the queue is taken at the first poll.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives up its turn, or the permit that it has been given.
+    /// Dropping the future gives up its place in the queue, or the permit that it has been granted.
     pub(crate) fn acquire(self: &Arc<Self>) -> Acquire {
         Acquire {
             semaphore: Arc::clone(self),
@@ -55,7 +55,7 @@ impl Semaphore {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a permit to the first who waits.
+    /// Hands a permit to the first waiter, or makes it free.
     fn give_back(&self) {
         let mut state = self.state();
         let first = state.waiting.pop_first();
@@ -80,11 +80,11 @@ impl fmt::Debug for Semaphore {
     }
 }
 
-/// The wait for a permit.
+/// A future that waits for a permit.
 #[must_use = "futures do nothing unless polled"]
 pub(crate) struct Acquire {
     semaphore: Arc<Semaphore>,
-    /// `None` before the first poll, and once the permit is the caller's.
+    /// `None` before the first poll, and once the permit was returned.
     number: Option<u64>,
 }
 
@@ -134,7 +134,7 @@ impl Drop for Acquire {
     }
 }
 
-/// A permit, until it is dropped.
+/// A permit, which is released when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Permit {
     semaphore: Arc<Semaphore>,

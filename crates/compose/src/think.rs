@@ -1,4 +1,4 @@
-//! Text with thoughts between tags in, text and thoughts apart out.
+//! Separation of reasoning between tags from text.
 
 use std::{
     borrow::Cow,
@@ -12,16 +12,17 @@ use inferstream_core::{
     BoxFuture, ChatEvent, ChatResponse, ChatStream, Error, EventStream, Result, Text,
 };
 
-/// The tags between which a model writes its thoughts into its text: `<think>` and `</think>`.
+/// The tags between which a model writes its reasoning into its text; by default `<think>` and
+/// `</think>`.
 ///
-/// Services that know their models tell thoughts apart by themselves; engines on one's own machine often
-/// do not. An opening tag counts only where the answer begins, white space before it aside, and the
-/// first closing one behind it: what looks like a tag later on is text. Some templates open the thoughts
-/// for the model, so that the answer has a closing tag alone: [`opened`](Self::opened) says so; without
-/// it such a tag is left out, but what stands before it is text.
+/// Hosted services return reasoning apart from the text; local engines often do not. An opening tag
+/// counts only at the start of the response, after optional white space, and then the first closing
+/// tag counts; later tags are text. Some chat templates open the reasoning for the model, so that the
+/// response contains only a closing tag: set [`opened`](Self::opened) for those. Without it, a closing
+/// tag without an opening one is dropped and the text before it stays text.
 ///
-/// Nothing else is left out, not even the line ends around the tags; thoughts without a closing tag
-/// are thoughts to the end.
+/// Nothing else is dropped, not even the line ends around the tags. Reasoning without a closing tag
+/// extends to the end of the response.
 ///
 /// ```
 /// use inferstream_compose::ThinkTags;
@@ -46,7 +47,8 @@ pub struct ThinkTags {
 }
 
 impl ThinkTags {
-    /// Creates tags of other names; an empty one stands nowhere.
+    /// Creates tags with other names. An empty tag never matches; white space at the start of the opening
+    /// tag is ignored.
     pub fn new(open: impl Into<String>, close: impl Into<String>) -> Self {
         // White space before the tag is passed over in any case.
         let open = open.into().trim_start().to_owned();
@@ -57,20 +59,20 @@ impl ThinkTags {
         }
     }
 
-    /// Sets whether the answer begins with thoughts, without an opening tag: false.
+    /// Sets whether the response begins with reasoning, without an opening tag; false by default.
     #[must_use]
     pub fn opened(mut self, opened: bool) -> Self {
         self.opened = opened;
         self
     }
 
-    /// Tells the thoughts in the text from the answer: those between the tags
-    /// become [`Reasoning`](ChatEvent::Reasoning).
+    /// Returns the stream with the text between the tags as [`Reasoning`](ChatEvent::Reasoning).
     ///
-    /// Of the text only what may be the beginning of a tag is held back: less than one tag. It comes
-    /// before the tool call, the finish, the error or the end that shows that it is none.
+    /// Only text that may be the start of a tag is held back, which is always less than one tag. It is
+    /// delivered before the tool call, the finish, the error or the end that shows it is not a tag.
     ///
-    /// What was read before is as it was: thoughts that it began go on, without their beginning.
+    /// Text that was read before the call stays text. If it opened the reasoning, the reasoning that
+    /// follows is still separated.
     ///
     /// ```
     /// # use std::{future::Future, pin::{Pin, pin}, task::{Context, Poll, Waker}};
@@ -119,8 +121,8 @@ impl ThinkTags {
         })
     }
 
-    /// Tells the thoughts in the text of each choice from the answer, as
-    /// [`split_stream`](Self::split_stream) does; they come behind those that the service told apart.
+    /// Moves the reasoning in the text of each choice to its `reasoning`, as
+    /// [`split_stream`](Self::split_stream) does, after what the service returned there.
     ///
     /// ```
     /// use inferstream_compose::ThinkTags;
@@ -136,13 +138,13 @@ impl ThinkTags {
         for choice in &mut response.choices {
             let whole = Text::from(std::mem::take(&mut choice.text));
             let mut splitter = Splitter::new(self);
-            let mut pieces = Vec::new();
-            splitter.push(self, &whole, &mut pieces);
-            splitter.finish(self, &mut pieces);
-            for piece in pieces {
-                match piece {
-                    Piece::Text(text) => choice.text.push_str(&text),
-                    Piece::Thought(text) => choice.reasoning.push_str(&text),
+            let mut fragments = Vec::new();
+            splitter.push(self, &whole, &mut fragments);
+            splitter.finish(self, &mut fragments);
+            for fragment in fragments {
+                match fragment {
+                    Fragment::Text(text) => choice.text.push_str(&text),
+                    Fragment::Reasoning(text) => choice.reasoning.push_str(&text),
                 }
             }
         }
@@ -166,7 +168,7 @@ struct Splitting {
     choices: BTreeMap<u32, Splitter>,
     events: VecDeque<ChatEvent>,
     is_over: bool,
-    /// What is to come when the events that wait have been taken.
+    /// The error to yield once the queued events have been taken.
     error: Option<Error>,
     partial: ChatResponse,
 }
@@ -177,12 +179,12 @@ impl Splitting {
             ChatEvent::Text { choice, text, .. } => {
                 let new = || Splitter::new(&self.tags);
                 let splitter = self.choices.entry(*choice).or_insert_with(new);
-                let mut pieces = Vec::new();
-                splitter.push(&self.tags, text, &mut pieces);
-                self.push(*choice, pieces);
+                let mut fragments = Vec::new();
+                splitter.push(&self.tags, text, &mut fragments);
+                self.push(*choice, fragments);
                 return;
             }
-            // What was held back comes before what came behind it.
+            // Held-back text was received before this event, so it is yielded before it.
             ChatEvent::ToolCallStart { choice, .. }
             | ChatEvent::ToolCallDelta { choice, .. }
             | ChatEvent::ToolCall { choice, .. }
@@ -193,22 +195,22 @@ impl Splitting {
     }
 
     fn flush(&mut self, choice: u32) {
-        let mut pieces = Vec::new();
+        let mut fragments = Vec::new();
         if let Some(splitter) = self.choices.get_mut(&choice) {
-            splitter.finish(&self.tags, &mut pieces);
+            splitter.finish(&self.tags, &mut fragments);
         }
-        self.push(choice, pieces);
+        self.push(choice, fragments);
     }
 
-    fn push(&mut self, choice: u32, pieces: Vec<Piece>) {
+    fn push(&mut self, choice: u32, fragments: Vec<Fragment>) {
         self.events
-            .extend(pieces.into_iter().map(|piece| match piece {
-                Piece::Text(text) => ChatEvent::text(choice, text),
-                Piece::Thought(text) => ChatEvent::reasoning(choice, text),
+            .extend(fragments.into_iter().map(|fragment| match fragment {
+                Fragment::Text(text) => ChatEvent::text(choice, text),
+                Fragment::Reasoning(text) => ChatEvent::reasoning(choice, text),
             }));
     }
 
-    /// Takes over what the stream knows beside the text.
+    /// Copies what the inner stream knows besides the text.
     fn copy_head(&mut self) {
         let theirs = self.stream.partial();
         if self.partial.id != theirs.id {
@@ -270,27 +272,27 @@ impl EventStream for Splitting {
     }
 }
 
-/// A piece of what a model wrote.
+/// A fragment of a model's output.
 #[derive(Debug)]
-enum Piece {
+enum Fragment {
     Text(Text),
-    Thought(Text),
+    Reasoning(Text),
 }
 
-/// Splits one text, however it is cut.
+/// Splits the text of one choice, wherever its fragments begin and end.
 #[derive(Debug)]
 struct Splitter {
     at: At,
-    /// The beginning of what may be a tag.
+    /// Text that may be the start of a tag.
     held: String,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum At {
-    /// Nothing came but white space.
+    /// Only white space so far.
     Start,
-    Thoughts,
-    /// In the answer, before which no tag came.
+    Reasoning,
+    /// In the text, without a tag so far: a closing tag is still dropped.
     Bare,
     Answer,
 }
@@ -298,37 +300,47 @@ enum At {
 impl Splitter {
     fn new(tags: &ThinkTags) -> Self {
         Self {
-            at: if tags.opened { At::Thoughts } else { At::Start },
+            at: if tags.opened {
+                At::Reasoning
+            } else {
+                At::Start
+            },
             held: String::new(),
         }
     }
 
-    /// Takes the next piece of the text.
-    fn push(&mut self, tags: &ThinkTags, text: &Text, pieces: &mut Vec<Piece>) {
+    /// Processes the next fragment of the text.
+    fn push(&mut self, tags: &ThinkTags, text: &Text, fragments: &mut Vec<Fragment>) {
         if self.held.is_empty() {
-            self.scan(tags, text, After::More, pieces);
+            self.scan(tags, text, After::More, fragments);
             return;
         }
         let mut joined = std::mem::take(&mut self.held);
         joined.push_str(text);
-        self.scan(tags, &Text::from(joined), After::More, pieces);
+        self.scan(tags, &Text::from(joined), After::More, fragments);
     }
 
-    /// Gives what was held back: nothing comes behind it.
-    fn finish(&mut self, tags: &ThinkTags, pieces: &mut Vec<Piece>) {
+    /// Yields the held-back text: no more follows.
+    fn finish(&mut self, tags: &ThinkTags, fragments: &mut Vec<Fragment>) {
         let held = Text::from(std::mem::take(&mut self.held));
         if !held.is_empty() {
-            self.scan(tags, &held, After::Nothing, pieces);
+            self.scan(tags, &held, After::Nothing, fragments);
         }
     }
 
-    fn scan(&mut self, tags: &ThinkTags, whole: &Text, after: After, pieces: &mut Vec<Piece>) {
+    fn scan(
+        &mut self,
+        tags: &ThinkTags,
+        whole: &Text,
+        after: After,
+        fragments: &mut Vec<Fragment>,
+    ) {
         let mut give = |at, part: &str| {
             if !part.is_empty() {
                 let text = Text::slice_of(whole.buffer(), part);
-                pieces.push(match at {
-                    At::Thoughts => Piece::Thought(text),
-                    _ => Piece::Text(text),
+                fragments.push(match at {
+                    At::Reasoning => Fragment::Reasoning(text),
+                    _ => Fragment::Text(text),
                 });
             }
         };
@@ -344,7 +356,7 @@ impl Splitter {
                 let begin = rest.trim_start();
                 let space = rest.len() - begin.len();
                 let opens = !tags.open.is_empty() && begin.starts_with(&*tags.open);
-                // The tag that begins first counts, and a closing one may begin in the white space.
+                // The first tag counts, and a closing tag may start with white space.
                 if close.is_none_or(|place| space <= place) {
                     if perhaps < space || after.held(begin, &tags.open) == begin.len() && !opens {
                         let (now, later) = rest.split_at(perhaps.min(space));
@@ -354,7 +366,7 @@ impl Splitter {
                     }
                     if opens {
                         give(self.at, &rest[..space]);
-                        (self.at, rest) = (At::Thoughts, &begin[tags.open.len()..]);
+                        (self.at, rest) = (At::Reasoning, &begin[tags.open.len()..]);
                         continue;
                     }
                 }
@@ -374,7 +386,7 @@ impl Splitter {
     }
 }
 
-/// What comes behind a piece of text.
+/// What follows a fragment of text.
 #[derive(Clone, Copy, Debug)]
 enum After {
     More,
@@ -382,7 +394,7 @@ enum After {
 }
 
 impl After {
-    /// Returns how many bytes at the end of a text may be the beginning of a tag.
+    /// Returns how many bytes at the end of a text may be the start of a tag.
     fn held(self, text: &str, tag: &str) -> usize {
         let longest = match self {
             Self::More => tag.len().saturating_sub(1).min(text.len()),

@@ -1,4 +1,4 @@
-//! The answer of one provider, held back until it has begun, and what others failed with before.
+//! The response of one provider, held back until its content begins, and the earlier failures.
 
 use std::{
     collections::VecDeque,
@@ -12,27 +12,27 @@ use inferstream_core::{
 
 use super::chain;
 
-/// The most events without content that are held back: services send a few before they begin.
+/// The most events without content that are held back: services send only a few.
 const MAX_EVENTS: usize = 1000;
 
-/// The most that held-back chunks may hold: as `MAX_EVENTS`, and a chunk is below a KiB.
+/// The most bytes in held-back chunks: `MAX_EVENTS` chunks of about 1 KiB.
 const MAX_BYTES: usize = 1 << 20;
 
-/// An answer that is to be given.
+/// A response that is being delivered.
 pub(super) struct Answer {
     stream: ChatStream,
-    /// What has been read of the stream and not yet given.
+    /// Events that were read from the stream and not yet delivered.
     held: VecDeque<ChatEvent>,
-    /// The stream's end has been read, and not yet given.
+    /// True if the end of the stream was read and not yet delivered.
     has_ended: bool,
-    /// What has been given, while more than that has been read.
+    /// What was delivered, while more than that has been read.
     given: Option<ChatResponse>,
-    /// `None` until the answer is given.
+    /// `None` until the stream is returned to the caller.
     failures: Option<Failures>,
 }
 
 impl Answer {
-    /// Takes an answer as it comes.
+    /// Takes a stream without waiting for content.
     pub(super) fn new(stream: ChatStream) -> Self {
         Self {
             stream,
@@ -43,11 +43,11 @@ impl Answer {
         }
     }
 
-    /// Waits until an answer has begun.
+    /// Waits for the first content of a stream.
     ///
     /// # Errors
     ///
-    /// The stream's, before its content.
+    /// The error of the stream if it fails before its content.
     pub(super) async fn begun(stream: ChatStream) -> Result<Self> {
         let mut this = Self::new(stream);
         let mut bytes = 0;
@@ -63,7 +63,7 @@ impl Answer {
                     false
                 }
                 ChatEvent::Timing { .. } | ChatEvent::Usage { .. } => false,
-                // An event of a newer core too: after content no other provider is asked.
+                // Unknown events count as content: after content no other provider may be asked.
                 _ => true,
             };
             this.held.push_back(event);
@@ -81,7 +81,7 @@ impl Answer {
         Ok(this)
     }
 
-    /// Makes the stream that the user gets, after these failures.
+    /// Returns the stream for the caller, with warnings of these failures.
     pub(super) fn after(mut self, mut failures: Failures) -> ChatStream {
         if self.given.is_none() && failures.last.is_none() {
             return self.stream;
@@ -138,17 +138,17 @@ impl EventStream for Answer {
     }
 }
 
-/// What those failed with that were asked before.
+/// The failures of the providers that were asked before.
 pub(super) struct Failures {
-    /// Who is asked now.
+    /// The id of the provider that is asked now.
     asked: &'static str,
     pub(super) warnings: Vec<String>,
-    /// The last one, with the others below it.
+    /// The last failure, with the earlier ones in its chain of sources.
     last: Option<Error>,
 }
 
 impl Failures {
-    /// Begins with the provider that is asked first.
+    /// Creates it with the provider that is asked first.
     pub(super) fn none(asked: &'static str) -> Self {
         Self {
             asked,
@@ -157,7 +157,7 @@ impl Failures {
         }
     }
 
-    /// Adds the failure of the one that was asked, and who is asked now.
+    /// Adds the failure of the current provider, and sets the one that is asked next.
     pub(super) fn add(&mut self, error: Error, asked: &'static str, told: &str) {
         let id = self.asked;
         self.warnings
@@ -169,7 +169,7 @@ impl Failures {
         self.asked = asked;
     }
 
-    /// Tells with an error what failed before it; that of the one that was asked first is its own.
+    /// Adds the earlier failures to an error; without any, the error stays as it is.
     pub(super) fn explain(&mut self, error: Error) -> Error {
         match self.last.take() {
             None => error,

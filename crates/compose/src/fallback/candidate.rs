@@ -1,24 +1,24 @@
-//! One of the providers, and what of a request it is sent.
+//! One provider of a fallback, and the request that it gets.
 
 use std::sync::Arc;
 
 use inferstream_core::{Capabilities, ChatRequest, Provider, ProviderInfo, provider::OneLine};
 
-/// A provider that may be asked.
+/// A provider of a fallback.
 #[derive(Clone, Debug)]
 pub(super) struct Candidate {
     pub(super) provider: Arc<dyn Provider>,
     naming: Naming,
 }
 
-/// Which model a provider is asked for.
+/// Which model a provider is asked for in place of the request's.
 #[derive(Clone, Debug)]
 pub(super) enum Naming {
     /// This one.
     Always(String),
     /// The request's.
     AsAsked,
-    /// The request's if the name means something here, else the provider's default.
+    /// The request's if the provider may know it, else the provider's default.
     IfKnown,
 }
 
@@ -35,13 +35,13 @@ impl Candidate {
         self.provider.info()
     }
 
-    /// Returns the request as it is for this provider.
+    /// Returns the request with the model for this provider.
     pub(super) fn request(&self, first: &Self, mut request: ChatRequest) -> ChatRequest {
         request.model = self.model(first, request.model.as_deref());
         request
     }
 
-    /// Returns what people are told of a request that goes to this provider in place of another.
+    /// Describes in a warning how the request differs from the one for the first provider.
     pub(super) fn told(&self, first: &Self, request: &ChatRequest) -> String {
         let asked = request.model.as_deref();
         let model = match self.model(first, asked) {
@@ -57,7 +57,7 @@ impl Candidate {
         format!("asked `{}`{model}{headers}", self.id())
     }
 
-    /// Returns what the provider can do with the model that it would be asked for.
+    /// Returns the capabilities for the model that the provider would be asked for.
     pub(super) fn capabilities(&self, first: &Self, model: &str) -> Capabilities {
         let own = self.model(first, Some(model));
         let default = || self.info().default_model.unwrap_or_default();
@@ -75,11 +75,11 @@ impl Candidate {
         }
     }
 
-    /// Returns true if the name of a model, which is the first provider's, is to be tried here.
+    /// Returns true if this provider may know a model by the name that the first provider uses.
     fn may_know(&self, first: &Self, model: &str) -> bool {
         let info = self.info();
         let is_same_service = info.id == first.id();
-        // A name that means nothing is refused, which says more than that there is no model.
+        // Without a default, an unknown name gives a clearer error than no name.
         let has_no_other = info.default_model.is_none();
         let name = info.resolve(model);
         let knows = || self.provider.known_models().iter().any(|m| m.id == name);
@@ -87,7 +87,7 @@ impl Candidate {
     }
 }
 
-/// Returns what two providers have in common.
+/// Returns the capabilities that two providers share.
 pub(super) fn both(one: Capabilities, other: Capabilities) -> Capabilities {
     let mut both = one;
     both.needs_auth |= other.needs_auth;

@@ -1,13 +1,12 @@
-//! An error and those before it in; one chain of sources out.
+//! One chain of sources for the errors of several providers.
 
 use std::{error::Error as StdError, fmt};
 
 use inferstream_core::{Error, provider::OneLine};
 
-/// Puts an earlier error at the end of an error's sources.
+/// Appends an earlier error to the end of an error's chain of sources.
 ///
-/// A chain goes on only where its links are ours: below a cause that is not, nothing can be put, and
-/// so such a cause becomes a line.
+/// Nothing can be appended to a source of a foreign type, so such a source is replaced by its text.
 pub(super) fn after(error: Error, earlier: Error) -> Error {
     let below = match error.source() {
         None => return error.with_source(earlier),
@@ -26,7 +25,7 @@ pub(super) fn after(error: Error, earlier: Error) -> Error {
     error.with_source(below)
 }
 
-/// Returns an error that is not ours, and what is below it, as a line.
+/// Formats a foreign error and its sources as one line.
 fn line(cause: &dyn StdError) -> String {
     let mut line = cause.to_string();
     let mut below = cause.source();
@@ -38,7 +37,7 @@ fn line(cause: &dyn StdError) -> String {
     OneLine(&line).to_string()
 }
 
-/// What is below an error, as a line, and then the error before that one.
+/// The text of a foreign source, followed by the earlier error.
 #[derive(Debug)]
 struct Cause {
     line: String,

@@ -1,4 +1,4 @@
-//! Several providers as one: where one fails before it has said anything, the next is asked.
+//! A provider that asks the next of several where one fails before its response begins.
 
 mod answer;
 mod candidate;
@@ -16,78 +16,77 @@ use inferstream_core::{
     provider::{Total, in_current_span},
 };
 
-/// Providers that are asked one after the other, until one begins to answer.
+/// Providers that are asked one after another, until a response begins.
 ///
-/// The next is asked only where the error came before the first event of the answer's content: once
-/// there was text, reasoning, a tool call, likelihoods or a finish, an error is the caller's.
-/// `Raw`, `Usage` and `Timing` are no content.
-/// So `stream` waits for the first event of content and not only for the answer's head, and gives
-/// the events before it then; the last provider, which none comes after, is waited for as it is by
-/// itself.
-/// An answer that begins with a thousand events, or a megabyte of `Raw`, without content counts as
-/// begun.
+/// The next provider is asked only if the error came before the first content of the response. Text,
+/// reasoning, a tool call, log probabilities and a finish are content: after them, an error is
+/// returned to the caller. `Raw`, `Usage` and `Timing` are not content.
+/// `stream` therefore waits for the first content, not only for the headers, and then delivers the
+/// events before it. The last provider has no successor, so only its headers are waited for.
+/// A response with 1,000 events or 1 MiB of `Raw` before its content counts as begun.
 ///
 /// # What moves on
 ///
-/// An error moves on that another service need not have. [`when`](Self::when) sets another rule,
-/// which cannot move on after content.
+/// Errors that another service may not have move on to the next provider. [`when`](Self::when) sets
+/// another rule, which also cannot move on after content.
 ///
 /// | kind | moves on | why |
 /// | --- | --- | --- |
-/// | `Connect`, `Disconnected`, `Dns`, `Proxy`, `Redirect`, `Tls`, `UntrustedHost` | yes | the way to this service is broken |
+/// | `Connect`, `Disconnected`, `Dns`, `Proxy`, `Redirect`, `Tls`, `UntrustedHost` | yes | this service cannot be reached |
 /// | `Timeout` of any phase but `total` | yes | this service is too slow |
-/// | `Timeout(Total)` | no | the caller's time is up, be it the request's or the provider's setting |
+/// | `Timeout(Total)` | no | the caller's time is up |
 /// | `Overloaded`, `Server` | yes | this service fails |
-/// | `RateLimited`, `Quota` | yes | this account has had its share |
-/// | `Auth`, `Permission`, `Challenge` | yes | this key or this door does not open; the warning tells |
-/// | `NotFound`, `ModelNotSupported`, `Unsupported` | yes | this service lacks the model, or what the request needs |
-/// | `Protocol`, `Provider`, `TooLarge`, `Truncated` | yes | this service's answer is broken, and had not begun |
-/// | `InvalidRequest`, `Config` | no | the request or the program is wrong, and would be elsewhere |
-/// | `ContextLength` | no | the request is too long; who has a provider with more room says so by `when` |
-/// | `ContentFilter` | no | a refusal is an answer; another service is not to be tried for a milder one |
-/// | `Canceled` | no | somebody wanted it to end |
+/// | `RateLimited`, `Quota` | yes | the limit of this account is reached |
+/// | `Auth`, `Permission`, `Challenge` | yes | this key or endpoint is refused; the warning says why |
+/// | `NotFound`, `ModelNotSupported`, `Unsupported` | yes | this service lacks the model, or a feature that the request needs |
+/// | `Protocol`, `Provider`, `TooLarge`, `Truncated` | yes | the response of this service is broken before its content |
+/// | `InvalidRequest`, `Config` | no | the request or the configuration is invalid for any service |
+/// | `ContextLength` | no | the request is too long; if a provider has a larger context, say so with `when` |
+/// | `ContentFilter` | no | a refusal is a response; a fallback must not evade it |
+/// | `Canceled` | no | the caller canceled |
 ///
-/// A provider that failed after the request was out, such as by a timeout, may have worked on it, and
-/// bill it, though its answer is not seen.
+/// A provider that failed after the request was sent, for example by a timeout, may still have worked
+/// on it and bill it.
 ///
-/// Each provider repeats requests by its own policy before its error comes here. Where the next is
-/// to be asked at once, the request says so: [`RetryPolicy::never`](inferstream_core::RetryPolicy::never).
+/// Each provider retries by its own policy before its error gets here. To ask the next provider
+/// immediately, set [`RetryPolicy::never`](inferstream_core::RetryPolicy::never) on the request.
 ///
 /// # Models
 ///
-/// A model's name rarely means the same at two services. A request's model is in the names of the
-/// first provider, and goes to it as it is; so do [`info`](Provider::info),
-/// [`models`](Provider::models) and [`known_models`](Provider::known_models), which are the first's.
+/// Two services rarely use the same name for a model. The model of a request is a name of the first
+/// provider, which gets it unchanged; [`info`](Provider::info), [`models`](Provider::models) and
+/// [`known_models`](Provider::known_models) are those of the first provider too.
 /// A provider of [`or`](Self::or) is asked for the request's model if it is the same service
-/// (`info().id`), if the model is among those that it knows (aliases included), or if it has no
-/// default model; else for its default model.
-/// A provider of [`or_with_model`](Self::or_with_model) is asked for that model, whatever the
-/// request names. [`ChatResponse::model`] tells who answered, and the warning what was asked for.
+/// (`info().id`), if it knows the model (aliases included), or if it has no default model; otherwise
+/// it is asked for its default model.
+/// A provider of [`or_with_model`](Self::or_with_model) is always asked for that model.
+/// [`ChatResponse::model`] is the model that responded, and the warning names the one that was asked
+/// for.
 ///
-/// `capabilities` are those that all of the providers have, each with the model it would be asked
-/// for, so that what they promise is true of whoever answers.
+/// `capabilities` returns what all of the providers can do, each with the model that it would be asked
+/// for, so that it holds for any of them.
 ///
-/// # What is told
+/// # Warnings and errors
 ///
-/// Each provider that failed is a warning in [`Meta::warnings`](inferstream_core::Meta::warnings) of the answer
-/// in the end.
-/// Where all fail, the error is the last one, with its provider's `id` before the message; `source`
-/// leads to the earlier ones, from the last but one to the first, each an [`Error`]. What is below
-/// an error that is not the first is one line of text there.
+/// For each provider that failed, [`Meta::warnings`](inferstream_core::Meta::warnings) of the response
+/// has a warning.
+/// If all fail, the error is that of the last provider, with its `id` before the message. `source`
+/// leads to the earlier errors, from the last to the first, each an [`Error`]; the sources of all but
+/// the first are replaced by one line of text each.
 ///
 /// # Headers
 ///
-/// [`ChatRequest::headers`] may hold what only one service may see, and so they go to the first
-/// provider alone. The rest of the request goes to all: `extra` too.
+/// [`ChatRequest::headers`] may contain what only one service may see, so they are sent to the first
+/// provider alone. The rest of the request, `extra` included, is sent to all.
 ///
 /// # Time
 ///
-/// A provider has no clock, and so each one has the request's [`Timeouts`](inferstream_core::Timeouts) anew,
-/// [`total`](inferstream_core::Timeouts::total) included. With a [`transport`](Self::transport) to tell the
-/// time, a `total` that the request brings along holds for all of them together.
+/// A provider has no clock. Without a [`transport`](Self::transport), each provider gets the request's
+/// [`Timeouts`](inferstream_core::Timeouts) in full, [`total`](inferstream_core::Timeouts::total)
+/// included. With a transport, the `total` of the request holds for all of them together.
 ///
-/// A [`ConcurrencyLimit`](crate::ConcurrencyLimit) among them that has no place waits for one: that
-/// is no failure, and asks nobody else.
+/// A [`ConcurrencyLimit`](crate::ConcurrencyLimit) in the chain waits when it is at capacity; waiting
+/// is not a failure and does not fall back.
 ///
 /// # Examples
 ///
@@ -145,13 +144,13 @@ struct Shared {
 }
 
 impl Fallback {
-    /// Begins with the provider that is asked first. By itself it is as if it stood alone.
+    /// Creates a fallback with the provider that is asked first; without another it changes nothing.
     pub fn new(first: impl Provider) -> Self {
         Self::of(Candidate::new(Arc::new(first), Naming::AsAsked))
     }
 
-    /// Begins with the provider that is asked first, and the model that it is asked for, whatever
-    /// the request names.
+    /// Creates a fallback with the provider that is asked first, and the model that it is always asked
+    /// for.
     pub fn new_with_model(first: impl Provider, model: impl Into<String>) -> Self {
         Self::of(Candidate::new(
             Arc::new(first),
@@ -159,11 +158,11 @@ impl Fallback {
         ))
     }
 
-    /// Asks one provider after the other, as by [`new`](Self::new) and [`or`](Self::or).
+    /// Creates a fallback from providers in order, as by [`new`](Self::new) and [`or`](Self::or).
     ///
     /// # Errors
     ///
-    /// `Config` if there is none.
+    /// `Config` if there is no provider.
     pub fn from_providers<P: Provider>(providers: impl IntoIterator<Item = P>) -> Result<Self> {
         let mut providers = providers.into_iter();
         match providers.next() {
@@ -172,15 +171,14 @@ impl Fallback {
         }
     }
 
-    /// Adds a provider that is asked where those before it failed, for the request's model if it
-    /// knows that, else for its default model: see [Models](Self#models).
+    /// Adds a provider that is asked if those before it failed, for the request's model if it knows
+    /// that, else for its default model: see [Models](Self#models).
     #[must_use]
     pub fn or(self, provider: impl Provider) -> Self {
         self.and_then(Candidate::new(Arc::new(provider), Naming::IfKnown))
     }
 
-    /// Adds a provider that is asked where those before it failed, for this model whatever the
-    /// request names.
+    /// Adds a provider that is asked if those before it failed, always for this model.
     #[must_use]
     pub fn or_with_model(self, provider: impl Provider, model: impl Into<String>) -> Self {
         let naming = Naming::Always(model.into());
@@ -193,7 +191,7 @@ impl Fallback {
     /// # use inferstream_compose::Fallback;
     /// # use inferstream_core::ErrorKind;
     /// # fn more(fallback: Fallback) -> Fallback {
-    /// // The next one has more room.
+    /// // The next one has a larger context.
     /// fallback.when(|error| {
     ///     error.kind() == ErrorKind::ContextLength || Fallback::moves_on(error)
     /// })
@@ -205,14 +203,14 @@ impl Fallback {
         self
     }
 
-    /// Sets the clock that a request's whole time is counted by; nothing is sent through it.
+    /// Sets the clock for a request's `total` timeout; nothing is sent through the transport.
     #[must_use]
     pub fn transport(mut self, transport: impl Transport) -> Self {
         Arc::make_mut(&mut self.shared).transport = Some(Arc::new(transport));
         self
     }
 
-    /// Returns true for an error that another service need not have, which moves on by default.
+    /// Returns true for errors that another service may not have, which move on by default.
     pub fn moves_on(error: &Error) -> bool {
         match error.kind() {
             ErrorKind::Auth
@@ -237,8 +235,8 @@ impl Fallback {
             | ErrorKind::Unsupported
             | ErrorKind::UntrustedHost => true,
             ErrorKind::Timeout(phase) => phase != Phase::Total,
-            // `Canceled`, `Config`, `ContentFilter`, `ContextLength`, `InvalidRequest`, and a kind of
-            // a newer core: another request may cost money, so it needs a reason.
+            // `Canceled`, `Config`, `ContentFilter`, `ContextLength`, `InvalidRequest`, and unknown
+            // kinds: another request may cost money, so it needs a reason.
             _ => false,
         }
     }
@@ -261,7 +259,7 @@ impl Fallback {
     }
 }
 
-/// Whether somebody is there to be asked where one fails.
+/// Whether there is another provider to ask.
 #[derive(Clone, Copy)]
 enum Rank {
     Last,
@@ -269,7 +267,7 @@ enum Rank {
 }
 
 impl Shared {
-    /// Asks one after the other, and returns the first answer with what failed before it.
+    /// Asks one provider after another, and returns the first response with the failures before it.
     async fn ask<T>(
         &self,
         mut request: ChatRequest,
@@ -295,15 +293,15 @@ impl Shared {
                 return Err(failures.explain(error));
             };
             failures.add(error, next.id(), &next.told(&self.first, &request));
-            // They were meant for the first one, and may hold what only that may see.
+            // Meant for the first provider; they may contain what only that may see.
             request.headers.clear();
             candidate = next;
         }
     }
 
-    /// Returns true if an error is one to move on after.
+    /// Returns true if the next provider may be asked after this error.
     fn leaves(&self, error: &Error) -> bool {
-        // `chat` may have seen content that nobody else has.
+        // `chat` may fail after content, which is in `partial`.
         let has_content = |partial: &ChatResponse| !partial.choices.is_empty();
         !error.partial().is_some_and(has_content) && (self.moves_on)(error)
     }
@@ -320,7 +318,7 @@ impl Provider for Fallback {
         others.iter().map(own).fold(own(first), candidate::both)
     }
 
-    /// Checks the request with one provider after the other, until one takes it.
+    /// Checks the request with one provider after another, until one accepts it.
     fn check(&self, request: &ChatRequest) -> Result<Vec<Unsupported>> {
         let Shared { first, others, .. } = &*self.shared;
         let mut checked = first.provider.check(&first.request(first, request.clone()));
@@ -339,16 +337,16 @@ impl Provider for Fallback {
         checked.map_err(|error| failures.explain(error))
     }
 
-    /// Asks one provider after the other and waits for the first content of an answer, or for the
-    /// head of the last one's.
+    /// Asks one provider after another, and waits for the first content of a response, or for the headers
+    /// from the last provider.
     ///
     /// # Errors
     ///
-    /// The first one that does not move on, or the last one.
+    /// The first error that does not move on, or the last one.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops the request that is under way.
+    /// Dropping the future drops the request in flight.
     fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {
         let shared = Arc::clone(&self.shared);
         in_current_span(async move {
@@ -365,15 +363,15 @@ impl Provider for Fallback {
         })
     }
 
-    /// Asks one provider after the other for a whole answer.
+    /// Asks one provider after another for a complete response.
     ///
     /// # Errors
     ///
-    /// The first one that does not move on, or the last one.
+    /// The first error that does not move on, or the last one.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops the request that is under way.
+    /// Dropping the future drops the request in flight.
     fn chat(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>> {
         let shared = Arc::clone(&self.shared);
         in_current_span(async move {
