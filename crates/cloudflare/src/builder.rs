@@ -8,13 +8,12 @@ use inferstream_core::{
     provider::{Setting, base_url},
 };
 use inferstream_openai_compat::{Chat, Settings};
-use inferstream_session::Jar;
+use inferstream_session::{CacheFile, Jar};
 
 use crate::{
     client::Cloudflare,
     playground::{
         self, Carrier, Playground, Refresher,
-        file::CacheFile,
         session::{Session, SessionData},
     },
     workers_ai::{Door, WorkersAi},

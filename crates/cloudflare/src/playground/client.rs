@@ -18,6 +18,7 @@ use inferstream_core::{
     read_stream,
     sse::Frame,
 };
+use inferstream_session::Warning;
 use serde_json::Value;
 
 #[cfg(feature = "playground-agent")]
@@ -26,7 +27,6 @@ use super::{
     blocking::blocking,
     decode::PlaygroundDecode,
     encode,
-    file::Warning,
     framer::PlaygroundFrames,
     session::{Lease, Session, SessionData},
 };

@@ -3,11 +3,9 @@
 use std::{collections::BTreeMap, fmt};
 
 use http::{HeaderName, HeaderValue};
-use inferstream_session::is_pair;
+use inferstream_session::{Warning, is_pair};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value, value::RawValue};
-
-use super::file::Warning;
 
 /// The headers of a session that no browser has filled, as the original sends them.
 ///

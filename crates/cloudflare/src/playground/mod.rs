@@ -11,13 +11,17 @@ mod client;
 mod data;
 pub mod decode;
 pub mod encode;
-pub mod file;
+/// The session's file.
+pub mod file {
+    #[doc(inline)]
+    pub use inferstream_session::{CacheFile, Warning};
+}
 pub mod framer;
-#[cfg(unix)]
-mod place;
 pub mod session;
 mod tool_calls;
 mod wire;
 mod words;
 
 pub(crate) use self::client::{Carrier, Playground, Refresher, Settings};
+#[doc(inline)]
+pub use inferstream_session::Jar;

@@ -13,12 +13,9 @@ use http::{
     header::{ACCEPT_ENCODING, COOKIE},
 };
 use inferstream_core::{Error, ErrorKind, Result};
-use inferstream_session::{Jar, SingleFlight};
+use inferstream_session::{CacheFile, Jar, SingleFlight, Warning};
 
-use super::{
-    data::IDENTITY,
-    file::{CacheFile, Warning},
-};
+use super::data::IDENTITY;
 
 pub use super::data::{DEFAULT_HEADERS, SessionData};
 

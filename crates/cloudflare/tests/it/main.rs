@@ -6,13 +6,7 @@
 mod agent;
 #[cfg(all(feature = "browser", unix))]
 mod browser;
-#[cfg(unix)]
-mod crash;
-#[cfg(unix)]
-mod file;
 mod playground;
-#[cfg(unix)]
-mod processes;
 #[cfg(unix)] // with the file
 mod session;
 

@@ -9,12 +9,9 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderValue, Uri, header::SET_COOKIE};
-use inferstream_cloudflare::playground::{
-    file::{CacheFile, Warning},
-    session::{DEFAULT_HEADERS, Lease, Session, SessionData},
-};
+use inferstream_cloudflare::playground::session::{DEFAULT_HEADERS, Lease, Session, SessionData};
 use inferstream_core::{Error, ErrorKind};
-use inferstream_session::Jar;
+use inferstream_session::{CacheFile, Jar, Warning};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -298,9 +295,9 @@ fn what_cannot_be_deleted_is_not_read_again() {
     let session = place.session();
     let (lease, _) = load(&session);
     let folder = place.path.parent().unwrap();
-    crate::file::set_mode(folder, 0o777);
+    set_mode(folder, 0o777);
     assert_eq!(forget(&session, &lease).len(), 1);
-    crate::file::set_mode(folder, 0o700);
+    set_mode(folder, 0o700);
     assert_eq!(cookies(&load(&session).0), "");
 }
 
@@ -377,4 +374,9 @@ fn a_session_of_a_newer_version_is_neither_used_nor_written_nor_deleted() {
     assert_eq!(place.content(), newer);
     forget(&session, &lease);
     assert_eq!(place.content(), newer);
+}
+
+fn set_mode(path: &std::path::Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }

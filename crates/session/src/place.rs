@@ -18,7 +18,7 @@ use rustix::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::file::{CacheFile, Warning};
+use crate::file::{CacheFile, Warning};
 
 /// The most bytes that are read: a session has some KiB.
 const MAX_SIZE: u64 = 1 << 20;
@@ -50,7 +50,7 @@ struct Place<'a> {
     warnings: &'a mut Vec<Warning>,
 }
 
-pub(super) fn read<T>(
+pub(crate) fn read<T>(
     file: &CacheFile,
     parse: impl Fn(&[u8]) -> Option<T>,
     warnings: &mut Vec<Warning>,
@@ -73,7 +73,7 @@ pub(super) fn read<T>(
     Ok(place.whole(found))
 }
 
-pub(super) fn update<T>(
+pub(crate) fn update<T>(
     file: &CacheFile,
     parse: impl Fn(&[u8]) -> Option<T>,
     change: impl FnOnce(Option<T>) -> Option<Vec<u8>>,
@@ -96,7 +96,7 @@ pub(super) fn update<T>(
     }
 }
 
-pub(super) fn remove<T>(
+pub(crate) fn remove<T>(
     file: &CacheFile,
     parse: impl Fn(&[u8]) -> Option<T>,
     is_meant: impl FnOnce(&T) -> bool,

@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use inferstream_cloudflare::playground::file::CacheFile;
+use inferstream_session::CacheFile;
 
 use super::{CANARY, Place, check_one, is_root, mode, parse, read, remove, run, set_mode, write};
 

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use inferstream_cloudflare::playground::file::{CacheFile, Warning};
+use inferstream_session::{CacheFile, Warning};
 use tempfile::TempDir;
 
 pub(crate) const NAME: &str = "auth_Cloudflare.json";

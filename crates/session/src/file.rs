@@ -10,7 +10,7 @@ use std::{
 };
 
 #[cfg(unix)]
-use super::place;
+use crate::place;
 
 /// How long another holder of the lock is waited for, before it is done without.
 ///
@@ -31,7 +31,8 @@ const MAX_NAME: usize = 200;
 pub struct Warning(String);
 
 impl Warning {
-    pub(super) fn new(message: impl Into<String>) -> Self {
+    /// Creates a warning from its line, which must not contain the folder or a secret.
+    pub fn new(message: impl Into<String>) -> Self {
         Self(message.into())
     }
 
@@ -80,11 +81,11 @@ impl From<Warning> for String {
 /// so: a session is then kept in memory only.
 #[cfg_attr(not(unix), allow(dead_code))] // only the steps on Unix look into it
 pub struct CacheFile {
-    pub(super) folder: PathBuf,
-    pub(super) name: String,
-    pub(super) lock_wait: Duration,
+    pub(crate) folder: PathBuf,
+    pub(crate) name: String,
+    pub(crate) lock_wait: Duration,
     warned: Mutex<BTreeSet<String>>,
-    pub(super) swept: AtomicBool,
+    pub(crate) swept: AtomicBool,
 }
 
 impl CacheFile {
@@ -177,7 +178,7 @@ impl CacheFile {
         self.or_warn(removed, warnings).is_some()
     }
 
-    pub(super) fn or_warn<T>(
+    pub(crate) fn or_warn<T>(
         &self,
         result: Result<T, String>,
         warnings: &mut Vec<Warning>,
@@ -186,7 +187,7 @@ impl CacheFile {
     }
 
     /// Adds a warning, unless this file has given it before.
-    pub(super) fn warn(&self, message: &str, warnings: &mut Vec<Warning>) {
+    pub(crate) fn warn(&self, message: &str, warnings: &mut Vec<Warning>) {
         let message = format!("the session file {}: {message}", self.name);
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.insert(message.clone()) {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use inferstream_cloudflare::playground::file::CacheFile;
+use inferstream_session::CacheFile;
 use tempfile::TempDir;
 
 use crate::file::{MARK, NAME, is_root, mode, parse, run};
