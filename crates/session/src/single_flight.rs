@@ -1,4 +1,4 @@
-//! Many who need the same thing in, one who gets it for all out.
+//! A single-flight refresh: concurrent callers share one fetch.
 
 use std::{
     collections::BTreeMap,
@@ -12,9 +12,10 @@ use std::{
 
 use inferstream_core::{BoxFuture, Error, Result};
 
-/// Lets one of many callers refresh what all need, on no runtime in particular.
+/// Deduplicates concurrent refreshes of a shared value, on any runtime.
 ///
-/// The one who refreshes does it in its own future: while that is kept and not polled, all wait.
+/// One caller refreshes within its own future, and the others wait for the result. While that future
+/// is kept without being polled, all of them wait; see [`run_impatiently`](Self::run_impatiently).
 ///
 /// ```
 /// # use std::{future::{Future, ready}, pin::pin, sync::Mutex, task::{Context, Waker}, time::{Duration, Instant}};
@@ -55,16 +56,17 @@ enum Turn<'a, T> {
 }
 
 impl SingleFlight {
-    /// Creates it with how long a failure answers those who ask again.
+    /// Creates it with the back-off: for so long after a failure, callers get its error without a new
+    /// refresh.
     pub fn new(back_off: fn(&Error) -> Duration) -> Self {
         let state = Mutex::default();
         Self { back_off, state }
     }
 
-    /// Returns what is there, or what `refresh` gets if no other does already.
+    /// Returns the current value, or refreshes it unless another caller already does.
     ///
-    /// `refresh` leaves where `current` finds it what it returns. If it fails, all who wait get its
-    /// error, and so do those who ask before its back-off is over by `now`.
+    /// `refresh` must store its value where `current` finds it. If it fails, all waiters get its error,
+    /// and so do callers until the back-off is over by `now`.
     ///
     /// # Errors
     ///
@@ -72,8 +74,8 @@ impl SingleFlight {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped while it refreshes, another of those who wait does, in its own way.
-    /// One that is neither dropped nor polled keeps the others waiting.
+    /// If the future is dropped while it refreshes, one of the waiters refreshes with its own
+    /// `refresh`. A future that is neither dropped nor polled keeps the others waiting.
     pub async fn run<T, F>(
         &self,
         current: impl Fn() -> Option<T>,
@@ -87,8 +89,8 @@ impl SingleFlight {
         self.run_impatiently(current, now, for_ever, refresh).await
     }
 
-    /// As [`run`](Self::run), but who has waited for another's refresh as long as `patience` lasts
-    /// takes its place: a future that nobody polls would keep all waiting.
+    /// As [`run`](Self::run), but a caller that has waited for `patience` starts a refresh of its own:
+    /// a future that is not polled cannot keep all waiting.
     ///
     /// # Errors
     ///
@@ -155,16 +157,16 @@ impl SingleFlight {
         Ok(Turn::Lead(Lead { owner, flight }))
     }
 
-    /// Ends a refresh: those who wait for it look again.
+    /// Ends a refresh, so that its waiters check again.
     fn end(&self, flight: &Arc<Flight>) {
-        // Before they wake: each looks whether a refresh runs.
+        // Before the waiters wake, because each checks whether a refresh runs.
         let mut state = locked(&self.state);
         if state.is_of(flight) {
             state.running = None;
         }
         drop(state);
         let mut waiters = locked(&flight.0);
-        // Without an error there is something now, or somebody else has to get it: all look again.
+        // Without an error there is a value, or another caller has to fetch it: all check again.
         waiters.landed.get_or_insert(Ok(()));
         let wakers = std::mem::take(&mut waiters.wakers);
         drop(waiters);
@@ -173,7 +175,7 @@ impl SingleFlight {
 }
 
 impl State {
-    /// Returns true while no other has taken the place of a refresh.
+    /// Returns true while this refresh has not been replaced by another.
     fn is_of(&self, flight: &Arc<Flight>) -> bool {
         let running = self.running.as_ref();
         running.is_some_and(|running| Arc::ptr_eq(running, flight))
@@ -186,21 +188,21 @@ impl fmt::Debug for SingleFlight {
     }
 }
 
-/// One refresh, as those see it who wait.
+/// One refresh, shared with its waiters.
 #[derive(Default)]
 struct Flight(Mutex<Waiters>);
 
 #[derive(Default)]
 struct Waiters {
-    /// Set at the end: an error, or a reason to look again.
+    /// Set at the end: an error, or `Ok` to check again.
     landed: Option<Result<()>>,
-    /// The number of the last who came.
+    /// The number of the last waiter.
     last: u64,
-    /// Who waits, by number.
+    /// The waiters by number.
     wakers: BTreeMap<u64, Waker>,
 }
 
-/// The right and duty to refresh. Dropped, it passes to another.
+/// The right to refresh; when it is dropped, it passes to a waiter.
 struct Lead<'a> {
     owner: &'a SingleFlight,
     flight: Arc<Flight>,
@@ -226,7 +228,7 @@ impl Drop for Lead<'_> {
     }
 }
 
-/// Waits for the end of another's refresh.
+/// A future that waits for the end of another caller's refresh.
 struct Wait {
     flight: Arc<Flight>,
     /// `None` before the first poll.
@@ -248,7 +250,7 @@ impl Future for Wait {
         waiters.last = waiters.last.max(number);
         let before = waiters.wakers.insert(number, waker);
         drop(waiters);
-        // Not under the lock: that may drop a task in which others wait.
+        // Not dropped under the lock: that may drop a task that holds other waiters.
         drop(before);
         Poll::Pending
     }
@@ -258,7 +260,7 @@ impl Drop for Wait {
     fn drop(&mut self) {
         let Some(number) = self.number else { return };
         let waker = locked(&self.flight.0).wakers.remove(&number);
-        // Not under the lock either.
+        // Not dropped under the lock either.
         drop(waker);
     }
 }

@@ -1,4 +1,4 @@
-//! JSON in, its cookies out: of an extension, of a script, or of a HAR.
+//! A parser for cookies in JSON: from an extension, a script or a HAR.
 
 use inferstream_core::{Error, Result};
 use serde::{Deserialize, Deserializer};
@@ -9,10 +9,10 @@ use crate::jar::{GivenCookie, default_path, is_pair, read_time};
 
 type Object = Map<String, Value>;
 
-/// A number above this is of milliseconds: in seconds it would be the year 5138.
+/// A number above this is in milliseconds: in seconds it would be the year 5138.
 const MILLISECONDS: f64 = 1e11;
 
-/// What a browser's developer tools save of a page's requests.
+/// The requests of a page, as a browser's developer tools save them.
 #[derive(Deserialize)]
 struct Har {
     log: Log,
@@ -23,12 +23,12 @@ struct Log {
     entries: Vec<Entry>,
 }
 
-/// The cookies of one request and of its answer. An odd one has none, and spoils no other.
+/// The cookies of one request and its response; an invalid entry has none.
 struct Entry(Vec<Found>);
 
 impl<'de> Deserialize<'de> for Entry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Each by itself: all pages of a HAR at once would fill much memory.
+        // One entry at a time: a complete HAR would need much memory.
         let entry = Value::deserialize(deserializer)?;
         Ok(Self(of_entry(&entry)))
     }
@@ -40,7 +40,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Found>> {
         let entries = har.log.entries.into_iter();
         return Ok(entries.flat_map(|Entry(found)| found).collect());
     }
-    // What serde_json says of an error quotes the text, and that is secret.
+    // A message of serde_json quotes the text, which is secret.
     let value = serde_json::from_str::<Value>(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         Error::config(format!(
@@ -70,7 +70,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Found>> {
     })
 }
 
-/// Reads one cookie of a list. What names no host is for the one that is asked.
+/// Reads one cookie of a list. A cookie without a host is for the host of the request.
 fn of_export(object: &Object) -> Option<GivenCookie> {
     let (name, value) = (text(object, "name")?, text(object, "value")?);
     let host = text(object, "domain").or_else(|| text(object, "host"));
@@ -90,7 +90,7 @@ fn of_export(object: &Object) -> Option<GivenCookie> {
     })
 }
 
-/// Reads the cookies of a request and of its answer, which are for the request's host, or for a parent
+/// Reads the cookies of a request and its response, which are for the request's host, or for a parent
 /// that they name.
 fn of_entry(entry: &Value) -> Vec<Found> {
     let url = entry["request"]["url"].as_str();
@@ -102,7 +102,7 @@ fn of_entry(entry: &Value) -> Vec<Found> {
         let object = cookie.as_object()?;
         let mut cookie = of_export(object)?;
         if let Some(named) = &cookie.host {
-            // The page of another host neither sends nor sets it; a parent's is for those below.
+            // A request to another host neither sends nor sets it; a parent's is for its subdomains.
             let before = host.strip_suffix(&named.to_ascii_lowercase())?;
             match before.strip_suffix('.') {
                 Some(_) => cookie.below = true,
@@ -118,7 +118,7 @@ fn of_entry(entry: &Value) -> Vec<Found> {
     };
     let sent = list("request").filter_map(|cookie| {
         let cookie = read(cookie, "/")?;
-        // Nothing says whether it is this host's or a parent's.
+        // It is unknown whether it belongs to this host or to a parent.
         let sent_to = cookie.host.is_none().then(|| host.clone());
         Some(Found { cookie, sent_to })
     });
@@ -130,8 +130,8 @@ fn of_entry(entry: &Value) -> Vec<Found> {
     sent.chain(received).collect()
 }
 
-/// Takes a URL apart as far as cookies need it: whether the way is TLS, the host in lower case, and
-/// what begins with the path. What browsers let stand in a query and behind it is not looked at.
+/// Splits a URL as far as cookies need it: whether it uses TLS, the host in lower case, and the rest
+/// from the path on. The query is not validated, because browsers allow more than the standard.
 fn place(url: &str) -> Option<(bool, String, &str)> {
     let (scheme, rest) = url.split_once("://")?;
     let is_secure = match scheme.to_ascii_lowercase().as_str() {
@@ -153,7 +153,7 @@ fn text<'a>(object: &'a Object, name: &str) -> Option<&'a str> {
     object.get(name).and_then(Value::as_str)
 }
 
-/// Reads when a cookie ends; 0, -1 and what is no time are a browser's session.
+/// Reads when a cookie expires; 0, -1 and invalid times mean a session cookie.
 fn seconds(value: &Value) -> Option<u64> {
     let number = match value {
         Value::Number(number) => number.as_f64(),
@@ -169,7 +169,7 @@ fn seconds(value: &Value) -> Option<u64> {
     } else {
         number
     };
-    // A cast of what is too large is the largest: that is never.
+    // The cast saturates, which means never.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     Some((number as u64).max(1))
 }

@@ -1,4 +1,4 @@
-//! A browser's cookies as a user has them in, the jar of one host out.
+//! Cookies from a browser, in the forms that users have them.
 
 mod json;
 mod netscape;
@@ -10,23 +10,22 @@ use inferstream_core::{Error, Result};
 
 use crate::jar::{GivenCookie, Jar, is_pair};
 
-/// The largest file: a browser's record of an hour on several pages is below it.
+/// The largest file: a HAR of an hour on several pages is smaller.
 const MAX_FILE: u64 = 16 << 20;
 
 /// The most cookies for one host: browsers keep 180.
 const MAX_COOKIES: usize = 300;
 
-/// The most bytes of the `Cookie` header: a session in four pieces, which is what fits a browser's
-/// limit of 4 KiB for each; servers refuse more.
+/// The most bytes of the `Cookie` header: a session in four cookies of 4 KiB, a browser's limit for
+/// each; servers refuse more.
 const MAX_HEADER: usize = 16 << 10;
 
-/// The longest name of a file that is not there and is shown: a session's token is longer.
+/// The longest name of a missing file that an error shows: a session's token is longer.
 const LONG_NAME: usize = 100;
 
-/// Cookies of a browser that is signed in, to be exchanged for a key: unofficial.
+/// Cookies of a signed-in browser, to be exchanged for a key: unofficial.
 ///
-/// They are kept in memory, sent to the host of the session alone, and shown nowhere: `Debug` tells
-/// how many there are.
+/// They are kept in memory and sent to the host of the session alone. `Debug` shows only their number.
 ///
 /// ```
 /// use inferstream_session::Cookies;
@@ -40,7 +39,7 @@ pub struct Cookies {
     found: Vec<Found>,
 }
 
-/// A cookie, and the host that it was seen to go to where nothing says which it is for.
+/// A cookie, and the host that it was sent to if its own host is unknown.
 #[derive(Clone)]
 struct Found {
     cookie: GivenCookie,
@@ -55,12 +54,12 @@ impl From<GivenCookie> for Found {
 }
 
 impl Cookies {
-    /// Takes the value of a `Cookie` header, as the browser's developer tools show it: `a=b; c=d`. Of
-    /// two with one name the last is taken.
+    /// Parses the value of a `Cookie` header, as the browser's developer tools show it: `a=b; c=d`. Of
+    /// two with the same name, the last one counts.
     ///
     /// # Errors
     ///
-    /// `Config` if there is none, if one cannot stand in a header, or for more than 300 or 16 KiB.
+    /// `Config` if there is no cookie, if one is invalid, or for more than 300 or 16 KiB.
     pub fn from_header(header: &str) -> Result<Self> {
         let header = header.trim();
         let header = match header.split_at_checked("cookie:".len()) {
@@ -86,15 +85,15 @@ impl Cookies {
         Self::new(found)
     }
 
-    /// Reads a file in UTF-8, told by what it holds; see [`from_text`](Self::from_text). Blocks, and at a
-    /// pipe until somebody has written into it.
+    /// Reads a file in UTF-8; its content decides its form, see [`from_text`](Self::from_text). Blocks;
+    /// on a pipe, until its writer is done.
     ///
     /// # Errors
     ///
-    /// As `from_text`, after the file's name; `Config` too if it cannot be read or is above 16 MiB.
+    /// As `from_text`, with the file's name; also `Config` if it cannot be read or is above 16 MiB.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        // It may be the cookies themselves, and those are not shown.
+        // The path may be the cookies themselves, which must not be shown.
         let is_pair = path.to_string_lossy().contains(['=', '{', '[']);
         let is_token = path.file_name().is_some_and(|name| LONG_NAME < name.len());
         if (is_pair || is_token) && !path.exists() {
@@ -116,11 +115,10 @@ impl Cookies {
         read().map_err(|error: Error| error.context(path.display()))
     }
 
-    /// Reads what a file holds: a `cookies.txt` in Netscape's form; JSON as browsers' extensions
-    /// export it, a list of objects or an object of names and values; a HAR; or the header alone.
+    /// Parses the content of a file: a `cookies.txt` (Netscape); JSON as browser extensions export it, a
+    /// list of objects or an object of names and values; a HAR; or the header alone.
     ///
-    /// What is no cookie among cookies is passed over; [`jar`](Self::jar) passes over what is for other
-    /// hosts.
+    /// Invalid entries are skipped, and [`jar`](Self::jar) skips cookies for other hosts.
     ///
     /// ```
     /// use inferstream_session::Cookies;
@@ -133,7 +131,7 @@ impl Cookies {
     ///
     /// # Errors
     ///
-    /// `Config` if it is none of these or above 16 MiB, or if there is no cookie.
+    /// `Config` if it has another form or is above 16 MiB, or if there is no cookie.
     pub fn from_text(text: &str) -> Result<Self> {
         if MAX_FILE < text.len() as u64 {
             return Err(Error::config("the cookies are larger than 16 MiB"));
@@ -161,8 +159,8 @@ impl Cookies {
         Ok(Self { found })
     }
 
-    /// Makes the jar of those that a URL's host would get, with the parent domains that cookies may be
-    /// for (see [`Jar::new`]).
+    /// Returns a jar of the cookies that a URL's host would get, with the parent domains that cookies may
+    /// name (see [`Jar::new`]).
     ///
     /// # Errors
     ///
@@ -185,7 +183,7 @@ impl Cookies {
             }
         }
         let https = url.scheme_str() == Some("https");
-        // All of them are alive in 1970.
+        // In 1970 no cookie has expired.
         let line = jar.header(host, url.path(), https, SystemTime::UNIX_EPOCH);
         let Some(line) = line else {
             return Err(Error::config(if jar.is_empty() {
@@ -209,7 +207,7 @@ impl fmt::Debug for Cookies {
     }
 }
 
-/// Makes a cookie of which no more is known.
+/// Creates a cookie of which only name and value are known.
 fn bare(name: &str, value: &str) -> GivenCookie {
     GivenCookie {
         name: name.to_owned(),

@@ -1,11 +1,11 @@
-//! A `cookies.txt` in, its cookies out: a line each, of seven fields between tabs.
+//! A parser for `cookies.txt` (Netscape): one cookie per line, seven fields separated by tabs.
 
 use crate::jar::{GivenCookie, is_pair};
 
-/// What stands before the host of a cookie that scripts cannot read; other lines with `#` are remarks.
+/// The prefix of an HTTP-only cookie's host; other lines with `#` are comments.
 const HTTP_ONLY: &str = "#HttpOnly_";
 
-/// Returns true if a text has a line in this form, if only between blanks, or says that it is in it.
+/// Returns true if a line has this form, even separated by blanks, or is a comment of it.
 pub(super) fn is_it(text: &str) -> bool {
     let is_flag = |field: Option<&str>| {
         field.is_some_and(|field| ["true", "false"].contains(&&*field.to_ascii_lowercase()))
@@ -30,7 +30,7 @@ fn cookie(line: &str) -> Option<GivenCookie> {
     let mut fields = line.splitn(7, '\t');
     let (host, below, path) = (fields.next()?, fields.next()?, fields.next()?);
     let (secure, expires, name) = (fields.next()?, fields.next()?, fields.next()?);
-    // Without a value, some editors drop the last tab.
+    // Some editors drop the last tab of a cookie without a value.
     let value = fields.next().unwrap_or_default().trim_end();
     let expires = seconds(expires)?;
     let is_cookie = is_pair(name, value) && path.starts_with('/') && !host.is_empty();
@@ -40,13 +40,13 @@ fn cookie(line: &str) -> Option<GivenCookie> {
         host: Some(host.trim_start_matches('.').to_owned()),
         below: below.eq_ignore_ascii_case("true") || host.starts_with('.'),
         path: path.to_owned(),
-        // 0 is a cookie of the browser's session.
+        // 0 is a session cookie.
         expires: Some(expires).filter(|&end| 0 < end),
         secure: secure.eq_ignore_ascii_case("true"),
     })
 }
 
-/// Reads whole seconds; 0 for a negative number.
+/// Parses whole seconds; 0 for a negative number.
 fn seconds(text: &str) -> Option<u64> {
     let number = text.split('.').next()?;
     let digits = number.strip_prefix('-').unwrap_or(number);

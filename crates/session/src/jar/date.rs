@@ -1,6 +1,6 @@
-//! A cookie's date in, seconds since 1970 out. No I/O.
+//! A parser for the dates of cookies.
 
-/// Reads a date as browsers do: RFC 6265, section 5.1.1. Returns seconds since 1970, or 0.
+/// Parses a date as browsers do (RFC 6265, section 5.1.1) into seconds since 1970, 0 if it is earlier.
 pub(super) fn read(text: &str) -> Option<u64> {
     let (mut time, mut day, mut month, mut year) = (None, None, None, None);
     let tokens = text.split(|char: char| char != ':' && !char.is_ascii_alphanumeric());
@@ -27,8 +27,8 @@ pub(super) fn read(text: &str) -> Option<u64> {
     Some(since_1970(year, month, day, time))
 }
 
-/// Reads a time as JSON has it (RFC 3339, without a zone in UTC), else as cookies do. Returns seconds
-/// since 1970, or 0.
+/// Parses a time by RFC 3339 (UTC if it has no zone), else as browsers parse the dates of cookies.
+/// Returns seconds since 1970, 0 for an earlier time, and `None` if it is invalid.
 pub fn read_time(text: &str) -> Option<u64> {
     timestamp(text.trim()).or_else(|| read(text))
 }

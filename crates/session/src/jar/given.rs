@@ -1,8 +1,8 @@
-//! What a browser's export tells of a cookie.
+//! A cookie from a browser's export.
 
 use std::fmt;
 
-/// A cookie that somebody else has kept, such as a browser, as its export tells it.
+/// A cookie from elsewhere, such as a browser's export.
 ///
 /// `Debug` shows no value.
 #[derive(Clone)]
@@ -11,15 +11,15 @@ pub struct GivenCookie {
     pub name: String,
     /// Its value.
     pub value: String,
-    /// The host that it is for; `None` where nobody knows, and then it is for the one that is asked.
+    /// The host that it is for; `None` if unknown: then it is for the host of the request.
     pub host: Option<String>,
-    /// Whether it is for the hosts below that one too.
+    /// Whether it is for subdomains of that host too.
     pub below: bool,
-    /// The path that it is for, and all below.
+    /// The path that it is for, with everything below.
     pub path: String,
-    /// When it ends, in seconds since 1970; `None` for a cookie of a browser's session.
+    /// When it expires, in seconds since 1970; `None` for a session cookie.
     pub expires: Option<u64>,
-    /// Whether it goes over TLS alone.
+    /// Whether it is sent over TLS alone.
     pub secure: bool,
 }
 

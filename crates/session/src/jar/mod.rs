@@ -1,4 +1,4 @@
-//! `Set-Cookie` headers in, the `Cookie` header of the next request out. No I/O.
+//! A cookie jar without I/O: from `Set-Cookie` headers to the next `Cookie` header.
 
 mod date;
 mod given;
@@ -19,25 +19,25 @@ use http::{
 use self::set_cookie::SetCookie;
 pub use self::{date::read_time, given::GivenCookie};
 
-/// The most `Set-Cookie` headers of one answer that are looked at, as in curl.
+/// The most `Set-Cookie` headers that are read from one response, as in curl.
 const MAX_SET_COOKIES: usize = 50;
 
 /// The most bytes of a cookie's name and value together: RFC 6265bis, section 5.6.
 const MAX_PAIR: usize = 4096;
 
-/// The most bytes of the `Cookie` line: what curl sends and Apache takes by default.
+/// The most bytes of the `Cookie` line: what curl sends and Apache accepts by default.
 const MAX_LINE: usize = 8190;
 
-/// The most cookies that are kept, and so sent: curl's limit on those sent.
+/// The most cookies that are kept and sent: curl's limit for sending.
 const MAX_COOKIES: usize = 150;
 
-/// The cookies of one session: RFC 6265bis, with a list of hosts in place of the public suffixes.
+/// The cookies of one session, by RFC 6265bis, with a list of parent domains in place of the public
+/// suffix list.
 ///
-/// A cookie belongs to the host that set it, or, by its `Domain`, to a parent of that host which is
-/// on the list or below an entry of it. Any other `Domain` refuses the cookie. What is refused is
-/// refused silently: that is no more than a server's oddity.
+/// A cookie belongs to the host that set it, or, by its `Domain`, to a parent of that host that is on
+/// the list or below an entry of it. A cookie with any other `Domain` is dropped without an error.
 ///
-/// Jars share nothing: two sessions, two jars. `Debug` shows no value.
+/// Jars share no state: use one for each session. `Debug` shows no value.
 #[derive(Clone, Default)]
 pub struct Jar {
     parents: Vec<String>,
@@ -46,7 +46,7 @@ pub struct Jar {
     cookies: Vec<Cookie>,
 }
 
-/// What a jar holds at most.
+/// The limits of a jar.
 #[derive(Clone, Copy)]
 struct Room {
     cookies: usize,
@@ -60,7 +60,7 @@ struct Cookie {
     host: String,
     scope: Scope,
     path: String,
-    /// Seconds since 1970, none for a cookie that lives as long as the jar.
+    /// Seconds since 1970, or `None` for a cookie that lives as long as the jar.
     expires: Option<u64>,
     secure: bool,
     http_only: bool,
@@ -75,22 +75,22 @@ impl Default for Room {
     }
 }
 
-/// Where a cookie goes.
+/// The hosts that a cookie is sent to.
 #[derive(Clone, Copy, PartialEq)]
 enum Scope {
     /// To its host, and those below.
     Domain,
     /// To its host alone.
     Host,
-    /// To its host alone, until that sets one of its name: nobody knows where else it went.
+    /// To its host alone, until that sets a cookie of the same name: the original scope is unknown.
     Restored,
 }
 
 impl Jar {
     /// Creates an empty jar, with the hosts that cookies may name as their `Domain`.
     ///
-    /// An entry such as `cloudflare.com` stands for itself and all below it. One without a dot (a
-    /// top-level domain), an address and what is no host name are left out: they would allow too
+    /// An entry such as `cloudflare.com` stands for itself and all of its subdomains. Top-level domains
+    /// (entries without a dot), addresses and invalid host names are ignored: they would allow too
     /// much.
     pub fn new<S: AsRef<str>>(parents: impl IntoIterator<Item = S>) -> Self {
         let parents = parents.into_iter();
@@ -103,22 +103,22 @@ impl Jar {
         }
     }
 
-    /// Treats plain HTTP to this machine itself as secure, for a server on loopback.
+    /// Treats plain HTTP to loopback as secure.
     #[must_use]
     pub fn trust_loopback(mut self) -> Self {
         self.trusts_loopback = true;
         self
     }
 
-    /// Sets how many cookies are kept, in place of 150, and how long the line of those sent may be, in
-    /// place of 8190 bytes.
+    /// Sets the most cookies that are kept, 150 by default, and the most bytes of the `Cookie` line,
+    /// 8190 by default.
     #[must_use]
     pub fn room(mut self, cookies: usize, line: usize) -> Self {
         self.room = Room { cookies, line };
         self
     }
 
-    /// Takes the cookies that an answer of this host to a request of this path sets and deletes.
+    /// Stores and deletes cookies as a response from this host, to a request of this path, demands.
     pub fn absorb(
         &mut self,
         host: &str,
@@ -143,10 +143,10 @@ impl Jar {
         }
     }
 
-    /// Puts cookies in of which only name and value are known, as a session file has them.
+    /// Adds cookies of which only name and value are known, such as those of a session file.
     ///
-    /// Each replaces those of its name that this host would get, and goes to this host alone, over
-    /// TLS, until the host sets another of its name. Returns how many were refused.
+    /// Each replaces the cookies of its name that this host would get. It is sent to this host alone,
+    /// over TLS, until the host sets another of its name. Returns how many were refused.
     pub fn restore<'a>(
         &mut self,
         host: &str,
@@ -175,12 +175,12 @@ impl Jar {
         refused
     }
 
-    /// Puts a cookie in if it is one that this host would get, on some path and at some time; returns
-    /// whether it did.
+    /// Adds a cookie if this host would get it, on some path and at some time; returns true if it was
+    /// added.
     ///
-    /// The newest of those of one name, host and path stays; one whose host is not known replaces, and
-    /// is replaced by, any of its name. Those beyond the jar's room go in too, so that [`len`](Self::len)
-    /// tells of them.
+    /// The newest cookie of the same name, host and path is kept; a cookie of unknown host replaces, and
+    /// is replaced by, any of its name. Cookies beyond the limit are added too, so that
+    /// [`len`](Self::len) counts them.
     pub fn give(&mut self, host: &str, given: &GivenCookie) -> bool {
         let Some((host, place)) = canonical(host).and_then(|host| {
             let place = match &given.host {
@@ -219,7 +219,7 @@ impl Jar {
 
     /// Returns the value of the `Cookie` header for a request, marked sensitive, if there is one.
     ///
-    /// Cookies that do not fit into the line are left out.
+    /// Cookies that do not fit into the line are omitted.
     pub fn header(
         &self,
         host: &str,
@@ -252,9 +252,9 @@ impl Jar {
         (!value.is_empty()).then_some(value)
     }
 
-    /// Returns names and values of what this host would get over TLS on some path.
+    /// Returns names and values of the cookies that this host would get over TLS, on any path.
     ///
-    /// Where several have one name, the newest speaks.
+    /// Of several with the same name, the newest is returned.
     pub fn pairs(&self, host: &str, now: SystemTime) -> BTreeMap<String, String> {
         let now = seconds(now);
         let Some(host) = canonical(host) else {
@@ -267,17 +267,17 @@ impl Jar {
             .collect()
     }
 
-    /// Returns how many cookies there are, those that have expired among them.
+    /// Returns the number of cookies, expired ones included.
     pub fn len(&self) -> usize {
         self.cookies.len()
     }
 
-    /// Returns true if there is none.
+    /// Returns true if there are no cookies.
     pub fn is_empty(&self) -> bool {
         self.cookies.is_empty()
     }
 
-    /// Makes a cookie of what an answer sets, where its rules let it.
+    /// Creates a cookie from what a response sets, if the rules allow it.
     fn admit(
         &self,
         set: &SetCookie<'_>,
@@ -311,7 +311,7 @@ impl Jar {
         })
     }
 
-    /// Returns where a cookie goes; none refuses it.
+    /// Returns the scope of a cookie, or `None` if it is refused.
     fn domain(&self, host: &str, attribute: Option<&str>) -> Option<(String, Scope)> {
         let Some(attribute) = attribute.filter(|attribute| !attribute.is_empty()) else {
             return Some((host.to_owned(), Scope::Host));
@@ -326,20 +326,20 @@ impl Jar {
 
     fn store(&mut self, cookie: Cookie, host: &str, is_secure: bool, now: u64) {
         let is_rival = |other: &Cookie| other.name == cookie.name && other.goes_to(host);
-        // "Leave Secure Cookies Alone": what came over TLS is not replaced in clear.
+        // "Leave Secure Cookies Alone": plain HTTP does not replace a secure cookie.
         if !is_secure && self.cookies.iter().any(|old| old.secure && is_rival(old)) {
             return;
         }
         self.replace(&cookie, host);
         if cookie.is_alive(now) && 0 < self.room.cookies {
-            // What a browser has given may be more than there is room for.
+            // The cookies from a browser may exceed the limit.
             let beyond = (self.cookies.len() + 1).saturating_sub(self.room.cookies);
             self.cookies.drain(..beyond);
             self.cookies.push(cookie);
         }
     }
 
-    /// Drops what a cookie stands in the place of.
+    /// Drops the cookies that a new one replaces.
     fn replace(&mut self, cookie: &Cookie, host: &str) {
         let is_same = |old: &Cookie| {
             (&old.name, &old.host, &old.path) == (&cookie.name, &cookie.host, &cookie.path)
@@ -397,7 +397,8 @@ impl fmt::Debug for Cookie {
     }
 }
 
-/// Returns true if name and value may stand in a `Cookie` line: nothing there ends it or the pair.
+/// Returns true if name and value are valid in a `Cookie` line: neither can end the line or the pair,
+/// and together they have at most 4096 bytes.
 pub fn is_pair(name: &str, value: &str) -> bool {
     let is_name = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'=' | b';' | b',');
     let is_value = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b';';
@@ -428,7 +429,7 @@ fn canonical(host: &str) -> Option<String> {
     is_host.then(|| host.to_ascii_lowercase())
 }
 
-/// Returns true for an address, and for what others read as one: `127.1`, `0x7f.1`.
+/// Returns true for an address, and for what other parsers accept as one: `127.1`, `0x7f.1`.
 fn is_address(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let last = host.rsplit('.').next().unwrap_or_default();
@@ -450,7 +451,7 @@ fn is_within(host: &str, domain: &str) -> bool {
     before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }
 
-/// Returns the path of a cookie that an answer to this path sets without one: RFC 6265, section 5.1.4.
+/// Returns the default path of a cookie that a response to this path sets: RFC 6265, section 5.1.4.
 pub(crate) fn default_path(path: &str) -> &str {
     let path = path.split(['?', '#']).next().unwrap_or_default();
     match path.rfind('/') {

@@ -1,14 +1,14 @@
-//! One `Set-Cookie` header in, what it says out. No I/O.
+//! A parser for one `Set-Cookie` header.
 
 use super::{date, is_pair, trim};
 
 /// The most bytes of an attribute's value, beyond which it is ignored: RFC 6265bis, section 5.6.
 const MAX_ATTRIBUTE: usize = 1024;
 
-/// The longest that a cookie is kept, in seconds: the 400 days of RFC 6265bis, section 5.5.
+/// The longest lifetime of a cookie, in seconds: the 400 days of RFC 6265bis, section 5.5.
 const MAX_AGE: u64 = 400 * 24 * 60 * 60;
 
-/// What one `Set-Cookie` says: RFC 6265bis, section 5.6.
+/// A parsed `Set-Cookie` header: RFC 6265bis, section 5.6.
 #[derive(Default)]
 pub(super) struct SetCookie<'a> {
     pub(super) name: &'a str,
@@ -22,7 +22,7 @@ pub(super) struct SetCookie<'a> {
 }
 
 impl<'a> SetCookie<'a> {
-    /// Reads a header; none if it is no cookie, or one that nobody should send on.
+    /// Parses a header; returns `None` if it is not a cookie, or one that must not be sent.
     pub(super) fn parse(line: &'a [u8]) -> Option<Self> {
         let line = std::str::from_utf8(line).ok()?;
         // "If the set-cookie-string contains a %x00-08 / %x0A-1F / %x7F character: abort."
@@ -61,19 +61,19 @@ impl<'a> SetCookie<'a> {
         Some(set)
     }
 
-    /// Returns the second from which it is not sent any more; one that has passed deletes it.
+    /// Returns the second at which it expires; a time in the past deletes the cookie.
     pub(super) fn expires(&self, now: u64) -> Option<u64> {
         let latest = now.saturating_add(MAX_AGE);
         // "If a cookie has both the Max-Age and the Expires attribute, Max-Age has precedence."
         let age = self.max_age.and_then(max_age);
         let age = age.map(|age| now.saturating_add(age).min(latest));
-        // A date before 1970 is as much in the past as 1970.
+        // A date before 1970 counts as 1970.
         age.or_else(|| Some(self.date.and_then(date::read)?.min(latest)))
             .map(|second| if second <= now { 0 } else { second })
     }
 }
 
-/// Reads a `Max-Age` in seconds, 0 for a negative one; none if it is no whole number.
+/// Parses a `Max-Age` in seconds, 0 if it is negative; `None` if it is not a whole number.
 fn max_age(text: &str) -> Option<u64> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
