@@ -227,6 +227,29 @@ mod tests {
     }
 
     #[test]
+    fn combinators_and_sessions_know_core_alone() {
+        for name in ["inferstream-compose", "inferstream-session"] {
+            check(name, "inferstream-core", Kind::Normal, false, true);
+            check(name, "inferstream-cerebras", Kind::Normal, true, false);
+            check(name, "inferstream-transport", Kind::Normal, true, false);
+        }
+        check(
+            "inferstream-cerebras",
+            "inferstream-session",
+            Kind::Normal,
+            false,
+            true,
+        );
+        check(
+            "inferstream-replicate",
+            "inferstream-session",
+            Kind::Normal,
+            false,
+            false,
+        );
+    }
+
+    #[test]
     fn a_transport_is_optional() {
         check(
             "inferstream-cerebras",
