@@ -3,7 +3,6 @@
 
 mod fallback;
 mod limit;
-mod semaphore;
 mod think;
 
 pub use crate::{fallback::Fallback, limit::ConcurrencyLimit, think::ThinkTags};

@@ -10,10 +10,8 @@ use std::{
 use inferstream_core::{
     BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream, EventStream, Model,
     Provider, ProviderInfo, Result, Sent, Transport, Unsupported,
-    provider::{Total, in_current_span},
+    provider::{Permit, Semaphore, Total, in_current_span},
 };
-
-use crate::semaphore::{Permit, Semaphore};
 
 /// The default limit. Services rarely allow one key more, and one process can read so many streams
 /// without tokens waiting for each other.

@@ -13,6 +13,7 @@ mod stream;
 pub mod sse;
 
 pub mod provider;
+mod semaphore;
 mod trace;
 mod transport;
 

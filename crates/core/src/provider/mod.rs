@@ -22,7 +22,7 @@ pub use self::{
 
 pub use crate::{
     line::OneLine,
-    semaphore::{Acquire, Place, Semaphore},
+    semaphore::{Acquire, Permit, Semaphore},
     status::read_duration,
     trace::in_current_span,
     unsupported::LeftOut,

@@ -14,7 +14,7 @@ use std::{
 ///
 /// A released permit is handed to the first waiter directly, so that a later caller cannot overtake
 /// it. A waiter that is dropped with a granted permit passes it on, so no wake-up is lost.
-pub(crate) struct Semaphore {
+pub struct Semaphore {
     state: Mutex<State>,
 }
 
@@ -29,7 +29,8 @@ struct State {
 }
 
 impl Semaphore {
-    pub(crate) fn new(permits: usize) -> Arc<Self> {
+    /// Creates a semaphore with a number of permits; with 0, every wait is endless.
+    pub fn new(permits: usize) -> Arc<Self> {
         let state = State {
             free: permits,
             ..State::default()
@@ -44,7 +45,7 @@ impl Semaphore {
     /// # Cancel safety
     ///
     /// Dropping the future gives up its place in the queue, or the permit that it has been granted.
-    pub(crate) fn acquire(self: &Arc<Self>) -> Acquire {
+    pub fn acquire(self: &Arc<Self>) -> Acquire {
         Acquire {
             semaphore: Arc::clone(self),
             number: None,
@@ -80,9 +81,10 @@ impl fmt::Debug for Semaphore {
     }
 }
 
-/// A future that waits for a permit.
+/// A future that waits for a permit of a [`Semaphore`].
+#[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
-pub(crate) struct Acquire {
+pub struct Acquire {
     semaphore: Arc<Semaphore>,
     /// `None` before the first poll, and once the permit was returned.
     number: Option<u64>,
@@ -134,9 +136,10 @@ impl Drop for Acquire {
     }
 }
 
-/// A permit, which is released when it is dropped.
+/// A permit of a [`Semaphore`], which is released when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Permit {
+#[must_use = "a permit is released when it is dropped"]
+pub struct Permit {
     semaphore: Arc<Semaphore>,
 }
 
