@@ -1,9 +1,7 @@
 //! What comes with an answer: the same in whole ones, in streams, and in those that broke off.
 
 use inferstream_compose::ThinkTags;
-use inferstream_core::{
-    ChatRequest, ChatResponse, ErrorKind, Replays, RetryPolicy, Timing, Usage,
-};
+use inferstream_core::{ChatRequest, ChatResponse, ErrorKind, Replays, RetryPolicy, Timing, Usage};
 
 use super::{Answer, Client, FINISH, Piece, TEXT, Wire, block_on, broken, frames};
 use crate::support::seconds;

@@ -1,6 +1,7 @@
 //! A service that answers, whichever it is, and what such a provider is made with.
 
 mod call;
+mod date;
 mod page;
 mod redact;
 mod setting;
@@ -12,6 +13,7 @@ use std::{fmt, sync::Arc};
 
 pub use self::{
     call::{chat, stream},
+    date::{read_cookie_date, read_time},
     page::{is_challenge, is_page},
     redact::Redact,
     setting::Setting,

@@ -1,6 +1,5 @@
 //! A cookie jar without I/O: from `Set-Cookie` headers to the next `Cookie` header.
 
-mod date;
 mod given;
 mod set_cookie;
 
@@ -16,8 +15,9 @@ use http::{
     header::{COOKIE, SET_COOKIE},
 };
 
+pub use self::given::GivenCookie;
 use self::set_cookie::SetCookie;
-pub use self::{date::read_time, given::GivenCookie};
+pub use inferstream_core::provider::read_time;
 
 /// The most `Set-Cookie` headers that are read from one response, as in curl.
 const MAX_SET_COOKIES: usize = 50;

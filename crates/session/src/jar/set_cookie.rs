@@ -1,6 +1,8 @@
 //! A parser for one `Set-Cookie` header.
 
-use super::{date, is_pair, trim};
+use inferstream_core::provider::read_cookie_date;
+
+use super::{is_pair, trim};
 
 /// The most bytes of an attribute's value, beyond which it is ignored: RFC 6265bis, section 5.6.
 const MAX_ATTRIBUTE: usize = 1024;
@@ -68,7 +70,7 @@ impl<'a> SetCookie<'a> {
         let age = self.max_age.and_then(max_age);
         let age = age.map(|age| now.saturating_add(age).min(latest));
         // A date before 1970 counts as 1970.
-        age.or_else(|| Some(self.date.and_then(date::read)?.min(latest)))
+        age.or_else(|| Some(self.date.and_then(read_cookie_date)?.min(latest)))
             .map(|second| if second <= now { 0 } else { second })
     }
 }

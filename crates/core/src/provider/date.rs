@@ -1,7 +1,7 @@
-//! A parser for the dates of cookies.
+//! A lenient parser for the dates of cookies and of rate-limit headers.
 
 /// Parses a date as browsers do (RFC 6265, section 5.1.1) into seconds since 1970, 0 if it is earlier.
-pub(super) fn read(text: &str) -> Option<u64> {
+pub fn read_cookie_date(text: &str) -> Option<u64> {
     let (mut time, mut day, mut month, mut year) = (None, None, None, None);
     let tokens = text.split(|char: char| char != ':' && !char.is_ascii_alphanumeric());
     for token in tokens.filter(|token| !token.is_empty()) {
@@ -30,7 +30,7 @@ pub(super) fn read(text: &str) -> Option<u64> {
 /// Parses a time by RFC 3339 (UTC if it has no zone), else as browsers parse the dates of cookies.
 /// Returns seconds since 1970, 0 for an earlier time, and `None` if it is invalid.
 pub fn read_time(text: &str) -> Option<u64> {
-    timestamp(text.trim()).or_else(|| read(text))
+    timestamp(text.trim()).or_else(|| read_cookie_date(text))
 }
 
 fn timestamp(text: &str) -> Option<u64> {
