@@ -3,8 +3,15 @@
 use std::{fmt, io, time::Duration};
 
 use crate::{
-    Answer, CerebrasSession, Fault, PlaygroundProtocol, Resume, Simulator, script, script::Script,
-    server::Settings, session::Session, tls::Identity,
+    answer::Answer,
+    fault::Fault,
+    playground::PlaygroundProtocol,
+    replicate::Resume,
+    script::{self, Script},
+    server::Simulator,
+    session::{CerebrasSession, Session},
+    shared::Settings,
+    tls::Identity,
 };
 
 /// The settings of a [`Simulator`] that is not started yet.
@@ -27,11 +34,14 @@ pub struct SimulatorBuilder {
     answers: Vec<Answer>,
 }
 
-impl SimulatorBuilder {
-    pub(crate) fn new() -> Self {
-        Self::default()
+impl Simulator {
+    /// Returns the settings of a server, to be changed and started.
+    pub fn builder() -> SimulatorBuilder {
+        SimulatorBuilder::default()
     }
+}
 
+impl SimulatorBuilder {
     /// Speaks TLS, with a throw-away certificate for `localhost`, `127.0.0.1` and `::1`.
     ///
     /// ALPN offers `h2` and `http/1.1`. The default is plain HTTP.

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt, str::FromStr};
 
-use crate::reply::{Outcome, Refuse};
+use crate::outcome::{Outcome, Refuse};
 
 /// The names that [`Fault::from_str`] knows beside the statuses.
 const NAMES: [(&str, Fault); 40] = [

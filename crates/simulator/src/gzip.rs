@@ -5,7 +5,7 @@ use std::io::Read;
 use flate2::read::MultiGzDecoder;
 use http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_ENCODING};
 
-use crate::reply::{Reply, refuse};
+use crate::{chat::refusal::refuse, reply::Reply};
 
 /// The most that a body may say, however small it was sent.
 const MAX_DECODED: u64 = 16 << 20;

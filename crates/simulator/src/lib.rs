@@ -5,11 +5,14 @@
 mod answer;
 mod builder;
 mod counts;
+mod error;
 mod fault;
 mod record;
 mod server;
 
+mod auth;
 mod route;
+mod shared;
 
 mod chat;
 mod models;
@@ -23,6 +26,7 @@ mod workers_ai;
 
 mod body;
 mod damage;
+mod outcome;
 mod reply;
 mod script;
 mod tasks;

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::reply::{Refusal, Reply};
+use crate::{chat::refusal::Refusal, reply::Reply};
 
 /// The names that are accepted; the last one exists nowhere else.
 const MODELS: [&str; 4] = ["gpt-oss-120b", "qwen-3.8-27b", "gemma-4-31b", "tiny"];

@@ -2,14 +2,21 @@
 
 use std::sync::PoisonError;
 
-use http::{HeaderMap, Method, StatusCode, header::AUTHORIZATION, request::Parts};
+use http::{Method, StatusCode, request::Parts};
 
 use crate::{
-    chat::{self, Taste},
-    gzip, models, playground, replicate,
-    reply::{Outcome, Reply, not_found, refuse, wrong_key},
-    server::{Origin, Settings, Shared},
-    session, workers_ai,
+    auth::is_authorized,
+    chat::{
+        self, Taste,
+        refusal::{not_found, refuse, wrong_key},
+    },
+    gzip, models,
+    outcome::Outcome,
+    playground, replicate,
+    reply::Reply,
+    session,
+    shared::Shared,
+    workers_ai,
 };
 
 /// What the paths of the services begin with; Cerebras owns the rest.
@@ -19,6 +26,15 @@ const GATEWAY: &str = "/gateway/v1/";
 const COMPATIBLE: &str = "/compatible/v1/";
 const PLAYGROUND: &str = "/playground";
 const REPLICATE: &str = "/replicate/v1/";
+
+/// One of the two ends that the server listens on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Origin {
+    /// The streams of predictions.
+    Stream,
+    /// All else.
+    Main,
+}
 
 pub(crate) async fn route(shared: &Shared, origin: Origin, head: &Parts, body: &[u8]) -> Outcome {
     let path = head.uri.path();
@@ -119,24 +135,5 @@ fn below_playground(path: &str) -> Option<&str> {
     match path {
         "" => Some(""),
         path => path.strip_prefix('/'),
-    }
-}
-
-/// Returns true if the request has the right key, or any where none was set.
-pub(crate) fn is_authorized(settings: &Settings, headers: &HeaderMap, schemes: &[&str]) -> bool {
-    let key = headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| schemes.iter().find_map(|scheme| value.strip_prefix(scheme)));
-    is_key(settings, key)
-}
-
-/// Returns true if this is the right key, or any where none was set.
-pub(crate) fn is_key(settings: &Settings, key: Option<&str>) -> bool {
-    let key = key.filter(|key| !key.is_empty());
-    match (&settings.api_key, key) {
-        (_, None) => false,
-        (None, Some(_)) => true,
-        (Some(expected), Some(key)) => expected == key,
     }
 }

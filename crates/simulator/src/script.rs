@@ -6,8 +6,10 @@ use http::HeaderValue;
 
 use crate::{
     answer::{Answer, Kind, Tokens},
+    error::invalid,
     fault::Fault,
-    reply::{Outcome, Reply},
+    outcome::Outcome,
+    reply::Reply,
 };
 
 /// The answers and faults that are still to come.
@@ -115,8 +117,4 @@ pub(crate) fn pace(tokens_per_second: f64) -> io::Result<Duration> {
         .ok()
         .filter(|_| tokens_per_second > 0.0)
         .ok_or_else(|| invalid("tokens per second are not a positive number"))
-}
-
-pub(crate) fn invalid(what: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, what)
 }

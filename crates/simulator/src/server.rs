@@ -28,16 +28,16 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    Counts, PlaygroundProtocol, Resume, SimulatorBuilder,
     body::Body,
-    counts::Counter,
+    counts::{Counter, Counts},
+    outcome::Outcome,
     playground::{Agents, Sessions, serve_agent},
     record::{Record, Recorded},
     replicate::Replicate,
-    reply::Outcome,
-    route::{route, too_large},
+    route::{Origin, route, too_large},
     script::Script,
     session::Session,
+    shared::{Settings, Shared},
     tasks::Tasks,
     tls::Identity,
 };
@@ -63,53 +63,7 @@ pub struct Simulator {
     tasks: [AbortHandle; 2],
 }
 
-/// What all connections know.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) settings: Settings,
-    pub(crate) script: Mutex<Script>,
-    pub(crate) replicate: Replicate,
-    pub(crate) session: Session,
-    pub(crate) sessions: Sessions,
-    pub(crate) agents: Agents,
-    pub(crate) counter: Counter,
-    pub(crate) record: Record,
-    /// The turns of agents, and the connections to them.
-    pub(crate) tasks: Tasks,
-    connections: AtomicU64,
-}
-
-/// One of the two ends that the server listens on.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Origin {
-    /// The streams of predictions.
-    Stream,
-    /// All else.
-    Main,
-}
-
-/// What does not change while the server runs.
-pub(crate) struct Settings {
-    pub(crate) seed: u64,
-    /// The time that one token takes.
-    pub(crate) pace: Option<Duration>,
-    pub(crate) api_key: Option<String>,
-    /// The time that a prediction, or an agent's answer, takes to start.
-    pub(crate) boot: Duration,
-    pub(crate) resume: Resume,
-    /// The only account of Cloudflare that there is.
-    pub(crate) account_id: Option<String>,
-    pub(crate) playground: PlaygroundProtocol,
-    /// Whether the playground's API asks for cookies.
-    pub(crate) challenge: bool,
-}
-
 impl Simulator {
-    /// Returns the settings of a server, to be changed and started.
-    pub fn builder() -> SimulatorBuilder {
-        SimulatorBuilder::new()
-    }
-
     pub(crate) async fn listen(
         port: u16,
         settings: Settings,
@@ -255,20 +209,6 @@ impl fmt::Debug for Simulator {
         f.debug_struct("Simulator")
             .field("base_url", &self.base_url)
             .field("stream_address", &self.stream_address)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("seed", &self.seed)
-            .field("pace", &self.pace)
-            .field("boot", &self.boot)
-            .field("resume", &self.resume)
-            .field("account_id", &self.account_id)
-            .field("playground", &self.playground)
-            .field("challenge", &self.challenge)
             .finish_non_exhaustive()
     }
 }

@@ -2,6 +2,7 @@
 
 mod completion;
 mod encode;
+pub(crate) mod refusal;
 mod request;
 mod schema;
 
@@ -11,12 +12,13 @@ use http::{HeaderName, StatusCode};
 
 pub(crate) use self::request::Taste;
 use crate::{
-    chat::{completion::Completion, request::ChatRequest},
+    chat::{completion::Completion, refusal::wrong_key, request::ChatRequest},
     damage,
     fault::Fault,
-    reply::{self, Outcome, Reply, wrong_key},
+    outcome::Outcome,
+    reply::Reply,
     script::{Script, Scripted},
-    server::Settings,
+    shared::Settings,
 };
 
 /// The service's last words in a stream that it gives up.
@@ -30,7 +32,7 @@ pub(crate) fn answer(
     body: &[u8],
 ) -> Outcome {
     if script.raw_is_next() {
-        return script.next_raw(|fault| fault.instead(reply::fault));
+        return script.next_raw(|fault| fault.instead(refusal::fault));
     }
     if !authorized {
         return Outcome::Reply(wrong_key());
@@ -40,7 +42,10 @@ pub(crate) fn answer(
         Err(refusal) => return Outcome::Reply(*refusal),
     };
     let fault = script.next_fault();
-    if let Some(outcome) = fault.as_ref().and_then(|fault| fault.instead(reply::fault)) {
+    if let Some(outcome) = fault
+        .as_ref()
+        .and_then(|fault| fault.instead(refusal::fault))
+    {
         return outcome;
     }
     let completion = match script.next_answer() {
@@ -77,7 +82,7 @@ fn encoded(
         let time = pace.map_or(Duration::ZERO, |pace| {
             pace.saturating_mul(u32::try_from(completion.tokens()).unwrap_or(u32::MAX))
         });
-        let refusal = || reply::fault(500, None);
+        let refusal = || refusal::fault(500, None);
         damage::whole(encode::whole(completion), fault, refusal).delay(time)
     };
     reply

@@ -5,11 +5,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    chat::schema,
+    chat::{refusal::refuse, schema},
     content::text,
     dice::sorted,
     models,
-    reply::{Reply, refuse},
+    reply::Reply,
     speech::{Function, Wish},
     tokens,
 };

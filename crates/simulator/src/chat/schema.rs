@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use http::StatusCode;
 use serde_json::{Map, Value};
 
-use crate::reply::{Refusal, Reply};
+use crate::{chat::refusal::Refusal, reply::Reply};
 
 /// What every schema may say.
 const OF_ALL: [&str; 6] = ["$ref", "anyOf", "description", "enum", "title", "type"];

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::{
     damage::{Event, Part},
-    playground::Inference,
+    playground::inference::Inference,
 };
 
 /// The last event of a stream that is given up.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     damage::{Event, Part},
-    playground::Inference,
+    playground::inference::Inference,
     speech::Speech,
     tokens,
 };

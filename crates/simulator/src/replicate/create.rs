@@ -7,15 +7,17 @@ use tokio::time::timeout;
 
 use crate::{
     fault::Fault,
+    outcome::Outcome,
     replicate::{
         object::{self, View},
         prediction::Prediction,
         refusal,
         request::{Request, Target},
+        response::limits,
     },
-    reply::{Outcome, Reply},
+    reply::Reply,
     script::Scripted,
-    server::Shared,
+    shared::Shared,
 };
 
 pub(super) async fn answer(
@@ -88,5 +90,5 @@ fn created(shared: &Shared, prediction: &Prediction, view: View) -> Reply {
     if prediction.fault == Some(Fault::BadJson) {
         body.truncate(body.len() / 2);
     }
-    refusal::limits(Reply::json(StatusCode::CREATED, body))
+    limits(Reply::json(StatusCode::CREATED, body))
 }

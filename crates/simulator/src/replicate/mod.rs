@@ -7,82 +7,25 @@ mod object;
 mod prediction;
 mod refusal;
 mod request;
+mod response;
+mod resume;
+mod store;
 mod stream;
 mod time;
 
-use std::{
-    collections::VecDeque,
-    net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
-
-use http::{StatusCode, request::Parts};
+use http::request::Parts;
 use serde_json::json;
 
 use crate::{
-    replicate::{object::View, prediction::Prediction, request::Target},
-    reply::{Outcome, Reply},
-    route::is_authorized,
-    server::Shared,
+    auth::is_authorized,
+    outcome::Outcome,
+    replicate::{object::View, request::Target, response::ok},
+    reply::Reply,
+    shared::Shared,
 };
 
-pub use self::stream::Resume;
-pub(crate) use self::{refusal::too_large, stream::answer as stream};
-
-/// The most predictions that are kept.
-///
-/// Tests create dozens; a server that runs for days must not grow with each.
-const MAX_PREDICTIONS: usize = 1000;
-
-/// What all connections know of the predictions.
-#[derive(Debug)]
-pub(crate) struct Replicate {
-    /// The URL of the API.
-    pub(crate) url: String,
-    /// The URL of all streams.
-    streams_url: String,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// How many predictions there were.
-    created: u64,
-    /// The last of them, oldest first.
-    predictions: VecDeque<Arc<Prediction>>,
-}
-
-impl Replicate {
-    pub(crate) fn new(scheme: &str, address: SocketAddr, stream_address: SocketAddr) -> Self {
-        Self {
-            url: format!("{scheme}://{address}/replicate/v1"),
-            streams_url: format!("{scheme}://{stream_address}/v1/streams"),
-            state: Mutex::default(),
-        }
-    }
-
-    /// Keeps the prediction that is made for the next number.
-    fn create(&self, make: impl FnOnce(u64) -> Prediction) -> Arc<Prediction> {
-        let mut state = self.state();
-        let prediction = Arc::new(make(state.created));
-        state.created += 1;
-        if state.predictions.len() == MAX_PREDICTIONS {
-            state.predictions.pop_front();
-        }
-        state.predictions.push_back(prediction.clone());
-        prediction
-    }
-
-    fn find(&self, is_it: impl Fn(&Prediction) -> bool) -> Option<Arc<Prediction>> {
-        let state = self.state();
-        let mut predictions = state.predictions.iter();
-        predictions.find(|prediction| is_it(prediction)).cloned()
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+pub use self::resume::Resume;
+pub(crate) use self::{refusal::too_large, store::Replicate, stream::answer as stream};
 
 /// Answers a request to the API; the path is what follows its version.
 pub(crate) async fn answer(shared: &Shared, head: &Parts, path: &str, body: &[u8]) -> Outcome {
@@ -152,7 +95,7 @@ fn look_up(
 
 /// Lists the predictions, newest first.
 fn list(replicate: &Replicate) -> Reply {
-    let predictions: Vec<_> = replicate.state().predictions.iter().cloned().collect();
+    let predictions = replicate.all();
     let results = predictions.iter().rev();
     let results = results.map(|prediction| object::value(replicate, prediction, View::Now));
     let results: Vec<_> = results.collect();
@@ -167,9 +110,4 @@ fn account() -> Reply {
         "avatar_url": null,
         "github_url": null,
     }))
-}
-
-/// Answers with JSON, and with the limits that every answer of the API tells.
-fn ok(value: &impl serde::Serialize) -> Reply {
-    refusal::limits(Reply::value(StatusCode::OK, value))
 }

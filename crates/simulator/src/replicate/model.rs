@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     dice::{OFFSET, hash},
-    replicate::{ok, refusal},
+    replicate::{refusal, response::ok},
     reply::Reply,
     uri,
 };

@@ -8,8 +8,9 @@ use serde_json::Value;
 use crate::{
     fault::Fault,
     replicate::{
-        Replicate, ok,
         prediction::{Prediction, State, Status},
+        response::ok,
+        store::Replicate,
         time,
     },
     reply::Reply,

@@ -18,7 +18,7 @@ use crate::{
     fault::Fault,
     prose,
     replicate::request::Request,
-    server::Settings,
+    shared::Settings,
     tokens,
 };
 

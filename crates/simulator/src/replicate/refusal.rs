@@ -1,12 +1,12 @@
 //! What is refused in, the service's body for it out.
 
 use http::{
-    HeaderName, StatusCode,
+    StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
 use serde::Serialize;
 
-use crate::reply::Reply;
+use crate::{replicate::response::limits, reply::Reply};
 
 /// A problem as RFC 9457 has it, with the service's own members.
 #[derive(Debug, Default, Serialize)]
@@ -35,13 +35,6 @@ impl Problem<'_> {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         limits(Reply::value(status, self).header(CONTENT_TYPE, "application/problem+json"))
     }
-}
-
-/// Adds the limits that every answer of the API tells.
-pub(super) fn limits(reply: Reply) -> Reply {
-    reply
-        .header(HeaderName::from_static("ratelimit-remaining"), "599")
-        .header(HeaderName::from_static("ratelimit-reset"), "1")
 }
 
 pub(super) fn unauthenticated() -> Reply {

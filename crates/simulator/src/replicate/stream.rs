@@ -17,13 +17,15 @@ use crate::{
     answer::Piece,
     body::{Body, Source},
     fault::Fault,
+    outcome::Outcome,
     replicate::{
         event::{self, Part, Telling},
         prediction::{Prediction, TOKENS},
         refusal,
+        resume::Resume,
     },
-    reply::{Outcome, Reply},
-    server::Shared,
+    reply::Reply,
+    shared::Shared,
 };
 
 /// The type of a stream.
@@ -34,23 +36,6 @@ const EARLY: usize = 2;
 
 /// How many events each connection gets before all of them are cut.
 const BEFORE_CUT: usize = 3;
-
-/// What a stream does for a client that comes back with `Last-Event-ID`.
-///
-/// Without that header it has all events from the start.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Resume {
-    /// Goes on after that event; where there is none with that id, it begins again.
-    #[default]
-    Continue,
-    /// Begins again, with another text and with new ids.
-    Differ,
-    /// Begins again, with new ids.
-    Renumber,
-    /// Begins again, with the same ids.
-    Replay,
-}
 
 /// Answers a request to the origin of the streams.
 pub(crate) fn answer(shared: &Shared, head: &Parts) -> Outcome {

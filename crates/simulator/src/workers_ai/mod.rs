@@ -13,14 +13,15 @@ use fastrand::Rng;
 use http::{HeaderMap, HeaderName, Method, StatusCode, request::Parts};
 
 use crate::{
+    auth::{is_authorized, is_key},
     body::{Beat, Repeat},
     damage,
     dice::{OFFSET, hash},
     fault::Fault,
-    reply::{Outcome, Reply},
-    route::{is_authorized, is_key},
+    outcome::Outcome,
+    reply::Reply,
     script::{Script, Scripted},
-    server::{Settings, Shared},
+    shared::{Settings, Shared},
     uri,
     workers_ai::{
         completion::Completion,

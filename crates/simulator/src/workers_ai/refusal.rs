@@ -6,11 +6,7 @@ use http::{StatusCode, header::RETRY_AFTER};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{
-    fault::Fault,
-    page,
-    reply::{Outcome, Reply},
-};
+use crate::{fault::Fault, outcome::Outcome, page, reply::Reply};
 
 /// What those are told whose neurons are used up.
 const USED_UP: &str = "you have used up your daily free allocation of 10,000 neurons, please upgrade to Cloudflare's Workers Paid plan if you would like to continue usage.";

@@ -1,15 +1,15 @@
 //! A request to an agent of the playground in, its conversation or a WebSocket out.
 
+mod connection;
 mod message;
 mod plan;
 mod room;
 mod socket;
+mod store;
 mod stream;
+mod turn;
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::PoisonError;
 
 use http::{
     HeaderMap, HeaderName, Method, StatusCode, Version,
@@ -20,72 +20,23 @@ use serde_json::Value;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::{
+    outcome::Outcome,
     playground::{
-        agent::room::Room, challenge, instead, is_refused, session::Cookies, status, ticketed,
+        refusal::{challenge, instead, is_refused, status, ticketed},
+        session::Cookies,
     },
-    reply::{Outcome, Reply},
-    server::Shared,
+    reply::Reply,
+    shared::Shared,
     uri,
 };
 
-pub(crate) use self::socket::serve;
-
-/// The most agents that are remembered.
-///
-/// A client that asks under a new name each time must not fill the memory.
-const MAX_AGENTS: usize = 1000;
+pub(crate) use self::{
+    socket::serve,
+    store::{Agent, Agents},
+};
 
 /// The version of RFC 6455.
 const VERSION: &str = "13";
-
-/// One agent: a conversation, and those who follow it.
-#[derive(Debug)]
-pub(crate) struct Agent {
-    name: String,
-    room: Mutex<Room>,
-}
-
-/// The last agents, oldest first.
-#[derive(Debug, Default)]
-pub(crate) struct Agents {
-    all: Mutex<VecDeque<Arc<Agent>>>,
-}
-
-impl Agent {
-    fn room(&self) -> MutexGuard<'_, Room> {
-        self.room.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Agents {
-    /// Returns the agent with this name, a new one where there is none.
-    fn open(&self, name: &str) -> Arc<Agent> {
-        let mut all = self.all();
-        if let Some(agent) = all.iter().find(|agent| agent.name == name) {
-            return agent.clone();
-        }
-        if all.len() == MAX_AGENTS
-            && let Some(agent) = all.pop_front()
-        {
-            agent.room().close();
-        }
-        let agent = Arc::new(Agent {
-            name: name.to_owned(),
-            room: Mutex::new(Room::new()),
-        });
-        all.push_back(agent.clone());
-        agent
-    }
-
-    fn find(&self, name: &str) -> Option<Arc<Agent>> {
-        let all = self.all();
-        all.iter().find(|agent| agent.name == name).cloned()
-    }
-
-    fn all(&self) -> MutexGuard<'_, VecDeque<Arc<Agent>>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Answers a request; the path is the agent's name, and what follows it.
 pub(super) fn answer(shared: &Shared, head: &Parts, cookies: &Cookies, path: &str) -> Outcome {

@@ -1,15 +1,14 @@
 //! An answer and a fault in, the steps of a stream out.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::{task::yield_now, time::sleep};
 
 use crate::{
     damage::{self, Event, Part},
     fault::Fault,
-    playground::{Inference, agent::Agent, data_stream::finish_reason, ui_stream},
-    server::Settings,
+    playground::{data_stream::finish_reason, inference::Inference, ui_stream},
+    shared::Settings,
     speech::Speech,
 };
 
@@ -23,8 +22,8 @@ const NO_MODEL: [&str; 2] = [
 #[derive(Debug)]
 pub(super) struct Plan {
     /// The time until the stream begins.
-    boot: Duration,
-    steps: Vec<Step>,
+    pub(super) boot: Duration,
+    pub(super) steps: Vec<Step>,
 }
 
 /// What a turn does next.
@@ -91,32 +90,6 @@ impl Plan {
         Self {
             boot: settings.boot,
             steps: chunks.into_iter().chain([Step::End(None)]).collect(),
-        }
-    }
-}
-
-/// Runs a turn as soon as those before it have ended, and until it ends or is stopped.
-pub(super) async fn run(agent: Arc<Agent>, turn: u64, plan: Plan) {
-    let mut changes = agent.room().changes.subscribe();
-    while !agent.room().is_first(turn) {
-        if changes.changed().await.is_err() {
-            return;
-        }
-    }
-    if !plan.boot.is_zero() {
-        sleep(plan.boot).await;
-    }
-    agent.room().begin(turn);
-    for step in plan.steps {
-        match step {
-            Step::Hang => std::future::pending().await,
-            Step::Wait(time) => sleep(time).await,
-            step => {
-                if !agent.room().play(turn, step) {
-                    return;
-                }
-                yield_now().await;
-            }
         }
     }
 }

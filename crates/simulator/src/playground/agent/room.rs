@@ -4,11 +4,15 @@ use std::collections::VecDeque;
 
 use serde_json::{Value, json};
 use tokio::sync::{
-    mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    mpsc::{UnboundedReceiver, unbounded_channel},
     watch,
 };
 
-use crate::playground::agent::{message, stream::Turn};
+use crate::playground::agent::{
+    connection::{Connection, Word},
+    message,
+    turn::Turn,
+};
 
 /// The model of an agent that was told of none.
 const MODEL: &str = "@cf/moonshotai/kimi-k2.6";
@@ -27,38 +31,6 @@ pub(super) struct Room {
     pub(super) changes: watch::Sender<()>,
     /// How many connections and turns there were.
     numbers: u64,
-}
-
-/// One client that follows an agent.
-#[derive(Debug)]
-pub(super) struct Connection {
-    pub(super) number: u64,
-    /// What it is to be told. An answer is all that a script or a seed makes up: it has an end.
-    words: UnboundedSender<Word>,
-    /// The turn that it could resume, and has not said that it will.
-    pub(super) unacknowledged: Option<u64>,
-    /// The question that is answered when a stream begins.
-    pub(super) probe: Option<Probe>,
-    /// How many chunks it had of those that all are to be cut after.
-    pub(super) chunks: usize,
-}
-
-/// What a client gave with a question, to have it back.
-#[derive(Debug)]
-pub(super) struct Probe(pub(super) Option<Value>);
-
-/// What goes over a connection.
-#[derive(Debug)]
-pub(super) enum Word {
-    Binary(String),
-    /// A close frame with this code, and the end.
-    Close(u16),
-    /// Three fragments, with pings between them.
-    Fragments(String),
-    /// Half a frame, and the end.
-    Half(String),
-    Ping,
-    Text(String),
 }
 
 impl Room {
@@ -195,16 +167,5 @@ impl Room {
     fn connection(&self, number: u64) -> Option<&Connection> {
         let mut connections = self.connections.iter();
         connections.find(|connection| connection.number == number)
-    }
-}
-
-impl Connection {
-    pub(super) fn tell(&self, text: String) {
-        self.say(Word::Text(text));
-    }
-
-    pub(super) fn say(&self, word: Word) {
-        // Whoever is gone needs not be told; its socket says so in its time.
-        let _ = self.words.send(word);
     }
 }

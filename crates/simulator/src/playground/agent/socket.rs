@@ -29,16 +29,16 @@ use tokio_tungstenite::{
 
 use crate::{
     playground::{
-        Inference,
         agent::{
-            Agent,
+            connection::Word,
             message::{self, Request},
-            plan::{self, Plan},
-            room::Word,
+            plan::Plan,
+            store::{self, Agent},
         },
+        inference::Inference,
         request,
     },
-    server::Shared,
+    shared::Shared,
 };
 
 /// The most bytes that one message may hold, as it is at the service.
@@ -137,7 +137,7 @@ fn ask(shared: &Arc<Shared>, agent: &Arc<Agent>, number: u64, id: String, messag
     let mut room = agent.room();
     room.set_messages(number, messages);
     room.ask(number, id, fault, |turn| {
-        shared.tasks.spawn(plan::run(agent.clone(), turn, plan))
+        shared.tasks.spawn(store::run(agent.clone(), turn, plan))
     });
 }
 

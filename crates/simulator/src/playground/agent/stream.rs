@@ -6,14 +6,13 @@ use tokio::task::AbortHandle;
 use crate::{
     fault::Fault,
     playground::agent::{
+        connection::{Connection, Kind, Probe, Word},
         message,
         plan::Step,
-        room::{Connection, Probe, Room, Word},
+        room::Room,
+        turn::{Stage, Turn},
     },
 };
-
-/// How many chunks each connection gets before all of them are cut.
-const BEFORE_CUT: usize = 3;
 
 /// The most answers of one agent that are remembered.
 ///
@@ -27,29 +26,6 @@ const RESTART: u16 = 1012;
 
 /// What the server says of an answer that it gives up.
 const ERROR: &str = "Error during inference";
-
-/// One answer of an agent.
-#[derive(Debug)]
-pub(super) struct Turn {
-    pub(super) number: u64,
-    /// The id of the request for it.
-    pub(super) id: String,
-    stage: Stage,
-    /// The JSON of each chunk that was told.
-    chunks: Vec<String>,
-    fault: Option<Fault>,
-    /// The connection that asked for it.
-    asker: u64,
-    task: Option<AbortHandle>,
-}
-
-/// How far an answer is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Stage {
-    Waits,
-    Runs,
-    Ended,
-}
 
 impl Room {
     /// Adds a turn, which `start` runs by its number; one with this id has ended, if there was one.
@@ -283,80 +259,4 @@ impl Room {
             !breaks
         });
     }
-}
-
-/// What a message of an answer is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Kind {
-    Chunk,
-    End,
-}
-
-impl Turn {
-    fn stop(&mut self) {
-        self.stage = Stage::Ended;
-        if let Some(task) = self.task.take() {
-            task.abort();
-        }
-    }
-
-    /// Returns the chunks that a replay has.
-    fn replayed(&self) -> Vec<String> {
-        match self.fault {
-            Some(Fault::Coalesced) => coalesced(&self.chunks),
-            _ => self.chunks.clone(),
-        }
-    }
-}
-
-impl Connection {
-    /// Tells a message of an answer as its fault has it; returns false if that ends the connection.
-    fn follow(&mut self, fault: Option<&Fault>, kind: Kind, text: &str) -> bool {
-        let text = text.to_owned();
-        match fault {
-            Some(Fault::Binary) => self.say(Word::Binary(text)),
-            Some(Fault::CutAll) if kind == Kind::Chunk && self.chunks == BEFORE_CUT => {
-                self.say(Word::Half(text));
-                return false;
-            }
-            Some(Fault::CutAll) => {
-                self.chunks += usize::from(kind == Kind::Chunk);
-                self.tell(text);
-            }
-            Some(Fault::Fragments) => self.say(Word::Fragments(text)),
-            Some(Fault::Pings) if kind == Kind::Chunk => {
-                self.say(Word::Ping);
-                self.tell(text);
-            }
-            _ => self.tell(text),
-        }
-        true
-    }
-
-    fn forget(&mut self, turn: u64) {
-        if self.unacknowledged == Some(turn) {
-            self.unacknowledged = None;
-        }
-    }
-}
-
-/// Joins the neighbours among the chunks that are pieces of one text.
-fn coalesced(chunks: &[String]) -> Vec<String> {
-    let mut joined: Vec<Value> = Vec::new();
-    for chunk in chunks {
-        let chunk: Value = serde_json::from_str(chunk).unwrap_or_default();
-        let delta = chunk["delta"].as_str().unwrap_or_default();
-        match joined.last_mut() {
-            Some(last)
-                if chunk["type"] == "text-delta"
-                    && last["type"] == chunk["type"]
-                    && last["id"] == chunk["id"] =>
-            {
-                let text = last["delta"].as_str().unwrap_or_default();
-                last["delta"] = format!("{text}{delta}").into();
-            }
-            _ => joined.push(chunk),
-        }
-    }
-    joined.iter().map(Value::to_string).collect()
 }

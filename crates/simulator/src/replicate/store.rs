@@ -1,0 +1,69 @@
+//! The predictions that were created.
+
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use crate::replicate::prediction::Prediction;
+
+/// The most predictions that are kept.
+///
+/// Tests create dozens; a server that runs for days must not grow with each.
+const MAX_PREDICTIONS: usize = 1000;
+
+/// What all connections know of the predictions.
+#[derive(Debug)]
+pub(crate) struct Replicate {
+    /// The URL of the API.
+    pub(crate) url: String,
+    /// The URL of all streams.
+    pub(super) streams_url: String,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// How many predictions there were.
+    created: u64,
+    /// The last of them, oldest first.
+    predictions: VecDeque<Arc<Prediction>>,
+}
+
+impl Replicate {
+    pub(crate) fn new(scheme: &str, address: SocketAddr, stream_address: SocketAddr) -> Self {
+        Self {
+            url: format!("{scheme}://{address}/replicate/v1"),
+            streams_url: format!("{scheme}://{stream_address}/v1/streams"),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Keeps the prediction that is made for the next number.
+    pub(super) fn create(&self, make: impl FnOnce(u64) -> Prediction) -> Arc<Prediction> {
+        let mut state = self.state();
+        let prediction = Arc::new(make(state.created));
+        state.created += 1;
+        if state.predictions.len() == MAX_PREDICTIONS {
+            state.predictions.pop_front();
+        }
+        state.predictions.push_back(prediction.clone());
+        prediction
+    }
+
+    pub(super) fn find(&self, is_it: impl Fn(&Prediction) -> bool) -> Option<Arc<Prediction>> {
+        let state = self.state();
+        let mut predictions = state.predictions.iter();
+        predictions.find(|prediction| is_it(prediction)).cloned()
+    }
+
+    /// Returns the predictions that are kept, oldest first.
+    pub(super) fn all(&self) -> Vec<Arc<Prediction>> {
+        self.state().predictions.iter().cloned().collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
