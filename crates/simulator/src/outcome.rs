@@ -1,10 +1,11 @@
 //! What the server does about a request.
 
-use std::sync::Arc;
+use std::{fmt, pin::Pin};
 
 use http::Response;
+use hyper::upgrade::Upgraded;
 
-use crate::{body::Body, playground::Agent, reply::Reply};
+use crate::{body::Body, reply::Reply};
 
 /// A service's answer with a status that says no, and with a value of `Retry-After`.
 pub(crate) type Refuse = fn(u16, Option<&str>) -> Reply;
@@ -12,8 +13,6 @@ pub(crate) type Refuse = fn(u16, Option<&str>) -> Reply;
 /// What the server does about a request.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// Answers, and gives the connection to an agent of the playground.
-    Agent(Reply, Arc<Agent>),
     /// Closes the connection.
     Close,
     /// Answers with a body that is not known yet.
@@ -22,4 +21,31 @@ pub(crate) enum Outcome {
     Reply(Reply),
     /// Waits for ever.
     Silence,
+    /// Sends a response that switches protocols, then hands the connection over.
+    Upgrade(Reply, Upgrade),
+}
+
+/// The code that serves a connection after it switched protocols.
+pub(crate) struct Upgrade(Box<dyn FnOnce(Upgraded) -> Serving + Send>);
+
+type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Upgrade {
+    pub(crate) fn new<F>(serve: impl FnOnce(Upgraded) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self(Box::new(|connection| Box::pin(serve(connection))))
+    }
+
+    /// Serves the connection until it ends.
+    pub(crate) async fn serve(self, connection: Upgraded) {
+        (self.0)(connection).await;
+    }
+}
+
+impl fmt::Debug for Upgrade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upgrade").finish_non_exhaustive()
+    }
 }

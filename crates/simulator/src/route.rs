@@ -1,6 +1,6 @@
 //! A request in, what the server does about it out.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use http::{Method, StatusCode, request::Parts};
 
@@ -36,7 +36,12 @@ pub(crate) enum Origin {
     Main,
 }
 
-pub(crate) async fn route(shared: &Shared, origin: Origin, head: &Parts, body: &[u8]) -> Outcome {
+pub(crate) async fn route(
+    shared: &Arc<Shared>,
+    origin: Origin,
+    head: &Parts,
+    body: &[u8],
+) -> Outcome {
     let path = head.uri.path();
     if origin == Origin::Stream {
         return replicate::stream(shared, head);

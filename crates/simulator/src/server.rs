@@ -31,7 +31,7 @@ use crate::{
     body::Body,
     counts::{Counter, Counts},
     outcome::Outcome,
-    playground::{Agents, Sessions, serve_agent},
+    playground::{Agents, Sessions},
     record::{Record, Recorded},
     replicate::Replicate,
     route::{Origin, route, too_large},
@@ -303,15 +303,18 @@ async fn respond(
         body.clone(),
     ));
     match route(&shared, client.origin, &head, &body).await {
-        Outcome::Agent(reply, agent) => {
-            let serving = serve_agent(shared.clone(), agent, upgrade);
-            drop(shared.tasks.spawn(serving));
-            Ok(reply.into_response().await)
-        }
         Outcome::Close => Err(io::ErrorKind::ConnectionAborted.into()),
         Outcome::Live(response) => Ok(response),
         Outcome::Reply(reply) => Ok(reply.into_response().await),
         Outcome::Silence => std::future::pending().await,
+        Outcome::Upgrade(reply, protocol) => {
+            drop(shared.tasks.spawn(async move {
+                if let Ok(connection) = upgrade.await {
+                    protocol.serve(connection).await;
+                }
+            }));
+            Ok(reply.into_response().await)
+        }
     }
 }
 

@@ -10,7 +10,7 @@ mod request;
 mod session;
 mod ui_stream;
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use http::{HeaderName, Method, StatusCode, header::CONTENT_ENCODING, request::Parts};
 use serde_json::json;
@@ -32,10 +32,7 @@ use crate::{
 };
 
 pub use self::protocol::PlaygroundProtocol;
-pub(crate) use self::{
-    agent::{Agent, Agents, serve as serve_agent},
-    session::Sessions,
-};
+pub(crate) use self::{agent::Agents, session::Sessions};
 
 /// What the paths of agents begin with.
 const AGENTS: &str = "agents/playground/";
@@ -47,7 +44,7 @@ const UNKNOWN: &str = "text/x-unknown";
 const APP: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head><title>Workers AI LLM Playground (simulated)</title></head>\n<body>\n<h1>Simulated playground</h1>\n<p>No model runs here.</p>\n</body>\n</html>\n";
 
 /// Answers a request; the path is what follows the playground's own.
-pub(crate) fn answer(shared: &Shared, head: &Parts, path: &str, body: &[u8]) -> Outcome {
+pub(crate) fn answer(shared: &Arc<Shared>, head: &Parts, path: &str, body: &[u8]) -> Outcome {
     let cookies = Cookies::read(&head.headers);
     if let Some(path) = path.strip_prefix(AGENTS) {
         return agent::answer(shared, head, &cookies, path);

@@ -9,7 +9,7 @@ mod store;
 mod stream;
 mod turn;
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use http::{
     HeaderMap, HeaderName, Method, StatusCode, Version,
@@ -20,7 +20,7 @@ use serde_json::Value;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::{
-    outcome::Outcome,
+    outcome::{Outcome, Upgrade},
     playground::{
         refusal::{challenge, instead, is_refused, status, ticketed},
         session::Cookies,
@@ -30,16 +30,13 @@ use crate::{
     uri,
 };
 
-pub(crate) use self::{
-    socket::serve,
-    store::{Agent, Agents},
-};
+pub(crate) use self::store::Agents;
 
 /// The version of RFC 6455.
 const VERSION: &str = "13";
 
 /// Answers a request; the path is the agent's name, and what follows it.
-pub(super) fn answer(shared: &Shared, head: &Parts, cookies: &Cookies, path: &str) -> Outcome {
+pub(super) fn answer(shared: &Arc<Shared>, head: &Parts, cookies: &Cookies, path: &str) -> Outcome {
     let (name, rest) = match path.split_once('/') {
         Some((name, rest)) => (name, Some(rest)),
         None => (path, None),
@@ -65,7 +62,7 @@ pub(super) fn answer(shared: &Shared, head: &Parts, cookies: &Cookies, path: &st
 }
 
 /// Answers a request for a connection.
-fn connect(shared: &Shared, head: &Parts, cookies: &Cookies, name: &str) -> Outcome {
+fn connect(shared: &Arc<Shared>, head: &Parts, cookies: &Cookies, name: &str) -> Outcome {
     shared.counter.add(|counts| &mut counts.agent_connections);
     let known = shared.agents.find(name);
     let has_conversation = known
@@ -106,7 +103,10 @@ fn connect(shared: &Shared, head: &Parts, cookies: &Cookies, name: &str) -> Outc
         .header(CONNECTION, "Upgrade")
         .header(UPGRADE, "websocket")
         .header(SEC_WEBSOCKET_ACCEPT, &derive_accept_key(key));
-    Outcome::Agent(ticketed(shared, reply), agent)
+    let reply = ticketed(shared, reply);
+    let shared = shared.clone();
+    let serve = |connection| socket::serve(shared, agent, connection);
+    Outcome::Upgrade(reply, Upgrade::new(serve))
 }
 
 /// Returns the key of a client that knows the protocol, or the status that refuses it.

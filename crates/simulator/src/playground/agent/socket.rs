@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::{SinkExt, StreamExt};
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{
@@ -50,14 +50,11 @@ const CLOSING: Duration = Duration::from_secs(1);
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// Serves a connection to an agent until it ends.
-pub(crate) async fn serve(shared: Arc<Shared>, agent: Arc<Agent>, upgrade: OnUpgrade) {
-    let Ok(upgraded) = upgrade.await else {
-        return;
-    };
+pub(super) async fn serve(shared: Arc<Shared>, agent: Arc<Agent>, connection: Upgraded) {
     let config = WebSocketConfig::default()
         .max_message_size(Some(MAX_MESSAGE))
         .max_frame_size(Some(MAX_MESSAGE));
-    let io = TokioIo::new(upgraded);
+    let io = TokioIo::new(connection);
     let mut socket = Socket::from_raw_socket(io, Role::Server, Some(config)).await;
     let (number, mut words) = agent.room().connect(&agent.name);
     loop {
