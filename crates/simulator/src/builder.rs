@@ -1,16 +1,16 @@
 //! Settings in, a running server out.
 
-use std::{fmt, io, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use crate::{
     answer::Answer,
     fault::Fault,
-    playground::PlaygroundProtocol,
+    playground::{Playground, PlaygroundProtocol},
     replicate::Resume,
     script::{self, Script},
     server::Simulator,
     session::{CerebrasSession, Session},
-    shared::Settings,
+    shared::{Settings, Shared},
     tls::Identity,
 };
 
@@ -163,15 +163,22 @@ impl SimulatorBuilder {
             pace: self.tokens_per_second.map(script::pace).transpose()?,
             api_key: self.api_key,
             boot: self.boot,
-            resume: self.resume,
             account_id: self.account_id,
-            playground: self.playground,
-            challenge: self.challenge,
         };
         let script = Script::new(self.faults, self.every_fault, self.answers)?;
         let identity = self.tls.then(Identity::generate).transpose()?;
-        let session = Session::new(self.seed, self.tls, self.sessions);
-        Simulator::listen(self.port, settings, script, session, identity).await
+        let shared = Arc::new(Shared::new(settings, script));
+        let playground = Playground::new(shared.clone(), self.playground, self.challenge, self.tls);
+        let session = Session::new(shared.clone(), self.tls, self.sessions);
+        Simulator::listen(
+            self.port,
+            shared,
+            playground,
+            self.resume,
+            session,
+            identity,
+        )
+        .await
     }
 }
 

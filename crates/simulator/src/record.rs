@@ -3,7 +3,10 @@
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -85,9 +88,15 @@ impl fmt::Debug for Recorded {
 pub(crate) struct Record {
     requests: Mutex<VecDeque<Recorded>>,
     messages: Mutex<VecDeque<String>>,
+    connections: AtomicU64,
 }
 
 impl Record {
+    /// Returns the number of a new connection, counted from 0.
+    pub(crate) fn next_connection(&self) -> u64 {
+        self.connections.fetch_add(1, Ordering::Relaxed)
+    }
+
     pub(crate) fn push(&self, request: Recorded) {
         push(&self.requests, request);
     }

@@ -1,6 +1,6 @@
 //! A request in, what the server does about it out.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use http::{Method, StatusCode, request::Parts};
 
@@ -12,9 +12,10 @@ use crate::{
     },
     gzip, models,
     outcome::Outcome,
-    playground, replicate,
+    playground::{self, Playground},
+    replicate::{self, Replicate},
     reply::Reply,
-    session,
+    session::{self, Session},
     shared::Shared,
     workers_ai,
 };
@@ -36,18 +37,28 @@ pub(crate) enum Origin {
     Main,
 }
 
+/// The services, each with its own state.
+#[derive(Debug)]
+pub(crate) struct Services {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) playground: Playground,
+    pub(crate) replicate: Replicate,
+    pub(crate) session: Session,
+}
+
 pub(crate) async fn route(
-    shared: &Arc<Shared>,
+    services: &Services,
     origin: Origin,
     head: &Parts,
     body: &[u8],
 ) -> Outcome {
+    let shared = &*services.shared;
     let path = head.uri.path();
     if origin == Origin::Stream {
-        return replicate::stream(shared, head);
+        return replicate::stream(&services.replicate, head);
     }
     if let Some(path) = path.strip_prefix(REPLICATE) {
-        return replicate::answer(shared, head, path, body).await;
+        return replicate::answer(&services.replicate, head, path, body).await;
     }
     if let Some(path) = path.strip_prefix(CLOUDFLARE) {
         return workers_ai::answer(shared, head, path, body);
@@ -56,12 +67,12 @@ pub(crate) async fn route(
         return workers_ai::gateway(shared, head, path, body);
     }
     if let Some(path) = path.strip_prefix(CEREBRAS_SESSION) {
-        return Outcome::Reply(session::answer(shared, head, path));
+        return Outcome::Reply(session::answer(&services.session, head, path));
     }
     if let Some(path) = below_playground(path) {
-        return playground::answer(shared, head, path, body);
+        return playground::answer(&services.playground, head, path, body);
     }
-    let given = shared.session.judge(&head.headers);
+    let given = services.session.judge(&head.headers);
     let authorized =
         given.unwrap_or_else(|| is_authorized(&shared.settings, &head.headers, &["Bearer "]));
     if let Some(path) = path.strip_prefix(COMPATIBLE) {
@@ -74,7 +85,7 @@ pub(crate) async fn route(
             Ok(body) => body,
             Err(refusal) => return Outcome::Reply(*refusal),
         };
-        let mut script = shared.script.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut script = shared.script();
         return chat::answer(
             &shared.settings,
             &mut script,
@@ -110,7 +121,7 @@ fn compatible(
 ) -> Outcome {
     match (method, path) {
         (&Method::POST, "chat/completions") => {
-            let mut script = shared.script.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut script = shared.script();
             chat::answer(&shared.settings, &mut script, authorized, Taste::Any, body)
         }
         (&Method::GET, "models") if authorized => Outcome::Reply(models::list()),

@@ -3,10 +3,7 @@
 use std::{
     fmt, io,
     net::{Ipv4Addr, SocketAddr},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -29,16 +26,14 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::{
     body::Body,
-    counts::{Counter, Counts},
+    counts::Counts,
     outcome::Outcome,
-    playground::{Agents, Sessions},
-    record::{Record, Recorded},
-    replicate::Replicate,
-    route::{Origin, route, too_large},
-    script::Script,
+    playground::Playground,
+    record::Recorded,
+    replicate::{Replicate, Resume},
+    route::{Origin, Services, route, too_large},
     session::Session,
-    shared::{Settings, Shared},
-    tasks::Tasks,
+    shared::Shared,
     tls::Identity,
 };
 
@@ -59,15 +54,16 @@ pub struct Simulator {
     gateway_url: String,
     playground_url: String,
     certificate_pem: Option<String>,
-    shared: Arc<Shared>,
+    services: Arc<Services>,
     tasks: [AbortHandle; 2],
 }
 
 impl Simulator {
     pub(crate) async fn listen(
         port: u16,
-        settings: Settings,
-        script: Script,
+        shared: Arc<Shared>,
+        playground: Playground,
+        resume: Resume,
         session: Session,
         identity: Option<Identity>,
     ) -> io::Result<Self> {
@@ -82,22 +78,15 @@ impl Simulator {
         let (acceptor, certificate_pem) = identity
             .map(|identity| (TlsAcceptor::from(identity.config), identity.certificate_pem))
             .unzip();
-        let sessions = Sessions::new(settings.seed, acceptor.is_some());
-        let shared = Arc::new(Shared {
-            settings,
-            script: Mutex::new(script),
-            replicate: Replicate::new(scheme, address, stream_address),
+        let services = Arc::new(Services {
+            replicate: Replicate::new(shared.clone(), resume, scheme, address, stream_address),
+            shared,
+            playground,
             session,
-            sessions,
-            agents: Agents::default(),
-            counter: Counter::default(),
-            record: Record::default(),
-            tasks: Tasks::new(),
-            connections: AtomicU64::new(0),
         });
         let tasks = [(listener, Origin::Main), (stream_listener, Origin::Stream)].map(
             |(listener, origin)| {
-                let serving = accept(listener, acceptor.clone(), shared.clone(), origin);
+                let serving = accept(listener, acceptor.clone(), services.clone(), origin);
                 tokio::spawn(serving).abort_handle()
             },
         );
@@ -111,7 +100,7 @@ impl Simulator {
             gateway_url: format!("{scheme}://{address}/gateway/v1"),
             playground_url: format!("{scheme}://{address}/playground"),
             certificate_pem,
-            shared,
+            services,
             tasks,
         })
     }
@@ -129,7 +118,7 @@ impl Simulator {
 
     /// Returns the URL for a client of Replicate, such as `http://127.0.0.1:8080/replicate/v1`.
     pub fn replicate_url(&self) -> &str {
-        &self.shared.replicate.url
+        &self.services.replicate.url
     }
 
     /// Returns the URL for a client of Workers AI, such as `http://127.0.0.1:8080/client/v4`.
@@ -180,18 +169,18 @@ impl Simulator {
 
     /// Returns every request that was read in full, oldest first, and no more than the last 10,000.
     pub fn requests(&self) -> Vec<Recorded> {
-        self.shared.record.all()
+        self.services.shared.record.all()
     }
 
     /// Returns every text message that was sent to an agent of the playground, oldest first, and no
     /// more than the last 10,000.
     pub fn agent_messages(&self) -> Vec<String> {
-        self.shared.record.all_messages()
+        self.services.shared.record.all_messages()
     }
 
     /// Returns how many requests and messages of each kind there were.
     pub fn counts(&self) -> Counts {
-        self.shared.counter.all()
+        self.services.shared.counter.all()
     }
 }
 
@@ -200,7 +189,7 @@ impl Drop for Simulator {
         for task in &self.tasks {
             task.abort();
         }
-        self.shared.tasks.stop();
+        self.services.shared.tasks.stop();
     }
 }
 
@@ -217,7 +206,7 @@ impl fmt::Debug for Simulator {
 async fn accept(
     listener: TcpListener,
     acceptor: Option<TlsAcceptor>,
-    shared: Arc<Shared>,
+    services: Arc<Services>,
     origin: Origin,
 ) {
     let mut connections = JoinSet::new();
@@ -231,10 +220,10 @@ async fn accept(
         };
         while connections.try_join_next().is_some() {}
         let client = Client {
-            connection: shared.connections.fetch_add(1, Ordering::Relaxed),
+            connection: services.shared.record.next_connection(),
             origin,
         };
-        connections.spawn(connect(socket, acceptor.clone(), shared.clone(), client));
+        connections.spawn(connect(socket, acceptor.clone(), services.clone(), client));
     }
 }
 
@@ -248,7 +237,7 @@ struct Client {
 async fn connect(
     socket: TcpStream,
     acceptor: Option<TlsAcceptor>,
-    shared: Arc<Shared>,
+    services: Arc<Services>,
     client: Client,
 ) {
     let _open = (client.origin == Origin::Main).then(|| shared.counter.open());
@@ -259,14 +248,14 @@ async fn connect(
     match acceptor {
         Some(acceptor) => {
             if let Ok(stream) = acceptor.accept(socket).await {
-                serve(stream, shared, client).await;
+                serve(stream, services, client).await;
             }
         }
-        None => serve(socket, shared, client).await,
+        None => serve(socket, services, client).await,
     }
 }
 
-async fn serve<S>(stream: S, shared: Arc<Shared>, client: Client)
+async fn serve<S>(stream: S, services: Arc<Services>, client: Client)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -274,7 +263,7 @@ where
     // Same seed, same bytes, the head included.
     server.http1().auto_date_header(false);
     server.http2().auto_date_header(false);
-    let service = service_fn(move |request| respond(shared.clone(), client, request));
+    let service = service_fn(move |request| respond(services.clone(), client, request));
     let io = TokioIo::new(stream);
     // How a connection ended is the client's to tell.
     let _ = match client.origin {
@@ -285,7 +274,7 @@ where
 
 /// Answers one request; an error closes its connection.
 async fn respond(
-    shared: Arc<Shared>,
+    services: Arc<Services>,
     client: Client,
     mut request: Request<Incoming>,
 ) -> io::Result<Response<Body>> {
@@ -296,19 +285,19 @@ async fn respond(
         return Ok(reply.into_response().await);
     };
     let is_stream = client.origin == Origin::Stream;
-    shared.record.push(Recorded::new(
+    services.shared.record.push(Recorded::new(
         client.connection,
         is_stream,
         &head,
         body.clone(),
     ));
-    match route(&shared, client.origin, &head, &body).await {
+    match route(&services, client.origin, &head, &body).await {
         Outcome::Close => Err(io::ErrorKind::ConnectionAborted.into()),
         Outcome::Live(response) => Ok(response),
         Outcome::Reply(reply) => Ok(reply.into_response().await),
         Outcome::Silence => std::future::pending().await,
         Outcome::Upgrade(reply, protocol) => {
-            drop(shared.tasks.spawn(async move {
+            drop(services.shared.tasks.spawn(async move {
                 if let Ok(connection) = upgrade.await {
                     protocol.serve(connection).await;
                 }

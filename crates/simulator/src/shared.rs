@@ -1,35 +1,22 @@
-//! What services and the server share.
+//! The settings, script and records that the server and its services share.
 
 use std::{
     fmt,
-    sync::{Mutex, atomic::AtomicU64},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use crate::{
-    counts::Counter,
-    playground::{Agents, PlaygroundProtocol, Sessions},
-    record::Record,
-    replicate::{Replicate, Resume},
-    script::Script,
-    session::Session,
-    tasks::Tasks,
-};
+use crate::{counts::Counter, record::Record, script::Script, tasks::Tasks};
 
-/// What all connections know.
+/// What all services know; each keeps its own state beside it.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
-    pub(crate) script: Mutex<Script>,
-    pub(crate) replicate: Replicate,
-    pub(crate) session: Session,
-    pub(crate) sessions: Sessions,
-    pub(crate) agents: Agents,
+    script: Mutex<Script>,
     pub(crate) counter: Counter,
     pub(crate) record: Record,
     /// The turns of agents, and the connections to them.
     pub(crate) tasks: Tasks,
-    pub(crate) connections: AtomicU64,
 }
 
 /// What does not change while the server runs.
@@ -40,12 +27,24 @@ pub(crate) struct Settings {
     pub(crate) api_key: Option<String>,
     /// The time that a prediction, or an agent's answer, takes to start.
     pub(crate) boot: Duration,
-    pub(crate) resume: Resume,
     /// The only account of Cloudflare that there is.
     pub(crate) account_id: Option<String>,
-    pub(crate) playground: PlaygroundProtocol,
-    /// Whether the playground's API asks for cookies.
-    pub(crate) challenge: bool,
+}
+
+impl Shared {
+    pub(crate) fn new(settings: Settings, script: Script) -> Self {
+        Self {
+            settings,
+            script: Mutex::new(script),
+            counter: Counter::default(),
+            record: Record::default(),
+            tasks: Tasks::new(),
+        }
+    }
+
+    pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl fmt::Debug for Settings {
@@ -54,10 +53,7 @@ impl fmt::Debug for Settings {
             .field("seed", &self.seed)
             .field("pace", &self.pace)
             .field("boot", &self.boot)
-            .field("resume", &self.resume)
             .field("account_id", &self.account_id)
-            .field("playground", &self.playground)
-            .field("challenge", &self.challenge)
             .finish_non_exhaustive()
     }
 }

@@ -8,9 +8,8 @@ mod protocol;
 mod refusal;
 mod request;
 mod session;
+mod store;
 mod ui_stream;
-
-use std::sync::{Arc, PoisonError};
 
 use http::{HeaderName, Method, StatusCode, header::CONTENT_ENCODING, request::Parts};
 use serde_json::json;
@@ -27,12 +26,11 @@ use crate::{
     },
     reply::Reply,
     script::{Script, Scripted},
-    shared::Shared,
     workers_ai::model_names,
 };
 
 pub use self::protocol::PlaygroundProtocol;
-pub(crate) use self::{agent::Agents, session::Sessions};
+pub(crate) use self::store::Playground;
 
 /// What the paths of agents begin with.
 const AGENTS: &str = "agents/playground/";
@@ -44,56 +42,64 @@ const UNKNOWN: &str = "text/x-unknown";
 const APP: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head><title>Workers AI LLM Playground (simulated)</title></head>\n<body>\n<h1>Simulated playground</h1>\n<p>No model runs here.</p>\n</body>\n</html>\n";
 
 /// Answers a request; the path is what follows the playground's own.
-pub(crate) fn answer(shared: &Arc<Shared>, head: &Parts, path: &str, body: &[u8]) -> Outcome {
+pub(crate) fn answer(playground: &Playground, head: &Parts, path: &str, body: &[u8]) -> Outcome {
     let cookies = Cookies::read(&head.headers);
     if let Some(path) = path.strip_prefix(AGENTS) {
-        return agent::answer(shared, head, &cookies, path);
+        return agent::answer(playground, head, &cookies, path);
     }
     match (&head.method, path) {
         (&Method::GET, "") => {
-            shared.counter.add(|counts| &mut counts.pages);
-            Outcome::Reply(if shared.sessions.is_valid(&cookies) {
-                ticketed(shared, Reply::text(StatusCode::OK, page::HTML, APP))
+            playground.shared.counter.add(|counts| &mut counts.pages);
+            Outcome::Reply(if playground.sessions.is_valid(&cookies) {
+                ticketed(playground, Reply::text(StatusCode::OK, page::HTML, APP))
             } else {
-                challenge(shared)
+                challenge(playground)
             })
         }
-        (&Method::GET, "api/models") if is_refused(shared, &cookies) => {
-            Outcome::Reply(challenge(shared))
+        (&Method::GET, "api/models") if is_refused(playground, &cookies) => {
+            Outcome::Reply(challenge(playground))
         }
         (&Method::GET, "api/models") => {
             let models: Vec<_> = model_names().map(|name| json!({"name": name})).collect();
             let reply = Reply::value(StatusCode::OK, &json!({"models": models}));
-            Outcome::Reply(ticketed(shared, reply))
+            Outcome::Reply(ticketed(playground, reply))
         }
-        (&Method::POST, "api/inference") => infer(shared, &cookies, body),
+        (&Method::POST, "api/inference") => infer(playground, &cookies, body),
         _ => Outcome::Reply(status(404)),
     }
 }
 
-fn infer(shared: &Shared, cookies: &Cookies, body: &[u8]) -> Outcome {
-    shared.counter.add(|counts| &mut counts.inferences);
-    let mut script = shared.script.lock().unwrap_or_else(PoisonError::into_inner);
+fn infer(playground: &Playground, cookies: &Cookies, body: &[u8]) -> Outcome {
+    playground
+        .shared
+        .counter
+        .add(|counts| &mut counts.inferences);
+    let mut script = playground.shared.script();
     if script.raw_is_next() {
-        return script.next_raw(|fault| instead(shared, cookies, fault));
+        return script.next_raw(|fault| instead(playground, cookies, fault));
     }
-    if is_refused(shared, cookies) {
-        return Outcome::Reply(challenge(shared));
+    if is_refused(playground, cookies) {
+        return Outcome::Reply(challenge(playground));
     }
-    match inferred(shared, &mut script, cookies, body) {
-        Outcome::Reply(reply) => Outcome::Reply(ticketed(shared, reply)),
+    match inferred(playground, &mut script, cookies, body) {
+        Outcome::Reply(reply) => Outcome::Reply(ticketed(playground, reply)),
         outcome => outcome,
     }
 }
 
-fn inferred(shared: &Shared, script: &mut Script, cookies: &Cookies, body: &[u8]) -> Outcome {
+fn inferred(
+    playground: &Playground,
+    script: &mut Script,
+    cookies: &Cookies,
+    body: &[u8],
+) -> Outcome {
     let Some(request) = Request::parse(body) else {
         return Outcome::Reply(status(400));
     };
     let fault = script.next_fault();
     let instead = fault
         .as_ref()
-        .and_then(|fault| instead(shared, cookies, fault));
+        .and_then(|fault| instead(playground, cookies, fault));
     if let Some(outcome) = instead {
         return outcome;
     }
@@ -102,12 +108,12 @@ fn inferred(shared: &Shared, script: &mut Script, cookies: &Cookies, body: &[u8]
         Some(Scripted::Tokens(tokens)) => Some(tokens),
         None => None,
     };
-    let settings = &shared.settings;
+    let settings = &playground.shared.settings;
     let inference = Inference::new(settings.seed, &request, tokens.as_ref());
     let stream = |events, error| damage::stream(events, fault.as_ref(), settings.pace, error);
     let reply =
         |pieces| Reply::new(StatusCode::OK, UNKNOWN, pieces).header(CONTENT_ENCODING, "identity");
-    Outcome::Reply(match settings.playground {
+    Outcome::Reply(match playground.protocol {
         PlaygroundProtocol::Oldest => Reply::new(
             StatusCode::OK,
             "text/event-stream",

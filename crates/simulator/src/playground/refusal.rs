@@ -6,17 +6,24 @@ use http::{
 };
 
 use crate::{
-    fault::Fault, outcome::Outcome, page, playground::session::Cookies, reply::Reply,
-    shared::Shared,
+    fault::Fault,
+    outcome::Outcome,
+    page,
+    playground::{session::Cookies, store::Playground},
+    reply::Reply,
 };
 
 /// Returns what the server does about a fault in the place of an answer.
-pub(super) fn instead(shared: &Shared, cookies: &Cookies, fault: &Fault) -> Option<Outcome> {
+pub(super) fn instead(
+    playground: &Playground,
+    cookies: &Cookies,
+    fault: &Fault,
+) -> Option<Outcome> {
     let reply = match fault {
-        Fault::Challenge => challenge(shared),
+        Fault::Challenge => challenge(playground),
         Fault::Empty => Reply::empty(StatusCode::INTERNAL_SERVER_ERROR),
         Fault::Expire => {
-            shared.sessions.expire(cookies);
+            playground.sessions.expire(cookies);
             status(401)
         }
         Fault::Html => page::unavailable(),
@@ -32,18 +39,21 @@ pub(super) fn instead(shared: &Shared, cookies: &Cookies, fault: &Fault) -> Opti
     Some(Outcome::Reply(reply))
 }
 
-pub(super) fn is_refused(shared: &Shared, cookies: &Cookies) -> bool {
-    shared.settings.challenge && !shared.sessions.is_valid(cookies)
+pub(super) fn is_refused(playground: &Playground, cookies: &Cookies) -> bool {
+    playground.challenge && !playground.sessions.is_valid(cookies)
 }
 
 /// Answers with the challenge, and with the cookie of a script that passes it.
-pub(super) fn challenge(shared: &Shared) -> Reply {
-    ticketed(shared, page::challenge(&shared.sessions.clearance()))
+pub(super) fn challenge(playground: &Playground) -> Reply {
+    ticketed(
+        playground,
+        page::challenge(&playground.sessions.clearance()),
+    )
 }
 
 /// Gives a new cookie of those that scripts cannot read.
-pub(super) fn ticketed(shared: &Shared, reply: Reply) -> Reply {
-    reply.header(SET_COOKIE, &shared.sessions.ticket())
+pub(super) fn ticketed(playground: &Playground, reply: Reply) -> Reply {
+    reply.header(SET_COOKIE, &playground.sessions.ticket())
 }
 
 /// Answers with a status that says no, as the playground does: in a few words, or in none.

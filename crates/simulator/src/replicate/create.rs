@@ -1,6 +1,6 @@
 //! A request for a prediction in, the prediction or what goes wrong with it out.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, StatusCode};
 use tokio::time::timeout;
@@ -14,21 +14,21 @@ use crate::{
         refusal,
         request::{Request, Target},
         response::limits,
+        store::Replicate,
     },
     reply::Reply,
     script::Scripted,
-    shared::Shared,
 };
 
 pub(super) async fn answer(
-    shared: &Shared,
+    replicate: &Replicate,
     target: &Target<'_>,
     headers: &HeaderMap,
     authorized: bool,
     body: &[u8],
 ) -> Outcome {
-    shared.counter.add(|counts| &mut counts.creates);
-    let prediction = match create(shared, target, headers, authorized, body) {
+    replicate.shared.counter.add(|counts| &mut counts.creates);
+    let prediction = match create(replicate, target, headers, authorized, body) {
         Ok(prediction) => prediction,
         Err(outcome) => return *outcome,
     };
@@ -36,23 +36,23 @@ pub(super) async fn answer(
         return Outcome::Close;
     }
     let Some(wait) = prediction.request.wait else {
-        return Outcome::Reply(created(shared, &prediction, View::First));
+        return Outcome::Reply(created(replicate, &prediction, View::First));
     };
     // Whether it has ended by then is told by its state.
     drop(timeout(wait, prediction.until(|state| state.ended.is_some())).await);
-    let reply = created(shared, &prediction, View::Now);
+    let reply = created(replicate, &prediction, View::Now);
     Outcome::Reply(reply.header(HeaderName::from_static("preference-applied"), "wait"))
 }
 
 /// Creates the prediction, or returns what the server does instead.
 fn create(
-    shared: &Shared,
+    replicate: &Replicate,
     target: &Target<'_>,
     headers: &HeaderMap,
     authorized: bool,
     body: &[u8],
 ) -> Result<Arc<Prediction>, Box<Outcome>> {
-    let mut script = shared.script.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut script = replicate.shared.script();
     if script.raw_is_next() {
         return Err(Box::new(
             script.next_raw(|fault| fault.instead(refusal::fault)),
@@ -75,14 +75,14 @@ fn create(
         Some(Scripted::Tokens(tokens)) => Some(tokens),
         None => None,
     };
-    let settings = &shared.settings;
+    let settings = &replicate.shared.settings;
     let make = |number| Prediction::new(settings, number, request, tokens, fault);
-    Ok(shared.replicate.create(make))
+    Ok(replicate.create(make))
 }
 
 /// Tells of a prediction that is there now.
-fn created(shared: &Shared, prediction: &Prediction, view: View) -> Reply {
-    let mut object = object::object(&shared.replicate, prediction, view);
+fn created(replicate: &Replicate, prediction: &Prediction, view: View) -> Reply {
+    let mut object = object::object(replicate, prediction, view);
     if prediction.fault == Some(Fault::NoId) {
         object.id = None;
     }

@@ -21,14 +21,18 @@ use crate::{
     outcome::Outcome,
     replicate::{object::View, request::Target, response::ok},
     reply::Reply,
-    shared::Shared,
 };
 
 pub use self::resume::Resume;
 pub(crate) use self::{refusal::too_large, store::Replicate, stream::answer as stream};
 
 /// Answers a request to the API; the path is what follows its version.
-pub(crate) async fn answer(shared: &Shared, head: &Parts, path: &str, body: &[u8]) -> Outcome {
+pub(crate) async fn answer(
+    replicate: &Replicate,
+    head: &Parts,
+    path: &str,
+    body: &[u8],
+) -> Outcome {
     let segments: Vec<_> = path.split('/').collect();
     let method = head.method.as_str();
     let target = match (method, &segments[..]) {
@@ -39,27 +43,31 @@ pub(crate) async fn answer(shared: &Shared, head: &Parts, path: &str, body: &[u8
         ("POST", ["predictions"]) => Some(Target::Version),
         _ => None,
     };
-    let authorized = is_authorized(&shared.settings, &head.headers, &["Bearer ", "Token "]);
+    let authorized = is_authorized(
+        &replicate.shared.settings,
+        &head.headers,
+        &["Bearer ", "Token "],
+    );
     match target {
-        Some(target) => create::answer(shared, &target, &head.headers, authorized, body).await,
-        None => Outcome::Reply(look_up(shared, head, &segments, authorized, body)),
+        Some(target) => create::answer(replicate, &target, &head.headers, authorized, body).await,
+        None => Outcome::Reply(look_up(replicate, head, &segments, authorized, body)),
     }
 }
 
 /// Answers a request that creates nothing.
 fn look_up(
-    shared: &Shared,
+    replicate: &Replicate,
     head: &Parts,
     segments: &[&str],
     authorized: bool,
     body: &[u8],
 ) -> Reply {
-    let replicate = &shared.replicate;
+    let counter = &replicate.shared.counter;
     let method = head.method.as_str();
     match (method, segments) {
-        ("GET", ["predictions", _]) => shared.counter.add(|counts| &mut counts.gets),
+        ("GET", ["predictions", _]) => counter.add(|counts| &mut counts.gets),
         ("POST", ["predictions", _, "cancel"]) => {
-            shared.counter.add(|counts| &mut counts.cancels);
+            counter.add(|counts| &mut counts.cancels);
         }
         _ => {}
     }

@@ -6,16 +6,21 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::replicate::prediction::Prediction;
+use crate::{
+    replicate::{prediction::Prediction, resume::Resume},
+    shared::Shared,
+};
 
 /// The most predictions that are kept.
 ///
 /// Tests create dozens; a server that runs for days must not grow with each.
 const MAX_PREDICTIONS: usize = 1000;
 
-/// What all connections know of the predictions.
+/// The service: its predictions, and what they are made with.
 #[derive(Debug)]
 pub(crate) struct Replicate {
+    pub(super) shared: Arc<Shared>,
+    pub(super) resume: Resume,
     /// The URL of the API.
     pub(crate) url: String,
     /// The URL of all streams.
@@ -32,8 +37,16 @@ struct State {
 }
 
 impl Replicate {
-    pub(crate) fn new(scheme: &str, address: SocketAddr, stream_address: SocketAddr) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        resume: Resume,
+        scheme: &str,
+        address: SocketAddr,
+        stream_address: SocketAddr,
+    ) -> Self {
         Self {
+            shared,
+            resume,
             url: format!("{scheme}://{address}/replicate/v1"),
             streams_url: format!("{scheme}://{stream_address}/v1/streams"),
             state: Mutex::default(),

@@ -23,9 +23,9 @@ use crate::{
         prediction::{Prediction, TOKENS},
         refusal,
         resume::Resume,
+        store::Replicate,
     },
     reply::Reply,
-    shared::Shared,
 };
 
 /// The type of a stream.
@@ -38,13 +38,13 @@ const EARLY: usize = 2;
 const BEFORE_CUT: usize = 3;
 
 /// Answers a request to the origin of the streams.
-pub(crate) fn answer(shared: &Shared, head: &Parts) -> Outcome {
+pub(crate) fn answer(replicate: &Replicate, head: &Parts) -> Outcome {
     let token = head.uri.path().strip_prefix("/v1/streams/");
     let Some(token) = token.filter(|_| head.method == Method::GET) else {
         return Outcome::Reply(refusal::not_found());
     };
-    shared.counter.add(|counts| &mut counts.streams);
-    let Some(prediction) = shared.replicate.find(|known| known.token == token) else {
+    replicate.shared.counter.add(|counts| &mut counts.streams);
+    let Some(prediction) = replicate.find(|known| known.token == token) else {
         return Outcome::Reply(refusal::not_found());
     };
     let number = prediction.next_stream();
@@ -64,7 +64,7 @@ pub(crate) fn answer(shared: &Shared, head: &Parts) -> Outcome {
     if let Some(pieces) = prediction.events.as_ref().filter(|_| number == 0) {
         return Outcome::Reply(Reply::new(StatusCode::OK, EVENT_STREAM, pieces.clone()));
     }
-    let reader = Reader::new(prediction, number, shared.settings.resume, &head.headers);
+    let reader = Reader::new(prediction, number, replicate.resume, &head.headers);
     let mut response = Response::new(Body::new(Live::new(reader)));
     let event_stream = HeaderValue::from_static(EVENT_STREAM);
     response.headers_mut().insert(CONTENT_TYPE, event_stream);

@@ -2,13 +2,16 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use fastrand::Rng;
 use http::{HeaderMap, header::AUTHORIZATION};
 
-use crate::dice::{OFFSET, hash};
+use crate::{
+    dice::{OFFSET, hash},
+    shared::Shared,
+};
 
 /// The most keys that are remembered: each answer gives one.
 const MAX_KEYS: usize = 10_000;
@@ -39,7 +42,7 @@ pub enum CerebrasSession {
 /// The answers that are still to come, and the keys that were given.
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(super) seed: u64,
+    pub(super) shared: Arc<Shared>,
     /// What follows the value of a cookie.
     pub(super) attributes: &'static str,
     state: Mutex<State>,
@@ -54,13 +57,13 @@ pub(super) struct State {
 }
 
 impl Session {
-    pub(crate) fn new(seed: u64, tls: bool, next: Vec<CerebrasSession>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, tls: bool, next: Vec<CerebrasSession>) -> Self {
         let state = State {
             next: next.into(),
             ..State::default()
         };
         Self {
-            seed,
+            shared,
             attributes: if tls {
                 "Path=/; HttpOnly; Secure; SameSite=Lax"
             } else {

@@ -15,19 +15,19 @@ use crate::{
     chat::refusal::not_found,
     page::{self, HTML},
     reply::Reply,
-    shared::Shared,
 };
 
 /// The path below the page's.
 const PATH: &str = "/api/auth/session";
 
 /// Answers what is asked of the page.
-pub(crate) fn answer(shared: &Shared, head: &Parts, path: &str) -> Reply {
+pub(crate) fn answer(session: &Session, head: &Parts, path: &str) -> Reply {
     if head.method != Method::GET || path != PATH {
         return not_found();
     }
+    let shared = &session.shared;
     shared.counter.add(|counts| &mut counts.sessions);
-    let session = &shared.session;
+    let seed = shared.settings.seed;
     let mut state = session.state();
     if !head.headers.contains_key(COOKIE) {
         return document("{}");
@@ -44,7 +44,7 @@ pub(crate) fn answer(shared: &Shared, head: &Parts, path: &str) -> Reply {
         CerebrasSession::Challenge => page::challenge("sim"),
         CerebrasSession::Empty => document("{}"),
         CerebrasSession::ExpiredKey => {
-            let key = state.key(session.seed, false);
+            let key = state.key(seed, false);
             user(Some(&key))
         }
         CerebrasSession::Forbidden => Reply::text(StatusCode::FORBIDDEN, "text/plain", "Forbidden"),
@@ -55,7 +55,7 @@ pub(crate) fn answer(shared: &Shared, head: &Parts, path: &str) -> Reply {
         CerebrasSession::NoDemoKey => user(None),
         CerebrasSession::Null => document("null"),
         CerebrasSession::SignedIn => {
-            let key = state.key(session.seed, true);
+            let key = state.key(seed, true);
             let (given, attributes) = (state.given, session.attributes);
             let cookie = format!("session-token=simulated-session-{given}; {attributes}");
             user(Some(&key)).header(SET_COOKIE, &cookie)

@@ -7,7 +7,7 @@ mod native;
 mod refusal;
 mod request;
 
-use std::{sync::PoisonError, time::Duration};
+use std::time::Duration;
 
 use fastrand::Rng;
 use http::{HeaderMap, HeaderName, Method, StatusCode, request::Parts};
@@ -114,7 +114,7 @@ fn respond(shared: &Shared, head: &Parts, task: &Task<'_>, body: &[u8]) -> Outco
     let outcome = match &task.target {
         Target::Answer(door) => {
             shared.counter.add(|counts| &mut counts.chats);
-            let mut script = shared.script.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut script = shared.script();
             if script.raw_is_next() {
                 return script.next_raw(|fault| instead(fault, asker));
             }

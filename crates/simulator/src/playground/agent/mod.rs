@@ -5,11 +5,9 @@ mod message;
 mod plan;
 mod room;
 mod socket;
-mod store;
+pub(super) mod store;
 mod stream;
 mod turn;
-
-use std::sync::{Arc, PoisonError};
 
 use http::{
     HeaderMap, HeaderName, Method, StatusCode, Version,
@@ -24,19 +22,22 @@ use crate::{
     playground::{
         refusal::{challenge, instead, is_refused, status, ticketed},
         session::Cookies,
+        store::Playground,
     },
     reply::Reply,
-    shared::Shared,
     uri,
 };
-
-pub(crate) use self::store::Agents;
 
 /// The version of RFC 6455.
 const VERSION: &str = "13";
 
 /// Answers a request; the path is the agent's name, and what follows it.
-pub(super) fn answer(shared: &Arc<Shared>, head: &Parts, cookies: &Cookies, path: &str) -> Outcome {
+pub(super) fn answer(
+    playground: &Playground,
+    head: &Parts,
+    cookies: &Cookies,
+    path: &str,
+) -> Outcome {
     let (name, rest) = match path.split_once('/') {
         Some((name, rest)) => (name, Some(rest)),
         None => (path, None),
@@ -46,56 +47,61 @@ pub(super) fn answer(shared: &Arc<Shared>, head: &Parts, cookies: &Cookies, path
     }
     let name = uri::decode(name);
     match rest {
-        None if is_upgrade(&head.headers) => connect(shared, head, cookies, &name),
-        Some("get-messages") if is_refused(shared, cookies) => Outcome::Reply(challenge(shared)),
+        None if is_upgrade(&head.headers) => connect(playground, head, cookies, &name),
+        Some("get-messages") if is_refused(playground, cookies) => {
+            Outcome::Reply(challenge(playground))
+        }
         Some("get-messages") => {
-            let agent = shared.agents.find(&name);
+            let agent = playground.agents.find(&name);
             let messages = agent.map_or(Value::Array(Vec::new()), |agent| {
                 agent.room().messages().into()
             });
             let reply = Reply::value(StatusCode::OK, &messages);
-            Outcome::Reply(ticketed(shared, reply))
+            Outcome::Reply(ticketed(playground, reply))
         }
-        _ if is_refused(shared, cookies) => Outcome::Reply(challenge(shared)),
+        _ if is_refused(playground, cookies) => Outcome::Reply(challenge(playground)),
         _ => Outcome::Reply(status(404)),
     }
 }
 
 /// Answers a request for a connection.
-fn connect(shared: &Arc<Shared>, head: &Parts, cookies: &Cookies, name: &str) -> Outcome {
-    shared.counter.add(|counts| &mut counts.agent_connections);
-    let known = shared.agents.find(name);
+fn connect(playground: &Playground, head: &Parts, cookies: &Cookies, name: &str) -> Outcome {
+    playground
+        .shared
+        .counter
+        .add(|counts| &mut counts.agent_connections);
+    let known = playground.agents.find(name);
     let has_conversation = known
         .as_ref()
         .is_some_and(|agent| agent.room().has_conversation());
     if !has_conversation {
-        let mut script = shared.script.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut script = playground.shared.script();
         if script.raw_is_next() {
-            return script.next_raw(|fault| instead(shared, cookies, fault));
+            return script.next_raw(|fault| instead(playground, cookies, fault));
         }
     }
-    if is_refused(shared, cookies) {
-        return Outcome::Reply(challenge(shared));
+    if is_refused(playground, cookies) {
+        return Outcome::Reply(challenge(playground));
     }
     if known.is_some_and(|agent| agent.room().takes_refusal()) {
-        return Outcome::Reply(ticketed(shared, status(503)));
+        return Outcome::Reply(ticketed(playground, status(503)));
     }
     let key = match handshake(head) {
         Ok(key) => key,
         Err(code) => {
             let refusal = status(code).header(SEC_WEBSOCKET_VERSION, VERSION);
-            return Outcome::Reply(ticketed(shared, refusal));
+            return Outcome::Reply(ticketed(playground, refusal));
         }
     };
     if !has_conversation {
-        let mut script = shared.script.lock().unwrap_or_else(PoisonError::into_inner);
-        match script.next_instead(|fault| instead(shared, cookies, fault)) {
-            Some(Outcome::Reply(reply)) => return Outcome::Reply(ticketed(shared, reply)),
+        let mut script = playground.shared.script();
+        match script.next_instead(|fault| instead(playground, cookies, fault)) {
+            Some(Outcome::Reply(reply)) => return Outcome::Reply(ticketed(playground, reply)),
             Some(outcome) => return outcome,
             None => {}
         }
     }
-    let agent = shared.agents.open(name);
+    let agent = playground.agents.open(name);
     if let Some(model) = uri::find(head.uri.query(), "model").filter(|model| !model.is_empty()) {
         agent.room().set_model(&model);
     }
@@ -103,8 +109,8 @@ fn connect(shared: &Arc<Shared>, head: &Parts, cookies: &Cookies, name: &str) ->
         .header(CONNECTION, "Upgrade")
         .header(UPGRADE, "websocket")
         .header(SEC_WEBSOCKET_ACCEPT, &derive_accept_key(key));
-    let reply = ticketed(shared, reply);
-    let shared = shared.clone();
+    let reply = ticketed(playground, reply);
+    let shared = playground.shared.clone();
     let serve = |connection| socket::serve(shared, agent, connection);
     Outcome::Upgrade(reply, Upgrade::new(serve))
 }

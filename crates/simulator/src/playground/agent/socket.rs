@@ -1,9 +1,6 @@
 //! A connection that was taken over in, the messages of a client and of its agent over it.
 
-use std::{
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
@@ -122,7 +119,7 @@ fn ask(shared: &Arc<Shared>, agent: &Arc<Agent>, number: u64, id: String, messag
         Err(request::Refusal::Malformed) => return,
         Err(request::Refusal::NoModel) => (Plan::without_model(&shared.settings), None),
         Ok(request) => {
-            let mut script = shared.script.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut script = shared.script();
             let fault = script.next_fault();
             let tokens = script.next_tokens();
             let inference = Inference::new(shared.settings.seed, &request, tokens.as_ref());
