@@ -6,6 +6,7 @@ use crate::{
 };
 
 mod arrows;
+mod circles;
 mod files;
 mod manifests;
 pub(crate) mod readme;
@@ -29,6 +30,10 @@ const CHECKS: &[Check] = &[
     (
         "the README has two set-up commands, and CI runs one of them",
         readme::check,
+    ),
+    (
+        "files do not import each other in circles where the design has none",
+        circles::check,
     ),
 ];
 
@@ -80,5 +85,10 @@ mod tests {
     #[test]
     fn the_readme_is_true_to_ci() {
         check(super::CHECKS[3]);
+    }
+
+    #[test]
+    fn imports_have_no_circles() {
+        check(super::CHECKS[4]);
     }
 }
