@@ -1,4 +1,4 @@
-//! What a request is answered with: tokens of a model, or bytes as they are.
+//! Scripted answers: the tokens of a model, or raw bytes.
 
 use std::time::Duration;
 
@@ -6,25 +6,25 @@ use bytes::Bytes;
 
 use crate::tokens;
 
-/// One scripted answer to one request for a chat, a prediction or an inference of the playground.
+/// One scripted response to a chat request, a prediction or an inference of the playground.
 ///
-/// What is said of inferences holds for the answers of the playground's agents.
+/// Statements about inferences also apply to the responses of the playground's agents.
 ///
-/// [`Answer::text`] is sent as the service would send it: token by token where the request asks for
-/// a stream, else whole. [`Answer::raw`] is sent byte for byte.
+/// [`Answer::text`] is sent in the service's protocol: token by token if the request asks for a
+/// stream, otherwise as one document. [`Answer::raw`] is sent byte for byte.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub(crate) kind: Kind,
 }
 
-/// How an answer was scripted.
+/// The form of a scripted answer.
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
     Raw(Raw),
     Tokens(Tokens),
 }
 
-/// A response given part by part, not yet checked.
+/// A raw response that is not validated yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Raw {
     pub(crate) status: u16,
@@ -32,7 +32,7 @@ pub(crate) struct Raw {
     pub(crate) pieces: Vec<Piece>,
 }
 
-/// What a model said.
+/// The scripted output of a model.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tokens {
     pub(crate) reasoning: String,
@@ -46,18 +46,18 @@ pub(crate) struct Tokens {
 }
 
 impl Answer {
-    /// Creates an answer that says `text`.
+    /// Creates an answer with this text, split into tokens.
     ///
-    /// It is sent whole, whatever limit on tokens the request states; Workers AI and the playground
-    /// cut it there, and Workers AI after 256 tokens where the request states none.
+    /// The token limit of a request is ignored, except by Workers AI and the playground, which
+    /// truncate the text; the default limit of Workers AI is 256 tokens.
     pub fn text(text: impl Into<String>) -> Self {
         Self::tokens(tokens::split(&text.into()))
     }
 
-    /// Creates an answer that says these tokens, cut as they are here: `"\n"`, `""`, `" Sure"`.
+    /// Creates an answer with exactly these tokens, such as `"\n"`, `""` or `" Sure"`.
     ///
-    /// A line that ends with CR or CRLF ends with LF in a prediction's stream, which has no way to
-    /// say otherwise.
+    /// In a prediction's stream, CR and CRLF are sent as LF, because the stream's format cannot
+    /// represent them.
     pub fn tokens(tokens: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
             kind: Kind::Tokens(Tokens {
@@ -67,12 +67,11 @@ impl Answer {
         }
     }
 
-    /// Creates an answer of exactly this status, these headers and these bytes.
+    /// Creates an answer with exactly this status, these headers and these bytes.
     ///
-    /// It is sent whatever the request says: neither key nor model nor fields are looked at, and no
-    /// prediction is created.
-    /// Without a `content-length` among the headers, the body is chunked.
-    /// An illegal status or header is an error of [`SimulatorBuilder::start`].
+    /// It is sent for any request: the key, the model and the fields are not checked, and no
+    /// prediction is created. Without a `content-length` header, the body is chunked. An invalid
+    /// status or header is an error of [`SimulatorBuilder::start`].
     ///
     /// [`SimulatorBuilder::start`]: crate::SimulatorBuilder::start
     pub fn raw(status: u16, headers: &[(&str, &str)], pieces: impl Into<Vec<Piece>>) -> Self {
@@ -86,54 +85,54 @@ impl Answer {
         }
     }
 
-    /// Lets the model think this aloud before it answers.
+    /// Sets the reasoning that is sent before the text.
     ///
-    /// A raw answer stays as it is, here and in the methods below. A prediction has neither
-    /// reasoning nor tool calls, finish reason nor end marker.
+    /// This and the following methods have no effect on a raw answer. Predictions ignore reasoning,
+    /// tool calls, the finish reason and the end marker.
     #[must_use]
     pub fn reasoning(self, reasoning: impl Into<String>) -> Self {
         self.with(|tokens| tokens.reasoning = reasoning.into())
     }
 
-    /// Adds a call of the tool `name`, with JSON text for its arguments.
+    /// Adds a call of the tool `name` with its arguments as JSON text.
     ///
-    /// The arguments are not checked: broken ones are sent as they are.
+    /// The arguments are not validated: invalid JSON is sent as it is.
     #[must_use]
     pub fn tool_call(self, name: impl Into<String>, arguments: impl Into<String>) -> Self {
         self.with(|tokens| tokens.tool_calls.push((name.into(), arguments.into())))
     }
 
-    /// Sets the finish reason; else it is `tool_calls` where a tool is called, and `stop`.
+    /// Sets the finish reason; the default is `tool_calls` if a tool is called, otherwise `stop`.
     #[must_use]
     pub fn finish_reason(self, reason: impl Into<String>) -> Self {
         self.with(|tokens| tokens.finish_reason = Some(reason.into()))
     }
 
-    /// Ends the stream with `data: [DONE]`, which Cerebras does not do.
+    /// Sets whether the stream ends with `data: [DONE]`, which Cerebras does not send.
     #[must_use]
     pub fn done_marker(self, done_marker: bool) -> Self {
         self.with(|tokens| tokens.done_marker = done_marker)
     }
 
-    /// Answers the first connection to the prediction's stream with exactly these pieces.
+    /// Sets the exact body of the first connection to the prediction's stream.
     ///
-    /// The status is 200 and the type `text/event-stream`. The prediction, and every other connection
-    /// to its stream, says what this answer says. The chat protocol has no use for it.
+    /// The status is 200 and the content type `text/event-stream`. The prediction, and all other
+    /// connections to its stream, have the text of this answer. The chat protocol ignores it.
     #[must_use]
     pub fn events(self, pieces: impl Into<Vec<Piece>>) -> Self {
         self.with(|tokens| tokens.events = Some(pieces.into()))
     }
 
-    /// Lets the prediction write these logs when it starts; the chat protocol has none.
+    /// Sets the logs that the prediction writes when it starts; the chat protocol ignores them.
     #[must_use]
     pub fn logs(self, logs: impl Into<String>) -> Self {
         self.with(|tokens| tokens.logs = logs.into())
     }
 
-    /// Goes on with another step, as one that has called a tool does.
+    /// Adds a further step, such as the response to a tool result.
     ///
-    /// The playground says all steps in one stream; the other protocols have one, and say the first.
-    /// A raw answer is no step.
+    /// The playground sends all steps in one stream; the other protocols send the first only. A raw
+    /// answer cannot be a step and is ignored.
     #[must_use]
     pub fn step(self, next: Self) -> Self {
         let Kind::Tokens(next) = next.kind else {
@@ -164,11 +163,11 @@ impl Tokens {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Piece {
-    /// Breaks the connection (in HTTP/2: resets the stream); what was sent before has arrived.
+    /// Aborts the connection (in HTTP/2, resets the stream) after the bytes before it were sent.
     Abort,
-    /// Sends these bytes at once, as one chunk of the body.
+    /// Sends these bytes as one chunk of the body.
     Bytes(Bytes),
-    /// Sends nothing more, and keeps the connection open.
+    /// Sends nothing more and keeps the connection open.
     Hang,
     /// Waits before the next piece.
     Wait(Duration),

@@ -1,10 +1,10 @@
-//! Whether a request has the right key.
+//! The check of a request's key.
 
 use http::{HeaderMap, header::AUTHORIZATION};
 
 use crate::shared::Settings;
 
-/// Returns true if the request has the right key, or any where none was set.
+/// Returns true if the request has the configured key, or any key if none is configured.
 pub(crate) fn is_authorized(settings: &Settings, headers: &HeaderMap, schemes: &[&str]) -> bool {
     let key = headers
         .get(AUTHORIZATION)
@@ -13,7 +13,7 @@ pub(crate) fn is_authorized(settings: &Settings, headers: &HeaderMap, schemes: &
     is_key(settings, key)
 }
 
-/// Returns true if this is the right key, or any where none was set.
+/// Returns true if this is the configured key, or any key if none is configured.
 pub(crate) fn is_key(settings: &Settings, key: Option<&str>) -> bool {
     let key = key.filter(|key| !key.is_empty());
     match (&settings.api_key, key) {

@@ -1,4 +1,4 @@
-//! Pieces in, frames of a body out: one chunk each, flushed before the next.
+//! A response body that sends pieces, each as one chunk that is flushed before the next.
 
 use std::{
     fmt, io,
@@ -20,13 +20,13 @@ use crate::answer::Piece;
 /// is another task.
 const BEFORE_ABORT: Duration = Duration::from_millis(5);
 
-/// Where the pieces of a body come from.
+/// A source of the pieces of a body.
 pub(crate) trait Source: Send {
-    /// Returns the next piece, or none at the end.
+    /// Returns the next piece, or `None` at the end.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>>;
 }
 
-/// A body that plays pieces.
+/// A response body that sends pieces.
 pub(crate) struct Body {
     source: Box<dyn Source>,
     state: State,
@@ -44,7 +44,7 @@ impl Body {
     pub(crate) fn new(source: impl Source + 'static) -> Self {
         Self {
             source: Box::new(source),
-            // The head goes out before the first piece is looked at.
+            // The headers are sent before the first piece is polled.
             state: State::Flush,
         }
     }
@@ -56,7 +56,7 @@ impl Source for vec::IntoIter<Piece> {
     }
 }
 
-/// The same bytes again and again.
+/// The same bytes, repeated without end.
 #[derive(Clone, Debug)]
 pub(crate) struct Repeat {
     pub(crate) bytes: Bytes,
@@ -96,7 +96,7 @@ impl http_body::Body for Body {
                     ready!(sleep.as_mut().poll(cx));
                     return Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())));
                 }
-                // hyper writes what it has when a body is not ready, and else gathers frames.
+                // hyper flushes when a body is pending; otherwise it merges frames.
                 State::Flush => {
                     self.state = State::Next;
                     cx.waker().wake_by_ref();

@@ -1,4 +1,4 @@
-//! Settings in, a running server out.
+//! The builder of a simulator.
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{
     tls::Identity,
 };
 
-/// The settings of a [`Simulator`] that is not started yet.
+/// A builder for a [`Simulator`].
 #[derive(Clone, Default)]
 #[must_use = "a simulator does nothing unless started"]
 pub struct SimulatorBuilder {
@@ -35,14 +35,15 @@ pub struct SimulatorBuilder {
 }
 
 impl Simulator {
-    /// Returns the settings of a server, to be changed and started.
+    /// Returns a builder with default settings.
     pub fn builder() -> SimulatorBuilder {
         SimulatorBuilder::default()
     }
 }
 
 impl SimulatorBuilder {
-    /// Speaks TLS, with a throw-away certificate for `localhost`, `127.0.0.1` and `::1`.
+    /// Sets whether to use TLS, with a temporary certificate for `localhost`, `127.0.0.1` and
+    /// `::1`.
     ///
     /// ALPN offers `h2` and `http/1.1`. The default is plain HTTP.
     pub fn tls(mut self, tls: bool) -> Self {
@@ -50,98 +51,101 @@ impl SimulatorBuilder {
         self
     }
 
-    /// Listens on this port of `127.0.0.1`; 0, the default, is any free one.
+    /// Sets the port on `127.0.0.1`; 0, the default, selects a free one.
     ///
-    /// The streams of predictions have another port, which is any free one.
+    /// The streams of predictions use a second port, always a free one.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// Sets the seed of all that is made up: same seed and same request, same bytes.
+    /// Sets the seed of generated responses: the same seed and request result in the same bytes.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Sends so many tokens in a second; the default is as many as the connection takes.
+    /// Sets the number of tokens per second; by default, tokens are sent without delay.
     pub fn tokens_per_second(mut self, tokens_per_second: f64) -> Self {
         self.tokens_per_second = Some(tokens_per_second);
         self
     }
 
-    /// Refuses every other key with 401; the default is to take any.
+    /// Sets the only accepted key; others get status 401. By default, any key is accepted.
     pub fn api_key(mut self, api_key: impl Into<String>) -> Self {
         self.api_key = Some(api_key.into());
         self
     }
 
-    /// Lets each prediction be `starting`, and each answer of an agent pending, for so long; the default
-    /// is no time at all.
+    /// Sets how long each prediction is `starting`, and each response of an agent pending; the
+    /// default is zero.
     pub fn boot(mut self, boot: Duration) -> Self {
         self.boot = boot;
         self
     }
 
-    /// Sets what a stream does about the header `Last-Event-ID`.
+    /// Sets how a stream responds to the header `Last-Event-ID`.
     pub fn resume(mut self, resume: Resume) -> Self {
         self.resume = resume;
         self
     }
 
-    /// Knows no other account of Cloudflare; the default is to know all whose id is one.
+    /// Sets the only Cloudflare account that exists; by default, any well-formed id is accepted.
     pub fn account_id(mut self, account_id: impl Into<String>) -> Self {
         self.account_id = Some(account_id.into());
         self
     }
 
-    /// Sets the protocol of the playground's answers.
+    /// Sets the protocol of the playground's responses.
     pub fn playground(mut self, protocol: PlaygroundProtocol) -> Self {
         self.playground = protocol;
         self
     }
 
-    /// Refuses requests to the playground's API without the cookies that its page gives.
+    /// Sets whether the playground's API, including its agents, refuses requests without the
+    /// cookies that its page sets.
     ///
-    /// Those for a connection to one of its agents are among them.
-    /// The default is to look at none. The page itself always has the challenge.
+    /// The default is false. The page itself always requires the challenge.
     pub fn challenge(mut self, challenge: bool) -> Self {
         self.challenge = challenge;
         self
     }
 
-    /// Adds an answer of the session of Cerebras' page to the queue: each request for it with cookies
-    /// takes the next.
+    /// Adds a response of the Cerebras session endpoint to the queue: each request to it with
+    /// cookies takes the next.
     ///
-    /// When the queue is empty, somebody is signed in. The keys that the session gives are accepted
-    /// beside [`api_key`](Self::api_key).
+    /// When the queue is empty, the response is [`CerebrasSession::SignedIn`]. The chat accepts the
+    /// keys that the endpoint issues in addition to [`api_key`](Self::api_key).
     pub fn cerebras_session(mut self, session: CerebrasSession) -> Self {
         self.sessions.push(session);
         self
     }
 
-    /// Adds a fault to the queue: each chat request, each inference of the playground, each answer of
-    /// its agents, and each request to create a prediction, takes the next unless it is refused.
+    /// Adds a fault to the queue.
     ///
-    /// When the queue is empty, requests are answered whole.
+    /// Each chat request, each inference of the playground, each response of its agents, and each
+    /// request to create a prediction takes the next one, unless the request is refused. When the
+    /// queue is empty, responses have no faults.
     pub fn fault(mut self, fault: Fault) -> Self {
         self.faults.push(fault);
         self
     }
 
-    /// Gives every request this fault, once the queue is empty.
+    /// Sets the fault of every request after the queue is empty.
     pub fn every_fault(mut self, fault: Fault) -> Self {
         self.every_fault = Some(fault);
         self
     }
 
-    /// Adds an answer to the queue: each chat request and each inference that is answered, each answer
-    /// of an agent, and each prediction, takes the next.
+    /// Adds an answer to the queue.
     ///
-    /// A fault in the place of an answer, such as a status, leaves the answer for the next request;
-    /// a fault within an answer is done to [`Answer::text`], and waits while the next answer is a
-    /// [raw](Answer::raw) one. An agent without a conversation answers a request for a connection with
-    /// a raw one; one that has a conversation leaves it.
+    /// Each successful chat request, inference, response of an agent and prediction takes the next
+    /// one.
+    ///
+    /// A fault that replaces the response, such as a status, leaves the answer in the queue. A
+    /// fault within a response is applied to [`Answer::text`], and stays in the queue while the
+    /// next answer is a [raw](Answer::raw) one. A raw answer is sent for a connection request to an
+    /// agent without a conversation; an agent with a conversation leaves it in the queue.
     pub fn answer(mut self, answer: Answer) -> Self {
         self.answers.push(answer);
         self
@@ -151,12 +155,12 @@ impl SimulatorBuilder {
     ///
     /// # Errors
     ///
-    /// The port is taken, or a setting makes no sense (`InvalidInput`): a rate that is not positive,
-    /// a status or a header that cannot be sent.
+    /// Returns an error if the port is in use, or `InvalidInput` if a setting is invalid: a rate
+    /// that is not positive, or a status or header that cannot be sent.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime with I/O and time enabled.
+    /// Panics outside a tokio runtime with I/O and time enabled.
     pub async fn start(self) -> io::Result<Simulator> {
         let settings = Settings {
             seed: self.seed,

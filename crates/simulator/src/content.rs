@@ -1,8 +1,8 @@
-//! A message's content in, its text out.
+//! The text of a message's content.
 
 use serde_json::Value;
 
-/// Returns a content that is text, or joins the parts that have one.
+/// Returns the content if it is text, or the joined text of its parts.
 pub(crate) fn text(content: &Value) -> String {
     match content {
         Value::String(text) => text.clone(),

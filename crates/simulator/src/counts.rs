@@ -1,42 +1,42 @@
-//! How often the server was asked for what.
+//! Counts of requests and messages by kind.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many requests of each kind a server has had, and messages of each kind its agents.
+/// The number of requests and agent messages of each kind.
 ///
-/// Each counts that was read in full, whatever it was answered.
+/// Every request that was read completely counts, whatever its response.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// The most connections that were open at once, those for the streams of predictions apart.
+    /// The most connections that were open at once, except those for streams of predictions.
     pub connections_at_once: usize,
-    /// Requests for the session of Cerebras' page.
+    /// Requests to the Cerebras session endpoint.
     pub sessions: usize,
     /// Requests to create a prediction.
     pub creates: usize,
-    /// Requests for the events of one.
+    /// Requests for the events of a prediction.
     pub streams: usize,
-    /// Requests for the state of one.
+    /// Requests for the state of a prediction.
     pub gets: usize,
-    /// Requests to cancel one.
+    /// Requests to cancel a prediction.
     pub cancels: usize,
-    /// Requests to Workers AI that a model answers, those through a gateway among them.
+    /// Requests to run a model at Workers AI, including those through a gateway.
     pub chats: usize,
-    /// Requests to the playground that a model answers.
+    /// Inference requests to the playground.
     pub inferences: usize,
     /// Requests for the playground's page.
     pub pages: usize,
     /// Requests for a connection to one of the playground's agents.
     pub agent_connections: usize,
-    /// Messages that ask an agent for an answer.
+    /// Messages that request a response from an agent.
     pub agent_turns: usize,
-    /// Messages that cancel an agent's answer.
+    /// Messages that cancel a response of an agent.
     pub agent_cancels: usize,
-    /// Messages that acknowledge a stream, so as to have it again.
+    /// Messages that acknowledge a stream to resume it.
     pub agent_resumes: usize,
 }
 
-/// The counts of a server that runs.
+/// The counts of a running server.
 #[derive(Debug, Default)]
 pub(crate) struct Counter {
     counts: Mutex<Counts>,
@@ -51,7 +51,7 @@ pub(crate) struct Open {
 }
 
 impl Counter {
-    /// Counts one more of what `kind` picks.
+    /// Increments the count that `kind` selects.
     pub(crate) fn add(&self, kind: impl FnOnce(&mut Counts) -> &mut usize) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         *kind(&mut counts) += 1;

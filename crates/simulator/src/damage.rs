@@ -1,4 +1,4 @@
-//! An answer's events and a fault in, the pieces that go over the wire out.
+//! The application of faults to the events of a response.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use crate::{answer::Piece, fault::Fault, reply::Reply};
 
-/// How many tokens of the text, or pieces of tool calls, come before a fault.
+/// The number of text tokens, or tool call fragments, before a fault.
 const TOKENS: usize = 8;
 
 /// One event of a stream.
@@ -17,24 +17,24 @@ pub(crate) struct Event {
     pub(crate) bytes: Bytes,
 }
 
-/// What an event tells.
+/// The kind of an event.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Part {
-    /// That an answer begins.
+    /// The start of the response.
     Opening,
-    /// One token of the reasoning.
+    /// One reasoning token.
     Reasoning,
-    /// One token of the text.
+    /// One text token.
     Text,
-    /// One piece of a tool call that comes in pieces.
+    /// One fragment of a tool call that is sent in fragments.
     Call,
-    /// Whole tool calls, the end, the usage.
+    /// Complete tool calls, the end, the usage.
     Rest,
 }
 
-/// Sends the events, each token in its time, and does the fault to them.
+/// Returns the pieces of a stream at the given pace, with the fault applied.
 ///
-/// The last words are those of a service that gives up.
+/// `last_words` is the error event of a failed stream.
 pub(crate) fn stream(
     mut events: Vec<Event>,
     fault: Option<&Fault>,
@@ -56,13 +56,13 @@ pub(crate) fn stream(
         Fault::Cut => pieces.extend([Piece::Bytes(half(&next)), Piece::Abort]),
         Fault::Error => pieces.push(Piece::Bytes(last_words.into())),
         Fault::Stall => pieces.push(Piece::Hang),
-        // The others do not break answers.
+        // Other faults do not break a response.
         _ => {}
     }
     pieces
 }
 
-/// Sends a body that is not a stream, and does the fault to it.
+/// Returns a response that is not streamed, with the fault applied.
 pub(crate) fn whole(body: Bytes, fault: Option<&Fault>, refusal: impl FnOnce() -> Reply) -> Reply {
     let promised = body.len();
     let incomplete = |last| {

@@ -1,4 +1,4 @@
-//! The errors of settings that make no sense.
+//! The errors of invalid settings.
 
 use std::io;
 

@@ -1,10 +1,10 @@
-//! What goes wrong, and its name at a prompt.
+//! The faults that the simulator can produce, and their names.
 
 use std::{error::Error as StdError, fmt, str::FromStr};
 
 use crate::outcome::{Outcome, Refuse};
 
-/// The names that [`Fault::from_str`] knows beside the statuses.
+/// The names of [`Fault::from_str`], in addition to statuses.
 const NAMES: [(&str, Fault); 40] = [
     ("aborted", Fault::Aborted),
     ("badjson", Fault::BadJson),
@@ -48,23 +48,23 @@ const NAMES: [(&str, Fault); 40] = [
     ("unfinished", Fault::Unfinished),
 ];
 
-/// One thing that goes wrong with one chat request, or with one prediction.
+/// One fault of one chat request or one prediction.
 ///
-/// Where a fault comes after a few tokens, those are the first eight of the answer's text, or all
-/// where there are fewer; the reasoning before them is sent whole. The pieces of a tool call count,
-/// where it comes in pieces. A chat answer that is not a stream breaks in its middle. What breaks the
-/// stream of a prediction is done to the first connection to it, unless it says otherwise: the others
-/// are served whole.
+/// "A few tokens" are the first eight tokens of the text, or all if there are fewer; the reasoning
+/// before them is sent completely. Fragments of a tool call count as tokens if the call is sent in
+/// fragments. A chat response that is not streamed breaks in the middle. A fault of a prediction's
+/// stream applies to the first connection to it unless stated otherwise; later connections are
+/// served completely.
 ///
-/// What breaks a connection to an agent of the playground is done to the one that asked for the
-/// answer, unless it says otherwise; the answer goes on without it, and is there to be resumed. What
-/// comes in the place of an answer comes in the place of such a connection, as long as its agent has
+/// A fault of a connection to an agent of the playground applies to the connection that requested
+/// the response unless stated otherwise; the response continues and can be resumed. A fault that
+/// replaces the response replaces the response to the connection request as long as the agent has
 /// no conversation.
 ///
-/// A fault that is only another protocol's does nothing to a request: it is taken from the queue, and
-/// the answer is whole.
+/// A fault of another protocol has no effect on a request: it is taken from the queue, and the
+/// response is complete.
 ///
-/// A fault has a name, which [`FromStr`] reads and [`Display`](fmt::Display) writes:
+/// A fault has a name, which [`FromStr`] parses and [`Display`](fmt::Display) writes:
 ///
 /// - for all `badjson`, `close`, `cut`, `error`, `silence`, `stall`, `truncate`;
 /// - for predictions only `aborted`, `canceled`, `coldboot`, `donefail`, `early`, `evilcancel`,
@@ -77,131 +77,138 @@ const NAMES: [(&str, Fault); 40] = [
 /// - for its agents only `binary`, `coalesced`, `evicted`, `fragments`, `pings`, `restart`,
 ///   `unfinished`.
 ///
-/// A status from 400 to 599 has its number, with the value of `Retry-After` behind a colon: `429`,
-/// `429:2`; one of a prediction's streams is `stream:401`.
+/// A status from 400 to 599 is written as its number, with the value of `Retry-After` after a colon:
+/// `429`, `429:2`. The status of a prediction's streams is written as `stream:401`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// Predictions only: it is created as one that is `aborted` already.
+    /// Predictions only: it is `aborted` at creation.
     Aborted,
-    /// A few tokens, then a chunk whose JSON is broken, then the rest of the answer.
+    /// A few tokens, then a chunk with invalid JSON, then the rest of the response.
     ///
-    /// Where a prediction is created, half of its JSON; the stream is whole.
+    /// The response that creates a prediction has half of its JSON; the stream is complete.
     BadJson,
-    /// Workers AI only: the stream ends with a line `[DONE]` that has no field name.
+    /// Workers AI only: the stream ends with a line `[DONE]` without a field name.
     BareDone,
-    /// Agents only: what belongs to the answer comes in binary messages.
+    /// Agents only: the response is sent in binary messages.
     Binary,
-    /// Predictions only: it is created as one that is `canceled` already.
+    /// Predictions only: it is `canceled` at creation.
     Canceled,
-    /// Workers AI and the playground only: status 403, and the page of a browser challenge.
+    /// Workers AI and the playground only: status 403 with the page of a browser challenge.
     ///
-    /// The playground answers with it whatever the cookies are, and leaves them valid.
+    /// The playground sends it regardless of the cookies, which stay valid.
     Challenge,
-    /// The request is read, then the connection is closed without an answer.
+    /// The request is read, then the connection is closed without a response.
     ///
     /// No prediction is created.
     CloseBeforeHead,
-    /// Agents only: as [`Cut`](Self::Cut), and the texts of a replay are joined to one chunk each.
+    /// Agents only: as [`Cut`](Self::Cut), and a replay has each text as one chunk.
     Coalesced,
-    /// Predictions only: it is `starting` for ever, unless it is canceled or has a deadline.
+    /// Predictions only: it stays `starting` until it is canceled or reaches its deadline.
     ColdBoot,
-    /// Workers AI only: status 413 and code 5021, as for a prompt that the model has no room for.
+    /// Workers AI only: status 413 and code 5021, as for a prompt that exceeds the context window.
     Context,
-    /// A few tokens and half an event, then the connection is closed: the body has no end.
+    /// A few tokens and half an event, then the connection is closed: the body is truncated.
     ///
-    /// At an agent, half a WebSocket frame.
+    /// An agent sends half a WebSocket frame.
     Cut,
     /// Predictions and agents only: each connection to the stream is closed after three events.
     ///
-    /// At an agent, after three chunks and half a frame, those of a replay among them.
+    /// For an agent, after three chunks, including replayed ones, and half a frame.
     CutAll,
-    /// Predictions only: a few tokens, then a `done` event with the reason `error`, without an `error`
-    /// event; the prediction is `failed`, and tells why.
+    /// Predictions only: a few tokens, then a `done` event with the reason `error`, without an
+    /// `error` event; the prediction is `failed` and has an error.
     DoneFail,
-    /// Predictions only: the first two requests for the stream are answered with 404.
+    /// Predictions only: the first two requests for the stream get status 404.
     Early,
-    /// Workers AI and the playground only: status 500, and a body of no bytes.
+    /// Workers AI and the playground only: status 500 with an empty body.
     Empty,
     /// A few tokens, then the service's error object in the stream, then a clean end.
     ///
-    /// Where no stream was asked for, the status is 500. The stream of a prediction has an `error`
-    /// event and a `done` event with the reason `error`, on each connection: it is `failed`. The
-    /// playground's stream ends as a whole one does, with the finish reason `error`; its agents say it
-    /// in words that are no JSON, in the message that ends the answer.
+    /// Without streaming, the status is 500. The stream of a prediction has an `error` event and a
+    /// `done` event with the reason `error` on each connection, and the prediction is `failed`. The
+    /// playground's stream ends normally with the finish reason `error`; its agents send the error
+    /// as text that is not JSON in the last message of the response.
     Error,
-    /// Agents only: as [`Cut`](Self::Cut), on all connections, and the agent forgets the answer.
+    /// Agents only: as [`Cut`](Self::Cut) on all connections, and the agent discards the response.
     Evicted,
-    /// Predictions only: `urls.cancel` leads to another host, and without TLS.
+    /// Predictions only: `urls.cancel` points to another host, without TLS.
     EvilCancel,
-    /// Predictions only: `urls.stream` leads to another host, whose name begins like the service's.
+    /// Predictions only: `urls.stream` points to another host, whose name starts like the
+    /// service's.
     EvilHost,
-    /// Playground only: status 401, and the cookies of this request are valid no more.
+    /// Playground only: status 401, and the cookies of this request become invalid.
     Expire,
-    /// Predictions only: it is created as one that is `failed` already, and tells why.
+    /// Predictions only: it is `failed` at creation and has an error.
     Failed,
-    /// Agents only: what belongs to the answer comes in three fragments, with pings between them.
+    /// Agents only: each message of the response is sent in three fragments, with pings between
+    /// them.
     Fragments,
-    /// Workers AI only: a stream of heartbeats, chunks without choices, for ever.
+    /// Workers AI only: an endless stream of heartbeats, which are chunks without choices.
     Heartbeats,
-    /// Workers AI and the playground only: status 503, and a page with Cloudflare's error 1102.
+    /// Workers AI and the playground only: status 503 with the page of Cloudflare's error 1102.
     Html,
-    /// Workers AI only: a request for a stream is answered with one JSON document.
+    /// Workers AI only: a request for a stream gets one JSON document.
     JsonStream,
-    /// Predictions only: it is created, then the connection is closed without an answer.
+    /// Predictions only: it is created, then the connection is closed without a response.
     Lost,
-    /// Workers AI only: the finish reason `length` after a few tokens, then the rest of the answer.
+    /// Workers AI only: the finish reason `length` after a few tokens, then the rest of the
+    /// response.
     MidFinish,
-    /// Workers AI only: all of the text, then a clean end without finish reason, usage and end marker.
+    /// Workers AI only: the complete text, then a clean end without finish reason, usage and end
+    /// marker.
     NoFinish,
-    /// Predictions only: the answer to the request that creates it has no `id`.
+    /// Predictions only: the response to the request that creates it has no `id`.
     NoId,
-    /// Workers AI only: status 200, and a JSON document that says `"success":false`.
+    /// Workers AI only: status 200 with a JSON document that contains `"success":false`.
     NotSuccess,
-    /// Predictions only: it has no `urls.stream`, and runs.
+    /// Predictions only: it runs without `urls.stream`.
     NoUrl,
     /// Agents only: a ping before each chunk.
     Pings,
     /// Workers AI only: status 403 and code 5035, as for a model that needs a paid plan.
     Plan,
-    /// Workers AI only: status 429 and code 4006, in the flat form: the day's neurons are used up.
+    /// Workers AI only: status 429 and code 4006 in the flat form, after the daily neurons are used
+    /// up.
     Quota,
-    /// Workers AI only: status 429 and code 3036, in the API's form: the day's neurons are used up.
+    /// Workers AI only: status 429 and code 3036 in the API's form, after the daily neurons are
+    /// used up.
     QuotaRest,
-    /// Agents only: a few tokens, then all connections are closed with code 1012, and the next one is
-    /// refused with 503; the answer goes on.
+    /// Agents only: a few tokens, then all connections are closed with code 1012, and the next one
+    /// is refused with 503; the response continues.
     Restart,
-    /// The request is read and never answered.
+    /// The request is read, and no response is ever sent.
     ///
     /// No prediction is created.
     Silence,
-    /// A few tokens, then nothing more, with the connection open.
+    /// A few tokens, then nothing more; the connection stays open.
     Stall,
-    /// A status that says no, with the service's body for it.
+    /// An error status with the service's body for it.
     ///
     /// No prediction is created.
     Status {
         /// The status, from 400 to 599.
         status: u16,
-        /// The value of the header `Retry-After`, sensible or not.
+        /// The value of the header `Retry-After`; it need not be valid.
         retry_after: Option<String>,
     },
-    /// Predictions only: each request for the stream is answered with a status that says no.
+    /// Predictions only: each request for the stream gets an error status.
     StreamStatus {
         /// The status, from 400 to 599.
         status: u16,
     },
-    /// A few tokens, then a clean end of the body, without finish reason and end marker.
+    /// A few tokens, then a clean end of the body without finish reason and end marker.
     ///
-    /// The stream of a prediction lacks its `done` event. A connection to an agent is closed with code
+    /// The stream of a prediction has no `done` event. A connection to an agent is closed with code
     /// 1001.
     Truncate,
-    /// Agents only: a few tokens, then the end without a finish chunk, as when another tab cancels.
+    /// Agents only: a few tokens, then the end without a finish chunk, as after a cancellation in
+    /// another tab.
     Unfinished,
 }
 
 impl Fault {
-    /// Returns true if the fault comes within an answer to a chat request.
+    /// Returns true if the fault occurs within a chat response.
     pub(crate) fn breaks_answer(&self) -> bool {
         matches!(
             self,
@@ -209,7 +216,7 @@ impl Fault {
         )
     }
 
-    /// Returns what the server does about a fault in the place of an answer.
+    /// Returns the outcome of a fault that replaces the response.
     pub(crate) fn instead(&self, refuse: Refuse) -> Option<Outcome> {
         match self {
             Self::CloseBeforeHead => Some(Outcome::Close),
@@ -267,7 +274,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A name that is no fault's.
+/// The error for an unknown fault name.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct UnknownFault(String);
 

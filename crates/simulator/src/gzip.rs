@@ -1,4 +1,4 @@
-//! A body as it was sent in, what it says out.
+//! The decoding of compressed request bodies.
 
 use std::io::Read;
 
@@ -7,10 +7,10 @@ use http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_ENCODING};
 
 use crate::{chat::refusal::refuse, reply::Reply};
 
-/// The most that a body may say, however small it was sent.
+/// The maximum length of a decompressed body in bytes.
 const MAX_DECODED: u64 = 16 << 20;
 
-/// Undoes the encoding that the headers name, or returns the refusal.
+/// Decodes a body by its `Content-Encoding`, or returns the error response.
 pub(crate) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Vec<u8>, Box<Reply>> {
     let refusal = |status, message| Err(Box::new(refuse(status, message, None)));
     match headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {

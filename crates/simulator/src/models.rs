@@ -1,4 +1,4 @@
-//! The models that there are to chat with.
+//! The models of the chat service.
 
 use http::StatusCode;
 use serde::Serialize;
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{chat::refusal::Refusal, reply::Reply};
 
-/// The names that are accepted; the last one exists nowhere else.
+/// The accepted model names; the last one exists only here.
 const MODELS: [&str; 4] = ["gpt-oss-120b", "qwen-3.8-27b", "gemma-4-31b", "tiny"];
 
 #[derive(Serialize)]
@@ -30,7 +30,7 @@ pub(crate) fn list() -> Reply {
     })
 }
 
-/// Answers for one model to who has a key.
+/// Returns one model for a request with a key.
 pub(crate) fn one(id: &str) -> Reply {
     match find(id) {
         Some(id) => json(&model(id)),
@@ -38,7 +38,7 @@ pub(crate) fn one(id: &str) -> Reply {
     }
 }
 
-/// Answers for one model to anyone.
+/// Returns one model for a request without a key.
 pub(crate) fn public(id: &str) -> Reply {
     if let Some(id) = find(id) {
         return json(&model(id));
@@ -50,7 +50,7 @@ pub(crate) fn public(id: &str) -> Reply {
     )
 }
 
-/// Refuses a model that is unknown or retired.
+/// Returns the error for an unknown or retired model.
 pub(crate) fn unknown(id: &str) -> Reply {
     Refusal {
         message: &format!("Model {id} does not exist or you do not have access to it."),
@@ -65,7 +65,7 @@ pub(crate) fn find(id: &str) -> Option<&'static str> {
     MODELS.into_iter().find(|known| *known == id)
 }
 
-/// Returns true if the model thinks aloud unless it is told not to.
+/// Returns true if the model sends reasoning by default.
 pub(crate) fn reasons(id: &str) -> bool {
     id == "gpt-oss-120b"
 }

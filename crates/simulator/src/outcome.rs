@@ -1,4 +1,4 @@
-//! What the server does about a request.
+//! The outcomes of a request.
 
 use std::{fmt, pin::Pin};
 
@@ -7,19 +7,19 @@ use hyper::upgrade::Upgraded;
 
 use crate::{body::Body, reply::Reply};
 
-/// A service's answer with a status that says no, and with a value of `Retry-After`.
+/// Builds a service's error response from a status and a value of `Retry-After`.
 pub(crate) type Refuse = fn(u16, Option<&str>) -> Reply;
 
-/// What the server does about a request.
+/// The result of handling a request.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// Closes the connection.
+    /// Closes the connection without a response.
     Close,
-    /// Answers with a body that is not known yet.
+    /// Sends a response whose body is produced while it is sent.
     Live(Response<Body>),
-    /// Answers.
+    /// Sends a prepared response.
     Reply(Reply),
-    /// Waits for ever.
+    /// Never responds.
     Silence,
     /// Sends a response that switches protocols, then hands the connection over.
     Upgrade(Reply, Upgrade),

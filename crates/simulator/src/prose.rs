@@ -1,8 +1,8 @@
-//! A seed and a prompt in, sentences out.
+//! Generated text about the topic of a prompt.
 
 use fastrand::Rng;
 
-/// Words that a prompt is not about.
+/// Common words that are not used as the topic.
 const COMMON: [&str; 40] = [
     "about",
     "answer",
@@ -46,10 +46,10 @@ const COMMON: [&str; 40] = [
     "write",
 ];
 
-/// The longest word that is repeated from a prompt.
+/// The maximum length of a topic in bytes.
 const MAX_TOPIC: usize = 24;
 
-/// A story's parts in their order, each with its variants; `{}` is the topic.
+/// The parts of a story in order, each with its variants; `{}` is the topic.
 const STORY: [&[&str]; 6] = [
     &[
         "Once, in a harbour town where it rained on most days, there lived a girl who cared for nothing but {}.",
@@ -83,14 +83,14 @@ const STORY: [&[&str]; 6] = [
     ],
 ];
 
-/// An answer's first sentence, which owns up to what it is.
+/// The first sentence of a text, which says that it is simulated.
 const OPENINGS: [&str; 3] = [
     "A simulator made up these words about {}; no model was asked.",
     "Nobody has thought about {} here: this is a simulator, and these are only its words.",
     "You asked about {}, and a simulator answers with words that it drew from a seed.",
 ];
 
-/// What an answer goes on with, in any order.
+/// The sentences after the first, in any order.
 const MIDDLES: [&str; 9] = [
     " Tokens arrive one by one, and each is shown as soon as it is whole.",
     " The first of them matters most, since it is the one that a reader waits for.",
@@ -103,7 +103,7 @@ const MIDDLES: [&str; 9] = [
     " Every event is a line of text, a blank line ends it, and the next one may take its time.",
 ];
 
-/// An answer's last sentence.
+/// The last sentence of a text.
 const ENDINGS: [&str; 3] = [
     " That is all there is to say about {}; the numbers follow.",
     " So much for {}: a finish reason and the usage come next.",
@@ -116,7 +116,7 @@ const THOUGHTS: [&str; 3] = [
     "A question on {}. No need for a list; some sentences are enough.",
 ];
 
-/// Makes up an answer of 60 to 120 tokens; a story where the prompt asks for one.
+/// Generates a text of 60 to 120 tokens; a story if the prompt asks for one.
 pub(crate) fn answer(rng: &mut Rng, prompt: &str) -> String {
     let topic = topic(prompt);
     let lower = prompt.to_lowercase();
@@ -139,18 +139,18 @@ pub(crate) fn answer(rng: &mut Rng, prompt: &str) -> String {
     sentences.replace("{}", topic)
 }
 
-/// Makes up what the model thinks before it answers.
+/// Generates the reasoning before the text.
 pub(crate) fn reasoning(rng: &mut Rng, prompt: &str) -> String {
     pick(rng, &THOUGHTS).replace("{}", topic(prompt))
 }
 
-/// Returns the word that the prompt is about: its longest that is not a common one.
+/// Returns the topic of a prompt: its longest word that is not a common one.
 pub(crate) fn topic(prompt: &str) -> &str {
     let words = prompt
         .split(|c: char| !c.is_alphabetic())
         .filter(|word| (3..=MAX_TOPIC).contains(&word.len()))
         .filter(|word| !COMMON.contains(&word.to_lowercase().as_str()));
-    // The first of the longest: `max_by_key` alone would take the last.
+    // Reversed because `max_by_key` returns the last of equal elements.
     words
         .rev()
         .max_by_key(|word| word.chars().count())

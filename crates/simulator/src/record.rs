@@ -1,4 +1,4 @@
-//! What the server has read.
+//! The record of requests and messages.
 
 use std::{
     collections::VecDeque,
@@ -12,12 +12,12 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Method, Version, request::Parts};
 
-/// The most requests, and the most messages, that are kept.
+/// The maximum number of requests, and of messages, that are kept.
 ///
-/// Tests send dozens; a server that runs for days must not grow with each.
+/// Tests send dozens; a server that runs for days must not grow without limit.
 const MAX_RECORDED: usize = 10_000;
 
-/// The headers with keys and cookies.
+/// The headers that contain keys and cookies.
 const SECRET: [&str; 4] = [
     "authorization",
     "cf-aig-authorization",
@@ -25,24 +25,24 @@ const SECRET: [&str; 4] = [
     "x-auth-key",
 ];
 
-/// One request, as the server read it.
+/// A request that the server received.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Recorded {
     /// The method.
     pub method: Method,
-    /// The path with its query.
+    /// The path and query.
     pub path: String,
-    /// The headers; those with keys and cookies are marked as sensitive, so that `Debug` does not show
-    /// them.
+    /// The headers; those with keys and cookies are marked as sensitive, so `Debug` omits their
+    /// values.
     pub headers: HeaderMap,
-    /// The whole body.
+    /// The complete body.
     pub body: Bytes,
-    /// The number of the TCP connection, counted from 0 over both origins.
+    /// The number of the TCP connection, counted from 0 across both origins.
     pub connection: u64,
-    /// Whether it came to the origin of the streams, or to that of all else.
+    /// Whether the request was sent to the origin of the streams.
     pub stream: bool,
-    /// The version of HTTP.
+    /// The HTTP version.
     pub version: Version,
 }
 
@@ -83,7 +83,7 @@ impl fmt::Debug for Recorded {
     }
 }
 
-/// The last requests, and the last messages to agents, oldest first.
+/// The most recent requests and agent messages, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     requests: Mutex<VecDeque<Recorded>>,

@@ -21,9 +21,9 @@ pub(crate) struct Reply {
     status: StatusCode,
     headers: HeaderMap,
     pieces: Vec<Piece>,
-    /// What is sent without an end in the place of the pieces.
+    /// Sent without end instead of the pieces.
     repeat: Option<Repeat>,
-    /// How long the service thinks before it sends the head.
+    /// The time before the headers are sent.
     delay: Duration,
 }
 
@@ -45,14 +45,14 @@ impl Reply {
         Self::bare(status).content_length(0)
     }
 
-    /// Creates a reply that has no headers, and says nothing of a body.
+    /// Creates a reply without headers and body.
     pub(crate) fn bare(status: StatusCode) -> Self {
         let mut reply = Self::new(status, "", Vec::new());
         reply.headers.remove(CONTENT_TYPE);
         reply
     }
 
-    /// Creates a reply with a whole body of text.
+    /// Creates a reply with a complete text body.
     pub(crate) fn text(
         status: StatusCode,
         content_type: &'static str,
@@ -72,7 +72,7 @@ impl Reply {
         }
     }
 
-    /// Creates a reply with a whole JSON body.
+    /// Creates a reply with a complete JSON body.
     pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
         Self::text(status, "application/json", body)
     }
@@ -80,7 +80,7 @@ impl Reply {
     pub(crate) fn from_raw(raw: Raw) -> io::Result<Self> {
         let status = StatusCode::from_u16(raw.status)
             .ok()
-            // hyper cannot send 101 and its kind as answers.
+            // hyper cannot send informational statuses as responses.
             .filter(|status| !status.is_informational())
             .ok_or_else(|| invalid("an answer's status is not from 200 to 999"))?;
         let mut headers = HeaderMap::new();
@@ -100,7 +100,7 @@ impl Reply {
         })
     }
 
-    /// Creates a reply with a whole JSON body of this value.
+    /// Creates a reply with this value as JSON.
     pub(crate) fn value(status: StatusCode, value: &impl Serialize) -> Self {
         Self::json(status, serde_json::to_vec(value).unwrap_or_default())
     }
@@ -122,7 +122,7 @@ impl Reply {
         self
     }
 
-    /// Waits as long as the service would, and returns the response.
+    /// Waits for the delay and returns the response.
     pub(crate) async fn into_response(self) -> Response<Body> {
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;

@@ -1,4 +1,4 @@
-//! A request in, what the server does about it out.
+//! The routing of requests to services.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::{
     workers_ai,
 };
 
-/// What the paths of the services begin with; Cerebras owns the rest.
+/// The path prefixes of the services; all other paths belong to Cerebras.
 const CEREBRAS_SESSION: &str = "/cerebras-session";
 const CLOUDFLARE: &str = "/client/v4/";
 const GATEWAY: &str = "/gateway/v1/";
@@ -28,12 +28,12 @@ const COMPATIBLE: &str = "/compatible/v1/";
 const PLAYGROUND: &str = "/playground";
 const REPLICATE: &str = "/replicate/v1/";
 
-/// One of the two ends that the server listens on.
+/// One of the two origins that the server listens on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Origin {
-    /// The streams of predictions.
+    /// Streams of predictions.
     Stream,
-    /// All else.
+    /// Everything else.
     Main,
 }
 
@@ -76,7 +76,7 @@ pub(crate) async fn route(
     let authorized =
         given.unwrap_or_else(|| is_authorized(&shared.settings, &head.headers, &["Bearer "]));
     if let Some(path) = path.strip_prefix(COMPATIBLE) {
-        // An engine on one's own machine asks for no key.
+        // A local engine requires no key.
         let authorized = authorized || shared.settings.api_key.is_none();
         return compatible(shared, &head.method, path, authorized, body);
     }
@@ -111,7 +111,7 @@ pub(crate) async fn route(
     })
 }
 
-/// Answers as an engine that takes any model.
+/// Handles a request as an engine that accepts any model.
 fn compatible(
     shared: &Shared,
     method: &Method,
@@ -130,7 +130,7 @@ fn compatible(
     }
 }
 
-/// Refuses a request whose body was not read.
+/// Returns the error for a request whose body is too large to read.
 pub(crate) fn too_large(origin: Origin, head: &Parts) -> Reply {
     let path = head.uri.path();
     if origin == Origin::Stream || path.starts_with(REPLICATE) {
@@ -145,7 +145,7 @@ pub(crate) fn too_large(origin: Origin, head: &Parts) -> Reply {
     refuse(StatusCode::PAYLOAD_TOO_LARGE, "Request too large.", None)
 }
 
-/// Returns what follows the playground's own path.
+/// Returns the path relative to the playground's.
 fn below_playground(path: &str) -> Option<&str> {
     let path = path.strip_prefix(PLAYGROUND)?;
     match path {

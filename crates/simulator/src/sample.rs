@@ -1,15 +1,15 @@
-//! A JSON schema in, a value that fits it out.
+//! Sample values for JSON schemas.
 
 use fastrand::Rng;
 use serde_json::{Map, Value};
 
-/// The depth below which a schema is not followed; one that names itself has no end.
+/// The maximum depth; a schema that refers to itself has no end.
 const MAX_DEPTH: usize = 8;
 
-/// Makes up a value for the schema, with `word` for its strings.
+/// Generates a value that matches the schema, with `word` for its strings.
 ///
-/// It knows types, `enum`, `const`, `properties`, `items`, the first of `anyOf`, and `$ref` within
-/// the schema; it heeds no limits on lengths and numbers, and no patterns.
+/// Supports types, `enum`, `const`, `properties`, `items`, the first of `anyOf`, and `$ref` within
+/// the schema; ignores limits on lengths and numbers, and patterns.
 pub(crate) fn value(rng: &mut Rng, schema: &Value, word: &str) -> Value {
     Sample {
         root: schema,
@@ -73,7 +73,7 @@ impl Sample<'_> {
 fn type_name(schema: &Value) -> &str {
     match schema.get("type") {
         Some(Value::String(name)) => name,
-        // `["string", "null"]` and its kind.
+        // A list of types such as `["string", "null"]`.
         Some(Value::Array(names)) => names.first().and_then(Value::as_str).unwrap_or_default(),
         _ => "object",
     }

@@ -1,4 +1,4 @@
-//! What the next request is to meet: queues of faults and answers, checked once.
+//! The queues of faults and answers, checked once.
 
 use std::{collections::VecDeque, io, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
     reply::Reply,
 };
 
-/// The answers and faults that are still to come.
+/// The queues of answers and faults.
 #[derive(Debug, Default)]
 pub(crate) struct Script {
     faults: VecDeque<Fault>,
@@ -50,7 +50,7 @@ impl Script {
         self.faults.pop_front().or_else(|| self.every_fault.clone())
     }
 
-    /// Takes the next fault, if it brings something in the place of an answer.
+    /// Takes the next fault, if it replaces the response.
     pub(crate) fn next_instead(
         &mut self,
         instead: impl Fn(&Fault) -> Option<Outcome>,
@@ -61,7 +61,7 @@ impl Script {
         Some(outcome)
     }
 
-    /// Takes a raw answer, or does what a fault brings in its place.
+    /// Takes a raw answer, or the outcome of a fault that replaces it.
     pub(crate) fn next_raw(&mut self, instead: impl Fn(&Fault) -> Option<Outcome>) -> Outcome {
         if let Some(outcome) = self.next_instead(instead) {
             return outcome;
@@ -72,7 +72,7 @@ impl Script {
         }
     }
 
-    /// Takes the answer for a turn, which cannot be a raw one.
+    /// Takes the answer for a turn, unless it is a raw one.
     pub(crate) fn next_tokens(&mut self) -> Option<Tokens> {
         match self.answers.pop_front()? {
             Scripted::Tokens(tokens) => Some(tokens),
@@ -111,7 +111,7 @@ fn check(fault: &Fault) -> io::Result<()> {
     }
 }
 
-/// Returns the time that one token takes.
+/// Returns the time per token.
 pub(crate) fn pace(tokens_per_second: f64) -> io::Result<Duration> {
     Duration::try_from_secs_f64(tokens_per_second.recip())
         .ok()

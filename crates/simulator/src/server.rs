@@ -1,4 +1,4 @@
-//! The listeners, their connections, and the handle that ends them.
+//! The listeners, their connections, and the server handle.
 
 use std::{
     fmt, io,
@@ -37,12 +37,12 @@ use crate::{
     tls::Identity,
 };
 
-/// The most bytes that one request may hold; prompts with pictures fit.
+/// The maximum size of a request body in bytes; enough for prompts with images.
 const MAX_REQUEST: usize = 16 << 20;
 
 /// A running server on loopback.
 ///
-/// It stops, and closes its connections, when it is dropped.
+/// Dropping it stops the server and closes its connections.
 #[must_use = "the server stops when this is dropped"]
 pub struct Simulator {
     address: SocketAddr,
@@ -105,13 +105,13 @@ impl Simulator {
         })
     }
 
-    /// Returns the URL for a client, such as `http://127.0.0.1:8080/v1`.
+    /// Returns the base URL for a client, such as `http://127.0.0.1:8080/v1`.
     pub fn base_url(&self) -> &str {
         &self.base_url
     }
 
-    /// Returns the URL of Cerebras' page, such as `http://127.0.0.1:8080/cerebras-session`, whose session
-    /// gives keys for cookies.
+    /// Returns the URL of the Cerebras page, such as `http://127.0.0.1:8080/cerebras-session`,
+    /// whose session endpoint issues keys for cookies.
     pub fn cerebras_session_url(&self) -> &str {
         &self.cerebras_session_url
     }
@@ -129,30 +129,29 @@ impl Simulator {
     /// Returns the URL for a client of any compatible service, such as
     /// `http://127.0.0.1:8080/compatible/v1`.
     ///
-    /// It takes any model, and fields that it does not know; and requests without a key, where none was
-    /// set.
+    /// It accepts any model and unknown fields, and requests without a key if none is configured.
     pub fn compatible_url(&self) -> &str {
         &self.compatible_url
     }
 
     /// Returns the URL of all AI gateways, such as `http://127.0.0.1:8080/gateway/v1`.
     ///
-    /// The account and any name of a gateway come behind it.
+    /// Append the account and any gateway name.
     pub fn gateway_url(&self) -> &str {
         &self.gateway_url
     }
 
     /// Returns the URL of the playground, such as `http://127.0.0.1:8080/playground`.
     ///
-    /// Its agents are below it: `/agents/playground/` and any name.
+    /// Its agents are at `/agents/playground/` and any name below it.
     pub fn playground_url(&self) -> &str {
         &self.playground_url
     }
 
-    /// Returns the host and port of all streams of predictions, such as `127.0.0.1:8081`.
+    /// Returns the host and port of the streams of predictions, such as `127.0.0.1:8081`.
     ///
-    /// It is another origin than that of [`replicate_url`](Self::replicate_url), as it is at the
-    /// service, with the same certificate: a client must be told to trust it.
+    /// As at the service, the origin differs from that of [`replicate_url`](Self::replicate_url),
+    /// and a client must be configured to trust it. The certificate is the same.
     pub fn stream_authority(&self) -> String {
         self.stream_address.to_string()
     }
@@ -162,23 +161,22 @@ impl Simulator {
         self.address
     }
 
-    /// Returns the certificate that a client must trust, if the server speaks TLS.
+    /// Returns the certificate that a client must trust, if the server uses TLS.
     pub fn certificate_pem(&self) -> Option<&str> {
         self.certificate_pem.as_deref()
     }
 
-    /// Returns every request that was read in full, oldest first, and no more than the last 10,000.
+    /// Returns the last 10,000 requests that were read completely, oldest first.
     pub fn requests(&self) -> Vec<Recorded> {
         self.services.shared.record.all()
     }
 
-    /// Returns every text message that was sent to an agent of the playground, oldest first, and no
-    /// more than the last 10,000.
+    /// Returns the last 10,000 text messages sent to agents of the playground, oldest first.
     pub fn agent_messages(&self) -> Vec<String> {
         self.services.shared.record.all_messages()
     }
 
-    /// Returns how many requests and messages of each kind there were.
+    /// Returns the number of requests and messages of each kind.
     pub fn counts(&self) -> Counts {
         self.services.shared.counter.all()
     }
@@ -202,7 +200,7 @@ impl fmt::Debug for Simulator {
     }
 }
 
-/// Serves connections until it is aborted, and they with it.
+/// Serves connections until the task is aborted, which closes them.
 async fn accept(
     listener: TcpListener,
     acceptor: Option<TlsAcceptor>,
@@ -214,7 +212,7 @@ async fn accept(
         let socket = loop {
             match listener.accept().await {
                 Ok((socket, _)) => break socket,
-                // Too many open files, mostly; it passes when connections end.
+                // Usually too many open files, which ends when connections close.
                 Err(_) => sleep(Duration::from_millis(10)).await,
             }
         };
@@ -227,7 +225,7 @@ async fn accept(
     }
 }
 
-/// Who asks, and where.
+/// The connection and origin of a request.
 #[derive(Clone, Copy, Debug)]
 struct Client {
     connection: u64,
@@ -241,7 +239,7 @@ async fn connect(
     client: Client,
 ) {
     let _open = (client.origin == Origin::Main).then(|| shared.counter.open());
-    // Each token is a segment of its own, as it is from a service that waits between them.
+    // Each token is sent as its own segment, as by a service that waits between tokens.
     if socket.set_nodelay(true).is_err() {
         return;
     }
@@ -260,19 +258,19 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let mut server = auto::Builder::new(TokioExecutor::new());
-    // Same seed, same bytes, the head included.
+    // The same seed must result in the same bytes, headers included.
     server.http1().auto_date_header(false);
     server.http2().auto_date_header(false);
     let service = service_fn(move |request| respond(services.clone(), client, request));
     let io = TokioIo::new(stream);
-    // How a connection ended is the client's to tell.
+    // Errors are ignored: the client reports how the connection ended.
     let _ = match client.origin {
         Origin::Main => server.serve_connection_with_upgrades(io, service).await,
         Origin::Stream => server.serve_connection(io, service).await,
     };
 }
 
-/// Answers one request; an error closes its connection.
+/// Handles one request; an error closes its connection.
 async fn respond(
     services: Arc<Services>,
     client: Client,
@@ -307,9 +305,9 @@ async fn respond(
     }
 }
 
-/// Reads a request's body, unless it is too large.
+/// Reads a request's body; returns `None` if it is too large.
 async fn read(body: Incoming) -> io::Result<Option<Bytes>> {
-    // What the head promises is refused before it is sent.
+    // An announced length above the limit is refused before the body is read.
     let promised = body.size_hint().lower();
     if MAX_REQUEST < usize::try_from(promised).unwrap_or(usize::MAX) {
         return Ok(None);

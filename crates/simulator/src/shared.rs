@@ -8,26 +8,26 @@ use std::{
 
 use crate::{counts::Counter, record::Record, script::Script, tasks::Tasks};
 
-/// What all services know; each keeps its own state beside it.
+/// The data that all services use; each service keeps its own state.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     script: Mutex<Script>,
     pub(crate) counter: Counter,
     pub(crate) record: Record,
-    /// The turns of agents, and the connections to them.
+    /// The turns of agents and their connections.
     pub(crate) tasks: Tasks,
 }
 
-/// What does not change while the server runs.
+/// The settings that do not change while the server runs.
 pub(crate) struct Settings {
     pub(crate) seed: u64,
-    /// The time that one token takes.
+    /// The time per token; `None` sends without delay.
     pub(crate) pace: Option<Duration>,
     pub(crate) api_key: Option<String>,
-    /// The time that a prediction, or an agent's answer, takes to start.
+    /// The time until a prediction, or an agent's response, starts.
     pub(crate) boot: Duration,
-    /// The only account of Cloudflare that there is.
+    /// The only Cloudflare account that exists; `None` accepts any well-formed id.
     pub(crate) account_id: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! A script or a wish in, what a model says out.
+//! The response of a model, generated or scripted.
 
 use fastrand::Rng;
 use serde::Deserialize;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{answer::Tokens, prose, sample, tokens};
 
-/// One answer of a model.
+/// One response of a model.
 #[derive(Clone, Debug)]
 pub(crate) struct Speech {
     pub(crate) reasoning: Vec<String>,
@@ -15,7 +15,7 @@ pub(crate) struct Speech {
     pub(crate) finish_reason: String,
 }
 
-/// One whole call of a tool.
+/// One complete tool call.
 #[derive(Clone, Debug)]
 pub(crate) struct ToolCall {
     pub(crate) id: String,
@@ -23,19 +23,19 @@ pub(crate) struct ToolCall {
     pub(crate) arguments: String,
 }
 
-/// What a model is to speak of, and how.
+/// The requirements for a generated response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wish<'a> {
-    /// What the user said last.
+    /// The text of the last user message.
     pub(crate) prompt: &'a str,
     pub(crate) reasons: bool,
-    /// The tools that are to be called.
+    /// The tools to call.
     pub(crate) tools: &'a [Function],
-    /// The schema of the JSON that is to be said.
+    /// The schema of the JSON to generate.
     pub(crate) schema: Option<&'a Value>,
 }
 
-/// The function that a tool is.
+/// The function of a tool.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Function {
     pub(crate) name: String,
@@ -44,7 +44,7 @@ pub(crate) struct Function {
 }
 
 impl Speech {
-    /// Makes up an answer.
+    /// Generates a response from the seed.
     pub(crate) fn generate(rng: &mut Rng, wish: Wish<'_>) -> Self {
         let mut speech = Self {
             reasoning: Vec::new(),
@@ -71,7 +71,7 @@ impl Speech {
         speech
     }
 
-    /// Says what was scripted.
+    /// Builds the scripted response.
     pub(crate) fn scripted(rng: &mut Rng, script: &Tokens) -> Self {
         let default = if script.tool_calls.is_empty() {
             "stop"
@@ -92,7 +92,7 @@ impl Speech {
         }
     }
 
-    /// Ends the answer after so many tokens; those of the reasoning count.
+    /// Truncates the response to this many tokens, reasoning included.
     pub(crate) fn limit(&mut self, limit: usize) {
         if self.tokens() <= limit {
             return;
@@ -103,7 +103,7 @@ impl Speech {
         "length".clone_into(&mut self.finish_reason);
     }
 
-    /// Ends the text before the first of the sequences.
+    /// Truncates the text before the first stop sequence.
     pub(crate) fn stop(&mut self, stops: &[String]) {
         let text = self.text.concat();
         let found = stops.iter().filter(|stop| !stop.is_empty());
@@ -138,7 +138,7 @@ impl ToolCall {
         }
     }
 
-    /// Returns the arguments as JSON, or as text where they are none.
+    /// Returns the arguments as JSON, or as a string if they are not valid JSON.
     pub(crate) fn value(&self) -> Value {
         serde_json::from_str(&self.arguments).unwrap_or_else(|_| self.arguments.clone().into())
     }

@@ -1,13 +1,13 @@
-//! Futures in, one place out that ends them all.
+//! The background tasks of a server.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::task::{AbortHandle, JoinSet};
 
-/// What runs beside the connections, until the server is dropped.
+/// The background tasks, which end when the server is dropped.
 #[derive(Debug)]
 pub(crate) struct Tasks {
-    /// None once all was stopped: whoever is late starts nothing.
+    /// `None` after `stop`: later tasks are not started.
     set: Mutex<Option<JoinSet<()>>>,
 }
 
@@ -18,7 +18,7 @@ impl Tasks {
         }
     }
 
-    /// Runs this, unless all was stopped.
+    /// Runs a task, unless all were stopped.
     pub(crate) fn spawn(
         &self,
         task: impl Future<Output = ()> + Send + 'static,
@@ -29,7 +29,7 @@ impl Tasks {
         Some(set.spawn(task))
     }
 
-    /// Ends all that runs.
+    /// Stops all tasks.
     pub(crate) fn stop(&self) {
         drop(self.set().take());
     }

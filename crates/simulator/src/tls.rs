@@ -1,4 +1,4 @@
-//! A throw-away certificate for loopback.
+//! A temporary certificate for loopback.
 
 use std::{io, sync::Arc};
 
@@ -11,17 +11,17 @@ use rustls::{
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 
-/// The names and addresses that the certificate is good for.
+/// The names and addresses in the certificate.
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
-/// A server's side of TLS, and the certificate that its clients must trust.
+/// The server's TLS configuration, and the certificate that its clients must trust.
 pub(crate) struct Identity {
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) certificate_pem: String,
 }
 
 impl Identity {
-    /// Creates a key and a certificate that signs itself.
+    /// Creates a key and a self-signed certificate.
     pub(crate) fn generate() -> io::Result<Self> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(io::Error::other)?;
         let mut params =

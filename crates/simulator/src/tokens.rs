@@ -1,11 +1,11 @@
-//! Text in, tokens out, as a model's tokenizer might cut it.
+//! A simple tokenizer.
 
-/// The most letters of a word that is one token.
+/// The maximum length of a word that is one token, in letters.
 const MAX_WORD: usize = 9;
 
-/// Cuts a text into tokens, which make the text when joined.
+/// Splits a text into tokens, which concatenate to the text.
 ///
-/// A token is a word with the blank before it, one half of a long word, or one other character.
+/// A token is a word with the space before it, one half of a long word, or one other character.
 pub(crate) fn split(text: &str) -> Vec<String> {
     let mut tokens = Vec::new();
     let mut rest = text;

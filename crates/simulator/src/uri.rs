@@ -1,13 +1,13 @@
-//! What a URL is made of in, its plain text out.
+//! The decoding of URLs.
 
-/// Returns what follows `name=`.
+/// Returns the decoded value of a query parameter.
 pub(crate) fn find(query: Option<&str>, name: &str) -> Option<String> {
     let mut pairs = query?.split('&');
     let value = pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
     Some(decode(&value.replace('+', " ")))
 }
 
-/// Decodes `%20` and its kind; what is not well formed stays as it is.
+/// Decodes percent-encoded bytes; malformed sequences stay as they are.
 pub(crate) fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -1,4 +1,4 @@
-//! A request in, what the model says out; the dice are thrown here.
+//! The content of a chat completion, generated from the seed or scripted.
 
 use fastrand::Rng;
 
@@ -9,12 +9,12 @@ use crate::{
     speech::Speech,
 };
 
-/// The earliest time that an answer claims to be made at: November 2025.
+/// The earliest `created` time of a response: November 2025.
 const EPOCH: u64 = 1_762_000_000;
-/// How far from it the seed may go, in seconds: about 200 days.
+/// The range of `created` times in seconds: about 200 days.
 const AGE: u64 = 17_000_000;
 
-/// Everything that the wire tells of one answer.
+/// The data of one response, before it is encoded.
 #[derive(Debug)]
 pub(crate) struct Completion {
     pub(crate) id: String,
@@ -22,13 +22,13 @@ pub(crate) struct Completion {
     pub(crate) model: String,
     pub(crate) fingerprint: String,
     pub(crate) prompt_tokens: usize,
-    /// One speech for each that was asked for.
+    /// One for each requested choice.
     pub(crate) choices: Vec<Speech>,
     pub(crate) times: Times,
     pub(crate) done_marker: bool,
 }
 
-/// What the service says that it took, in seconds.
+/// The reported durations in seconds.
 #[derive(Debug)]
 pub(crate) struct Times {
     pub(crate) queue: f64,
@@ -39,7 +39,7 @@ pub(crate) struct Times {
 }
 
 impl Completion {
-    /// Makes up an answer.
+    /// Generates a response from the seed.
     pub(crate) fn generate(seed: u64, request: &ChatRequest) -> Self {
         let mut rng = dice(seed, request);
         let choices = (0..request.choices).map(|_| generate(&mut rng.fork(), request));
@@ -47,7 +47,7 @@ impl Completion {
         Self::new(&mut rng, request, choices)
     }
 
-    /// Says what was scripted, once for each choice that was asked for.
+    /// Builds the scripted response, repeated for each requested choice.
     pub(crate) fn scripted(seed: u64, request: &ChatRequest, script: &Tokens) -> Self {
         let mut rng = dice(seed, request);
         let choices = (0..request.choices).map(|_| Speech::scripted(&mut rng, script));
@@ -78,7 +78,7 @@ impl Completion {
         self.choices.iter().map(Speech::tokens).sum()
     }
 
-    /// Counts the tokens of all reasoning.
+    /// Counts the reasoning tokens of all choices.
     pub(crate) fn reasoning_tokens(&self) -> usize {
         self.choices
             .iter()
@@ -89,7 +89,7 @@ impl Completion {
 
 impl Times {
     fn new(rng: &mut Rng, created: u64, prompt_tokens: usize, tokens: usize) -> Self {
-        // Nanoseconds, so that the numbers have the digits of recorded ones.
+        // Nanoseconds, so that the numbers have as many digits as recorded ones.
         let queue = rng.u32(100_000..2_000_000);
         let prompt = per_token(prompt_tokens, rng.u32(20_000..60_000));
         let completion = per_token(tokens, rng.u32(400_000..800_000));
@@ -125,7 +125,7 @@ fn seconds(nanoseconds: u32) -> f64 {
     f64::from(nanoseconds) / 1e9
 }
 
-/// Returns the dice for a request: whether it asks for a stream makes no difference.
+/// Returns the random generator for a request, the same with and without streaming.
 fn dice(seed: u64, request: &ChatRequest) -> Rng {
     let seed = hash(&seed.to_le_bytes(), OFFSET);
     let seed = hash(&request.seed.to_le_bytes(), seed);

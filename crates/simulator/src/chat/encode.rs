@@ -1,4 +1,4 @@
-//! A completion in, the service's bytes out, its keys in the order it was recorded with.
+//! The encoding of chat completions, with keys in the recorded order.
 
 use std::{borrow::Cow, iter};
 
@@ -98,7 +98,7 @@ struct TimeInfo {
     created: f64,
 }
 
-/// Encodes the events of a stream; several choices take turns.
+/// Encodes the events of a stream; several choices are interleaved.
 pub(crate) fn stream(completion: &Completion, taste: Taste) -> Vec<Event> {
     let mut events = Vec::new();
     let turns = completion.choices.iter();
@@ -132,11 +132,11 @@ pub(crate) fn stream(completion: &Completion, taste: Taste) -> Vec<Event> {
     events
 }
 
-/// Encodes the body of an answer that is not a stream.
+/// Encodes the body of a response that is not streamed.
 pub(crate) fn whole(completion: &Completion) -> Bytes {
     let choices = completion.choices.iter().enumerate();
-    // The keys stand in alphabetical order, as recorded, and so they come out of either of
-    // `serde_json`'s maps.
+    // The keys are in alphabetical order, as recorded, so both map types of `serde_json` write the
+    // same bytes.
     let body = json!({
         "choices": choices.map(|(index, choice)| json!({
             "finish_reason": choice.finish_reason,
@@ -180,7 +180,8 @@ fn deltas(choice: &Speech, taste: Taste) -> Vec<(Part, Delta<'_>)> {
     deltas
 }
 
-/// Encodes calls: all in one delta, or each by its name and then its arguments in pieces.
+/// Encodes tool calls: all in one delta, or each as its name followed by fragments of its
+/// arguments.
 fn call_deltas(calls: &[ToolCall], taste: Taste) -> Vec<(Part, Delta<'_>)> {
     if calls.is_empty() {
         return Vec::new();
@@ -206,7 +207,7 @@ fn call_deltas(calls: &[ToolCall], taste: Taste) -> Vec<(Part, Delta<'_>)> {
     }
 }
 
-/// Begins a call, with what is known of its arguments.
+/// Returns the first delta of a call, with the arguments known so far.
 fn delta_call<'a>(index: usize, call: &'a ToolCall, arguments: &'a str) -> DeltaCall<'a> {
     DeltaCall {
         function: DeltaFunction {
@@ -219,7 +220,7 @@ fn delta_call<'a>(index: usize, call: &'a ToolCall, arguments: &'a str) -> Delta
     }
 }
 
-/// Goes on with the arguments of a call that has begun.
+/// Returns a later delta of a call, with the next fragment of its arguments.
 fn delta_piece(index: usize, piece: String) -> DeltaCall<'static> {
     DeltaCall {
         function: DeltaFunction {
@@ -284,7 +285,7 @@ fn time_info(completion: &Completion) -> TimeInfo {
 
 fn message(choice: &Speech) -> Value {
     let mut message = Map::new();
-    // Where tools are called and nothing is said, the key is absent.
+    // The key is absent if tools are called and there is no text.
     if choice.tool_calls.is_empty() || !choice.text.is_empty() {
         message.insert("content".to_owned(), choice.text.concat().into());
     }

@@ -1,4 +1,4 @@
-//! A chat request in, what the server does about it out.
+//! The chat completions service.
 
 mod completion;
 mod encode;
@@ -21,7 +21,7 @@ use crate::{
     shared::Settings,
 };
 
-/// The service's last words in a stream that it gives up.
+/// The error event that ends a failed stream.
 const ERROR: &str = "data: {\"error\":{\"message\":\"Encountered a server error, please try again.\",\"type\":\"server_error\",\"param\":\"\",\"code\":\"server_error\",\"id\":\"\"},\"status_code\":500}\n\n";
 
 pub(crate) fn answer(

@@ -1,11 +1,11 @@
-//! What the chat service refuses, and its bodies for it.
+//! The error responses of the chat service.
 
 use http::{HeaderName, StatusCode, header::RETRY_AFTER};
 use serde::Serialize;
 
 use crate::reply::Reply;
 
-/// The limits that every answer of the service tells: `x-ratelimit-{what}`, value.
+/// The rate limit headers of every response.
 const RATE_LIMITS: [(&str, &str); 6] = [
     ("x-ratelimit-limit-requests-day", "14400"),
     ("x-ratelimit-remaining-requests-day", "14399"),
@@ -24,7 +24,7 @@ impl Reply {
     }
 }
 
-/// The service's body for what it refuses: flat, without an `error` around it.
+/// The service's error body: flat, without an enclosing `error` object.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Refusal<'a> {
     pub(crate) message: &'a str,
@@ -40,7 +40,7 @@ impl Refusal<'_> {
     }
 }
 
-/// Refuses a request that is wrong in itself.
+/// Returns the error for an invalid request.
 pub(crate) fn refuse(status: StatusCode, message: &str, param: Option<&str>) -> Reply {
     Refusal {
         message,
@@ -71,12 +71,12 @@ pub(crate) fn not_found() -> Reply {
     .reply(StatusCode::NOT_FOUND)
 }
 
-/// Answers with a status that says no, as the service words it.
+/// Returns the service's error response for a status.
 pub(crate) fn fault(status: u16, retry_after: Option<&str>) -> Reply {
     let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let reply = match status {
         401 => wrong_key(),
-        // The service has been seen to refuse unknown fields without a word.
+        // The service has been seen to refuse unknown fields with an empty body.
         422 => Reply::json(code, "").rate_limits(),
         _ => wording(code).reply(code),
     };

@@ -1,4 +1,4 @@
-//! JSON in, a checked chat request out; as strict as the service.
+//! The parsing of chat requests, as strict as the service.
 
 use http::StatusCode;
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use crate::{
     tokens,
 };
 
-/// The fields that a request may have.
+/// The fields that the service accepts.
 const FIELDS: [&str; 31] = [
     "clear_thinking",
     "disable_reasoning",
@@ -49,18 +49,18 @@ const FIELDS: [&str; 31] = [
     "user",
 ];
 
-/// The most choices and stop sequences that a request may ask for.
+/// The most choices and stop sequences of one request.
 const MAX_CHOICES: usize = 16;
 const MAX_STOPS: usize = 4;
 
-/// A request that the service would take.
+/// A request that the service accepts.
 #[derive(Debug)]
 pub(crate) struct ChatRequest {
     pub(crate) taste: Taste,
     pub(crate) model: String,
-    /// The messages as JSON text, for the seed.
+    /// The messages as JSON text, part of the seed.
     pub(crate) messages_json: String,
-    /// What the user said last.
+    /// The text of the last user message.
     pub(crate) prompt: String,
     pub(crate) prompt_tokens: usize,
     pub(crate) stream: bool,
@@ -69,13 +69,13 @@ pub(crate) struct ChatRequest {
     pub(crate) stops: Vec<String>,
     pub(crate) seed: i64,
     pub(crate) reasons: bool,
-    /// The tools that are to be called, as they were given.
+    /// The tools to call, in the order of the request.
     pub(crate) tools: Vec<Function>,
-    /// The schema of the JSON that is to be said.
+    /// The schema of the JSON to generate.
     pub(crate) schema: Option<Value>,
 }
 
-/// The fields that make a difference here.
+/// The fields that affect the response.
 #[derive(Debug, Deserialize)]
 struct Fields {
     model: String,
@@ -133,17 +133,17 @@ enum Stop {
     Many(Vec<String>),
 }
 
-/// What a service takes, and how it calls tools.
+/// What a service accepts, and how it streams tool calls.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Taste {
-    /// Its own models, and the fields that it documents; all calls come in one delta.
+    /// Known models and documented fields only; all tool calls are sent in one delta.
     Strict,
-    /// Any model, and fields that nobody knows, too; the arguments of a call come in pieces.
+    /// Any model and unknown fields; the arguments of a tool call are sent in fragments.
     Any,
 }
 
 impl ChatRequest {
-    /// Reads a request, or returns the refusal.
+    /// Parses a request, or returns the error response.
     pub(crate) fn parse(body: &[u8], taste: Taste) -> Result<Self, Box<Reply>> {
         let body: Value = serde_json::from_slice(body)
             .map_err(|error| invalid(&format!("Invalid JSON: {error}"), None))?;
@@ -168,7 +168,7 @@ impl ChatRequest {
         Ok(Self::new(taste, messages_json, fields))
     }
 
-    /// Returns what the answer is to be like.
+    /// Returns the requirements for the response.
     pub(crate) fn wish(&self) -> Wish<'_> {
         Wish {
             prompt: &self.prompt,
@@ -197,7 +197,7 @@ impl ChatRequest {
             limit: fields
                 .max_completion_tokens
                 .or(fields.max_tokens)
-                // A negative limit is the model's own.
+                // A negative limit means the model's own limit.
                 .and_then(|limit| usize::try_from(limit).ok())
                 .unwrap_or(usize::MAX),
             seed: fields.seed.unwrap_or_default(),
@@ -243,7 +243,7 @@ fn check(fields: &Fields, taste: Taste) -> Result<(), Box<Reply>> {
     Ok(())
 }
 
-/// Checks that each tool call is answered at once, and nothing else is.
+/// Checks that the results of each tool call follow it directly, and that there are no others.
 fn check_messages(messages: &[Message]) -> Result<(), Box<Reply>> {
     let mut open: Vec<&str> = Vec::new();
     for message in messages {
@@ -274,8 +274,8 @@ fn check_messages(messages: &[Message]) -> Result<(), Box<Reply>> {
     Err(invalid(what, Some("messages")))
 }
 
-/// Returns the tools to call: one that is named, each where any is demanded, or the first where the
-/// user speaks of tools.
+/// Returns the tools to call: the named one, all if a call is required, or the first if the prompt
+/// mentions tools.
 fn called_tools(fields: &Fields, prompt: &str) -> Vec<Function> {
     let functions = || fields.tools.iter().flatten().map(|tool| &tool.function);
     let choice = fields.tool_choice.as_ref();
@@ -286,7 +286,7 @@ fn called_tools(fields: &Fields, prompt: &str) -> Vec<Function> {
         let named = functions().find(|function| function.name == name);
         return named.cloned().into_iter().collect();
     }
-    // Once the tool has answered, it is the model's turn to speak.
+    // After a tool result, the model responds with text.
     let answered = matches!(fields.messages.last(), Some(last) if last.role == Role::Tool);
     let most = match choice.and_then(Value::as_str) {
         Some("none") => 0,
@@ -298,7 +298,7 @@ fn called_tools(fields: &Fields, prompt: &str) -> Vec<Function> {
     functions().take(most).cloned().collect()
 }
 
-/// Returns true if the choice asks that a tool is called.
+/// Returns true if the choice requires a tool call.
 fn is_demand(choice: &Value) -> bool {
     choice.is_object() || choice == "required"
 }
@@ -317,7 +317,7 @@ fn schema_of(format: Option<Value>) -> Option<Value> {
     }
 }
 
-/// Counts a message's tokens: those of its text, and four for its frame.
+/// Counts a message's tokens: those of its text, and four for its role and delimiters.
 fn count(message: &Message) -> usize {
     4 + tokens::split(&text(&message.content)).len()
 }

@@ -1,7 +1,7 @@
-//! The JSON schemas of a request in, the service's refusal out.
+//! The service's checks of strict JSON schemas.
 //!
-//! The rules are those of strict schemas, by the service's documentation of 2025 and the refusals that
-//! its users have quoted until September 2026. What nobody has told of is taken.
+//! The rules are those of strict schemas, from the service's documentation of 2025 and the errors that
+//! its users quoted until September 2026. Everything else is accepted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,10 +10,10 @@ use serde_json::{Map, Value};
 
 use crate::{chat::refusal::Refusal, reply::Reply};
 
-/// What every schema may say.
+/// The keywords of every schema.
 const OF_ALL: [&str; 6] = ["$ref", "anyOf", "description", "enum", "title", "type"];
 
-/// What schemas of a type may say beside that.
+/// The additional keywords of each type.
 const OF_TYPES: [(&str, &[&str]); 2] = [
     ("array", &["items", "prefixItems"]),
     (
@@ -22,7 +22,7 @@ const OF_TYPES: [(&str, &[&str]); 2] = [
     ),
 ];
 
-/// What the whole schema may have, being an object's.
+/// The keywords of the root schema, which is an object.
 const OF_ROOT: [&str; 10] = [
     "$defs",
     "$ref",
@@ -36,7 +36,7 @@ const OF_ROOT: [&str; 10] = [
     "type",
 ];
 
-/// The deepest that a schema is followed.
+/// The maximum nesting depth of a schema.
 const MAX_DEPTH: usize = 100;
 
 /// Why a schema is refused.
@@ -52,7 +52,7 @@ fn wrong<T>(message: impl Into<String>) -> Result<T, Wrong> {
     })
 }
 
-/// Checks the schema of the answer and those of the tools, where they are strict.
+/// Checks the schemas of the response and of the tools if they are strict.
 pub(super) fn check(body: &Value) -> Result<(), Box<Reply>> {
     let format = &body["response_format"];
     if format["type"] == "json_schema" {
@@ -177,7 +177,7 @@ fn node(
     }
 }
 
-/// Checks that a schema says something, and nothing that the service does not know.
+/// Checks that a schema has keywords, and only supported ones.
 fn check_keys(members: &Map<String, Value>, kind: Option<&str>) -> Result<(), Wrong> {
     let Some(kind) = kind else {
         let all = OF_TYPES.map(|(_, keys)| keys);
@@ -226,14 +226,14 @@ fn check_kind(members: &Map<String, Value>, kind: Option<&str>) -> Result<(), Wr
     Ok(())
 }
 
-/// Returns the keys that are in none of some lists.
+/// Returns the keys that are in none of the lists.
 fn beyond<'a>(members: &'a Map<String, Value>, known: &[&[&str]]) -> Vec<&'a str> {
     let keys = members.keys().map(String::as_str);
     keys.filter(|key| !known.iter().any(|list| list.contains(key)))
         .collect()
 }
 
-/// Writes names as Python does, in the order of the alphabet: its sets have none.
+/// Writes names as a Python set, sorted so that the text is stable.
 fn set(names: &[&str]) -> String {
     let mut names = names
         .iter()
@@ -243,7 +243,7 @@ fn set(names: &[&str]) -> String {
     format!("{{{}}}", names.join(", "))
 }
 
-/// Decodes the name of a definition: that of a JSON pointer in a URL's fragment.
+/// Decodes a definition's name from a JSON pointer in a URL fragment.
 fn decoded(name: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = name.as_bytes();
@@ -261,8 +261,8 @@ fn decoded(name: &str) -> String {
     name.replace("~1", "/").replace("~0", "~")
 }
 
-/// Returns true if a definition leads to itself: what leads nowhere, or only to such, is taken away
-/// until there is none.
+/// Returns true if a definition refers to itself, directly or not: definitions without remaining
+/// references are removed until none is left to remove.
 fn has_circle(leads: &BTreeMap<&str, BTreeSet<String>>) -> bool {
     let mut left = BTreeMap::new();
     let mut from = BTreeMap::<&str, Vec<&str>>::new();

@@ -1,4 +1,4 @@
-//! An answer in, the lines of the data stream of Vercel's AI SDK 4 out.
+//! The data stream protocol of Vercel's AI SDK 4.
 
 use serde::Serialize;
 use serde_json::json;
@@ -10,7 +10,7 @@ use crate::{
     tokens,
 };
 
-/// The lines of a stream that is given up: the words are not the model's.
+/// The last lines of a failed stream.
 pub(super) const ERROR: &str = concat!(
     "3:\"Error during inference\"\n",
     "e:{\"finishReason\":\"error\",\"usage\":{\"promptTokens\":null,\"completionTokens\":null},\"isContinued\":false}\n",
@@ -70,7 +70,7 @@ pub(super) fn stream(inference: &Inference) -> Vec<Event> {
     events
 }
 
-/// Encodes what one step says, with the results of its tools where another follows.
+/// Encodes one step, with the results of its tool calls if another step follows.
 fn push_step(events: &mut Vec<Event>, step: &Speech, is_followed: bool) {
     for token in &step.reasoning {
         events.push(line(Part::Reasoning, 'g', token));

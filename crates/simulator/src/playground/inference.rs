@@ -1,4 +1,4 @@
-//! What the wire tells of one answer of the playground.
+//! The content of one response of the playground.
 
 use fastrand::Rng;
 
@@ -9,12 +9,12 @@ use crate::{
     speech::Speech,
 };
 
-/// Everything that the wire tells of one answer.
+/// The data of one response, before it is encoded.
 #[derive(Debug)]
 pub(super) struct Inference {
     pub(super) id: String,
     pub(super) prompt_tokens: usize,
-    /// One after the other; there is one at least.
+    /// The steps in order; at least one.
     pub(super) steps: Vec<Speech>,
 }
 

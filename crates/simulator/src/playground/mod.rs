@@ -1,4 +1,4 @@
-//! A request to the playground in, what the server does about it out.
+//! The AI playground.
 
 mod agent;
 mod data_stream;
@@ -32,16 +32,16 @@ use crate::{
 pub use self::protocol::PlaygroundProtocol;
 pub(crate) use self::store::Playground;
 
-/// What the paths of agents begin with.
+/// The path prefix of agents.
 const AGENTS: &str = "agents/playground/";
 
-/// The type of all answers but the oldest, which says nothing.
+/// The content type of all protocols but the oldest.
 const UNKNOWN: &str = "text/x-unknown";
 
-/// The page of those who passed the challenge.
+/// The page after the challenge was passed.
 const APP: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head><title>Workers AI LLM Playground (simulated)</title></head>\n<body>\n<h1>Simulated playground</h1>\n<p>No model runs here.</p>\n</body>\n</html>\n";
 
-/// Answers a request; the path is what follows the playground's own.
+/// Handles a request; the path is relative to the playground's.
 pub(crate) fn answer(playground: &Playground, head: &Parts, path: &str, body: &[u8]) -> Outcome {
     let cookies = Cookies::read(&head.headers);
     if let Some(path) = path.strip_prefix(AGENTS) {

@@ -1,4 +1,4 @@
-//! An answer in, the events that the playground had first out.
+//! The oldest protocol of the playground.
 
 use serde_json::json;
 
@@ -7,16 +7,16 @@ use crate::{
     playground::inference::Inference,
 };
 
-/// The last event of a stream that is given up.
+/// The error event that ends a failed stream.
 pub(super) const ERROR: &str = "data: {\"error\":\"Error during inference\"}\n\n";
 
-/// Encodes the text of the answer; this protocol has nothing else.
+/// Encodes the text of the response; this protocol has nothing else.
 pub(super) fn stream(inference: &Inference) -> Vec<Event> {
     let mut events = Vec::new();
     for step in &inference.steps {
         events.extend(step.text.iter().map(|token| response(Part::Text, token)));
     }
-    // An answer that was cut lacks the empty token that ends one.
+    // A truncated response has no empty token at its end.
     if inference
         .steps
         .iter()

@@ -1,4 +1,4 @@
-//! What the playground answers in the place of what was asked for.
+//! The playground's challenge and its error responses.
 
 use http::{
     StatusCode,
@@ -13,7 +13,7 @@ use crate::{
     reply::Reply,
 };
 
-/// Returns what the server does about a fault in the place of an answer.
+/// Returns the outcome of a fault that replaces the response.
 pub(super) fn instead(
     playground: &Playground,
     cookies: &Cookies,
@@ -43,7 +43,7 @@ pub(super) fn is_refused(playground: &Playground, cookies: &Cookies) -> bool {
     playground.challenge && !playground.sessions.is_valid(cookies)
 }
 
-/// Answers with the challenge, and with the cookie of a script that passes it.
+/// Returns the challenge page, with the cookie that its script sets.
 pub(super) fn challenge(playground: &Playground) -> Reply {
     ticketed(
         playground,
@@ -51,12 +51,12 @@ pub(super) fn challenge(playground: &Playground) -> Reply {
     )
 }
 
-/// Gives a new cookie of those that scripts cannot read.
+/// Adds a new `__cf_bm` cookie, which scripts cannot read.
 pub(super) fn ticketed(playground: &Playground, reply: Reply) -> Reply {
     reply.header(SET_COOKIE, &playground.sessions.ticket())
 }
 
-/// Answers with a status that says no, as the playground does: in a few words, or in none.
+/// Returns the playground's error response: a short text or an empty body.
 pub(super) fn status(code: u16) -> Reply {
     let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let text = match code {

@@ -1,4 +1,4 @@
-//! JSON in, a request that the playground would take out.
+//! The parsing of requests to the playground.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,20 +11,20 @@ use crate::{
     workers_ai::find_model,
 };
 
-/// A request that the playground would take.
+/// A request that the playground accepts.
 #[derive(Debug)]
 pub(super) struct Request {
-    /// The model and the messages as JSON text, for the seed.
+    /// The model and the messages as JSON text, part of the seed.
     pub(super) input_json: String,
     pub(super) prompt_tokens: usize,
     pub(super) limit: usize,
-    /// What the user said last.
+    /// The text of the last user message.
     prompt: String,
-    /// The tool that is to be called.
+    /// The tool to call.
     tool: Option<Function>,
 }
 
-/// The fields that make a difference here; `stream` is none of them.
+/// The fields that affect the response; `stream` does not.
 #[derive(Debug, Deserialize)]
 struct Fields {
     model: String,
@@ -52,7 +52,7 @@ struct Tool {
     input_schema: Value,
 }
 
-/// Why a request is not taken.
+/// The reason to refuse a request.
 #[derive(Debug)]
 pub(super) enum Refusal {
     Malformed,
@@ -60,15 +60,15 @@ pub(super) enum Refusal {
 }
 
 impl Request {
-    /// Reads a request, unless something is wrong with it; the playground does not say what.
+    /// Parses a request; returns `None` if it is invalid, since the playground gives no reason.
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
         let body = serde_json::from_slice(body).ok()?;
         Self::from_value(body).ok()
     }
 
-    /// Reads what an agent is asked, in its state.
+    /// Builds the request for an agent from its state and messages.
     pub(super) fn of_agent(state: &Value, messages: &[Value]) -> Result<Self, Refusal> {
-        // A state has a model; what else is in it is the client's.
+        // A state always has a model; its other members come from the client.
         let system = state["system"].as_str();
         Self::from_value(json!({
             "model": state["model"],
@@ -106,7 +106,7 @@ impl Request {
         })
     }
 
-    /// Returns what the answer is to be like; the playground does not send reasoning.
+    /// Returns the requirements for the response; the playground does not send reasoning.
     pub(super) fn wish(&self) -> Wish<'_> {
         Wish {
             prompt: &self.prompt,
@@ -118,7 +118,7 @@ impl Request {
 }
 
 impl Message {
-    /// Returns the text of the parts, or of the content where there are none.
+    /// Returns the text of the parts, or of the content if there are no parts.
     fn text(&self) -> String {
         match &self.parts {
             Value::Array(parts) if !parts.is_empty() => text(&self.parts),

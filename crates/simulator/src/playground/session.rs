@@ -1,4 +1,4 @@
-//! A request's cookies in, whether they were given here out.
+//! The playground's cookies.
 
 use std::{
     collections::VecDeque,
@@ -10,16 +10,16 @@ use http::{HeaderMap, header::COOKIE};
 
 use crate::dice::{OFFSET, hash};
 
-/// The most cookies of each kind that are remembered.
+/// The maximum number of valid cookies of each kind.
 ///
-/// Each answer gives one; a server that runs for days must not grow with each.
+/// Each response sets one; a server that runs for days must not grow without limit.
 const MAX_COOKIES: usize = 10_000;
 
-/// The cookies that were given and are valid.
+/// The valid cookies.
 #[derive(Debug)]
 pub(crate) struct Sessions {
     seed: u64,
-    /// What follows the value of a cookie.
+    /// The attributes of a cookie.
     attributes: &'static str,
     state: Mutex<State>,
 }
@@ -31,12 +31,12 @@ struct State {
     tickets: VecDeque<String>,
 }
 
-/// The cookies of a request that matter.
+/// The cookies of a request that are checked.
 #[derive(Debug, Default)]
 pub(super) struct Cookies {
-    /// What the script of a challenge has set.
+    /// `cf_clearance`, set by the script of a challenge.
     clearance: String,
-    /// What came with a response.
+    /// `__cf_bm`, set by a response.
     ticket: String,
 }
 
@@ -44,7 +44,7 @@ impl Sessions {
     pub(crate) fn new(seed: u64, tls: bool) -> Self {
         Self {
             seed,
-            // Plain HTTP gives no cookie back that is for TLS only.
+            // Clients do not send `Secure` cookies over plain HTTP.
             attributes: if tls {
                 "Path=/; Max-Age=1800; HttpOnly; Secure; SameSite=None"
             } else {
@@ -54,7 +54,7 @@ impl Sessions {
         }
     }
 
-    /// Gives the value of a new `cf_clearance`.
+    /// Creates a `cf_clearance` and returns its value.
     pub(super) fn clearance(&self) -> String {
         let mut state = self.state();
         let value = state.value(self.seed);
@@ -62,7 +62,7 @@ impl Sessions {
         value
     }
 
-    /// Gives a new `__cf_bm`, as a header says it.
+    /// Creates a `__cf_bm` and returns it as a `Set-Cookie` value.
     pub(super) fn ticket(&self) -> String {
         let mut state = self.state();
         let value = state.value(self.seed);
@@ -71,14 +71,14 @@ impl Sessions {
         cookie
     }
 
-    /// Forgets these cookies.
+    /// Makes these cookies invalid.
     pub(super) fn expire(&self, cookies: &Cookies) {
         let mut state = self.state();
         state.clearances.retain(|value| *value != cookies.clearance);
         state.tickets.retain(|value| *value != cookies.ticket);
     }
 
-    /// Returns true if both cookies were given, and did not expire.
+    /// Returns true if both cookies are valid.
     pub(super) fn is_valid(&self, cookies: &Cookies) -> bool {
         let state = self.state();
         state.clearances.contains(&cookies.clearance) && state.tickets.contains(&cookies.ticket)

@@ -1,4 +1,4 @@
-//! What the playground remembers, and how it is set.
+//! The state and settings of the playground.
 
 use std::sync::Arc;
 

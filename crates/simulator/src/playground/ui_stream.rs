@@ -1,4 +1,4 @@
-//! An answer in, the events of the UI message stream of Vercel's AI SDK 5 out.
+//! The UI message stream protocol of Vercel's AI SDK 5.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::{
     tokens,
 };
 
-/// The events of a stream that is given up: the words are not the model's.
+/// The last events of a failed stream.
 pub(super) const ERROR: &str = concat!(
     "data: {\"type\":\"error\",\"errorText\":\"An error occurred.\"}\n\n",
     "data: {\"type\":\"finish-step\"}\n\n",
@@ -18,7 +18,7 @@ pub(super) const ERROR: &str = concat!(
     "data: [DONE]\n\n",
 );
 
-/// Encodes the events of a stream; it tells no usage.
+/// Encodes the events of a stream; it has no usage.
 pub(super) fn stream(inference: &Inference) -> Vec<Event> {
     let event = |chunk: Event| Event {
         part: chunk.part,
@@ -52,12 +52,12 @@ pub(super) fn chunks(inference: &Inference, finish: &Value) -> Vec<Event> {
 #[derive(Debug, Default)]
 struct Events {
     all: Vec<Event>,
-    /// How many texts there were.
+    /// The number of texts so far.
     texts: usize,
 }
 
 impl Events {
-    /// Encodes one text with its start and its end, if there is one.
+    /// Encodes one text with its start and end, unless it is empty.
     fn push_text(&mut self, kind: &str, part: Part, tokens: &[String]) {
         if tokens.is_empty() {
             return;
@@ -70,14 +70,14 @@ impl Events {
             self.push(part, &format!("{kind}-delta"), &delta);
         }
         let end = match part {
-            // The text that a fault is to break has not begun.
+            // A fault breaks the text, which starts after this.
             Part::Reasoning => Part::Opening,
             _ => Part::Rest,
         };
         self.push(end, &format!("{kind}-end"), &json!({"id": id}));
     }
 
-    /// Encodes the calls of a step, with their results where another follows.
+    /// Encodes the tool calls of a step, with their results if another step follows.
     fn push_calls(&mut self, step: &Speech, is_followed: bool) {
         for call in &step.tool_calls {
             let (id, name) = (&call.id, &call.name);
@@ -96,7 +96,7 @@ impl Events {
         }
     }
 
-    /// Encodes one chunk, its type first.
+    /// Encodes one chunk with its type as the first member.
     fn push(&mut self, part: Part, kind: &str, members: &Value) {
         let members = members.to_string();
         let members = match members.strip_prefix('{') {

@@ -1,4 +1,4 @@
-//! A request for a prediction in, the prediction or what goes wrong with it out.
+//! The creation of predictions.
 
 use std::sync::Arc;
 
@@ -38,13 +38,13 @@ pub(super) async fn answer(
     let Some(wait) = prediction.request.wait else {
         return Outcome::Reply(created(replicate, &prediction, View::First));
     };
-    // Whether it has ended by then is told by its state.
+    // The response shows the state, so a timeout needs no handling.
     drop(timeout(wait, prediction.until(|state| state.ended.is_some())).await);
     let reply = created(replicate, &prediction, View::Now);
     Outcome::Reply(reply.header(HeaderName::from_static("preference-applied"), "wait"))
 }
 
-/// Creates the prediction, or returns what the server does instead.
+/// Creates the prediction, or returns the outcome that replaces it.
 fn create(
     replicate: &Replicate,
     target: &Target<'_>,
@@ -80,7 +80,7 @@ fn create(
     Ok(replicate.create(make))
 }
 
-/// Tells of a prediction that is there now.
+/// Returns the response for a created prediction.
 fn created(replicate: &Replicate, prediction: &Prediction, view: View) -> Reply {
     let mut object = object::object(replicate, prediction, view);
     if prediction.fault == Some(Fault::NoId) {

@@ -1,4 +1,4 @@
-//! A prediction and its state in, the events of its stream out.
+//! The events of a prediction's stream.
 
 use bytes::Bytes;
 use serde_json::json;
@@ -8,33 +8,33 @@ use crate::{
     replicate::prediction::{Prediction, State, Status},
 };
 
-/// One event that there is.
+/// One encoded event.
 #[derive(Debug)]
 pub(super) struct Event {
     pub(super) part: Part,
     pub(super) bytes: Bytes,
 }
 
-/// What an event tells.
+/// The kind of an event.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Part {
-    /// How the prediction ended.
+    /// An event about the end of the prediction.
     Closing,
-    /// What it wrote beside the text.
+    /// The logs.
     Logs,
-    /// One token of the text.
+    /// One text token.
     Text,
 }
 
-/// Which text the events tell, under which ids.
+/// The text of the events and the prefix of their ids.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Telling<'a> {
     pub(super) tokens: &'a [String],
-    /// What all ids begin with.
+    /// The prefix of all ids.
     pub(super) seconds: u64,
 }
 
-/// Returns the event with this index, if there is one in this state.
+/// Returns the event with this index, if it exists in this state.
 pub(super) fn find(
     prediction: &Prediction,
     state: &State,
@@ -58,7 +58,7 @@ pub(super) fn find(
     Some(event(Part::Closing, name, data))
 }
 
-/// Counts the events that there are in this state.
+/// Counts the events that exist in this state.
 pub(super) fn count(prediction: &Prediction, state: &State) -> usize {
     logs(prediction, state) + state.tokens + closing(prediction, state).len()
 }
@@ -67,7 +67,7 @@ fn logs(prediction: &Prediction, state: &State) -> usize {
     usize::from(state.started.is_some() && !prediction.logs.is_empty())
 }
 
-/// Returns the events that tell how it ended.
+/// Returns the events about the end of the prediction.
 fn closing(prediction: &Prediction, state: &State) -> Vec<(&'static str, String)> {
     let mut events = Vec::new();
     if state.ended.is_none() {
@@ -87,7 +87,7 @@ fn closing(prediction: &Prediction, state: &State) -> Vec<(&'static str, String)
     events
 }
 
-/// Writes an event; a text of several lines has as many `data` lines.
+/// Encodes an event; each line of the text is a `data` line.
 fn encode(name: &str, id: &str, data: &str) -> Bytes {
     let data = data.replace("\r\n", "\n").replace('\r', "\n");
     let mut text = format!("event: {name}\nid: {id}\n");

@@ -1,4 +1,4 @@
-//! A request to Replicate in, what the server does about it out.
+//! Replicate's API.
 
 mod create;
 mod event;
@@ -26,7 +26,7 @@ use crate::{
 pub use self::resume::Resume;
 pub(crate) use self::{refusal::too_large, store::Replicate, stream::answer as stream};
 
-/// Answers a request to the API; the path is what follows its version.
+/// Handles a request to the API; the path is what follows its version.
 pub(crate) async fn answer(
     replicate: &Replicate,
     head: &Parts,
@@ -54,7 +54,7 @@ pub(crate) async fn answer(
     }
 }
 
-/// Answers a request that creates nothing.
+/// Handles a request that creates nothing.
 fn look_up(
     replicate: &Replicate,
     head: &Parts,

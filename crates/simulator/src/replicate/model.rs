@@ -1,4 +1,4 @@
-//! The models that there are to run, and what the API tells of them.
+//! Replicate's models and their descriptions.
 
 use fastrand::Rng;
 use http::StatusCode;
@@ -11,13 +11,13 @@ use crate::{
     uri,
 };
 
-/// How many models one page lists.
+/// The number of models on one page.
 const PAGE: usize = 5;
 
-/// What the page after the first is asked for with: this, and the number of its first model.
+/// The prefix of a page cursor; the index of the page's first model follows.
 const CURSOR: &str = "cp_";
 
-/// The models' time of birth; they have one.
+/// The creation time of all models.
 const CREATED: &str = "2024-04-17T22:03:02.103Z";
 
 /// One model.
@@ -26,19 +26,19 @@ pub(super) struct Model {
     pub(super) owner: &'static str,
     pub(super) name: &'static str,
     about: &'static str,
-    /// What the model calls the most tokens of an answer.
+    /// The model's name for the token limit.
     limit: &'static str,
     kind: Kind,
 }
 
-/// How a model is run.
+/// How a model is addressed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Kind {
     /// By its version.
     Community,
     /// By its name.
     Official,
-    /// By its name, and its predictions have no stream.
+    /// By its name, without streams.
     OfficialWithoutStream,
 }
 
@@ -163,7 +163,7 @@ pub(super) fn version_id(full_name: &str) -> String {
     format!("{:032x}{:032x}", half(), half())
 }
 
-/// Lists the models, one page of them.
+/// Returns one page of the list of models.
 pub(super) fn list(url: &str, query: Option<&str>) -> Reply {
     let start = match uri::find(query, "cursor") {
         Some(cursor) => cursor
@@ -185,14 +185,14 @@ pub(super) fn list(url: &str, query: Option<&str>) -> Reply {
     ok(&json!({"previous": previous, "next": next, "results": results}))
 }
 
-/// Lists the models that the text of a `QUERY` is about.
+/// Returns the models that match the text of a `QUERY` request.
 pub(super) fn asked(text: &[u8]) -> Reply {
     // One of the official clients sends the text as JSON.
     let results = matching(String::from_utf8_lossy(text).trim_matches('"'));
     ok(&json!({"previous": null, "next": null, "results": results}))
 }
 
-/// Lists all that the text of a query is about: models.
+/// Returns the search results for a text, which are only models.
 pub(super) fn search(query: Option<&str>) -> Reply {
     let Some(text) = uri::find(query, "query") else {
         return refusal::fault(StatusCode::BAD_REQUEST.as_u16(), None);

@@ -1,4 +1,4 @@
-//! A prediction in, its JSON out, its keys in the order it was recorded with.
+//! The JSON of a prediction, with keys in the recorded order.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ use crate::{
     reply::Reply,
 };
 
-/// Which state of a prediction is told.
+/// The state of a prediction to show.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum View {
-    /// The one that it is created in.
+    /// The state at creation.
     First,
-    /// The one that it is in.
+    /// The current state.
     Now,
 }
 

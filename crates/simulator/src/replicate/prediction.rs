@@ -1,4 +1,4 @@
-//! A checked request in, a prediction out, whose state is a function of time.
+//! A prediction, whose state is a function of time.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -22,50 +22,51 @@ use crate::{
     tokens,
 };
 
-/// The time that the first prediction of the seed 0 claims to be created at.
+/// The creation time of the first prediction with seed 0.
 const EPOCH: u64 = 1_690_212_292;
-/// How far from it the seed may go, in seconds.
+/// The range of creation times in seconds.
 const AGE: u64 = 10_000_000;
-/// The time between two predictions; as many connections to one have event ids of their own.
+/// The time between two predictions in seconds, and so the number of connections to one with
+/// distinct event ids.
 const APART: u64 = 1000;
 
-/// How many tokens come before a fault.
+/// The number of tokens before a fault.
 pub(super) const TOKENS: usize = 8;
 
-/// The time that one token takes in the metrics of a server that takes none.
+/// The time per token in the metrics if no rate is set.
 const NOMINAL_PACE: Duration = Duration::from_micros(600);
 
-/// What ids are made of.
+/// The characters of ids.
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
-/// One prediction; connections share it.
+/// One prediction, shared by its connections.
 #[derive(Debug)]
 pub(super) struct Prediction {
     pub(super) id: String,
-    /// What the path of its stream ends with.
+    /// The last segment of its stream's path.
     pub(super) token: String,
-    /// The time that it claims to be created at, in seconds of the Unix epoch.
+    /// The creation time it reports, in seconds of the Unix epoch.
     pub(super) seconds: u64,
     pub(super) request: Request,
     pub(super) fault: Option<Fault>,
     pub(super) logs: String,
-    /// What it says by its end, unless it is stopped.
+    /// The output, if it is not stopped early.
     pub(super) tokens: Vec<String>,
-    /// As many other tokens, for [`Resume::Differ`](crate::Resume::Differ).
+    /// As many different tokens, for [`Resume::Differ`](crate::Resume::Differ).
     pub(super) others: Vec<String>,
-    /// What the first connection to the stream is answered with.
+    /// The scripted body of the first connection to the stream.
     pub(super) events: Option<Vec<Piece>>,
-    /// The time until it starts, unless it never does.
+    /// The time until it starts; `None` if it never does.
     boot: Option<Duration>,
     pace: Duration,
     created: Instant,
-    /// When it was canceled.
+    /// The time of its cancellation.
     canceled: watch::Sender<Option<Duration>>,
-    /// How many requests for the stream there were.
+    /// The number of requests for the stream.
     streams: AtomicUsize,
 }
 
-/// What a prediction is doing.
+/// The status of a prediction.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Status {
@@ -77,11 +78,11 @@ pub(super) enum Status {
     Aborted,
 }
 
-/// How far a prediction is; times are since its creation.
+/// The progress of a prediction; times are since its creation.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct State {
     pub(super) status: Status,
-    /// How many tokens there are.
+    /// The number of tokens produced.
     pub(super) tokens: usize,
     pub(super) started: Option<Duration>,
     pub(super) ended: Option<Duration>,
@@ -133,7 +134,7 @@ impl Prediction {
         }
     }
 
-    /// Ends the prediction, unless it has ended.
+    /// Cancels the prediction unless it has ended.
     pub(super) fn cancel(&self) {
         let now = self.created.elapsed();
         self.canceled.send_if_modified(|canceled| {
@@ -154,7 +155,7 @@ impl Prediction {
         self.state_at(self.created.elapsed(), *self.canceled.borrow())
     }
 
-    /// Returns the state that the answer to the request for it tells.
+    /// Returns the state in the response that creates it.
     pub(super) fn first_state(&self) -> State {
         self.born().unwrap_or(State {
             status: Status::Starting,
@@ -164,7 +165,7 @@ impl Prediction {
         })
     }
 
-    /// Returns the state as soon as `is_it` holds of it.
+    /// Waits until `is_it` is true and returns that state.
     pub(super) async fn until(&self, is_it: impl Fn(&State) -> bool) -> State {
         let mut cancels = self.canceled.subscribe();
         loop {
@@ -175,14 +176,14 @@ impl Prediction {
             }
             let next = self.next_change(now, &state);
             match next.and_then(|next| self.created.checked_add(next)) {
-                // Either way something has changed.
+                // The state changed in either case.
                 Some(next) => drop(timeout_at(next, cancels.changed()).await),
                 None => drop(cancels.changed().await),
             }
         }
     }
 
-    /// Returns what went wrong, once the prediction has failed.
+    /// Returns the error of a failed prediction.
     pub(super) fn error(&self, state: &State) -> Option<&'static str> {
         match self.fault {
             _ if state.status != Status::Failed => None,
@@ -192,14 +193,14 @@ impl Prediction {
         }
     }
 
-    /// Returns the time that running has taken, as the metrics have it.
+    /// Returns the run time for the metrics.
     pub(super) fn run_time(&self, state: &State) -> Option<Duration> {
         let run = state.ended?.saturating_sub(state.started?);
         let nominal = self.first_token_time();
         Some(run.max(nominal.saturating_mul(count(state.tokens))))
     }
 
-    /// Returns the time from the start to the first token, as the metrics have it.
+    /// Returns the time to the first token for the metrics.
     pub(super) fn first_token_time(&self) -> Duration {
         match self.pace {
             Duration::ZERO => NOMINAL_PACE,
@@ -235,7 +236,7 @@ impl Prediction {
         }
     }
 
-    /// Returns the state that the prediction was created in, if it was also its last.
+    /// Returns the state of a prediction that is created in a final state.
     fn born(&self) -> Option<State> {
         let status = match self.fault {
             Some(Fault::Aborted) => Status::Aborted,
@@ -251,7 +252,7 @@ impl Prediction {
         })
     }
 
-    /// Returns the next time that something changes at, unless it is canceled.
+    /// Returns the time of the next change if it is not canceled.
     fn next_change(&self, now: Duration, state: &State) -> Option<Duration> {
         let token = self.boot.map(|boot| match state.started {
             Some(_) => self.token_time(boot, state.tokens + 1),
@@ -261,12 +262,12 @@ impl Prediction {
         times.filter(|time| now < *time).min()
     }
 
-    /// Returns the time that so many tokens are there at.
+    /// Returns the time at which this many tokens exist.
     fn token_time(&self, boot: Duration, tokens: usize) -> Duration {
         boot.saturating_add(self.pace.saturating_mul(count(tokens)))
     }
 
-    /// Counts the tokens that are there after running so long.
+    /// Counts the tokens after this run time.
     fn tokens_in(&self, time: Duration) -> usize {
         let tokens = time.as_nanos().checked_div(self.pace.as_nanos());
         tokens
@@ -280,7 +281,7 @@ fn breaks(fault: Option<&Fault>) -> bool {
     matches!(fault, Some(Fault::DoneFail | Fault::Error))
 }
 
-/// Makes up so many tokens, the first of which is no other answer's.
+/// Generates this many tokens; the first is never one of another response.
 fn others(rng: &mut Rng, prompt: &str, len: usize) -> Vec<String> {
     let text = tokens::split(&prose::answer(rng, prompt));
     let first = ["Otherwise".to_owned(), ":".to_owned(), " ".to_owned()];

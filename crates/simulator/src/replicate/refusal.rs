@@ -1,4 +1,4 @@
-//! What is refused in, the service's body for it out.
+//! Replicate's error responses.
 
 use http::{
     StatusCode,
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{replicate::response::limits, reply::Reply};
 
-/// A problem as RFC 9457 has it, with the service's own members.
+/// A problem document of RFC 9457 with the service's own members.
 #[derive(Debug, Default, Serialize)]
 struct Problem<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -21,7 +21,7 @@ struct Problem<'a> {
     invalid_fields: Option<[InvalidField<'a>; 1]>,
 }
 
-/// A field that is not as the model's schema has it.
+/// A field that does not match the model's schema.
 #[derive(Debug, Serialize)]
 pub(super) struct InvalidField<'a> {
     #[serde(rename = "type")]
@@ -66,7 +66,7 @@ pub(crate) fn too_large() -> Reply {
     .reply()
 }
 
-/// Refuses a body that is not a JSON object.
+/// Returns the error for a body that is not a JSON object.
 pub(super) fn malformed(detail: &str) -> Reply {
     Problem {
         title: Some("Malformed request"),
@@ -77,7 +77,7 @@ pub(super) fn malformed(detail: &str) -> Reply {
     .reply()
 }
 
-/// Refuses a field, and says which.
+/// Returns the error for an invalid field.
 pub(super) fn invalid(field: InvalidField<'_>) -> Reply {
     let detail = match field.field {
         "" => format!("- {}\n", field.description),
@@ -103,7 +103,7 @@ pub(super) fn invalid_version() -> Reply {
     .reply()
 }
 
-/// Answers with a status that says no, as the service words it.
+/// Returns the service's error response for a status.
 pub(super) fn fault(status: u16, retry_after: Option<&str>) -> Reply {
     let reply = match status {
         401 => unauthenticated(),

@@ -1,4 +1,4 @@
-//! JSON in, a checked request for a prediction out; as strict as the service.
+//! The parsing of requests for a prediction, as strict as the service.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use crate::{
     tokens,
 };
 
-/// The fields that a request may have, and `version` where no model is in the path.
+/// The accepted fields; `version` is one too if the path names no model.
 const FIELDS: [&str; 4] = ["input", "stream", "webhook", "webhook_events_filter"];
 
-/// What the models call the most tokens of an answer.
+/// The models' names for the token limit.
 const LIMITS: [&str; 4] = [
     "max_tokens",
     "max_new_tokens",
@@ -27,24 +27,24 @@ const LIMITS: [&str; 4] = [
     "max_length",
 ];
 
-/// The fewest tokens that one owner's models can be limited to.
+/// The lowest token limit of models by `anthropic`.
 const MIN_ANTHROPIC_TOKENS: i64 = 1024;
 
-/// The longest wait that a client may ask for, and what it gets unless it says.
+/// The maximum and default time of `Prefer: wait`, in seconds.
 const MAX_WAIT: u64 = 60;
 
-/// What is to run.
+/// The target of a prediction.
 #[derive(Debug)]
 pub(super) enum Target<'a> {
-    /// What was deployed by this owner under this name.
+    /// The deployment with this owner and name.
     Deployment(&'a str, &'a str),
-    /// The official model of this owner and name.
+    /// The official model with this owner and name.
     Model(&'a str, &'a str),
-    /// The version that the request names.
+    /// The version in the request body.
     Version,
 }
 
-/// A request that the service would take.
+/// A request that the service accepts.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) model: String,
@@ -55,13 +55,13 @@ pub(super) struct Request {
     pub(super) prompt_tokens: usize,
     pub(super) limit: usize,
     pub(super) streams: bool,
-    /// When the prediction is to be given up.
+    /// The time after which the prediction is aborted.
     pub(super) deadline: Option<Duration>,
-    /// How long the answer may wait for the prediction's end.
+    /// How long the response waits for the end of the prediction.
     pub(super) wait: Option<Duration>,
 }
 
-/// What runs.
+/// The resolved target.
 struct Runs {
     model: String,
     version: String,
@@ -71,7 +71,7 @@ struct Runs {
 type Result<T> = std::result::Result<T, Box<Reply>>;
 
 impl Request {
-    /// Reads a request, or returns the refusal.
+    /// Parses a request, or returns the error response.
     pub(super) fn parse(target: &Target<'_>, headers: &HeaderMap, body: &[u8]) -> Result<Self> {
         if let Target::Model(owner, name) = target {
             let known = model::find(owner, name).filter(|model| model.is_official());
@@ -116,7 +116,7 @@ impl Request {
     }
 }
 
-/// Returns what is to run: a version that is well formed is taken for one that exists.
+/// Resolves the target; every well-formed version is assumed to exist.
 fn runs(target: &Target<'_>, version: Option<&Value>) -> Result<Runs> {
     match target {
         Target::Deployment(owner, name) => {
@@ -136,7 +136,7 @@ fn runs(target: &Target<'_>, version: Option<&Value>) -> Result<Runs> {
     }
 }
 
-/// Returns what runs for 64 hexadecimal digits, `owner/name`, or both with a colon between.
+/// Resolves a version: 64 hexadecimal digits, `owner/name`, or both joined by a colon.
 fn of_version(version: &str) -> Option<Runs> {
     if is_hash(version) {
         let known = model::with_version(version);
@@ -175,7 +175,7 @@ fn is_hash(text: &str) -> bool {
     text.len() == 64 && text.chars().all(is_digit)
 }
 
-/// Checks what the schema of the model asks of its input.
+/// Checks the input against the model's schema.
 fn check(model: &str, input: &Value) -> Result<()> {
     if !input.is_object() {
         let description = "Invalid type. Expected: object";
@@ -209,7 +209,7 @@ fn is_empty(messages: Option<&Value>) -> bool {
     }
 }
 
-/// Returns what the model is asked: the prompt, or the text of the last message.
+/// Returns the prompt, or the text of the last message.
 fn prompt(input: &Value) -> String {
     let prompt = input.get("prompt").and_then(Value::as_str);
     if let Some(prompt) = prompt.filter(|prompt| !prompt.is_empty()) {
@@ -226,7 +226,7 @@ fn prompt(input: &Value) -> String {
     }
 }
 
-/// Reads `Cancel-After`.
+/// Parses `Cancel-After`.
 fn deadline(headers: &HeaderMap) -> Result<Option<Duration>> {
     let Some(value) = headers.get("cancel-after") else {
         return Ok(None);
@@ -241,7 +241,7 @@ fn deadline(headers: &HeaderMap) -> Result<Option<Duration>> {
     }
 }
 
-/// Reads `Prefer: wait`, with a time or without.
+/// Parses `Prefer: wait`, with or without a time.
 fn wait(headers: &HeaderMap) -> Option<Duration> {
     let preferences = headers.get("prefer")?.to_str().ok()?;
     let mut preferences = preferences.split([',', ';']).map(str::trim);

@@ -1,16 +1,16 @@
-//! What every response of the API has.
+//! The successful responses of Replicate's API.
 
 use http::{HeaderName, StatusCode};
 use serde::Serialize;
 
 use crate::reply::Reply;
 
-/// Answers with JSON, and with the limits that every answer of the API tells.
+/// Returns a JSON response with the rate limit headers of the API.
 pub(super) fn ok(value: &impl Serialize) -> Reply {
     limits(Reply::value(StatusCode::OK, value))
 }
 
-/// Adds the limits that every answer of the API tells.
+/// Adds the rate limit headers of the API.
 pub(super) fn limits(reply: Reply) -> Reply {
     reply
         .header(HeaderName::from_static("ratelimit-remaining"), "599")

@@ -1,18 +1,18 @@
-//! What a stream does for a client that comes back.
+//! How a stream responds to a client that reconnects.
 
-/// What a stream does for a client that comes back with `Last-Event-ID`.
+/// How a stream responds to a client that reconnects with `Last-Event-ID`.
 ///
-/// Without that header it has all events from the start.
+/// Without that header, the client gets all events from the start.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Resume {
-    /// Goes on after that event; where there is none with that id, it begins again.
+    /// Continues after that event; restarts if the id is unknown.
     #[default]
     Continue,
-    /// Begins again, with another text and with new ids.
+    /// Restarts with a different text and new ids.
     Differ,
-    /// Begins again, with new ids.
+    /// Restarts with new ids.
     Renumber,
-    /// Begins again, with the same ids.
+    /// Restarts with the same ids.
     Replay,
 }

@@ -1,4 +1,4 @@
-//! The predictions that were created.
+//! The state and settings of the Replicate service.
 
 use std::{
     collections::VecDeque,
@@ -11,12 +11,12 @@ use crate::{
     shared::Shared,
 };
 
-/// The most predictions that are kept.
+/// The maximum number of predictions kept.
 ///
-/// Tests create dozens; a server that runs for days must not grow with each.
+/// Tests create dozens; a server that runs for days must not grow without limit.
 const MAX_PREDICTIONS: usize = 1000;
 
-/// The service: its predictions, and what they are made with.
+/// The service: its predictions and settings.
 #[derive(Debug)]
 pub(crate) struct Replicate {
     pub(super) shared: Arc<Shared>,
@@ -30,9 +30,9 @@ pub(crate) struct Replicate {
 
 #[derive(Debug, Default)]
 struct State {
-    /// How many predictions there were.
+    /// The number of predictions created so far.
     created: u64,
-    /// The last of them, oldest first.
+    /// The most recent predictions, oldest first.
     predictions: VecDeque<Arc<Prediction>>,
 }
 
@@ -53,7 +53,7 @@ impl Replicate {
         }
     }
 
-    /// Keeps the prediction that is made for the next number.
+    /// Creates a prediction with the next number and keeps it.
     pub(super) fn create(&self, make: impl FnOnce(u64) -> Prediction) -> Arc<Prediction> {
         let mut state = self.state();
         let prediction = Arc::new(make(state.created));

@@ -1,4 +1,4 @@
-//! A request for a stream in, its events out, each as soon as there is one.
+//! The streams of predictions, which send each event as soon as it exists.
 
 use std::{
     pin::Pin,
@@ -28,16 +28,16 @@ use crate::{
     reply::Reply,
 };
 
-/// The type of a stream.
+/// The content type of a stream.
 const EVENT_STREAM: &str = "text/event-stream";
 
-/// How many requests for a stream come too early.
+/// The number of requests that come too early.
 const EARLY: usize = 2;
 
-/// How many events each connection gets before all of them are cut.
+/// The number of events that each connection gets before it is cut.
 const BEFORE_CUT: usize = 3;
 
-/// Answers a request to the origin of the streams.
+/// Handles a request to the origin of the streams.
 pub(crate) fn answer(replicate: &Replicate, head: &Parts) -> Outcome {
     let token = head.uri.path().strip_prefix("/v1/streams/");
     let Some(token) = token.filter(|_| head.method == Method::GET) else {
@@ -56,7 +56,7 @@ pub(crate) fn answer(replicate: &Replicate, head: &Parts) -> Outcome {
     if let Some(refusal) = refusal {
         return Outcome::Reply(refusal);
     }
-    // Those that came too early had no stream.
+    // Requests that came too early did not get a stream.
     let number = match prediction.fault {
         Some(Fault::Early) => number - EARLY,
         _ => number,
@@ -74,26 +74,26 @@ pub(crate) fn answer(replicate: &Replicate, head: &Parts) -> Outcome {
 /// One connection to a stream.
 struct Reader {
     prediction: Arc<Prediction>,
-    /// What goes wrong with this connection.
+    /// The fault of this connection.
     fault: Option<Fault>,
     text: Text,
-    /// What the ids of its events begin with.
+    /// The prefix of its event ids.
     seconds: u64,
     /// The index of the next event.
     next: usize,
-    /// How many events, and tokens among them, this connection has sent.
+    /// The number of events sent, and of tokens among them.
     sent: usize,
     tokens: usize,
     state: State,
 }
 
-/// Which text a connection tells.
+/// The text that a connection sends.
 enum Text {
     Other,
     Own,
 }
 
-/// What a connection does next.
+/// The next action of a connection.
 enum State {
     Abort,
     End,
@@ -137,7 +137,7 @@ impl Reader {
         }
     }
 
-    /// Returns the next piece, or none at the end.
+    /// Returns the next piece, or `None` at the end.
     async fn next(&mut self) -> Option<Piece> {
         match self.state {
             State::Abort => return Some(Piece::Abort),
@@ -191,7 +191,7 @@ impl Reader {
     }
 }
 
-/// Returns the index of the event after the one with this id, or the first where there is none.
+/// Returns the index after the event with this id, or 0 if the id is unknown.
 fn after(prediction: &Prediction, id: &str) -> usize {
     let index = id
         .strip_prefix(&format!("{}:", prediction.seconds))
@@ -204,7 +204,7 @@ fn half(bytes: &Bytes) -> Bytes {
     bytes.slice(..bytes.len() / 2)
 }
 
-/// The pieces that a reader finds, one after the other.
+/// The pieces of a reader as a body source.
 struct Live {
     step: Pin<Box<dyn Future<Output = (Option<Piece>, Reader)> + Send>>,
 }

@@ -1,10 +1,10 @@
-//! Seconds and durations in, the service's texts for them out, and back.
+//! Replicate's formats of timestamps and durations.
 
 use std::time::Duration;
 
 const DAY: u64 = 24 * 60 * 60;
 
-/// Writes the time so long after `seconds` of the Unix epoch: `2023-07-24T15:24:52.000Z`.
+/// Formats the time `after` past `seconds` of the Unix epoch: `2023-07-24T15:24:52.000Z`.
 pub(super) fn stamp(seconds: u64, after: Duration) -> String {
     let seconds = seconds.saturating_add(after.as_secs());
     let (year, month, day) = date(seconds / DAY);
@@ -13,9 +13,9 @@ pub(super) fn stamp(seconds: u64, after: Duration) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
 }
 
-/// Returns the date that lies so many days after the first of January 1970.
+/// Returns the date this many days after 1 January 1970.
 fn date(days: u64) -> (u64, u64, u64) {
-    // Counted from the first of March in the year 0, so that a leap day is a year's last.
+    // Counted from 1 March of year 0, so that a leap day is the last day of a year.
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
@@ -28,7 +28,7 @@ fn date(days: u64) -> (u64, u64, u64) {
     }
 }
 
-/// Reads a time such as `30s`, `5m` or `1h30m`.
+/// Parses a duration such as `30s`, `5m` or `1h30m`.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     let mut whole = Duration::ZERO;
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! The keys that the session of Cerebras' page gives, and its answers that are still to come.
+//! The keys of the Cerebras session endpoint, and its queue of responses.
 
 use std::{
     collections::VecDeque,
@@ -13,37 +13,37 @@ use crate::{
     shared::Shared,
 };
 
-/// The most keys that are remembered: each answer gives one.
+/// The maximum number of keys kept; each response creates one.
 const MAX_KEYS: usize = 10_000;
 
-/// What the session of Cerebras' page answers to a request with cookies.
+/// The response of the Cerebras session endpoint to a request with cookies.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum CerebrasSession {
-    /// Status 403, and the page of a browser challenge.
+    /// Status 403 with the page of a browser challenge.
     Challenge,
-    /// `{}`: nobody is signed in.
+    /// `{}`: not signed in.
     Empty,
-    /// A key that the chat refuses with 401.
+    /// A user with a key that the chat refuses with 401.
     ExpiredKey,
     /// Status 403.
     Forbidden,
-    /// Status 200, and a page that asks people to sign in.
+    /// Status 200 with a sign-in page.
     Html,
     /// A user without a key.
     NoDemoKey,
-    /// `null`: nobody is signed in.
+    /// `null`: not signed in.
     Null,
-    /// A user with a key, a new one each time.
+    /// A user with a key, a new one for each request.
     #[default]
     SignedIn,
 }
 
-/// The answers that are still to come, and the keys that were given.
+/// The queue of responses, and the keys issued.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(super) shared: Arc<Shared>,
-    /// What follows the value of a cookie.
+    /// The attributes of a cookie.
     pub(super) attributes: &'static str,
     state: Mutex<State>,
 }
@@ -52,7 +52,7 @@ pub(crate) struct Session {
 pub(super) struct State {
     pub(super) next: VecDeque<CerebrasSession>,
     pub(super) given: u64,
-    /// Each with whether the chat accepts it.
+    /// Each key and whether the chat accepts it.
     keys: VecDeque<(String, bool)>,
 }
 
@@ -73,7 +73,7 @@ impl Session {
         }
     }
 
-    /// Returns whether a request's key is accepted; `None` if it was not given here.
+    /// Returns whether a request's key is accepted; `None` if it was not issued here.
     pub(crate) fn judge(&self, headers: &HeaderMap) -> Option<bool> {
         let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
         let key = value.strip_prefix("Bearer ")?;
@@ -88,7 +88,7 @@ impl Session {
 }
 
 impl State {
-    /// Gives a new key.
+    /// Issues a new key.
     pub(super) fn key(&mut self, seed: u64, is_valid: bool) -> String {
         self.given += 1;
         let seed = hash(&seed.to_le_bytes(), OFFSET);

@@ -1,4 +1,4 @@
-//! A request for the session of Cerebras' page in, what it says of a key out.
+//! The Cerebras session endpoint.
 
 mod keys;
 
@@ -17,10 +17,10 @@ use crate::{
     reply::Reply,
 };
 
-/// The path below the page's.
+/// The path relative to the page's.
 const PATH: &str = "/api/auth/session";
 
-/// Answers what is asked of the page.
+/// Handles a request to the page.
 pub(crate) fn answer(session: &Session, head: &Parts, path: &str) -> Reply {
     if head.method != Method::GET || path != PATH {
         return not_found();

@@ -1,4 +1,4 @@
-//! A request in, what the wire tells of its answer out; the dice are thrown here.
+//! The content of a Workers AI response, generated from the seed or scripted.
 
 use fastrand::Rng;
 
@@ -9,37 +9,37 @@ use crate::{
     workers_ai::request::Request,
 };
 
-/// The earliest time that an answer claims to be made at: November 2025.
+/// The earliest `created` time of a response: November 2025.
 const EPOCH: u64 = 1_762_000_000;
-/// How far from it the seed may go, in seconds: about 200 days.
+/// The range of `created` times in seconds: about 200 days.
 const AGE: u64 = 17_000_000;
 
-/// What a padding is made of, and how long it is.
+/// The characters and lengths of a padding.
 const PADDING: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 const MIN_PADDING: usize = 8;
 const MAX_PADDING: usize = 36;
 
-/// Everything that the wire tells of one answer.
+/// The data of one response, before it is encoded.
 #[derive(Debug)]
 pub(super) struct Completion<'a> {
     pub(super) request: &'a Request,
     pub(super) id: String,
     pub(super) created: u64,
     pub(super) speech: Speech,
-    /// Whether the script has a finish reason, which the old protocol else does not tell.
+    /// Whether the script sets a finish reason; otherwise the native protocol sends none.
     pub(super) tells_finish: bool,
     padding: Rng,
 }
 
 impl<'a> Completion<'a> {
-    /// Makes up an answer.
+    /// Generates a response from the seed.
     pub(super) fn generate(seed: u64, request: &'a Request) -> Self {
         let mut rng = dice(seed, request);
         let speech = Speech::generate(&mut rng, request.wish());
         Self::new(rng, request, speech)
     }
 
-    /// Says what was scripted.
+    /// Builds the scripted response.
     pub(super) fn scripted(seed: u64, request: &'a Request, script: &Tokens) -> Self {
         let mut rng = dice(seed, request);
         let speech = Speech::scripted(&mut rng, script);
@@ -61,7 +61,7 @@ impl<'a> Completion<'a> {
         }
     }
 
-    /// Makes up a padding, which hides how long a token is.
+    /// Generates a padding, which hides the length of a token.
     pub(super) fn padding(&mut self) -> String {
         let len = self.padding.usize(MIN_PADDING..=MAX_PADDING);
         let letters = (0..len).map(|_| PADDING[self.padding.usize(..PADDING.len())]);
@@ -69,7 +69,7 @@ impl<'a> Completion<'a> {
     }
 }
 
-/// Returns the dice for a request: whether it asks for a stream makes no difference.
+/// Returns the random generator for a request, the same with and without streaming.
 fn dice(seed: u64, request: &Request) -> Rng {
     let seed = hash(&seed.to_le_bytes(), OFFSET);
     let seed = hash(&request.seed.to_le_bytes(), seed);

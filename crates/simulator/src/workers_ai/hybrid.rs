@@ -1,4 +1,4 @@
-//! A completion in, bytes in the `OpenAI` protocol with the members of Workers AI out.
+//! The `OpenAI` protocol with the members of Workers AI.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// The token that ends a turn of the models whose server tells it.
+/// The stop token reported as `matched_stop`.
 const STOP_TOKEN: u32 = 106;
 
 #[derive(Serialize)]
@@ -32,14 +32,14 @@ struct Chunk<'a> {
     usage: Usage,
 }
 
-/// The last chunk but the end marker, without choices.
+/// The last chunk before the end marker, without choices.
 #[derive(Serialize)]
 struct Tail {
     response: &'static str,
     usage: Usage,
 }
 
-/// What an answer took, or a part of it.
+/// The usage of a response or a part of it.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Usage {
     prompt_tokens: usize,
@@ -98,14 +98,14 @@ pub(super) fn stream(completion: &mut Completion<'_>, fault: Option<&Fault>) -> 
     events
 }
 
-/// Encodes a chunk without choices; it counts the token that ends an answer.
+/// Encodes a chunk without choices; its usage counts the end token.
 pub(super) fn heartbeat(completion: &mut Completion<'_>) -> Event {
     let usage = usage(0, closing(completion));
     let chunk = head(completion, json!([]), usage);
     event(Part::Rest, &chunk)
 }
 
-/// Encodes an answer that is not a stream.
+/// Encodes a response that is not streamed.
 pub(super) fn whole(completion: &Completion<'_>) -> Value {
     let speech = &completion.speech;
     json!({
@@ -150,7 +150,7 @@ fn message(completion: &Completion<'_>) -> Value {
     message.into()
 }
 
-/// Returns what the model calls its reasoning.
+/// Returns the model's member name for reasoning.
 fn key(completion: &Completion<'_>) -> &'static str {
     match completion.request.model.kind {
         Kind::Hybrid(Thoughts::Reasoning) => "reasoning",
@@ -169,7 +169,7 @@ fn finish(completion: &mut Completion<'_>, reason: &str) -> Event {
     event(Part::Rest, &head(completion, choices, usage(0, 0)))
 }
 
-/// Puts around a delta what the model's server puts there.
+/// Wraps a delta with the members of the model's server.
 fn choices(completion: &Completion<'_>, delta: &Value, finish_reason: Option<&str>) -> Value {
     let mut choice = json!({
         "delta": delta,
@@ -207,7 +207,7 @@ fn head<'a>(completion: &'a mut Completion<'_>, choices: Value, usage: Usage) ->
     }
 }
 
-/// Counts the token that ends an answer; one that was cut has none.
+/// Counts the end token; a truncated response has none.
 fn closing(completion: &Completion<'_>) -> usize {
     usize::from(completion.speech.finish_reason != "length")
 }
@@ -224,7 +224,7 @@ fn usage(prompt: usize, completion: usize) -> Usage {
         completion_tokens: completion,
         total_tokens: prompt + completion,
         prompt_tokens_details: PromptDetails { cached_tokens: 0 },
-        // A token that is written takes three times as long as one that is read.
+        // An output token costs three times as much as an input token.
         neurons: (number(prompt) + 3.0 * number(completion)) / 110.0,
     }
 }

@@ -1,4 +1,4 @@
-//! A request to Workers AI in, what the server does about it out.
+//! Workers AI, directly or through a gateway.
 
 mod completion;
 mod hybrid;
@@ -34,16 +34,16 @@ use crate::{
 
 pub(crate) use self::model::{find as find_model, names as model_names, values as model_values};
 
-/// How many digits the id of an account has.
+/// The length of an account id in hexadecimal digits.
 const ACCOUNT_ID: usize = 32;
 
-/// The type of a stream.
+/// The content type of a stream.
 const EVENT_STREAM: &str = "text/event-stream";
 
-/// How long it takes from one heartbeat to the next unless a rate is set.
+/// The time between heartbeats if no rate is set.
 const BEAT: Duration = Duration::from_millis(20);
 
-/// What is wanted, of whom.
+/// A parsed request path.
 struct Task<'a> {
     path: &'a str,
     account: &'a str,
@@ -51,7 +51,7 @@ struct Task<'a> {
     asker: Asker,
 }
 
-/// What a request is for.
+/// The target of a request.
 enum Target {
     Answer(Door),
     Models,
@@ -59,7 +59,7 @@ enum Target {
     Schema,
 }
 
-/// Answers a request to the API; the path is what follows its version.
+/// Handles a request to the API; the path is what follows its version.
 pub(crate) fn answer(shared: &Shared, head: &Parts, path: &str, body: &[u8]) -> Outcome {
     let (account, rest) = split(path.strip_prefix("accounts/").unwrap_or_default());
     let target = match (&head.method, rest, rest.strip_prefix("ai/run/")) {
@@ -81,7 +81,7 @@ pub(crate) fn answer(shared: &Shared, head: &Parts, path: &str, body: &[u8]) -> 
     respond(shared, head, &task, body)
 }
 
-/// Answers a request to a gateway; the path is what follows its version.
+/// Handles a request to a gateway; the path is what follows its version.
 pub(crate) fn gateway(shared: &Shared, head: &Parts, path: &str, body: &[u8]) -> Outcome {
     let (account, rest) = split(path);
     let (name, rest) = split(rest);
@@ -103,7 +103,7 @@ pub(crate) fn gateway(shared: &Shared, head: &Parts, path: &str, body: &[u8]) ->
     respond(shared, head, &task, body)
 }
 
-/// Refuses a request whose body was not read.
+/// Returns the error for a request whose body is too large to read.
 pub(crate) fn too_large(gateway: bool) -> Reply {
     let id = model::uuid(&mut Rng::with_seed(0));
     Problem::too_large().reply(&Asker { gateway, id })
@@ -223,7 +223,7 @@ fn streamed(
     Reply::new(StatusCode::OK, EVENT_STREAM, pieces)
 }
 
-/// Answers a request that no model answers.
+/// Handles a request that does not run a model.
 fn look_up(settings: &Settings, head: &Parts, task: &Task<'_>) -> Result<Reply, Problem> {
     check(settings, &head.headers, task)?;
     let query = head.uri.query();
@@ -234,12 +234,12 @@ fn look_up(settings: &Settings, head: &Parts, task: &Task<'_>) -> Result<Reply, 
     }
 }
 
-/// Checks who asks, and for which account.
+/// Checks the key and the account.
 fn check(settings: &Settings, headers: &HeaderMap, task: &Task<'_>) -> Result<(), Problem> {
     let asker = &task.asker;
     let header = |name: &str| headers.get(name)?.to_str().ok();
     let is_legacy = header("x-auth-email").is_some() && is_key(settings, header("x-auth-key"));
-    // A gateway may hold the key of the account itself.
+    // A gateway may store the key of the account.
     let for_gateway = header("cf-aig-authorization").filter(|_| asker.gateway);
     let for_gateway = for_gateway.and_then(|value| value.strip_prefix("Bearer "));
     let has_token = is_authorized(settings, headers, &["Bearer "]);
@@ -257,7 +257,7 @@ fn check(settings: &Settings, headers: &HeaderMap, task: &Task<'_>) -> Result<()
     Ok(())
 }
 
-/// Adds what a gateway tells of every answer.
+/// Adds the headers that a gateway adds to every response.
 fn logged(reply: Reply, headers: &HeaderMap, asker: &Asker) -> Reply {
     let skips = headers.get("cf-aig-skip-cache");
     let status = match skips {
@@ -273,7 +273,7 @@ fn logged(reply: Reply, headers: &HeaderMap, asker: &Asker) -> Reply {
         .header(HeaderName::from_static("cf-aig-cache-status"), status)
 }
 
-/// Returns the id of a request: the same for the same bytes.
+/// Returns the id of a request; the same bytes have the same id.
 fn id(settings: &Settings, body: &[u8]) -> String {
     let seed = hash(&settings.seed.to_le_bytes(), OFFSET);
     model::uuid(&mut Rng::with_seed(hash(body, seed)))

@@ -1,4 +1,4 @@
-//! The models of Workers AI, and what the API tells of them.
+//! The models of Workers AI and their descriptions.
 
 use fastrand::Rng;
 use http::StatusCode;
@@ -12,10 +12,10 @@ use crate::{
     workers_ai::refusal::{Asker, Problem},
 };
 
-/// How many models one page lists unless the request says, and at the most.
+/// The default and maximum number of models on one page.
 const PAGE: usize = 50;
 
-/// What all models do.
+/// The task of all models.
 const TASK: &str = "Text Generation";
 
 /// One model.
@@ -24,41 +24,41 @@ pub(crate) struct Model {
     /// The name with its owner: `@cf/meta/llama-2-7b-chat-int8`.
     pub(crate) name: &'static str,
     about: &'static str,
-    /// How many tokens it has room for, those of the prompt and the answer together.
+    /// The size of the context window in tokens.
     pub(super) window: usize,
     pub(super) kind: Kind,
 }
 
-/// How a model answers.
+/// The protocol of a model.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Kind {
-    /// With the members that one server has beside those of the `OpenAI` protocol.
+    /// The `OpenAI` protocol with the additional members of one server.
     Hybrid(Thoughts),
-    /// Like that, and with one document where a stream is asked for at `ai/run`.
+    /// As `Hybrid`, but a request for a stream at `ai/run` gets one document.
     HybridWithoutStream(Thoughts),
-    /// Like that, with the members that another server has.
+    /// As `Hybrid`, with the members of another server.
     Matched,
-    /// In the protocol that was there before.
+    /// The native protocol, which is older.
     Native(Calls),
-    /// In that protocol, with each token read as JSON.
+    /// The native protocol, with each token read as JSON.
     Typed,
 }
 
-/// How a model tells its reasoning.
+/// How a model sends reasoning.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Thoughts {
-    /// Not unless it is scripted, and then as `reasoning_content`.
+    /// Only if it is scripted, as `reasoning_content`.
     None,
     Reasoning,
     ReasoningContent,
 }
 
-/// How a model of the old protocol calls tools.
+/// How a model of the native protocol calls tools.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Calls {
-    /// By name and arguments, which are JSON and no text.
+    /// By name and arguments as a JSON value.
     Flat,
-    /// As in the `OpenAI` protocol, all at once.
+    /// As in the `OpenAI` protocol, in one chunk.
     Whole,
 }
 
@@ -75,7 +75,7 @@ const MODELS: [Model; 9] = [
     Model::new("@cf/mistralai/mistral-small-3.1-24b-instruct", "A 24 billion parameter language model that sees", 128_000, Kind::Hybrid(Thoughts::None)),
 ];
 
-/// Around what the API answers with.
+/// The envelope of the API's results.
 #[derive(Serialize)]
 struct Envelope {
     success: bool,
@@ -101,7 +101,7 @@ impl Model {
         self.name.split('/').nth(1).unwrap_or_default()
     }
 
-    /// Returns the name under which the model answers.
+    /// Returns the model name in responses.
     pub(super) fn echo(&self) -> String {
         match self.author() {
             "google" => format!("{}-external", self.name),
@@ -109,7 +109,7 @@ impl Model {
         }
     }
 
-    /// Returns true if the model thinks aloud by itself.
+    /// Returns true if the model sends reasoning by default.
     pub(super) fn reasons(&self) -> bool {
         let (Kind::Hybrid(thoughts) | Kind::HybridWithoutStream(thoughts)) = self.kind else {
             return false;
@@ -149,7 +149,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     MODELS.iter().map(|model| model.name)
 }
 
-/// Returns what the API tells of all models.
+/// Returns the API's descriptions of all models.
 pub(crate) fn values() -> Vec<Value> {
     MODELS.iter().map(Model::value).collect()
 }
@@ -158,7 +158,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Model> {
     MODELS.iter().find(|model| model.name == name)
 }
 
-/// Lists the models that a query asks for, one page of them.
+/// Returns one page of the models that match a query.
 pub(super) fn search(query: Option<&str>) -> Reply {
     let is = |name: &str, value: &str| {
         let wanted = uri::find(query, name).filter(|wanted| !wanted.is_empty());
@@ -186,7 +186,7 @@ pub(super) fn search(query: Option<&str>) -> Reply {
     envelope(listed.into(), Some(info))
 }
 
-/// Tells what the model of a query takes and gives.
+/// Returns the input and output schemas of the model in a query.
 pub(super) fn schema(asker: &Asker, query: Option<&str>) -> Result<Reply, Problem> {
     let name = uri::find(query, "model").unwrap_or_default();
     let model = find(&name).ok_or_else(|| Problem::no_such_model(asker, &name))?;
@@ -207,7 +207,7 @@ pub(super) fn schema(asker: &Asker, query: Option<&str>) -> Result<Reply, Proble
     Ok(envelope(json!({"input": input, "output": output}), None))
 }
 
-/// Puts around a result what the API puts around all.
+/// Wraps a result in the API's envelope.
 pub(super) fn wrap(result: Value) -> Vec<u8> {
     let envelope = Envelope {
         success: true,

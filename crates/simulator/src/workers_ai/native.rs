@@ -1,4 +1,4 @@
-//! A completion in, bytes in the protocol that Workers AI had first out.
+//! The native protocol of Workers AI.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -12,18 +12,18 @@ use crate::{
     workers_ai::{completion::Completion, model::Calls},
 };
 
-/// What ends the reasoning of a model that has no other way to tell it; what begins it is missing.
+/// The end of the reasoning in the text of a model without a member for it; there is no start tag.
 const THOUGHT: &str = "\n</think>\n\n";
 
-/// The events' end marker, and the same without a field name.
+/// The end marker, and the same without a field name.
 pub(super) const DONE: &str = "data: [DONE]\n\n";
 pub(super) const BARE_DONE: &str = "[DONE]\n\n";
 
-/// How a model of this protocol writes.
+/// The variant of the native protocol.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Manner {
     Plain(Calls),
-    /// Each token is read as JSON, and tools are called bit by bit.
+    /// Each token is read as JSON, and tool calls are sent in fragments.
     Typed,
 }
 
@@ -41,7 +41,7 @@ struct Chunk<'a> {
     usage: Option<Usage>,
 }
 
-/// What an answer took.
+/// The usage of a response.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Usage {
     #[serde(rename = "prompt_tokens")]
@@ -111,12 +111,12 @@ pub(super) fn stream(
     events
 }
 
-/// Encodes the result of an answer that is not a stream.
+/// Encodes the result of a response that is not streamed.
 pub(super) fn whole(completion: &Completion<'_>, manner: Manner) -> Value {
     let speech = &completion.speech;
     let text = speech.text.concat();
     let response = match (&completion.request.schema, manner) {
-        // What was asked for as JSON comes as such.
+        // Requested JSON is sent as a value, not as text.
         (Some(_), _) => serde_json::from_str(&text).unwrap_or_else(|_| text.into()),
         (None, Manner::Typed) => typed(&text),
         (None, Manner::Plain(_)) => text.into(),
@@ -129,21 +129,21 @@ pub(super) fn whole(completion: &Completion<'_>, manner: Manner) -> Value {
     result
 }
 
-/// Reads a token as JSON where it is a number, a word of its own, or nothing.
+/// Reads a token as JSON if it is a number, a literal or empty.
 fn typed(token: &str) -> Value {
     match token {
         "" | "null" => Value::Null,
         "false" => false.into(),
         "true" => true.into(),
         _ => match token.parse::<Number>() {
-            // What reads back otherwise is a text: 007, 1e3.
+            // A number that would be written differently is text: 007, 1e3.
             Ok(number) if number.to_string() == token => number.into(),
             _ => token.into(),
         },
     }
 }
 
-/// Returns what each chunk says of the calls.
+/// Returns the tool calls of each chunk.
 fn delta_calls(calls: &[ToolCall], manner: Manner) -> Vec<Value> {
     match manner {
         _ if calls.is_empty() => Vec::new(),
@@ -169,7 +169,7 @@ fn full((index, call): (usize, &ToolCall)) -> Value {
     })
 }
 
-/// Returns a call bit by bit, with the number of tokens in each: its start, its arguments, its end.
+/// Returns the fragments of a call, each with its number of tokens: start, arguments, end.
 pub(super) fn steps((index, call): (usize, &ToolCall)) -> Vec<(Value, usize)> {
     let start = json!({
         "function": {"name": call.name},
@@ -192,7 +192,7 @@ pub(super) fn steps((index, call): (usize, &ToolCall)) -> Vec<(Value, usize)> {
     steps
 }
 
-/// Ends a stream: the usage of the whole answer.
+/// Returns the last chunk, with the usage of the complete response.
 fn tail(completion: &Completion<'_>) -> Event {
     let chunk = Chunk {
         response: Some("".into()),
@@ -228,7 +228,7 @@ fn usage(completion: &Completion<'_>) -> Usage {
     }
 }
 
-/// Writes one event.
+/// Encodes one event.
 pub(super) fn event(part: Part, chunk: &impl Serialize) -> Event {
     let json = serde_json::to_string(chunk).unwrap_or_default();
     Event {

@@ -1,4 +1,4 @@
-//! What is refused in, the body for it in one of Cloudflare's shapes out.
+//! The error responses of Workers AI, in the forms of Cloudflare's services.
 
 use std::borrow::Cow;
 
@@ -8,10 +8,10 @@ use serde_json::json;
 
 use crate::{fault::Fault, outcome::Outcome, page, reply::Reply};
 
-/// What those are told whose neurons are used up.
+/// The message after the daily neurons are used up.
 const USED_UP: &str = "you have used up your daily free allocation of 10,000 neurons, please upgrade to Cloudflare's Workers Paid plan if you would like to continue usage.";
 
-/// What one of the error codes stands for.
+/// An error with its code.
 #[derive(Clone, Debug)]
 pub(super) struct Problem {
     status: u16,
@@ -20,18 +20,18 @@ pub(super) struct Problem {
     by: By,
 }
 
-/// Who refuses.
+/// The part of the service that refuses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum By {
     /// The API around the models.
     Api,
-    /// The gateway before it.
+    /// The gateway in front of the API.
     Gateway,
-    /// What runs the models.
+    /// The servers that run the models.
     Model,
 }
 
-/// Who asks, and how: this decides what a refusal looks like.
+/// How a request came in, which decides the form of an error.
 #[derive(Clone, Debug)]
 pub(super) struct Asker {
     /// Whether the request came through a gateway.
@@ -40,7 +40,7 @@ pub(super) struct Asker {
     pub(super) id: String,
 }
 
-/// A refusal as the API has it.
+/// An error of the API.
 #[derive(Serialize)]
 struct ApiBody<'a> {
     success: bool,
@@ -55,7 +55,7 @@ struct ApiError<'a> {
     message: &'a str,
 }
 
-/// A refusal as the models have it.
+/// An error of a model.
 #[derive(Serialize)]
 struct ModelBody<'a> {
     errors: [ModelError<'a>; 1],
@@ -73,7 +73,7 @@ struct ModelError<'a> {
 #[derive(Serialize)]
 struct Empty {}
 
-/// A refusal of a model as a gateway passes it on.
+/// An error of a model as forwarded by a gateway.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct FlatBody<'a> {
@@ -85,7 +85,7 @@ struct FlatBody<'a> {
     request_id: &'a str,
 }
 
-/// A refusal of a gateway's own, where `error` is an array.
+/// An error of a gateway, where `error` is an array.
 #[derive(Serialize)]
 struct GatewayBody<'a> {
     success: bool,
@@ -127,7 +127,7 @@ impl Problem {
         }
     }
 
-    /// Refuses who has no key, or another.
+    /// Returns the error for a missing or wrong key.
     pub(super) fn unauthorized(asker: &Asker) -> Self {
         if asker.gateway {
             return Self::gateway(401, 2009, "Unauthorized");
@@ -135,7 +135,7 @@ impl Problem {
         Self::api(401, 10_000, "Authentication error")
     }
 
-    /// Refuses an account that is not there.
+    /// Returns the error for an unknown account.
     pub(super) fn no_such_account(asker: &Asker, path: &str) -> Self {
         if asker.gateway {
             let message = "Please configure AI Gateway in the Cloudflare dashboard";
@@ -150,7 +150,7 @@ impl Problem {
         }
     }
 
-    /// Refuses a path that leads nowhere.
+    /// Returns the error for an unknown path.
     pub(super) fn no_such_route(asker: &Asker) -> Self {
         if asker.gateway {
             let message = "Please configure AI Gateway in the Cloudflare dashboard";
@@ -169,23 +169,23 @@ impl Problem {
         }
     }
 
-    /// Refuses a request without a body.
+    /// Returns the error for a request without a body.
     pub(super) fn incomplete() -> Self {
         Self::model(400, 3003, "Incomplete request: missing headers or body")
     }
 
-    /// Refuses what the model's schema does not have.
+    /// Returns the error for input that does not match the model's schema.
     pub(super) fn bad_input(what: &str) -> Self {
         Self::model(400, 5006, format!("Bad input: Error: {what}"))
     }
 
-    /// Refuses a picture that is not in the request itself.
+    /// Returns the error for an image that is not part of the request.
     pub(super) fn bad_image() -> Self {
         let message = "Invalid data: an image_url must be a data URL with base64";
         Self::model(400, 5004, message)
     }
 
-    /// Refuses what the model has no room for.
+    /// Returns the error for a request that exceeds the context window.
     pub(super) fn no_room(tokens: usize, window: usize) -> Self {
         let message = format!(
             "The estimated number of input and maximum output tokens ({tokens}) exceeded this model context window limit ({window})."
@@ -193,17 +193,17 @@ impl Problem {
         Self::model(413, 5021, message)
     }
 
-    /// Refuses a body that was not read.
+    /// Returns the error for a body that is too large to read.
     pub(super) fn too_large() -> Self {
         Self::api(413, 3006, "Request is too large")
     }
 
-    /// Refuses because something behind the API is down.
+    /// Returns the error for a failure behind the API.
     pub(super) fn upstream() -> Self {
         Self::api(500, 7009, "Upstream service unavailable")
     }
 
-    /// Returns what a status of this number says.
+    /// Returns the error for a status.
     fn status(status: u16, asker: &Asker) -> Self {
         let problem = match status {
             401 => Self::unauthorized(asker),
@@ -224,7 +224,7 @@ impl Problem {
         Self { status, ..problem }
     }
 
-    /// Refuses, as the one who asks is used to.
+    /// Returns the error response in the form that fits the request.
     pub(super) fn reply(&self, asker: &Asker) -> Reply {
         match (self.by, asker.gateway) {
             (By::Gateway, _) => self.by_gateway(),
@@ -254,7 +254,7 @@ impl Problem {
         Reply::json(self.code(), self.model_body(asker))
     }
 
-    /// Returns the JSON of a refusal as the models have it.
+    /// Returns the error in the JSON form of the models.
     pub(super) fn model_body(&self, asker: &Asker) -> String {
         let errors = [ModelError {
             message: &self.full_message(asker),
@@ -269,7 +269,7 @@ impl Problem {
         serde_json::to_string(&body).unwrap_or_default()
     }
 
-    /// Returns the JSON of a refusal as the `OpenAI` protocol has it.
+    /// Returns the error in the JSON form of the `OpenAI` protocol.
     pub(super) fn open_ai_body(&self, asker: &Asker) -> String {
         let message = self.full_message(asker);
         let error = json!({"code": self.code, "message": message, "type": "internal_error"});
@@ -320,7 +320,7 @@ impl Problem {
     }
 }
 
-/// Returns what the server does about a fault in the place of an answer.
+/// Returns the outcome of a fault that replaces the response.
 pub(super) fn instead(fault: &Fault, asker: &Asker) -> Option<Outcome> {
     let reply = match fault {
         Fault::Challenge => page::challenge("sim"),

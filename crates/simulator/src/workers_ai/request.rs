@@ -1,4 +1,4 @@
-//! JSON in, a checked request out; as strict as Workers AI, which ignores what it does not know.
+//! The parsing of requests to Workers AI, which ignores unknown fields.
 
 use serde_json::{Map, Value};
 
@@ -13,39 +13,39 @@ use crate::{
     },
 };
 
-/// The most tokens of an answer unless the request says.
+/// The default token limit.
 const DEFAULT_LIMIT: usize = 256;
 
-/// How long the ids of Mistral's tool calls are.
+/// The length of the tool call ids of Mistral's models.
 const MISTRAL_ID: usize = 9;
 
-/// What a request to `ai/run` must have.
+/// The error for a request to `ai/run` without prompt and messages.
 const ONE_OF: &str = "oneOf at '/' not met, 0 matches: required properties at '/' are 'prompt', required properties at '/' are 'messages'";
 
-/// Where a request came in.
+/// The endpoint of a request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Door {
-    /// At `ai/v1/chat/completions`; the request names the model.
+    /// `ai/v1/chat/completions`; the body names the model.
     Chat,
-    /// At `ai/run`, with the model's name behind it.
+    /// `ai/run`; the path names the model.
     Run(String),
 }
 
-/// A request that the service would take.
+/// A request that the service accepts.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) model: &'static Model,
-    /// The messages, or the prompt, as JSON text, for the seed.
+    /// The messages or the prompt as JSON text, part of the seed.
     pub(super) input_json: String,
-    /// What the user said last.
+    /// The text of the last user message.
     pub(super) prompt: String,
     pub(super) prompt_tokens: usize,
     pub(super) stream: bool,
     pub(super) limit: usize,
     pub(super) seed: u64,
-    /// The tool that is to be called.
+    /// The tool to call.
     tool: Option<Function>,
-    /// The schema of the JSON that is to be said.
+    /// The schema of the JSON to generate.
     pub(super) schema: Option<Value>,
 }
 
@@ -53,7 +53,7 @@ type Fields = Map<String, Value>;
 type Result<T> = std::result::Result<T, Problem>;
 
 impl Request {
-    /// Reads a request, or returns the refusal.
+    /// Parses a request, or returns the error response.
     pub(super) fn parse(door: &Door, asker: &Asker, body: &[u8]) -> Result<Self> {
         if body.is_empty() {
             return Err(Problem::incomplete());
@@ -104,7 +104,7 @@ impl Request {
         })
     }
 
-    /// Returns what the answer is to be like.
+    /// Returns the requirements for the response.
     pub(super) fn wish(&self) -> Wish<'_> {
         Wish {
             prompt: &self.prompt,
@@ -154,7 +154,7 @@ fn check_content(message: &Value, index: usize) -> Result<()> {
     }
 }
 
-/// Returns true if the part is a picture that would have to be fetched.
+/// Returns true if the part is an image that would have to be fetched.
 fn is_far_image(part: &Value) -> bool {
     let image = part.get("image_url");
     let url = image.and_then(|image| image.get("url").unwrap_or(image).as_str());
@@ -177,7 +177,7 @@ fn check_mistral(message: &Value) -> Result<()> {
     }
 }
 
-/// Checks what single models do not take.
+/// Checks fields that some models do not accept.
 fn check_fields(model: &Model, fields: &Fields) -> Result<()> {
     let format = fields.get("response_format");
     let format = format.and_then(|format| format.get("type")?.as_str());
@@ -213,12 +213,12 @@ fn limit(fields: &Fields) -> Result<usize> {
     })
 }
 
-/// Returns the tool to call: one that is demanded, or the first where the user speaks of tools.
+/// Returns the tool to call: the required one, or the first if the prompt mentions tools.
 fn called_tool(fields: &Fields, prompt: &str) -> Option<Function> {
     let tools = ["tools", "functions"].into_iter();
     let tools = tools.filter_map(|name| fields.get(name)?.as_array());
     let mut tools = tools.flatten().filter_map(|tool| {
-        // Flat, or as the `OpenAI` protocol has it.
+        // Flat, or in the form of the `OpenAI` protocol.
         let function = tool.get("function").unwrap_or(tool);
         serde_json::from_value::<Function>(function.clone()).ok()
     });
@@ -236,7 +236,7 @@ fn called_tool(fields: &Fields, prompt: &str) -> Option<Function> {
     tools.next().filter(|_| called)
 }
 
-/// Returns the schema of the JSON that is asked for, bare or as the `OpenAI` protocol has it.
+/// Returns the requested JSON schema, bare or in the form of the `OpenAI` protocol.
 fn schema(fields: &Fields) -> Option<Value> {
     let format = fields.get("response_format")?;
     match format.get("type")?.as_str()? {
@@ -249,7 +249,7 @@ fn schema(fields: &Fields) -> Option<Value> {
     }
 }
 
-/// Returns the text of the last message that is the user's.
+/// Returns the text of the last user message.
 fn asked(messages: &[Value]) -> String {
     let user = messages
         .iter()
@@ -259,7 +259,7 @@ fn asked(messages: &[Value]) -> String {
         .unwrap_or_default()
 }
 
-/// Counts a message's tokens: those of its text, and four for its frame.
+/// Counts a message's tokens: those of its text, and four for its role and delimiters.
 fn count(message: &Value) -> usize {
     let text = message.get("content").map(text).unwrap_or_default();
     4 + tokens::split(&text).len()

@@ -1,46 +1,46 @@
-//! One client that follows an agent, and what goes over its connection.
+//! A client connected to an agent, and its outgoing messages.
 
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::fault::Fault;
 
-/// How many chunks each connection gets before all of them are cut.
+/// The number of chunks that each connection gets before it is cut.
 const BEFORE_CUT: usize = 3;
 
-/// One client that follows an agent.
+/// A client connected to an agent.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) number: u64,
-    /// What it is to be told. An answer is all that a script or a seed makes up: it has an end.
+    /// The outgoing messages. The channel is unbounded because every response has an end.
     pub(super) words: UnboundedSender<Word>,
-    /// The turn that it could resume, and has not said that it will.
+    /// A turn that was offered for resuming and not acknowledged yet.
     pub(super) unacknowledged: Option<u64>,
-    /// The question that is answered when a stream begins.
+    /// A resume request that is answered when a stream starts.
     pub(super) probe: Option<Probe>,
-    /// How many chunks it had of those that all are to be cut after.
+    /// The number of chunks sent, counted for [`Fault::CutAll`] only.
     pub(super) chunks: usize,
 }
 
-/// What a client gave with a question, to have it back.
+/// The probe id of a resume request, returned with its response.
 #[derive(Debug)]
 pub(super) struct Probe(pub(super) Option<Value>);
 
-/// What goes over a connection.
+/// An outgoing message or action.
 #[derive(Debug)]
 pub(super) enum Word {
     Binary(String),
-    /// A close frame with this code, and the end.
+    /// A close frame with this code; the connection ends.
     Close(u16),
     /// Three fragments, with pings between them.
     Fragments(String),
-    /// Half a frame, and the end.
+    /// Half a frame; the connection ends.
     Half(String),
     Ping,
     Text(String),
 }
 
-/// What a message of an answer is.
+/// The kind of a response message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Kind {
     Chunk,
@@ -53,11 +53,11 @@ impl Connection {
     }
 
     pub(super) fn say(&self, word: Word) {
-        // Whoever is gone needs not be told; its socket says so in its time.
+        // An error means that the client is gone; its socket task removes it.
         let _ = self.words.send(word);
     }
 
-    /// Tells a message of an answer as its fault has it; returns false if that ends the connection.
+    /// Sends a response message with the fault applied; returns false if that ends the connection.
     pub(super) fn follow(&mut self, fault: Option<&Fault>, kind: Kind, text: &str) -> bool {
         let text = text.to_owned();
         match fault {

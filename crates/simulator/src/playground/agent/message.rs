@@ -1,25 +1,25 @@
-//! A client's JSON in, what it asks of an agent out; and what an agent tells, as JSON.
+//! The JSON messages between clients and agents.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::workers_ai::model_values;
 
-/// What the messages of an answer have for their type.
+/// The type of response messages.
 const RESPONSE: &str = "cf_agent_use_chat_response";
 
-/// A message that an agent heeds.
+/// A client message that an agent handles.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type")]
 pub(super) enum Request {
     #[serde(rename = "cf_agent_stream_resume_ack")]
     Acknowledge { id: String },
-    /// A method to be called.
+    /// A remote procedure call.
     #[serde(rename = "rpc")]
     Call { id: Value, method: String },
     #[serde(rename = "cf_agent_chat_request_cancel")]
     Cancel { id: String },
-    /// The conversation so far, to be answered.
+    /// The conversation so far; the agent responds to it.
     #[serde(rename = "cf_agent_use_chat_request")]
     Chat { id: String, init: Init },
     #[serde(rename = "cf_agent_chat_clear")]
@@ -36,7 +36,7 @@ pub(super) enum Request {
     },
 }
 
-/// A request of HTTP within a message.
+/// An HTTP request within a message.
 #[derive(Debug, Deserialize)]
 pub(super) struct Init {
     method: String,
@@ -44,14 +44,14 @@ pub(super) struct Init {
 }
 
 impl Request {
-    /// Reads a message, unless it is none that an agent knows.
+    /// Parses a message; returns `None` if the agent does not know it.
     pub(super) fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 }
 
 impl Init {
-    /// Returns the conversation, if there is one.
+    /// Returns the conversation, or `None` if there is none.
     pub(super) fn messages(&self) -> Option<Vec<Value>> {
         if self.method != "POST" {
             return None;
@@ -64,7 +64,7 @@ impl Init {
     }
 }
 
-/// Tells who the agent is.
+/// Returns the message that identifies the agent.
 pub(super) fn identity(name: &str) -> String {
     json!({"type": "cf_agent_identity", "name": name, "agent": "playground"}).to_string()
 }
@@ -73,23 +73,23 @@ pub(super) fn state(state: &Value) -> String {
     json!({"type": "cf_agent_state", "state": state}).to_string()
 }
 
-/// Refuses a state.
+/// Returns the error for a rejected state.
 pub(super) fn state_error() -> String {
     json!({"type": "cf_agent_state_error", "error": "State update rejected"}).to_string()
 }
 
-/// Tells that there are no servers of tools.
+/// Returns the list of MCP servers, which is empty.
 pub(super) fn mcp_servers() -> String {
     let mcp = json!({"prompts": [], "resources": [], "servers": {}, "tools": []});
     json!({"type": "cf_agent_mcp_servers", "mcp": mcp}).to_string()
 }
 
-/// Tells the conversation.
+/// Returns the message with the conversation.
 pub(super) fn messages(messages: &[Value]) -> String {
     json!({"type": "cf_agent_chat_messages", "messages": messages}).to_string()
 }
 
-/// Tells that the conversation is forgotten.
+/// Returns the message that the conversation was cleared.
 pub(super) fn clear() -> String {
     json!({"type": "cf_agent_chat_clear"}).to_string()
 }
@@ -102,12 +102,12 @@ pub(super) fn end(id: &str) -> String {
     json!({"type": RESPONSE, "id": id, "body": "", "done": true}).to_string()
 }
 
-/// Ends an answer with words that are no JSON.
+/// Returns the message that ends a response with an error, whose text is not JSON.
 pub(super) fn error(id: &str, words: &str) -> String {
     json!({"type": RESPONSE, "id": id, "body": words, "done": true, "error": true}).to_string()
 }
 
-/// Tells a chunk again; the number is its place in the replay.
+/// Returns a replayed chunk; `seq` is its index in the replay.
 pub(super) fn replayed(id: &str, body: &str, seq: usize) -> String {
     json!({
         "type": RESPONSE,
@@ -120,7 +120,7 @@ pub(super) fn replayed(id: &str, body: &str, seq: usize) -> String {
     .to_string()
 }
 
-/// Ends the replay of an answer that goes on.
+/// Returns the end of a replay of a response that continues.
 pub(super) fn replay_complete(id: &str) -> String {
     json!({
         "type": RESPONSE,
@@ -133,22 +133,22 @@ pub(super) fn replay_complete(id: &str) -> String {
     .to_string()
 }
 
-/// Ends the replay of an answer that has ended.
+/// Returns the end of a replay of a response that has ended.
 pub(super) fn replay_end(id: &str) -> String {
     json!({"type": RESPONSE, "id": id, "body": "", "done": true, "replay": true}).to_string()
 }
 
-/// Tells that a stream is there to be resumed.
+/// Returns the offer to resume a stream.
 pub(super) fn resuming(id: &str, probe: Option<&Value>) -> String {
     probed(json!({"type": "cf_agent_stream_resuming", "id": id}), probe)
 }
 
-/// Tells that a stream is to begin.
+/// Returns the message that a stream will start.
 pub(super) fn pending(probe: Option<&Value>) -> String {
     probed(json!({"type": "cf_agent_stream_pending"}), probe)
 }
 
-/// Tells that there is nothing to be resumed.
+/// Returns the message that there is no stream to resume.
 pub(super) fn resume_none(probe: Option<&Value>) -> String {
     probed(
         json!({"type": "cf_agent_stream_resume_none", "reason": "idle"}),
@@ -156,7 +156,7 @@ pub(super) fn resume_none(probe: Option<&Value>) -> String {
     )
 }
 
-/// Calls a method.
+/// Returns the result of a remote procedure call.
 pub(super) fn called(id: &Value, method: &str) -> String {
     match method {
         "getModels" => json!({
@@ -176,7 +176,7 @@ pub(super) fn called(id: &Value, method: &str) -> String {
     .to_string()
 }
 
-/// Gives the number of a question back with the answer.
+/// Adds the probe id of the request to its response.
 fn probed(mut message: Value, probe: Option<&Value>) -> String {
     if let Some(probe) = probe {
         message["probeId"] = probe.clone();

@@ -1,4 +1,4 @@
-//! A request to an agent of the playground in, its conversation or a WebSocket out.
+//! The playground's agents: their handshake and their conversations.
 
 mod connection;
 mod message;
@@ -31,7 +31,7 @@ use crate::{
 /// The version of RFC 6455.
 const VERSION: &str = "13";
 
-/// Answers a request; the path is the agent's name, and what follows it.
+/// Handles a request; the path is the agent's name and what follows it.
 pub(super) fn answer(
     playground: &Playground,
     head: &Parts,
@@ -64,7 +64,7 @@ pub(super) fn answer(
     }
 }
 
-/// Answers a request for a connection.
+/// Handles a request for a WebSocket.
 fn connect(playground: &Playground, head: &Parts, cookies: &Cookies, name: &str) -> Outcome {
     playground
         .shared
@@ -115,7 +115,7 @@ fn connect(playground: &Playground, head: &Parts, cookies: &Cookies, name: &str)
     Outcome::Upgrade(reply, Upgrade::new(serve))
 }
 
-/// Returns the key of a client that knows the protocol, or the status that refuses it.
+/// Returns the WebSocket key of a valid handshake, or the status that refuses it.
 fn handshake(head: &Parts) -> Result<&[u8], u16> {
     let header = |name| head.headers.get(name).map(http::HeaderValue::as_bytes);
     if head.version != Version::HTTP_11 {

@@ -1,4 +1,4 @@
-//! An answer and a fault in, the steps of a stream out.
+//! The steps of an agent's response, with its fault.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use crate::{
     speech::Speech,
 };
 
-/// What a model that does not exist says.
+/// The chunks of a response from an unknown model.
 const NO_MODEL: [&str; 2] = [
     r#"{"type":"start"}"#,
     r#"{"type":"error","errorText":"An error occurred."}"#,
 ];
 
-/// What a turn does, and when.
+/// The steps of a turn and their timing.
 #[derive(Debug)]
 pub(super) struct Plan {
     /// The time until the stream begins.
@@ -26,24 +26,24 @@ pub(super) struct Plan {
     pub(super) steps: Vec<Step>,
 }
 
-/// What a turn does next.
+/// One step of a turn.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// Tells a chunk.
+    /// Sends a chunk.
     Chunk(String),
-    /// Closes the connection that asked, with a close frame.
+    /// Closes the requesting connection with a close frame.
     Close,
-    /// Cuts the connection that asked in the midst of this chunk.
+    /// Cuts the requesting connection in the middle of this chunk.
     Cut(String),
-    /// Ends the answer; a message is what it adds to the conversation.
+    /// Ends the response and adds the message, if any, to the conversation.
     End(Option<Value>),
-    /// Cuts all connections in the midst of this chunk, and forgets the answer.
+    /// Cuts all connections in the middle of this chunk and discards the response.
     Evict(String),
-    /// Ends the answer in words that are no JSON.
+    /// Ends the response with an error, whose text is not JSON.
     Fail,
-    /// Does nothing, for ever.
+    /// Waits without end.
     Hang,
-    /// Closes all connections, and refuses the next.
+    /// Closes all connections and refuses the next one.
     Restart,
     Wait(Duration),
 }
@@ -84,7 +84,7 @@ impl Plan {
         }
     }
 
-    /// Lets a model that does not exist answer.
+    /// Returns the plan of a response from an unknown model.
     pub(super) fn without_model(settings: &Settings) -> Self {
         let chunks = NO_MODEL.map(|chunk| Step::Chunk(chunk.to_owned()));
         Self {
@@ -108,12 +108,12 @@ fn text(event: &Event) -> String {
     String::from_utf8_lossy(&event.bytes).into_owned()
 }
 
-/// Returns JSON that has lost its last character, a brace.
+/// Returns JSON without its last character, a brace.
 fn without_end(json: &str) -> String {
     json.strip_suffix('}').unwrap_or(json).to_owned()
 }
 
-/// Returns an answer as a message of the conversation.
+/// Returns a response as a message of the conversation.
 fn message(inference: &Inference) -> Value {
     let count = inference.steps.len();
     let steps = inference.steps.iter().enumerate();

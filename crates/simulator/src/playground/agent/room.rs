@@ -1,4 +1,4 @@
-//! Who follows an agent, and what it remembers.
+//! The state of an agent and its connections.
 
 use std::collections::VecDeque;
 
@@ -14,22 +14,22 @@ use crate::playground::agent::{
     turn::Turn,
 };
 
-/// The model of an agent that was told of none.
+/// The default model of an agent.
 const MODEL: &str = "@cf/moonshotai/kimi-k2.6";
 
-/// What an agent remembers.
+/// The state of an agent: its conversation, turns and connections.
 #[derive(Debug)]
 pub(super) struct Room {
     state: Value,
     messages: Vec<Value>,
-    /// How many requests for a connection are still to be refused.
+    /// The number of connection requests to refuse.
     pub(super) refusals: usize,
     pub(super) connections: Vec<Connection>,
-    /// Oldest first; of those that have not ended only the first runs.
+    /// Oldest first; only the first unfinished one runs.
     pub(super) turns: VecDeque<Turn>,
-    /// Tells when another turn may run.
+    /// Notifies waiting turns that another may run.
     pub(super) changes: watch::Sender<()>,
-    /// How many connections and turns there were.
+    /// The last number given to a connection or turn.
     numbers: u64,
 }
 
@@ -54,7 +54,7 @@ impl Room {
         }
     }
 
-    /// Lets a client follow: returns its number, and what it is to be told.
+    /// Adds a client; returns its number and the receiver of its outgoing messages.
     pub(super) fn connect(&mut self, name: &str) -> (u64, UnboundedReceiver<Word>) {
         let (words, told) = unbounded_channel();
         let mut connection = Connection {
@@ -81,15 +81,15 @@ impl Room {
             .retain(|connection| connection.number != number);
     }
 
-    /// Stops all turns, and closes all connections.
+    /// Stops all turns and closes all connections.
     pub(super) fn close(&mut self) {
         self.forget_turns();
         self.connections.clear();
     }
 
-    /// Takes a new state whole, or refuses it.
+    /// Replaces the state, or rejects the new one.
     pub(super) fn set_state(&mut self, number: u64, state: Value) {
-        // The member of what is no object is none.
+        // `get` returns `None` for a value that is not an object.
         if state.get("model").is_none_or(|model| !model.is_string()) {
             self.tell(number, message::state_error());
             return;
@@ -98,7 +98,7 @@ impl Room {
         self.tell_others(number, &message::state(&self.state));
     }
 
-    /// Takes a model that came with a request for a connection.
+    /// Sets the model given in a connection request.
     pub(super) fn set_model(&mut self, model: &str) {
         if self.state["model"] != model {
             self.state["model"] = model.into();
@@ -109,7 +109,7 @@ impl Room {
         }
     }
 
-    /// Takes a conversation in the place of the one before.
+    /// Replaces the conversation.
     pub(super) fn set_messages(&mut self, number: u64, messages: Vec<Value>) {
         self.messages = messages;
         self.tell_others(number, &message::messages(&self.messages));
@@ -119,14 +119,14 @@ impl Room {
         self.messages.push(message);
     }
 
-    /// Forgets the conversation, and stops all turns.
+    /// Clears the conversation and stops all turns.
     pub(super) fn clear(&mut self, number: u64) {
         self.messages.clear();
         self.forget_turns();
         self.tell_others(number, &message::clear());
     }
 
-    /// Returns true if this request for a connection is to be refused.
+    /// Returns true if this connection request is refused, and counts it.
     pub(super) fn takes_refusal(&mut self) -> bool {
         let refuses = 0 < self.refusals;
         self.refusals = self.refusals.saturating_sub(1);
@@ -150,7 +150,7 @@ impl Room {
         &self.state
     }
 
-    /// Tells one client.
+    /// Sends a message to one client.
     pub(super) fn tell(&self, number: u64, text: String) {
         if let Some(connection) = self.connection(number) {
             connection.tell(text);

@@ -1,4 +1,4 @@
-//! A connection that was taken over in, the messages of a client and of its agent over it.
+//! A WebSocket connection to an agent.
 
 use std::{sync::Arc, time::Duration};
 
@@ -38,7 +38,7 @@ use crate::{
     shared::Shared,
 };
 
-/// The most bytes that one message may hold, as it is at the service.
+/// The maximum message size in bytes, as at the service.
 const MAX_MESSAGE: usize = 32 << 20;
 
 /// How long a client may take to answer a close frame.
@@ -69,7 +69,7 @@ pub(super) async fn serve(shared: Arc<Shared>, agent: Arc<Agent>, connection: Up
                     shared.record.push_message(text.as_str().to_owned());
                     hear(&shared, &agent, number, &text);
                 }
-                // Pings are answered by the library.
+                // The library responds to pings.
                 Some(Ok(_)) => {}
                 Some(Err(Error::Capacity(_))) => {
                     refuse(&mut socket).await;
@@ -82,7 +82,7 @@ pub(super) async fn serve(shared: Arc<Shared>, agent: Arc<Agent>, connection: Up
     agent.room().disconnect(number);
 }
 
-/// Does what a client asks for.
+/// Handles a message of a client.
 fn hear(shared: &Arc<Shared>, agent: &Arc<Agent>, number: u64, text: &str) {
     let counter = &shared.counter;
     match Request::parse(text) {
@@ -109,7 +109,7 @@ fn hear(shared: &Arc<Shared>, agent: &Arc<Agent>, number: u64, text: &str) {
     }
 }
 
-/// Lets an agent answer a conversation, if it is one.
+/// Starts a response to a conversation, if it is valid.
 fn ask(shared: &Arc<Shared>, agent: &Arc<Agent>, number: u64, id: String, messages: Vec<Value>) {
     if agent.room().is_open(&id) {
         return;
@@ -135,7 +135,7 @@ fn ask(shared: &Arc<Shared>, agent: &Arc<Agent>, number: u64, id: String, messag
     });
 }
 
-/// Says a word; returns false if it is the last, or cannot be said.
+/// Sends a message; returns false if it is the last or sending failed.
 async fn say(socket: &mut Socket, word: Word) -> bool {
     let said = match word {
         Word::Binary(text) => socket.send(Message::binary(text)).await,
@@ -154,7 +154,7 @@ async fn say(socket: &mut Socket, word: Word) -> bool {
     said.is_ok()
 }
 
-/// Says a text in three fragments, cut anywhere, with pings between them.
+/// Sends a text in three fragments, cut anywhere, with pings between them.
 async fn fragments(socket: &mut Socket, text: &str) -> Result<(), Error> {
     let (first, rest) = text.as_bytes().split_at(text.len() / 3);
     let (second, third) = rest.split_at(rest.len() / 2);
@@ -173,14 +173,14 @@ async fn fragments(socket: &mut Socket, text: &str) -> Result<(), Error> {
 async fn half(socket: &mut Socket, text: String) {
     let mut bytes = Vec::new();
     let frame = Frame::message(text, OpCode::Data(Data::Text), true);
-    // How a connection ends is the client's to tell.
+    // Errors are ignored: the client reports how the connection ended.
     let _ = frame.format(&mut bytes);
     let io = socket.get_mut();
     let _ = io.write_all(&bytes[..bytes.len() / 2]).await;
     let _ = io.flush().await;
 }
 
-/// Closes the connection in the way of the protocol: whoever is told says it back.
+/// Closes the connection by the protocol: sends a close frame and waits for the client's.
 async fn close(socket: &mut Socket, code: CloseCode) {
     let frame = CloseFrame {
         code,
@@ -192,14 +192,14 @@ async fn close(socket: &mut Socket, code: CloseCode) {
     }
 }
 
-/// Closes the connection to a client that says too much at once.
+/// Closes the connection after a message above the size limit.
 async fn refuse(socket: &mut Socket) {
     let frame = CloseFrame {
         code: CloseCode::Size,
         reason: "".into(),
     };
     if socket.close(Some(frame)).await.is_ok() {
-        // What is left unread would have the system take the close frame back.
+        // Unread data would make the system reset the connection and discard the close frame.
         let _ = timeout(CLOSING, copy(socket.get_mut(), &mut sink())).await;
     }
 }

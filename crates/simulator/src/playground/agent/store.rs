@@ -1,4 +1,4 @@
-//! The agents that are remembered, and the running of their turns.
+//! The agents that exist, and the task that runs a turn.
 
 use std::{
     collections::VecDeque,
@@ -12,19 +12,19 @@ use crate::playground::agent::{
     room::Room,
 };
 
-/// The most agents that are remembered.
+/// The maximum number of agents.
 ///
-/// A client that asks under a new name each time must not fill the memory.
+/// A client that uses a new name each time must not exhaust memory.
 const MAX_AGENTS: usize = 1000;
 
-/// One agent: a conversation, and those who follow it.
+/// One agent: a conversation and its connections.
 #[derive(Debug)]
 pub(crate) struct Agent {
     pub(super) name: String,
     room: Mutex<Room>,
 }
 
-/// The last agents, oldest first.
+/// The most recent agents, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Agents {
     all: Mutex<VecDeque<Arc<Agent>>>,
@@ -37,7 +37,7 @@ impl Agent {
 }
 
 impl Agents {
-    /// Returns the agent with this name, a new one where there is none.
+    /// Returns the agent with this name; creates it if it does not exist.
     pub(super) fn open(&self, name: &str) -> Arc<Agent> {
         let mut all = self.all();
         if let Some(agent) = all.iter().find(|agent| agent.name == name) {
@@ -66,7 +66,7 @@ impl Agents {
     }
 }
 
-/// Runs a turn as soon as those before it have ended, and until it ends or is stopped.
+/// Runs a turn, after those before it, until it ends or is stopped.
 pub(super) async fn run(agent: Arc<Agent>, turn: u64, plan: Plan) {
     let mut changes = agent.room().changes.subscribe();
     while !agent.room().is_first(turn) {

@@ -1,4 +1,4 @@
-//! The answers of an agent: what each has told, and to whom it is told again.
+//! The turns of an agent: how they are sent, resumed and stopped.
 
 use serde_json::Value;
 use tokio::task::AbortHandle;
@@ -14,21 +14,22 @@ use crate::{
     },
 };
 
-/// The most answers of one agent that are remembered.
+/// The maximum number of turns that one agent keeps.
 ///
-/// A client resumes the last one; a conversation of days must not keep each.
+/// A client resumes the last one; a conversation of days must not keep them all.
 const MAX_TURNS: usize = 100;
 
-/// The code of a connection whose server goes away.
+/// The close code for a server that goes away.
 const AWAY: u16 = 1001;
-/// The code of a connection whose server starts again.
+/// The close code for a server that restarts.
 const RESTART: u16 = 1012;
 
-/// What the server says of an answer that it gives up.
+/// The error text of a failed response.
 const ERROR: &str = "Error during inference";
 
 impl Room {
-    /// Adds a turn, which `start` runs by its number; one with this id has ended, if there was one.
+    /// Adds a turn, which `start` runs by its number. An earlier turn with the same id has ended
+    /// and is removed.
     pub(super) fn ask(
         &mut self,
         asker: u64,
@@ -54,7 +55,7 @@ impl Room {
         });
     }
 
-    /// Lets a turn run unless it was stopped, and tells those who asked for it.
+    /// Starts a turn unless it was stopped, and answers pending resume requests.
     pub(super) fn begin(&mut self, number: u64) {
         let mut turns = self.turns.iter_mut();
         let turn = turns.find(|turn| turn.number == number && turn.stage == Stage::Waits);
@@ -70,7 +71,7 @@ impl Room {
         }
     }
 
-    /// Does a step of a turn; returns false if it is the last.
+    /// Performs a step of a turn; returns false if it is the last.
     pub(super) fn play(&mut self, number: u64, step: Step) -> bool {
         let Some(index) = self.turns.iter().position(|turn| turn.number == number) else {
             return false;
@@ -114,13 +115,13 @@ impl Room {
                 self.refusals += 1;
                 self.break_off(|_| true, || Word::Close(RESTART));
             }
-            // Whoever runs the turn waits.
+            // The caller waits.
             Step::Hang | Step::Wait(_) => {}
         }
         true
     }
 
-    /// Stops a turn that has not ended, and tells all.
+    /// Stops an unfinished turn and notifies all clients.
     pub(super) fn cancel(&mut self, id: &str) {
         let mut turns = self.turns.iter_mut();
         let turn = turns.find(|turn| turn.id == id && turn.stage != Stage::Ended);
@@ -137,7 +138,7 @@ impl Room {
         self.changes.send_replace(());
     }
 
-    /// Tells a client whether there is a stream that it could resume.
+    /// Answers a resume request: there is a stream, one will start, or there is none.
     pub(super) fn resume(&mut self, number: u64, probe: Option<Value>) {
         let running = self.running().map(|turn| (turn.number, turn.id.clone()));
         let waits = self.turns.iter().any(|turn| turn.stage == Stage::Waits);
@@ -158,7 +159,7 @@ impl Room {
         }
     }
 
-    /// Tells a client all chunks of a stream again, and from then on the others as they come.
+    /// Replays all chunks of a stream to a client, which then gets the later ones too.
     pub(super) fn acknowledge(&mut self, number: u64, id: &str) {
         let runs = self.running().is_some();
         let turn = self.turns.iter().rfind(|turn| turn.id == id);
@@ -186,7 +187,7 @@ impl Room {
         });
     }
 
-    /// Stops all turns, and forgets them.
+    /// Stops and removes all turns.
     pub(super) fn forget_turns(&mut self) {
         for mut turn in self.turns.drain(..) {
             turn.stop();
@@ -198,25 +199,25 @@ impl Room {
         self.changes.send_replace(());
     }
 
-    /// Returns true if no turn before this one has not ended.
+    /// Returns true if every turn before this one has ended.
     pub(super) fn is_first(&self, number: u64) -> bool {
         let mut turns = self.turns.iter();
         let first = turns.find(|turn| turn.stage != Stage::Ended);
         first.is_none_or(|turn| turn.number == number)
     }
 
-    /// Returns true if there is a turn with this id that has not ended.
+    /// Returns true if there is an unfinished turn with this id.
     pub(super) fn is_open(&self, id: &str) -> bool {
         let mut turns = self.turns.iter();
         turns.any(|turn| turn.id == id && turn.stage != Stage::Ended)
     }
 
-    /// Returns the turn that runs.
+    /// Returns the running turn.
     pub(super) fn running(&self) -> Option<&Turn> {
         self.turns.iter().find(|turn| turn.stage == Stage::Runs)
     }
 
-    /// Tells those who wait for a stream to begin that none will, if so.
+    /// Answers pending resume requests if no turn is left to start.
     fn answer_probes(&mut self) {
         if self.turns.iter().any(|turn| turn.stage == Stage::Waits) {
             return;
@@ -228,7 +229,7 @@ impl Room {
         }
     }
 
-    /// Ends a turn with these last words.
+    /// Ends a turn with this message.
     fn end(&mut self, index: usize, text: &str) {
         let turn = &mut self.turns[index];
         turn.stage = Stage::Ended;
@@ -240,7 +241,8 @@ impl Room {
         self.changes.send_replace(());
     }
 
-    /// Tells all but those who could resume this turn and have not said that they will.
+    /// Sends a message to all clients except those that were offered this turn and did not
+    /// acknowledge it.
     fn tell_followers(&mut self, index: usize, kind: Kind, text: &str) {
         let turn = &self.turns[index];
         self.connections.retain_mut(|connection| {
@@ -249,7 +251,7 @@ impl Room {
         });
     }
 
-    /// Ends some connections with a word.
+    /// Ends the selected connections with a message.
     fn break_off(&mut self, breaks: impl Fn(&Connection) -> bool, word: impl Fn() -> Word) {
         self.connections.retain(|connection| {
             let breaks = breaks(connection);

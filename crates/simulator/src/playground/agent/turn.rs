@@ -1,26 +1,26 @@
-//! One answer of an agent, and how far it is.
+//! One response of an agent and its progress.
 
 use serde_json::Value;
 use tokio::task::AbortHandle;
 
 use crate::fault::Fault;
 
-/// One answer of an agent.
+/// One response of an agent.
 #[derive(Debug)]
 pub(super) struct Turn {
     pub(super) number: u64,
-    /// The id of the request for it.
+    /// The id of its request.
     pub(super) id: String,
     pub(super) stage: Stage,
-    /// The JSON of each chunk that was told.
+    /// The JSON of each chunk sent so far.
     pub(super) chunks: Vec<String>,
     pub(super) fault: Option<Fault>,
-    /// The connection that asked for it.
+    /// The number of the requesting connection.
     pub(super) asker: u64,
     pub(super) task: Option<AbortHandle>,
 }
 
-/// How far an answer is.
+/// The progress of a turn.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Stage {
     Waits,
@@ -36,7 +36,7 @@ impl Turn {
         }
     }
 
-    /// Returns the chunks that a replay has.
+    /// Returns the chunks to replay.
     pub(super) fn replayed(&self) -> Vec<String> {
         match self.fault {
             Some(Fault::Coalesced) => coalesced(&self.chunks),
@@ -45,7 +45,7 @@ impl Turn {
     }
 }
 
-/// Joins the neighbours among the chunks that are pieces of one text.
+/// Joins adjacent chunks of the same text.
 fn coalesced(chunks: &[String]) -> Vec<String> {
     let mut joined: Vec<Value> = Vec::new();
     for chunk in chunks {
