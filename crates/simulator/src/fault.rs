@@ -280,13 +280,13 @@ pub struct UnknownFault(String);
 
 impl fmt::Display for UnknownFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "unknown fault {:?}; known are", self.0)?;
+        write!(f, "unknown fault {:?}: expected one of", self.0)?;
         for (name, _) in NAMES {
             write!(f, " {name},")?;
         }
         f.write_str(
-            " a status from 400 to 599 such as 429, 429:2 for one with Retry-After, \
-             and stream:401 for one of a prediction's streams",
+            " a status from 400 to 599 such as 429, 429:2 with Retry-After, \
+             or stream:401 for a prediction's streams",
         )
     }
 }

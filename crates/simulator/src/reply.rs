@@ -82,13 +82,14 @@ impl Reply {
             .ok()
             // hyper cannot send informational statuses as responses.
             .filter(|status| !status.is_informational())
-            .ok_or_else(|| invalid("an answer's status is not from 200 to 999"))?;
+            .ok_or_else(|| invalid("invalid status of an answer: expected 200 to 999"))?;
         let mut headers = HeaderMap::new();
         for (name, value) in raw.headers {
             let name = HeaderName::try_from(name)
-                .map_err(|_| invalid("an answer's header has an illegal name"))?;
-            let value = HeaderValue::try_from(value)
-                .map_err(|_| invalid("an answer's header has an illegal value"))?;
+                .map_err(|_| invalid("invalid header name of an answer: expected an HTTP token"))?;
+            let value = HeaderValue::try_from(value).map_err(|_| {
+                invalid("invalid header value of an answer: expected no control characters")
+            })?;
             headers.append(name, value);
         }
         Ok(Self {

@@ -103,10 +103,12 @@ fn check(fault: &Fault) -> io::Result<()> {
         _ => return Ok(()),
     };
     if !(400..=599).contains(status) {
-        return Err(invalid("a fault's status is not from 400 to 599"));
+        return Err(invalid("invalid status of a fault: expected 400 to 599"));
     }
     match retry_after.as_deref().map(HeaderValue::from_str) {
-        Some(Err(_)) => Err(invalid("a fault's retry-after is not a header value")),
+        Some(Err(_)) => Err(invalid(
+            "invalid `Retry-After` of a fault: expected a header value",
+        )),
         _ => Ok(()),
     }
 }
@@ -116,5 +118,5 @@ pub(crate) fn pace(tokens_per_second: f64) -> io::Result<Duration> {
     Duration::try_from_secs_f64(tokens_per_second.recip())
         .ok()
         .filter(|_| tokens_per_second > 0.0)
-        .ok_or_else(|| invalid("tokens per second are not a positive number"))
+        .ok_or_else(|| invalid("invalid tokens per second: expected a positive number"))
 }
