@@ -238,7 +238,7 @@ async fn connect(
     services: Arc<Services>,
     client: Client,
 ) {
-    let _open = (client.origin == Origin::Main).then(|| shared.counter.open());
+    let _open = (client.origin == Origin::Main).then(|| services.shared.counter.open());
     // Each token is sent as its own segment, as by a service that waits between tokens.
     if socket.set_nodelay(true).is_err() {
         return;
