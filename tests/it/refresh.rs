@@ -13,7 +13,8 @@ use std::{
     time::Duration,
 };
 
-use inferstream_core::{BoxFuture, Error, ErrorKind, Result, Transport, provider::Unwatched};
+use inferstream_client::DetachOnDrop;
+use inferstream_core::{BoxFuture, Error, ErrorKind, Result, Transport};
 use inferstream_session::SingleFlight;
 use proptest::{collection::vec, prelude::*};
 
@@ -358,7 +359,7 @@ fn what_is_dropped_before_its_end_runs_on_wherever_that_is() {
         let script = Script::new([]);
         let transport: Arc<dyn Transport> = script.clone();
         let (work, [polled, gone]) = work(3, false);
-        let mut begun = Unwatched::new(transport, Box::pin(work));
+        let mut begun = DetachOnDrop::new(transport, Box::pin(work));
         for nth in 1..=polls {
             let (poll, _) = poll_once(&mut begun);
             assert_eq!(poll.is_ready(), nth == 4);
@@ -375,7 +376,7 @@ fn what_panics_does_not_run_on() {
     let script = Script::new([]);
     let transport: Arc<dyn Transport> = script.clone();
     let (work, [polled, gone]) = work(3, true);
-    let mut begun = Unwatched::new(transport, Box::pin(work));
+    let mut begun = DetachOnDrop::new(transport, Box::pin(work));
     assert!(catch_unwind(AssertUnwindSafe(|| poll_once(&mut begun))).is_err());
     drop(begun);
     assert_eq!(script.run_tasks(), 0);
@@ -386,7 +387,7 @@ fn what_panics_does_not_run_on() {
 fn what_never_ends_is_let_go_of_after_two_seconds() {
     let script = Script::new([]);
     let transport: Arc<dyn Transport> = script.clone();
-    drop(Unwatched::new(
+    drop(DetachOnDrop::new(
         transport,
         Box::pin(std::future::pending::<()>()),
     ));

@@ -3,11 +3,11 @@
 use std::{future::ready, sync::Arc};
 
 use http::{HeaderName, HeaderValue};
+use inferstream_client::{Setting, same_host, with_version};
 use inferstream_core::{
     ApiKey, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind,
     Model, Provider, ProviderInfo, Result, RetryPolicy, Timeouts, Transport, Unsupported,
-    check_headers,
-    provider::{self, Setting, same_host, with_version},
+    check_headers, provider,
 };
 use inferstream_openai_compat::{Chat, Settings};
 

@@ -12,10 +12,10 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
     header::{ACCEPT, CONTENT_TYPE, COOKIE},
 };
+use inferstream_client::{Redact, base_url, is_challenge, is_page};
 use inferstream_core::{
     ApiKey, Body, BoxFuture, ChatRequest, Error, ErrorKind, ReplayStale, Result, RetryPolicy,
-    Started, Timeouts, Transport,
-    provider::{Redact, Total, base_url, is_challenge, is_page},
+    Started, Timeouts, Transport, provider::Total,
 };
 use inferstream_session::{Cookies, Jar, SingleFlight, read_time};
 use serde_json::Value;

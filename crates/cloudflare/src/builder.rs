@@ -3,10 +3,8 @@
 use std::{path::PathBuf, sync::Arc};
 
 use http::{HeaderName, HeaderValue};
-use inferstream_core::{
-    ApiKey, BoxFuture, Error, Result, RetryPolicy, Timeouts, Transport,
-    provider::{Setting, base_url},
-};
+use inferstream_client::{Setting, base_url};
+use inferstream_core::{ApiKey, BoxFuture, Error, Result, RetryPolicy, Timeouts, Transport};
 use inferstream_openai_compat::{Chat, Settings};
 use inferstream_session::{CacheFile, Jar};
 

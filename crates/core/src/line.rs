@@ -9,11 +9,21 @@ use std::fmt;
 #[derive(Clone, Copy, Debug)]
 pub struct OneLine<'a>(pub &'a str);
 
+impl OneLine<'_> {
+    /// Returns true if `Display` escapes a character.
+    pub fn escapes(char: char) -> bool {
+        char.is_control()
+            || matches!(char, '\u{2028}' | '\u{2029}')
+            // These change the direction of the text that follows.
+            || matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    }
+}
+
 impl fmt::Display for OneLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for part in self.0.split_inclusive(draws) {
+        for part in self.0.split_inclusive(Self::escapes) {
             let mut chars = part.chars();
-            match chars.next_back().filter(|last| draws(*last)) {
+            match chars.next_back().filter(|last| Self::escapes(*last)) {
                 None => f.write_str(part)?,
                 Some(last) => {
                     f.write_str(chars.as_str())?;
@@ -23,15 +33,6 @@ impl fmt::Display for OneLine<'_> {
         }
         Ok(())
     }
-}
-
-fn draws(char: char) -> bool {
-    char.is_control() || matches!(char, '\u{2028}' | '\u{2029}') || is_bidi(char)
-}
-
-/// Returns true for the characters that turn a line of text around.
-pub(crate) fn is_bidi(char: char) -> bool {
-    matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -7,11 +7,12 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, Response,
     header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE},
 };
+use inferstream_client::{Redact, base_url};
 use inferstream_core::{
     ApiKey, Body, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind,
     Model, ProviderInfo, ReplayStale, Replays, Result, RetryPolicy, Started, Timeouts, Transport,
     Unsupported, check_headers,
-    provider::{self, LeftOut, Redact, base_url},
+    provider::{self, LeftOut},
     read_stream,
     sse::{Decoder, Reply},
 };

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, uri::PathAndQuery};
+use inferstream_client::{Setting, with_version};
 use inferstream_core::{
     ApiKey, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, Model, Provider,
     ProviderInfo, Result, RetryPolicy, Timeouts, Transport, Unsupported, check_headers,
-    provider::{Setting, with_version},
 };
 
 use crate::{

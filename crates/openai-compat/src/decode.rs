@@ -3,10 +3,10 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use bytes::Bytes;
+use inferstream_client::Redact;
 use inferstream_core::{
     ChatEvent, Decode, End, Ending, Error, ErrorKind, Events, Finish, Flow, Json, Result, Text,
     Timing, Usage,
-    provider::Redact,
     sse::{DOCUMENT, Frame},
 };
 

@@ -4,10 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use inferstream_core::{
-    Error, ErrorKind, ProviderInfo, Repeat,
-    provider::{Redact, is_challenge, is_page},
-};
+use inferstream_client::{Redact, is_challenge, is_page};
+use inferstream_core::{Error, ErrorKind, ProviderInfo, Repeat};
 
 use crate::told::Told;
 

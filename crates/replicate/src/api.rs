@@ -13,10 +13,10 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
 };
+use inferstream_client::{Redact, briefly};
 use inferstream_core::{
     ApiKey, BoxFuture, Error, ErrorKind, Model, Phase, Repeat, ReplayStale, Replays, Result,
-    RetryPolicy, Started, Timeouts, Transport,
-    provider::{Redact, Semaphore, briefly},
+    RetryPolicy, Started, Timeouts, Transport, provider::Semaphore,
 };
 
 use crate::{

@@ -6,9 +6,9 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use inferstream_client::{Setting, base_url, same_host, with_version};
 use inferstream_core::{
-    ApiKey, Error, Result, RetryPolicy, Timeouts, Transport, check_headers,
-    provider::{Semaphore, Setting, base_url, same_host, with_version},
+    ApiKey, Error, Result, RetryPolicy, Timeouts, Transport, check_headers, provider::Semaphore,
 };
 
 use crate::{api::Api, client::Replicate, host::Trust, inputs::Inputs};

@@ -6,10 +6,10 @@ use std::{
 };
 
 use bytes::Bytes;
+use inferstream_client::Redact;
 use inferstream_core::{
     Body, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind, Json,
-    Model, Phase, Provider, ProviderInfo, Result, Started, Timeouts, Unsupported,
-    provider::{self, Redact},
+    Model, Phase, Provider, ProviderInfo, Result, Started, Timeouts, Unsupported, provider,
     read_stream,
     sse::{Decoder, Reply},
 };

@@ -1,7 +1,8 @@
 //! A URL that the service named in; whether the key may go there out.
 
 use http::Uri;
-use inferstream_core::{Error, ErrorKind, Result, provider::base_url};
+use inferstream_client::base_url;
+use inferstream_core::{Error, ErrorKind, Result};
 
 /// The domains whose hosts may see the key.
 const FAMILIES: [&str; 3] = ["replicate.com", "replicate.delivery", "replicate.net"];

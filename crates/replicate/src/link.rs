@@ -7,10 +7,8 @@ use http::{
     HeaderName, HeaderValue, Method, Request, Uri,
     header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
 };
-use inferstream_core::{
-    Body, BoxFuture, Error, ReplayStale, Result, RetryPolicy, Started,
-    provider::{Unwatched, briefly, within},
-};
+use inferstream_client::{DetachOnDrop, briefly, within};
+use inferstream_core::{Body, BoxFuture, Error, ReplayStale, Result, RetryPolicy, Started};
 
 use crate::{
     api::{Api, Call, MAX_DOCUMENT},
@@ -169,10 +167,10 @@ impl Link {
 
     /// Cancels as [`cancel`](Self::cancel) does; where that is no longer waited for it runs on by
     /// itself, for 2 s at most.
-    pub(crate) fn canceling(&self) -> Unwatched<Result<()>> {
+    pub(crate) fn canceling(&self) -> DetachOnDrop<Result<()>> {
         let link = self.clone();
         let transport = Arc::clone(&self.api.transport);
-        Unwatched::new(transport, Box::pin(async move { link.cancel().await }))
+        DetachOnDrop::new(transport, Box::pin(async move { link.cancel().await }))
     }
 
     /// Sends one request to cancel in the background.

@@ -2,9 +2,9 @@
 #![no_main]
 
 use inferstream_cloudflare::playground::{decode::PlaygroundDecode, framer::PlaygroundFrames};
+use inferstream_client::Redact;
 use inferstream_core::{
     Decode, Ending, Events,
-    provider::Redact,
     sse::{Framer, Limits},
 };
 

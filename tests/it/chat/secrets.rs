@@ -5,9 +5,8 @@ use std::fmt::Write;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use inferstream_cerebras::Cerebras;
-use inferstream_core::{
-    ChatRequest, Error, ErrorKind, Message, RetryPolicy, Role, ToolCall, provider::Redact,
-};
+use inferstream_client::Redact;
+use inferstream_core::{ChatRequest, Error, ErrorKind, Message, RetryPolicy, Role, ToolCall};
 
 use super::{Answer, Client, KEY, Wire, cerebras, errors::refuse_request, sse};
 use crate::support::{Piece, Refusal, block_on, seconds};

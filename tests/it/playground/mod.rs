@@ -12,10 +12,9 @@ mod requests;
 use std::sync::Arc;
 
 use http::Response;
+use inferstream_client::Redact;
 use inferstream_cloudflare::playground::{decode::PlaygroundDecode, framer::PlaygroundFrames};
-use inferstream_core::{
-    ChatRequest, Error, Started, Timeouts, Transport, provider::Redact, read_stream,
-};
+use inferstream_core::{ChatRequest, Error, Started, Timeouts, Transport, read_stream};
 
 use crate::support::{Outcome, Piece, Script, body, broken, piece, sse};
 

@@ -7,11 +7,19 @@ use crate::{run::Result, workspace::Package};
 /// A package that is not here breaks the rule: a new crate is a change of the design.
 const ARROWS: &[(&str, &[&str])] = &[
     ("inferstream-core", &[]),
+    (
+        "inferstream-client",
+        &["inferstream-core", "inferstream-transport"],
+    ),
     ("inferstream-compose", &["inferstream-core"]),
     ("inferstream-session", &["inferstream-core"]),
     (
         "inferstream-openai-compat",
-        &["inferstream-core", "inferstream-transport"],
+        &[
+            "inferstream-client",
+            "inferstream-core",
+            "inferstream-transport",
+        ],
     ),
     ("inferstream-transport", &["inferstream-core"]),
     ("inferstream-cablyai", PROVIDER),
@@ -19,7 +27,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("inferstream-cloudflare", PROVIDER_WITH_SESSION),
     (
         "inferstream-replicate",
-        &["inferstream-core", "inferstream-transport"],
+        &[
+            "inferstream-client",
+            "inferstream-core",
+            "inferstream-transport",
+        ],
     ),
     ("inferstream", FACADE),
     ("inferstream-simulator", &[]),
@@ -29,6 +41,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 const PROVIDER: &[&str] = &[
+    "inferstream-client",
     "inferstream-core",
     "inferstream-openai-compat",
     "inferstream-transport",
@@ -36,6 +49,7 @@ const PROVIDER: &[&str] = &[
 
 /// A provider that a browser's session can sign in to.
 const PROVIDER_WITH_SESSION: &[&str] = &[
+    "inferstream-client",
     "inferstream-core",
     "inferstream-openai-compat",
     "inferstream-session",
@@ -65,6 +79,7 @@ const EVERYTHING: &[&str] = &[
     "inferstream-cablyai",
     "inferstream-cerebras",
     "inferstream-cli",
+    "inferstream-client",
     "inferstream-cloudflare",
     "inferstream-compose",
     "inferstream-core",

@@ -10,11 +10,12 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header::CONTENT_TYPE,
 };
+use inferstream_client::{Redact, is_challenge, is_page};
 use inferstream_core::{
     Body, BoxFuture, ChatRequest, ChatResponse, ChatStream, Decode, End, Ending, Error, ErrorKind,
     Events, Finish, Flow, Model, Repeat, ReplayStale, Replays, Result, RetryPolicy, Started,
     Timeouts, Transport, Unsupported,
-    provider::{self, LeftOut, Redact, is_challenge, is_page},
+    provider::{self, LeftOut},
     read_stream,
     sse::Frame,
 };

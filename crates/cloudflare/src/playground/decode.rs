@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use http::HeaderMap;
+use inferstream_client::{Redact, is_challenge, is_page};
 use inferstream_core::{
     ChatEvent, Decode, End, Ending, Error, ErrorKind, Events, Finish, FinishReason, Flow, Json,
     Repeat, Result, Text, Usage,
-    provider::{Redact, is_challenge, is_page},
     sse::{DOCUMENT, Frame},
 };
 

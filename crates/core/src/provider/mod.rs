@@ -2,24 +2,14 @@
 
 mod call;
 mod date;
-mod page;
-mod redact;
-mod setting;
 mod total;
-mod unwatched;
-mod url;
 
 use std::{fmt, sync::Arc};
 
 pub use self::{
     call::{chat, stream},
     date::{read_cookie_date, read_time},
-    page::{is_challenge, is_page},
-    redact::Redact,
-    setting::Setting,
     total::Total,
-    unwatched::{Unwatched, briefly, unwatched, within},
-    url::{base_url, same_host, with_version},
 };
 
 pub use crate::{

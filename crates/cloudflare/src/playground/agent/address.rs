@@ -1,7 +1,8 @@
 //! A base URL in, the address of a new agent out, which nobody can guess.
 
 use http::{Uri, uri::Authority};
-use inferstream_core::{ChatRequest, Error, Result, provider::Redact};
+use inferstream_client::Redact;
+use inferstream_core::{ChatRequest, Error, Result};
 
 use super::socket::random;
 

@@ -9,9 +9,9 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderName, Request, StatusCode, header::UPGRADE};
+use inferstream_client::{DetachOnDrop, Redact, briefly, detach, within};
 use inferstream_core::{
     Body, BoxFuture, ChatRequest, Error, ErrorKind, Phase, Result, RetryPolicy, Started, Transport,
-    provider::{Redact, Unwatched, briefly, unwatched, within},
 };
 
 use super::{
@@ -299,7 +299,7 @@ impl Link {
             let told = link.stop(socket).await;
             told.map_err(|error| error.context("the answer was not canceled"))
         });
-        Box::pin(Unwatched::new(Arc::clone(self.transport()), told))
+        Box::pin(DetachOnDrop::new(Arc::clone(self.transport()), told))
     }
 
     /// Closes the connection, if there is one, and cancels what runs, with nobody waiting for it.
@@ -315,7 +315,7 @@ impl Link {
         }
         let link = Arc::clone(self);
         let told = Box::pin(async move { link.stop(socket).await });
-        unwatched(self.transport(), told);
+        detach(self.transport(), told);
     }
 
     /// Takes the connection, and leaves a turn that has ended.
@@ -341,7 +341,7 @@ impl Link {
         if let Some(socket) = socket {
             let link = Arc::clone(self);
             let parting = Box::pin(async move { link.part(socket, None).await });
-            unwatched(self.transport(), parting);
+            detach(self.transport(), parting);
         }
     }
 

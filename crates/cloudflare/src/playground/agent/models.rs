@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use inferstream_core::{ChatRequest, Error, ErrorKind, Model, Result, provider::within};
+use inferstream_client::within;
+use inferstream_core::{ChatRequest, Error, ErrorKind, Model, Result};
 use serde_json::Value;
 
 use super::{

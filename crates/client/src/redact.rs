@@ -9,14 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 
-use crate::{
-    error::{Error, ErrorKind},
-    json::Json,
-    line::is_bidi,
-    message::Part,
-    request::ChatRequest,
-    secret::ApiKey,
-};
+use inferstream_core::{ApiKey, ChatRequest, Error, ErrorKind, Json, Part, provider::OneLine};
 
 /// The secrets that a service may repeat and an error must not show: credentials and the prompt.
 ///
@@ -161,7 +154,7 @@ impl Redact {
     pub fn line(&self, text: &str) -> String {
         const LONG: usize = 300;
         let text = self.blotted(text);
-        let text = text.split(|char: char| char.is_control() || char == ' ' || is_bidi(char));
+        let text = text.split(|char: char| char == ' ' || OneLine::escapes(char));
         let mut line = text
             .filter(|word| !word.is_empty())
             .collect::<Vec<_>>()

@@ -17,7 +17,7 @@ pub fn is_page(body: &str) -> bool {
 ///
 /// ```
 /// use http::HeaderMap;
-/// use inferstream_core::provider::is_challenge;
+/// use inferstream_client::is_challenge;
 ///
 /// let headers = HeaderMap::new();
 /// assert!(is_challenge(&headers, "<html><title>Just a moment...</title></html>"));

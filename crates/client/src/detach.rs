@@ -9,14 +9,10 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    error::{Error, Result},
-    timeouts::Phase,
-    transport::{BoxFuture, Transport},
-};
+use inferstream_core::{BoxFuture, Error, Phase, Result, Transport};
 
 /// The longest that what nobody waits for may take.
-const UNWATCHED: Duration = Duration::from_secs(2);
+const LIMIT: Duration = Duration::from_secs(2);
 
 /// Waits for a future, but not longer than the limit.
 ///
@@ -53,11 +49,11 @@ pub async fn within<T>(
 ///
 /// As the future's own.
 pub async fn briefly<T>(transport: &dyn Transport, future: BoxFuture<'_, T>) -> Result<T> {
-    within(transport, UNWATCHED, future).await
+    within(transport, LIMIT, future).await
 }
 
 /// Lets a future run on by itself, for 2 s at most.
-pub fn unwatched<T: 'static>(transport: &Arc<dyn Transport>, future: BoxFuture<'static, T>) {
+pub fn detach<T: 'static>(transport: &Arc<dyn Transport>, future: BoxFuture<'static, T>) {
     let clock = Arc::clone(transport);
     transport.detach(Box::pin(async move {
         // Nobody is there to be told.
@@ -68,13 +64,13 @@ pub fn unwatched<T: 'static>(transport: &Arc<dyn Transport>, future: BoxFuture<'
 /// A future that does not end where nobody waits for it: dropped before its end it runs on by itself,
 /// for 2 s at most.
 #[must_use = "futures do nothing unless polled"]
-pub struct Unwatched<T: 'static> {
+pub struct DetachOnDrop<T: 'static> {
     transport: Arc<dyn Transport>,
     /// `None` once it has an outcome, or has panicked.
     begun: Option<BoxFuture<'static, T>>,
 }
 
-impl<T> Unwatched<T> {
+impl<T> DetachOnDrop<T> {
     /// Takes what is to be brought to its end.
     pub fn new(transport: Arc<dyn Transport>, future: BoxFuture<'static, T>) -> Self {
         let begun = Some(future);
@@ -82,7 +78,7 @@ impl<T> Unwatched<T> {
     }
 }
 
-impl<T> Future for Unwatched<T> {
+impl<T> Future for DetachOnDrop<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
@@ -98,16 +94,16 @@ impl<T> Future for Unwatched<T> {
     }
 }
 
-impl<T> Drop for Unwatched<T> {
+impl<T> Drop for DetachOnDrop<T> {
     fn drop(&mut self) {
         if let Some(begun) = self.begun.take() {
-            unwatched(&self.transport, begun);
+            detach(&self.transport, begun);
         }
     }
 }
 
-impl<T> fmt::Debug for Unwatched<T> {
+impl<T> fmt::Debug for DetachOnDrop<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Unwatched").finish_non_exhaustive()
+        f.debug_struct("DetachOnDrop").finish_non_exhaustive()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{env, fmt};
 
-use crate::error::{Error, Result};
+use inferstream_core::{Error, Result};
 
 /// A setting's text, and the variable that it is from, for the errors about it.
 #[derive(Clone)]

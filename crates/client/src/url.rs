@@ -2,7 +2,7 @@
 
 use http::Uri;
 
-use crate::error::{Error, Result};
+use inferstream_core::{Error, Result};
 
 /// Checks a base URL and returns it without its last slash.
 ///
