@@ -1,14 +1,30 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod client;
+mod provider;
+
+mod builder;
+mod credentials;
 mod setting;
 mod url;
+
+mod call;
 
 mod detach;
 mod page;
 mod redact;
 
+#[doc(hidden)]
+pub use http;
+#[doc(hidden)]
+pub use inferstream_core as core;
+
 pub use crate::{
+    builder::Settings,
+    call::{Call, Judge, Refusal},
+    client::{Client, Mode, Protocol},
+    credentials::{Credentials, Fixed, Missing},
     detach::{DetachOnDrop, briefly, detach, within},
     page::{is_challenge, is_page},
     redact::Redact,

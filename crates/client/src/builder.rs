@@ -1,0 +1,122 @@
+//! The settings that all clients share.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use inferstream_core::{ApiKey, Error, Result, RetryPolicy, Timeouts, Transport};
+
+use crate::setting::Setting;
+
+/// What a client is set up with, whatever its protocol.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Settings {
+    /// The key, where the service wants one.
+    pub api_key: Option<ApiKey>,
+    /// The headers of every request.
+    pub headers: HeaderMap,
+    /// The timeouts of requests that have none of their own.
+    pub timeouts: Timeouts,
+    /// The retries of requests that have no policy of their own.
+    pub retry: RetryPolicy,
+    /// Whether a model that is not among the known ones is refused before anything is sent.
+    pub only_known_models: bool,
+    /// What requests go through; `None` is the default transport.
+    pub transport: Option<Arc<dyn Transport>>,
+}
+
+impl Settings {
+    /// Creates settings with a transport.
+    pub fn new(transport: Arc<dyn Transport>) -> Self {
+        Self {
+            transport: Some(transport),
+            ..Self::default()
+        }
+    }
+
+    /// Sets the key from a setting, which names the environment variable in an error.
+    ///
+    /// # Errors
+    ///
+    /// `Config` for a key that no header can hold.
+    pub fn set_key(&mut self, key: Option<&Setting>) -> Result<()> {
+        if let Some(key) = key {
+            let read = ApiKey::new(key.value()).map_err(|error| key.explain(error))?;
+            self.api_key = Some(read);
+        }
+        Ok(())
+    }
+
+    /// Returns the transport that is set.
+    ///
+    /// # Panics
+    ///
+    /// If there is none: a [`Client`](crate::Client) sets it when it is created.
+    pub(crate) fn set_transport(&self) -> Arc<dyn Transport> {
+        let transport = self.transport.as_ref();
+        Arc::clone(transport.expect("a client sets the transport when it is created"))
+    }
+
+    /// Returns the transport, or creates the default one.
+    ///
+    /// # Errors
+    ///
+    /// `Config` where none is set and the feature `transport` is off, or the default one cannot be
+    /// created.
+    pub fn transport(&self) -> Result<Arc<dyn Transport>> {
+        match &self.transport {
+            Some(transport) => Ok(Arc::clone(transport)),
+            None => default_transport(),
+        }
+    }
+}
+
+#[cfg(feature = "transport")]
+fn default_transport() -> Result<Arc<dyn Transport>> {
+    Ok(Arc::new(inferstream_transport::HttpTransport::new()?))
+}
+
+#[cfg(not(feature = "transport"))]
+fn default_transport() -> Result<Arc<dyn Transport>> {
+    Err(Error::config(
+        "missing transport: set one, or turn on the feature `transport`",
+    ))
+}
+
+/// Adds to a builder the setters that all providers share.
+///
+/// The builder has a field `settings` of the type [`Settings`].
+#[macro_export]
+macro_rules! builder {
+    ($builder:ident) => {
+        impl $builder {
+            /// Sets what requests go through; with the feature `transport` there is a default.
+            pub fn transport(mut self, transport: impl $crate::core::Transport) -> Self {
+                self.settings.transport = Some(::std::sync::Arc::new(transport));
+                self
+            }
+
+            /// Sets a header of every request.
+            pub fn header(
+                mut self,
+                name: $crate::http::HeaderName,
+                value: $crate::http::HeaderValue,
+            ) -> Self {
+                self.settings.headers.insert(name, value);
+                self
+            }
+
+            /// Sets the timeouts of requests that have none of their own.
+            pub fn timeouts(mut self, timeouts: $crate::core::Timeouts) -> Self {
+                self.settings.timeouts = timeouts;
+                self
+            }
+
+            /// Sets the retries of requests that have no policy of their own.
+            pub fn retry(mut self, retry: $crate::core::RetryPolicy) -> Self {
+                self.settings.retry = retry;
+                self
+            }
+        }
+    };
+}

@@ -1,0 +1,346 @@
+//! The client that all providers share.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use http::HeaderMap;
+use inferstream_core::{
+    ApiKey, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind,
+    Model, Provider, ProviderInfo, Result, Unsupported,
+    provider::{self, Total},
+};
+
+use crate::{
+    builder::Settings,
+    call::Call,
+    credentials::{Credentials, Fixed, Missing},
+    redact::Redact,
+};
+
+/// Whether a response is read as it comes or at once.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mode {
+    /// The events as the service sends them.
+    Stream,
+    /// One document that holds the complete response.
+    Whole,
+}
+
+/// A service's protocol: what a [`Client`] of it needs to know.
+pub trait Protocol: fmt::Debug + Send + Sync + 'static {
+    /// A request, encoded: what [`open`](Self::open) sends and reads the response by.
+    type Encoded: Clone + Send + Sync + 'static;
+
+    /// Returns what the provider is.
+    fn info(&self) -> &ProviderInfo;
+
+    /// Returns what the provider supports for a model.
+    fn capabilities(&self, model: &str) -> Capabilities;
+
+    /// Encodes a request. Does no I/O.
+    ///
+    /// # Errors
+    ///
+    /// What the request is refused for before anything is sent: `Unsupported`, `Config` and
+    /// `TooLarge`.
+    fn encode(&self, request: ChatRequest, mode: Mode) -> Result<Self::Encoded>;
+
+    /// Returns the settings that the encoded request had to drop.
+    fn unsupported(encoded: Self::Encoded) -> Vec<Unsupported>;
+
+    /// Adds to a call's secrets what the request says beyond its messages; by default nothing.
+    fn redact(&self, request: &ChatRequest, redact: Redact) -> Redact {
+        let _ = request;
+        redact
+    }
+
+    /// Sends an encoded request, and returns its response as a stream of events.
+    ///
+    /// # Errors
+    ///
+    /// Everything that can be known before the first event, after the retries.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection, and cancels what the service does on its behalf.
+    fn open(
+        self: Arc<Self>,
+        call: Call,
+        encoded: Self::Encoded,
+    ) -> BoxFuture<'static, Result<ChatStream>>;
+
+    /// Requests the service's list of models.
+    ///
+    /// # Errors
+    ///
+    /// As any request.
+    fn models(self: Arc<Self>, call: Call) -> BoxFuture<'static, Result<Vec<Model>>>;
+}
+
+/// A client of a service that speaks a [`Protocol`].
+///
+/// Cloning is cheap; clones share connections, the key and the list of models.
+#[derive(Debug)]
+pub struct Client<P> {
+    protocol: Arc<P>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: Settings,
+    base: Arc<str>,
+    credentials: Arc<dyn Credentials>,
+    known: Mutex<Option<Vec<Model>>>,
+}
+
+impl<P> Clone for Client<P> {
+    fn clone(&self) -> Self {
+        Self {
+            protocol: Arc::clone(&self.protocol),
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<P: Protocol> Client<P> {
+    /// Creates a client for the service at a checked base URL.
+    ///
+    /// # Errors
+    ///
+    /// `Config` for a header that is not the user's to set, or where there is no transport.
+    pub fn new(protocol: P, base: &str, settings: Settings) -> Result<Self> {
+        let key = Fixed(settings.api_key.clone());
+        Self::with_credentials(protocol, base, settings, key)
+    }
+
+    /// As [`new`](Self::new), with the key from elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// As `new`.
+    pub fn with_credentials(
+        protocol: P,
+        base: &str,
+        mut settings: Settings,
+        credentials: impl Credentials,
+    ) -> Result<Self> {
+        inferstream_core::check_headers(&settings.headers)?;
+        settings.transport = Some(settings.transport()?);
+        Ok(Self {
+            protocol: Arc::new(protocol),
+            shared: Arc::new(Shared {
+                settings,
+                base: base.trim_end_matches('/').into(),
+                credentials: Arc::new(credentials),
+                known: Mutex::new(None),
+            }),
+        })
+    }
+
+    /// Creates a client whose calls fail for want of a key, unless one is set.
+    ///
+    /// # Errors
+    ///
+    /// As `new`.
+    pub fn with_required_key(
+        protocol: P,
+        base: &str,
+        settings: Settings,
+        missing: Error,
+    ) -> Result<Self> {
+        match settings.api_key {
+            Some(_) => Self::new(protocol, base, settings),
+            None => Self::with_credentials(protocol, base, settings, Missing(missing)),
+        }
+    }
+
+    /// Returns the protocol.
+    pub fn protocol(&self) -> &P {
+        &self.protocol
+    }
+
+    /// Returns the base URL, without a slash at its end.
+    pub fn base_url(&self) -> &str {
+        &self.shared.base
+    }
+
+    /// Returns a client without a key at the same service, for documents that need none.
+    ///
+    /// It has a list of known models of its own.
+    #[must_use]
+    pub fn without_key(&self) -> Self {
+        let mut settings = self.shared.settings.clone();
+        settings.api_key = None;
+        Self {
+            protocol: Arc::clone(&self.protocol),
+            shared: Arc::new(Shared {
+                settings,
+                base: Arc::clone(&self.shared.base),
+                credentials: Arc::new(Fixed(None)),
+                known: Mutex::new(None),
+            }),
+        }
+    }
+
+    /// Begins a call of the client itself, with its key: for documents such as a list of models.
+    ///
+    /// # Errors
+    ///
+    /// `Auth` where there is no key and the service wants one.
+    pub async fn call(&self) -> Result<Call> {
+        let call = self.begin(&ChatRequest::default());
+        let key = self.shared.credentials.key().await?;
+        Ok(with_key(call, key))
+    }
+
+    /// Begins a call for a request; the key is still to come.
+    fn begin(&self, request: &ChatRequest) -> Call {
+        let Shared { settings, base, .. } = &*self.shared;
+        let timeouts = request.timeouts.unwrap_or(settings.timeouts);
+        let retry = request.retry.unwrap_or(settings.retry);
+        let mut call = Call::new(settings.set_transport(), timeouts, retry);
+        let headers = [&settings.headers, &request.headers];
+        let secrets = headers.into_iter().flat_map(HeaderMap::values);
+        let secrets = secrets.filter(|value| value.is_sensitive());
+        let redact = secrets
+            .filter_map(|value| value.to_str().ok())
+            .fold(Redact::new(None, request), |redact, value| {
+                redact.credential(value.strip_prefix("Bearer ").unwrap_or(value))
+            });
+        call.redact = self.protocol.redact(request, redact);
+        call.base = Arc::clone(base);
+        call.headers = settings.headers.clone();
+        call
+    }
+
+    /// Does something by a call that has a key, and once more with another key where that was refused
+    /// and can be renewed. The call's whole time is one for all of it.
+    async fn keyed<T>(
+        &self,
+        call: Call,
+        work: impl Fn(Call) -> BoxFuture<'static, Result<T>>,
+    ) -> Result<T> {
+        let credentials = &self.shared.credentials;
+        let limits = ChatRequest::default().timeouts(call.timeouts);
+        let total = Total::begin(Some(&call.transport), &limits);
+        let work = |key| total.limit(work(with_key(call.clone(), key)));
+        let key = total.limit(credentials.key()).await?;
+        let refusal = match (work(key.clone()).await, &key) {
+            (Err(error), Some(key)) if is_refusal(&error) && credentials.renews(key) => error,
+            (outcome, _) => return outcome,
+        };
+        let renewed = total.limit(credentials.key()).await;
+        let renewed = renewed.map_err(|error| error.with_source(refusal.clone()))?;
+        let is_old = |new: &ApiKey| key.as_ref().is_some_and(|old| old.expose() == new.expose());
+        let Some(renewed) = renewed.filter(|new| !is_old(new)) else {
+            return Err(refusal);
+        };
+        let outcome = work(Some(renewed.clone())).await;
+        if outcome.as_ref().is_err_and(is_refusal) {
+            // So that the next call gets a new one at once.
+            let _ = credentials.renews(&renewed);
+        }
+        outcome
+    }
+
+    fn encode(&self, request: ChatRequest, mode: Mode) -> Result<P::Encoded> {
+        request.validate()?;
+        if self.shared.settings.only_known_models {
+            self.check_model(&request)?;
+        }
+        self.protocol.encode(request, mode)
+    }
+
+    /// Refuses a model that is not among the known ones.
+    fn check_model(&self, request: &ChatRequest) -> Result<()> {
+        let info = self.info();
+        let Some(model) = request.model.as_deref().or(info.default_model) else {
+            return Ok(());
+        };
+        let (known, model) = (self.known_models(), info.resolve(model));
+        if known.iter().any(|known| known.id == model) {
+            return Ok(());
+        }
+        let message = format!(
+            "unknown model `{model}` for {} ({} known): call `models()` to refresh the list, or turn off \
+             `only_known_models`",
+            info.id,
+            known.len()
+        );
+        Err(Error::new(ErrorKind::ModelNotSupported, message))
+    }
+
+    async fn open(self, request: ChatRequest, mode: Mode) -> Result<ChatStream> {
+        let call = self.begin(&request);
+        let encoded = self.encode(request, mode)?;
+        let open = |call| Arc::clone(&self.protocol).open(call, encoded.clone());
+        self.keyed(call, open).await
+    }
+
+    /// Keeps a list of models for [`known_models`](Provider::known_models).
+    pub fn set_known_models(&self, list: Vec<Model>) {
+        let known = &self.shared.known;
+        *known.lock().unwrap_or_else(PoisonError::into_inner) = Some(list);
+    }
+}
+
+impl<P: Protocol> Provider for Client<P> {
+    fn info(&self) -> &ProviderInfo {
+        self.protocol.info()
+    }
+
+    fn capabilities(&self, model: &str) -> Capabilities {
+        self.protocol.capabilities(self.info().resolve(model))
+    }
+
+    fn check(&self, request: &ChatRequest) -> Result<Vec<Unsupported>> {
+        self.encode(request.clone(), Mode::Stream)
+            .map(P::unsupported)
+    }
+
+    fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {
+        let this = self.clone();
+        let open = |request| this.open(request, Mode::Stream);
+        provider::stream(self.info(), self.base_url(), request, open)
+    }
+
+    fn chat(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>> {
+        let this = self.clone();
+        let open = |request| this.open(request, Mode::Whole);
+        provider::chat(self.info(), self.base_url(), request, open)
+    }
+
+    fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let models = |call| Arc::clone(&this.protocol).models(call);
+            let list = this
+                .keyed(this.begin(&ChatRequest::default()), models)
+                .await?;
+            this.set_known_models(list.clone());
+            Ok(list)
+        })
+    }
+
+    fn known_models(&self) -> Vec<Model> {
+        let known = &self.shared.known;
+        let known = known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        known.unwrap_or_else(|| self.info().models.iter().copied().map(Model::new).collect())
+    }
+}
+
+fn with_key(mut call: Call, key: Option<ApiKey>) -> Call {
+    if let Some(key) = &key {
+        call.redact = call.redact.credential(key.expose());
+    }
+    call.key = key;
+    call
+}
+
+/// Returns true for an error that the key may be the reason of, while nothing of a response came.
+fn is_refusal(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Auth | ErrorKind::Permission) && error.partial().is_none()
+}

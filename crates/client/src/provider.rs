@@ -1,0 +1,152 @@
+//! The macro that gives a public type the methods of a provider.
+
+/// Gives a public type the methods of a provider, and implements
+/// [`Provider`](inferstream_core::Provider) for it.
+///
+/// The expression is a reference to what does the work: a [`Client`](crate::Client), or another
+/// `Provider`. The documentation of `stream` can be extended.
+#[macro_export]
+macro_rules! provider {
+    (
+        $(#[stream $stream:meta])*
+        impl $name:ident: $this:ident => $client:expr
+    ) => {
+        impl $name {
+            /// Sends a request, and returns its response as a stream once the headers have come.
+            ///
+            $(#[$stream])*
+            ///
+            /// # Errors
+            ///
+            /// Everything that can be known before the first event, after the retries; `Auth` before
+            /// anything is sent if a key is needed and missing.
+            ///
+            /// # Cancel safety
+            ///
+            /// Dropping the future, or the stream, closes the connection.
+            pub fn stream(
+                &self,
+                request: impl Into<$crate::core::ChatRequest>,
+            ) -> $crate::core::BoxFuture<'static, $crate::core::Result<$crate::core::ChatStream>>
+            {
+                let $this = self;
+                $crate::core::Provider::stream($client, request.into())
+            }
+
+            /// Sends a request for a complete response, and waits for all of it.
+            ///
+            /// # Errors
+            ///
+            /// As [`stream`](Self::stream), and as the stream's items.
+            ///
+            /// # Cancel safety
+            ///
+            /// As [`stream`](Self::stream).
+            pub fn chat(
+                &self,
+                request: impl Into<$crate::core::ChatRequest>,
+            ) -> $crate::core::BoxFuture<'static, $crate::core::Result<$crate::core::ChatResponse>>
+            {
+                let $this = self;
+                $crate::core::Provider::chat($client, request.into())
+            }
+
+            /// Requests the list of models, which [`known_models`](Self::known_models) returns from then
+            /// on.
+            ///
+            /// # Errors
+            ///
+            /// As any request.
+            pub fn models(
+                &self,
+            ) -> $crate::core::BoxFuture<
+                'static,
+                $crate::core::Result<::std::vec::Vec<$crate::core::Model>>,
+            > {
+                let $this = self;
+                $crate::core::Provider::models($client)
+            }
+
+            /// Returns the models that are known without a request: those of the last list, or else the
+            /// built-in ones.
+            pub fn known_models(&self) -> ::std::vec::Vec<$crate::core::Model> {
+                let $this = self;
+                $crate::core::Provider::known_models($client)
+            }
+
+            /// Returns what the provider is.
+            pub fn info(&self) -> &$crate::core::ProviderInfo {
+                let $this = self;
+                $crate::core::Provider::info($client)
+            }
+
+            /// Returns what the provider supports for a model.
+            pub fn capabilities(&self, model: &str) -> $crate::core::Capabilities {
+                let $this = self;
+                $crate::core::Provider::capabilities($client, model)
+            }
+
+            /// Returns the settings of a request that the provider does not support, regardless of
+            /// [`on_unsupported`](inferstream_core::ChatRequest::on_unsupported). Sends nothing, and
+            /// needs no key.
+            ///
+            /// # Errors
+            ///
+            /// What the request would be refused for before it is sent: `Unsupported`, `Config`,
+            /// `ModelNotSupported` and `TooLarge`.
+            pub fn check(
+                &self,
+                request: impl Into<$crate::core::ChatRequest>,
+            ) -> $crate::core::Result<::std::vec::Vec<$crate::core::Unsupported>> {
+                let $this = self;
+                $crate::core::Provider::check($client, &request.into())
+            }
+        }
+
+        impl $crate::core::Provider for $name {
+            fn info(&self) -> &$crate::core::ProviderInfo {
+                $name::info(self)
+            }
+
+            fn capabilities(&self, model: &str) -> $crate::core::Capabilities {
+                $name::capabilities(self, model)
+            }
+
+            fn check(
+                &self,
+                request: &$crate::core::ChatRequest,
+            ) -> $crate::core::Result<::std::vec::Vec<$crate::core::Unsupported>> {
+                $name::check(self, request.clone())
+            }
+
+            fn stream(
+                &self,
+                request: $crate::core::ChatRequest,
+            ) -> $crate::core::BoxFuture<'static, $crate::core::Result<$crate::core::ChatStream>>
+            {
+                $name::stream(self, request)
+            }
+
+            fn chat(
+                &self,
+                request: $crate::core::ChatRequest,
+            ) -> $crate::core::BoxFuture<'static, $crate::core::Result<$crate::core::ChatResponse>>
+            {
+                $name::chat(self, request)
+            }
+
+            fn models(
+                &self,
+            ) -> $crate::core::BoxFuture<
+                'static,
+                $crate::core::Result<::std::vec::Vec<$crate::core::Model>>,
+            > {
+                $name::models(self)
+            }
+
+            fn known_models(&self) -> ::std::vec::Vec<$crate::core::Model> {
+                $name::known_models(self)
+            }
+        }
+    };
+}
