@@ -1,5 +1,6 @@
 //! The stream that a user holds, and the trait behind it.
 
+mod ending;
 mod protocol;
 mod read;
 mod started;

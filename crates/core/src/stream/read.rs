@@ -11,10 +11,11 @@ use bytes::Bytes;
 
 use super::{
     ChatStream, Decode, Ending, EventStream, Finish, Flow, Started,
+    ending::{complete, cut_off, drain, owned},
     waits::{Expired, Waits},
 };
 use crate::{
-    error::{Error, ErrorKind, Repeat, Result},
+    error::{Error, ErrorKind, Result},
     event::{ChatEvent, Events},
     json::Json,
     response::{ChatResponse, Choice, End},
@@ -466,68 +467,4 @@ impl<F: Framer, D: Decode> EventStream for Reader<F, D> {
     fn cancel(mut self: Pin<&mut Self>) -> BoxFuture<'static, Result<()>> {
         self.decode.cancel()
     }
-}
-
-/// Adds to an error what the stream knows.
-fn complete(error: Error, partial: &ChatResponse) -> Error {
-    let meta = &partial.meta;
-    // Whatever the protocol says of the error, an answer had begun.
-    let error = match error.repeat() {
-        Repeat::Safe => error.with_repeat(Repeat::Ambiguous),
-        _ => error,
-    };
-    let error = error
-        .with_attempts(meta.attempts)
-        .with_partial(partial.clone());
-    if error.headers().is_some() {
-        return error;
-    }
-    let own = error.status();
-    let error = error.with_head(meta.status, meta.headers.clone());
-    match own {
-        None => error,
-        Some(status) => error.with_status(status),
-    }
-}
-
-/// Returns the beginning of an event as a frame of its own.
-fn owned(tail: Option<Frame<'_>>) -> OwnedFrame {
-    let empty = Bytes::new();
-    tail.unwrap_or_else(|| Frame::new("", &empty)).into()
-}
-
-/// Makes of a body's error what it means here: the answer's head has come, its end has not.
-fn cut_off(error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::Disconnected | ErrorKind::Truncated => {
-            let message = "the connection was lost before the answer's end";
-            Error::new(ErrorKind::Truncated, message).with_source(error)
-        }
-        _ => error,
-    }
-}
-
-/// How long, and how far, a body is read after the answer's end so that its connection can serve
-/// again: what is left is at most the end of the HTTP message.
-const DRAIN: (Duration, usize) = (Duration::from_millis(50), 64 << 10);
-
-/// Reads the rest of a body, on its own if it is not there yet.
-fn drain(transport: &Arc<dyn Transport>, mut body: Body) {
-    let mut cx = Context::from_waker(std::task::Waker::noop());
-    if let Poll::Ready(None | Some(Err(_))) = body.poll_data(&mut cx) {
-        return;
-    }
-    let (limit, mut left) = DRAIN;
-    let mut sleep = transport.sleep(limit);
-    transport.detach(Box::pin(std::future::poll_fn(move |cx| {
-        loop {
-            if sleep.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(());
-            }
-            match std::task::ready!(body.poll_data(cx)) {
-                Some(Ok(bytes)) if bytes.len() <= left => left -= bytes.len(),
-                _ => return Poll::Ready(()),
-            }
-        }
-    })));
 }

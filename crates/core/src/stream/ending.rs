@@ -1,0 +1,80 @@
+//! The end of a stream: completes its error, and empties its connection so that it can be reused.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use crate::{
+    error::{Error, ErrorKind, Repeat},
+    response::ChatResponse,
+    sse::{Frame, OwnedFrame},
+    transport::{Body, Transport},
+};
+
+/// Adds to an error what the stream knows.
+pub(super) fn complete(error: Error, partial: &ChatResponse) -> Error {
+    let meta = &partial.meta;
+    // Whatever the protocol reports of the error, a response had begun.
+    let error = match error.repeat() {
+        Repeat::Safe => error.with_repeat(Repeat::Ambiguous),
+        _ => error,
+    };
+    let error = error
+        .with_attempts(meta.attempts)
+        .with_partial(partial.clone());
+    if error.headers().is_some() {
+        return error;
+    }
+    let own = error.status();
+    let error = error.with_head(meta.status, meta.headers.clone());
+    match own {
+        None => error,
+        Some(status) => error.with_status(status),
+    }
+}
+
+/// Returns the beginning of an event as a frame of its own.
+pub(super) fn owned(tail: Option<Frame<'_>>) -> OwnedFrame {
+    let empty = Bytes::new();
+    tail.unwrap_or_else(|| Frame::new("", &empty)).into()
+}
+
+/// Maps an error in the body to `Truncated`: the response started but did not finish.
+pub(super) fn cut_off(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Disconnected | ErrorKind::Truncated => {
+            let message = "the connection was lost before the answer's end";
+            Error::new(ErrorKind::Truncated, message).with_source(error)
+        }
+        _ => error,
+    }
+}
+
+/// How long, and how far, a body is read after the answer's end so that its connection can serve
+/// again: what is left is at most the end of the HTTP message.
+const DRAIN: (Duration, usize) = (Duration::from_millis(50), 64 << 10);
+
+/// Reads the rest of a body, on its own if it is not there yet.
+pub(super) fn drain(transport: &Arc<dyn Transport>, mut body: Body) {
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    if let Poll::Ready(None | Some(Err(_))) = body.poll_data(&mut cx) {
+        return;
+    }
+    let (limit, mut left) = DRAIN;
+    let mut sleep = transport.sleep(limit);
+    transport.detach(Box::pin(std::future::poll_fn(move |cx| {
+        loop {
+            if sleep.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            match std::task::ready!(body.poll_data(cx)) {
+                Some(Ok(bytes)) if bytes.len() <= left => left -= bytes.len(),
+                _ => return Poll::Ready(()),
+            }
+        }
+    })));
+}
