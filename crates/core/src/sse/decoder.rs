@@ -25,8 +25,6 @@ use super::{Frame, Framer, Limits, TooLarge, decode_lossy};
 /// assert!(decoder.next_frame()?.is_none());
 /// # Ok::<(), inferstream_core::sse::TooLarge>(())
 /// ```
-// Each is about one line, whatever the others are.
-#[allow(clippy::struct_excessive_bools)]
 #[derive(Default)]
 // Each is a fact of its own.
 #[allow(clippy::struct_excessive_bools)]
