@@ -1,6 +1,6 @@
 //! Frames of a stream and documents of its prediction in, events out.
 
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 
 use http::Uri;
 use inferstream_core::{
@@ -13,7 +13,7 @@ use crate::{
     error::{aborted, canceled, diverged, failed, is_refused},
     event::{Done, detail, raw, value},
     link::Link,
-    place::Place,
+    place::{Compared, Place},
     wire::{Output, Prediction, Status},
 };
 
@@ -64,16 +64,6 @@ enum Phase {
     Ask,
     /// The stream has ended: the prediction is asked for what only it knows.
     Close,
-}
-
-/// How the prediction's output compares with the text delivered so far.
-enum Compared {
-    Same,
-    /// It goes on with this.
-    More(String),
-    /// It is the beginning of the text.
-    Less,
-    Other,
 }
 
 /// How often a stream that was cut is taken up again.
@@ -340,7 +330,7 @@ impl PredictionDecode {
                 let colon = if line.is_empty() { "" } else { ": " };
                 Some(format!("but the prediction is `{status}`{colon}{line}"))
             }
-            (None, Output::Text(output)) => match self.compare(output) {
+            (None, Output::Text(output)) => match self.place.compare(output) {
                 Compared::Same => None,
                 Compared::More(more) => {
                     events.push(ChatEvent::text(0, &*more));
@@ -364,30 +354,13 @@ impl PredictionDecode {
         self.place.delivered().starts_with("data:") || output.starts_with("https://")
     }
 
-    /// Compares the prediction's output with the text delivered so far.
-    fn compare(&self, output: &str) -> Compared {
-        let delivered = self.place.delivered();
-        // An event stream knows one kind of line end.
-        let unified = if output.starts_with(delivered) {
-            Cow::Borrowed(output)
-        } else {
-            Cow::Owned(output.replace("\r\n", "\n").replace('\r', "\n"))
-        };
-        match unified.strip_prefix(delivered) {
-            Some("") => Compared::Same,
-            Some(more) => Compared::More(more.to_owned()),
-            None if delivered.starts_with(&*unified) => Compared::Less,
-            None => Compared::Other,
-        }
-    }
-
     /// Delivers what the prediction's output has beyond the text so far; returns true if there was
     /// any.
     fn reconcile(&mut self, prediction: &Prediction, events: &mut Events) -> Result<bool> {
         let Output::Text(output) = &prediction.output else {
             return Ok(false);
         };
-        match self.compare(output) {
+        match self.place.compare(output) {
             Compared::Same => Ok(false),
             Compared::More(more) => {
                 events.push(ChatEvent::text(0, &*more));

@@ -1,6 +1,7 @@
 //! The pieces of a stream and of those that take it up again in; what of them is new out.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, hash_map::Entry},
     hash::{BuildHasher, RandomState},
 };
@@ -22,6 +23,16 @@ pub(crate) struct Place {
     last_id: String,
     /// Where the piece of the last id begins and ends.
     last: (usize, usize),
+}
+
+/// How the prediction's output compares with the text delivered so far.
+pub(crate) enum Compared {
+    Same,
+    /// It goes on with this.
+    More(String),
+    /// It is the beginning of the text.
+    Less,
+    Other,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +57,23 @@ impl Place {
     /// Returns what has been delivered.
     pub(crate) fn delivered(&self) -> &str {
         &self.delivered
+    }
+
+    /// Compares the prediction's output with the text delivered so far.
+    pub(crate) fn compare(&self, output: &str) -> Compared {
+        let delivered = &*self.delivered;
+        // An event stream knows one kind of line end.
+        let unified = if output.starts_with(delivered) {
+            Cow::Borrowed(output)
+        } else {
+            Cow::Owned(output.replace("\r\n", "\n").replace('\r', "\n"))
+        };
+        match unified.strip_prefix(delivered) {
+            Some("") => Compared::Same,
+            Some(more) => Compared::More(more.to_owned()),
+            None if delivered.starts_with(&*unified) => Compared::Less,
+            None => Compared::Other,
+        }
     }
 
     /// Returns true where nothing on this connection has been delivered before.
