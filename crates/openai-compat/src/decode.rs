@@ -13,6 +13,7 @@ use inferstream_core::{
 use crate::{
     choice::{self, Choice, Failed, Piece},
     error::error_in_answer,
+    lenient::{self, Raw},
     numbers::null_non_finite,
     surrogates,
     wire::{self, Chunk},
@@ -127,15 +128,15 @@ impl ChatDecode {
     /// Takes a chunk's JSON; returns true if it told the usage.
     fn chunk(&mut self, frame: Frame<'_>, json: &str, events: &mut Events) -> Result<bool> {
         // An error of Google's comes in an array.
-        let json = wire::only(json).unwrap_or(json);
+        let json = lenient::only(json).unwrap_or(json);
         let text = surrogates::stand_in(json);
         let stood_in = matches!(text, Cow::Owned(_));
-        let mut parsed = wire::parse::<Chunk<'_>>(&text);
+        let mut parsed = lenient::parse::<Chunk<'_>>(&text);
         let finite;
         if parsed.is_err() && json.starts_with('{') {
             finite = null_non_finite(&text);
             if let Some(finite) = &finite {
-                parsed = wire::parse(finite);
+                parsed = lenient::parse(finite);
             }
         }
         let chunk = match parsed {
@@ -257,7 +258,7 @@ impl ChatDecode {
 
     /// Returns the error that a chunk is, if it is one.
     fn error_in(&self, event: &str, chunk: &Chunk<'_>, json: &str) -> Option<Error> {
-        let told = |raw: &wire::Raw<'_>| {
+        let told = |raw: &Raw<'_>| {
             raw.text()
                 .is_some_and(|text| !matches!(text, "false" | "\"\"" | "{}" | "[]" | "0"))
         };
@@ -304,9 +305,9 @@ impl ChatDecode {
     /// Returns the error that a document begins with, though something follows it: a line of JSON,
     /// and then the event stream that it stands in.
     fn error_before_rest(&self, frame: Frame<'_>, json: &str) -> Option<Error> {
-        let list = wire::first::<Vec<wire::Raw<'_>>>(json).unwrap_or_default();
-        let json = list.first().and_then(wire::Raw::text).unwrap_or(json);
-        let chunk = wire::first::<Chunk<'_>>(json).filter(|_| frame.event == DOCUMENT)?;
+        let list = lenient::first::<Vec<Raw<'_>>>(json).unwrap_or_default();
+        let json = list.first().and_then(Raw::text).unwrap_or(json);
+        let chunk = lenient::first::<Chunk<'_>>(json).filter(|_| frame.event == DOCUMENT)?;
         self.error_in(frame.event, &chunk, json)
     }
 
@@ -316,8 +317,8 @@ impl ChatDecode {
         if frame.event == "error" && !data.is_empty() && !data.starts_with(['{', '[']) {
             return Some(error_in_answer(self.provider, data, None, &self.redact));
         }
-        let data = wire::only(data).unwrap_or(data);
-        let chunk = wire::parse::<Chunk<'_>>(data).ok()?;
+        let data = lenient::only(data).unwrap_or(data);
+        let chunk = lenient::parse::<Chunk<'_>>(data).ok()?;
         self.error_in(frame.event, &chunk, data)
     }
 
@@ -475,7 +476,7 @@ fn is_foreign(event: &str) -> bool {
 
 /// Returns true if an object with a `message` has a `type` too: an error without its envelope.
 fn is_flat(json: &str) -> bool {
-    wire::parse::<wire::ErrorObject<'_>>(json).is_ok_and(|error| error.kind.some().is_some())
+    lenient::parse::<wire::ErrorObject<'_>>(json).is_ok_and(|error| error.kind.some().is_some())
 }
 
 /// Where JSON is broken; not what stands there.

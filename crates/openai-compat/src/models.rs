@@ -2,7 +2,10 @@
 
 use inferstream_core::{Error, Model, Result};
 
-use crate::wire;
+use crate::{
+    lenient::{self, Lax, Number, Raw},
+    wire,
+};
 
 /// The most that a list of models may hold, in bytes.
 pub(crate) const MAX_LIST: usize = 4 << 20;
@@ -14,29 +17,26 @@ pub(crate) fn decode(provider: &str, body: &str) -> Result<Vec<Model>> {
     let list = if body.starts_with('[') {
         body
     } else {
-        let object = wire::parse::<wire::Models<'_>>(body).map_err(|_| broken())?;
+        let object = lenient::parse::<wire::Models<'_>>(body).map_err(|_| broken())?;
         object
             .data
             .text()
             .or(object.models.text())
             .ok_or_else(broken)?
     };
-    let list = wire::parse::<Vec<wire::Raw<'_>>>(list).map_err(|_| broken())?;
+    let list = lenient::parse::<Vec<Raw<'_>>>(list).map_err(|_| broken())?;
     Ok(list
         .iter()
-        .filter_map(wire::Raw::text)
+        .filter_map(Raw::text)
         .filter_map(model)
         .collect())
 }
 
 fn model(text: &str) -> Option<Model> {
     if text.starts_with('"') {
-        return wire::parse::<wire::Lax<'_>>(text)
-            .ok()?
-            .some()
-            .map(Model::new);
+        return lenient::parse::<Lax<'_>>(text).ok()?.some().map(Model::new);
     }
-    let wire = wire::parse::<wire::Model<'_>>(text).ok()?;
+    let wire = lenient::parse::<wire::Model<'_>>(text).ok()?;
     let mut model = Model::new(wire.id.some().or(wire.name.some())?);
     model.owned_by = wire.owned_by.some().map(str::to_owned);
     model.created = wire.created.count();
@@ -45,6 +45,6 @@ fn model(text: &str) -> Option<Model> {
         wire.max_context_length,
         wire.context_window,
     ];
-    model.context_length = lengths.into_iter().find_map(wire::Number::count);
+    model.context_length = lengths.into_iter().find_map(Number::count);
     Some(model)
 }

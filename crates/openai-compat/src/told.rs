@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use inferstream_core::{ErrorKind, provider::read_duration};
 
-use crate::lenient::List;
-use crate::wire::{self, Detail, ErrorObject};
+use crate::{
+    lenient::{self, Lax, List, Raw},
+    wire::{self, Detail, ErrorObject},
+};
 
 /// What a service reports of an error.
 #[derive(Debug, Default)]
@@ -44,17 +46,17 @@ impl Told {
             return Self::default();
         }
         match text.as_bytes().first() {
-            Some(b'{') => match wire::first::<ErrorObject<'_>>(text) {
+            Some(b'{') => match lenient::first::<ErrorObject<'_>>(text) {
                 Some(object) => Self::of_object(&object, depth),
                 None => Self::default(),
             },
             Some(b'[') => {
-                let list = wire::first::<Vec<wire::Raw<'_>>>(text).unwrap_or_default();
-                let first = list.first().and_then(wire::Raw::text);
+                let list = lenient::first::<Vec<Raw<'_>>>(text).unwrap_or_default();
+                let first = list.first().and_then(Raw::text);
                 first.map_or_else(Self::default, |text| Self::read_nested(text, depth + 1))
             }
             Some(b'"') => {
-                let message = wire::first::<wire::Lax<'_>>(text);
+                let message = lenient::first::<Lax<'_>>(text);
                 let message = message.and_then(|text| text.some().map(str::to_owned));
                 Self {
                     message,
@@ -71,7 +73,7 @@ impl Told {
     }
 
     fn of_object(object: &ErrorObject<'_>, depth: u32) -> Self {
-        let own = |lax: &wire::Lax<'_>| lax.some().map(str::to_owned);
+        let own = |lax: &Lax<'_>| lax.some().map(str::to_owned);
         let mut told = Self::default();
         for raw in [
             &object.error,
@@ -132,7 +134,7 @@ impl Told {
     fn add_details(&mut self, details: &str) {
         // "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
         self.is_daily |= details.contains("PerDay");
-        let list = wire::parse::<List<Detail<'_>>>(details).unwrap_or_default();
+        let list = lenient::parse::<List<Detail<'_>>>(details).unwrap_or_default();
         for detail in list.0 {
             self.words.extend(detail.reason.some().map(str::to_owned));
             let wait = detail.retry_delay.some().and_then(read_duration);
@@ -142,7 +144,7 @@ impl Told {
 
     /// Adds what `OpenRouter` passes on from the service behind it.
     fn add_metadata(&mut self, metadata: &str, depth: u32) {
-        let Ok(metadata) = wire::parse::<wire::Metadata<'_>>(metadata) else {
+        let Ok(metadata) = lenient::parse::<wire::Metadata<'_>>(metadata) else {
             return;
         };
         let seconds = metadata.retry_after_seconds.0;

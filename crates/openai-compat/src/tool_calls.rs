@@ -5,7 +5,11 @@ use std::{borrow::Cow, mem};
 use inferstream_core::{ChatEvent, Error, ErrorKind, Events, Result, ToolCall};
 use serde::de::IgnoredAny;
 
-use crate::{surrogates::Half, wire};
+use crate::{
+    lenient::{self, Lax},
+    surrogates::Half,
+    wire,
+};
 
 /// The most calls that one answer may hold: services send a handful, and a hostile number must not
 /// become memory.
@@ -341,8 +345,8 @@ fn number(index: usize) -> u32 {
 fn arguments<'a>(function: &wire::Function<'a>) -> Cow<'a, str> {
     match function.arguments.text() {
         None => Cow::Borrowed(""),
-        Some(text) if text.starts_with('"') => match wire::parse::<wire::Lax<'a>>(text) {
-            Ok(wire::Lax(Some(text))) => text,
+        Some(text) if text.starts_with('"') => match lenient::parse::<Lax<'a>>(text) {
+            Ok(Lax(Some(text))) => text,
             _ => Cow::Borrowed(""),
         },
         Some(text) => Cow::Borrowed(text),

@@ -3,10 +3,9 @@
 use inferstream_core::Events;
 use serde::{Deserialize, Deserializer};
 
-pub(crate) use crate::lenient::{Lax, Number, Raw, first, only, parse};
 use crate::{
     content::{Content, Details, Others},
-    lenient::{Lenient, List, Present, object},
+    lenient::{Lax, Lenient, List, Number, Present, Raw, object},
 };
 
 object! {
