@@ -7,7 +7,7 @@ use crate::support::{Piece, seconds};
 
 /// Errors in the shapes of services and gateways: body, kind, a part of the message.
 ///
-/// Their sources: ggml-org/llama.cpp#16109; MiniMax, "Error Codes"; Baidu Qianfan, error codes of the
+/// Their sources: ggml-org/llama.cpp#16109; `MiniMax`, "Error Codes"; Baidu Qianfan, error codes of the
 /// inference API; Zhipu, error codes of its API; Google, "Gemini API troubleshooting"; OpenRouter,
 /// "Errors"; Groq, "API Error Codes"; anthropics/claude-code#4684; cline/cline#5140.
 const ERRORS: &[(&str, ErrorKind, &str)] = &[

@@ -14,6 +14,8 @@ use crate::{
 
 /// What the first bytes of a stream say, found by where its events end.
 #[derive(Debug, Default)]
+// Each is a fact of its own.
+#[allow(clippy::struct_excessive_bools)]
 struct Said {
     text: String,
     /// The finish reason came, and nothing that takes it back.
