@@ -28,7 +28,6 @@ const WORDS: [(Early, &[&str]); 4] = [
             "contextlengthexceeded",
             "contextwindowexceeded",
             "modelcontextwindowexceeded",
-            "modellength",
         ],
     ),
     (
@@ -60,6 +59,7 @@ const WORDS: [(Early, &[&str]); 4] = [
             "maxnewtokens",
             "maxoutputtokens",
             "maxtokens",
+            "modellength",
             "tokenlimit",
         ],
     ),
@@ -190,10 +190,13 @@ mod tests {
             &["stop_sequence", "function_call", "unknown", "tool_calls"],
             None,
         );
-        check(&["length", "max_tokens", "MAX_TOKENS"], Some(Early::Length));
+        check(
+            &["length", "max_tokens", "MAX_TOKENS", "model_length"],
+            Some(Early::Length),
+        );
         check(&["content_filter", "content-filter"], Some(Early::Filter));
         check(&["sensitive", "SAFETY", "refusal"], Some(Early::Filter));
-        check(&["model_length"], Some(Early::Context));
+        check(&["context_length_exceeded"], Some(Early::Context));
         check(&["repetition"], Some(Early::Repetition));
         check(&["gone_fishing", "OTHER"], Some(Early::Strange));
     }
