@@ -353,10 +353,7 @@ impl Events {
     /// Adds all of another queue behind this one.
     pub(crate) fn append(&mut self, mut more: Self) {
         self.queue.append(&mut more.queue);
-        self.id = more.id.or(self.id.take());
-        self.model = more.model.or(self.model.take());
-        self.logs.push_str(&more.logs);
-        self.warnings.append(&mut more.warnings);
+        self.take_notes(&mut more);
     }
 
     /// Returns true if an event waits that is a piece of the answer itself.

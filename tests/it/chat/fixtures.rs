@@ -5,7 +5,7 @@ use inferstream_core::FinishReason;
 use super::{Answer, Client, Outcome, piece, run};
 use crate::support::{
     Piece,
-    cuts::{Beginning, Came, Streams, check_cuts, judge_events_and_error},
+    cuts::{Beginning, Came, Rest, Streams, check_cuts, judge_events_and_error},
     recordings::{self, check_splits, is, read, variants},
 };
 
@@ -106,7 +106,7 @@ impl Streams for Client {
     }
 
     fn judge(&self, bytes: &[u8]) -> Beginning {
-        judge_events_and_error(bytes, |frame| {
+        let mut beginning = judge_events_and_error(bytes, |frame| {
             let is_reason = frame.contains(REASON);
             // At Cerebras finish reason and usage in one chunk announce the end.
             if is_reason && *self == Self::Cerebras && frame.contains("\"usage\":{") {
@@ -121,7 +121,14 @@ impl Streams for Client {
             } else {
                 Came::Part
             }
-        })
+        });
+        // A whole message after deltas repeats their text, and so its beginning holds no more of it.
+        let text = String::from_utf8_lossy(bytes);
+        let rest = text.rsplit("\n\n").next().unwrap_or_default();
+        if beginning.rest == Rest::Text && rest.contains("\"message\":{") {
+            beginning.rest = Rest::Beginning;
+        }
+        beginning
     }
 
     fn check(&self, bytes: &[u8], clean: &Outcome) {
