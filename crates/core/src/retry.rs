@@ -16,12 +16,12 @@ use crate::{
 /// These are retried, unless the service forbids it (`x-should-retry: false`):
 ///
 /// - failures before the request was sent: DNS, connecting, TLS that timed out, a proxy;
-/// - the statuses 408, 429, 500, 502, 503, 504, 521 to 523 and 529.
+/// - the statuses 408, 429, 500, 502, 503, 504, 521 to 523, 525, 526, 529 and 530.
 ///   A service behind a proxy may have worked on a request that got 408 or 5xx, so that a retry is done
 ///   and billed twice; [`retry_server_errors`](Self::retry_server_errors) turns those off.
 ///   A prediction of Replicate is created again only after 429, or 503 with `Retry-After`;
 /// - with [`retry_ambiguous`](Self::retry_ambiguous), lost connections, timeouts while waiting for the
-///   head, and the statuses 520 and 524.
+///   head, and the statuses 520, 524 and 527.
 ///
 /// Beside these the transport replays a request once where a reused connection had died before the
 /// first byte of the response ([`replay_stale`](Self::replay_stale)).
