@@ -192,8 +192,8 @@ impl PredictionDecode {
             (Phase::Stream, _) => Ok(self.take_up(error)),
             (Phase::Close, Some(Done::Failed)) => Err(self.failed(None)),
             (Phase::Close, _) => {
-                let warning = "replicate's prediction could not be read after its stream ended: \
-                               token counts and times are missing";
+                let warning = "the end of replicate's prediction could not be read: token counts \
+                               and times are missing";
                 events.warnings.push(warning.to_owned());
                 Ok(self.whole(None, events))
             }
