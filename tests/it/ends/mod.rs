@@ -94,13 +94,14 @@ fn text_in_the_event_that_is_cut_is_not_lost_silently() {
 #[test]
 fn an_error_in_the_event_that_is_cut_is_not_lost_silently() {
     let stream = Stream::new(Protocol::Chat, &[text("Hello"), Part::Reason]).bytes;
-    for rest in [
-        r#"data: {"error":{"message":"overl"#,
-        "event: error\ndata: over",
-        "event: error\ndata: {",
+    for (rest, kind) in [
+        (r#"data: {"error":{"message":"overl"#, ErrorKind::Truncated),
+        // Plain text of an error is an error wherever it is cut.
+        ("event: error\ndata: over", ErrorKind::Provider),
+        ("event: error\ndata: {", ErrorKind::Truncated),
     ] {
         let outcome = run(Protocol::Chat, &(stream.clone() + rest));
-        assert_eq!(outcome.kind(), Some(ErrorKind::Truncated), "{rest}");
+        assert_eq!(outcome.kind(), Some(kind), "{rest}");
     }
 }
 
