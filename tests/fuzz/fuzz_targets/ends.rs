@@ -111,6 +111,9 @@ impl Said {
             let is_last = events.peek().is_none();
             let mut lines = event.lines().filter(|line| !line.starts_with(':'));
             let name = field(event, "event").pop().unwrap_or("");
+            // A line of JSON may be an error.
+            let is_json = |line: &str| line.starts_with(['{', '[']) && !line.starts_with("[DONE]");
+            said.is_unknown |= event.lines().any(is_json);
             let mut data = field(event, "data");
             if protocol != Protocol::Replicate {
                 data.extend(event.lines().filter(|line| *line == "[DONE]"));
