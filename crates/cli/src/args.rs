@@ -191,11 +191,7 @@ pub(crate) struct Service {
     /// Cerebras is behind a gateway at the base URL: send what Cerebras accepts, as at its own host
     ///
     /// JSON schemas are adapted, and the token limit is sent as `max_completion_tokens`.
-    #[arg(
-        long,
-        conflicts_with_all = ["account", "gateway", "playground"],
-        help_heading = "Connection"
-    )]
+    #[arg(long, help_heading = "Connection")]
     pub(crate) behind_gateway: bool,
 
     /// The account at Cloudflare, by its id

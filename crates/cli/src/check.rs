@@ -50,6 +50,11 @@ pub(crate) fn options(args: &Chat, prompt: &str) -> Result<()> {
     ];
     let model = ("`--model`", args.model.is_some(), &["model"][..]);
     for (at, (name, _)) in args.option.iter().enumerate() {
+        if name == "stream" {
+            return Err(Error::config(
+                "invalid option `stream`: the response is streamed unless `--no-stream` is given",
+            ));
+        }
         let mut set = set.iter().chain([&model]);
         let other = set.find(|(_, is_set, members)| *is_set && members.contains(&name.as_str()));
         if let Some((other, ..)) = other {
@@ -90,6 +95,7 @@ pub(crate) fn flags(provider: ProviderName, flags: &Service) -> Result<()> {
 
     let given = [
         ("--account", flags.account.is_some(), Cloudflare),
+        ("--behind-gateway", flags.behind_gateway, Cerebras),
         ("--cookies", flags.cookies.is_some(), Cerebras),
         ("--gateway", flags.gateway.is_some(), Cloudflare),
         ("--playground", flags.playground, Cloudflare),

@@ -35,6 +35,10 @@ fn an_option_beside_the_flag_or_the_prompt_that_sets_the_same() {
     check(&["--seed", "1", "-o", "seed=0"], "`--seed` sets the same");
     check(&["--stop", "x", "-o", "stop=y"], "`--stop` sets the same");
     check(&["-m", "x", "-o", "model=y"], "`--model` sets the same");
+    for provider in ["cerebras", "cloudflare", "replicate"] {
+        let option = ["-p", provider, "-o", "stream=false"];
+        check(&option, "`--no-stream`");
+    }
     check(
         &["-o", "a=1", "-o", "b=1", "-o", "a=1"],
         "`a`: it is given twice",
@@ -54,6 +58,12 @@ fn a_flag_of_another_provider() {
     for (provider, flags, owner) in [
         ("cerebras", &["--account", "x"][..], "cloudflare"),
         ("openai-compat", &["--gateway", "x"], "cloudflare"),
+        ("openai-compat", &["--behind-gateway"], "cerebras"),
+        (
+            "cloudflare",
+            &["--behind-gateway", "--gateway", "x"],
+            "cerebras",
+        ),
         ("replicate", &["--playground"], "cloudflare"),
         ("cablyai", &["--stream-origin", "https://x"], "replicate"),
         ("cloudflare", &["--cookies", "x"], "cerebras"),
