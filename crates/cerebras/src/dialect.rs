@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::HeaderValue;
 use inferstream_core::{
-    ChatRequest, Error, ErrorKind, Message, ProviderInfo, Result, Role, ToolChoice,
+    ChatRequest, Error, ErrorKind, Field, Message, ProviderInfo, Result, Role, ToolChoice,
     provider::LeftOut,
 };
 use inferstream_openai_compat::{Dialect, SchemaRules};
@@ -146,34 +146,30 @@ impl Dialect for CerebrasDialect {
     }
 
     // An unknown field is a 422, at times with an empty body.
-    fn knows_field(&self, field: &str) -> bool {
-        const FIELDS: [&str; 24] = [
-            "frequency_penalty",
-            "logit_bias",
-            "logprobs",
-            "max_completion_tokens",
-            "max_tokens",
-            "messages",
-            "model",
-            "n",
-            "parallel_tool_calls",
-            "prediction",
-            "presence_penalty",
-            "reasoning_effort",
-            "reasoning_format",
-            "response_format",
-            "seed",
-            "service_tier",
-            "stop",
-            "stream",
-            "stream_options",
-            "temperature",
-            "tool_choice",
-            "tools",
-            "top_logprobs",
-            "top_p",
-        ];
-        field == "user" || FIELDS.contains(&field)
+    fn knows_field(&self, field: Field) -> bool {
+        matches!(
+            field,
+            Field::FrequencyPenalty
+                | Field::LogitBias
+                | Field::Logprobs
+                | Field::MaxTokens
+                | Field::N
+                | Field::ParallelToolCalls
+                | Field::Prediction
+                | Field::PresencePenalty
+                | Field::ReasoningEffort
+                | Field::ReasoningFormat
+                | Field::ResponseFormat
+                | Field::Seed
+                | Field::ServiceTier
+                | Field::Stop
+                | Field::Temperature
+                | Field::ToolChoice
+                | Field::Tools
+                | Field::TopLogprobs
+                | Field::TopP
+                | Field::UserId
+        )
     }
 }
 

@@ -40,10 +40,11 @@ pub use crate::{
     meta::{Meta, RateLimit, RateLimits},
     model::{Capabilities, Model, ProviderInfo},
     provider::Provider,
-    request::{ChatRequest, check_headers},
+    request::check_headers,
     response::{ChatResponse, Choice, End, Timing, Usage},
     retry::RetryPolicy,
     secret::ApiKey,
+    settings::{ChatRequest, Field},
     status::retry_after,
     stream::{
         ChatStream, Decode, Ending, EventStream, Finish, Flow, Started, TextStream, read_stream,

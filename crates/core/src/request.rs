@@ -1,109 +1,16 @@
-//! What is asked.
-
-use std::collections::BTreeMap;
+//! How a request is built and checked.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{
     error::{Error, Result},
     json::Json,
-    message::{Message, Part, ResponseFormat, Tool, ToolChoice},
+    message::{Message, Part, Tool},
     retry::RetryPolicy,
+    settings::ChatRequest,
     timeouts::Timeouts,
     unsupported::OnUnsupported,
 };
-
-/// A question to a model: the conversation so far and how to answer.
-///
-/// Every setting that is `None` or empty is left to the service.
-/// Plain text is a request to the provider's default model:
-///
-/// ```
-/// use inferstream_core::ChatRequest;
-///
-/// let short = ChatRequest::from("Why is the sky blue?");
-/// let long = ChatRequest::new("gpt-oss-120b")
-///     .system("Answer in one sentence.")
-///     .user("Why is the sky blue?")
-///     .temperature(0.2)
-///     .max_tokens(256)
-///     .stop(["\n\n"])
-///     .extra("prompt_cache_key", "sky");
-/// assert_eq!(short.model, None);
-/// assert_eq!(long.messages.len(), 2);
-/// ```
-#[derive(Clone, Debug, Default, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Deserialize, serde::Serialize),
-    serde(default)
-)]
-#[non_exhaustive]
-pub struct ChatRequest {
-    /// The model, or the provider's default.
-    pub model: Option<String>,
-    /// The conversation, oldest first.
-    pub messages: Vec<Message>,
-    /// How freely to choose words, 0 to 2 at most providers.
-    pub temperature: Option<f64>,
-    /// The share of likely words to choose from, 0 to 1.
-    pub top_p: Option<f64>,
-    /// The most tokens to answer with, those of reasoning included.
-    pub max_tokens: Option<u64>,
-    /// Texts that end the answer and are not part of it.
-    pub stop: Vec<String>,
-    /// The seed of the choice of words.
-    pub seed: Option<i64>,
-    /// How many answers to give: the events' `choice` tells them apart.
-    pub n: Option<u32>,
-    /// How much to shun words by how often they came, -2 to 2.
-    pub frequency_penalty: Option<f64>,
-    /// How much to shun words that came at all, -2 to 2.
-    pub presence_penalty: Option<f64>,
-    /// What makes tokens more or less likely, by their number in the model's vocabulary: -100, which
-    /// is never, to 100, which is always.
-    pub logit_bias: BTreeMap<u32, f64>,
-    /// Whether to tell how likely the words of the answer were.
-    pub logprobs: Option<bool>,
-    /// How many other words to tell of at each place, 0 to 20; asks for `logprobs` too.
-    pub top_logprobs: Option<u32>,
-    /// How hard to think: the provider's word, such as `low`.
-    pub reasoning_effort: Option<String>,
-    /// How to give the thoughts: the provider's word, such as `parsed` or `hidden`.
-    pub reasoning_format: Option<String>,
-    /// What the answer is likely to be, such as a file that is to be changed in one place: what it
-    /// takes over comes faster.
-    pub prediction: Option<String>,
-    /// How soon, and at what price: the provider's word, such as `flex`.
-    pub service_tier: Option<String>,
-    /// The tools that the model may ask for.
-    pub tools: Vec<Tool>,
-    /// Which of them it may or must ask for.
-    pub tool_choice: Option<ToolChoice>,
-    /// Whether it may ask for several at once.
-    pub parallel_tool_calls: Option<bool>,
-    /// What form the answer must have.
-    pub response_format: Option<ResponseFormat>,
-    /// Who asks, for the service's own records.
-    pub user_id: Option<String>,
-    /// What becomes of a setting that the provider lacks. Where nothing is said, one that shapes the
-    /// answer is refused, and what the answer may do without, such as a limit within a schema, is
-    /// left out with a warning.
-    pub on_unsupported: Option<OnUnsupported>,
-    /// Members of the body that this type does not know; they win over those it does.
-    pub extra: Vec<(String, Json)>,
-    /// Headers for this request alone; they win over the client's.
-    #[cfg_attr(feature = "serde", serde(skip))]
-    pub headers: HeaderMap,
-    /// Limits for this request alone.
-    #[cfg_attr(feature = "serde", serde(skip))]
-    pub timeouts: Option<Timeouts>,
-    /// Retries for this request alone.
-    #[cfg_attr(feature = "serde", serde(skip))]
-    pub retry: Option<RetryPolicy>,
-    /// Whether each chunk is given as a `Raw` event too.
-    pub raw: bool,
-}
 
 impl ChatRequest {
     /// Creates a request to a model, by the provider's name for it or an alias.
@@ -192,6 +99,27 @@ impl ChatRequest {
         self
     }
 
+    /// Sets how to handle settings that the provider does not support.
+    #[must_use]
+    pub fn on_unsupported(mut self, policy: OnUnsupported) -> Self {
+        self.on_unsupported = Some(policy);
+        self
+    }
+
+    /// Sets the timeouts for this request alone.
+    #[must_use]
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = Some(timeouts);
+        self
+    }
+
+    /// Sets the retries for this request alone.
+    #[must_use]
+    pub fn retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = Some(retry);
+        self
+    }
+
     /// Checks what no provider can accept.
     ///
     /// # Errors
@@ -204,21 +132,10 @@ impl ChatRequest {
         if self.messages.is_empty() && !self.extra.iter().any(asks) {
             return Err(Error::config("the request has no messages"));
         }
-        let numbers = [
-            ("temperature", self.temperature),
-            ("top_p", self.top_p),
-            ("frequency_penalty", self.frequency_penalty),
-            ("presence_penalty", self.presence_penalty),
-        ];
-        for (name, number) in numbers {
-            if number.is_some_and(|number| !number.is_finite()) {
-                return Err(Error::config(format!("`{name}` is not a finite number")));
-            }
-        }
-        if !self.logit_bias.values().all(|bias| bias.is_finite()) {
-            return Err(Error::config(
-                "`logit_bias` has what is not a finite number",
-            ));
+        if let Some(field) = self.not_finite() {
+            return Err(Error::config(format!(
+                "invalid `{field}`: expected a finite number"
+            )));
         }
         if self.top_logprobs.is_some() && self.logprobs == Some(false) {
             return Err(Error::config(
@@ -257,64 +174,6 @@ pub fn check_headers(headers: &HeaderMap) -> Result<()> {
             "the header `{name}` cannot be set by hand; leave it out"
         ))),
     }
-}
-
-macro_rules! setters {
-    ($($(#[$doc:meta])* $name:ident: $type:ty;)*) => {
-        impl ChatRequest {
-            $(
-                $(#[$doc])*
-                #[must_use]
-                pub fn $name(mut self, $name: $type) -> Self {
-                    self.$name = Some($name.into());
-                    self
-                }
-            )*
-        }
-    };
-}
-
-setters! {
-    /// Sets how freely to choose words, 0 to 2 at most providers.
-    temperature: f64;
-    /// Sets the share of likely words to choose from, 0 to 1.
-    top_p: f64;
-    /// Sets the most tokens to answer with, those of reasoning included.
-    max_tokens: u64;
-    /// Sets the seed of the choice of words.
-    seed: i64;
-    /// Sets how many answers to give.
-    n: u32;
-    /// Sets how much to shun words by how often they came, -2 to 2.
-    frequency_penalty: f64;
-    /// Sets how much to shun words that came at all, -2 to 2.
-    presence_penalty: f64;
-    /// Sets whether to tell how likely the words were.
-    logprobs: bool;
-    /// Sets how many other words to tell of at each place, 0 to 20; asks for `logprobs` too.
-    top_logprobs: u32;
-    /// Sets how hard to think.
-    reasoning_effort: impl Into<String>;
-    /// Sets how to give the thoughts: the provider's word, such as `parsed` or `hidden`.
-    reasoning_format: impl Into<String>;
-    /// Sets what the answer is likely to be.
-    prediction: impl Into<String>;
-    /// Sets how soon, and at what price: the provider's word, such as `flex`.
-    service_tier: impl Into<String>;
-    /// Sets which tools may or must be asked for.
-    tool_choice: ToolChoice;
-    /// Sets whether several tools may be asked for at once.
-    parallel_tool_calls: bool;
-    /// Sets what form the answer must have.
-    response_format: ResponseFormat;
-    /// Sets what becomes of a setting that the provider lacks.
-    on_unsupported: OnUnsupported;
-    /// Sets who asks.
-    user_id: impl Into<String>;
-    /// Sets the limits for this request alone.
-    timeouts: Timeouts;
-    /// Sets the retries for this request alone.
-    retry: RetryPolicy;
 }
 
 impl From<&str> for ChatRequest {

@@ -1,37 +1,218 @@
-//! The settings of a request by their names, for providers that lack some.
+//! The settings of a request, each declared once.
+
+use std::{collections::BTreeMap, fmt};
+
+use http::HeaderMap;
 
 use crate::{
-    message::{ResponseFormat, ToolChoice},
-    request::ChatRequest,
+    json::Json,
+    message::{Message, ResponseFormat, Tool, ToolChoice},
+    retry::RetryPolicy,
+    timeouts::Timeouts,
+    unsupported::OnUnsupported,
 };
 
+/// Declares [`ChatRequest`] and [`Field`].
+///
+/// A row is one setting: `Variant field: type`, then `set: type` if its setter is generated, which
+/// takes that type, and `default: value` if that value asks for no more than leaving it out does.
 macro_rules! settings {
-    ($($name:ident: $asks:expr,)*) => {
+    ($(
+        $(#[$doc:meta])*
+        $variant:ident $name:ident: $type:ty $(, set: $taken:ty)? $(, default: $default:expr)?;
+    )*) => {
+        /// A question to a model: the conversation so far and how to answer.
+        ///
+        /// Every setting that is `None` or empty is left to the service.
+        /// Plain text is a request to the provider's default model:
+        ///
+        /// ```
+        /// use inferstream_core::ChatRequest;
+        ///
+        /// let short = ChatRequest::from("Why is the sky blue?");
+        /// let long = ChatRequest::new("gpt-oss-120b")
+        ///     .system("Answer in one sentence.")
+        ///     .user("Why is the sky blue?")
+        ///     .temperature(0.2)
+        ///     .max_tokens(256)
+        ///     .stop(["\n\n"])
+        ///     .extra("prompt_cache_key", "sky");
+        /// assert_eq!(short.model, None);
+        /// assert_eq!(long.messages.len(), 2);
+        /// ```
+        #[derive(Clone, Debug, Default, PartialEq)]
+        #[cfg_attr(
+            feature = "serde",
+            derive(serde::Deserialize, serde::Serialize),
+            serde(default)
+        )]
+        #[non_exhaustive]
+        pub struct ChatRequest {
+            /// The model, or the provider's default.
+            pub model: Option<String>,
+            /// The conversation, oldest first.
+            pub messages: Vec<Message>,
+            $(
+                $(#[$doc])*
+                pub $name: $type,
+            )*
+            /// How to handle settings that the provider does not support. `None` refuses the request
+            /// for a setting that shapes the response, and drops with a warning what the response may
+            /// do without, such as a limit within a schema.
+            pub on_unsupported: Option<OnUnsupported>,
+            /// Members of the body that this type does not know; they win over those it does.
+            pub extra: Vec<(String, Json)>,
+            /// Headers for this request alone; they win over the client's.
+            #[cfg_attr(feature = "serde", serde(skip))]
+            pub headers: HeaderMap,
+            /// Timeouts for this request alone.
+            #[cfg_attr(feature = "serde", serde(skip))]
+            pub timeouts: Option<Timeouts>,
+            /// Retries for this request alone.
+            #[cfg_attr(feature = "serde", serde(skip))]
+            pub retry: Option<RetryPolicy>,
+            /// Whether each chunk is given as a `Raw` event too.
+            pub raw: bool,
+        }
+
         impl ChatRequest {
-            /// Returns the names of the settings that ask for something. One that asks for no more than
-            /// the default, such as an `n` of 1, does not.
-            ///
-            /// `model`, `messages`, `extra` and what is not the service's business are no settings.
+            $(setter! {
+                #[doc = concat!("Sets [`", stringify!($name), "`](field@Self::", stringify!($name), ").")]
+                ///
+                $(#[$doc])*
+                $name $($taken)?
+            })*
+
+            /// Returns the settings that ask for something. One that asks for no more than the default,
+            /// such as an `n` of 1, does not.
             ///
             /// ```
-            /// # use inferstream_core::ChatRequest;
+            /// use inferstream_core::{ChatRequest, Field};
+            ///
             /// let request = ChatRequest::from("Why is the sky blue?").seed(7).n(1).max_tokens(64);
-            /// assert_eq!(request.settings().collect::<Vec<_>>(), ["max_tokens", "seed"]);
+            /// assert_eq!(request.settings().collect::<Vec<_>>(), [Field::MaxTokens, Field::Seed]);
             /// ```
-            pub fn settings(&self) -> impl Iterator<Item = &'static str> + use<> {
-                let settings = [$((stringify!($name), $asks(&self.$name)),)*];
-                settings.into_iter().filter_map(|(name, asks)| asks.then_some(name))
+            pub fn settings(&self) -> impl Iterator<Item = Field> + use<> {
+                let settings = [$((
+                    Field::$variant,
+                    self.$name != <$type>::default() $(&& self.$name != Some($default))?,
+                ),)*];
+                settings.into_iter().filter_map(|(field, asks)| asks.then_some(field))
             }
 
-            /// Leaves a setting to the service; a name that is none changes nothing.
-            pub fn unset(&mut self, name: &str) {
-                match name {
-                    $(stringify!($name) => self.$name = Default::default(),)*
-                    _ => {}
+            /// Returns a setting as JSON, if it is set and is a number, a string or a boolean.
+            ///
+            /// ```
+            /// use inferstream_core::{ChatRequest, Field, Json};
+            ///
+            /// let request = ChatRequest::from("Why is the sky blue?").seed(7).stop(["\n"]);
+            /// assert_eq!(request.value(Field::Seed), Some(Json::from(7)));
+            /// assert_eq!(request.value(Field::Stop), None);
+            /// ```
+            pub fn value(&self, field: Field) -> Option<Json> {
+                match field {
+                    $(Field::$variant => self.$name.json(),)*
+                }
+            }
+
+            /// Leaves a setting to the service.
+            pub fn unset(&mut self, field: Field) {
+                match field {
+                    $(Field::$variant => self.$name = <$type>::default(),)*
+                }
+            }
+
+            /// Returns a setting that has a number which JSON cannot express.
+            pub(crate) fn not_finite(&self) -> Option<Field> {
+                let settings = [$((Field::$variant, self.$name.is_finite()),)*];
+                settings.into_iter().find_map(|(field, is_finite)| (!is_finite).then_some(field))
+            }
+        }
+
+        /// A setting of a [`ChatRequest`]: what a service may know or not.
+        ///
+        /// `model`, `messages`, `extra` and what is not the service's business are no settings.
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        #[non_exhaustive]
+        pub enum Field {
+            $(
+                $(#[$doc])*
+                $variant,
+            )*
+        }
+
+        impl Field {
+            /// All settings, in the order in which requests list them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// Returns the name of the request's field, such as `max_tokens`.
+            ///
+            /// The chat protocol has all but `user_id`, its `user`, under the same name.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => stringify!($name),)*
                 }
             }
         }
     };
+}
+
+/// Writes a setter, if it takes anything.
+macro_rules! setter {
+    ($(#[$doc:meta])* $name:ident) => {};
+    ($(#[$doc:meta])* $name:ident $taken:ty) => {
+        $(#[$doc])*
+        #[must_use]
+        pub fn $name(mut self, $name: $taken) -> Self {
+            self.$name = Some($name.into());
+            self
+        }
+    };
+}
+
+settings! {
+    /// Token limit of the response, reasoning included.
+    MaxTokens max_tokens: Option<u64>, set: u64;
+    /// Sampling temperature, from 0 to 2 with most services.
+    Temperature temperature: Option<f64>, set: f64;
+    /// Share of the probability to sample from (nucleus sampling), from 0 to 1.
+    TopP top_p: Option<f64>, set: f64;
+    /// Texts that end the response and are not part of it.
+    Stop stop: Vec<String>;
+    /// Sampling seed.
+    Seed seed: Option<i64>, set: i64;
+    /// Number of choices; the `choice` of an event tells them apart.
+    N n: Option<u32>, set: u32, default: 1;
+    /// Frequency penalty, from -2 to 2: a token is the less likely the more often it occurred.
+    FrequencyPenalty frequency_penalty: Option<f64>, set: f64;
+    /// Presence penalty, from -2 to 2: a token is less likely if it occurred at all.
+    PresencePenalty presence_penalty: Option<f64>, set: f64;
+    /// Bias of tokens, by their number in the model's vocabulary, from -100 (never) to 100 (always).
+    LogitBias logit_bias: BTreeMap<u32, f64>;
+    /// Whether to return log probabilities.
+    Logprobs logprobs: Option<bool>, set: bool, default: false;
+    /// Number of alternative tokens to return with log probabilities at each position, from 0 to 20;
+    /// it asks for `logprobs` too.
+    TopLogprobs top_logprobs: Option<u32>, set: u32;
+    /// Reasoning effort, in the provider's term, such as `low`.
+    ReasoningEffort reasoning_effort: Option<String>, set: impl Into<String>;
+    /// Format of the reasoning, in the provider's term, such as `parsed` or `hidden`.
+    ReasoningFormat reasoning_format: Option<String>, set: impl Into<String>;
+    /// Predicted output, such as a file of which little changes: the parts that match are returned
+    /// faster.
+    Prediction prediction: Option<String>, set: impl Into<String>;
+    /// Service tier, in the provider's term, such as `flex`.
+    ServiceTier service_tier: Option<String>, set: impl Into<String>;
+    /// Tools that the model may call.
+    Tools tools: Vec<Tool>;
+    /// Which tools the model may or must call.
+    ToolChoice tool_choice: Option<ToolChoice>, set: ToolChoice, default: ToolChoice::Auto;
+    /// Whether the model may call several tools at once.
+    ParallelToolCalls parallel_tool_calls: Option<bool>, set: bool;
+    /// Format of the response.
+    ResponseFormat response_format: Option<ResponseFormat>, set: ResponseFormat, default: ResponseFormat::Text;
+    /// Identifier of the end user, for the service's own records.
+    UserId user_id: Option<String>, set: impl Into<String>;
 }
 
 impl ChatRequest {
@@ -39,54 +220,98 @@ impl ChatRequest {
     ///
     /// ```
     /// # use inferstream_core::ChatRequest;
-    /// let request = ChatRequest::from("Why is the sky blue?").extra("top_k", 5);
-    /// assert!(request.has_extra("top_k"));
+    /// let request = ChatRequest::from("Why is the sky blue?").extra("lora", "sky");
+    /// assert!(request.has_extra("lora"));
     /// ```
     pub fn has_extra(&self, name: &str) -> bool {
         self.extra.iter().any(|(known, _)| known == name)
     }
 
-    /// Leaves out the settings that a member of [`extra`](Self::extra) stands in place of, so that
-    /// nobody asks whether they are known: it is that member that goes out. The names of settings on
-    /// the wire are the provider's.
+    /// Drops the settings that a member of [`extra`](Self::extra) replaces, so that nothing asks
+    /// whether they are known: that member is sent. `name` returns a setting's name on the wire, which
+    /// depends on the provider.
     ///
     /// ```
-    /// # use inferstream_core::ChatRequest;
+    /// # use inferstream_core::{ChatRequest, Field};
     /// let mut request = ChatRequest::from("Why is the sky blue?").seed(7).n(2);
     /// request = request.extra("seed", 8);
-    /// request.yield_to_extra(|setting| setting);
-    /// assert_eq!(request.settings().collect::<Vec<_>>(), ["n"]);
+    /// request.yield_to_extra(Field::name);
+    /// assert_eq!(request.settings().collect::<Vec<_>>(), [Field::N]);
     /// ```
-    pub fn yield_to_extra<'a>(&mut self, field: impl Fn(&'static str) -> &'a str) {
-        for name in self.settings() {
-            if self.has_extra(field(name)) {
-                self.unset(name);
+    pub fn yield_to_extra<'a>(&mut self, name: impl Fn(Field) -> &'a str) {
+        for field in self.settings() {
+            if self.has_extra(name(field)) {
+                self.unset(field);
             }
         }
     }
 }
 
-settings! {
-    max_tokens: Option::is_some,
-    temperature: Option::is_some,
-    top_p: Option::is_some,
-    stop: |stop: &Vec<String>| !stop.is_empty(),
-    seed: Option::is_some,
-    n: |n: &Option<u32>| n.is_some_and(|n| n != 1),
-    frequency_penalty: Option::is_some,
-    presence_penalty: Option::is_some,
-    logit_bias: |bias: &std::collections::BTreeMap<u32, f64>| !bias.is_empty(),
-    logprobs: |logprobs: &Option<bool>| *logprobs == Some(true),
-    top_logprobs: Option::is_some,
-    reasoning_effort: Option::is_some,
-    reasoning_format: Option::is_some,
-    prediction: Option::is_some,
-    service_tier: Option::is_some,
-    tools: |tools: &Vec<crate::message::Tool>| !tools.is_empty(),
-    tool_choice: |choice: &Option<ToolChoice>| !matches!(choice, None | Some(ToolChoice::Auto)),
-    parallel_tool_calls: Option::is_some,
-    response_format: |format: &Option<ResponseFormat>| {
-        !matches!(format, None | Some(ResponseFormat::Text))
-    },
-    user_id: Option::is_some,
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
+
+/// The value of a setting.
+trait Value {
+    /// Returns the value as JSON, if it is set and is a number, a string or a boolean.
+    fn json(&self) -> Option<Json> {
+        None
+    }
+
+    /// Returns false for a number that JSON cannot express.
+    fn is_finite(&self) -> bool {
+        true
+    }
+}
+
+impl<T: Value> Value for Option<T> {
+    fn json(&self) -> Option<Json> {
+        self.as_ref().and_then(T::json)
+    }
+
+    fn is_finite(&self) -> bool {
+        self.as_ref().is_none_or(T::is_finite)
+    }
+}
+
+macro_rules! exact {
+    ($($type:ty)*) => {
+        $(impl Value for $type {
+            fn json(&self) -> Option<Json> {
+                Some(Json::from(*self))
+            }
+        })*
+    };
+}
+
+exact!(bool i64 u32 u64);
+
+impl Value for f64 {
+    fn json(&self) -> Option<Json> {
+        Some(Json::from(*self))
+    }
+
+    fn is_finite(&self) -> bool {
+        f64::is_finite(*self)
+    }
+}
+
+impl Value for String {
+    fn json(&self) -> Option<Json> {
+        Some(Json::from(self.as_str()))
+    }
+}
+
+impl Value for BTreeMap<u32, f64> {
+    fn is_finite(&self) -> bool {
+        self.values().all(|number| number.is_finite())
+    }
+}
+
+impl<T> Value for Vec<T> {}
+
+impl Value for ResponseFormat {}
+
+impl Value for ToolChoice {}

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{
     error::{Error, ErrorKind, Result},
     line::OneLine,
-    request::ChatRequest,
+    settings::{ChatRequest, Field},
 };
 
 /// What becomes of a setting that a provider, or a model of it, lacks.
@@ -63,11 +63,11 @@ impl fmt::Display for Unsupported {
 /// Collects what a request asks for and a provider lacks, and decides by the request's policy.
 ///
 /// ```
-/// use inferstream_core::{ChatRequest, OnUnsupported, provider::LeftOut};
+/// use inferstream_core::{ChatRequest, Field, OnUnsupported, provider::LeftOut};
 ///
 /// let mut request = ChatRequest::from("Why is the sky blue?").seed(7).on_unsupported(OnUnsupported::Warn);
 /// let mut left_out = LeftOut::new("example", request.on_unsupported);
-/// left_out.keep(&mut request, "the service does not know it", |name| name != "seed");
+/// left_out.keep(&mut request, "the service does not know it", |field| field != Field::Seed);
 /// left_out.settle()?; // an error where the policy says so
 /// assert_eq!(request.seed, None);
 /// assert_eq!(left_out.warnings(), ["`seed` was left out: the service does not know it"]);
@@ -105,26 +105,26 @@ impl LeftOut {
         self.list.push(Unsupported { field, reason });
     }
 
-    /// Takes the settings out of a request that the provider does not know, by their names, and those
-    /// that say nothing without them, such as a `tool_choice` without `tools`; the reason is the same
-    /// for all, and so it must not say which or how many.
-    pub fn keep(&mut self, request: &mut ChatRequest, reason: &str, knows: impl Fn(&str) -> bool) {
-        for name in request.settings() {
-            let needs = match name {
-                "parallel_tool_calls" | "tool_choice" => "tools",
-                "top_logprobs" => "logprobs",
-                name => name,
+    /// Takes the settings out of a request that the provider does not know, and those that mean
+    /// nothing without them, such as a `tool_choice` without `tools`; the reason is the same for all,
+    /// and so it must not say which or how many.
+    pub fn keep(&mut self, request: &mut ChatRequest, reason: &str, knows: impl Fn(Field) -> bool) {
+        for field in request.settings() {
+            let needs = match field {
+                Field::ParallelToolCalls | Field::ToolChoice => Field::Tools,
+                Field::TopLogprobs => Field::Logprobs,
+                field => field,
             };
-            if !knows(name) || !knows(needs) {
-                self.take(request, name, reason);
+            if !knows(field) || !knows(needs) {
+                self.take(request, field, reason);
             }
         }
     }
 
-    /// Takes a setting out of a request, by its name.
-    pub fn take(&mut self, request: &mut ChatRequest, name: &str, reason: impl Into<String>) {
-        request.unset(name);
-        self.setting(name, reason);
+    /// Takes a setting out of a request.
+    pub fn take(&mut self, request: &mut ChatRequest, field: Field, reason: impl Into<String>) {
+        request.unset(field);
+        self.setting(field.name(), reason);
     }
 
     /// Returns what the user is told of a request that is sent: a line for each reason.

@@ -341,8 +341,7 @@ impl<D: Dialect> Chat<D> {
         let mut left_out = LeftOut::new(info.id, request.on_unsupported);
         encode::yield_to_extra(dialect, &mut request);
         let reason = "unknown to the service";
-        let knows = |name: &str| dialect.knows_field(encode::field(dialect, name));
-        left_out.keep(&mut request, reason, knows);
+        left_out.keep(&mut request, reason, |field| dialect.knows_field(field));
         dialect.adapt(&model, &mut request, &mut left_out)?;
         if let Some(rules) = dialect.schema_rules(&model) {
             rules.adapt(&mut request, &mut left_out)?;

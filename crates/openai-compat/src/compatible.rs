@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue, uri::PathAndQuery};
 use inferstream_client::{Setting, with_version};
 use inferstream_core::{
-    ApiKey, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, Model, Provider,
-    ProviderInfo, Result, RetryPolicy, Timeouts, Transport, Unsupported, check_headers,
+    ApiKey, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, Field, Model,
+    Provider, ProviderInfo, Result, RetryPolicy, Timeouts, Transport, Unsupported, check_headers,
 };
 
 use crate::{
@@ -71,7 +71,7 @@ struct Knobs {
     asks_for_usage: bool,
     ends_with_usage: bool,
     sends_empty_content: bool,
-    unknown_fields: Vec<String>,
+    unknown_fields: Vec<Field>,
     schema_rules: Option<SchemaRules>,
     needs_auth: bool,
 }
@@ -343,11 +343,11 @@ impl CompatibleBuilder {
         self
     }
 
-    /// Sets the fields of the request's body that the service does not know, such as `seed`; what
-    /// becomes of a request with one, its
-    /// [`on_unsupported`](inferstream_core::ChatRequest::on_unsupported) says: by default it is refused.
-    pub fn unknown_fields<T: Into<String>>(mut self, fields: impl IntoIterator<Item = T>) -> Self {
-        self.knobs.unknown_fields = fields.into_iter().map(Into::into).collect();
+    /// Sets the settings that the service does not know, such as [`Field::Seed`]. A request with one is
+    /// handled by its [`on_unsupported`](inferstream_core::ChatRequest::on_unsupported): by default it
+    /// is refused.
+    pub fn unknown_fields(mut self, fields: impl IntoIterator<Item = Field>) -> Self {
+        self.knobs.unknown_fields = fields.into_iter().collect();
         self
     }
 
@@ -444,8 +444,8 @@ impl Dialect for Knobs {
         self.schema_rules.as_ref()
     }
 
-    fn knows_field(&self, field: &str) -> bool {
-        !self.unknown_fields.iter().any(|unknown| unknown == field)
+    fn knows_field(&self, field: Field) -> bool {
+        !self.unknown_fields.contains(&field)
     }
 }
 

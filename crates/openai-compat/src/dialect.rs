@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::HeaderValue;
 use inferstream_core::{
-    Capabilities, ChatRequest, Decode, Error, ProviderInfo, Result, provider::LeftOut,
+    Capabilities, ChatRequest, Decode, Error, Field, ProviderInfo, Result, provider::LeftOut,
 };
 
 use crate::{decode::ChatDecode, schema::SchemaRules};
@@ -111,9 +111,9 @@ pub trait Dialect: fmt::Debug + Send + Sync + 'static {
         false
     }
 
-    /// Returns true, the default, if the service knows a field of the request's body. What becomes of
-    /// one that it does not, the request's policy says. Fields of `extra` are not asked about.
-    fn knows_field(&self, field: &str) -> bool {
+    /// Returns true, the default, if the service knows a setting. The request's policy decides how one
+    /// that it does not know is handled. A setting that `extra` replaces is not asked about.
+    fn knows_field(&self, field: Field) -> bool {
         let _ = field;
         true
     }

@@ -1,12 +1,12 @@
-//! A request in, the protocol's JSON out: only fields that the service knows.
+//! The encoding of a request as the protocol's JSON, with only the settings that the service knows.
 
 use std::collections::BTreeMap;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use inferstream_core::{
-    ChatRequest, Error, ImageSource, Json, Message, Part, ResponseFormat, Result, Role, Tool,
-    ToolCall, ToolChoice,
+    ChatRequest, Error, Field, ImageSource, Json, Message, Part, ResponseFormat, Result, Role,
+    Tool, ToolCall, ToolChoice,
 };
 use serde::{
     Serialize, Serializer,
@@ -40,40 +40,12 @@ pub(crate) fn body(
     if stream && dialect.asks_for_usage() {
         fields.put("stream_options", Some(json!({ "include_usage": true })))?;
     }
-    fields.put(dialect.max_tokens_field(), request.max_tokens)?;
-    fields.put("temperature", request.temperature)?;
-    fields.put("top_p", request.top_p)?;
-    let stop = (!request.stop.is_empty()).then_some(&request.stop);
-    fields.put("stop", stop)?;
-    fields.put("seed", request.seed)?;
-    fields.put("n", request.n)?;
-    fields.put("frequency_penalty", request.frequency_penalty)?;
-    fields.put("presence_penalty", request.presence_penalty)?;
-    let bias = (!request.logit_bias.is_empty()).then_some(WireBias(&request.logit_bias));
-    fields.put("logit_bias", bias)?;
-    let logprobs = request.top_logprobs.map(|_| true).or(request.logprobs);
-    fields.put("logprobs", logprobs)?;
-    fields.put("top_logprobs", request.top_logprobs)?;
-    fields.put("reasoning_effort", request.reasoning_effort.as_ref())?;
-    fields.put("reasoning_format", request.reasoning_format.as_ref())?;
-    let prediction = |content: &String| json!({ "type": "content", "content": content });
-    fields.put("prediction", request.prediction.as_ref().map(prediction))?;
-    fields.put("service_tier", request.service_tier.as_ref())?;
-    let tools = request.tools.iter().map(WireTool).collect::<Vec<_>>();
-    fields.put("tools", (!tools.is_empty()).then_some(&tools))?;
-    fields.put(
-        "tool_choice",
-        request.tool_choice.as_ref().map(WireToolChoice),
-    )?;
-    fields.put("parallel_tool_calls", request.parallel_tool_calls)?;
-    fields.put(
-        "response_format",
-        request.response_format.as_ref().map(|format| WireFormat {
-            format,
-            names_schema: dialect.names_schema(model),
-        }),
-    )?;
-    fields.put("user", request.user_id.as_ref())?;
+    for &field in Field::ALL {
+        // What is lost by that, the policy has seen to.
+        if dialect.knows_field(field) {
+            fields.put_setting(model, request, field)?;
+        }
+    }
     for (name, value) in &request.extra {
         fields.replace(name, value.as_str().to_owned());
     }
@@ -84,24 +56,24 @@ pub(crate) fn body(
 pub(crate) fn choices(dialect: &dyn Dialect, request: &ChatRequest) -> u32 {
     let extra = request.extra.iter().rev().find(|(name, _)| name == "n");
     let extra = extra.and_then(|(_, value)| value.as_str().trim().parse().ok());
-    let known = request.n.filter(|_| dialect.knows_field("n"));
+    let known = request.n.filter(|_| dialect.knows_field(Field::N));
     extra.or(known).unwrap_or(1).max(1)
 }
 
 /// Leaves out of a request what `extra` says in its place.
 pub(crate) fn yield_to_extra(dialect: &dyn Dialect, request: &mut ChatRequest) {
-    request.yield_to_extra(|setting| field(dialect, setting));
+    request.yield_to_extra(|field| name(dialect, field));
     if request.has_extra("messages") {
         request.messages.clear();
     }
 }
 
 /// Returns a setting's name on the wire.
-pub(crate) fn field<'a>(dialect: &'a dyn Dialect, setting: &'a str) -> &'a str {
-    match setting {
-        "max_tokens" => dialect.max_tokens_field(),
-        "user_id" => "user",
-        setting => setting,
+fn name(dialect: &dyn Dialect, field: Field) -> &str {
+    match field {
+        Field::MaxTokens => dialect.max_tokens_field(),
+        Field::UserId => "user",
+        field => field.name(),
     }
 }
 
@@ -112,11 +84,54 @@ struct Fields<'a> {
 }
 
 impl Fields<'_> {
+    /// Adds a setting, if the request has it: its value, where the protocol has no other form for it.
+    fn put_setting(&mut self, model: &str, request: &ChatRequest, field: Field) -> Result<()> {
+        let name = name(self.dialect, field);
+        match field {
+            Field::LogitBias => {
+                let bias = &request.logit_bias;
+                self.put(name, (!bias.is_empty()).then_some(WireBias(bias)))
+            }
+            Field::Logprobs => {
+                let implied = request.top_logprobs.map(|_| true);
+                self.put(name, implied.or(request.logprobs))
+            }
+            Field::Prediction => {
+                let prediction = |content| json!({ "type": "content", "content": content });
+                self.put(name, request.prediction.as_ref().map(prediction))
+            }
+            Field::ResponseFormat => {
+                let names_schema = self.dialect.names_schema(model);
+                let format = request.response_format.as_ref();
+                self.put(
+                    name,
+                    format.map(|format| WireFormat {
+                        format,
+                        names_schema,
+                    }),
+                )
+            }
+            Field::Stop => {
+                let stop = &request.stop;
+                self.put(name, (!stop.is_empty()).then_some(stop))
+            }
+            Field::ToolChoice => self.put(name, request.tool_choice.as_ref().map(WireToolChoice)),
+            Field::Tools => {
+                let tools = request.tools.iter().map(WireTool).collect::<Vec<_>>();
+                self.put(name, (!tools.is_empty()).then_some(tools))
+            }
+            field => {
+                if let Some(value) = request.value(field) {
+                    self.replace(name, value.to_string());
+                }
+                Ok(())
+            }
+        }
+    }
+
     fn put(&mut self, name: &str, value: Option<impl Serialize>) -> Result<()> {
-        match value {
-            // What is lost by that, the policy has seen to.
-            Some(value) if self.dialect.knows_field(name) => self.replace(name, encode(&value)?),
-            _ => {}
+        if let Some(value) = value {
+            self.replace(name, encode(&value)?);
         }
         Ok(())
     }

@@ -1,10 +1,10 @@
-//! A request in, the body of a prediction out.
+//! The encoding of a request as the body of a prediction.
 
 use std::fmt::Write;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use inferstream_core::{
-    ChatRequest, Error, ErrorKind, ImageSource, Json, Message, Part, Result, Role,
+    ChatRequest, Error, ErrorKind, Field, ImageSource, Json, Message, Part, Result, Role,
     provider::LeftOut,
 };
 
@@ -89,22 +89,23 @@ fn check_whole(input: &Json, request: &ChatRequest, left_out: &mut LeftOut) -> R
             "`extra` has `input`, which is all that the model is told: put `{other}` into it"
         )));
     }
-    for name in request.settings() {
-        left_out.detail(name, "the `input` of `extra` is all that the model is told");
+    for field in request.settings() {
+        left_out.detail(
+            field.name(),
+            "the `input` of `extra` is all that the model is told",
+        );
     }
     left_out.settle()
 }
 
 /// Takes the settings out that the model has no input for.
 fn adapt(inputs: Inputs, request: &mut ChatRequest, left_out: &mut LeftOut) {
-    request.yield_to_extra(|name| match name {
-        "max_tokens" => inputs.max_tokens,
-        "reasoning_effort" => inputs.reasoning_effort.unwrap_or(name),
-        "stop" => "stop_sequences",
-        name => name,
-    });
+    request.yield_to_extra(|field| inputs.name(field).unwrap_or(field.name()));
     if request.user_id.take().is_some() {
-        left_out.detail("user_id", "no input of Replicate's models says who asks");
+        left_out.detail(
+            Field::UserId.name(),
+            "no input of Replicate's models says who asks",
+        );
     }
     let is_detailed = |part: &Part| {
         matches!(
@@ -121,12 +122,7 @@ fn adapt(inputs: Inputs, request: &mut ChatRequest, left_out: &mut LeftOut) {
         left_out.detail("detail", reason);
     }
     let reason = "no input of the model's says so; what its schema names can be set by `extra`";
-    left_out.keep(request, reason, |name| match name {
-        "max_tokens" | "temperature" | "top_p" | "frequency_penalty" | "presence_penalty"
-        | "seed" | "stop" => true,
-        "reasoning_effort" => inputs.reasoning_effort.is_some(),
-        _ => false,
-    });
+    left_out.keep(request, reason, |field| inputs.name(field).is_some());
 }
 
 fn input(target: &Target, inputs: Inputs, request: &ChatRequest) -> Result<Json> {
@@ -147,27 +143,16 @@ fn input(target: &Target, inputs: Inputs, request: &ChatRequest) -> Result<Json>
                 inputs.least_max_tokens
             )));
         }
-        input.set(inputs.max_tokens, limit);
     }
-    let numbers = [
-        ("temperature", request.temperature),
-        ("top_p", request.top_p),
-        ("frequency_penalty", request.frequency_penalty),
-        ("presence_penalty", request.presence_penalty),
-    ];
-    for (name, number) in numbers {
-        if let Some(number) = number {
-            input.set(name, number);
+    for &field in Field::ALL {
+        let value = match field {
+            Field::Stop if request.stop.is_empty() => None,
+            Field::Stop => Some(Json::from(request.stop.join(","))),
+            field => request.value(field),
+        };
+        if let (Some(name), Some(value)) = (inputs.name(field), value) {
+            input.set(name, value);
         }
-    }
-    if let Some(seed) = request.seed {
-        input.set("seed", seed);
-    }
-    if !request.stop.is_empty() {
-        input.set("stop_sequences", request.stop.join(","));
-    }
-    if let (Some(name), Some(effort)) = (inputs.reasoning_effort, &request.reasoning_effort) {
-        input.set(name, effort.as_str());
     }
     for (name, value) in &request.extra {
         input.set(name, value.clone());

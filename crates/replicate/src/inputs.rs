@@ -1,5 +1,7 @@
 //! How families of language models name their inputs: data.
 
+use inferstream_core::Field;
+
 /// How a model names its inputs.
 ///
 /// Each model on Replicate has a schema of its own, and the same thing has a name in each family.
@@ -105,6 +107,21 @@ impl Inputs {
     pub const fn reasoning_effort(mut self, name: Option<&'static str>) -> Self {
         self.reasoning_effort = name;
         self
+    }
+
+    /// Returns the name of the input for a setting, if there is one.
+    pub(crate) fn name(&self, field: Field) -> Option<&'static str> {
+        match field {
+            Field::MaxTokens => Some(self.max_tokens),
+            Field::ReasoningEffort => self.reasoning_effort,
+            Field::Stop => Some("stop_sequences"),
+            Field::FrequencyPenalty
+            | Field::PresencePenalty
+            | Field::Seed
+            | Field::Temperature
+            | Field::TopP => Some(field.name()),
+            _ => None,
+        }
     }
 }
 

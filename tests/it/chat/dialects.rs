@@ -1,7 +1,7 @@
 //! What a dialect changes of a request.
 
 use inferstream_core::{
-    ChatRequest, ErrorKind, Json, Message, ProviderInfo, ResponseFormat, Tool, ToolChoice,
+    ChatRequest, ErrorKind, Field, Json, Message, ProviderInfo, ResponseFormat, Tool, ToolChoice,
 };
 use inferstream_openai_compat::Dialect;
 use serde_json::json;
@@ -26,8 +26,8 @@ impl Dialect for Narrow {
         false
     }
 
-    fn knows_field(&self, field: &str) -> bool {
-        field != "seed"
+    fn knows_field(&self, field: Field) -> bool {
+        field != Field::Seed
     }
 
     fn reasoning_field(&self) -> Option<&'static str> {

@@ -1,6 +1,6 @@
 //! Any compatible service, with what differs as data.
 
-use inferstream_core::{ChatRequest, ErrorKind, Message, ToolCall};
+use inferstream_core::{ChatRequest, ErrorKind, Field, Message, ToolCall};
 use inferstream_openai_compat::{Compatible, CompatibleBuilder};
 use serde_json::json;
 
@@ -214,7 +214,7 @@ fn a_header_that_cannot_be_set_is_not_the_urls_fault() {
 fn a_field_that_the_service_does_not_know_is_refused_unsent() {
     let wire = wire();
     let client = builder(&wire)
-        .unknown_fields(["seed", "top_p"])
+        .unknown_fields([Field::Seed, Field::TopP])
         .build()
         .unwrap();
     for request in [hi().seed(1), hi().top_p(0.5)] {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 use inferstream_compose::{ConcurrencyLimit, Fallback};
 use inferstream_core::{
-    ChatRequest, Error, ImageSource, Json, Message, OnUnsupported, Part, Provider, ResponseFormat,
-    RetryPolicy, Role, Tool, ToolCall, ToolChoice, Unsupported,
+    ChatRequest, Error, Field, ImageSource, Json, Message, OnUnsupported, Part, Provider,
+    ResponseFormat, RetryPolicy, Role, Tool, ToolCall, ToolChoice, Unsupported,
 };
 use inferstream_openai_compat::SchemaRules;
 use proptest::{prelude::*, sample::select};
@@ -168,7 +168,7 @@ enum Door {
     /// The one, or else the other.
     Either(Service, Service),
     /// A compatible service that knows none of some fields.
-    Lacking(&'static [&'static str]),
+    Lacking(&'static [Field]),
     /// One that takes little of JSON Schema.
     Ruled,
     /// One of which few models are known, and no others asked.
@@ -236,10 +236,15 @@ fn answers() -> Wire {
     })
 }
 
-const LACKING: &[&[&str]] = &[
-    &["n", "tools", "seed"],
-    &["logprobs", "response_format"],
-    &["max_tokens", "user", "tool_choice", "logit_bias"],
+const LACKING: &[&[Field]] = &[
+    &[Field::N, Field::Tools, Field::Seed],
+    &[Field::Logprobs, Field::ResponseFormat],
+    &[
+        Field::MaxTokens,
+        Field::UserId,
+        Field::ToolChoice,
+        Field::LogitBias,
+    ],
 ];
 
 /// Checks what people read.
@@ -265,17 +270,17 @@ fn doors() -> impl Strategy<Value = Door> {
 }
 
 /// Returns the field's name on the wire where it is not that of the setting.
-fn overridden(request: &ChatRequest, setting: &str, door: Door) -> bool {
+fn overridden(request: &ChatRequest, setting: Field, door: Door) -> bool {
     let has = |wire: &str| request.extra.iter().any(|(name, _)| name == wire);
     match (setting, door) {
-        ("max_tokens", Door::Of(Service::Cerebras) | Door::Limited(Service::Cerebras)) => {
+        (Field::MaxTokens, Door::Of(Service::Cerebras) | Door::Limited(Service::Cerebras)) => {
             has("max_completion_tokens")
         }
-        ("user_id", _) => has("user"),
-        ("stop", Door::Of(Service::Replicate) | Door::Limited(Service::Replicate)) => {
+        (Field::UserId, _) => has("user"),
+        (Field::Stop, Door::Of(Service::Replicate) | Door::Limited(Service::Replicate)) => {
             has("stop_sequences")
         }
-        _ => has(setting),
+        _ => has(setting.name()),
     }
 }
 
@@ -343,14 +348,15 @@ proptest! {
         let body = body.unwrap();
         let mut without = request.clone();
         for Unsupported { field, .. } in &left_out {
-            without.unset(field);
+            let known = Field::ALL.iter().find(|known| known.name() == field);
+            known.into_iter().for_each(|known| without.unset(*known));
         }
         let (_, same, _) = door.stream(without);
         prop_assert_eq!(Some(&body), same.as_ref());
         for setting in request.settings() {
-            let named = left_out.iter().any(|one| one.field == setting);
-            let is_doubled = setting == "logprobs" && request.top_logprobs.is_some()
-                || setting == "tool_choice" && request.tools.is_empty();
+            let named = left_out.iter().any(|one| one.field == setting.name());
+            let is_doubled = setting == Field::Logprobs && request.top_logprobs.is_some()
+                || setting == Field::ToolChoice && request.tools.is_empty();
             if named || is_doubled || overridden(&request, setting, door) {
                 continue;
             }

@@ -1,15 +1,15 @@
 //! Every setting, and the JSON that each provider makes of it.
 
 use inferstream_core::{
-    ChatRequest, ErrorKind, Json, Message, OnUnsupported, Part, ResponseFormat, Tool, ToolCall,
-    ToolChoice,
+    ChatRequest, ErrorKind, Field, Json, Message, OnUnsupported, Part, ResponseFormat, Tool,
+    ToolCall, ToolChoice,
 };
 use serde_json::{Value, json};
 
 use super::Service;
 
 /// A setting, and a request that has nothing else.
-type Setting = (&'static str, fn(ChatRequest) -> ChatRequest);
+type Setting = (Field, fn(ChatRequest) -> ChatRequest);
 
 const SCHEMA: &str = r#"{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}"#;
 
@@ -18,87 +18,87 @@ fn tool() -> Tool {
 }
 
 const SETTINGS: [Setting; 20] = [
-    ("max_tokens", |r| r.max_tokens(64)),
-    ("temperature", |r| r.temperature(0.5)),
-    ("top_p", |r| r.top_p(0.25)),
-    ("stop", |r| r.stop(["x", "y"])),
-    ("seed", |r| r.seed(-7)),
-    ("n", |r| r.n(2)),
-    ("frequency_penalty", |r| r.frequency_penalty(1.5)),
-    ("presence_penalty", |r| r.presence_penalty(-1.5)),
-    ("logit_bias", |r| {
+    (Field::MaxTokens, |r| r.max_tokens(64)),
+    (Field::Temperature, |r| r.temperature(0.5)),
+    (Field::TopP, |r| r.top_p(0.25)),
+    (Field::Stop, |r| r.stop(["x", "y"])),
+    (Field::Seed, |r| r.seed(-7)),
+    (Field::N, |r| r.n(2)),
+    (Field::FrequencyPenalty, |r| r.frequency_penalty(1.5)),
+    (Field::PresencePenalty, |r| r.presence_penalty(-1.5)),
+    (Field::LogitBias, |r| {
         r.logit_bias(50256, -100.0).logit_bias(7, 0.5)
     }),
-    ("logprobs", |r| r.logprobs(true)),
-    ("top_logprobs", |r| r.top_logprobs(5)),
-    ("reasoning_effort", |r| r.reasoning_effort("low")),
-    ("reasoning_format", |r| r.reasoning_format("parsed")),
-    ("prediction", |r| r.prediction("p")),
-    ("service_tier", |r| r.service_tier("flex")),
-    ("tools", |r| r.tool(tool())),
-    ("tool_choice", |r| {
+    (Field::Logprobs, |r| r.logprobs(true)),
+    (Field::TopLogprobs, |r| r.top_logprobs(5)),
+    (Field::ReasoningEffort, |r| r.reasoning_effort("low")),
+    (Field::ReasoningFormat, |r| r.reasoning_format("parsed")),
+    (Field::Prediction, |r| r.prediction("p")),
+    (Field::ServiceTier, |r| r.service_tier("flex")),
+    (Field::Tools, |r| r.tool(tool())),
+    (Field::ToolChoice, |r| {
         r.tool(tool()).tool_choice(ToolChoice::Required)
     }),
-    ("parallel_tool_calls", |r| r.parallel_tool_calls(false)),
-    ("response_format", |r| {
+    (Field::ParallelToolCalls, |r| r.parallel_tool_calls(false)),
+    (Field::ResponseFormat, |r| {
         r.response_format(ResponseFormat::JsonSchema {
             name: "s".to_owned(),
             schema: Json::from_text(SCHEMA),
             strict: Some(true),
         })
     }),
-    ("user_id", |r| r.user_id("u")),
+    (Field::UserId, |r| r.user_id("u")),
 ];
 
 /// Returns what the chat protocol makes of a setting.
-fn by_protocol(setting: &str, max_tokens: &str) -> Value {
+fn by_protocol(setting: Field, max_tokens: &str) -> Value {
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
     let function = json!({ "name": "add", "description": "d", "parameters": schema });
     let tools = json!([{ "type": "function", "function": function }]);
     match setting {
-        "max_tokens" => json!({ max_tokens: 64 }),
-        "temperature" => json!({ "temperature": 0.5 }),
-        "top_p" => json!({ "top_p": 0.25 }),
-        "stop" => json!({ "stop": ["x", "y"] }),
-        "seed" => json!({ "seed": -7 }),
-        "n" => json!({ "n": 2 }),
-        "frequency_penalty" => json!({ "frequency_penalty": 1.5 }),
-        "presence_penalty" => json!({ "presence_penalty": -1.5 }),
-        "logit_bias" => json!({ "logit_bias": { "50256": -100, "7": 0.5 } }),
-        "logprobs" => json!({ "logprobs": true }),
-        "top_logprobs" => json!({ "logprobs": true, "top_logprobs": 5 }),
-        "reasoning_effort" => json!({ "reasoning_effort": "low" }),
-        "reasoning_format" => json!({ "reasoning_format": "parsed" }),
-        "prediction" => json!({ "prediction": { "type": "content", "content": "p" } }),
-        "service_tier" => json!({ "service_tier": "flex" }),
-        "tools" => json!({ "tools": tools }),
-        "tool_choice" => json!({ "tools": tools, "tool_choice": "required" }),
-        "parallel_tool_calls" => json!({ "parallel_tool_calls": false }),
-        "response_format" => json!({ "response_format": {
+        Field::MaxTokens => json!({ max_tokens: 64 }),
+        Field::Temperature => json!({ "temperature": 0.5 }),
+        Field::TopP => json!({ "top_p": 0.25 }),
+        Field::Stop => json!({ "stop": ["x", "y"] }),
+        Field::Seed => json!({ "seed": -7 }),
+        Field::N => json!({ "n": 2 }),
+        Field::FrequencyPenalty => json!({ "frequency_penalty": 1.5 }),
+        Field::PresencePenalty => json!({ "presence_penalty": -1.5 }),
+        Field::LogitBias => json!({ "logit_bias": { "50256": -100, "7": 0.5 } }),
+        Field::Logprobs => json!({ "logprobs": true }),
+        Field::TopLogprobs => json!({ "logprobs": true, "top_logprobs": 5 }),
+        Field::ReasoningEffort => json!({ "reasoning_effort": "low" }),
+        Field::ReasoningFormat => json!({ "reasoning_format": "parsed" }),
+        Field::Prediction => json!({ "prediction": { "type": "content", "content": "p" } }),
+        Field::ServiceTier => json!({ "service_tier": "flex" }),
+        Field::Tools => json!({ "tools": tools }),
+        Field::ToolChoice => json!({ "tools": tools, "tool_choice": "required" }),
+        Field::ParallelToolCalls => json!({ "parallel_tool_calls": false }),
+        Field::ResponseFormat => json!({ "response_format": {
             "type": "json_schema",
             "json_schema": { "name": "s", "strict": true, "schema": schema },
         }}),
-        "user_id" => json!({ "user": "u" }),
+        Field::UserId => json!({ "user": "u" }),
         other => panic!("{other}"),
     }
 }
 
 /// Returns the members that a setting adds to a body or changes in it, or `None` where the provider
 /// lacks it.
-fn expected(service: Service, setting: &str) -> Option<Value> {
-    const NATIVE_LACKS: [&str; 9] = [
-        "stop",
-        "logit_bias",
-        "logprobs",
-        "top_logprobs",
-        "reasoning_format",
-        "prediction",
-        "service_tier",
-        "parallel_tool_calls",
-        "user_id",
+fn expected(service: Service, setting: Field) -> Option<Value> {
+    const NATIVE_LACKS: [Field; 9] = [
+        Field::Stop,
+        Field::LogitBias,
+        Field::Logprobs,
+        Field::TopLogprobs,
+        Field::ReasoningFormat,
+        Field::Prediction,
+        Field::ServiceTier,
+        Field::ParallelToolCalls,
+        Field::UserId,
     ];
     let is_workers_ai = matches!(service, Service::WorkersAi | Service::Native);
-    if is_workers_ai && setting == "n"
+    if is_workers_ai && setting == Field::N
         || service == Service::Native && NATIVE_LACKS.contains(&setting)
     {
         return None;
@@ -106,7 +106,7 @@ fn expected(service: Service, setting: &str) -> Option<Value> {
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
     match (service, setting) {
         (Service::Cerebras, _) => Some(by_protocol(setting, "max_completion_tokens")),
-        (Service::Native, "response_format") => Some(json!({
+        (Service::Native, Field::ResponseFormat) => Some(json!({
             "response_format": { "type": "json_schema", "json_schema": schema },
         })),
         (
@@ -117,17 +117,21 @@ fn expected(service: Service, setting: &str) -> Option<Value> {
             | Service::Native,
             _,
         ) => Some(by_protocol(setting, "max_tokens")),
-        (Service::Playground, "max_tokens") => Some(json!({ "max_tokens": 64 })),
-        (Service::Playground, "tools") => Some(json!({
+        (Service::Playground, Field::MaxTokens) => Some(json!({ "max_tokens": 64 })),
+        (Service::Playground, Field::Tools) => Some(json!({
             "tools": [{ "name": "add", "description": "d", "inputSchema": schema }],
         })),
-        (Service::Agent, "temperature") => Some(json!({ "temperature": 0.5 })),
-        (Service::Replicate, "max_tokens") => Some(json!({ "max_completion_tokens": 64 })),
-        (Service::Replicate, "stop") => Some(json!({ "stop_sequences": "x,y" })),
+        (Service::Agent, Field::Temperature) => Some(json!({ "temperature": 0.5 })),
+        (Service::Replicate, Field::MaxTokens) => Some(json!({ "max_completion_tokens": 64 })),
+        (Service::Replicate, Field::Stop) => Some(json!({ "stop_sequences": "x,y" })),
         (
             Service::Replicate,
-            "temperature" | "top_p" | "seed" | "frequency_penalty" | "presence_penalty"
-            | "reasoning_effort",
+            Field::Temperature
+            | Field::TopP
+            | Field::Seed
+            | Field::FrequencyPenalty
+            | Field::PresencePenalty
+            | Field::ReasoningEffort,
         ) => Some(by_protocol(setting, "")),
         (Service::Playground | Service::Agent | Service::Replicate, _) => None,
     }
@@ -151,17 +155,71 @@ fn input(service: Service, body: Value) -> Value {
 
 #[test]
 fn each_setting_is_there() {
-    let mut names = Vec::new();
-    for (name, set) in SETTINGS {
+    for (field, set) in SETTINGS {
         let request = set(ChatRequest::default());
-        assert!(request.settings().any(|setting| setting == name), "{name}");
-        names.push(name);
+        assert!(
+            request.settings().any(|setting| setting == field),
+            "{field}"
+        );
     }
     // All of them, so that a new one is not forgotten here.
-    let all = SETTINGS
-        .iter()
-        .fold(ChatRequest::default(), |request, (_, set)| set(request));
-    assert_eq!(all.settings().collect::<Vec<_>>(), names);
+    assert_eq!(SETTINGS.map(|(field, _)| field), Field::ALL);
+}
+
+#[test]
+fn a_setting_has_the_name_of_its_field() {
+    for (field, set) in SETTINGS {
+        let json = serde_json::to_value(set(ChatRequest::default())).unwrap();
+        let plain = serde_json::to_value(ChatRequest::default()).unwrap();
+        let difference = difference(&json, &plain);
+        assert!(difference.get(field.name()).is_some(), "{field}");
+        assert_eq!(field.to_string(), field.name());
+    }
+}
+
+#[test]
+fn a_setting_that_is_unset_asks_for_nothing() {
+    let all = || {
+        SETTINGS
+            .iter()
+            .fold(ChatRequest::default(), |request, (_, set)| set(request))
+    };
+    for field in Field::ALL {
+        let mut request = all();
+        request.unset(*field);
+        assert!(
+            !request.settings().any(|setting| setting == *field),
+            "{field}"
+        );
+        assert_eq!(request.value(*field), None);
+        assert_eq!(request.settings().count(), Field::ALL.len() - 1);
+    }
+    let default = ChatRequest::default()
+        .n(1)
+        .logprobs(false)
+        .tool_choice(ToolChoice::Auto)
+        .response_format(ResponseFormat::Text);
+    assert_eq!(default.settings().next(), None);
+}
+
+#[test]
+fn a_setting_that_is_one_number_word_or_choice_has_a_value() {
+    for (field, set) in SETTINGS {
+        let value = set(ChatRequest::default()).value(field);
+        let expected = match field {
+            Field::LogitBias
+            | Field::ResponseFormat
+            | Field::Stop
+            | Field::ToolChoice
+            | Field::Tools => None,
+            Field::Prediction => Some(json!("p")),
+            Field::TopLogprobs => Some(json!(5)),
+            Field::UserId => Some(json!("u")),
+            field => Some(by_protocol(field, "max_tokens")[field.name()].clone()),
+        };
+        let value = value.map(|json| serde_json::from_str(json.as_str()).unwrap());
+        assert_eq!(value, expected, "{field}");
+    }
 }
 
 #[test]
@@ -197,8 +255,8 @@ fn each_setting_that_the_provider_lacks_is_refused() {
             }
             let request = set(service.hi());
             // It says nothing about the answer.
-            if (service, name) == (Service::Replicate, "user_id") {
-                assert_eq!(service.check(&request).unwrap()[0].field, name);
+            if (service, name) == (Service::Replicate, Field::UserId) {
+                assert_eq!(service.check(&request).unwrap()[0].field, name.name());
                 continue;
             }
             let error = service.check(&request).unwrap_err();
@@ -224,14 +282,17 @@ fn each_setting_that_the_provider_lacks_can_be_left_out() {
             for policy in [OnUnsupported::Warn, OnUnsupported::Ignore] {
                 let request = set(service.hi()).on_unsupported(policy);
                 let left_out = service.check(&request).unwrap();
-                assert!(left_out.iter().any(|one| one.field == name), "{left_out:?}");
+                assert!(
+                    left_out.iter().any(|one| one.field == name.name()),
+                    "{left_out:?}"
+                );
                 let body = service.body(request);
                 // Where a choice of tools is left out they stay.
                 let tools = difference(&body, &plain);
                 let tools = tools.get("tools").cloned();
                 let mut expected = plain.clone();
                 if let Some(tools) = tools {
-                    assert_eq!(name, "tool_choice");
+                    assert_eq!(name, Field::ToolChoice);
                     expected["tools"] = tools;
                 }
                 assert_eq!(body, expected, "{service:?} {name}");

@@ -3,7 +3,7 @@
 use inferstream::Hub;
 use inferstream_compose::{ConcurrencyLimit, Fallback};
 use inferstream_core::{
-    ChatRequest, ErrorKind, ImageSource, Json, Message, OnUnsupported, Part, Provider,
+    ChatRequest, ErrorKind, Field, ImageSource, Json, Message, OnUnsupported, Part, Provider,
     ResponseFormat, Tool, ToolChoice, Unsupported,
 };
 use serde_json::json;
@@ -38,7 +38,9 @@ fn all_that_is_lacking_is_named_at_once() {
 fn what_is_left_out_is_a_warning_unless_it_is_ignored() {
     let ask = |policy| {
         let wire = Wire::new([Answer::sse([piece(sse(&[WHOLE]).as_bytes())])]);
-        let provider = compatible(&wire, |builder| builder.unknown_fields(["seed", "user"]));
+        let provider = compatible(&wire, |builder| {
+            builder.unknown_fields([Field::Seed, Field::UserId])
+        });
         let request = Service::Compatible.hi().seed(7).user_id("u");
         let request = request.on_unsupported(policy);
         let stream = block_on(&wire.clock, provider.stream(request)).unwrap();
@@ -83,9 +85,9 @@ fn a_line_names_no_more_than_a_few_and_stays_a_line() {
 
 #[test]
 fn what_another_setting_needs_goes_with_it() {
-    let left_out = |fields: [&str; 1], request: ChatRequest| {
+    let left_out = |field: Field, request: ChatRequest| {
         let wire = wire();
-        let provider = compatible(&wire, |builder| builder.unknown_fields(fields));
+        let provider = compatible(&wire, |builder| builder.unknown_fields([field]));
         let request = request.on_unsupported(OnUnsupported::Warn);
         let list = provider.check(&request).unwrap();
         let sent = body(&*provider, &wire, request);
@@ -100,15 +102,17 @@ fn what_another_setting_needs_goes_with_it() {
     let request = hi().tool(tool).tool_choice(ToolChoice::Required);
     let request = request.parallel_tool_calls(false);
     let all = ["tools", "tool_choice", "parallel_tool_calls"];
-    assert_eq!(left_out(["tools"], request), all);
+    assert_eq!(left_out(Field::Tools, request), all);
     let request = hi().top_logprobs(2);
-    assert_eq!(left_out(["logprobs"], request), ["top_logprobs"]);
+    assert_eq!(left_out(Field::Logprobs, request), ["top_logprobs"]);
 }
 
 #[test]
 fn what_extra_stands_in_place_of_is_not_asked_about() {
     let wire = wire();
-    let provider = compatible(&wire, |builder| builder.unknown_fields(["n", "user"]));
+    let provider = compatible(&wire, |builder| {
+        builder.unknown_fields([Field::N, Field::UserId])
+    });
     let request = Service::Compatible.hi().n(2).user_id("u");
     let request = request.extra("n", 3).extra("user", "v");
     assert_eq!(provider.check(&request).unwrap(), []);
@@ -209,7 +213,7 @@ fn how_closely_to_look_is_told_where_no_input_says_it() {
 fn a_check_of_several_says_what_all_of_them_would() {
     let wire = wire();
     let replicate = Service::Replicate.provider(&wire);
-    let lacking = compatible(&wire, |builder| builder.unknown_fields(["n"]));
+    let lacking = compatible(&wire, |builder| builder.unknown_fields([Field::N]));
     let fallback = Fallback::new_with_model(replicate, "meta/meta-llama-3-8b-instruct")
         .or_with_model(lacking, "m");
     let request = ChatRequest::from("Hi").n(2);
@@ -259,7 +263,7 @@ fn a_check_refuses_what_the_request_is_refused_for() {
 #[test]
 fn choices_that_are_left_out_are_not_waited_for() {
     let wire = Wire::new([Answer::sse([piece(sse(&[WHOLE]).as_bytes())])]);
-    let provider = compatible(&wire, |builder| builder.unknown_fields(["n"]));
+    let provider = compatible(&wire, |builder| builder.unknown_fields([Field::N]));
     let request = Service::Compatible.hi().n(3);
     let request = request.on_unsupported(OnUnsupported::Warn);
     let stream = block_on(&wire.clock, provider.stream(request)).unwrap();
@@ -271,7 +275,7 @@ fn choices_that_are_left_out_are_not_waited_for() {
 #[test]
 fn a_service_that_knows_no_usage_is_not_asked_for_it() {
     let wire = wire();
-    let provider = compatible(&wire, |builder| builder.unknown_fields(["stream_options"]));
+    let provider = compatible(&wire, |builder| builder.asks_for_usage(false));
     let body = body(&*provider, &wire, Service::Compatible.hi());
     assert_eq!(body.get("stream_options"), None);
     assert_eq!(body["stream"], json!(true));

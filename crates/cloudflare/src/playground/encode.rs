@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use inferstream_core::{
-    ChatRequest, Error, ErrorKind, Json, Message, Part, Result, Role, Tool, provider::LeftOut,
+    ChatRequest, Error, ErrorKind, Field, Json, Message, Part, Result, Role, Tool,
+    provider::LeftOut,
 };
 use inferstream_openai_compat::without_schema_uri;
 
@@ -30,7 +31,7 @@ pub(super) const SYSTEM_MESSAGE: &str = "You are a helpful assistant";
 ///   passed over the parts that they would be, so that the model answered without them.
 /// - `Config` for a tool whose schema is not JSON.
 pub fn body(model: &str, request: &ChatRequest) -> Result<(Bytes, LeftOut)> {
-    let (request, left_out) = adapt(request, &["max_tokens", "tools"])?;
+    let (request, left_out) = adapt(request, &[Field::MaxTokens, Field::Tools])?;
     let said = match request.messages.as_slice() {
         _ if request.has_extra("messages") => &[],
         said => said,
@@ -62,16 +63,19 @@ pub fn body(model: &str, request: &ChatRequest) -> Result<(Bytes, LeftOut)> {
 /// Takes the settings out of a request that are not among the known ones, by its policy.
 pub(super) fn adapt<'a>(
     request: &'a ChatRequest,
-    known: &[&str],
+    known: &[Field],
 ) -> Result<(Cow<'a, ChatRequest>, LeftOut)> {
     let mut left_out = LeftOut::new(INFO.id, request.on_unsupported);
     let mut request = Cow::Borrowed(request);
-    if request.settings().any(|name| request.has_extra(name)) {
-        request.to_mut().yield_to_extra(|name| name);
+    if request
+        .settings()
+        .any(|field| request.has_extra(field.name()))
+    {
+        request.to_mut().yield_to_extra(Field::name);
     }
-    if !request.settings().all(|name| known.contains(&name)) {
+    if !request.settings().all(|field| known.contains(&field)) {
         let reason = "unknown to the playground";
-        left_out.keep(request.to_mut(), reason, |name| known.contains(&name));
+        left_out.keep(request.to_mut(), reason, |field| known.contains(&field));
     }
     if request.tools.iter().any(|tool| tool.strict == Some(true)) {
         for tool in &mut request.to_mut().tools {

@@ -1,7 +1,7 @@
 //! How Workers AI speaks the chat protocol, by its two paths.
 
 use inferstream_core::{
-    Capabilities, ChatRequest, Decode, Error, ProviderInfo, ResponseFormat, Result,
+    Capabilities, ChatRequest, Decode, Error, Field, ProviderInfo, ResponseFormat, Result,
     provider::LeftOut,
 };
 use inferstream_openai_compat::{ChatDecode, Dialect};
@@ -81,7 +81,7 @@ impl Dialect for WorkersAi {
             ));
         }
         if request.n.is_some_and(|n| n != 1) {
-            left_out.take(request, "n", "Workers AI gives one answer");
+            left_out.take(request, Field::N, "Workers AI gives one answer");
         }
         if self.door.is_native(model) {
             let reason = "unknown to the model's own path";

@@ -1,7 +1,7 @@
 //! What families of models take that others do not: data and the rules that go with it.
 
 use inferstream_core::{
-    ChatRequest, Error, ErrorKind, ImageSource, Message, Part, ResponseFormat, Result, Role,
+    ChatRequest, Error, ErrorKind, Field, ImageSource, Message, Part, ResponseFormat, Result, Role,
     ToolCall, ToolChoice, provider::LeftOut,
 };
 
@@ -25,20 +25,21 @@ pub(super) fn takes_images(model: &str) -> bool {
     VISION.iter().any(|begins| model.starts_with(begins))
 }
 
-/// Returns true for a setting that the native path documents; others it would pass over in silence.
-pub(super) fn is_native_setting(name: &str) -> bool {
-    const UNKNOWN: [&str; 9] = [
-        "logit_bias",
-        "logprobs",
-        "parallel_tool_calls",
-        "prediction",
-        "reasoning_format",
-        "service_tier",
-        "stop",
-        "top_logprobs",
-        "user_id",
-    ];
-    !UNKNOWN.contains(&name)
+/// Returns true for a setting that the native path documents; it ignores others silently.
+pub(super) fn is_native_setting(field: Field) -> bool {
+    matches!(
+        field,
+        Field::FrequencyPenalty
+            | Field::MaxTokens
+            | Field::PresencePenalty
+            | Field::ReasoningEffort
+            | Field::ResponseFormat
+            | Field::Seed
+            | Field::Temperature
+            | Field::ToolChoice
+            | Field::Tools
+            | Field::TopP
+    )
 }
 
 /// Changes a request to what the model's family takes.
@@ -55,7 +56,7 @@ pub(super) fn adapt(model: &str, request: &mut ChatRequest, left_out: &mut LeftO
             Some(ResponseFormat::JsonSchema { .. })
         ) {
             let reason = format!("{model} takes no JSON schema");
-            left_out.take(request, "response_format", reason);
+            left_out.take(request, Field::ResponseFormat, reason);
         }
         if request.has_extra("chat_template_kwargs") {
             let message = format!("{model} takes no `chat_template_kwargs`");
@@ -69,7 +70,7 @@ pub(super) fn adapt(model: &str, request: &mut ChatRequest, left_out: &mut LeftO
             request.tool_choice = Some(ToolChoice::Tool(one.name.clone()));
         } else {
             let reason = format!("{model} does not take `required`, but a tool's name");
-            left_out.take(request, "tool_choice", reason);
+            left_out.take(request, Field::ToolChoice, reason);
         }
     }
     Ok(())

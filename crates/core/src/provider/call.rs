@@ -5,8 +5,8 @@ use std::future::Future;
 use crate::{
     error::Result,
     model::ProviderInfo,
-    request::ChatRequest,
     response::ChatResponse,
+    settings::ChatRequest,
     stream::ChatStream,
     trace::{Call, Mode},
     transport::BoxFuture,

@@ -23,8 +23,8 @@ pub use crate::{
 use crate::{
     error::Result,
     model::{Capabilities, Model, ProviderInfo},
-    request::ChatRequest,
     response::ChatResponse,
+    settings::ChatRequest,
     stream::ChatStream,
     transport::BoxFuture,
     unsupported::Unsupported,

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     error::{Error, Result},
-    request::ChatRequest,
+    settings::ChatRequest,
     timeouts::Phase,
     transport::{BoxFuture, Transport},
 };

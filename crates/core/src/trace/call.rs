@@ -11,8 +11,8 @@ use crate::{
     json::Json,
     message::ResponseFormat,
     model::ProviderInfo,
-    request::ChatRequest,
     response::ChatResponse,
+    settings::ChatRequest,
     stream::ChatStream,
     transport::BoxFuture,
 };

@@ -6,7 +6,7 @@ use super::Mode;
 use crate::{
     error::{Error, Result},
     model::ProviderInfo,
-    request::ChatRequest,
+    settings::ChatRequest,
     stream::ChatStream,
     transport::BoxFuture,
 };

@@ -1,7 +1,7 @@
 //! A request in, the messages to an agent out.
 
 use inferstream_core::{
-    ChatRequest, Error, ErrorKind, Json, Message, Result, Role, provider::LeftOut,
+    ChatRequest, Error, ErrorKind, Field, Json, Message, Result, Role, provider::LeftOut,
 };
 
 use super::super::encode::{SYSTEM_MESSAGE, adapt, list, object, parts, unsupported};
@@ -21,7 +21,7 @@ const MAX_MESSAGE: usize = 16 << 20;
 ///
 /// `Unsupported` that names what the agent does not take, by the request's policy, `TooLarge`.
 pub(super) fn turn(model: &str, request: &ChatRequest, id: &str) -> Result<(Vec<String>, LeftOut)> {
-    let (request, left_out) = adapt(request, &["temperature"])?;
+    let (request, left_out) = adapt(request, &[Field::Temperature])?;
     let is_system = |message: &Message| matches!(message.role, Role::System | Role::Developer);
     let first = request
         .messages
