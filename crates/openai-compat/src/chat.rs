@@ -14,7 +14,7 @@ use inferstream_core::{
     Unsupported, check_headers,
     provider::{self, LeftOut},
     read_stream,
-    sse::{Decoder, Reply},
+    sse::Decoder,
 };
 
 use crate::{
@@ -307,14 +307,11 @@ impl<D: Dialect> Chat<D> {
             .raw(request.raw)
             .redact(call.redact)
             .plain_text(is_of_type(&started, b"text/plain"));
-        let is_json = is_of_type(&started, b"application/json");
         let decode = self.dialect().decode(decode, &request);
-        Ok(read_stream(
-            started,
-            // "data: [DONE]" is the marker; some services forget the field's name.
-            Reply::new(Decoder::default().marker("[DONE]").error_lines()).expect_document(is_json),
-            decode,
-        ))
+        // "data: [DONE]" is the marker; some services forget the field's name.
+        let decoder = Decoder::default().marker("[DONE]").error_lines();
+        let framer = decoder.or_document(&started.meta.headers);
+        Ok(read_stream(started, framer, decode))
     }
 
     /// Makes a call of a request, and returns the request as the model takes it, and what that lacks.

@@ -6,8 +6,7 @@ use bytes::Bytes;
 use inferstream_client::Redact;
 use inferstream_core::{
     ChatEvent, Decode, End, Ending, Error, ErrorKind, Events, Finish, Flow, Json, Result, Text,
-    Timing, Usage,
-    sse::{DOCUMENT, Frame},
+    Timing, Usage, sse::Frame,
 };
 
 use crate::{
@@ -52,6 +51,20 @@ enum Seen {
     /// JSON, but not of this protocol.
     Foreign,
     Chunks,
+}
+
+/// Why a chunk gives no events.
+enum ChunkError {
+    /// It is not JSON of this protocol.
+    NotAChunk(serde_json::Error),
+    /// It reports an error, or its choices contradict the earlier ones.
+    Failed(Error),
+}
+
+impl From<Error> for ChunkError {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
 }
 
 impl ChatDecode {
@@ -125,8 +138,13 @@ impl ChatDecode {
         self
     }
 
-    /// Takes a chunk's JSON; returns true if it told the usage.
-    fn chunk(&mut self, frame: Frame<'_>, json: &str, events: &mut Events) -> Result<bool> {
+    /// Takes a chunk's JSON; returns true if it has the usage.
+    fn chunk(
+        &mut self,
+        frame: Frame<'_>,
+        json: &str,
+        events: &mut Events,
+    ) -> Result<bool, ChunkError> {
         // An error of Google's comes in an array.
         let json = lenient::only(json).unwrap_or(json);
         let text = surrogates::stand_in(json);
@@ -139,20 +157,9 @@ impl ChatDecode {
                 parsed = lenient::parse(finite);
             }
         }
-        let chunk = match parsed {
-            Ok(chunk) => chunk,
-            Err(error) if error.is_eof() && frame.event == DOCUMENT => {
-                return Err(self.truncated("the answer's JSON is cut off"));
-            }
-            // An event of a name that nobody here knows may hold anything.
-            Err(_) if is_foreign(frame.event) => return Ok(false),
-            Err(error) => {
-                let told = self.error_before_rest(frame, json);
-                return Err(told.unwrap_or_else(|| self.not_a_chunk(json, &error)));
-            }
-        };
+        let chunk = parsed.map_err(ChunkError::NotAChunk)?;
         if let Some(error) = self.error_in(frame.event, &chunk, &text) {
-            return Err(error);
+            return Err(error.into());
         }
         if self.raw {
             let finite = null_non_finite(json);
@@ -195,10 +202,36 @@ impl ChatDecode {
         match failed {
             Some(Failed(word)) => {
                 let word = self.redact.line(&word);
-                Err(choice::failed(self.provider, &word))
+                Err(choice::failed(self.provider, &word).into())
             }
             None => Ok(usage.is_some()),
         }
+    }
+
+    /// Takes a document: a chunk that is the complete response.
+    fn document(&mut self, document: &Text, events: &mut Events) -> Result<End> {
+        let json = document.trim();
+        if json.is_empty() {
+            return Err(self.truncated("it is empty"));
+        }
+        let frame = Frame::new(json, document.buffer());
+        match self.chunk(frame, json, events) {
+            Ok(_) => {}
+            Err(ChunkError::NotAChunk(error)) if error.is_eof() => {
+                return Err(self.truncated("the answer's JSON is cut off"));
+            }
+            Err(ChunkError::NotAChunk(error)) => {
+                let reported = self.error_before_rest(json);
+                return Err(reported.unwrap_or_else(|| self.not_a_chunk(json, &error)));
+            }
+            Err(ChunkError::Failed(error)) => return Err(error),
+        }
+        if self.choices.is_empty() || !self.is_finished() && !events.has_text() {
+            let message = format!("{}'s answer has no choices", self.provider);
+            return Err(Error::protocol(message));
+        }
+        self.close(events);
+        Ok(End::FinishReason)
     }
 
     /// Takes the choices of a chunk; returns the last failure that a finish reason reports.
@@ -304,11 +337,11 @@ impl ChatDecode {
 
     /// Returns the error that a document begins with, though something follows it: a line of JSON,
     /// and then the event stream that it stands in.
-    fn error_before_rest(&self, frame: Frame<'_>, json: &str) -> Option<Error> {
-        let list = lenient::first::<Vec<Raw<'_>>>(json).unwrap_or_default();
-        let json = list.first().and_then(Raw::text).unwrap_or(json);
-        let chunk = lenient::first::<Chunk<'_>>(json).filter(|_| frame.event == DOCUMENT)?;
-        self.error_in(frame.event, &chunk, json)
+    fn error_before_rest(&self, json: &str) -> Option<Error> {
+        let list = lenient::first::<Vec<lenient::Raw<'_>>>(json).unwrap_or_default();
+        let json = list.first().and_then(lenient::Raw::text).unwrap_or(json);
+        let chunk = lenient::first::<Chunk<'_>>(json)?;
+        self.error_in("message", &chunk, json)
     }
 
     /// Returns the error that the input ends with, if it is all there but for the blank line.
@@ -395,25 +428,12 @@ impl ChatDecode {
     /// Decides whether the answer was whole.
     fn end(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<End> {
         if let Ending::Input(Some(frame)) = ending {
-            let error = (frame.event != DOCUMENT).then(|| self.error_at_end(frame));
-            if let Some(error) = error.flatten() {
+            if let Some(error) = self.error_at_end(frame) {
                 return Err(error);
             }
         }
         match ending {
-            Ending::Input(Some(frame)) if frame.event == DOCUMENT => {
-                let document = frame.data.trim();
-                if document.is_empty() {
-                    return Err(self.truncated("it is empty"));
-                }
-                self.chunk(frame, document, events)?;
-                if self.choices.is_empty() || !self.is_finished() && !events.has_text() {
-                    let message = format!("{}'s answer has no choices", self.provider);
-                    return Err(Error::protocol(message));
-                }
-                self.close(events);
-                Ok(End::FinishReason)
-            }
+            Ending::Document(document) => self.document(document, events),
             Ending::Input(Some(frame)) if is_marker(frame.data.trim()) => {
                 self.close_at_marker(events)
             }
@@ -447,8 +467,13 @@ impl Decode for ChatDecode {
         if data.is_empty() || data.starts_with(':') {
             return Ok(self.flow(false));
         }
-        let usage_came = self.chunk(frame, data, events)?;
-        Ok(self.flow(usage_came))
+        match self.chunk(frame, data, events) {
+            Ok(usage_came) => Ok(self.flow(usage_came)),
+            // An event with an unknown name may hold anything.
+            Err(ChunkError::NotAChunk(_)) if is_foreign(frame.event) => Ok(self.flow(false)),
+            Err(ChunkError::NotAChunk(error)) => Err(self.not_a_chunk(data, &error)),
+            Err(ChunkError::Failed(error)) => Err(error),
+        }
     }
 
     fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish> {
@@ -471,7 +496,7 @@ fn is_keep_alive(event: &str) -> bool {
 
 /// Returns true for an event that has a name, and not one of this protocol's.
 fn is_foreign(event: &str) -> bool {
-    !matches!(event, "message" | "error" | DOCUMENT)
+    !matches!(event, "message" | "error")
 }
 
 /// Returns true if an object with a `message` has a `type` too: an error without its envelope.

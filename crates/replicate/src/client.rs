@@ -6,12 +6,13 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use inferstream_client::Redact;
 use inferstream_core::{
     Body, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind, Json,
     Model, Phase, Provider, ProviderInfo, Result, Started, Timeouts, Unsupported, provider,
     read_stream,
-    sse::{Decoder, Reply},
+    sse::{Decoder, Limits},
 };
 
 use crate::{
@@ -391,7 +392,9 @@ impl Replicate {
             _ => Body::from(document),
         };
         decode.begin();
-        let framer = Reply::new(Decoder::default().end_event("done")).document_limit(MAX_DOCUMENT);
+        let decoder = Decoder::new(Limits::default().document(MAX_DOCUMENT)).end_event("done");
+        // The headers at hand are those of the prediction, not of its stream.
+        let framer = decoder.or_document(&HeaderMap::new());
         Ok(read_stream(started, framer, decode))
     }
 }

@@ -5,8 +5,7 @@ use std::time::Duration;
 use http::Uri;
 use inferstream_core::{
     Body, BoxFuture, ChatEvent, Decode, End, Ending, Error, ErrorKind, Events, Finish,
-    FinishReason, Flow, Json, Result, Text,
-    sse::{DOCUMENT, Frame},
+    FinishReason, Flow, Json, Result, Text, sse::Frame,
 };
 
 use crate::{
@@ -441,9 +440,7 @@ impl Decode for PredictionDecode {
 
     fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish> {
         match ending {
-            Ending::Input(Some(frame)) if frame.event == DOCUMENT => {
-                self.document(frame.data, events)
-            }
+            Ending::Document(text) => self.document(text, events),
             Ending::Input(Some(frame))
                 if frame.event == "done"
                     && frame.data.starts_with('{')

@@ -14,7 +14,7 @@ use inferstream_cloudflare::{Cloudflare, Door};
 use inferstream_core::{
     Body, BoxFuture, ChatRequest, ChatStream, Error, Result, Started, Timeouts, Transport,
     read_stream,
-    sse::{Decoder, Reply},
+    sse::Decoder,
 };
 use inferstream_openai_compat::ChatDecode;
 use inferstream_replicate::Replicate;
@@ -252,7 +252,8 @@ fn open(protocol: Protocol, stream: Bytes) -> Result<ChatStream> {
             let at = service.now();
             let response = http::Response::new(Body::from(stream));
             let started = Started::new(Arc::new(service), at, Timeouts::default(), response);
-            let framer = Reply::new(Decoder::default().marker("[DONE]"));
+            let decoder = Decoder::default().marker("[DONE]");
+            let framer = decoder.or_document(&http::HeaderMap::new());
             Ok(read_stream(started, framer, ChatDecode::new("fuzzed")))
         }
         Protocol::WorkersAi(door) => {

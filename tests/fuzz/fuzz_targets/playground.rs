@@ -10,7 +10,7 @@ use inferstream_core::{
 
 libfuzzer_sys::fuzz_target!(|pieces: Vec<Vec<u8>>| {
     let decode = |pieces: &[Vec<u8>]| {
-        let mut frames = PlaygroundFrames::new(Limits::default().line(64).frame(96));
+        let mut frames = PlaygroundFrames::new(Limits::default().line(64).frame(96).document(96));
         let mut protocol = PlaygroundDecode::new(Redact::default(), true);
         let mut events = Events::default();
         let mut told = Vec::new();
@@ -23,7 +23,10 @@ libfuzzer_sys::fuzz_target!(|pieces: Vec<Vec<u8>>| {
             }
         }
         let over = frames.next_frame().err();
-        let end = Ending::Input(frames.tail());
+        let end = match frames.document() {
+            Some(document) => Ending::Document(document),
+            None => Ending::Input(frames.tail()),
+        };
         told.push(format!("{over:?} {:?}", protocol.finish(end, &mut events)));
         (told, events.len())
     };

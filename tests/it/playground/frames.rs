@@ -6,10 +6,13 @@ use bytes::Bytes;
 use inferstream_cloudflare::playground::framer::PlaygroundFrames;
 use inferstream_core::{
     Text,
-    sse::{DOCUMENT, Framer, Limits, TooLarge},
+    sse::{Framer, Limits, TooLarge},
 };
 
 use crate::support::strategies::cut;
+
+/// How tests name the event of a document, which has none.
+const DOCUMENT: &str = "(document)";
 
 /// Event and data.
 type Seen = (String, String);
@@ -39,8 +42,12 @@ pub(super) fn frames_of(limits: Limits, pieces: impl IntoIterator<Item = Bytes>)
             }
         }
     }
-    let tail = framer.tail();
-    let tail = tail.map(|frame| (frame.event.to_owned(), frame.data.to_owned()));
+    let tail = match framer.document() {
+        Some(document) => Some((DOCUMENT.to_owned(), document.as_str().to_owned())),
+        None => framer
+            .tail()
+            .map(|frame| (frame.event.to_owned(), frame.data.to_owned())),
+    };
     (seen, tail.filter(|_| error.is_none()), error)
 }
 
@@ -190,7 +197,7 @@ fn a_line_over_the_limit_is_an_error_after_what_was_whole() {
 
 #[test]
 fn events_and_documents_have_their_limits() {
-    let limits = Limits::default().line(8).frame(4);
+    let limits = Limits::default().line(8).frame(4).document(4);
     let error = TooLarge::new("line", 8);
     check_limits(
         limits,

@@ -116,7 +116,7 @@ proptest! {
         line in 1_usize..40,
         frame in 1_usize..40,
     ) {
-        for limits in [Limits::default(), Limits::default().line(line).frame(frame)] {
+        for limits in [Limits::default(), Limits::default().line(line).frame(frame).document(frame)] {
             let expected = frames_of(limits, cut(&reply, &[]));
             prop_assert_eq!(&frames_of(limits, cut(&reply, &cuts)), &expected);
             prop_assert_eq!(&frames_of(limits, bytewise(&reply)), &expected);

@@ -5,8 +5,7 @@ use http::HeaderMap;
 use inferstream_client::{Redact, is_challenge, is_page};
 use inferstream_core::{
     ChatEvent, Decode, End, Ending, Error, ErrorKind, Events, Finish, FinishReason, Flow, Json,
-    Repeat, Result, Text, Usage,
-    sse::{DOCUMENT, Frame},
+    Repeat, Result, Text, Usage, sse::Frame,
 };
 
 use super::{
@@ -347,9 +346,6 @@ impl PlaygroundDecode {
     /// Decides whether the answer was whole.
     fn end(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<End> {
         if let Ending::Input(Some(tail)) = ending {
-            if tail.event == DOCUMENT {
-                return Err(self.document(tail.data.trim()));
-            }
             if self.ends_with(tail, events)? {
                 return self.close(End::Marker, events);
             }
@@ -364,6 +360,7 @@ impl PlaygroundDecode {
             }
         }
         match (ending, &self.reason) {
+            (Ending::Document(document), _) => Err(self.document(document.trim())),
             (Ending::Announced, _) => self.close(End::Marker, events),
             // A connection that breaks may have lost the rest, but not that there is an error.
             (Ending::Lost(error), reason)

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, fmt, mem};
 use bytes::Bytes;
 use inferstream_core::{
     Text,
-    sse::{DOCUMENT, Decoder, Frame, Framer, Limits, TooLarge},
+    sse::{Decoder, Frame, Framer, Limits, TooLarge},
 };
 
 /// The frames of a reply of the playground.
@@ -16,7 +16,7 @@ use inferstream_core::{
 /// - `0:"`, a code and the beginning of a JSON value: a data stream. Each line is a frame, whose
 ///   event is the code and whose data is the JSON; a line without a code has an empty event.
 /// - `data:`, another field or a comment: server-sent events, as [`Decoder`] reads them.
-/// - All else, such as `{` or `<`: one document, which is the tail, named [`DOCUMENT`].
+/// - All else, such as `{` or `<`: one document.
 pub struct PlaygroundFrames {
     limits: Limits,
     kind: Kind,
@@ -30,13 +30,13 @@ enum Kind {
     Unknown(Vec<u8>),
     Lines(Lines),
     Events(Box<Decoder>),
-    /// A document as far as it came, and what the tail lends.
+    /// A document as far as it came, and the complete one, which is lent.
     Document(Vec<u8>, Text),
     TooLarge(TooLarge),
 }
 
 impl PlaygroundFrames {
-    /// Creates a framer with limits of the caller's; that of a frame is a document's too.
+    /// Creates a framer with limits of the caller's.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -87,11 +87,11 @@ impl Framer for PlaygroundFrames {
         match &mut self.kind {
             Kind::Lines(lines) => lines.reads.push_back(bytes),
             Kind::Events(decoder) => decoder.push(bytes),
-            Kind::Document(document, _) if document.len() + bytes.len() <= self.limits.frame => {
+            Kind::Document(document, _) if document.len() + bytes.len() <= self.limits.document => {
                 document.extend_from_slice(&bytes);
             }
             Kind::Document(..) => {
-                self.kind = Kind::TooLarge(TooLarge::new("document", self.limits.frame));
+                self.kind = Kind::TooLarge(TooLarge::new("document", self.limits.document));
             }
             Kind::Unknown(_) | Kind::TooLarge(_) => {}
         }
@@ -119,14 +119,16 @@ impl Framer for PlaygroundFrames {
                 lines.is_whole.then(|| frame(&lines.line))
             }
             Kind::Events(decoder) => decoder.tail(),
-            Kind::Document(document, whole) => {
-                *whole = text(&Bytes::from(mem::take(document)), &mut self.replaced);
-                let mut frame = Frame::new(whole, whole.buffer());
-                frame.event = DOCUMENT;
-                Some(frame)
-            }
-            Kind::Unknown(_) | Kind::TooLarge(_) => None,
+            Kind::Unknown(_) | Kind::Document(..) | Kind::TooLarge(_) => None,
         }
+    }
+
+    fn document(&mut self) -> Option<&Text> {
+        let Kind::Document(document, complete) = &mut self.kind else {
+            return None;
+        };
+        *complete = text(&Bytes::from(mem::take(document)), &mut self.replaced);
+        Some(complete)
     }
 
     fn is_cut(&self) -> bool {

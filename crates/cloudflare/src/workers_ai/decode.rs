@@ -3,8 +3,7 @@
 use bytes::Bytes;
 use inferstream_core::{
     ChatEvent, ChatRequest, Decode, Ending, Error, Events, Finish, FinishReason, Flow, Json,
-    Result, Usage,
-    sse::{DOCUMENT, Frame},
+    Result, Text, Usage, sse::Frame,
 };
 use inferstream_openai_compat::{ChatDecode, null_non_finite};
 
@@ -110,7 +109,7 @@ impl WorkersAiDecode {
     }
 
     /// Takes a document: an envelope around an answer of either form, or an answer alone.
-    fn document(&mut self, document: &str, events: &mut Events) -> Result<Finish> {
+    fn document(&mut self, document: &Text, events: &mut Events) -> Result<Finish> {
         let text = document.trim();
         let envelope = Chunk::read(text).unwrap_or_default();
         if envelope.has_failed() {
@@ -119,7 +118,7 @@ impl WorkersAiDecode {
         let inner = envelope.inner(text);
         let Some(chunk) = Chunk::read(inner) else {
             // It may be cut off, which the protocol's decoder can tell.
-            return self.finish_document(inner, events);
+            return self.finish_document(&Text::slice_of(document.buffer(), inner), events);
         };
         if chunk.has_failed() {
             return Err(self.failed(inner));
@@ -128,29 +127,30 @@ impl WorkersAiDecode {
         self.sum(&chunk, events);
         if chunk.is_responses_object() {
             let completion = responses::completion(inner)?;
-            return self.finish_document(&completion, events);
+            return self.finish_document(&completion.into(), events);
         }
         if chunk.is_native() && !chunk.has_choices() {
             let tokens = usage.and_then(|usage| usage.output_tokens);
             let is_cut = tokens.is_some_and(|tokens| self.max_tokens <= tokens);
             let reason = if is_cut { "length" } else { "stop" };
             let completion = chunk.completion(reason)?;
-            return self.finish_document(&completion, events);
+            return self.finish_document(&completion.into(), events);
         }
         if chunk.has_own_calls() && !chunk.has_chosen_calls() {
             // The choices say nothing of them, so nothing says which of the two is the response.
             return Err(not_a_chunk());
         }
         let merged = chunk.with_text_in_choices(inner);
-        self.finish_document(merged.as_deref().unwrap_or(inner), events)
+        let document = match merged {
+            Some(merged) => merged.into(),
+            None => Text::slice_of(document.buffer(), inner),
+        };
+        self.finish_document(&document, events)
     }
 
-    fn finish_document(&mut self, document: &str, events: &mut Events) -> Result<Finish> {
-        let buffer = Bytes::new();
-        let mut frame = Frame::new(document, &buffer);
-        frame.event = DOCUMENT;
+    fn finish_document(&mut self, document: &Text, events: &mut Events) -> Result<Finish> {
         let mut own = Events::default();
-        let finish = self.chat.finish(Ending::Input(Some(frame)), &mut own);
+        let finish = self.chat.finish(Ending::Document(document), &mut own);
         self.take(own, events);
         finish.map_err(|error| self.refined(error, document))
     }
@@ -232,9 +232,8 @@ impl Decode for WorkersAiDecode {
     }
 
     fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish> {
-        if let Ending::Input(Some(frame)) = ending {
-            if frame.event == DOCUMENT && frame.data.trim_start().starts_with('{') {
-                let document = frame.data;
+        if let Ending::Document(document) = ending {
+            if document.trim_start().starts_with('{') {
                 if self.raw {
                     events.push(ChatEvent::raw(Json::from_text(document.trim())));
                 }
@@ -245,6 +244,7 @@ impl Decode for WorkersAiDecode {
         let finish = self.chat.finish(ending, &mut own);
         self.take(own, events);
         match ending {
+            Ending::Document(document) => finish.map_err(|error| self.refined(error, document)),
             Ending::Input(Some(tail)) => finish.map_err(|error| self.refined(error, tail.data)),
             _ => finish,
         }

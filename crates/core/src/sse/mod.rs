@@ -14,10 +14,12 @@ use bytes::Bytes;
 
 pub use self::{
     decoder::{Decoder, Item},
-    reply::{DOCUMENT, Reply},
     stream::{FrameStream, OwnedFrame},
 };
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind},
+    text::Text,
+};
 
 /// A frame, lent by what made it until the next one is asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -67,11 +69,17 @@ pub trait Framer: Send + 'static {
     /// nobody knows whether it is whole.
     fn tail(&mut self) -> Option<Frame<'_>>;
 
+    /// Returns, after the last byte, the input as text if it was one document and no frames: for a
+    /// framer that reads both. [`tail`](Self::tail) is not called then.
+    fn document(&mut self) -> Option<&Text> {
+        None
+    }
+
     /// Returns true, after the last byte, if the input ends inside a frame: more than comments and
     /// blank lines came behind the last whole one.
     ///
-    /// It is asked before [`tail`](Self::tail). A document is one frame, and its protocol decides
-    /// whether it is complete: false.
+    /// It is called before [`tail`](Self::tail). For a document it returns false, since the protocol
+    /// decides whether that is complete.
     fn is_cut(&self) -> bool;
 
     /// Returns in how many places invalid UTF-8 was replaced by U+FFFD in the frames so far; a
@@ -94,7 +102,7 @@ fn decode_lossy<'a>(bytes: &'a [u8], replaced: &mut usize) -> Cow<'a, str> {
     text
 }
 
-/// The most that a line and a frame may hold.
+/// The most that a line, a frame and a document may hold.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -102,6 +110,8 @@ pub struct Limits {
     pub line: usize,
     /// The bytes of one frame's data: 4 MiB.
     pub frame: usize,
+    /// The bytes of a document in place of a stream: 4 MiB.
+    pub document: usize,
 }
 
 impl Limits {
@@ -118,6 +128,13 @@ impl Limits {
         self.frame = bytes;
         self
     }
+
+    /// Sets the limit of a document.
+    #[must_use]
+    pub const fn document(mut self, bytes: usize) -> Self {
+        self.document = bytes;
+        self
+    }
 }
 
 impl Default for Limits {
@@ -127,6 +144,7 @@ impl Default for Limits {
         Self {
             line: 1 << 20,
             frame: 4 << 20,
+            document: 4 << 20,
         }
     }
 }

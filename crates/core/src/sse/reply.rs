@@ -1,32 +1,46 @@
-//! The bytes of a reply in, frames out, whether the reply is an event stream or one document.
+//! A framer of responses that are an event stream or one document.
 
 use std::mem;
 
 use bytes::Bytes;
+use http::{HeaderMap, header::CONTENT_TYPE};
 
 use super::{Decoder, Frame, Framer, TooLarge, decode_lossy};
 use crate::text::Text;
 
-/// The name of the frame that is a whole document. No event of a stream can have it, since it holds
-/// a line's end.
-pub const DOCUMENT: &str = "\ndocument";
+impl Decoder {
+    /// Returns a framer that accepts one document in place of the event stream.
+    ///
+    /// Services answer a request for a stream with one JSON document or a page: some because they do
+    /// not stream a model, some to report an error, and not all declare it in the content type.
+    /// The first byte that is not white space decides: no line of an event stream begins with `{`,
+    /// `<` or `[`, except for a bare `[DONE]`.
+    /// If the content type in `headers` is JSON, anything that does not begin like a field or a
+    /// comment is a document too, such as `null`.
+    pub fn or_document(self, headers: &HeaderMap) -> impl Framer + use<> {
+        let content_type = headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
+        let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
+        Reply {
+            kind: Kind::Unknown,
+            decoder: self,
+            expects_document: content_type.starts_with(b"application/json"),
+            held: Vec::new(),
+            document: Text::default(),
+            replaced: 0,
+        }
+    }
+}
 
-/// The frames of a reply.
-///
-/// Services answer a request for a stream with one JSON document: some because they do not stream
-/// a model, some to report an error, and not all say so in the content type.
-/// The first byte that is not white space tells: no line of an event stream begins with `{`, `<` or
-/// `[`, but for a bare `[DONE]`.
 #[derive(Debug)]
-pub struct Reply {
+struct Reply {
     kind: Kind,
     decoder: Decoder,
+    /// The content type is JSON.
     expects_document: bool,
-    limit: usize,
-    /// The first bytes, if they do not tell yet.
+    /// The first bytes, if they do not decide yet.
     held: Vec<u8>,
-    /// What the tail lends.
-    whole: Text,
+    /// The complete document, which is lent.
+    document: Text,
     /// In how many places of the document invalid UTF-8 was replaced.
     replaced: usize,
 }
@@ -36,39 +50,12 @@ enum Kind {
     /// Nothing came but white space.
     Unknown,
     Stream,
-    /// A document, as far as it came; it is the tail.
+    /// A document, as far as it came.
     Document(Vec<u8>),
     TooLarge,
 }
 
 impl Reply {
-    /// Creates a framer.
-    pub fn new(decoder: Decoder) -> Self {
-        Self {
-            kind: Kind::Unknown,
-            limit: decoder.limits().frame,
-            decoder,
-            expects_document: false,
-            held: Vec::new(),
-            whole: Text::default(),
-            replaced: 0,
-        }
-    }
-
-    /// Sets how many bytes a document may hold: as many as a frame.
-    #[must_use]
-    pub fn document_limit(mut self, bytes: usize) -> Self {
-        self.limit = bytes;
-        self
-    }
-
-    /// Sets whether the reply says of itself that it is JSON: then `null` is a document too.
-    #[must_use]
-    pub fn expect_document(mut self, expects: bool) -> Self {
-        self.expects_document = expects;
-        self
-    }
-
     /// Decides by the first byte that is not white space; returns where that is.
     fn decide(&mut self, bytes: &[u8]) -> Option<usize> {
         // A byte-order mark may be cut like all else.
@@ -90,12 +77,6 @@ impl Reply {
     }
 }
 
-impl Default for Reply {
-    fn default() -> Self {
-        Self::new(Decoder::default())
-    }
-}
-
 impl Framer for Reply {
     fn push(&mut self, mut bytes: Bytes) {
         if matches!(self.kind, Kind::Unknown) {
@@ -112,9 +93,10 @@ impl Framer for Reply {
                 bytes = bytes.slice(first.unwrap_or_default()..);
             }
         }
+        let limit = self.decoder.limits().document;
         match &mut self.kind {
             Kind::Unknown | Kind::Stream => self.decoder.push(bytes),
-            Kind::Document(document) if document.len() + bytes.len() <= self.limit => {
+            Kind::Document(document) if document.len() + bytes.len() <= limit => {
                 document.extend_from_slice(&bytes);
             }
             Kind::Document(_) | Kind::TooLarge => self.kind = Kind::TooLarge,
@@ -125,7 +107,10 @@ impl Framer for Reply {
         match self.kind {
             Kind::Unknown | Kind::Stream => self.decoder.next_frame(),
             Kind::Document(_) => Ok(None),
-            Kind::TooLarge => Err(TooLarge::new("document", self.limit)),
+            Kind::TooLarge => {
+                let limit = self.decoder.limits().document;
+                Err(TooLarge::new("document", limit))
+            }
         }
     }
 
@@ -137,14 +122,16 @@ impl Framer for Reply {
     }
 
     fn tail(&mut self) -> Option<Frame<'_>> {
+        self.decoder.tail()
+    }
+
+    fn document(&mut self) -> Option<&Text> {
         let Kind::Document(document) = &self.kind else {
-            return self.decoder.tail();
+            return None;
         };
         self.replaced = 0;
-        self.whole = decode_lossy(document, &mut self.replaced).as_ref().into();
-        let mut frame = Frame::new(&self.whole, self.whole.buffer());
-        frame.event = DOCUMENT;
-        Some(frame)
+        self.document = decode_lossy(document, &mut self.replaced).as_ref().into();
+        Some(&self.document)
     }
 
     fn is_cut(&self) -> bool {

@@ -7,6 +7,7 @@ use crate::{
     event::Events,
     response::End,
     sse::Frame,
+    text::Text,
     transport::{Body, BoxFuture},
 };
 
@@ -75,6 +76,8 @@ pub enum Ending<'a> {
     Announced,
     /// The input ended, cleanly as far as the transport knows; with what was cut off, if anything.
     Input(Option<Frame<'a>>),
+    /// The input was one document in place of a stream. The protocol decides whether it is complete.
+    Document(&'a Text),
     /// Nothing came for 2 s after [`Flow::Settle`].
     Settled,
     /// The connection was lost, or what [`Finish::More`] asked for failed: with the error that the

@@ -225,12 +225,15 @@ impl<F: Framer, D: Decode> Reader<F, D> {
 
     fn end_of_input(&mut self) {
         let is_cut = self.framer.is_cut();
-        let tail = self.framer.tail();
-        if is_cut {
+        let ending = match self.framer.document() {
+            Some(document) => Ending::Document(document),
+            None => Ending::Input(self.framer.tail()),
+        };
+        if let (true, Ending::Input(tail)) = (is_cut, ending) {
             self.cut = Some(owned(tail));
         }
         let mut events = Events::default();
-        let outcome = self.decode.finish(Ending::Input(tail), &mut events);
+        let outcome = self.decode.finish(ending, &mut events);
         self.settle_state(outcome, events, None);
     }
 
