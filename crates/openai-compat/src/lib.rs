@@ -11,6 +11,7 @@ mod schema;
 mod schema_uri;
 
 mod content;
+mod json_text;
 mod lenient;
 mod numbers;
 mod surrogates;

@@ -1,11 +1,12 @@
 //! Pieces of tool calls in, events of whole calls out, however a service numbers them.
 
-use std::{borrow::Cow, mem};
+use std::{borrow::Cow, cell::OnceCell, mem};
 
 use inferstream_core::{ChatEvent, Error, ErrorKind, Events, Result, ToolCall};
 use serde::de::IgnoredAny;
 
 use crate::{
+    json_text::{self, Nesting},
     lenient::{self, Lax},
     surrogates::Half,
     wire,
@@ -30,6 +31,8 @@ pub(crate) struct ToolCalls {
     lists: u64,
     /// How much their texts hold.
     held: usize,
+    /// How many messages came that repeat calls.
+    copies: u64,
 }
 
 /// A call that may still grow.
@@ -42,7 +45,11 @@ struct Open {
     started: bool,
     /// In which list its last piece stood.
     list: u64,
+    /// In which message that repeats calls it was found.
+    copy: u64,
     nesting: Nesting,
+    /// What identifies its arguments once they are complete.
+    json: OnceCell<Option<u64>>,
 }
 
 /// What a piece says of the call that it belongs to.
@@ -53,6 +60,10 @@ struct Piece<'a> {
     arguments: Cow<'a, str>,
     /// In which list it stands.
     list: u64,
+    /// Its arguments are complete.
+    is_whole: bool,
+    /// What identifies its arguments, if they are JSON.
+    json: OnceCell<Option<u64>>,
 }
 
 impl<'a> Piece<'a> {
@@ -63,7 +74,15 @@ impl<'a> Piece<'a> {
             name: piece.function.name.some(),
             arguments: arguments(&piece.function),
             list,
+            is_whole: false,
+            json: OnceCell::new(),
         }
+    }
+
+    fn json(&self) -> Option<u64> {
+        *self
+            .json
+            .get_or_init(|| json_text::identify(&self.arguments))
     }
 
     fn says_nothing(&self) -> bool {
@@ -102,12 +121,35 @@ impl<'a> Piece<'a> {
                 .number
                 .is_none_or(|number| open.number.is_none_or(|own| own == number))
             && self.name.is_none_or(|name| open.call.name == name)
-            && is_same_json(&open.call.arguments, &self.arguments)
+            && self.has_arguments_of(open)
     }
 
-    /// Returns true if the piece does not name what has a name already.
+    /// Returns true if the piece's arguments are the same JSON, white space and the order of members
+    /// aside.
+    fn has_arguments_of(&self, open: &Open) -> bool {
+        open.call.arguments == self.arguments || self.json().is_some() && self.json() == open.json()
+    }
+
+    /// Returns the part of the piece's arguments that is new, if they begin with all arguments so far:
+    /// vLLM's parsers send a brace and then the whole object (vllm-project/vllm#51697).
+    ///
+    /// Fragments may begin alike, too: they are fragments if they make JSON together.
+    fn new_of(&self, open: &Open) -> Option<&str> {
+        let before = &*open.call.arguments;
+        let new = self.arguments.strip_prefix(before)?;
+        let is_copy = !before.is_empty()
+            && (self.is_whole || !json_text::may_be_json(&format!("{before}{}", self.arguments)));
+        is_copy.then_some(new)
+    }
+
+    /// Returns true if the piece does not name what has a name already, or names a call again of which
+    /// the arguments are not complete.
     fn goes_on(&self, open: &Open) -> bool {
-        self.name.is_none() || open.call.name.is_empty()
+        let is_unfinished = open.list != self.list
+            && !open.call.arguments.is_empty()
+            && !open.nesting.is_complete();
+        self.name
+            .is_none_or(|name| open.call.name.is_empty() || is_unfinished && open.call.name == name)
     }
 }
 
@@ -120,18 +162,33 @@ impl ToolCalls {
         stood_in: bool,
         events: &mut Events,
     ) -> Result<()> {
-        let whole = Piece::new(piece, self.lists);
-        let is_known = self.calls.iter().any(|open| {
-            let same_id = whole.id.is_some_and(|id| open.call.id == id);
-            let same_name = whole.name.is_none_or(|name| open.call.name == name);
-            let same_call = is_same_json(&open.call.arguments, &whole.arguments);
-            let has_more = open.call.arguments.is_empty() && !whole.arguments.is_empty();
-            !has_more && (same_id || same_name && (same_call || whole.arguments.is_empty()))
-        });
-        if is_known {
-            return Ok(());
+        if place == 0 {
+            self.copies += 1;
         }
-        self.add(choice, (place, piece), stood_in, events)
+        let whole = Piece {
+            is_whole: true,
+            ..Piece::new(piece, self.lists)
+        };
+        let copies = self.copies;
+        let find = |is_it: &dyn Fn(&Open) -> bool| {
+            let mut calls = self.calls.iter();
+            calls.position(|open| open.copy != copies && is_it(open))
+        };
+        // Each call is in the message once, so that of two that are alike each finds its own.
+        let same_id = |open: &Open| whole.id.is_some_and(|id| open.call.id == id);
+        let same_call = |open: &Open| {
+            whole.name.is_none_or(|name| open.call.name == name)
+                && (whole.arguments.is_empty() || whole.has_arguments_of(open))
+        };
+        let Some(index) = find(&same_id).or_else(|| find(&same_call)) else {
+            return self.add(choice, (place, piece), stood_in, events);
+        };
+        self.calls[index].copy = copies;
+        match self.calls[index].nesting.is_complete() || whole.arguments.is_empty() {
+            true => Ok(()),
+            // The deltas did not bring all of its arguments.
+            false => self.add_to(choice, index, &whole, stood_in, events),
+        }
     }
 
     /// Takes the piece of a call that stands at a place of its list.
@@ -146,10 +203,45 @@ impl ToolCalls {
             self.lists += 1;
         }
         let piece = Piece::new(piece, self.lists);
-        if piece.says_nothing() || self.calls.iter().any(|open| piece.repeats(open)) {
+        if piece.says_nothing() {
+            return Ok(());
+        }
+        let repeated = match (piece.name, self.find_any(&piece)) {
+            // Arguments alone are those of the call that they would go on with, or of none.
+            (None, found) => found.filter(|index| piece.repeats(&self.calls[*index])),
+            (Some(_), _) => self.calls.iter().position(|open| piece.repeats(open)),
+        };
+        if let Some(index) = repeated {
+            self.note_repeated(index, &piece, events);
             return Ok(());
         }
         let index = self.place(&piece)?;
+        self.add_to(choice, index, &piece, stood_in, events)
+    }
+
+    /// Takes note of a call that came again.
+    ///
+    /// Without an id it may as well be a second call of the same, so that the user is told.
+    fn note_repeated(&mut self, index: usize, piece: &Piece<'_>, events: &mut Events) {
+        let open = &mut self.calls[index];
+        open.list = piece.list;
+        if piece.name.is_some() && piece.id.is_none() {
+            events.warnings.push(format!(
+                "a tool call came twice without an id: the second call of `{}` was dropped",
+                open.call.name
+            ));
+        }
+    }
+
+    /// Adds a piece to the call that it belongs to.
+    fn add_to(
+        &mut self,
+        choice: u32,
+        index: usize,
+        piece: &Piece<'_>,
+        stood_in: bool,
+        events: &mut Events,
+    ) -> Result<()> {
         let open = &mut self.calls[index];
         open.list = piece.list;
         let before = open.size();
@@ -163,13 +255,14 @@ impl ToolCalls {
                 open.call.name.push_str(name);
             }
         }
-        let arguments = open.half.mend(&piece.arguments, stood_in);
+        let new = piece.new_of(open).unwrap_or(&piece.arguments);
+        let arguments = open.half.mend(new, stood_in);
         if MAX_ARGUMENTS < open.call.arguments.len() + arguments.len() {
             let message = format!("a tool call's arguments are over {MAX_ARGUMENTS} bytes");
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
         open.call.arguments.push_str(&arguments);
-        open.nesting.add(&arguments);
+        open.add_nesting(&arguments);
         self.held += open.size() - before;
         if MAX_HELD < self.held {
             let message = format!("the answer's tool calls are over {MAX_HELD} bytes");
@@ -201,7 +294,7 @@ impl ToolCalls {
 
     /// Finds the call that a piece belongs to, or begins one.
     fn place(&mut self, piece: &Piece<'_>) -> Result<usize> {
-        if let Some(index) = self.find(piece).or_else(|| self.find_in_spite(piece)) {
+        if let Some(index) = self.find_any(piece) {
             let open = &mut self.calls[index];
             open.number = open.number.or(piece.number);
             return Ok(index);
@@ -215,6 +308,10 @@ impl ToolCalls {
             ..Open::default()
         });
         Ok(self.calls.len() - 1)
+    }
+
+    fn find_any(&self, piece: &Piece<'_>) -> Option<usize> {
+        self.find(piece).or_else(|| self.find_in_spite(piece))
     }
 
     /// Finds the call that a piece belongs to: by number, else by id, else the last one, unless the
@@ -285,55 +382,22 @@ impl Open {
     fn size(&self) -> usize {
         self.call.id.len() + self.call.name.len() + self.call.arguments.len()
     }
-}
 
-/// How deep a JSON text is nested where it ends so far, read as it grows.
-#[derive(Debug, Default)]
-struct Nesting {
-    depth: u32,
-    in_string: bool,
-    is_escaped: bool,
-    /// An object or a list has ended, and with it the text.
-    has_closed: bool,
-}
-
-impl Nesting {
-    fn add(&mut self, part: &str) {
-        for byte in part.bytes() {
-            match byte {
-                _ if self.is_escaped => self.is_escaped = false,
-                b'\\' if self.in_string => self.is_escaped = true,
-                b'"' => self.in_string = !self.in_string,
-                _ if self.in_string => {}
-                b'{' | b'[' => self.depth = self.depth.saturating_add(1),
-                b'}' | b']' => {
-                    self.depth = self.depth.saturating_sub(1);
-                    self.has_closed = self.depth == 0;
-                }
-                _ => {}
-            }
+    fn add_nesting(&mut self, arguments: &str) {
+        // What follows a complete object makes it JSON no more, and is never read again.
+        match self.nesting.is_complete() && !arguments.trim().is_empty() {
+            true => self.json = OnceCell::from(None),
+            false if !self.nesting.is_complete() => self.json = OnceCell::new(),
+            false => {}
         }
+        self.nesting.add(arguments);
     }
 
-    /// Returns true if the text is a whole object or list.
-    fn is_complete(&self) -> bool {
-        self.has_closed && self.depth == 0 && !self.in_string
+    fn json(&self) -> Option<u64> {
+        *self
+            .json
+            .get_or_init(|| json_text::identify(&self.call.arguments))
     }
-}
-
-/// Returns true if two texts are the same JSON, white space and the order of members aside.
-fn is_same_json(first: &str, second: &str) -> bool {
-    if first == second {
-        return true;
-    }
-    // Texts of very different length are not compared, so that many short ones do not make a long one
-    // be read again and again.
-    let (least, most) = (first.len().min(second.len()), first.len().max(second.len()));
-    if least < most / 4 {
-        return false;
-    }
-    let read = |text| serde_json::from_str::<serde_json::Value>(text).ok();
-    read(first).is_some_and(|first| read(second) == Some(first))
 }
 
 /// Returns a call's place as it stands in events; there are at most [`MAX_CALLS`].

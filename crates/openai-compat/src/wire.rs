@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::{
     content::{Content, Details, Others},
-    lenient::{Lax, Lenient, List, Number, Present, Raw, object},
+    lenient::{Lax, Lenient, List, Number, OneOrMore, Present, Raw, object},
 };
 
 object! {
@@ -80,7 +80,8 @@ object! {
         reasoning_details: Details,
         thinking: Lax<'a>,
         refusal: Lax<'a>,
-        tool_calls: List<ToolCall<'a>>,
+        // Hugging Face's server sends one call as an object (huggingface/text-generation-inference#2794).
+        tool_calls: OneOrMore<ToolCall<'a>>,
         function_call: FunctionCall<'a>,
         ..others
     }

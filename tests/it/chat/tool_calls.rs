@@ -650,3 +650,117 @@ fn the_older_function_call_is_a_call() {
         check_events(&outcome);
     }
 }
+
+/// vLLM's `xlam` parser ends with the whole object (vllm-project/vllm#51697).
+#[test]
+fn arguments_that_begin_with_all_before_are_no_fragment() {
+    let piece = |arguments: &str| {
+        let arguments = serde_json::to_string(arguments).unwrap();
+        format!(r#"[{{"index":0,"function":{{"arguments":{arguments}}}}}]"#)
+    };
+    for (list, expected) in [
+        (&["{", r#"{"x": 1}"#][..], r#"{"x": 1}"#),
+        (&[r#"{"x": "a"#, r#"{"x": "ab"}"#], r#"{"x": "ab"}"#),
+        (&[r#"{"x""#, r#"{"x": 1"#, r#"{"x": 1}"#], r#"{"x": 1}"#),
+        (&[r#"{"x": "#, r#"1}"#, r#"{"x":1}"#], r#"{"x": 1}"#),
+        (
+            &[r#"{"x":1,"y":2}"#, r#"{"y":2,"x":1}"#],
+            r#"{"x":1,"y":2}"#,
+        ),
+        // An object in an object of the same beginning.
+        (&[r#"{"x":"#, r#"{"x":1}"#, "}"], r#"{"x":{"x":1}}"#),
+        (&["[", "[1]", "]"], "[[1]]"),
+    ] {
+        let start = r#"[{"index":0,"id":"a","function":{"name":"f"}}]"#.to_owned();
+        let pieces: Vec<_> = [start]
+            .into_iter()
+            .chain(list.iter().map(|text| piece(text)))
+            .collect();
+        let pieces: Vec<_> = pieces.iter().map(String::as_str).collect();
+        check(&pieces, &[("a", "f", expected)]);
+    }
+}
+
+/// vLLM numbers both calls 0 and gives the id with the first fragment alone (InternLM/lmdeploy#3412).
+#[test]
+fn arguments_equal_to_those_of_an_earlier_call_are_the_last_calls() {
+    check(
+        &[
+            r#"[{"index":0,"id":"a","function":{"name":"f","arguments":""}}]"#,
+            r#"[{"index":0,"id":"","function":{"arguments":"{}"}}]"#,
+            r#"[{"index":0,"id":"b","function":{"name":"f","arguments":""}}]"#,
+            r#"[{"index":0,"id":"","function":{"arguments":"{}"}}]"#,
+        ],
+        &[("a", "f", "{}"), ("b", "f", "{}")],
+    );
+}
+
+#[test]
+fn a_call_that_comes_twice_without_an_id_is_reported() {
+    let call = r#"[{"function":{"name":"f","arguments":"{}"}}]"#;
+    let outcome = read(&[call, call]);
+    assert_eq!(outcome.response().tool_calls().len(), 1);
+    assert_eq!(
+        outcome.response().meta.warnings,
+        ["a tool call came twice without an id: the second call of `f` was dropped"]
+    );
+    // One list names each call once.
+    let both = r#"[{"function":{"name":"f","arguments":"{}"}},{"function":{"name":"f","arguments":"{}"}}]"#;
+    for list in [&[both][..], &[call, both]] {
+        assert_eq!(read(list).response().tool_calls().len(), 2, "{list:?}");
+    }
+}
+
+/// A gateway before `DashScope` names the call in each fragment (aigc-apps/PAI-RAG#556).
+#[test]
+fn a_name_in_each_fragment_needs_no_number() {
+    check(
+        &[
+            r#"[{"id":"a","function":{"name":"f","arguments":"[1"}}]"#,
+            r#"[{"id":"","function":{"name":"f","arguments":",2"}}]"#,
+            r#"[{"id":"","function":{"name":"f","arguments":"]"}}]"#,
+            r#"[{"id":"","function":{"name":"f","arguments":"[3]"}}]"#,
+        ],
+        &[("a", "f", "[1,2]"), ("", "f", "[3]")],
+    );
+}
+
+/// Hugging Face's server sends no list (huggingface/text-generation-inference#2794).
+#[test]
+fn one_call_may_stand_without_a_list() {
+    check(
+        &[
+            r#"{"index":0,"id":"","function":{"name":"f","arguments":""}}"#,
+            r#"{"index":0,"id":"","function":{"name":null,"arguments":"[1"}}"#,
+            r#"{"index":0,"id":"","function":{"name":null,"arguments":"]"}}"#,
+        ],
+        &[("", "f", "[1]")],
+    );
+}
+
+#[test]
+fn a_last_message_adds_what_the_deltas_lack() {
+    let delta = r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\":"}}]}}]}"#;
+    let whole = |calls: &str| {
+        format!(
+            r#"{{"choices":[{{"index":0,"message":{{"tool_calls":[{calls}]}},"finish_reason":"tool_calls"}}]}}"#
+        )
+    };
+    let first = r#"{"id":"a","function":{"name":"f","arguments":"{\"x\":{\"x\":1}}"}}"#;
+    let second = r#"{"id":"b","function":{"name":"f","arguments":"{\"x\":{\"x\":1}}"}}"#;
+    let arguments = r#"{"x":{"x":1}}"#;
+    let outcome = chunks(&[delta, &whole(first)]);
+    assert_eq!(
+        outcome.response().tool_calls(),
+        [ToolCall::new("a", "f", arguments)]
+    );
+    // Two that are alike are two.
+    let outcome = chunks(&[delta, &whole(&format!("{first},{second}"))]);
+    assert_eq!(
+        outcome.response().tool_calls(),
+        [
+            ToolCall::new("a", "f", arguments),
+            ToolCall::new("b", "f", arguments)
+        ]
+    );
+}
