@@ -33,8 +33,6 @@ pub(crate) struct Piece<'a> {
     pub(crate) choice: &'a wire::Choice<'a>,
     /// The chunk had stand-ins for halves of surrogate pairs.
     pub(crate) stood_in: bool,
-    /// The chunk has several choices though one was asked for.
-    pub(crate) is_merged: bool,
 }
 
 /// A finish reason that reports a failure.
@@ -69,8 +67,10 @@ impl Choice {
             return Ok(Some(Failed(word.to_owned())));
         }
         if let Some(reason) = finish_reason::read(word) {
-            // Of two choices that are one response, one calls a tool and the other just stops.
-            if !(piece.is_merged && reason == FinishReason::Stop && self.is_finished()) {
+            // The last reason holds, but for a `stop` after tool calls: NVIDIA Dynamo ends a call with both
+            // (ai-dynamo/dynamo#4153), and so do two choices that are one response.
+            let is_called = self.finish_reason == Some(FinishReason::ToolCalls);
+            if !(reason == FinishReason::Stop && is_called) {
                 self.finish_reason = Some(reason);
             }
         }
@@ -179,7 +179,23 @@ impl Choice {
         if let Some(text) = self.content.finish() {
             events.push(ChatEvent::text(index, text));
         }
+        for warning in [
+            self.reasoning.warning("reasoning"),
+            self.content.warning("text"),
+        ] {
+            events.warnings.extend(warning);
+        }
         self.tool_calls.finish(index, events);
+    }
+
+    /// Gives the text that was held back when an error ends the response.
+    pub(crate) fn release(&mut self, index: u32, events: &mut Events) {
+        if let Some(text) = self.reasoning.release() {
+            events.push(ChatEvent::reasoning(index, text));
+        }
+        if let Some(text) = self.content.release() {
+            events.push(ChatEvent::text(index, text));
+        }
     }
 
     /// Takes the finish reason.

@@ -18,13 +18,15 @@ pub(crate) struct Content<'a> {
 }
 
 object! {
-    /// A part of a content that is a list: `{"type":"text","text":…}`, and Mistral's
-    /// `{"type":"thinking","thinking":[{"type":"text","text":…}]}`.
+    /// A part of a content that is a list: `{"type":"text","text":…}`, Mistral's
+    /// `{"type":"thinking","thinking":[{"type":"text","text":…}]}`, and Databricks'
+    /// `{"type":"reasoning","summary":[{"type":"summary_text","text":…}]}` (BerriAI/litellm#9744).
     ContentPart {
         kind: Lax<'a> = "type",
         text: Lax<'a>,
         thinking: Lax<'a>,
         reasoning: Lax<'a>,
+        summary: Lax<'a>,
     }
 }
 
@@ -64,16 +66,18 @@ impl<'a> Content<'a> {
         };
         let kind = part.kind.some().unwrap_or("text");
         let is_reasoning = ["thinking", "reasoning", "reasoning_text"].contains(&kind);
-        let reasoning = part.thinking.some().or(part.reasoning.some());
-        match (reasoning, part.text.some()) {
-            (Some(text), _) => self.reasoning.push_str(text),
-            (None, Some(text)) if is_reasoning => self.reasoning.push_str(text),
-            (None, Some(text)) => {
-                let so_far = self.text.0.get_or_insert(Cow::Borrowed(""));
-                so_far.to_mut().push_str(text);
-            }
-            (None, None) if kind == "text" => {}
-            (None, None) => self.others.add(kind),
+        let mut reasoning = part.thinking.some().or(part.reasoning.some());
+        let mut text = part.text.some();
+        if is_reasoning {
+            reasoning = reasoning.or(text.take()).or(part.summary.some());
+        }
+        if reasoning.is_none() && text.is_none() && kind != "text" {
+            self.others.add(kind);
+        }
+        self.reasoning.push_str(reasoning.unwrap_or_default());
+        if let Some(text) = text {
+            let so_far = self.text.0.get_or_insert(Cow::Borrowed(""));
+            so_far.to_mut().push_str(text);
         }
         // An empty text is text, so that an object of it is no error.
         if part.text.0.is_some() {

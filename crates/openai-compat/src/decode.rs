@@ -254,7 +254,6 @@ impl ChatDecode {
                 frame,
                 choice,
                 stood_in,
-                is_merged: self.n == 1 && 1 < choices.len(),
             };
             let state = self.choices.entry(index).or_default();
             failed = state.add(&piece, events)?.or(failed);
@@ -415,6 +414,13 @@ impl ChatDecode {
         }
     }
 
+    /// Gives the text that waited for more, when an error ends the response.
+    fn release(&mut self, events: &mut Events) {
+        for (index, choice) in &mut self.choices {
+            choice.release(*index, events);
+        }
+    }
+
     /// Ends the answer at its marker, if anything of this protocol came before it.
     fn close_at_marker(&mut self, events: &mut Events) -> Result<End> {
         if self.choices.is_empty() {
@@ -467,17 +473,22 @@ impl Decode for ChatDecode {
         if data.is_empty() || data.starts_with(':') {
             return Ok(self.flow(false));
         }
-        match self.chunk(frame, data, events) {
-            Ok(usage_came) => Ok(self.flow(usage_came)),
+        let chunk = self.chunk(frame, data, events);
+        let error = match chunk {
+            Ok(usage_came) => return Ok(self.flow(usage_came)),
             // An event with an unknown name may hold anything.
-            Err(ChunkError::NotAChunk(_)) if is_foreign(frame.event) => Ok(self.flow(false)),
-            Err(ChunkError::NotAChunk(error)) => Err(self.not_a_chunk(data, &error)),
-            Err(ChunkError::Failed(error)) => Err(error),
-        }
+            Err(ChunkError::NotAChunk(_)) if is_foreign(frame.event) => return Ok(self.flow(false)),
+            Err(ChunkError::NotAChunk(error)) => self.not_a_chunk(data, &error),
+            Err(ChunkError::Failed(error)) => error,
+        };
+        self.release(events);
+        Err(error)
     }
 
     fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish> {
-        self.end(ending, events).map(Finish::Whole)
+        let end = self.end(ending, events);
+        let end = end.inspect_err(|_| self.release(events))?;
+        Ok(Finish::Whole(end))
     }
 }
 

@@ -94,6 +94,11 @@ impl Half {
         Cow::Owned(text)
     }
 
+    /// Returns true if a first half waits for its second.
+    pub(crate) fn is_held(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Returns what stands for a half that is still held when the text is over.
     pub(crate) fn finish(&mut self) -> Option<&'static str> {
         self.0.take().map(|_| "\u{fffd}")

@@ -157,6 +157,18 @@ fn parts_of_a_content_are_told_apart_by_their_types() {
             "r",
         ),
         (r#"{"type":"thinking","thinking":"r"}"#, "", "r"),
+        // Databricks (BerriAI/litellm#9744).
+        (
+            r#"[{"type":"reasoning","summary":[{"type":"summary_text","text":"r","signature":""}]}]"#,
+            "",
+            "r",
+        ),
+        (r#"[{"type":"text","text":"a","thinking":"r"}]"#, "a", "r"),
+        (
+            r#"[{"type":"thinking","thinking":"r","text":"r"}]"#,
+            "",
+            "r",
+        ),
         (r#"{"type":"text","text":"a"}"#, "a", ""),
         ("[]", "", ""),
     ] {

@@ -23,6 +23,9 @@ fn a_reason_that_reports_a_failure_is_an_error() {
         "cancelled",
         "failed",
         "timeout",
+        "error: upstream closed",
+        "ERROR_LIMIT",
+        "USER_CANCEL",
     ] {
         for end in ["", "data: [DONE]\n\n"] {
             let outcome = plain_stream(sse(&[TEXT, &finish(word)]) + end);
@@ -47,6 +50,17 @@ fn a_reason_that_reports_a_failure_is_an_error() {
         assert_eq!(outcome.kind(), Some(ErrorKind::Provider), "{document}");
         assert_eq!(outcome.error().partial().unwrap().text(), "a");
     }
+}
+
+/// NVIDIA Dynamo ends a tool call with both (ai-dynamo/dynamo#4153).
+#[test]
+fn a_stop_after_tool_calls_says_no_more() {
+    let outcome = chunks(&[TEXT, &finish("tool_calls"), &finish("stop")]);
+    assert_eq!(outcome.reason(), "tool_calls");
+    let outcome = chunks(&[TEXT, &finish("stop"), &finish("tool_calls")]);
+    assert_eq!(outcome.reason(), "tool_calls");
+    let outcome = chunks(&[TEXT, &finish("tool_calls"), &finish("length")]);
+    assert_eq!(outcome.reason(), "length");
 }
 
 #[test]
@@ -76,7 +90,7 @@ fn other_words_are_finish_reasons() {
 
 #[test]
 fn a_word_that_stands_for_no_reason_ends_nothing() {
-    for word in ["null", "", " ", "None"] {
+    for word in ["null", "", " ", "None", "false"] {
         let outcome = chunks(&[&finish(word), TEXT, &finish(word), TEXT, &finish("stop")]);
         assert_eq!(outcome.text(), "aa", "{word:?}");
         assert_eq!(outcome.reason(), "stop");

@@ -20,6 +20,7 @@ mod properties;
 mod repeats;
 mod requests;
 mod secrets;
+mod snapshots;
 mod tolerance;
 mod tool_calls;
 mod tools;

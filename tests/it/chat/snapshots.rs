@@ -1,0 +1,133 @@
+//! Deltas that hold the text so far: each part of it once, and none lost.
+
+use inferstream_core::ErrorKind;
+
+use super::{FINISH, Outcome, chunks, plain_stream, sse};
+
+/// Returns a chunk whose delta has this text under a name.
+fn delta(name: &str, text: &str) -> String {
+    let text = serde_json::to_string(text).unwrap();
+    format!(r#"{{"choices":[{{"index":0,"delta":{{"{name}":{text}}}}}]}}"#)
+}
+
+fn read(name: &str, texts: &[&str]) -> Outcome {
+    let mut list: Vec<_> = texts.iter().map(|text| delta(name, text)).collect();
+    list.push(FINISH.to_owned());
+    chunks(&list.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// `DashScope` sends the text so far in each delta (QwenLM/qwen-code#3896), `MiniMax` the reasoning so
+/// far (can1357/oh-my-pi#2434).
+#[test]
+fn each_snapshot_brings_what_is_new() {
+    for list in [
+        &["The user", "The user says", "The user says hi"][..],
+        &[
+            "The user",
+            "The user says",
+            "",
+            "The user says hi",
+            "The user says hi",
+        ],
+        &["T", "Th", "The u", "The user s", "The user says hi"],
+    ] {
+        let warning = |what| {
+            format!("each chunk repeated the {what} before it: only the new part of each was kept")
+        };
+        let outcome = read("content", list);
+        assert_eq!(outcome.text(), "The user says hi");
+        assert_eq!(outcome.response().meta.warnings, [warning("text")]);
+        let outcome = read("reasoning_content", list);
+        assert_eq!(outcome.response().reasoning(), "The user says hi");
+        assert_eq!(outcome.response().meta.warnings[0], warning("reasoning"));
+    }
+}
+
+#[test]
+fn parts_that_begin_alike_are_parts() {
+    for list in [
+        &["ha", "haha", "hahaha", "hahahaha"][..],
+        &["\n", "\n*******", "\n********", "\n*********"],
+        &["1", "12", "123", "4"],
+        &["看", "看书", "吧"],
+        &["Hel", "Hello world", "Hello"],
+        &["one line\n", "one line\none line\n"],
+        &["a", "b", "ab", "abab"],
+    ] {
+        let outcome = read("content", list);
+        assert_eq!(outcome.text(), list.concat());
+        assert_eq!(outcome.response().meta.warnings, [""; 0], "{list:?}");
+    }
+}
+
+#[test]
+fn text_that_may_be_a_copy_is_kept_and_reported() {
+    // A last delta that repeats the whole text (camel-ai/camel#4292).
+    for list in [
+        &["Hello", " there, world", "Hello there, world"][..],
+        &["Hello there, world", "Hello there, world"],
+        &["Hello there", "Hello there, world"],
+    ] {
+        let outcome = read("content", list);
+        assert_eq!(outcome.text(), list.concat());
+        assert_eq!(
+            outcome.response().meta.warnings,
+            ["a chunk repeated all text before it: the response may hold the same text twice"]
+        );
+    }
+}
+
+#[test]
+fn a_part_that_waits_is_kept_when_an_error_comes() {
+    let parts = [delta("content", "Hello"), delta("content", "Hello you")];
+    let error = r#"{"error":{"message":"boom"}}"#;
+    let [first, second] = parts.each_ref().map(String::as_str);
+    for (list, kind) in [
+        (&[first, second][..], ErrorKind::Truncated),
+        (&[first, second, error], ErrorKind::Provider),
+    ] {
+        let outcome = plain_stream(sse(list));
+        assert_eq!(outcome.kind(), Some(kind));
+        let partial = outcome.error().partial().unwrap();
+        assert_eq!(partial.text(), "HelloHello you");
+    }
+}
+
+#[test]
+fn a_last_message_shows_what_two_deltas_were() {
+    let whole = |text: &str| {
+        format!(
+            r#"{{"choices":[{{"index":0,"message":{{"content":"{text}"}},"finish_reason":"stop"}}]}}"#
+        )
+    };
+    let parts = [delta("content", "Hello"), delta("content", "Hello you")];
+    for text in ["Hello you", "HelloHello you"] {
+        let outcome = chunks(&[&parts[0], &parts[1], &whole(text)]);
+        assert_eq!(outcome.text(), text);
+    }
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_in_silence() {
+    let mut state = 7_u64;
+    let mut next = |bound: u64| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 33) % bound
+    };
+    for _ in 0..300 {
+        let count = 1 + next(5);
+        let parts: Vec<String> = (0..count)
+            .map(|_| {
+                (0..1 + next(12))
+                    .map(|_| ['a', 'b', ' '][next(3) as usize])
+                    .collect()
+            })
+            .collect();
+        let parts: Vec<_> = parts.iter().map(String::as_str).collect();
+        let outcome = read("content", &parts);
+        let is_reported = !outcome.response().meta.warnings.is_empty();
+        assert!(outcome.text() == parts.concat() || is_reported, "{parts:?}");
+    }
+}
