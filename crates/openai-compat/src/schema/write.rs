@@ -1,74 +1,69 @@
-//! What holds of a value in, the text of a schema that a service takes out, and what was lost.
+//! Merges what applies to the same value, and writes it as a schema that the service supports.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    rc::Rc,
-};
+use std::collections::{HashMap, HashSet};
 
 use inferstream_core::{Error, Json, Result, provider::LeftOut};
 
 use super::{
-    SchemaRules, disjoint,
-    object::Object,
-    source::{Part, Source, brief, pointer},
-    sum::{Node, Sum},
-    take::{Choice, Conjunction, Taker},
-    types,
+    SchemaRules,
+    merge::{ANNOTATIONS, Schema, Value},
+    read::{Reader, pointer},
 };
 
-/// The most text that is written more than once, where several schemas are put in one: what services
-/// take is far below, and a small schema must not become a huge one.
+/// The most text that is merged into other schemas: a small schema must not become a huge one.
 const MAX_COPIED: usize = 1 << 20;
 
-/// The most alternatives that are made of several choices.
-const MAX_ALTERNATIVES: usize = 64;
-
-/// Says something to the model, and nothing about what a value must be.
-const ANNOTATIONS: [&str; 2] = ["title", "description"];
-
-/// What is said of values, beside what the rules add.
-const SAYS: [&str; 11] = [
-    "additionalItems",
-    "additionalProperties",
-    "anyOf",
-    "const",
-    "enum",
-    "items",
-    "oneOf",
-    "prefixItems",
-    "properties",
-    "required",
-    "type",
-];
-
-/// A schema that is read and written again.
+/// Rewrites one schema.
 pub(super) struct Writer<'a, 'b> {
-    pub(super) rules: &'b SchemaRules,
-    /// Whether objects are closed.
-    pub(super) closed: bool,
-    place: &'b str,
-    taker: Taker<'a, 'b>,
-    left_out: &'b mut LeftOut,
-    /// What has been named as lost.
-    lost: HashSet<String>,
-    /// What is referred to, in the order it was met, and which of it is written, in that order.
+    reader: Reader<'a, 'b>,
+    /// What references point to, in the order in which they were found.
     definitions: Vec<Definition<'a>>,
-    written: Vec<usize>,
-    /// The definitions by their places.
-    places: HashMap<Rc<str>, usize>,
+    /// Their positions, by JSON pointer.
+    positions: HashMap<String, usize>,
     names: HashSet<String>,
-    /// Which definition refers to which.
-    references: BTreeMap<usize, BTreeSet<usize>>,
-    /// Those that are being written in place of a reference.
-    inlined: Vec<usize>,
-    /// How much has been written more than once.
+    /// The definition that is being written; `None` is the root.
+    current: Option<usize>,
     copied: usize,
 }
 
 struct Definition<'a> {
-    part: Part<'a>,
-    /// `None` until something refers to it that stays a reference.
-    name: Option<String>,
+    json: &'a str,
+    at: String,
+    name: String,
+    /// The definitions that it refers to.
+    references: Vec<usize>,
+}
+
+/// A schema as it is sent.
+#[derive(Debug, Default)]
+struct Object {
+    members: Vec<(String, String)>,
+    /// The alternatives of the member `anyOf`.
+    any_of: Vec<String>,
+}
+
+impl Object {
+    fn json(&self) -> String {
+        let members = self.members.iter().map(|(name, json)| {
+            let name = Json::from(name.as_str());
+            format!("{name}:{json}")
+        });
+        format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+    }
+
+    fn set_any_of(&mut self, list: Vec<Self>) {
+        let mut known = HashSet::new();
+        for one in list {
+            // Alternatives of an alternative are alternatives.
+            let texts = match one.members.as_slice() {
+                [(name, _)] if name == "anyOf" => one.any_of,
+                _ => vec![one.json()],
+            };
+            let new = texts.into_iter().filter(|text| known.insert(text.clone()));
+            self.any_of.extend(new);
+        }
+        self.members.push(("anyOf".to_owned(), array(&self.any_of)));
+    }
 }
 
 impl<'a, 'b> Writer<'a, 'b> {
@@ -76,392 +71,342 @@ impl<'a, 'b> Writer<'a, 'b> {
         rules: &'b SchemaRules,
         closed: bool,
         place: &'b str,
-        json: &'a str,
+        root: &'a str,
         left_out: &'b mut LeftOut,
     ) -> Self {
+        let root = root.trim();
         Self {
-            rules,
-            closed,
-            place,
-            taker: Taker {
-                source: Source::new(json, place),
+            reader: Reader {
+                rules,
+                closed,
+                place,
+                root,
+                left_out,
+                lost: HashSet::new(),
+                opened: HashMap::new(),
             },
-            left_out,
-            lost: HashSet::new(),
             definitions: Vec::new(),
-            written: Vec::new(),
-            places: HashMap::new(),
+            positions: HashMap::new(),
             names: HashSet::new(),
-            references: BTreeMap::new(),
-            inlined: Vec::new(),
+            current: None,
             copied: 0,
         }
     }
 
-    /// Writes all of it, with what is known beside it.
-    pub(super) fn document(mut self, json: &'a str, beside: &[&'static str]) -> Result<Json> {
-        let parts = [json].into_iter().chain(beside.iter().copied());
-        let parts = parts.map(|json| Part::new(json, ""));
-        let mut root = self.any_schema(parts.collect(), 0)?;
-        let mut definitions = Vec::new();
-        // To write one may be to meet others.
-        while let Some(&index) = self.written.get(definitions.len()) {
-            let part = self.definitions[index].part.clone();
-            let place = part.json.as_ptr();
-            let object = self.any_schema(vec![part], 1)?;
-            let name = self.definitions[index].name.clone().unwrap_or_default();
-            definitions.push((place, name, object));
+    /// Writes the complete schema, merged with another one.
+    pub(super) fn document(mut self, beside: Option<&'static str>) -> Result<Json> {
+        let mut schema = self.reader.schema(self.reader.root, "", 0)?;
+        if let Some(beside) = beside {
+            let beside = self.reader.schema(beside, "", 0)?;
+            self.merge(&mut schema, beside)?;
         }
-        if !self.rules.recursion {
+        let mut root = self.some(schema, 0)?;
+        let mut texts = Vec::new();
+        // Writing a definition may add others.
+        while let Some(Definition { json, at, .. }) = self.definitions.get(texts.len()) {
+            let (json, at) = (*json, at.clone());
+            self.current = Some(texts.len());
+            let schema = self.reader.schema(json, &at, 1)?;
+            texts.push(self.some(schema, 1)?.json());
+        }
+        if !self.reader.rules.recursion {
             self.check_recursion()?;
         }
-        definitions.sort_by_key(|(place, ..)| *place);
-        let mut object = Object::default();
-        for (_, name, definition) in definitions {
-            object.push(name, definition.json());
+        let mut definitions = self.definitions.iter().zip(texts).collect::<Vec<_>>();
+        // In the order of the original text.
+        definitions.sort_by_key(|(definition, _)| definition.json.as_ptr());
+        let members = definitions.into_iter();
+        let members = members.map(|(definition, text)| (definition.name.clone(), text));
+        let members = members.collect::<Vec<_>>();
+        let defs = root.members.iter().position(|(name, _)| name == "$defs");
+        if members.is_empty() {
+            root.members.retain(|(name, _)| name != "$defs");
+        } else {
+            let defs = defs.unwrap_or_else(|| {
+                root.members.push(("$defs".to_owned(), String::new()));
+                root.members.len() - 1
+            });
+            let any_of = Vec::new();
+            root.members[defs].1 = Object { members, any_of }.json();
         }
-        root.set_or_remove("$defs", (!object.is_empty()).then(|| object.json()));
         Ok(Json::from_text(root.json()))
     }
 
-    /// Writes schemas that hold for the same value. One that no value is valid by, which cannot be
-    /// said, is left out.
-    fn any_schema(&mut self, parts: Vec<Part<'a>>, depth: usize) -> Result<Object> {
-        let at = parts.first().map(|part| Rc::clone(&part.at));
-        if let Some(object) = self.schema(parts, depth)? {
-            return Ok(object);
-        }
-        self.lose_nothing(&at.unwrap_or_default());
-        Ok(Object::default())
+    /// Writes a schema, or refuses it if no value matches.
+    fn some(&mut self, schema: Schema, depth: usize) -> Result<Object> {
+        let at = schema.at.clone();
+        let object = self.write(schema, depth)?;
+        let what = "a schema that no value matches";
+        object.ok_or_else(|| self.reader.unsupported(what, &at))
     }
 
-    /// Writes schemas that hold for the same value; `None` is that no value is valid.
-    pub(super) fn schema(&mut self, parts: Vec<Part<'a>>, depth: usize) -> Result<Option<Object>> {
-        let all = self.taker.take_all(parts, depth)?;
-        self.conjunction(all, None, depth)
-    }
-
-    fn conjunction(
-        &mut self,
-        mut all: Conjunction<'a>,
-        reference: Option<&str>,
-        depth: usize,
-    ) -> Result<Option<Object>> {
-        self.taker.check_depth(depth)?;
-        let inlined = self.inlined.len();
-        let own = self.resolve(&mut all, depth)?;
-        let object = self.resolved(all, own.as_deref().or(reference), depth);
-        self.inlined.truncate(inlined);
-        object
-    }
-
-    fn sum(&self, all: &Conjunction<'a>) -> Result<Sum<'a>> {
-        Sum::of(&self.taker.source, &all.nodes)
-    }
-
-    /// Puts what is referred to in place of a reference beside which more is said; returns the one that
-    /// stays.
-    fn resolve(&mut self, all: &mut Conjunction<'a>, depth: usize) -> Result<Option<String>> {
-        let is_said = |(name, _): &(String, &str)| {
-            SAYS.contains(&name.as_str()) || self.rules.takes(name) && !is_annotation(name)
-        };
-        let says_more = all
-            .nodes
-            .iter()
-            .any(|node| node.members.iter().any(is_said));
-        let is_alone = !says_more && all.choices.is_empty() && all.references.len() <= 1;
-        let mut stays = None;
-        while let (false, Some(reference)) = (all.is_nothing, all.references.pop()) {
-            let index = self.refer(&reference)?;
-            if all.inlined.contains(&index) {
-                // It has been said.
-                continue;
-            }
-            let part = self.definitions[index].part.clone();
-            if part.json == "false" {
-                all.is_nothing = true;
-                continue;
-            }
-            let is_circle = self.is_circle(&reference, index);
-            if is_circle && !self.rules.recursion {
-                return Err(self.circle(index));
-            }
-            if !is_alone && !is_circle && self.may_copy(part.json.len()) {
-                self.inlined.push(index);
-                all.inlined.push(index);
-                self.taker.take(part, all, depth + 1)?;
-                continue;
-            }
-            // Its objects are closed, and so must not stand beside others.
-            let sum = self.sum(all)?;
-            all.is_nothing |= sum.is_nothing;
-            let collides = !is_alone && self.closed && sum.is_about_objects();
-            if stays.is_some() || collides {
-                self.lose(&reference.at);
-            } else {
-                stays = Some(self.stay(&reference, index));
-            }
-        }
-        Ok(stays)
-    }
-
-    /// Notes what is referred to, and returns its number.
-    fn refer(&mut self, reference: &Part<'a>) -> Result<usize> {
-        let part = self.taker.source.target(reference.json, &reference.at)?;
-        if let Some(&index) = self.places.get(&part.at) {
-            return Ok(index);
-        }
-        let index = self.definitions.len();
-        self.places.insert(Rc::clone(&part.at), index);
-        self.definitions.push(Definition { part, name: None });
-        Ok(index)
-    }
-
-    /// Writes a reference, and sees to it that what it refers to is written.
-    fn stay(&mut self, reference: &Part<'a>, index: usize) -> String {
-        let Definition { part, name } = &mut self.definitions[index];
-        let own = part.at.rsplit('/').next().unwrap_or_default();
-        let own = own.replace("~1", "/").replace("~0", "~");
-        let name = name.get_or_insert_with(|| {
-            self.written.push(index);
-            let own = if part.at.is_empty() { "root" } else { &own };
-            let mut name = own.to_owned();
-            let mut number = 1;
-            while !self.names.insert(name.clone()) {
-                number += 1;
-                name = format!("{own}{number}");
-            }
-            name
-        });
-        let is_same = *part.at == pointer("/$defs", name);
-        if is_same && reference.json.starts_with("\"#/$defs/") {
-            return reference.json.to_owned();
-        }
-        // A fragment's own escape (RFC 3986, section 2.1).
-        let target = format!("#{}", pointer("/$defs", name)).replace('%', "%25");
-        Json::from(target).to_string()
-    }
-
-    fn resolved(
-        &mut self,
-        mut all: Conjunction<'a>,
-        reference: Option<&str>,
-        depth: usize,
-    ) -> Result<Option<Object>> {
-        let sum = self.sum(&all)?;
-        if all.is_nothing || sum.is_nothing {
+    /// Writes a schema; `None` is that no value matches.
+    fn write(&mut self, schema: Schema, depth: usize) -> Result<Option<Object>> {
+        self.reader.check_depth(depth, &schema.at)?;
+        let mut schema = self.resolve(schema)?;
+        if schema.keywords.is_none() {
             return Ok(None);
         }
-        let mut choices = std::mem::take(&mut all.choices);
-        for choice in choices.iter().filter(|choice| choice.keyword == "oneOf") {
-            if !disjoint::are(&mut self.taker, &choice.alternatives, self.closed)? {
-                let reason = "`anyOf` stands in its place, of which more than one may hold";
-                self.lose_for(&pointer(&choice.at, "oneOf"), reason);
-            }
+        let mut types = schema.names("type").to_vec();
+        if types.iter().any(|name| name == "number") {
+            types.retain(|name| name != "integer");
         }
-        if let Some(types @ [_, _, ..]) = sum.types.as_deref() {
-            let at = all.nodes.first().map(|node| pointer(&node.at, "type"));
-            choices.insert(0, self.types(types, &at.unwrap_or_default())?);
-        }
-        match choices.as_slice() {
-            [] => self.object(&sum, None, reference, depth),
-            [one] if !self.must_spread(&sum, one, depth)? => {
-                self.object(&sum, Some(one), reference, depth)
+        let values = schema.names("enum");
+        if 1 < types.len() && !values.is_empty() {
+            types.retain(|name| values.iter().any(|json| is_of(json, name)));
+            if types.is_empty() {
+                return Ok(None);
             }
-            _ => self.spread(&sum, all, &choices, reference, depth),
+            schema.add("type", Value::Names(types.clone()));
+        }
+        let is_object = schema.is_about_objects() || schema.get("required").is_some();
+        // Beside a closed object each alternative would forbid the properties of the other side.
+        let collides = self.reader.closed && is_object || 1 < types.len();
+        if let (true, Some(Value::List(list))) = (collides, schema.get("anyOf").cloned()) {
+            schema.take("anyOf");
+            return self.spread(schema, list, depth);
+        }
+        if 1 < types.len() {
+            let values = schema.take("enum");
+            let list = types.into_iter().map(|name| {
+                let mut one = Schema::new(&schema.at, 0);
+                if let Some(Value::Names(values)) = &values {
+                    let values = values.iter().filter(|json| is_of(json, &name));
+                    one.add("enum", Value::Names(values.cloned().collect()));
+                }
+                one.add("type", Value::Names(vec![name]));
+                one
+            });
+            let list = list.collect();
+            return self.spread(schema, list, depth);
+        }
+        self.object(&schema, types.first(), depth)
+    }
+
+    /// Merges the `allOf` of a schema, and what its `$ref` points to unless it can stay a reference.
+    fn resolve(&mut self, mut schema: Schema) -> Result<Schema> {
+        let mut parts = Vec::new();
+        loop {
+            if let Some(Value::List(list)) = schema.take("allOf") {
+                parts.extend(list.into_iter().rev());
+            }
+            let next_refers = parts.last().is_some_and(|part| part.get("$ref").is_some());
+            if schema.get("$ref").is_some() && (schema.restricts() || next_refers) {
+                self.inline(&mut schema)?;
+            } else if let Some(part) = parts.pop() {
+                self.merge(&mut schema, part)?;
+            } else {
+                return Ok(schema);
+            }
         }
     }
 
-    /// Makes a choice of several types.
-    fn types(&self, types: &[String], at: &str) -> Result<Choice<'a>> {
-        let schema = |kind: &String| match types::schema(kind) {
-            Some(schema) => Ok(Part::new(schema, "")),
-            None => Err(self.taker.source.not_a_schema(at)),
-        };
-        let alternatives = types.iter().map(schema);
-        Ok(Choice {
-            keyword: "type",
-            at: Rc::from(""),
-            alternatives: alternatives.collect::<Result<_>>()?,
-        })
+    /// Merges what the `$ref` of a schema points to.
+    fn inline(&mut self, schema: &mut Schema) -> Result<()> {
+        if let Some(Value::Text(reference)) = schema.take("$ref") {
+            let (json, at) = self.target(&reference, &schema.at)?;
+            let target = self.reader.schema(json, &at, 1)?;
+            self.merge(schema, target)?;
+        }
+        Ok(())
     }
 
-    /// Returns true if alternatives cannot stand beside the rest: once the objects of both are closed,
-    /// each would forbid what the other one has.
-    fn must_spread(&self, sum: &Sum<'a>, choice: &Choice<'a>, depth: usize) -> Result<bool> {
-        if matches!(choice.keyword, "nullable" | "type") {
-            return Ok(true);
+    fn merge(&mut self, schema: &mut Schema, other: Schema) -> Result<()> {
+        self.copied = self.copied.saturating_add(other.length);
+        let at = other.at.clone();
+        if MAX_COPIED < self.copied {
+            let what = "more than 1 MiB of merged text, or a reference to itself,";
+            return Err(self.reader.unsupported(what, &at));
         }
-        if !self.closed || !sum.is_about_objects() && sum.required.is_empty() {
-            return Ok(false);
+        match schema.merge(other) {
+            Some(keyword) => Err(self.reader.conflict(&keyword, &at)),
+            None => Ok(()),
         }
-        for part in &choice.alternatives {
-            let all = self.taker.take_all(vec![part.clone()], depth + 1)?;
-            let own = self.sum(&all)?;
-            let is_unknown = !all.choices.is_empty() || !all.references.is_empty();
-            if is_unknown
-                || own.is_about_objects()
-                || !own.required.iter().all(|name| sum.names(name))
-            {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
-    /// Writes alternatives, each with all that is said beside them.
+    fn target(&mut self, reference: &str, at: &str) -> Result<(&'a str, String)> {
+        let at = pointer(at, "$ref");
+        match serde_json::from_str::<String>(reference) {
+            Ok(reference) => self.reader.target(&reference, &at),
+            Err(_) => Err(self
+                .reader
+                .unsupported("a reference that is not a string", &at)),
+        }
+    }
+
+    /// Writes alternatives, each of them merged with everything that stands beside them.
     fn spread(
         &mut self,
-        sum: &Sum<'a>,
-        mut all: Conjunction<'a>,
-        choices: &[Choice<'a>],
-        reference: Option<&str>,
+        mut schema: Schema,
+        list: Vec<Schema>,
         depth: usize,
     ) -> Result<Option<Object>> {
-        let is_plain = all.nodes.iter().all(Node::is_plain);
-        let of_types = matches!(choices, [one] if one.keyword == "type");
         let mut object = Object::default();
-        // What is said of all of them is said once.
-        if !of_types && !is_plain {
-            for (name, json) in sum.last_of(&ANNOTATIONS) {
-                object.push(name, json.to_owned());
+        // Annotations are written once, and not in each alternative.
+        for name in ANNOTATIONS {
+            if let Some(Value::Text(json)) = schema.take(name) {
+                object.members.push((name.to_owned(), json));
             }
-            all.nodes
-                .iter_mut()
-                .for_each(|node| node.remove(&ANNOTATIONS));
         }
-        let copies = if is_plain { 0 } else { all.length };
         let mut alternatives = Vec::new();
-        let mut texts = HashSet::new();
-        for parts in self.combined(choices, copies) {
-            let mut one = all.clone();
-            if of_types && parts.iter().any(|part| part.json == types::NULL) {
-                one.nodes
-                    .iter_mut()
-                    .for_each(|node| node.remove(&ANNOTATIONS));
+        for part in list {
+            let mut one = schema.clone();
+            self.merge(&mut one, part)?;
+            self.copied = self.copied.saturating_add(schema.length);
+            alternatives.extend(self.write(one, depth + 1)?);
+        }
+        match alternatives.as_mut_slice() {
+            [] => return Ok(None),
+            [one] => {
+                one.members
+                    .retain(|(name, _)| object.members.iter().all(|(known, _)| known != name));
+                object.members.append(&mut one.members);
+                object.any_of = std::mem::take(&mut one.any_of);
             }
-            for part in parts {
-                self.taker.take(part, &mut one, depth + 1)?;
-            }
-            let Some(one) = self.conjunction(one, reference, depth + 1)? else {
+            _ => object.set_any_of(alternatives),
+        }
+        Ok(Some(object))
+    }
+
+    /// Writes a schema of at most one type.
+    fn object(
+        &mut self,
+        schema: &Schema,
+        kind: Option<&String>,
+        depth: usize,
+    ) -> Result<Option<Object>> {
+        let closed = self.reader.closed && schema.is_about_objects();
+        let mut object = Object::default();
+        for (name, value) in schema.keywords.iter().flatten() {
+            if kind.is_some_and(|kind| !applies(name, kind)) {
                 continue;
-            };
-            // Alternatives of an alternative are alternatives.
-            for one in one.into_alternatives() {
-                if texts.insert(one.json()) {
-                    alternatives.push(one);
+            }
+            let json = match (name.as_str(), value) {
+                ("type", _) => kind.map(|kind| Json::from(kind.as_str()).to_string()),
+                ("additionalProperties", _) if closed => None,
+                ("$defs", _) => (depth == 0).then(String::new),
+                ("$ref", Value::Text(reference)) => Some(self.refer(reference, &schema.at)?),
+                ("required", Value::Names(names)) => Some(required(names)),
+                (_, Value::Names(texts)) => Some(array(texts)),
+                (_, Value::Text(json)) => Some(json.clone()),
+                (_, Value::Properties(_)) => Some(self.properties(schema, closed, depth)?),
+                (_, Value::Schema(below)) => {
+                    let below = self.write(below.clone(), depth + 1)?;
+                    Some(below.map_or_else(|| "false".to_owned(), |below| below.json()))
                 }
-            }
-        }
-        Ok(object.with_alternatives(alternatives))
-    }
-
-    /// Makes one choice of several: each alternative of the one with each of the other. What would be
-    /// too much is left out.
-    fn combined(&mut self, choices: &[Choice<'a>], length: usize) -> Vec<Vec<Part<'a>>> {
-        let mut combined = vec![Vec::new()];
-        for Choice {
-            keyword,
-            at,
-            alternatives,
-        } in choices
-        {
-            let count = combined.len() * alternatives.len();
-            let fits = combined.len() == 1 || count <= MAX_ALTERNATIVES;
-            let more = count - combined.len();
-            // There are seven types at most, and no other way to say that it may be one of them.
-            let must = *keyword == "type";
-            let may = must || fits && self.may_copy(more.saturating_mul(length));
-            if !may {
-                self.lose(&pointer(at, keyword));
-                continue;
-            }
-            let pairs = combined.iter().flat_map(|parts: &Vec<Part<'a>>| {
-                alternatives.iter().map(|one| {
-                    let mut parts = parts.clone();
-                    parts.push(one.clone());
-                    parts
-                })
-            });
-            combined = pairs.collect();
-        }
-        combined
-    }
-
-    fn may_copy(&mut self, length: usize) -> bool {
-        let copied = self.copied.saturating_add(length);
-        let may = copied <= MAX_COPIED;
-        if may {
-            self.copied = copied;
-        }
-        may
-    }
-
-    /// Notes a keyword that is left out.
-    pub(super) fn lose(&mut self, at: &str) {
-        self.lose_for(at, "not among what the service takes of JSON Schema");
-    }
-
-    /// Notes a schema that is left out, by which no value is valid.
-    pub(super) fn lose_nothing(&mut self, at: &str) {
-        self.lose_for(at, "that no value is valid cannot be said there");
-    }
-
-    fn lose_for(&mut self, at: &str, reason: &str) {
-        if self.lost.insert(at.to_owned()) {
-            self.left_out.detail(format!("{}#{at}", self.place), reason);
-        }
-    }
-
-    /// Notes which definitions a reference stands in, and returns true if what it refers to, which is
-    /// being written, leads to one of them.
-    fn is_circle(&mut self, reference: &Part<'a>, to: usize) -> bool {
-        let mut at = &*reference.at;
-        let mut is_circle = false;
-        while let Some((outer, _)) = at.rsplit_once('/') {
-            if let Some(&from) = self.places.get(outer) {
-                self.references.entry(from).or_default().insert(to);
-                let is_open = self.inlined.contains(&to);
-                is_circle |= from == to || is_open && self.leads(to, from);
-            }
-            at = outer;
-        }
-        is_circle
-    }
-
-    /// Returns true if one definition leads to another.
-    fn leads(&self, from: usize, to: usize) -> bool {
-        let mut seen = HashSet::new();
-        let mut open = vec![from];
-        while let Some(index) = open.pop() {
-            let after = self.references.get(&index).into_iter().flatten();
-            open.extend(after.filter(|next| seen.insert(**next)));
-        }
-        seen.contains(&to)
-    }
-
-    /// Refuses definitions that lead to themselves.
-    fn check_recursion(&self) -> Result<()> {
-        let after = |index: usize| self.references.get(&index).into_iter().flatten();
-        // Those behind which all has been seen; those on the way to where one is, each with those that it
-        // refers to and that have not been followed.
-        let mut done = HashSet::new();
-        let mut is_on_way = HashSet::new();
-        for &start in self.references.keys() {
-            let mut way = vec![(start, after(start))];
-            while let Some((index, next)) = way.last_mut() {
-                let index = *index;
-                match next.next() {
-                    Some(to) if is_on_way.contains(to) => return Err(self.circle(*to)),
-                    Some(to) if done.contains(to) => {}
-                    Some(&to) => {
-                        is_on_way.insert(index);
-                        way.push((to, after(to)));
+                ("anyOf", Value::List(list)) => {
+                    let mut alternatives = Vec::new();
+                    for one in list {
+                        alternatives.extend(self.write(one.clone(), depth + 1)?);
                     }
+                    if alternatives.is_empty() {
+                        return Ok(None);
+                    }
+                    object.set_any_of(alternatives);
+                    None
+                }
+                (_, Value::List(list)) => {
+                    let mut texts = Vec::new();
+                    for one in list {
+                        texts.push(self.some(one.clone(), depth + 1)?.json());
+                    }
+                    (!texts.is_empty()).then(|| array(&texts))
+                }
+            };
+            object.members.extend(json.map(|json| (name.clone(), json)));
+        }
+        if closed {
+            if schema.get("properties").is_none() {
+                let properties = self.properties(schema, closed, depth)?;
+                object.members.push(("properties".to_owned(), properties));
+            }
+            let closing = ("additionalProperties".to_owned(), "false".to_owned());
+            object.members.push(closing);
+        }
+        Ok(Some(object))
+    }
+
+    fn properties(&mut self, schema: &Schema, closed: bool, depth: usize) -> Result<String> {
+        let mut properties = Object::default();
+        let mut names = HashSet::new();
+        for (name, below) in schema.properties() {
+            names.insert(name);
+            let below = self.some(below.clone(), depth + 1)?;
+            properties.members.push((name.clone(), below.json()));
+        }
+        // A closed object must name what it requires, unless the schema forbids that anyway.
+        if closed && schema.get("additionalProperties").is_none() {
+            let unnamed = schema
+                .names("required")
+                .iter()
+                .filter(|name| names.insert(name));
+            let unnamed = unnamed.map(|name| (name.clone(), "{}".to_owned()));
+            properties.members.extend(unnamed);
+        }
+        Ok(properties.json())
+    }
+
+    /// Writes a reference, and notes what it points to as a definition.
+    fn refer(&mut self, reference: &str, at: &str) -> Result<String> {
+        let (json, at) = self.target(reference, at)?;
+        let index = match self.positions.get(&at) {
+            Some(&index) => index,
+            None => self.define(json, at),
+        };
+        if let Some(current) = self.current {
+            self.definitions[current].references.push(index);
+        }
+        let Definition { at, name, .. } = &self.definitions[index];
+        let pointer = pointer("/$defs", name);
+        if *at == pointer && reference.starts_with("\"#/$defs/") {
+            return Ok(reference.to_owned());
+        }
+        // `%` is the escape character of a URL's fragment (RFC 3986, section 2.1).
+        Ok(Json::from(format!("#{pointer}").replace('%', "%25")).to_string())
+    }
+
+    fn define(&mut self, json: &'a str, at: String) -> usize {
+        let own = match at.rsplit('/').next() {
+            None | Some("") => "root".to_owned(),
+            Some(own) => own.replace("~1", "/").replace("~0", "~"),
+        };
+        let mut name = own.clone();
+        let mut number = 1;
+        while !self.names.insert(name.clone()) {
+            number += 1;
+            name = format!("{own}{number}");
+        }
+        let index = self.definitions.len();
+        self.positions.insert(at.clone(), index);
+        let references = Vec::new();
+        self.definitions.push(Definition {
+            json,
+            at,
+            name,
+            references,
+        });
+        index
+    }
+
+    /// Refuses definitions that refer to themselves, also through others.
+    fn check_recursion(&self) -> Result<()> {
+        let count = self.definitions.len();
+        let (mut is_done, mut is_on_path) = (vec![false; count], vec![false; count]);
+        for start in 0..count {
+            // A depth-first search without recursion: a chain of definitions may be long.
+            let mut path = vec![(start, 0)];
+            while let Some((index, next)) = path.last_mut() {
+                let index = *index;
+                is_on_path[index] = true;
+                let references = &self.definitions[index].references;
+                let after = references.get(*next).filter(|_| !is_done[index]);
+                *next += 1;
+                match after {
+                    Some(&after) if is_on_path[after] => return Err(self.recursion(after)),
+                    Some(&after) => path.push((after, 0)),
                     None => {
-                        is_on_way.remove(&index);
-                        done.insert(index);
-                        way.pop();
+                        (is_done[index], is_on_path[index]) = (true, false);
+                        path.pop();
                     }
                 }
             }
@@ -469,15 +414,52 @@ impl<'a, 'b> Writer<'a, 'b> {
         Ok(())
     }
 
-    fn circle(&self, index: usize) -> Error {
-        let what = match &*self.definitions[index].part.at {
-            "" => "refers to itself".to_owned(),
-            at => format!("refers to itself, by `#{}`", brief(at)),
-        };
-        self.taker.source.unsupported(&what)
+    fn recursion(&self, index: usize) -> Error {
+        let at = &self.definitions[index].at;
+        self.reader.unsupported("a reference to itself", at)
     }
 }
 
-pub(super) fn is_annotation(name: &str) -> bool {
-    ANNOTATIONS.contains(&name)
+fn required(names: &[String]) -> String {
+    let mut known = HashSet::new();
+    let names = names.iter().filter(|name| known.insert(*name));
+    let names = names.map(|name| Json::from(name.as_str()).to_string());
+    array(&names.collect::<Vec<_>>())
+}
+
+fn array(texts: &[String]) -> String {
+    format!("[{}]", texts.join(","))
+}
+
+/// Returns whether a keyword restricts values of a type. Services refuse it beside another type, and a
+/// list of types is split into one schema for each.
+fn applies(keyword: &str, kind: &str) -> bool {
+    let kinds: &[&str] = match keyword {
+        "items" | "maxItems" | "minItems" | "prefixItems" | "uniqueItems" => &["array"],
+        "additionalProperties" | "maxProperties" | "minProperties" | "properties" | "required" => {
+            &["object"]
+        }
+        "maxLength" | "minLength" | "pattern" => &["string"],
+        "exclusiveMaximum" | "exclusiveMinimum" | "maximum" | "minimum" | "multipleOf" => {
+            &["integer", "number"]
+        }
+        _ => return true,
+    };
+    kinds.contains(&kind)
+}
+
+/// Returns whether a JSON value is of a type; a number too large to be read counts as an integer.
+fn is_of(json: &str, kind: &str) -> bool {
+    let own = match json.as_bytes().first() {
+        Some(b'n') => "null",
+        Some(b't' | b'f') => "boolean",
+        Some(b'"') => "string",
+        Some(b'[') => "array",
+        Some(b'{') => "object",
+        _ => match json.parse::<f64>() {
+            Ok(number) if number.is_finite() && number.fract() != 0.0 => "number",
+            _ => "integer",
+        },
+    };
+    own == kind || own == "integer" && kind == "number"
 }
