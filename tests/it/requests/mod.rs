@@ -3,6 +3,7 @@
 mod agree;
 mod calls;
 mod composed;
+mod derived;
 mod fields;
 mod gzip;
 mod policy;

@@ -153,6 +153,11 @@ fn objects_are_closed_where_the_schema_is_strict() {
         r#"{"properties":{"a":{}},"additionalProperties":false}"#,
         &["/properties/a/patternProperties", "/additionalProperties"],
     );
+    check(
+        r#"{"additionalProperties":{"type":"string"}}"#,
+        r#"{"properties":{},"additionalProperties":false}"#,
+        &["/additionalProperties"],
+    );
     let open = r#"{"type":"object","additionalProperties":{"type":["string","null"]}}"#;
     let (text, list) = sent(open, false);
     assert_eq!(

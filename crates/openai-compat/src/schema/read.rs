@@ -101,7 +101,8 @@ impl<'a> Reader<'a, '_> {
                 "items" if is_tuple => self.list(name, json, &at, depth)?,
                 "additionalProperties" if self.closed && *json != "false" => {
                     self.lose(&at, "a strict object has no additional properties");
-                    continue;
+                    // It stays as a mark of an object, which is then closed.
+                    Value::Text("true".to_owned())
                 }
                 "additionalProperties" if loses_patterns => {
                     self.lose(&at, "it would forbid what `patternProperties` accepts");

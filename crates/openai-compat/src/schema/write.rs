@@ -335,7 +335,8 @@ impl<'a, 'b> Writer<'a, 'b> {
             properties.members.push((name.clone(), below.json()));
         }
         // A closed object must name what it requires, unless the schema forbids that anyway.
-        if closed && schema.get("additionalProperties").is_none() {
+        let forbids = matches!(schema.get("additionalProperties"), Some(Value::Schema(_)));
+        if closed && !forbids {
             let unnamed = schema
                 .names("required")
                 .iter()
