@@ -8,7 +8,7 @@
 //    other keywords are dropped by name. Numbers keep their spelling, and members their order.
 // 2. `merge.rs` makes one schema of several that apply to the same value (`allOf`, a `$ref` with
 //    siblings, alternatives of a closed object). What cannot be merged exactly is refused by name.
-// 3. `write.rs` writes the result, closes objects, and collects the definitions that are referred to.
+// 3. `write.rs` writes the result and closes objects; `definitions.rs` has what references lead to.
 //
 // `one_of.rs` decides whether a `oneOf` means the same as an `anyOf`.
 //
@@ -18,6 +18,7 @@
 //   has further properties in.
 // - Otherwise the request is refused, and the error names the keyword and its JSON pointer.
 
+mod definitions;
 mod merge;
 mod one_of;
 mod read;

@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use inferstream_core::{Error, Json, Result, provider::LeftOut};
+use inferstream_core::{Json, Result, provider::LeftOut};
 
 use super::{
     SchemaRules,
+    definitions::{Definition, Definitions},
     merge::{ANNOTATIONS, Schema, Value},
     read::{Reader, pointer},
 };
@@ -16,22 +17,8 @@ const MAX_COPIED: usize = 1 << 20;
 /// Rewrites one schema.
 pub(super) struct Writer<'a, 'b> {
     reader: Reader<'a, 'b>,
-    /// What references point to, in the order in which they were found.
-    definitions: Vec<Definition<'a>>,
-    /// Their positions, by JSON pointer.
-    positions: HashMap<String, usize>,
-    names: HashSet<String>,
-    /// The definition that is being written; `None` is the root.
-    current: Option<usize>,
+    definitions: Definitions<'a>,
     copied: usize,
-}
-
-struct Definition<'a> {
-    json: &'a str,
-    at: String,
-    name: String,
-    /// The definitions that it refers to.
-    references: Vec<usize>,
 }
 
 /// A schema as it is sent.
@@ -85,10 +72,7 @@ impl<'a, 'b> Writer<'a, 'b> {
                 lost: HashSet::new(),
                 opened: HashMap::new(),
             },
-            definitions: Vec::new(),
-            positions: HashMap::new(),
-            names: HashSet::new(),
-            current: None,
+            definitions: Definitions::default(),
             copied: 0,
         }
     }
@@ -103,21 +87,15 @@ impl<'a, 'b> Writer<'a, 'b> {
         let mut root = self.some(schema, 0)?;
         let mut texts = Vec::new();
         // Writing a definition may add others.
-        while let Some(Definition { json, at, .. }) = self.definitions.get(texts.len()) {
+        while let Some(Definition { json, at, .. }) = self.definitions.start(texts.len()) {
             let (json, at) = (*json, at.clone());
-            self.current = Some(texts.len());
             let schema = self.reader.schema(json, &at, 1)?;
             texts.push(self.some(schema, 1)?.json());
         }
-        if !self.reader.rules.recursion {
-            self.check_recursion()?;
+        if let (false, Some(at)) = (self.reader.rules.recursion, self.definitions.recursion()) {
+            return Err(self.reader.unsupported("a reference to itself", at));
         }
-        let mut definitions = self.definitions.iter().zip(texts).collect::<Vec<_>>();
-        // In the order of the original text.
-        definitions.sort_by_key(|(definition, _)| definition.json.as_ptr());
-        let members = definitions.into_iter();
-        let members = members.map(|(definition, text)| (definition.name.clone(), text));
-        let members = members.collect::<Vec<_>>();
+        let members = self.definitions.in_order(texts);
         let defs = root.members.iter().position(|(name, _)| name == "$defs");
         if members.is_empty() {
             root.members.retain(|(name, _)| name != "$defs");
@@ -350,74 +328,13 @@ impl<'a, 'b> Writer<'a, 'b> {
     /// Writes a reference, and notes what it points to as a definition.
     fn refer(&mut self, reference: &str, at: &str) -> Result<String> {
         let (json, at) = self.target(reference, at)?;
-        let index = match self.positions.get(&at) {
-            Some(&index) => index,
-            None => self.define(json, at),
-        };
-        if let Some(current) = self.current {
-            self.definitions[current].references.push(index);
-        }
-        let Definition { at, name, .. } = &self.definitions[index];
+        let Definition { at, name, .. } = self.definitions.note(json, at);
         let pointer = pointer("/$defs", name);
         if *at == pointer && reference.starts_with("\"#/$defs/") {
             return Ok(reference.to_owned());
         }
         // `%` is the escape character of a URL's fragment (RFC 3986, section 2.1).
         Ok(Json::from(format!("#{pointer}").replace('%', "%25")).to_string())
-    }
-
-    fn define(&mut self, json: &'a str, at: String) -> usize {
-        let own = match at.rsplit('/').next() {
-            None | Some("") => "root".to_owned(),
-            Some(own) => own.replace("~1", "/").replace("~0", "~"),
-        };
-        let mut name = own.clone();
-        let mut number = 1;
-        while !self.names.insert(name.clone()) {
-            number += 1;
-            name = format!("{own}{number}");
-        }
-        let index = self.definitions.len();
-        self.positions.insert(at.clone(), index);
-        let references = Vec::new();
-        self.definitions.push(Definition {
-            json,
-            at,
-            name,
-            references,
-        });
-        index
-    }
-
-    /// Refuses definitions that refer to themselves, also through others.
-    fn check_recursion(&self) -> Result<()> {
-        let count = self.definitions.len();
-        let (mut is_done, mut is_on_path) = (vec![false; count], vec![false; count]);
-        for start in 0..count {
-            // A depth-first search without recursion: a chain of definitions may be long.
-            let mut path = vec![(start, 0)];
-            while let Some((index, next)) = path.last_mut() {
-                let index = *index;
-                is_on_path[index] = true;
-                let references = &self.definitions[index].references;
-                let after = references.get(*next).filter(|_| !is_done[index]);
-                *next += 1;
-                match after {
-                    Some(&after) if is_on_path[after] => return Err(self.recursion(after)),
-                    Some(&after) => path.push((after, 0)),
-                    None => {
-                        (is_done[index], is_on_path[index]) = (true, false);
-                        path.pop();
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn recursion(&self, index: usize) -> Error {
-        let at = &self.definitions[index].at;
-        self.reader.unsupported("a reference to itself", at)
     }
 }
 
