@@ -440,6 +440,48 @@ proptest! {
     }
 }
 
+/// Makes a schema of the keywords that depend on those beside them.
+fn dependent(dice: &mut Dice<'_>) -> Value {
+    let properties = dice.list(0, 2, |dice| (dice.pick(&NAMES).to_owned(), json!({})));
+    let properties = Value::Object(properties.into_iter().collect());
+    let mut schema = json!({ "properties": properties });
+    let others = [
+        ("additionalProperties", json!(false)),
+        ("additionalProperties", json!({ "type": "null" })),
+        ("required", json!([dice.pick(&NAMES)])),
+        ("prefixItems", json!([{ "type": "string" }])),
+        ("items", json!({ "type": "null" })),
+    ];
+    for (name, value) in dice.list(0, 2, |dice| dice.pick(&others)) {
+        schema[name] = value;
+    }
+    schema
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn merged_objects_and_arrays_accept_the_same_values(
+        schema in prop::collection::vec(any::<u8>(), 40),
+        values in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..24), 60),
+    ) {
+        let mut dice = Dice(schema.iter());
+        let mut schema = dependent(&mut dice);
+        let [one, other] = [dependent(&mut dice), dependent(&mut dice)];
+        match dice.roll(3) {
+            0 => schema["allOf"] = json!([one]),
+            1 => schema["anyOf"] = json!([one, other]),
+            _ => {
+                schema["$defs"] = json!({ "D": one });
+                schema["$ref"] = json!("#/$defs/D");
+            }
+        }
+        let values = values.iter().map(|bytes| value(&mut Dice(bytes.iter())));
+        check(&schema, &values.collect::<Vec<_>>());
+    }
+}
+
 /// A property that holds for what is rewritten says nothing if all is refused.
 #[test]
 fn most_generated_schemas_are_rewritten() {
