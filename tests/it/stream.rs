@@ -7,7 +7,7 @@ use futures_core::Stream;
 use http::{HeaderValue, Response, StatusCode};
 use inferstream_core::{
     Body, ChatEvent, ChatResponse, ChatStream, Decode, End, Ending, Error, ErrorKind, Events,
-    Finish, FinishReason, Flow, Result, Started, TextStream, Timeouts, Transport, Usage,
+    Finish, FinishReason, Flow, Result, Started, TextStream, Timeouts, Timer, Transport, Usage,
     read_stream,
     sse::{Decoder, Frame, Limits},
 };

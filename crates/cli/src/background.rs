@@ -3,11 +3,11 @@
 use std::{
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
-use inferstream::{Body, BoxFuture, Error, Result, Transport, transport::HttpTransport};
+use inferstream::{Body, BoxFuture, Error, Result, Timer, Transport, transport::HttpTransport};
 use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
 
 use crate::{exit::message, output::say};
@@ -67,14 +67,6 @@ impl Transport for Watched {
         self.transport.send(request)
     }
 
-    fn now(&self) -> Instant {
-        self.transport.now()
-    }
-
-    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        self.transport.sleep(duration)
-    }
-
     fn on_retry(&self, error: &Error, wait: Duration) {
         let wait = wait.as_secs_f64();
         let digits = usize::from(wait < 1.0);
@@ -90,5 +82,19 @@ impl Transport for Watched {
             tasks.retain(|task| !task.is_finished());
             tasks.push(runtime.spawn(task));
         }
+    }
+}
+
+impl Timer for Watched {
+    fn now(&self) -> Duration {
+        self.transport.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.transport.sleep(duration)
+    }
+
+    fn system_time(&self) -> SystemTime {
+        self.transport.system_time()
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use inferstream_core::{
     BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream, EventStream, Model,
-    Provider, ProviderInfo, Result, Sent, Transport, Unsupported,
+    Provider, ProviderInfo, Result, Sent, Timer, Unsupported,
     provider::{Permit, Semaphore, Total, in_current_span},
 };
 
@@ -28,9 +28,9 @@ const MAX_IN_FLIGHT: usize = 64;
 ///
 /// # Time
 ///
-/// A provider has no clock. Without a [`transport`](Self::transport) the wait for a permit has no
+/// A provider has no clock. Without a [`timer`](Self::timer) the wait for a permit has no
 /// timeout, and [`Timeouts::total`](inferstream_core::Timeouts::total) begins after it. With a
-/// transport, the wait counts towards the `total` of the request: it fails with `Timeout` when that
+/// timer, the wait counts towards the `total` of the request: it fails with `Timeout` when that
 /// runs out, and otherwise the request is sent with the time that is left. Timeouts that are set on
 /// the provider itself always begin after the wait.
 ///
@@ -68,7 +68,7 @@ const MAX_IN_FLIGHT: usize = 64;
 #[derive(Clone, Debug)]
 pub struct ConcurrencyLimit {
     provider: Arc<dyn Provider>,
-    transport: Option<Arc<dyn Transport>>,
+    timer: Option<Arc<dyn Timer>>,
     max_in_flight: usize,
     semaphore: Arc<Semaphore>,
 }
@@ -78,7 +78,7 @@ impl ConcurrencyLimit {
     pub fn new(provider: impl Provider) -> Self {
         Self {
             provider: Arc::new(provider),
-            transport: None,
+            timer: None,
             max_in_flight: MAX_IN_FLIGHT,
             semaphore: Semaphore::new(MAX_IN_FLIGHT),
         }
@@ -93,16 +93,16 @@ impl ConcurrencyLimit {
         self
     }
 
-    /// Sets the clock for the wait; nothing is sent through the transport.
+    /// Sets the clock for the wait; a [`Transport`](inferstream_core::Transport) is one.
     #[must_use]
-    pub fn transport(mut self, transport: impl Transport) -> Self {
-        self.transport = Some(Arc::new(transport));
+    pub fn timer(mut self, timer: impl Timer) -> Self {
+        self.timer = Some(Arc::new(timer));
         self
     }
 
     /// Waits for a permit, and reduces the request's total timeout by the time that took.
     async fn enter(&self, request: &mut ChatRequest) -> Result<Permit> {
-        let total = Total::begin(self.transport.as_ref(), request);
+        let total = Total::begin(self.timer.as_ref(), request);
         let mut permit = self.semaphore.acquire();
         let mut end = None;
         let permit = poll_fn(|cx| {

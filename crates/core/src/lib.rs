@@ -51,6 +51,6 @@ pub use crate::{
     },
     text::Text,
     timeouts::{Phase, Timeouts},
-    transport::{Body, BoxFuture, Duplex, ReplayStale, Replays, Transport},
+    transport::{Body, BoxFuture, Duplex, ReplayStale, Replays, Timer, Transport},
     unsupported::{OnUnsupported, Unsupported},
 };

@@ -127,7 +127,8 @@ impl RetryPolicy {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let left = total.map(|total| total.saturating_sub(transport.now() - start));
+            let left =
+                total.map(|total| total.saturating_sub(transport.now().saturating_sub(start)));
             let outcome = match left {
                 None => attempt(attempts).await,
                 Some(left) => within(transport, left, total, attempt(attempts)).await,
@@ -136,7 +137,7 @@ impl RetryPolicy {
                 Ok(value) => return Ok(value),
                 Err(error) => error.with_attempts(attempts),
             };
-            let elapsed = transport.now() - start;
+            let elapsed = transport.now().saturating_sub(start);
             let Some(wait) = self.wait_after(&error, attempts) else {
                 return Err(error);
             };
@@ -157,7 +158,7 @@ impl RetryPolicy {
             transport.on_retry(&error, wait);
             transport.sleep(wait).await;
             // It may have slept longer than asked.
-            if total.is_some_and(|total| total <= transport.now() - start) {
+            if total.is_some_and(|total| total <= transport.now().saturating_sub(start)) {
                 return Err(error);
             }
         }

@@ -1,4 +1,4 @@
-//! The one door to the network and to time: what a transport is, and the body it answers with.
+//! The traits that reach the network and the clock, and the body of a response.
 
 use std::{
     fmt,
@@ -9,7 +9,7 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
     task::{Context, Poll},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -24,7 +24,41 @@ use crate::{
 /// A boxed future that can be spawned.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// What sends requests, waits and tells the time.
+/// A clock that can be waited for.
+///
+/// Every [`Transport`] is one; `Arc`s of one are one too. A timer alone is enough where nothing is
+/// sent, such as for the timeout of a wait.
+///
+/// It has no default methods, because the clocks of `std` panic on `wasm32-unknown-unknown`.
+pub trait Timer: fmt::Debug + Send + Sync + 'static {
+    /// Returns the time since the timer's own start, by a clock that never goes back.
+    ///
+    /// Clones of a timer share the start. Times of different timers cannot be compared.
+    fn now(&self) -> Duration;
+
+    /// Waits. When the future ends, [`now`](Self::now) has advanced by at least the duration.
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
+
+    /// Returns the calendar time, which dates of HTTP are compared with: those of cookies, and a
+    /// `Retry-After` in a response without `Date`.
+    fn system_time(&self) -> SystemTime;
+}
+
+impl<T: Timer + ?Sized> Timer for Arc<T> {
+    fn now(&self) -> Duration {
+        (**self).now()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        (**self).sleep(duration)
+    }
+
+    fn system_time(&self) -> SystemTime {
+        (**self).system_time()
+    }
+}
+
+/// A client that sends HTTP requests, with its clock and its background tasks.
 ///
 /// `inferstream-transport` has the one on hyper; a user's own gets the retries, the limits and the
 /// end-of-stream rules of this crate for free.
@@ -39,7 +73,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// A request with the header `upgrade` may be answered with 101 (RFC 9110, section 7.8): the body is
 /// then the connection in both directions, [`Body::duplex`]. A transport that cannot do that answers
 /// such a request with an error.
-pub trait Transport: fmt::Debug + Send + Sync + 'static {
+pub trait Transport: Timer {
     /// Sends the request and waits for the answer's head.
     ///
     /// # Errors
@@ -53,13 +87,8 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// Dropping the future closes the connection, or never opens it.
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Response<Body>>>;
 
-    /// Returns the time now, from a clock that never goes back.
-    fn now(&self) -> Instant;
-
-    /// Waits. When it is over, [`now`](Self::now) has moved by as much.
-    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
-
-    /// Lets a task run on by itself: to drain a body, or to tell a service that nobody listens.
+    /// Runs a task in the background, to drain a body or to cancel a response.
+    // Not of `Timer`: what is detached always finishes something that was sent.
     fn detach(&self, task: BoxFuture<'static, ()>);
 
     /// Observes that a request failed and is sent again after `wait`; does nothing by default.
@@ -70,12 +99,6 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// replayed at once ([`ReplayStale`]) is not reported.
     fn on_retry(&self, error: &Error, wait: Duration) {
         let _ = (error, wait);
-    }
-
-    /// Returns the calendar's time, which a `Retry-After` date is held against where the answer
-    /// has no `Date`.
-    fn system_time(&self) -> SystemTime {
-        SystemTime::now()
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll, ready},
-    time::Instant,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -55,7 +55,7 @@ pub(crate) struct Call {
     pub(crate) timeouts: Timeouts,
     pub(crate) retry: RetryPolicy,
     pub(crate) redact: Redact,
-    pub(crate) at: Instant,
+    pub(crate) at: Duration,
 }
 
 /// The most that a document may hold: it repeats the input, which may be as long as a request, and
@@ -166,7 +166,7 @@ impl Api {
             self.send_once(call, purpose, request.clone())
         };
         let left = call.timeouts.total.map(|total| {
-            let used = transport.now().saturating_duration_since(call.at);
+            let used = transport.now().saturating_sub(call.at);
             total.saturating_sub(used)
         });
         let sent = policy.run(transport, left, attempt).await;

@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use inferstream_core::{BoxFuture, Error, Result};
@@ -18,7 +18,7 @@ use inferstream_core::{BoxFuture, Error, Result};
 /// is kept without being polled, all of them wait; see [`run_impatiently`](Self::run_impatiently).
 ///
 /// ```
-/// # use std::{future::{Future, ready}, pin::pin, sync::Mutex, task::{Context, Waker}, time::{Duration, Instant}};
+/// # use std::{future::{Future, ready}, pin::pin, sync::Mutex, task::{Context, Waker}, time::Duration};
 /// # use inferstream_core::Error;
 /// use inferstream_session::SingleFlight;
 ///
@@ -28,7 +28,7 @@ use inferstream_core::{BoxFuture, Error, Result};
 /// let refresh = SingleFlight::new(|_| Duration::from_secs(10));
 /// for _ in 0..2 {
 ///     // Asked for once: then it is there.
-///     let got = refresh.run(current, Instant::now, || {
+///     let got = refresh.run(current, || Duration::ZERO, || {
 ///         *key.lock().unwrap() = Some("key");
 ///         ready(Ok("key"))
 ///     });
@@ -46,7 +46,7 @@ pub struct SingleFlight {
 #[derive(Default)]
 struct State {
     running: Option<Arc<Flight>>,
-    failed: Option<(Instant, Error)>,
+    failed: Option<(Duration, Error)>,
 }
 
 enum Turn<'a, T> {
@@ -66,7 +66,8 @@ impl SingleFlight {
     /// Returns the current value, or refreshes it unless another caller already does.
     ///
     /// `refresh` must store its value where `current` finds it. If it fails, all waiters get its error,
-    /// and so do callers until the back-off is over by `now`.
+    /// and so do callers until the back-off is over by `now`, which is that of a
+    /// [`Timer`](inferstream_core::Timer).
     ///
     /// # Errors
     ///
@@ -79,7 +80,7 @@ impl SingleFlight {
     pub async fn run<T, F>(
         &self,
         current: impl Fn() -> Option<T>,
-        now: impl Fn() -> Instant,
+        now: impl Fn() -> Duration,
         refresh: impl FnOnce() -> F,
     ) -> Result<T>
     where
@@ -102,7 +103,7 @@ impl SingleFlight {
     pub async fn run_impatiently<T, F>(
         &self,
         current: impl Fn() -> Option<T>,
-        now: impl Fn() -> Instant,
+        now: impl Fn() -> Duration,
         patience: impl Fn() -> BoxFuture<'static, ()>,
         refresh: impl FnOnce() -> F,
     ) -> Result<T>
@@ -131,15 +132,13 @@ impl SingleFlight {
         result
     }
 
-    fn turn<T>(&self, current: impl Fn() -> Option<T>, now: Instant) -> Result<Turn<'_, T>> {
+    fn turn<T>(&self, current: impl Fn() -> Option<T>, now: Duration) -> Result<Turn<'_, T>> {
         let mut state = locked(&self.state);
         if let Some(found) = current() {
             return Ok(Turn::Done(found));
         }
         match &state.failed {
-            Some((then, error))
-                if now.saturating_duration_since(*then) < (self.back_off)(error) =>
-            {
+            Some((then, error)) if now.saturating_sub(*then) < (self.back_off)(error) => {
                 return Err(error.clone());
             }
             _ => {}
@@ -209,7 +208,7 @@ struct Lead<'a> {
 }
 
 impl Lead<'_> {
-    fn land(self, error: Option<&Error>, now: Instant) {
+    fn land(self, error: Option<&Error>, now: Duration) {
         let mut state = locked(&self.owner.state);
         if state.is_of(&self.flight) {
             state.failed = error.map(|error| (now, error.clone()));

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -11,7 +11,8 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, hea
 use http_body_util::Full;
 use hyper::body::Incoming;
 use inferstream_core::{
-    Body, BoxFuture, Error, ErrorKind, ReplayStale, Replays, Result, Sent, Timeouts, Transport,
+    Body, BoxFuture, Error, ErrorKind, ReplayStale, Replays, Result, Sent, Timeouts, Timer,
+    Transport,
 };
 
 use crate::{
@@ -97,18 +98,24 @@ impl Transport for HttpTransport {
         })
     }
 
-    fn now(&self) -> Instant {
-        runtime::now()
+    /// Spawns the task, outside a tokio runtime on the one that sent last; without any it is dropped.
+    fn detach(&self, task: BoxFuture<'static, ()>) {
+        self.inner.runtime.detach(task);
+    }
+}
+
+impl Timer for HttpTransport {
+    fn now(&self) -> Duration {
+        self.inner.runtime.now()
     }
 
-    /// Waits; without a tokio runtime it does not, as there `send` fails anyway.
+    /// Waits; without a tokio runtime it returns at once, because there `send` fails anyway.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         runtime::sleep(duration)
     }
 
-    /// Spawns the task, outside a tokio runtime on the one that sent last; without any it is dropped.
-    fn detach(&self, task: BoxFuture<'static, ()>) {
-        self.inner.runtime.detach(task);
+    fn system_time(&self) -> SystemTime {
+        SystemTime::now()
     }
 }
 

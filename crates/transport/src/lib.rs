@@ -24,6 +24,6 @@ pub mod tower;
 pub use crate::{builder::HttpTransportBuilder, client::HttpTransport, tls::Roots};
 #[doc(no_inline)]
 pub use inferstream_core::{
-    Body, BoxFuture, Error, ErrorKind, Phase, ReplayStale, Replays, Result, Sent, Timeouts,
+    Body, BoxFuture, Error, ErrorKind, Phase, ReplayStale, Replays, Result, Sent, Timeouts, Timer,
     Transport,
 };

@@ -1,18 +1,27 @@
-//! What a transport owes besides answers, on tokio: time, and tasks that run on by themselves.
+//! The clock and the background tasks of a transport, on tokio.
 
 use std::{
     future::ready,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use inferstream_core::{BoxFuture, Error, Result};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::Instant};
 
-/// The runtime that sent last, for what is let go of outside any.
-#[derive(Default)]
+/// The runtime that sent last, for tasks that are detached outside any, and the clock.
 pub(crate) struct Runtime {
     last: Mutex<Option<Handle>>,
+    start: Instant,
+}
+
+impl Default for Runtime {
+    fn default() -> Self {
+        Self {
+            last: Mutex::default(),
+            start: Instant::now(),
+        }
+    }
 }
 
 impl Runtime {
@@ -34,13 +43,14 @@ impl Runtime {
         }
     }
 
+    /// Returns the time since the transport was created.
+    pub(crate) fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
     fn last(&self) -> MutexGuard<'_, Option<Handle>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-pub(crate) fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 /// Waits; without a runtime it does not, as there nothing can be sent anyway.

@@ -6,13 +6,13 @@ use std::{
     pin::pin,
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
-    time::{Duration, Instant},
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 use inferstream_cloudflare::{Cloudflare, Door};
 use inferstream_core::{
-    Body, BoxFuture, ChatRequest, ChatStream, Error, Result, Started, Timeouts, Transport,
+    Body, BoxFuture, ChatRequest, ChatStream, Error, Result, Started, Timeouts, Timer, Transport,
     read_stream,
     sse::Decoder,
 };
@@ -187,7 +187,7 @@ fn field<'a>(event: &'a str, name: &str) -> Vec<&'a str> {
 #[derive(Debug)]
 struct Service {
     stream: Bytes,
-    now: Mutex<Instant>,
+    now: Mutex<Duration>,
 }
 
 impl Transport for Service {
@@ -218,7 +218,11 @@ impl Transport for Service {
         Box::pin(ready(Ok(response.expect("a response"))))
     }
 
-    fn now(&self) -> Instant {
+    fn detach(&self, _: BoxFuture<'static, ()>) {}
+}
+
+impl Timer for Service {
+    fn now(&self) -> Duration {
         *self.now.lock().expect("the clock")
     }
 
@@ -227,7 +231,9 @@ impl Transport for Service {
         Box::pin(ready(()))
     }
 
-    fn detach(&self, _: BoxFuture<'static, ()>) {}
+    fn system_time(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH
+    }
 }
 
 fn run<T>(future: impl Future<Output = T>) -> T {
@@ -245,7 +251,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 fn open(protocol: Protocol, stream: Bytes) -> Result<ChatStream> {
     let service = Service {
         stream: stream.clone(),
-        now: Mutex::new(Instant::now()),
+        now: Mutex::default(),
     };
     match protocol {
         Protocol::Chat => {

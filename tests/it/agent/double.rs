@@ -7,13 +7,13 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use bytes::{Buf, Bytes};
 use http::{Request, Response};
 use http_body::Frame;
-use inferstream_core::{Body, BoxFuture, Duplex, Error, ErrorKind, Result, Transport};
+use inferstream_core::{Body, BoxFuture, Duplex, Error, ErrorKind, Result, Timer, Transport};
 use serde_json::{Value, json};
 use tungstenite::{
     Message, WebSocket,
@@ -138,16 +138,18 @@ impl Transport for Agent {
         Box::pin(std::future::ready(Ok(response.unwrap())))
     }
 
-    fn now(&self) -> Instant {
+    fn detach(&self, task: BoxFuture<'static, ()>) {
+        self.tasks.lock().unwrap().push(task);
+    }
+}
+
+impl Timer for Agent {
+    fn now(&self) -> Duration {
         self.clock.now()
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         Box::pin(self.clock.sleep(duration))
-    }
-
-    fn detach(&self, task: BoxFuture<'static, ()>) {
-        self.tasks.lock().unwrap().push(task);
     }
 
     fn system_time(&self) -> SystemTime {

@@ -1,11 +1,11 @@
 //! When the next provider is asked, and what of an answer that failed is seen: nothing.
 
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, atomic::Ordering::SeqCst};
 
 use inferstream_compose::Fallback;
 use inferstream_core::{
     ChatEvent, ChatRequest, ChatStream, Error, ErrorKind, FinishReason, Json, Phase, Provider,
-    Result, Timeouts, Timing, ToolCall, Usage,
+    Result, Timeouts, Timing, ToolCall, Transport, Usage,
 };
 
 use super::{Act, Fake, Step, Task, now, says, steps};
@@ -388,7 +388,8 @@ fn with_a_clock_all_share_the_request_s_time() {
     let one = Fake::new("one", [Act::Refuse(busy())]);
     let two = Fake::new("two", [says("two")]);
     let first = Slow(one.clone(), wire.clone(), 20);
-    let fallback = Fallback::new(first).or(two.clone()).transport(wire.clone());
+    let timer: Arc<dyn Transport> = Arc::new(wire.clone());
+    let fallback = Fallback::new(first).or(two.clone()).timer(timer);
     block_on(&wire.clock, fallback.chat(within(30))).unwrap();
     assert_eq!(totals(&one), [Some(seconds(30))]);
     assert_eq!(totals(&two), [Some(seconds(10))]);

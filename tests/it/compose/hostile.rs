@@ -17,7 +17,7 @@ use inferstream_core::{
 };
 
 use super::{Act, Fake, Step, Task, now, says, steps, together};
-use crate::support::{Wire, block_on, seconds};
+use crate::support::{Clock, Ticks, block_on, seconds};
 
 fn busy() -> Error {
     Error::new(ErrorKind::Overloaded, "no room")
@@ -309,25 +309,25 @@ fn limit_of(provider: impl Provider) -> ConcurrencyLimit {
 
 #[test]
 fn a_total_holds_through_all_that_stand_in_each_other() {
-    let wire = Wire::new([]);
+    let clock = Clock::new();
     let request = || ChatRequest::from("hi").timeouts(Timeouts::default().total(seconds(30)));
     let two = Fake::new("two", [says("two")]);
-    let inner = limit_of(two.clone()).transport(wire.clone());
+    let inner = limit_of(two.clone()).timer(Ticks(clock.clone()));
     let held = now(inner.stream("hi".into())).unwrap();
     let fallback = Fallback::new(Fake::new("one", [Act::Refuse(busy())]))
         .or(inner)
-        .transport(wire.clone());
-    let outer = limit_of(fallback).transport(wire.clone());
+        .timer(Ticks(clock.clone()));
+    let outer = limit_of(fallback).timer(Ticks(clock.clone()));
     let mut first = Task::new(outer.stream(request()));
     assert!(first.poll().is_none(), "it waits within");
     let mut second = Task::new(outer.chat(request()));
     assert!(second.poll().is_none(), "it waits without");
-    wire.clock.advance(seconds(10));
+    clock.advance(seconds(10));
     drop(held);
     let stream = first.poll().unwrap().unwrap();
     let left = |fake: &Fake| fake.requests().last()?.timeouts?.total;
     assert_eq!(left(&two), Some(seconds(20)));
-    wire.clock.advance(seconds(5));
+    clock.advance(seconds(5));
     drop(stream);
     assert!(second.run().unwrap().is_ok());
     assert_eq!(left(&two), Some(seconds(15)));
@@ -335,16 +335,16 @@ fn a_total_holds_through_all_that_stand_in_each_other() {
     // Nothing is left for anybody.
     let none = ChatRequest::from("hi").timeouts(Timeouts::default().total(seconds(0)));
     let count = two.count();
-    let error = block_on(&wire.clock, outer.chat(none)).unwrap_err();
+    let error = block_on(&clock, outer.chat(none)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Total));
     assert_eq!(two.count(), count);
 }
 
 #[test]
 fn limits_and_numbers_of_any_size_do_no_harm() {
-    let wire = Wire::new([]);
+    let clock = Clock::new();
     let limit = ConcurrencyLimit::new(Fake::new("one", [says("a")]));
-    let limit = limit.max_in_flight(usize::MAX).transport(wire.clone());
+    let limit = limit.max_in_flight(usize::MAX).timer(Ticks(clock.clone()));
     let longest = Timeouts::default().total(std::time::Duration::MAX);
     let request = ChatRequest::from("hi").timeouts(longest);
     let streams: Vec<_> = (0..100)

@@ -9,7 +9,7 @@ use inferstream_core::{
 };
 
 use super::{Act, Fake, Step, Task, now, says, steps};
-use crate::support::{Wire, block_on, poll_once, seconds};
+use crate::support::{Clock, Ticks, block_on, poll_once, seconds};
 
 fn hangs() -> Fake {
     Fake::new(
@@ -248,14 +248,14 @@ fn total(fake: &Fake) -> Option<std::time::Duration> {
 
 #[test]
 fn with_a_clock_the_wait_counts_and_ends() {
-    let wire = Wire::new([]);
+    let clock = Clock::new();
     let fake = hangs();
     let limit = ConcurrencyLimit::new(fake.clone()).max_in_flight(1);
-    let limit = limit.transport(wire.clone());
-    let stream = block_on(&wire.clock, limit.stream(within(30))).unwrap();
+    let limit = limit.timer(Ticks(clock.clone()));
+    let stream = block_on(&clock, limit.stream(within(30))).unwrap();
     assert_eq!(total(&fake), Some(seconds(30)));
-    let error = block_on(&wire.clock, limit.stream(within(30))).unwrap_err();
-    assert_eq!(wire.clock.elapsed(), seconds(30));
+    let error = block_on(&clock, limit.stream(within(30))).unwrap_err();
+    assert_eq!(clock.elapsed(), seconds(30));
     assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Total));
     assert_eq!(error.sent(), Some(Sent::No));
     assert_eq!(error.attempts(), 0);
@@ -266,11 +266,11 @@ fn with_a_clock_the_wait_counts_and_ends() {
     assert_eq!(fake.count(), 1, "nothing was sent");
     drop(stream);
     // Its turn is given up.
-    let stream = block_on(&wire.clock, limit.stream(within(30))).unwrap();
+    let stream = block_on(&clock, limit.stream(within(30))).unwrap();
 
     let mut waits = Task::new(limit.stream(within(30)));
     assert!(waits.poll().is_none());
-    wire.clock.advance(seconds(12));
+    clock.advance(seconds(12));
     drop(stream);
     assert!(waits.poll().unwrap().is_ok());
     assert_eq!(total(&fake), Some(seconds(18)), "what is left");
@@ -278,15 +278,15 @@ fn with_a_clock_the_wait_counts_and_ends() {
 
 #[test]
 fn a_place_that_comes_too_late_is_passed_on() {
-    let wire = Wire::new([]);
+    let clock = Clock::new();
     let fake = hangs();
     let limit = ConcurrencyLimit::new(fake.clone()).max_in_flight(1);
-    let limit = limit.transport(wire.clone());
+    let limit = limit.timer(Ticks(clock.clone()));
     let stream = open(&limit);
     let mut late = Task::new(limit.stream(within(30)));
     assert!(late.poll().is_none());
     let mut next = enter(&limit);
-    wire.clock.advance(seconds(30));
+    clock.advance(seconds(30));
     drop(stream);
     let error = late.poll().expect("its time is up").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Total));
@@ -297,14 +297,14 @@ fn a_place_that_comes_too_late_is_passed_on() {
 
 #[test]
 fn who_is_late_gives_up_its_turn() {
-    let wire = Wire::new([]);
+    let clock = Clock::new();
     let limit = ConcurrencyLimit::new(hangs()).max_in_flight(1);
-    let limit = limit.transport(wire.clone());
+    let limit = limit.timer(Ticks(clock.clone()));
     let stream = open(&limit);
     let mut late = Task::new(limit.stream(within(30)));
     assert!(late.poll().is_none());
     let mut next = enter(&limit);
-    wire.clock.advance(seconds(30));
+    clock.advance(seconds(30));
     assert!(late.is_woken(), "by its limit");
     assert!(late.poll().unwrap().is_err());
     assert!(next.poll().is_none());
@@ -314,10 +314,10 @@ fn who_is_late_gives_up_its_turn() {
 
 #[test]
 fn without_a_clock_or_a_limit_the_wait_has_none() {
-    let wire = Wire::new([]);
+    let clock = Clock::new();
     let fake = hangs();
     let blind = ConcurrencyLimit::new(fake.clone()).max_in_flight(1);
-    let timed = blind.clone().transport(wire.clone());
+    let timed = blind.clone().timer(Ticks(clock.clone()));
     let stream = open(&blind);
     let mut waits = [
         Task::new(blind.stream(within(30))),
@@ -326,7 +326,7 @@ fn without_a_clock_or_a_limit_the_wait_has_none() {
     for waits in &mut waits {
         assert!(waits.poll().is_none());
     }
-    wire.clock.advance(seconds(3600));
+    clock.advance(seconds(3600));
     assert!(waits.iter().all(|waits| !waits.is_woken()));
     drop(stream);
     drop(waits[0].poll().unwrap().unwrap());

@@ -6,12 +6,12 @@ use std::{
     pin::pin,
     sync::{Arc, Mutex},
     task::Poll,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 use http::{Method, Request, Response, header};
-use inferstream_core::{Body, BoxFuture, Result, Transport};
+use inferstream_core::{Body, BoxFuture, Result, Timer, Transport};
 use serde_json::Value;
 
 use super::{HOST, STREAM_HOST};
@@ -239,16 +239,18 @@ impl Transport for Service {
         })
     }
 
-    fn now(&self) -> Instant {
+    fn detach(&self, task: BoxFuture<'static, ()>) {
+        self.tasks.lock().unwrap().push(task);
+    }
+}
+
+impl Timer for Service {
+    fn now(&self) -> Duration {
         self.clock.now()
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         Box::pin(self.clock.sleep(duration))
-    }
-
-    fn detach(&self, task: BoxFuture<'static, ()>) {
-        self.tasks.lock().unwrap().push(task);
     }
 
     fn system_time(&self) -> SystemTime {

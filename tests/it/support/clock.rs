@@ -8,13 +8,17 @@ use std::{
         atomic::{AtomicBool, Ordering::SeqCst},
     },
     task::{Context, Poll, Wake, Waker},
-    time::{Duration, Instant},
+    time::{Duration, SystemTime},
 };
+
+use inferstream_core::{BoxFuture, Timer};
+
+/// The time of a new clock, so that no test takes a timer's time for the time of a request.
+const START: Duration = Duration::from_secs(7);
 
 /// A clock that moves only when told, or when all that runs waits for it.
 #[derive(Debug)]
 pub(crate) struct Clock {
-    origin: Instant,
     state: Mutex<ClockState>,
 }
 
@@ -27,13 +31,12 @@ struct ClockState {
 impl Clock {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
-            origin: Instant::now(),
             state: Mutex::default(),
         })
     }
 
-    pub(crate) fn now(&self) -> Instant {
-        self.origin + self.elapsed()
+    pub(crate) fn now(&self) -> Duration {
+        START + self.elapsed()
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
@@ -98,6 +101,24 @@ impl Future for Sleep {
         }
         state.sleepers.push((until, cx.waker().clone()));
         Poll::Pending
+    }
+}
+
+/// A timer that is no transport.
+#[derive(Clone, Debug)]
+pub(crate) struct Ticks(pub(crate) Arc<Clock>);
+
+impl Timer for Ticks {
+    fn now(&self) -> Duration {
+        self.0.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(self.0.sleep(duration))
+    }
+
+    fn system_time(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.0.elapsed()
     }
 }
 

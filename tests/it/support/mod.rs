@@ -15,7 +15,7 @@ use std::time::Duration;
 pub(crate) use self::{
     answer::Answer,
     body::{Piece, Watch, body, broken, piece},
-    clock::{Clock, Sleep, block_on, poll_once},
+    clock::{Clock, Sleep, Ticks, block_on, poll_once},
     outcome::{Double, Outcome, Refusal, check_line, lines, shown},
     script::Script,
     wire::Wire,

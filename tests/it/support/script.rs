@@ -4,12 +4,12 @@ use std::{
     collections::VecDeque,
     fmt,
     sync::{Arc, Mutex},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 use http::{Request, Response};
-use inferstream_core::{Body, BoxFuture, Error, Result, Transport};
+use inferstream_core::{Body, BoxFuture, Error, Result, Timer, Transport};
 
 use super::{Clock, Double, block_on};
 
@@ -80,15 +80,6 @@ impl Transport for Script {
         ))
     }
 
-    fn now(&self) -> Instant {
-        self.clock.now()
-    }
-
-    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        self.sleeps.lock().unwrap().push(duration);
-        Box::pin(self.clock.sleep(duration.saturating_add(self.oversleep)))
-    }
-
     fn detach(&self, task: BoxFuture<'static, ()>) {
         self.tasks.lock().unwrap().push(task);
     }
@@ -96,6 +87,17 @@ impl Transport for Script {
     fn on_retry(&self, error: &Error, wait: Duration) {
         let retry = (error.to_string(), wait);
         self.retries.lock().unwrap().push(retry);
+    }
+}
+
+impl Timer for Script {
+    fn now(&self) -> Duration {
+        self.clock.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.sleeps.lock().unwrap().push(duration);
+        Box::pin(self.clock.sleep(duration.saturating_add(self.oversleep)))
     }
 
     fn system_time(&self) -> SystemTime {

@@ -3,12 +3,12 @@
 use std::{
     fmt,
     sync::{Arc, Mutex},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 use http::{Request, Response};
-use inferstream_core::{Body, BoxFuture, Result, Transport};
+use inferstream_core::{Body, BoxFuture, Result, Timer, Transport};
 use serde_json::Value;
 
 use super::{Answer, Clock, Double};
@@ -87,15 +87,17 @@ impl Transport for Wire {
         Box::pin(async { Ok(response.await?.0) })
     }
 
-    fn now(&self) -> Instant {
+    fn detach(&self, _: BoxFuture<'static, ()>) {}
+}
+
+impl Timer for Wire {
+    fn now(&self) -> Duration {
         self.clock.now()
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         Box::pin(self.clock.sleep(duration))
     }
-
-    fn detach(&self, _: BoxFuture<'static, ()>) {}
 
     fn system_time(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + self.clock.elapsed()

@@ -6,12 +6,12 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 use http::{Request, Response};
-use inferstream_core::{Body, BoxFuture, Result, Transport};
+use inferstream_core::{Body, BoxFuture, Result, Timer, Transport};
 use tracing::{Metadata, info, info_span};
 
 use super::*;
@@ -30,7 +30,11 @@ impl Transport for Loud {
         })
     }
 
-    fn now(&self) -> Instant {
+    fn detach(&self, _: BoxFuture<'static, ()>) {}
+}
+
+impl Timer for Loud {
+    fn now(&self) -> Duration {
         self.0.now()
     }
 
@@ -38,7 +42,9 @@ impl Transport for Loud {
         self.0.sleep(duration)
     }
 
-    fn detach(&self, _: BoxFuture<'static, ()>) {}
+    fn system_time(&self) -> SystemTime {
+        self.0.system_time()
+    }
 }
 
 struct LoudBody(Body);
@@ -125,7 +131,11 @@ impl Transport for Panicking {
         })
     }
 
-    fn now(&self) -> Instant {
+    fn detach(&self, _: BoxFuture<'static, ()>) {}
+}
+
+impl Timer for Panicking {
+    fn now(&self) -> Duration {
         self.0.now()
     }
 
@@ -133,7 +143,9 @@ impl Transport for Panicking {
         self.0.sleep(duration)
     }
 
-    fn detach(&self, _: BoxFuture<'static, ()>) {}
+    fn system_time(&self) -> SystemTime {
+        self.0.system_time()
+    }
 }
 
 struct PanickingBody;

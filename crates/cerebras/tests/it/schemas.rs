@@ -1,11 +1,11 @@
 //! JSON schemas as the client puts them, at a service that is strict: each checks the other.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use http::{Request, Response, Uri};
 use inferstream_cerebras::{
     Body, BoxFuture, Cerebras, ChatRequest, ErrorKind, HttpTransport, Json, OnUnsupported,
-    ResponseFormat, Result, Tool, Transport,
+    ResponseFormat, Result, Timer, Tool, Transport,
 };
 use inferstream_simulator::Simulator;
 use serde_json::{Value, json};
@@ -28,16 +28,18 @@ impl Transport for Detour {
         self.transport.send(request)
     }
 
-    fn now(&self) -> Instant {
+    fn detach(&self, task: BoxFuture<'static, ()>) {
+        self.transport.detach(task);
+    }
+}
+
+impl Timer for Detour {
+    fn now(&self) -> Duration {
         self.transport.now()
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         self.transport.sleep(duration)
-    }
-
-    fn detach(&self, task: BoxFuture<'static, ()>) {
-        self.transport.detach(task);
     }
 
     fn system_time(&self) -> SystemTime {

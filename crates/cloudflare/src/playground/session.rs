@@ -5,7 +5,7 @@ use std::{
     fmt,
     future::Future,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use http::{
@@ -196,7 +196,7 @@ impl Session {
         &self,
         path: &str,
         calendar: SystemTime,
-        now: impl Fn() -> Instant,
+        now: impl Fn() -> Duration,
         refresh: impl FnOnce() -> F,
     ) -> Result<Lease>
     where

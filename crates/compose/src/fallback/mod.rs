@@ -12,7 +12,7 @@ use self::{
 };
 use inferstream_core::{
     BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind, Model, Phase,
-    Provider, ProviderInfo, Result, Transport, Unsupported,
+    Provider, ProviderInfo, Result, Timer, Unsupported,
     provider::{Total, in_current_span},
 };
 
@@ -81,9 +81,9 @@ use inferstream_core::{
 ///
 /// # Time
 ///
-/// A provider has no clock. Without a [`transport`](Self::transport), each provider gets the request's
+/// A provider has no clock. Without a [`timer`](Self::timer), each provider gets the request's
 /// [`Timeouts`](inferstream_core::Timeouts) in full, [`total`](inferstream_core::Timeouts::total)
-/// included. With a transport, the `total` of the request holds for all of them together.
+/// included. With a timer, the `total` of the request holds for all of them together.
 ///
 /// A [`ConcurrencyLimit`](crate::ConcurrencyLimit) in the chain waits when it is at capacity; waiting
 /// is not a failure and does not fall back.
@@ -140,7 +140,7 @@ struct Shared {
     first: Candidate,
     others: Vec<Candidate>,
     moves_on: Arc<dyn Fn(&Error) -> bool + Send + Sync>,
-    transport: Option<Arc<dyn Transport>>,
+    timer: Option<Arc<dyn Timer>>,
 }
 
 impl Fallback {
@@ -203,10 +203,11 @@ impl Fallback {
         self
     }
 
-    /// Sets the clock for a request's `total` timeout; nothing is sent through the transport.
+    /// Sets the clock for a request's `total` timeout; a [`Transport`](inferstream_core::Transport) is
+    /// one.
     #[must_use]
-    pub fn transport(mut self, transport: impl Transport) -> Self {
-        Arc::make_mut(&mut self.shared).transport = Some(Arc::new(transport));
+    pub fn timer(mut self, timer: impl Timer) -> Self {
+        Arc::make_mut(&mut self.shared).timer = Some(Arc::new(timer));
         self
     }
 
@@ -246,7 +247,7 @@ impl Fallback {
             first,
             others: Vec::new(),
             moves_on: Arc::new(Self::moves_on),
-            transport: None,
+            timer: None,
         };
         Self {
             shared: Arc::new(shared),
@@ -273,7 +274,7 @@ impl Shared {
         mut request: ChatRequest,
         ask: impl Fn(&dyn Provider, ChatRequest, Rank) -> BoxFuture<'static, Result<T>> + Send,
     ) -> Result<(T, Failures)> {
-        let total = Total::begin(self.transport.as_ref(), &request);
+        let total = Total::begin(self.timer.as_ref(), &request);
         let mut candidate = &self.first;
         let mut failures = Failures::none(candidate.id());
         let mut others = self.others.iter();

@@ -1,17 +1,12 @@
 //! What is left of a request's whole time, where there is a clock to tell.
 
-use std::{
-    future::poll_fn,
-    sync::Arc,
-    task::Poll,
-    time::{Duration, Instant},
-};
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use crate::{
     error::{Error, Result},
     settings::ChatRequest,
     timeouts::Phase,
-    transport::{BoxFuture, Transport},
+    transport::{BoxFuture, Timer},
 };
 
 /// The time that a request may take in all, what is done before it is asked included.
@@ -20,18 +15,18 @@ pub struct Total(Option<Running>);
 
 #[derive(Debug)]
 struct Running {
-    transport: Arc<dyn Transport>,
-    since: Instant,
+    timer: Arc<dyn Timer>,
+    since: Duration,
     limit: Duration,
 }
 
 impl Total {
     /// Begins to count, where the request has the limit and there is a clock.
-    pub fn begin(transport: Option<&Arc<dyn Transport>>, request: &ChatRequest) -> Self {
+    pub fn begin(timer: Option<&(impl Timer + Clone)>, request: &ChatRequest) -> Self {
         let limit = request.timeouts.and_then(|timeouts| timeouts.total);
-        let running = transport.zip(limit).map(|(transport, limit)| Running {
-            transport: Arc::clone(transport),
-            since: transport.now(),
+        let running = timer.zip(limit).map(|(timer, limit)| Running {
+            since: timer.now(),
+            timer: Arc::new(timer.clone()),
             limit,
         });
         Self(running)
@@ -75,13 +70,12 @@ impl Total {
     /// without a limit or a clock.
     pub fn end(&self) -> Option<(BoxFuture<'static, ()>, Error)> {
         let running = self.0.as_ref()?;
-        Some((running.transport.sleep(self.left()?), running.error()))
+        Some((running.timer.sleep(self.left()?), running.error()))
     }
 
     fn left(&self) -> Option<Duration> {
         let running = self.0.as_ref()?;
-        let passed = running.transport.now();
-        let passed = passed.saturating_duration_since(running.since);
+        let passed = running.timer.now().saturating_sub(running.since);
         Some(running.limit.saturating_sub(passed))
     }
 }

@@ -1,10 +1,6 @@
 //! A request whose head has come: what a stream or a document is read from.
 
-use std::{
-    sync::Arc,
-    task::Poll,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
 
@@ -23,8 +19,8 @@ use crate::{
 pub struct Started {
     /// What it went through.
     pub transport: Arc<dyn Transport>,
-    /// When it began, its earlier attempts included.
-    pub at: Instant,
+    /// The start of its first attempt, by the timer of `transport`.
+    pub at: Duration,
     /// Its limits.
     pub timeouts: Timeouts,
     /// What has come with the answer: of a stream, [`ChatResponse::meta`] begins with it.
@@ -39,7 +35,7 @@ impl Started {
     /// Takes an answer whose head has come.
     pub fn new(
         transport: Arc<dyn Transport>,
-        at: Instant,
+        at: Duration,
         timeouts: Timeouts,
         response: http::Response<Body>,
     ) -> Self {
@@ -47,7 +43,7 @@ impl Started {
         let meta = Meta {
             status: head.status,
             headers: head.headers,
-            time_to_head: transport.now().saturating_duration_since(at),
+            time_to_head: transport.now().saturating_sub(at),
             ..Meta::default()
         };
         Self {

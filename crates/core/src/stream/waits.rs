@@ -7,7 +7,7 @@
 use std::{
     sync::Arc,
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::{
@@ -26,9 +26,10 @@ const LATE: Duration = Duration::from_secs(1);
 pub(super) struct Waits {
     transport: Arc<dyn Transport>,
     timeouts: Timeouts,
-    started: Instant,
+    /// The start of the request, by the transport's timer, as are `since` and the end of `sleep`.
+    started: Duration,
     /// Since when the stream waits for bytes; `None` while the caller has an event in hand.
-    since: Option<Instant>,
+    since: Option<Duration>,
     since_event: Duration,
     since_finish: Option<Duration>,
     /// When the finish reason came, from the start of the request.
@@ -37,7 +38,7 @@ pub(super) struct Waits {
     /// The wait is one of ours, before something is asked for.
     is_own: bool,
     /// One sleep for all limits, armed anew only when it wakes or must wake earlier.
-    sleep: Option<(Instant, BoxFuture<'static, ()>)>,
+    sleep: Option<(Duration, BoxFuture<'static, ()>)>,
 }
 
 /// What a stream need not wait for any longer.
@@ -47,7 +48,11 @@ pub(super) enum Expired {
 }
 
 impl Waits {
-    pub(super) fn new(transport: Arc<dyn Transport>, timeouts: Timeouts, started: Instant) -> Self {
+    pub(super) fn new(
+        transport: Arc<dyn Transport>,
+        timeouts: Timeouts,
+        started: Duration,
+    ) -> Self {
         Self {
             transport,
             timeouts,
@@ -65,7 +70,7 @@ impl Waits {
     /// Notes that the stream begins, or goes on, to wait.
     pub(super) fn resume(&mut self) {
         let now = self.transport.now();
-        let late = |armed: Instant| LATE < now.saturating_duration_since(armed);
+        let late = |armed: Duration| LATE < now.saturating_sub(armed);
         match (self.since, &self.sleep) {
             (None, _) => self.since = Some(now),
             (Some(_), Some((armed, _))) if late(*armed) => {
@@ -91,7 +96,7 @@ impl Waits {
     pub(super) fn bytes_came(&mut self) {
         let now = self.transport.now();
         if let Some(since) = self.since.replace(now) {
-            let waited = now.saturating_duration_since(since);
+            let waited = now.saturating_sub(since);
             self.since_event += waited;
             if let Some(since_finish) = &mut self.since_finish {
                 *since_finish += waited;
@@ -111,7 +116,7 @@ impl Waits {
 
     /// Returns the time since the request's start.
     pub(super) fn elapsed(&self) -> Duration {
-        self.transport.now().saturating_duration_since(self.started)
+        self.transport.now().saturating_sub(self.started)
     }
 
     /// Returns the time from the request's start to the finish reason, if it has come.
@@ -146,7 +151,7 @@ impl Waits {
         loop {
             let now = self.transport.now();
             let since = *self.since.get_or_insert(now);
-            let waited = now.saturating_duration_since(since);
+            let waited = now.saturating_sub(since);
             let Some((left, expired)) = self.next_limit(now, waited) else {
                 return Poll::Pending;
             };
@@ -177,7 +182,7 @@ impl Waits {
     /// Returns the limit that runs out first and what is left of it; `None` stands for the settling.
     fn next_limit(
         &self,
-        now: Instant,
+        now: Duration,
         waited: Duration,
     ) -> Option<(Duration, Option<(Phase, Duration)>)> {
         let limits = &self.timeouts;
@@ -190,11 +195,7 @@ impl Waits {
             (first_event, since_event, Phase::FirstEvent),
             (idle, waited, Phase::Idle),
             (progress, since_event, Phase::Progress),
-            (
-                limits.total,
-                now.saturating_duration_since(self.started),
-                Phase::Total,
-            ),
+            (limits.total, now.saturating_sub(self.started), Phase::Total),
         ]
         .into_iter()
         .filter_map(|(limit, used, phase)| {

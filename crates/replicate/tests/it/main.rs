@@ -9,12 +9,12 @@ mod states;
 
 use std::{
     sync::LazyLock,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
 use inferstream_replicate::{
-    Body, BoxFuture, HttpTransport, Replicate, ReplicateBuilder, Result, Transport,
+    Body, BoxFuture, HttpTransport, Replicate, ReplicateBuilder, Result, Timer, Transport,
 };
 use inferstream_simulator::{Counts, Simulator, SimulatorBuilder};
 
@@ -98,7 +98,13 @@ impl Transport for Hasty {
         self.0.send(request)
     }
 
-    fn now(&self) -> Instant {
+    fn detach(&self, task: BoxFuture<'static, ()>) {
+        self.0.detach(task);
+    }
+}
+
+impl Timer for Hasty {
+    fn now(&self) -> Duration {
         self.0.now()
     }
 
@@ -108,7 +114,7 @@ impl Transport for Hasty {
             .sleep(if is_short { duration / 100 } else { duration })
     }
 
-    fn detach(&self, task: BoxFuture<'static, ()>) {
-        self.0.detach(task);
+    fn system_time(&self) -> SystemTime {
+        self.0.system_time()
     }
 }

@@ -157,14 +157,16 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
-    time::{Duration, Instant},
+    time::{Duration, SystemTime},
 };
 
 use bytes::{Buf as _, Bytes};
 use http::{Request, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use hyper_util::client::legacy;
-use inferstream_core::{Body, BoxFuture, Error, ErrorKind, Result, Sent, Timeouts, Transport};
+use inferstream_core::{
+    Body, BoxFuture, Error, ErrorKind, Result, Sent, Timeouts, Timer, Transport,
+};
 use tower_service::Service;
 
 use self::taken::within;
@@ -245,18 +247,28 @@ where
         })
     }
 
-    fn now(&self) -> Instant {
-        runtime::now()
+    /// Spawns the task, outside a tokio runtime on the one that sent last; without any it is dropped.
+    fn detach(&self, task: BoxFuture<'static, ()>) {
+        self.runtime.detach(task);
+    }
+}
+
+impl<S, B> Timer for ServiceTransport<S, B>
+where
+    S: Send + Sync + 'static,
+    B: 'static,
+{
+    fn now(&self) -> Duration {
+        self.runtime.now()
     }
 
-    /// Waits; without a tokio runtime it does not, as there `send` fails anyway.
+    /// Waits; without a tokio runtime it returns at once, because there `send` fails anyway.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         runtime::sleep(duration)
     }
 
-    /// Spawns the task, outside a tokio runtime on the one that sent last; without any it is dropped.
-    fn detach(&self, task: BoxFuture<'static, ()>) {
-        self.runtime.detach(task);
+    fn system_time(&self) -> SystemTime {
+        SystemTime::now()
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
-use inferstream_transport::{ErrorKind, Phase, Sent, Transport};
+use inferstream_transport::{ErrorKind, Phase, Sent, Timer, Transport};
 use tokio::io::AsyncWriteExt;
 
 use crate::server::{
@@ -117,4 +117,13 @@ fn what_is_let_go_of_outside_the_runtime_runs_on_the_last_one() {
     let (tell, told) = std::sync::mpsc::channel();
     transport.detach(Box::pin(async move { tell.send(()).unwrap() }));
     told.recv().unwrap();
+}
+
+#[tokio::test]
+async fn clones_share_a_clock_that_sleeps_advance() {
+    let transport = transport();
+    let clone = transport.clone();
+    let before = clone.now();
+    transport.sleep(Duration::from_millis(20)).await;
+    assert!(before + Duration::from_millis(20) <= clone.now());
 }

@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -156,12 +156,12 @@ impl Link {
     }
 
     /// Sends what waits, within what is left of the whole request's time.
-    async fn flush_since(&self, at: Instant, socket: &mut Socket) -> Result<()> {
+    async fn flush_since(&self, at: Duration, socket: &mut Socket) -> Result<()> {
         let transport = &**self.transport();
         let Some(total) = self.playground.timeouts(&self.asked).total else {
             return self.flush(socket).await;
         };
-        let gone = transport.now().saturating_duration_since(at);
+        let gone = transport.now().saturating_sub(at);
         let flushed = Box::pin(self.flush(socket));
         match within(transport, total.saturating_sub(gone), flushed).await {
             Ok(outcome) => outcome,
