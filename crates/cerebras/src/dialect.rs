@@ -58,6 +58,8 @@ pub(crate) struct CerebrasDialect {
     /// 2026, and the refusals of `format`, `maxLength`, `minItems`, `maxItems`, `definitions`, lists of
     /// types and open objects that users told of from July 2025 to September 2026).
     schema_rules: SchemaRules,
+    /// Whether the service is the one that lists its models without a key.
+    pub(crate) has_public_models: bool,
     /// From how many bytes on a request is compressed.
     pub(crate) gzip_from: Option<usize>,
 }
@@ -67,6 +69,7 @@ impl CerebrasDialect {
         Self {
             elsewhere,
             by_session: false,
+            has_public_models: false,
             schema_rules: SchemaRules::new(),
             gzip_from: None,
         }
@@ -121,6 +124,17 @@ impl Dialect for CerebrasDialect {
         Some("reasoning")
     }
 
+    fn models_url(&self, base: &str, has_key: bool) -> String {
+        if self.has_public_models && !has_key {
+            return public_models_url(base);
+        }
+        format!("{base}/models")
+    }
+
+    fn lists_without_key(&self) -> bool {
+        self.has_public_models
+    }
+
     // There is no variable to check where the key is not the user's.
     fn refine(&self, error: Error) -> Error {
         let is_refusal = matches!(error.kind(), ErrorKind::Auth | ErrorKind::Permission);
@@ -170,6 +184,14 @@ impl Dialect for CerebrasDialect {
                 | Field::TopP
                 | Field::UserId
         )
+    }
+}
+
+/// Puts `/public` before the version: `https://api.cerebras.ai/public/v1/models`.
+pub(crate) fn public_models_url(base: &str) -> String {
+    match base.strip_suffix("/v1") {
+        Some(root) => format!("{root}/public/v1/models"),
+        None => format!("{base}/public/v1/models"),
     }
 }
 

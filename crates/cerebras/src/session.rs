@@ -9,13 +9,14 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
-    header::{ACCEPT, CONTENT_TYPE, COOKIE},
+    HeaderMap, HeaderValue, Method, StatusCode, Uri,
+    header::{CONTENT_TYPE, COOKIE},
 };
-use inferstream_client::{Redact, base_url, is_challenge, is_page};
+use inferstream_client::{
+    Call, Credentials, Judge, Redact, Refusal, base_url, is_challenge, is_page,
+};
 use inferstream_core::{
-    ApiKey, Body, BoxFuture, ChatRequest, Error, ErrorKind, ReplayStale, Result, RetryPolicy,
-    Started, Timeouts, Transport, provider::Total,
+    ApiKey, BoxFuture, Error, ErrorKind, Result, RetryPolicy, Timeouts, Transport,
 };
 use inferstream_session::{Cookies, Jar, SingleFlight, read_time};
 use serde_json::Value;
@@ -55,8 +56,6 @@ pub(crate) struct Session {
 
 struct State {
     jar: Jar,
-    /// Counts the keys, so that a late refusal of an old one does not forget a new one.
-    generation: u64,
     lease: Option<Lease>,
 }
 
@@ -64,7 +63,6 @@ struct State {
 #[derive(Clone)]
 struct Lease {
     key: ApiKey,
-    generation: u64,
     /// When the session ends, in seconds since 1970, if it says so.
     expires: Option<u64>,
 }
@@ -95,46 +93,8 @@ impl Session {
             timeouts,
             retry,
             refresh: SingleFlight::new(back_off),
-            state: Mutex::new(State {
-                jar,
-                generation: 0,
-                lease: None,
-            }),
+            state: Mutex::new(State { jar, lease: None }),
         })
-    }
-
-    /// Asks with the session's key; where that is refused, once more with a new one.
-    ///
-    /// The request's whole time is one for all of it.
-    pub(crate) async fn ask<T>(
-        &self,
-        request: ChatRequest,
-        ask: impl Fn(ApiKey, ChatRequest) -> BoxFuture<'static, Result<T>>,
-    ) -> Result<T> {
-        let timeouts = request.timeouts.unwrap_or(self.timeouts);
-        let request = request.timeouts(timeouts);
-        let total = Total::begin(Some(&self.transport), &request);
-        let ask = |key| {
-            let mut request = request.clone();
-            total.apply(&mut request);
-            total.limit(ask(key, request))
-        };
-        let lease = total.limit(Box::pin(self.lease())).await?;
-        let refusal = match ask(lease.key.clone()).await {
-            Err(error) if is_refusal(&error) => error,
-            outcome => return outcome,
-        };
-        self.forget(&lease);
-        let renewed = total.limit(Box::pin(self.lease())).await;
-        let renewed = renewed.map_err(|error| error.with_source(refusal.clone()))?;
-        if renewed.key == lease.key {
-            return Err(refusal);
-        }
-        let outcome = ask(renewed.key.clone()).await;
-        if outcome.as_ref().is_err_and(is_refusal) {
-            self.forget(&renewed);
-        }
-        outcome
     }
 
     /// Returns the key, which one of those who need it asks for.
@@ -152,99 +112,44 @@ impl Session {
         lease.filter(|lease| !is_over(lease.expires, now))
     }
 
-    fn forget(&self, lease: &Lease) {
-        let mut state = self.state();
-        if state.generation == lease.generation {
-            state.lease = None;
-        }
-    }
-
     async fn fetch(&self) -> Result<Lease> {
-        let transport = &self.transport;
-        let at = transport.now();
-        let request = self.request(transport.system_time())?;
-        let attempt = |_| {
-            let sent = transport.send(request.clone());
-            async {
-                let response = sent.await.map_err(|error| self.explain(error))?;
-                self.check(response).await
-            }
-        };
-        let total = self.timeouts.total;
-        let response = self.retry.run(&**transport, total, attempt).await?;
-        let mut started = Started::new(Arc::clone(transport), at, self.timeouts, response);
+        let call = Call::new(Arc::clone(&self.transport), self.timeouts, self.retry);
+        let mut request = call.request_to(Method::GET, self.url.clone(), Bytes::new());
+        let cookie = self.cookie(self.transport.system_time())?;
+        request.headers_mut().insert(COOKIE, cookie);
+        let mut started = call.send(request, self).await?;
         let body = started.document(MAX_BODY).await;
         let body = body.map_err(|error| self.explain(error))?;
-        let (key, expires) = read(&started.meta.headers, &body, transport.system_time())?;
-        let mut state = self.state();
-        state.generation += 1;
-        let lease = Lease {
-            key,
-            generation: state.generation,
-            expires,
-        };
-        state.lease = Some(lease.clone());
+        let now = self.transport.system_time();
+        let (key, expires) = read(&started.meta.headers, &body, now)?;
+        let lease = Lease { key, expires };
+        self.state().lease = Some(lease.clone());
         Ok(lease)
     }
 
-    /// Makes the request: to the session's own host, with nothing but the cookies.
-    fn request(&self, now: SystemTime) -> Result<Request<Bytes>> {
+    /// Returns the header of the cookies: they go to the session's own host, and nothing else does.
+    fn cookie(&self, now: SystemTime) -> Result<HeaderValue> {
         let (host, https) = self.place();
         let cookie = self.state().jar.header(host, self.url.path(), https, now);
-        let Some(cookie) = cookie else {
-            return Err(sign_in(ErrorKind::Auth, "the cookies have expired"));
-        };
-        let mut request = Request::new(Bytes::new());
-        *request.method_mut() = Method::GET;
-        *request.uri_mut() = self.url.clone();
-        let headers = request.headers_mut();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        headers.insert(COOKIE, cookie);
-        request.extensions_mut().insert(self.timeouts);
-        if self.retry.replay_stale {
-            request.extensions_mut().insert(ReplayStale);
-        }
-        Ok(request)
+        cookie.ok_or_else(|| sign_in(ErrorKind::Auth, "the cookies have expired"))
     }
 
-    /// Takes an answer's cookies, and makes an error of one that is not a success.
-    async fn check(&self, response: Response<Body>) -> Result<Response<Body>> {
-        let (host, https) = self.place();
-        let now = self.transport.system_time();
-        let headers = response.headers();
-        let path = self.url.path();
-        self.state().jar.absorb(host, path, https, headers, now);
-        let status = response.status();
-        if status.is_success() {
-            return Ok(response);
-        }
-        let (head, body) = response.into_parts();
-        let body = body.read_error(&*self.transport, &self.timeouts).await;
-        let told = Error::of_head(status, &head.headers, now);
-        let error = match status {
-            _ if is_challenge(&head.headers, &text(&body)) => challenge(),
-            _ if status.is_redirection() => redirect(),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                let code = status.as_u16();
-                sign_in(told.kind(), format!("the cookies are refused ({code})"))
-            }
-            _ => {
-                let code = status.as_u16();
-                make_key(told.kind(), format!("the session answers {code}"))
-            }
-        };
-        // Neither headers nor body: they may hold cookies, or the key.
-        Err(error
-            .with_status(status)
-            .with_retry_after(told.retry_after())
-            .with_repeat(told.repeat()))
-    }
-
-    /// Takes the cookies out of a transport's error, and says what was asked.
+    /// Removes the cookies from an error of the network, and says what was asked.
     fn explain(&self, error: Error) -> Error {
         if error.kind() == ErrorKind::Redirect {
             return redirect();
         }
+        let (host, _) = self.place();
+        let error = self.redact().transport_error(error, host);
+        let error = error.context("cerebras's session");
+        match error.status() {
+            None => error,
+            Some(status) => error.with_head(status, HeaderMap::new()),
+        }
+    }
+
+    /// Returns the values of the cookies as secrets.
+    fn redact(&self) -> Redact {
         let (host, https) = self.place();
         // All of them are alive in 1970, so that none is missing that was sent a while ago.
         let path = self.url.path();
@@ -252,15 +157,9 @@ impl Session {
         let line = line.as_ref().and_then(|line| line.to_str().ok());
         let pairs = line.unwrap_or_default().split("; ");
         let values = pairs.filter_map(|pair| pair.split_once('='));
-        let redact = values.fold(Redact::default(), |redact, (_, value)| {
+        values.fold(Redact::default(), |redact, (_, value)| {
             redact.credential(value)
-        });
-        let error = redact.transport_error(error, host);
-        let error = error.context("cerebras's session");
-        match error.status() {
-            None => error,
-            Some(status) => error.with_head(status, HeaderMap::new()),
-        }
+        })
     }
 
     /// Returns the session's host, and whether the way there is TLS.
@@ -274,15 +173,68 @@ impl Session {
     }
 }
 
+impl Credentials for Session {
+    fn key(&self) -> BoxFuture<'_, Result<Option<ApiKey>>> {
+        Box::pin(async move { Ok(Some(self.lease().await?.key)) })
+    }
+
+    fn renews(&self, refused: &ApiKey) -> bool {
+        let mut state = self.state();
+        // A late refusal of an old key does not forget a new one.
+        let is_it = |lease: &Lease| lease.key.expose() == refused.expose();
+        if state.lease.as_ref().is_some_and(is_it) {
+            state.lease = None;
+        }
+        true
+    }
+}
+
+impl Judge for Session {
+    fn observe(&self, headers: &HeaderMap) {
+        let (host, https) = self.place();
+        let now = self.transport.system_time();
+        let path = self.url.path();
+        self.state().jar.absorb(host, path, https, headers, now);
+    }
+
+    fn lost(&self, error: Error) -> Error {
+        self.explain(error)
+    }
+
+    fn secrets<'a>(&self, _: &'a Redact) -> Cow<'a, Redact> {
+        Cow::Owned(self.redact())
+    }
+
+    // Neither headers nor body: they may hold cookies, or the key.
+    fn refusal(&self, refusal: Refusal<'_>) -> Error {
+        let Refusal {
+            status,
+            headers,
+            body,
+            now,
+            ..
+        } = refusal;
+        let told = Error::of_head(status, headers, now);
+        let code = status.as_u16();
+        let error = match status {
+            _ if is_challenge(headers, &text(body)) => challenge(),
+            _ if status.is_redirection() => redirect(),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                sign_in(told.kind(), format!("the cookies are refused ({code})"))
+            }
+            _ => make_key(told.kind(), format!("the session answers {code}")),
+        };
+        error
+            .with_status(status)
+            .with_retry_after(told.retry_after())
+            .with_repeat(told.repeat())
+    }
+}
+
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").finish_non_exhaustive()
     }
-}
-
-/// Returns true for what the key may be the reason of, as long as nothing of an answer came.
-fn is_refusal(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Auth | ErrorKind::Permission) && error.partial().is_none()
 }
 
 /// Reads the key, and when the session ends.

@@ -1,6 +1,11 @@
 //! One call of the user, and the loop that sends its requests.
 
-use std::{borrow::Cow, fmt, sync::Arc, time::Instant, time::SystemTime};
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use http::{
@@ -34,8 +39,8 @@ pub struct Call {
     pub retry: RetryPolicy,
     /// What must not be shown of what the service says.
     pub redact: Redact,
-    /// When the call began.
-    pub at: Instant,
+    /// When the call began, by the transport's clock.
+    pub at: Duration,
 }
 
 /// A response whose status is not a success.
@@ -182,7 +187,7 @@ impl Call {
         let replays = prepared.extensions().get::<Replays>().cloned();
         let replays = replays.unwrap_or_default();
         let left = self.timeouts.total.map(|total| {
-            let used = self.transport.now().saturating_duration_since(self.at);
+            let used = self.transport.now().saturating_sub(self.at);
             total.saturating_sub(used)
         });
         let mut attempts = 0;

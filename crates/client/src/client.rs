@@ -17,6 +17,7 @@ use crate::{
     call::Call,
     credentials::{Credentials, Fixed, Missing},
     redact::Redact,
+    url::base_url,
 };
 
 /// Whether a response is read as it comes or at once.
@@ -38,6 +39,26 @@ pub trait Protocol: fmt::Debug + Send + Sync + 'static {
 
     /// Returns what the provider supports for a model.
     fn capabilities(&self, model: &str) -> Capabilities;
+
+    /// Returns the model of requests that name none: that of [`info`](Self::info) by default.
+    fn default_model(&self) -> Option<&str> {
+        self.info().default_model
+    }
+
+    /// Refuses a base URL that the protocol cannot use; by default none.
+    ///
+    /// # Errors
+    ///
+    /// `Config` that says what is wrong.
+    fn check_base(&self, base: &str) -> Result<()> {
+        let _ = base;
+        Ok(())
+    }
+
+    /// Returns true if the service lists its models without a key; false by default.
+    fn lists_without_key(&self) -> bool {
+        false
+    }
 
     /// Encodes a request. Does no I/O.
     ///
@@ -106,13 +127,13 @@ impl<P> Clone for Client<P> {
 }
 
 impl<P: Protocol> Client<P> {
-    /// Creates a client for the service at a checked base URL.
+    /// Creates a client for the service at a base URL.
     ///
     /// # Errors
     ///
-    /// `Config` for a header that is not the user's to set, or where there is no transport.
+    /// `Config` for a base URL or a header that cannot be used, or where there is no transport.
     pub fn new(protocol: P, base: &str, settings: Settings) -> Result<Self> {
-        let key = Fixed(settings.api_key.clone());
+        let key = Fixed(settings.api_key()?);
         Self::with_credentials(protocol, base, settings, key)
     }
 
@@ -127,13 +148,15 @@ impl<P: Protocol> Client<P> {
         mut settings: Settings,
         credentials: impl Credentials,
     ) -> Result<Self> {
+        let base = base_url(base)?;
+        protocol.check_base(&base)?;
         inferstream_core::check_headers(&settings.headers)?;
         settings.transport = Some(settings.transport()?);
         Ok(Self {
             protocol: Arc::new(protocol),
             shared: Arc::new(Shared {
                 settings,
-                base: base.trim_end_matches('/').into(),
+                base: base.into(),
                 credentials: Arc::new(credentials),
                 known: Mutex::new(None),
             }),
@@ -151,7 +174,7 @@ impl<P: Protocol> Client<P> {
         settings: Settings,
         missing: Error,
     ) -> Result<Self> {
-        match settings.api_key {
+        match settings.key {
             Some(_) => Self::new(protocol, base, settings),
             None => Self::with_credentials(protocol, base, settings, Missing(missing)),
         }
@@ -160,6 +183,11 @@ impl<P: Protocol> Client<P> {
     /// Returns the protocol.
     pub fn protocol(&self) -> &P {
         &self.protocol
+    }
+
+    /// Returns the protocol, shared.
+    pub fn protocol_arc(&self) -> Arc<P> {
+        Arc::clone(&self.protocol)
     }
 
     /// Returns the base URL, without a slash at its end.
@@ -173,7 +201,7 @@ impl<P: Protocol> Client<P> {
     #[must_use]
     pub fn without_key(&self) -> Self {
         let mut settings = self.shared.settings.clone();
-        settings.api_key = None;
+        settings.key = None;
         Self {
             protocol: Arc::clone(&self.protocol),
             shared: Arc::new(Shared {
@@ -183,6 +211,18 @@ impl<P: Protocol> Client<P> {
                 known: Mutex::new(None),
             }),
         }
+    }
+
+    /// Checks that there is a key, where the service wants one.
+    ///
+    /// # Errors
+    ///
+    /// `Auth` that says where to get one.
+    pub fn check_key(&self) -> Result<()> {
+        self.shared
+            .credentials
+            .missing()
+            .map_or(Ok(()), |error| Err(error.clone()))
     }
 
     /// Begins a call of the client itself, with its key: for documents such as a list of models.
@@ -199,7 +239,7 @@ impl<P: Protocol> Client<P> {
     /// Begins a call for a request; the key is still to come.
     fn begin(&self, request: &ChatRequest) -> Call {
         let Shared { settings, base, .. } = &*self.shared;
-        let timeouts = request.timeouts.unwrap_or(settings.timeouts);
+        let timeouts = request.timeouts.or(settings.timeouts).unwrap_or_default();
         let retry = request.retry.unwrap_or(settings.retry);
         let mut call = Call::new(settings.set_transport(), timeouts, retry);
         let headers = [&settings.headers, &request.headers];
@@ -257,7 +297,7 @@ impl<P: Protocol> Client<P> {
     /// Refuses a model that is not among the known ones.
     fn check_model(&self, request: &ChatRequest) -> Result<()> {
         let info = self.info();
-        let Some(model) = request.model.as_deref().or(info.default_model) else {
+        let Some(model) = request.model.as_deref().or(self.protocol.default_model()) else {
             return Ok(());
         };
         let (known, model) = (self.known_models(), info.resolve(model));

@@ -19,6 +19,12 @@ pub trait Credentials: fmt::Debug + Send + Sync + 'static {
     /// The caller may drop the future and ask again.
     fn key(&self) -> BoxFuture<'_, Result<Option<ApiKey>>>;
 
+    /// Returns the error of every call, where the service wants a key and there is none; `None` by
+    /// default.
+    fn missing(&self) -> Option<&Error> {
+        None
+    }
+
     /// Returns true if [`key`](Self::key) may return another key now that the service refused this
     /// one; false by default.
     fn renews(&self, refused: &ApiKey) -> bool {
@@ -44,5 +50,9 @@ pub struct Missing(pub Error);
 impl Credentials for Missing {
     fn key(&self) -> BoxFuture<'_, Result<Option<ApiKey>>> {
         Box::pin(ready(Err(self.0.clone())))
+    }
+
+    fn missing(&self) -> Option<&Error> {
+        Some(&self.0)
     }
 }

@@ -3,13 +3,14 @@
 use std::{path::PathBuf, sync::Arc};
 
 use http::{HeaderName, HeaderValue};
-use inferstream_client::{Setting, base_url};
-use inferstream_core::{ApiKey, BoxFuture, Error, Result, RetryPolicy, Timeouts, Transport};
-use inferstream_openai_compat::{Chat, Settings};
+use inferstream_client::{Client, Setting, Settings, base_url};
+use inferstream_core::{ApiKey, BoxFuture, Error, ErrorKind, Result, check_headers};
+use inferstream_openai_compat::Chat;
 use inferstream_session::{CacheFile, Jar};
 
 use crate::{
-    client::Cloudflare,
+    client::{Cloudflare, Service},
+    models::INFO,
     playground::{
         self, Carrier, Playground, Refresher,
         session::{Session, SessionData},
@@ -40,16 +41,15 @@ pub struct CloudflareBuilder {
     key: Option<Setting>,
     gateway: Option<String>,
     gateway_token: Option<Setting>,
-    base_url: Option<Setting>,
     door: Door,
     playground: Option<Carrier>,
     session_file: Option<PathBuf>,
     forget_on_any_error: bool,
     refresh: Option<Refresher>,
-    transport: Option<Arc<dyn Transport>>,
     settings: Settings,
-    timeouts: Option<Timeouts>,
 }
+
+inferstream_client::builder!(CloudflareBuilder);
 
 impl CloudflareBuilder {
     /// Takes `CLOUDFLARE_ACCOUNT_ID`, `CLOUDFLARE_API_TOKEN`, and `CLOUDFLARE_BASE_URL` where they are
@@ -74,7 +74,7 @@ impl CloudflareBuilder {
             token,
             email,
             key,
-            base_url: Setting::from_env(&["CLOUDFLARE_BASE_URL"])?,
+            settings: Settings::from_env(&[], &["CLOUDFLARE_BASE_URL"])?,
             ..Self::default()
         })
     }
@@ -123,7 +123,7 @@ impl CloudflareBuilder {
     /// Sets where the service is: `https://api.cloudflare.com/client/v4`, or of a gateway
     /// `https://gateway.ai.cloudflare.com/v1`.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
-        self.base_url = Some(Setting::new(url));
+        self.settings.base_url = Some(Setting::new(url));
         self
     }
 
@@ -186,30 +186,6 @@ impl CloudflareBuilder {
         self
     }
 
-    /// Sets what requests go through; with the feature `transport` there is a default.
-    pub fn transport(mut self, transport: impl Transport) -> Self {
-        self.transport = Some(Arc::new(transport));
-        self
-    }
-
-    /// Sets a header for every request.
-    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.settings.headers.insert(name, value);
-        self
-    }
-
-    /// Sets the limits of requests that bring none: [`Cloudflare::default_timeouts`].
-    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
-        self.timeouts = Some(timeouts);
-        self
-    }
-
-    /// Sets the retries of requests that bring none.
-    pub fn retry(mut self, retry: RetryPolicy) -> Self {
-        self.settings.retry = retry;
-        self
-    }
-
     /// Creates the client.
     ///
     /// # Errors
@@ -221,9 +197,9 @@ impl CloudflareBuilder {
             return self.build_playground(carrier);
         }
         let mut settings = self.settings;
-        inferstream_core::check_headers(&settings.headers)?;
-        settings.timeouts = self.timeouts.unwrap_or_default();
-        settings.api_key = self.token.as_ref().map(key).transpose()?;
+        check_headers(&settings.headers)?;
+        settings.key.clone_from(&self.token);
+        settings.api_key()?;
         if let (Some(email), Some(own)) = (&self.email, &self.key) {
             settings.headers.insert(AUTH_EMAIL, secret(email.value())?);
             settings
@@ -233,7 +209,7 @@ impl CloudflareBuilder {
         if let Some(token) = &self.gateway_token {
             settings.headers.insert(GATEWAY_AUTH, key(token)?.bearer());
         }
-        let has_key = settings.api_key.is_some() || settings.headers.contains_key(AUTH_KEY);
+        let has_key = settings.key.is_some() || settings.headers.contains_key(AUTH_KEY);
         let Some(account) = self.account else {
             return Err(Error::config(
                 "cloudflare needs an account: set CLOUDFLARE_ACCOUNT_ID to the id on the dashboard",
@@ -248,9 +224,9 @@ impl CloudflareBuilder {
             None => BASE_URL,
             Some(_) => GATEWAY_URL,
         };
-        let url = self.base_url.unwrap_or_else(|| Setting::new(default));
-        let base = base_url(url.value()).map_err(|error| url.explain(error))?;
-        settings.base_url = match &self.gateway {
+        let url = settings.base_url.as_ref().map_or(default, Setting::value);
+        let base = base_url(url).map_err(|error| settings.explain_base(error))?;
+        let base = match &self.gateway {
             None => format!("{base}/accounts/{id}/ai"),
             Some(name) if is_name(name) => format!("{base}/{id}/{name}/workers-ai"),
             Some(_) => {
@@ -259,31 +235,26 @@ impl CloudflareBuilder {
                 ));
             }
         };
-        let transport = match self.transport {
-            Some(transport) => transport,
-            None => default_transport()?,
-        };
-        let dialect = WorkersAi {
+        let protocol = Chat::new(WorkersAi {
             door: self.door,
             is_gateway: self.gateway.is_some(),
+        });
+        let client = if has_key {
+            Client::new(protocol, &base, settings)
+        } else {
+            Client::with_required_key(protocol, &base, settings, no_token())
         };
-        // The list of models is the account's, whichever way its models are asked.
-        let models = match self.gateway {
-            None => Some(settings.base_url.clone()),
-            Some(_) => None,
-        };
-        let chat = Chat::new(dialect, transport, settings);
-        Ok(Cloudflare::workers_ai(chat?, has_key, models))
+        Ok(Cloudflare::new(Service::WorkersAi(client?)))
     }
 }
 
 impl CloudflareBuilder {
     fn build_playground(self, carrier: Carrier) -> Result<Cloudflare> {
-        inferstream_core::check_headers(&self.settings.headers)?;
-        let url = self
-            .base_url
-            .unwrap_or_else(|| Setting::new(PLAYGROUND_URL));
-        let base = base_url(url.value()).map_err(|error| url.explain(error))?;
+        let settings = self.settings;
+        check_headers(&settings.headers)?;
+        let url = settings.base_url.as_ref();
+        let url = url.map_or(PLAYGROUND_URL, Setting::value);
+        let base = base_url(url).map_err(|error| settings.explain_base(error))?;
         let uri = base
             .parse()
             .map_err(|_| Error::config("the base URL is not one"))?;
@@ -298,22 +269,18 @@ impl CloudflareBuilder {
             session = session.forget_on_any_error();
         }
         let limits = || Cloudflare::default_timeouts(true);
-        Ok(Cloudflare::playground(Playground::new(
-            playground::Settings {
-                transport: match self.transport {
-                    Some(transport) => transport,
-                    None => default_transport()?,
-                },
-                carrier,
-                base,
-                headers: self.settings.headers,
-                timeouts: self.timeouts.unwrap_or_else(limits),
-                retry: self.settings.retry,
-                session,
-                refresh: self.refresh,
-                warnings,
-            },
-        )))
+        let playground = Playground::new(playground::Settings {
+            transport: settings.transport()?,
+            carrier,
+            base,
+            headers: settings.headers,
+            timeouts: settings.timeouts.unwrap_or_else(limits),
+            retry: settings.retry,
+            session,
+            refresh: self.refresh,
+            warnings,
+        });
+        Ok(Cloudflare::new(Service::Playground(playground)))
     }
 }
 
@@ -334,14 +301,9 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_safe)
 }
 
-#[cfg(feature = "transport")]
-fn default_transport() -> Result<Arc<dyn Transport>> {
-    Ok(Arc::new(inferstream_transport::HttpTransport::new()?))
-}
-
-#[cfg(not(feature = "transport"))]
-fn default_transport() -> Result<Arc<dyn Transport>> {
-    Err(Error::config(
-        "there is no transport: set one, or turn on the feature `transport`",
-    ))
+fn no_token() -> Error {
+    let login = INFO.login_url.unwrap_or(INFO.url);
+    let message =
+        format!("cloudflare needs a token: set CLOUDFLARE_API_TOKEN; tokens are at {login}");
+    Error::new(ErrorKind::Auth, message)
 }

@@ -1,19 +1,10 @@
 //! Any compatible service: where it is, and how it differs, as data.
 
-use std::sync::Arc;
+use http::uri::PathAndQuery;
+use inferstream_client::{Client, Setting, Settings};
+use inferstream_core::{Capabilities, Error, Field, Model, ProviderInfo, Result};
 
-use http::{HeaderName, HeaderValue, uri::PathAndQuery};
-use inferstream_client::{Setting, with_version};
-use inferstream_core::{
-    ApiKey, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, Field, Model,
-    Provider, ProviderInfo, Result, RetryPolicy, Timeouts, Transport, Unsupported, check_headers,
-};
-
-use crate::{
-    chat::{Chat, Settings},
-    dialect::Dialect,
-    schema::SchemaRules,
-};
+use crate::{chat::Chat, dialect::Dialect, schema::SchemaRules};
 
 /// What the generic door is: it knows no models and has no default.
 const INFO: ProviderInfo = {
@@ -43,19 +34,14 @@ const INFO: ProviderInfo = {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Compatible {
-    chat: Chat<Knobs>,
-    default_model: Option<String>,
+    client: Client<Chat<Knobs>>,
 }
 
 /// The settings of a [`Compatible`].
 #[derive(Debug, Default)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct CompatibleBuilder {
-    base_url: Option<Setting>,
-    api_key: Option<Setting>,
-    default_model: Option<String>,
     models: Vec<Model>,
-    transport: Option<Arc<dyn Transport>>,
     settings: Settings,
     knobs: Knobs,
 }
@@ -65,6 +51,7 @@ pub struct CompatibleBuilder {
 // Each is a fact of its own.
 #[allow(clippy::struct_excessive_bools)]
 struct Knobs {
+    default_model: Option<String>,
     path: String,
     max_tokens_field: String,
     reasoning_field: Option<String>,
@@ -79,6 +66,7 @@ struct Knobs {
 impl Default for Knobs {
     fn default() -> Self {
         Self {
+            default_model: None,
             path: "/chat/completions".to_owned(),
             max_tokens_field: "max_tokens".to_owned(),
             reasoning_field: None,
@@ -105,116 +93,14 @@ impl Compatible {
     pub fn new(base_url: impl Into<String>) -> CompatibleBuilder {
         CompatibleBuilder::default().base_url(base_url)
     }
-
-    /// Sends a request and waits for the head of its answer; the events come as the service sends
-    /// them.
-    ///
-    /// # Errors
-    ///
-    /// Everything that can be known before the first event, after the retries; `Config` where the
-    /// request names no model and there is no default; `ModelNotSupported` where the list of models is
-    /// binding.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future, or the stream, closes the connection.
-    pub fn stream(
-        &self,
-        request: impl Into<ChatRequest>,
-    ) -> BoxFuture<'static, Result<ChatStream>> {
-        self.chat.stream(self.named(request.into()))
-    }
-
-    /// Sends a request for a whole answer and waits for all of it.
-    ///
-    /// # Errors
-    ///
-    /// As [`stream`](Self::stream) and its events.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future closes the connection.
-    pub fn chat(
-        &self,
-        request: impl Into<ChatRequest>,
-    ) -> BoxFuture<'static, Result<ChatResponse>> {
-        self.chat.chat(self.named(request.into()))
-    }
-
-    /// Asks for the models: `/models`.
-    ///
-    /// # Errors
-    ///
-    /// As any request.
-    pub fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {
-        self.chat.models()
-    }
-
-    /// Returns the models known without asking: those last asked for, else those of the settings.
-    pub fn known_models(&self) -> Vec<Model> {
-        self.chat.known_models()
-    }
-
-    /// Returns what this is.
-    pub fn info(&self) -> &ProviderInfo {
-        self.chat.info()
-    }
-
-    /// Returns what the protocol can do; what the model can, nobody has told.
-    pub fn capabilities(&self, model: &str) -> Capabilities {
-        self.chat.capabilities(model)
-    }
-
-    /// Returns what a request would have to do without at the service, whatever its policy
-    /// ([`on_unsupported`](ChatRequest::on_unsupported)) then makes of that. Nothing is sent, no key is
-    /// needed.
-    ///
-    /// # Errors
-    ///
-    /// What the request would be refused for before it is sent: `Unsupported`, `Config`,
-    /// `ModelNotSupported` and `TooLarge`.
-    pub fn check(&self, request: impl Into<ChatRequest>) -> Result<Vec<Unsupported>> {
-        self.chat.check(&self.named(request.into()))
-    }
-
-    /// Gives a request without a model the default one.
-    fn named(&self, mut request: ChatRequest) -> ChatRequest {
-        if request.model.is_none() {
-            request.model.clone_from(&self.default_model);
-        }
-        request
-    }
 }
 
-impl Provider for Compatible {
-    fn info(&self) -> &ProviderInfo {
-        Compatible::info(self)
-    }
-
-    fn capabilities(&self, model: &str) -> Capabilities {
-        Compatible::capabilities(self, model)
-    }
-
-    fn check(&self, request: &ChatRequest) -> Result<Vec<Unsupported>> {
-        Compatible::check(self, request.clone())
-    }
-
-    fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {
-        Compatible::stream(self, request)
-    }
-
-    fn chat(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>> {
-        Compatible::chat(self, request)
-    }
-
-    fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {
-        Compatible::models(self)
-    }
-
-    fn known_models(&self) -> Vec<Model> {
-        Compatible::known_models(self)
-    }
+inferstream_client::provider! {
+    #[stream doc = "`Config` is the error of a request that names no model where there is no default one."]
+    impl Compatible: this => &this.client
 }
+
+inferstream_client::builder!(CompatibleBuilder with key);
 
 impl CompatibleBuilder {
     /// Takes `OPENAI_COMPAT_BASE_URL` and `OPENAI_COMPAT_API_KEY` where they are set; what is set
@@ -227,33 +113,26 @@ impl CompatibleBuilder {
     /// `Config` if one is not Unicode.
     pub fn from_env() -> Result<Self> {
         Ok(Self {
-            base_url: Setting::from_env(&["OPENAI_COMPAT_BASE_URL"])?,
-            api_key: Setting::from_env(&["OPENAI_COMPAT_API_KEY"])?,
+            settings: Settings::from_env(&["OPENAI_COMPAT_API_KEY"], &["OPENAI_COMPAT_BASE_URL"])?,
             ..Self::default()
         })
     }
 
     /// Returns true if it is set where the service is: without it there is nothing to build.
     pub fn has_base_url(&self) -> bool {
-        self.base_url.is_some()
+        self.settings.base_url.is_some()
     }
 
     /// Sets where the service is: what stands before `/chat/completions`. A URL without a path gets
     /// `/v1`.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
-        self.base_url = Some(Setting::new(url));
-        self
-    }
-
-    /// Sets the key; white space around it is dropped. Without one no `authorization` is sent.
-    pub fn api_key(mut self, key: impl Into<String>) -> Self {
-        self.api_key = Some(Setting::new(key));
+        self.settings.base_url = Some(Setting::new(url));
         self
     }
 
     /// Sets the model of requests that name none; there is no other default.
     pub fn default_model(mut self, model: impl Into<String>) -> Self {
-        self.default_model = Some(model.into());
+        self.knobs.default_model = Some(model.into());
         self
     }
 
@@ -270,30 +149,6 @@ impl CompatibleBuilder {
     /// [`known_models`](Self::known_models).
     pub fn only_known_models(mut self, only: bool) -> Self {
         self.settings.only_known_models = only;
-        self
-    }
-
-    /// Sets what requests go through; with the feature `transport` there is a default.
-    pub fn transport(mut self, transport: impl Transport) -> Self {
-        self.transport = Some(Arc::new(transport));
-        self
-    }
-
-    /// Sets a header for every request.
-    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.settings.headers.insert(name, value);
-        self
-    }
-
-    /// Sets the limits of requests that bring none.
-    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
-        self.settings.timeouts = timeouts;
-        self
-    }
-
-    /// Sets the retries of requests that bring none.
-    pub fn retry(mut self, retry: RetryPolicy) -> Self {
-        self.settings.retry = retry;
         self
     }
 
@@ -358,20 +213,16 @@ impl CompatibleBuilder {
     /// `Config` for a key, URL, path or header that cannot be used, or where there is no transport.
     pub fn build(self) -> Result<Compatible> {
         let Self {
-            base_url,
-            api_key,
-            default_model,
             models,
-            transport,
-            mut settings,
+            settings,
             mut knobs,
         } = self;
-        let Some(base_url) = base_url else {
+        if settings.base_url.is_none() {
             return Err(Error::config(
                 "openai-compat needs to know where the service is: set OPENAI_COMPAT_BASE_URL, such as to \
                  http://localhost:11434/v1",
             ));
-        };
+        }
         if !knobs.path.starts_with('/') {
             return Err(Error::config("the path must begin with `/`"));
         }
@@ -381,26 +232,14 @@ impl CompatibleBuilder {
                 "the path has a character that cannot stand in a URL's path or query",
             ));
         }
-        check_headers(&settings.headers)?;
-        settings.api_key = match api_key {
-            None => None,
-            Some(key) => Some(ApiKey::new(key.value()).map_err(|error| key.explain(error))?),
-        };
-        knobs.needs_auth = settings.api_key.is_some();
-        settings.base_url = with_version(base_url.value());
-        let transport = match transport {
-            Some(transport) => transport,
-            None => default_transport()?,
-        };
-        let chat = Chat::new(knobs, transport, settings);
-        let chat = chat.map_err(|error| base_url.explain(error))?;
+        knobs.needs_auth = settings.key.is_some();
+        let base = settings.base_url_or("");
+        let client = Client::new(Chat::new(knobs), &base, settings.clone());
+        let client = client.map_err(|error| settings.explain_base(error))?;
         if !models.is_empty() {
-            chat.set_known_models(models);
+            client.set_known_models(models);
         }
-        Ok(Compatible {
-            chat,
-            default_model,
-        })
+        Ok(Compatible { client })
     }
 }
 
@@ -414,6 +253,10 @@ impl Dialect for Knobs {
         capabilities.needs_auth = self.needs_auth;
         capabilities.supports_images = true;
         capabilities
+    }
+
+    fn default_model(&self) -> Option<&str> {
+        self.default_model.as_deref()
     }
 
     fn path(&self, _: &str) -> String {
@@ -447,16 +290,4 @@ impl Dialect for Knobs {
     fn knows_field(&self, field: Field) -> bool {
         !self.unknown_fields.contains(&field)
     }
-}
-
-#[cfg(feature = "transport")]
-fn default_transport() -> Result<Arc<dyn Transport>> {
-    Ok(Arc::new(inferstream_transport::HttpTransport::new()?))
-}
-
-#[cfg(not(feature = "transport"))]
-fn default_transport() -> Result<Arc<dyn Transport>> {
-    Err(Error::config(
-        "there is no transport: set one, or turn on the feature `transport`",
-    ))
 }

@@ -4,11 +4,13 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::HeaderValue;
+use inferstream_client::Call;
 use inferstream_core::{
-    Capabilities, ChatRequest, Decode, Error, Field, ProviderInfo, Result, provider::LeftOut,
+    BoxFuture, Capabilities, ChatRequest, Decode, Error, Field, Model, ProviderInfo, Result,
+    provider::LeftOut,
 };
 
-use crate::{decode::ChatDecode, schema::SchemaRules};
+use crate::{chat::Chat, decode::ChatDecode, schema::SchemaRules};
 
 /// A provider's way to speak the protocol.
 ///
@@ -22,6 +24,11 @@ pub trait Dialect: fmt::Debug + Send + Sync + 'static {
     fn capabilities(&self, model: &str) -> Capabilities {
         let _ = model;
         Capabilities::default()
+    }
+
+    /// Returns the model of requests that name none: that of [`info`](Self::info) by default.
+    fn default_model(&self) -> Option<&str> {
+        self.info().default_model
     }
 
     /// Returns the path, below the base URL, that a model is asked at: `/chat/completions`.
@@ -78,6 +85,31 @@ pub trait Dialect: fmt::Debug + Send + Sync + 'static {
     fn decode(&self, chat: ChatDecode, request: &ChatRequest) -> Box<dyn Decode> {
         let _ = request;
         Box::new(chat)
+    }
+
+    /// Returns the URL of the list of models, for a base URL and a call with or without a key.
+    fn models_url(&self, base: &str, has_key: bool) -> String {
+        let _ = has_key;
+        format!("{base}/models")
+    }
+
+    /// Returns true if the service lists its models without a key; false by default.
+    fn lists_without_key(&self) -> bool {
+        false
+    }
+
+    /// Requests the list of models in another way than as one document at
+    /// [`models_url`](Self::models_url); `None` by default.
+    fn models<'a>(
+        &'a self,
+        chat: &'a Chat<Self>,
+        call: &'a Call,
+    ) -> Option<BoxFuture<'a, Result<Vec<Model>>>>
+    where
+        Self: Sized,
+    {
+        let _ = (chat, call);
+        None
     }
 
     /// Says more of a refusal than its status does; by default it stays as it is.

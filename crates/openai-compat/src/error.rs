@@ -1,10 +1,10 @@
 //! A service's word for what went wrong in; our error out.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
-use inferstream_client::{Redact, is_challenge, is_page};
+use http::StatusCode;
+use inferstream_client::{Redact, Refusal, is_challenge, is_page};
 use inferstream_core::{Error, ErrorKind, ProviderInfo, Repeat};
 
 use crate::told::Told;
@@ -13,12 +13,16 @@ use crate::told::Told;
 pub(crate) fn error_of_status(
     info: &ProviderInfo,
     model: &str,
-    status: StatusCode,
-    headers: &HeaderMap,
-    body: &Bytes,
-    now: SystemTime,
+    refusal: &Refusal<'_>,
     redact: &Redact,
 ) -> Error {
+    let Refusal {
+        status,
+        headers,
+        body,
+        now,
+        ..
+    } = *refusal;
     let text = String::from_utf8_lossy(body);
     let told = Told::read(&text);
     let error = Error::of_head(status, headers, now);

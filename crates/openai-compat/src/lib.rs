@@ -32,7 +32,7 @@ mod typed;
 #[cfg(feature = "schemars")]
 pub use crate::typed::json_schema;
 pub use crate::{
-    chat::{Chat, Settings},
+    chat::{Chat, Encoded},
     compatible::{Compatible, CompatibleBuilder},
     decode::ChatDecode,
     dialect::Dialect,

@@ -1,17 +1,17 @@
 //! Settings in, a client out.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-use inferstream_client::{Setting, base_url, same_host, with_version};
-use inferstream_core::{
-    ApiKey, Error, Result, RetryPolicy, Timeouts, Transport, check_headers, provider::Semaphore,
-};
+use http::HeaderValue;
+use inferstream_client::{Client, Setting, Settings, base_url, same_host};
+use inferstream_core::{Error, ErrorKind, Result, provider::Semaphore};
 
-use crate::{api::Api, client::Replicate, host::Trust, inputs::Inputs};
+use crate::{
+    api::Api,
+    client::{INFO, Replicate},
+    host::Trust,
+    inputs::Inputs,
+};
 
 /// Where the service is, with the version that every path begins with.
 const BASE_URL: &str = "https://api.replicate.com/v1";
@@ -24,13 +24,8 @@ const CANCELS: usize = 16;
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct ReplicateBuilder {
-    api_key: Option<Setting>,
-    base_url: Option<Setting>,
+    settings: Settings,
     stream_origins: Vec<Setting>,
-    transport: Option<Arc<dyn Transport>>,
-    headers: HeaderMap,
-    timeouts: Timeouts,
-    retry: RetryPolicy,
     inputs: Vec<(String, Inputs)>,
     cancel_after: Option<Duration>,
     cancel_on_drop: bool,
@@ -40,13 +35,8 @@ pub struct ReplicateBuilder {
 impl Default for ReplicateBuilder {
     fn default() -> Self {
         Self {
-            api_key: None,
-            base_url: None,
+            settings: Settings::default(),
             stream_origins: Vec::new(),
-            transport: None,
-            headers: HeaderMap::new(),
-            timeouts: Replicate::default_timeouts(),
-            retry: RetryPolicy::default(),
             inputs: Vec::new(),
             cancel_after: None,
             cancel_on_drop: true,
@@ -54,6 +44,8 @@ impl Default for ReplicateBuilder {
         }
     }
 }
+
+inferstream_client::builder!(ReplicateBuilder with key);
 
 impl ReplicateBuilder {
     /// Reads `REPLICATE_API_TOKEN`, or else `REPLICATE_API_KEY`, `REPLICATE_BASE_URL` and
@@ -67,8 +59,10 @@ impl ReplicateBuilder {
     /// `Config` if one is not Unicode.
     pub fn from_env() -> Result<Self> {
         Ok(Self {
-            api_key: Setting::from_env(&["REPLICATE_API_TOKEN", "REPLICATE_API_KEY"])?,
-            base_url: Setting::from_env(&["REPLICATE_BASE_URL"])?,
+            settings: Settings::from_env(
+                &["REPLICATE_API_TOKEN", "REPLICATE_API_KEY"],
+                &["REPLICATE_BASE_URL"],
+            )?,
             stream_origins: Setting::from_env(&["REPLICATE_STREAM_ORIGIN"])?
                 .into_iter()
                 .collect(),
@@ -76,17 +70,11 @@ impl ReplicateBuilder {
         })
     }
 
-    /// Sets the key; white space around it is dropped.
-    pub fn api_key(mut self, key: impl Into<String>) -> Self {
-        self.api_key = Some(Setting::new(key));
-        self
-    }
-
     /// Sets where the service is: `https://api.replicate.com/v1`.
     ///
     /// A URL without a path gets `/v1`. A service elsewhere is asked without a key if none is set.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
-        self.base_url = Some(Setting::new(url));
+        self.settings.base_url = Some(Setting::new(url));
         self
     }
 
@@ -98,33 +86,6 @@ impl ReplicateBuilder {
     /// A stream elsewhere is an error, `UntrustedHost`, before a byte is sent there.
     pub fn stream_origin(mut self, origin: impl Into<String>) -> Self {
         self.stream_origins.push(Setting::new(origin));
-        self
-    }
-
-    /// Sets what requests go through; with the feature `transport` there is a default.
-    pub fn transport(mut self, transport: impl Transport) -> Self {
-        self.transport = Some(Arc::new(transport));
-        self
-    }
-
-    /// Sets a header for every request.
-    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
-        self
-    }
-
-    /// Sets the limits of requests that bring none: [`Replicate::default_timeouts`].
-    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
-        self.timeouts = timeouts;
-        self
-    }
-
-    /// Sets the retries of requests that bring none.
-    ///
-    /// Whatever it says, a prediction is made twice only where the service said that it was not
-    /// worked on (429, and 503 with `Retry-After`), or where nothing was sent.
-    pub fn retry(mut self, retry: RetryPolicy) -> Self {
-        self.retry = retry;
         self
     }
 
@@ -179,13 +140,12 @@ impl ReplicateBuilder {
     /// `Config` for a key, URL, header or deadline that cannot be used, or where there is no
     /// transport.
     pub fn build(self) -> Result<Replicate> {
-        let key = match self.api_key {
-            None => None,
-            Some(key) => Some(ApiKey::new(key.value()).map_err(|error| key.explain(error))?),
-        };
-        let url = self.base_url.unwrap_or_else(|| Setting::new(BASE_URL));
-        let base = base_url(&with_version(url.value())).map_err(|error| url.explain(error))?;
-        check_headers(&self.headers)?;
+        let mut settings = self.settings;
+        settings
+            .timeouts
+            .get_or_insert_with(Replicate::default_timeouts);
+        let base = base_url(&settings.base_url_or(BASE_URL));
+        let base = base.map_err(|error| settings.explain_base(error))?;
         let mut trust = Trust::new(&base);
         for setting in &self.stream_origins {
             // No origin has a comma in it.
@@ -193,27 +153,29 @@ impl ReplicateBuilder {
                 trust.add(origin).map_err(|error| setting.explain(error))?;
             }
         }
-        let transport = match self.transport {
-            Some(transport) => transport,
-            None => default_transport()?,
-        };
-        Ok(Replicate::new(Api {
-            transport,
-            key,
-            needs_key: same_host(&base, BASE_URL),
-            base,
+        let needs_key = same_host(&base, BASE_URL);
+        let api = Api {
+            needs_key,
             trust,
-            headers: self.headers,
-            timeouts: self.timeouts,
-            retry: self.retry,
             inputs: self.inputs,
             cancel_after: self.cancel_after.map(deadline).transpose()?,
             cancel_on_drop: self.cancel_on_drop,
             cancels: Semaphore::new(CANCELS),
             metrics: self.metrics,
-            known: Mutex::new(None),
-        }))
+        };
+        let client = if needs_key {
+            Client::with_required_key(api, &base, settings, no_key())
+        } else {
+            Client::new(api, &base, settings)
+        };
+        Ok(Replicate::new(client?))
     }
+}
+
+fn no_key() -> Error {
+    let login = INFO.login_url.unwrap_or(INFO.url);
+    let message = format!("replicate needs a key: set REPLICATE_API_TOKEN; keys are at {login}");
+    Error::new(ErrorKind::Auth, message)
 }
 
 fn deadline(deadline: Duration) -> Result<HeaderValue> {
@@ -223,16 +185,4 @@ fn deadline(deadline: Duration) -> Result<HeaderValue> {
         0 => Err(not_one()),
         seconds => HeaderValue::try_from(format!("{seconds}s")).map_err(|_| not_one()),
     }
-}
-
-#[cfg(feature = "transport")]
-fn default_transport() -> Result<Arc<dyn Transport>> {
-    Ok(Arc::new(inferstream_transport::HttpTransport::new()?))
-}
-
-#[cfg(not(feature = "transport"))]
-fn default_transport() -> Result<Arc<dyn Transport>> {
-    Err(Error::config(
-        "there is no transport: set one, or turn on the feature `transport`",
-    ))
 }

@@ -1,29 +1,25 @@
 //! The client: a request in, the stream of its prediction out.
 
-use std::{
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use inferstream_client::Redact;
+use inferstream_client::{Call, Client, Mode, Protocol, Redact};
 use inferstream_core::{
-    Body, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind, Json,
-    Model, Phase, Provider, ProviderInfo, Result, Started, Timeouts, Unsupported, provider,
-    read_stream,
+    Body, BoxFuture, Capabilities, ChatRequest, ChatStream, Error, ErrorKind, Json, Model, Phase,
+    ProviderInfo, Result, Started, Timeouts, Unsupported, read_stream,
     sse::{Decoder, Limits},
 };
 
 use crate::{
     ReplicateBuilder,
-    api::{Api, Call, MAX_DOCUMENT, nameless},
+    api::{self, Api, For, MAX_DOCUMENT, get, nameless, url},
     decode::{PredictionDecode, Settings},
     encode::{self, Encoded},
-    error::{aborted, after_made, canceled, failed, is_refused},
+    error::{Purpose, aborted, after_made, canceled, failed, is_refused},
     inputs::{Images, of_model},
     link::{Link, prediction_path},
-    models::Version,
+    models::{self, Version},
     target::Target,
     wire::{Prediction, Status},
 };
@@ -50,7 +46,27 @@ pub(crate) const INFO: ProviderInfo = {
 /// Cloning is cheap; clones share connections and the list of models.
 #[derive(Clone, Debug)]
 pub struct Replicate {
-    api: Arc<Api>,
+    client: Client<Api>,
+}
+
+inferstream_client::provider! {
+    #[stream doc = ""]
+    #[stream doc = "The model is `owner/name` for an official one, `owner/name:version` for any,"]
+    #[stream doc = "`deployments/owner/name` for a deployment."]
+    #[stream doc = ""]
+    #[stream doc = ""]
+    #[stream doc = "Everything that can be known before the first event; `Auth` at once if there is no key."]
+    #[stream doc = "A prediction that may have been made though its answer was lost is `Disconnected` or"]
+    #[stream doc = "`Timeout`, with [`Repeat::Ambiguous`](crate::Repeat::Ambiguous); one that was made is named"]
+    #[stream doc = "by the error's [`partial`](Error::partial)."]
+    #[stream doc = ""]
+    #[stream doc = "Once a prediction was made, no error is [`Repeat::Safe`](crate::Repeat::Safe), here or in the"]
+    #[stream doc = "stream: the same request again makes, and bills, another prediction. A failure that the service"]
+    #[stream doc = "calls transient, such as the code `E003` or \"try again later\", is `Provider` with"]
+    #[stream doc = "`Repeat::Ambiguous`: [`Error::is_retryable`] is true and the caller may send the request again;"]
+    #[stream doc = "this crate does not. The code is [`Error::code`]; `E005` is `ContentFilter`."]
+    #[stream doc = ""]
+    impl Replicate: this => &this.client
 }
 
 impl Replicate {
@@ -62,9 +78,9 @@ impl Replicate {
     /// `Auth` if there is no key; `Config` if the key or the URL cannot be used.
     #[cfg(feature = "transport")]
     pub fn from_env() -> Result<Self> {
-        let client = ReplicateBuilder::from_env()?.build()?;
-        client.check_key()?;
-        Ok(client)
+        let replicate = ReplicateBuilder::from_env()?.build()?;
+        replicate.client.check_key()?;
+        Ok(replicate)
     }
 
     /// Begins to set up a client, from nothing: no environment variable is read.
@@ -72,8 +88,8 @@ impl Replicate {
         ReplicateBuilder::default()
     }
 
-    pub(crate) fn new(api: Api) -> Self {
-        Self { api: Arc::new(api) }
+    pub(crate) fn new(client: Client<Api>) -> Self {
+        Self { client }
     }
 
     /// Returns the limits of requests where nobody sets others: core's, but for the first event,
@@ -82,56 +98,6 @@ impl Replicate {
     /// The gpt4free class that this client goes back to allowed 180 s for all of it.
     pub fn default_timeouts() -> Timeouts {
         Timeouts::default().first_event(Duration::from_secs(600))
-    }
-
-    /// Makes a prediction and opens its stream; the events come as the service sends them.
-    ///
-    /// The model is `owner/name` for an official one, `owner/name:version` for any,
-    /// `deployments/owner/name` for a deployment.
-    ///
-    /// # Errors
-    ///
-    /// Everything that can be known before the first event; `Auth` at once if there is no key.
-    /// A prediction that may have been made though its answer was lost is `Disconnected` or
-    /// `Timeout`, with [`Repeat::Ambiguous`](crate::Repeat::Ambiguous); one that was made is named
-    /// by the error's [`partial`](Error::partial).
-    ///
-    /// Once a prediction was made, no error is [`Repeat::Safe`](crate::Repeat::Safe), here or in the
-    /// stream: the same request again makes, and bills, another prediction. A failure that the service
-    /// calls transient, such as the code `E003` or "try again later", is `Provider` with
-    /// `Repeat::Ambiguous`: [`Error::is_retryable`] is true and the caller may send the request again;
-    /// this crate does not. The code is [`Error::code`]; `E005` is `ContentFilter`.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the stream, or the future, cancels the prediction, unless
-    /// [`cancel_on_drop`](ReplicateBuilder::cancel_on_drop) is off. Where the service has not yet told
-    /// the prediction's id, its answer is waited for in the background, for 2 s at most.
-    pub fn stream(
-        &self,
-        request: impl Into<ChatRequest>,
-    ) -> BoxFuture<'static, Result<ChatStream>> {
-        let (this, base) = (self.clone(), &self.api.base);
-        let open = |request| async move { this.open(request).await };
-        provider::stream(&INFO, base, request.into(), open)
-    }
-
-    /// Makes a prediction and waits for all of its answer.
-    ///
-    /// # Errors
-    ///
-    /// As [`stream`](Self::stream) and its events.
-    ///
-    /// # Cancel safety
-    ///
-    /// As `stream`.
-    pub fn chat(
-        &self,
-        request: impl Into<ChatRequest>,
-    ) -> BoxFuture<'static, Result<ChatResponse>> {
-        let (this, base) = (self.clone(), &self.api.base);
-        let open = |request| async move { this.open(request).await };
-        provider::chat(&INFO, base, request.into(), open)
     }
 
     /// Takes up the answer of a prediction that was made before, by its id: from its beginning, as
@@ -151,14 +117,14 @@ impl Replicate {
         let this = self.clone();
         let id = id.into();
         Box::pin(async move {
-            let api = &this.api;
-            this.check_key()?;
-            let call = api.call();
-            let url = api.url(&prediction_path(&id)?)?;
-            let mut started = api.get(&call, url).await?;
+            let call = this.client.call().await?;
+            let request = get(&call, &prediction_path(&id)?)?;
+            let judge = For::new(Purpose::Other, &call);
+            let mut started = call.send(request, &judge).await?;
             let document = started.document(MAX_DOCUMENT).await?;
             let settings = AnswerSettings::default();
-            this.follow(call, (started, document), settings).await
+            let api = this.client.protocol_arc();
+            follow(&api, call, (started, document), settings).await
         })
     }
 
@@ -171,27 +137,12 @@ impl Replicate {
         let this = self.clone();
         let id = id.into();
         Box::pin(async move {
-            this.check_key()?;
+            let call = this.client.call().await?;
             let path = prediction_path(&id)?;
-            let get = this.api.url(&path)?;
-            let cancel = this.api.url(&format!("{path}/cancel"))?;
-            let link = Link::of(&this.api, this.api.call(), get, cancel);
+            let get = url(&call, &path)?;
+            let cancel = url(&call, &format!("{path}/cancel"))?;
+            let link = Link::of(&this.client.protocol_arc(), call, get, cancel);
             link.cancel().await
-        })
-    }
-
-    /// Asks for the language models: the service's collection `language-models`.
-    ///
-    /// # Errors
-    ///
-    /// As any request.
-    pub fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {
-        let this = self.clone();
-        Box::pin(async move {
-            let list = this.collection("language-models").await?;
-            let known = &this.api.known;
-            *known.lock().unwrap_or_else(PoisonError::into_inner) = Some(list.clone());
-            Ok(list)
         })
     }
 
@@ -203,10 +154,7 @@ impl Replicate {
     pub fn collection(&self, slug: impl Into<String>) -> BoxFuture<'static, Result<Vec<Model>>> {
         let this = self.clone();
         let slug = slug.into();
-        Box::pin(async move {
-            this.check_key()?;
-            this.api.collection(&slug).await
-        })
+        Box::pin(async move { models::collection(&this.client.call().await?, &slug).await })
     }
 
     /// Asks for the public models that a text finds: at most ten pages of them.
@@ -218,8 +166,8 @@ impl Replicate {
         let this = self.clone();
         let query = query.into();
         Box::pin(async move {
-            this.check_key()?;
-            this.api.search(&query).await
+            let call = this.client.call().await?;
+            models::search(this.client.protocol(), &call, &query).await
         })
     }
 
@@ -232,8 +180,8 @@ impl Replicate {
         let this = self.clone();
         let model = model.into();
         Box::pin(async move {
-            this.check_key()?;
-            this.api.versions(&model).await
+            let call = this.client.call().await?;
+            models::versions(this.client.protocol(), &call, &model).await
         })
     }
 
@@ -247,86 +195,20 @@ impl Replicate {
         let this = self.clone();
         let model = model.into();
         Box::pin(async move {
-            this.check_key()?;
-            let version = this.api.version(&model).await?;
+            let call = this.client.call().await?;
+            let version = models::version_of(&call, &model).await?;
             let none = || Error::protocol("replicate told no schema of the model");
             version.schema.ok_or_else(none)
         })
     }
+}
 
-    /// Returns the models known without asking: those last asked for, else the default one.
-    pub fn known_models(&self) -> Vec<Model> {
-        let known = &self.api.known;
-        let known = known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        known.unwrap_or_else(|| INFO.models.iter().copied().map(Model::new).collect())
-    }
-
-    /// Returns what Replicate is.
-    pub fn info(&self) -> &ProviderInfo {
-        &INFO
-    }
-
-    /// Returns what Replicate can do with a model.
-    pub fn capabilities(&self, model: &str) -> Capabilities {
-        let name = match Target::parse(INFO.resolve(model)) {
-            Ok(target) => target.name().to_owned(),
-            Err(_) => model.to_owned(),
-        };
-        let inputs = of_model(&name, &self.api.inputs);
-        let mut capabilities = Capabilities::default();
-        capabilities.needs_auth = self.api.needs_key;
-        capabilities.supports_tools = false;
-        capabilities.supports_images = inputs.images != Images::None;
-        capabilities
-    }
-
-    /// Returns what a request would have to do without at Replicate, whatever its policy
-    /// ([`on_unsupported`](ChatRequest::on_unsupported)) then makes of that. Nothing is sent, no key is
-    /// needed.
-    ///
-    /// # Errors
-    ///
-    /// What the request would be refused for before it is sent: `Unsupported`, `Config`,
-    /// `ModelNotSupported` and `TooLarge`.
-    pub fn check(&self, request: impl Into<ChatRequest>) -> Result<Vec<Unsupported>> {
-        let (_, encoded) = self.encode(&request.into())?;
-        Ok(encoded.left_out.into_list())
-    }
-
-    fn check_key(&self) -> Result<()> {
-        match self.api.key {
-            None if self.api.needs_key => Err(no_key()),
-            _ => Ok(()),
-        }
-    }
-
-    async fn open(&self, request: ChatRequest) -> Result<ChatStream> {
-        let api = &self.api;
-        self.check_key()?;
-        let (target, encoded) = self.encode(&request)?;
-        let call = Call {
-            timeouts: request.timeouts.unwrap_or(api.timeouts),
-            retry: request.retry.unwrap_or(api.retry),
-            redact: redact(api, &request),
-            at: api.transport.now(),
-        };
-        let settings = AnswerSettings {
-            max_tokens: request.max_tokens,
-            raw: request.raw,
-            warnings: encoded.left_out.warnings(),
-        };
-        let created = api
-            .create(&call, &target, &request.headers, encoded.body)
-            .await?;
-        self.follow(call, created, settings).await
-    }
-
+impl Api {
     /// Encodes a request, for the model that it names or the default one.
-    fn encode(&self, request: &ChatRequest) -> Result<(Target, Encoded)> {
-        request.validate()?;
+    fn encode_body(&self, request: &ChatRequest) -> Result<(Target, Encoded)> {
         let model = request.model.as_deref().unwrap_or(DEFAULT_MODEL);
         let target = Target::parse(INFO.resolve(model.trim()))?;
-        let inputs = of_model(target.name(), &self.api.inputs);
+        let inputs = of_model(target.name(), &self.inputs);
         let encoded = encode::body(&target, inputs, request)?;
         if MAX_BODY < encoded.body.len() {
             let length = encoded.body.len();
@@ -335,72 +217,147 @@ impl Replicate {
         }
         Ok((target, encoded))
     }
+}
 
-    /// Reads the prediction that an answer tells, and opens its stream.
-    async fn follow(
-        &self,
-        call: Call,
-        (mut started, document): (Started, Bytes),
-        settings: AnswerSettings,
-    ) -> Result<ChatStream> {
-        let api = &self.api;
-        started.meta.warnings = settings.warnings;
-        let Some(prediction) = Prediction::parse(&String::from_utf8_lossy(&document)) else {
-            return Err(call.redact.error(nameless(&started, &document)));
-        };
-        started.partial.id = Some(prediction.id.clone());
-        started.partial.model.clone_from(&prediction.model);
-        started.meta.web_url.clone_from(&prediction.urls.web);
-        let mut partial = started.partial.clone();
-        partial.meta.clone_from(&started.meta);
-        let redact = call.redact.clone();
-        let named = |error| {
-            let error = after_made(redact.error(error), partial.meta.attempts);
-            error.with_partial(partial.clone())
-        };
+/// A request, encoded, and what its response is read by.
+#[derive(Clone, Debug)]
+pub(crate) struct Create {
+    target: Target,
+    body: String,
+    headers: HeaderMap,
+    settings: AnswerSettings,
+    unsupported: Vec<Unsupported>,
+}
 
-        let (link, warnings) = Link::new(api, call, &prediction).map_err(named)?;
-        started.meta.warnings.extend(warnings);
-        let mut decode = PredictionDecode::new(
-            link,
-            Settings {
-                id: prediction.id.clone(),
-                max_tokens: settings.max_tokens,
-                raw: settings.raw,
-            },
-        );
-        // What is dropped from here on is canceled, unless it has ended.
-        if prediction.status.is_terminal() {
-            decode.set_over();
-        }
-        check_state(&prediction, &decode).map_err(named)?;
-        started.body = match &prediction.urls.stream {
-            Some(stream) if !prediction.status.is_terminal() => {
-                let url = api.trust.check("stream", stream).map_err(named)?;
-                match decode.open(url).await {
-                    Ok(body) => body,
-                    Err(error) if ends_answer(&error) => return Err(named(error)),
-                    Err(error) => {
-                        let error = redact.error(error);
-                        let warning = format!("{error}; the prediction is polled for its output");
-                        started.meta.warnings.push(warning);
-                        decode.set_unopened(error);
-                        Body::from(document)
-                    }
-                }
-            }
-            _ => Body::from(document),
+impl Protocol for Api {
+    type Encoded = Create;
+
+    fn info(&self) -> &ProviderInfo {
+        &INFO
+    }
+
+    fn capabilities(&self, model: &str) -> Capabilities {
+        let name = match Target::parse(model) {
+            Ok(target) => target.name().to_owned(),
+            Err(_) => model.to_owned(),
         };
-        decode.begin();
-        let decoder = Decoder::new(Limits::default().document(MAX_DOCUMENT)).end_event("done");
-        // The headers at hand are those of the prediction, not of its stream.
-        let framer = decoder.or_document(&HeaderMap::new());
-        Ok(read_stream(started, framer, decode))
+        let inputs = of_model(&name, &self.inputs);
+        let mut capabilities = Capabilities::default();
+        capabilities.needs_auth = self.needs_key;
+        capabilities.supports_tools = false;
+        capabilities.supports_images = inputs.images != Images::None;
+        capabilities
+    }
+
+    fn encode(&self, request: ChatRequest, _: Mode) -> Result<Create> {
+        let (target, encoded) = self.encode_body(&request)?;
+        let settings = AnswerSettings {
+            max_tokens: request.max_tokens,
+            raw: request.raw,
+            warnings: encoded.left_out.warnings(),
+        };
+        Ok(Create {
+            target,
+            body: encoded.body,
+            headers: request.headers,
+            settings,
+            unsupported: encoded.left_out.into_list(),
+        })
+    }
+
+    fn unsupported(create: Create) -> Vec<Unsupported> {
+        create.unsupported
+    }
+
+    // The prompt may be in `extra` too.
+    fn redact(&self, request: &ChatRequest, redact: Redact) -> Redact {
+        let values = request.extra.iter().map(|(_, value)| value);
+        let texts = values.flat_map(texts);
+        texts.fold(redact, |redact, text| redact.text(&text))
+    }
+
+    fn open(self: Arc<Self>, call: Call, create: Create) -> BoxFuture<'static, Result<ChatStream>> {
+        Box::pin(async move {
+            let Create {
+                target,
+                body,
+                headers,
+                settings,
+                ..
+            } = create;
+            let created = api::create(&self, &call, &target, &headers, body).await?;
+            follow(&self, call, created, settings).await
+        })
+    }
+
+    fn models(self: Arc<Self>, call: Call) -> BoxFuture<'static, Result<Vec<Model>>> {
+        Box::pin(async move { models::collection(&call, "language-models").await })
     }
 }
 
+/// Reads the prediction that an answer tells, and opens its stream.
+async fn follow(
+    api: &Arc<Api>,
+    call: Call,
+    (mut started, document): (Started, Bytes),
+    settings: AnswerSettings,
+) -> Result<ChatStream> {
+    started.meta.warnings = settings.warnings;
+    let Some(prediction) = Prediction::parse(&String::from_utf8_lossy(&document)) else {
+        return Err(call.redact.error(nameless(&started, &document)));
+    };
+    started.partial.id = Some(prediction.id.clone());
+    started.partial.model.clone_from(&prediction.model);
+    started.meta.web_url.clone_from(&prediction.urls.web);
+    let mut partial = started.partial.clone();
+    partial.meta.clone_from(&started.meta);
+    let redact = call.redact.clone();
+    let named = |error| {
+        let error = after_made(redact.error(error), partial.meta.attempts);
+        error.with_partial(partial.clone())
+    };
+
+    let (link, warnings) = Link::new(api, call, &prediction).map_err(named)?;
+    started.meta.warnings.extend(warnings);
+    let mut decode = PredictionDecode::new(
+        link,
+        Settings {
+            id: prediction.id.clone(),
+            max_tokens: settings.max_tokens,
+            raw: settings.raw,
+        },
+    );
+    // What is dropped from here on is canceled, unless it has ended.
+    if prediction.status.is_terminal() {
+        decode.set_over();
+    }
+    check_state(&prediction, &decode).map_err(named)?;
+    started.body = match &prediction.urls.stream {
+        Some(stream) if !prediction.status.is_terminal() => {
+            let url = api.trust.check("stream", stream).map_err(named)?;
+            match decode.open(url).await {
+                Ok(body) => body,
+                Err(error) if ends_answer(&error) => return Err(named(error)),
+                Err(error) => {
+                    let error = redact.error(error);
+                    let warning = format!("{error}; the prediction is polled for its output");
+                    started.meta.warnings.push(warning);
+                    decode.set_unopened(error);
+                    Body::from(document)
+                }
+            }
+        }
+        _ => Body::from(document),
+    };
+    decode.begin();
+    let decoder = Decoder::new(Limits::default().document(MAX_DOCUMENT)).end_event("done");
+    // The headers at hand are those of the prediction, not of its stream.
+    let framer = decoder.or_document(&HeaderMap::new());
+    Ok(read_stream(started, framer, decode))
+}
+
 /// What a request says of its answer.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct AnswerSettings {
     max_tokens: Option<u64>,
     raw: bool,
@@ -409,18 +366,6 @@ struct AnswerSettings {
 
 /// The most that a request's body may hold: what services accept is below it.
 const MAX_BODY: usize = 16 << 20;
-
-/// Collects what must not stand in an error: the prompt may be in `extra` too.
-fn redact(api: &Api, request: &ChatRequest) -> Redact {
-    let redact = Redact::new(api.key.as_ref(), request);
-    request.extra.iter().fold(redact, |redact, (_, value)| {
-        let mut redact = redact;
-        for text in texts(value) {
-            redact = redact.text(&text);
-        }
-        redact
-    })
-}
 
 /// Returns the strings in a JSON value.
 fn texts(json: &Json) -> Vec<String> {
@@ -458,40 +403,4 @@ fn check_state(prediction: &Prediction, decode: &PredictionDecode) -> Result<()>
         Status::Aborted => aborted(words, redact),
         Status::Going | Status::Succeeded => return Ok(()),
     })
-}
-
-fn no_key() -> Error {
-    let login = INFO.login_url.unwrap_or(INFO.url);
-    let message = format!("replicate needs a key: set REPLICATE_API_TOKEN; keys are at {login}");
-    Error::new(ErrorKind::Auth, message)
-}
-
-impl Provider for Replicate {
-    fn info(&self) -> &ProviderInfo {
-        Replicate::info(self)
-    }
-
-    fn capabilities(&self, model: &str) -> Capabilities {
-        Replicate::capabilities(self, model)
-    }
-
-    fn check(&self, request: &ChatRequest) -> Result<Vec<Unsupported>> {
-        Replicate::check(self, request.clone())
-    }
-
-    fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {
-        Replicate::stream(self, request)
-    }
-
-    fn chat(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>> {
-        Replicate::chat(self, request)
-    }
-
-    fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {
-        Replicate::models(self)
-    }
-
-    fn known_models(&self) -> Vec<Model> {
-        Replicate::known_models(self)
-    }
 }

@@ -1,10 +1,9 @@
 //! The service's word for what went wrong in; our error out.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
-use inferstream_client::{Redact, is_challenge, is_page};
+use http::StatusCode;
+use inferstream_client::{Redact, Refusal, is_challenge, is_page};
 use inferstream_core::{Error, ErrorKind, Repeat};
 use serde_json::Value;
 
@@ -113,12 +112,16 @@ pub(crate) enum Purpose<'a> {
 /// Makes an error of an answer whose status is not a success.
 pub(crate) fn error_of_status(
     purpose: Purpose<'_>,
-    status: StatusCode,
-    headers: &HeaderMap,
-    body: &Bytes,
-    now: SystemTime,
+    refusal: &Refusal<'_>,
     redact: &Redact,
 ) -> Error {
+    let Refusal {
+        status,
+        headers,
+        body,
+        now,
+        ..
+    } = *refusal;
     let text = String::from_utf8_lossy(body);
     let problem = Problem::read(&text);
     let error = Error::of_head(status, headers, now);

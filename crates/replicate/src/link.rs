@@ -7,11 +7,11 @@ use http::{
     HeaderName, HeaderValue, Method, Request, Uri,
     header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
 };
-use inferstream_client::{DetachOnDrop, briefly, within};
+use inferstream_client::{Call, DetachOnDrop, briefly, within};
 use inferstream_core::{Body, BoxFuture, Error, ReplayStale, Result, RetryPolicy, Started};
 
 use crate::{
-    api::{Api, Call, MAX_DOCUMENT},
+    api::{self, Api, For, MAX_DOCUMENT},
     error::{Purpose, SOON},
     host::Trust,
     target::is_word,
@@ -44,13 +44,13 @@ impl Link {
     ///
     /// `Protocol` for an id that cannot be part of a path.
     pub(crate) fn new(
-        api: &Arc<Api>,
+        settings: &Arc<Api>,
         call: Call,
         prediction: &Prediction,
     ) -> Result<(Self, Vec<String>)> {
         let Ok(path) = prediction_path(&prediction.id) else {
-            if let Some(url) = cancel_of_any(api, prediction) {
-                Self::of(api, call, url.clone(), url).cancel_unwatched();
+            if let Some(url) = cancel_of_any(settings, &call, prediction) {
+                Self::of(settings, call, url.clone(), url).cancel_unwatched();
             }
             let message = "replicate returned an invalid prediction id";
             return Err(Error::protocol(message));
@@ -58,11 +58,11 @@ impl Link {
         let Urls { get, cancel, .. } = &prediction.urls;
         let mut warnings = Vec::new();
         let mut choose = |what, named: &Option<String>, path: &str| -> Result<Uri> {
-            let own = api.url(path)?;
+            let own = api::url(&call, path)?;
             let Some(named) = named else {
                 return Ok(own);
             };
-            let reason = match api.trust.check(what, named) {
+            let reason = match settings.trust.check(what, named) {
                 Ok(url) if is_own(&url, &own, path) => return Ok(url),
                 Ok(_) => format!("replicate's {what} has a path that is not this prediction's"),
                 Err(error) => call.redact.error(error).to_string(),
@@ -73,13 +73,13 @@ impl Link {
         };
         let get = choose("prediction", get, &path)?;
         let cancel = choose("URL to cancel at", cancel, &format!("{path}/cancel"))?;
-        Ok((Self::of(api, call, get, cancel), warnings))
+        Ok((Self::of(settings, call, get, cancel), warnings))
     }
 
     /// Creates a link to a prediction without a stream.
-    pub(crate) fn of(api: &Arc<Api>, call: Call, get: Uri, cancel: Uri) -> Self {
+    pub(crate) fn of(settings: &Arc<Api>, call: Call, get: Uri, cancel: Uri) -> Self {
         Self {
-            api: Arc::clone(api),
+            api: Arc::clone(settings),
             call,
             get,
             stream: None,
@@ -93,8 +93,9 @@ impl Link {
         let mut retry = self.call.retry;
         // Where it asks for a longer wait, the prediction is polled meanwhile.
         retry.max_retry_after = retry.max_retry_after.min(REOPEN);
-        let started = self.api.send(&self.call, &retry, Purpose::Stream, request);
-        let started = started.await.map_err(|error| {
+        let call = with_retry(&self.call, retry);
+        let judge = For::new(Purpose::Stream, &call);
+        let started = call.send(request, &judge).await.map_err(|error| {
             // The wait before the next try was ours.
             let asked = error.retry_after().filter(|wait| *wait != SOON);
             error
@@ -115,14 +116,14 @@ impl Link {
         *head = Some(head.unwrap_or(REOPEN).min(REOPEN));
         Box::pin(async move {
             let request = link.stream_request(url, last_id);
-            let once = RetryPolicy::never();
-            let sent = link.api.send(&link.call, &once, Purpose::Other, request);
-            check_stream(sent.await?)
+            let call = with_retry(&link.call, RetryPolicy::never());
+            let judge = For::new(Purpose::Other, &call);
+            check_stream(call.send(request, &judge).await?)
         })
     }
 
     fn stream_request(&self, url: Uri, last_id: Option<HeaderValue>) -> Request<Bytes> {
-        let mut request = self.api.request(Method::GET, url);
+        let mut request = self.call.request_to(Method::GET, url, Bytes::new());
         let headers = request.headers_mut();
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -137,10 +138,12 @@ impl Link {
         let link = self.clone();
         Box::pin(async move {
             let asked = Box::pin(async {
-                let mut started = link.api.get(&link.call, link.get.clone()).await?;
-                started.document(MAX_DOCUMENT).await
+                let call = &link.call;
+                let request = call.request_to(Method::GET, link.get.clone(), Bytes::new());
+                let judge = For::new(Purpose::Other, call);
+                call.document(request, MAX_DOCUMENT, &judge).await
             });
-            let document = within(&*link.api.transport, ASK, asked).await??;
+            let document = within(&*link.call.transport, ASK, asked).await??;
             match document.trim_ascii_start().first() {
                 Some(b'{') => Ok(Body::from(document)),
                 _ => Err(Error::protocol(
@@ -153,13 +156,10 @@ impl Link {
     /// Asks the service to cancel the prediction; one that has ended needs no canceling.
     pub(crate) async fn cancel(&self) -> Result<()> {
         let request = self.post();
-        let retry = &self.call.retry;
-        let call = Call {
-            at: self.api.transport.now(),
-            ..self.call.clone()
-        };
-        let sent = self.api.send(&call, retry, Purpose::Other, request).await;
-        match sent {
+        let mut call = self.call.clone();
+        call.at = call.transport.now();
+        let judge = For::new(Purpose::Other, &call);
+        match call.send(request, &judge).await {
             Err(error) if !is_over(&error) => Err(error.context("the prediction was not canceled")),
             _ => Ok(()),
         }
@@ -169,7 +169,7 @@ impl Link {
     /// itself, for 2 s at most.
     pub(crate) fn canceling(&self) -> DetachOnDrop<Result<()>> {
         let link = self.clone();
-        let transport = Arc::clone(&self.api.transport);
+        let transport = Arc::clone(&self.call.transport);
         DetachOnDrop::new(transport, Box::pin(async move { link.cancel().await }))
     }
 
@@ -177,7 +177,7 @@ impl Link {
     pub(crate) fn cancel_unwatched(&self) {
         let link = self.clone();
         let task = Box::pin(async move { link.cancel_briefly().await });
-        self.api.transport.detach(task);
+        self.call.transport.detach(task);
     }
 
     /// Waits for one of the client's places for background cancels, then sends one request, for at
@@ -190,7 +190,7 @@ impl Link {
         let mut request = self.post();
         request.extensions_mut().insert(self.call.timeouts);
         request.extensions_mut().insert(ReplayStale);
-        let transport = &*self.api.transport;
+        let transport = &*self.call.transport;
         let sent = transport.send(request);
         let told = Box::pin(async move {
             if let Ok(response) = sent.await {
@@ -204,8 +204,16 @@ impl Link {
     }
 
     fn post(&self) -> Request<Bytes> {
-        self.api.request(Method::POST, self.cancel.clone())
+        self.call
+            .request_to(Method::POST, self.cancel.clone(), Bytes::new())
     }
+}
+
+/// Returns the call with another retry policy.
+fn with_retry(call: &Call, retry: RetryPolicy) -> Call {
+    let mut call = call.clone();
+    call.retry = retry;
+    call
 }
 
 impl fmt::Debug for Link {
@@ -219,12 +227,12 @@ impl fmt::Debug for Link {
 
 /// Returns the URL to cancel a prediction whose id is invalid, if it is one that cancels a prediction
 /// and does nothing else.
-fn cancel_of_any(api: &Api, prediction: &Prediction) -> Option<Uri> {
+fn cancel_of_any(settings: &Api, call: &Call, prediction: &Prediction) -> Option<Uri> {
     let named = prediction.urls.cancel.as_deref()?;
-    let url = api.trust.check("URL to cancel at", named).ok()?;
+    let url = settings.trust.check("URL to cancel at", named).ok()?;
     let (_, id) = url.path().strip_suffix("/cancel")?.rsplit_once('/')?;
     let path = format!("{}/cancel", prediction_path(id).ok()?);
-    let own = api.url(&path).ok()?;
+    let own = api::url(call, &path).ok()?;
     is_own(&url, &own, &path).then_some(url)
 }
 

@@ -1,11 +1,13 @@
 //! Models, versions and schemas as the service sends them in; ours out.
 
+use bytes::Bytes;
 use http::{HeaderValue, Method, Request, header::CONTENT_TYPE};
+use inferstream_client::Call;
 use inferstream_core::{Error, Json, Model, Result};
 use serde_json::Value;
 
 use crate::{
-    api::{Api, Call},
+    api::{Api, For, get, url},
     error::Purpose,
     target::{Target, is_word},
     wire::text_of,
@@ -29,81 +31,76 @@ const MAX_LIST: usize = 4 << 20;
 /// How many pages of a list are read: a search of a common word has hundreds.
 const MAX_PAGES: usize = 10;
 
-impl Api {
-    /// Asks for the models of a collection.
-    pub(crate) async fn collection(&self, slug: &str) -> Result<Vec<Model>> {
-        if !is_word(slug) {
-            return Err(Error::config("the collection's name is not one"));
+/// Asks for the models of a collection.
+pub(crate) async fn collection(call: &Call, slug: &str) -> Result<Vec<Model>> {
+    if !is_word(slug) {
+        return Err(Error::config("the collection's name is not one"));
+    }
+    let request = get(call, &format!("collections/{slug}"))?;
+    let value = document(call, request).await?;
+    let list = value["models"].as_array().ok_or_else(not_a_list)?;
+    Ok(list.iter().filter_map(model).collect())
+}
+
+/// Asks for the models that a text finds.
+pub(crate) async fn search(api: &Api, call: &Call, query: &str) -> Result<Vec<Model>> {
+    let method = Method::from_bytes(b"QUERY").map_err(|_| not_a_list())?;
+    let mut request = call.request_to(method, url(call, "models")?, Bytes::new());
+    request
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    *request.body_mut() = query.to_owned().into();
+    let list = pages(api, call, request).await?;
+    Ok(list.iter().filter_map(model).collect())
+}
+
+/// Asks for the versions of a model, the newest first.
+pub(crate) async fn versions(api: &Api, call: &Call, name: &str) -> Result<Vec<Version>> {
+    let path = format!("models/{}/versions", of_model(name)?);
+    let request = get(call, &path)?;
+    let list = pages(api, call, request).await?;
+    Ok(list.iter().filter_map(version).collect())
+}
+
+/// Asks for one version of a model, or for its latest.
+pub(crate) async fn version_of(call: &Call, name: &str) -> Result<Version> {
+    let target = Target::parse(name)?;
+    let path = match (&target, target.name()) {
+        (Target::Version { version, .. }, name) if !name.is_empty() => {
+            format!("models/{name}/versions/{version}")
         }
-        let request = self.request(Method::GET, self.url(&format!("collections/{slug}"))?);
-        let value = self.document(&self.call(), request).await?;
-        let list = value["models"].as_array().ok_or_else(not_a_list)?;
-        Ok(list.iter().filter_map(model).collect())
-    }
+        _ => format!("models/{}", of_model(name)?),
+    };
+    let request = get(call, &path)?;
+    let value = document(call, request).await?;
+    let latest = match target {
+        Target::Version { .. } => &value,
+        _ => &value["latest_version"],
+    };
+    version(latest).ok_or_else(|| Error::protocol("replicate told no version of the model"))
+}
 
-    /// Asks for the models that a text finds.
-    pub(crate) async fn search(&self, query: &str) -> Result<Vec<Model>> {
-        let method = Method::from_bytes(b"QUERY").map_err(|_| not_a_list())?;
-        let mut request = self.request(method, self.url("models")?);
-        request
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-        *request.body_mut() = query.to_owned().into();
-        let list = self.pages(request).await?;
-        Ok(list.iter().filter_map(model).collect())
-    }
-
-    /// Asks for the versions of a model, the newest first.
-    pub(crate) async fn versions(&self, name: &str) -> Result<Vec<Version>> {
-        let path = format!("models/{}/versions", of_model(name)?);
-        let request = self.request(Method::GET, self.url(&path)?);
-        let list = self.pages(request).await?;
-        Ok(list.iter().filter_map(version).collect())
-    }
-
-    /// Asks for one version of a model, or for its latest.
-    pub(crate) async fn version(&self, name: &str) -> Result<Version> {
-        let target = Target::parse(name)?;
-        let path = match (&target, target.name()) {
-            (Target::Version { version, .. }, name) if !name.is_empty() => {
-                format!("models/{name}/versions/{version}")
-            }
-            _ => format!("models/{}", of_model(name)?),
-        };
-        let request = self.request(Method::GET, self.url(&path)?);
-        let value = self.document(&self.call(), request).await?;
-        let latest = match target {
-            Target::Version { .. } => &value,
-            _ => &value["latest_version"],
-        };
-        version(latest).ok_or_else(|| Error::protocol("replicate told no version of the model"))
-    }
-
-    /// Reads a list, page after page.
-    async fn pages(&self, mut request: Request<bytes::Bytes>) -> Result<Vec<Value>> {
-        let call = self.call();
-        let mut all = Vec::new();
-        for _ in 0..MAX_PAGES {
-            let mut value = self.document(&call, request.clone()).await?;
-            match value.get_mut("results").map(Value::take) {
-                Some(Value::Array(list)) => all.extend(list),
-                _ => return Err(not_a_list()),
-            }
-            match value["next"].as_str() {
-                None | Some("") => break,
-                Some(next) => *request.uri_mut() = self.trust.check("next page", next)?,
-            }
+/// Reads a list, page after page.
+async fn pages(api: &Api, call: &Call, mut request: Request<Bytes>) -> Result<Vec<Value>> {
+    let mut all = Vec::new();
+    for _ in 0..MAX_PAGES {
+        let mut value = document(call, request.clone()).await?;
+        match value.get_mut("results").map(Value::take) {
+            Some(Value::Array(list)) => all.extend(list),
+            _ => return Err(not_a_list()),
         }
-        Ok(all)
+        match value["next"].as_str() {
+            None | Some("") => break,
+            Some(next) => *request.uri_mut() = api.trust.check("next page", next)?,
+        }
     }
+    Ok(all)
+}
 
-    async fn document(&self, call: &Call, request: Request<bytes::Bytes>) -> Result<Value> {
-        let mut started = self
-            .send(call, &call.retry, Purpose::Other, request)
-            .await?;
-        let body = started.document(MAX_LIST).await?;
-        serde_json::from_slice(&body).map_err(|_| not_a_list())
-    }
+async fn document(call: &Call, request: Request<Bytes>) -> Result<Value> {
+    let judge = For::new(Purpose::Other, call);
+    let body = call.document(request, MAX_LIST, &judge).await?;
+    serde_json::from_slice(&body).map_err(|_| not_a_list())
 }
 
 /// Checks that a name is a model's, without a version.

@@ -2,8 +2,9 @@
 
 use http::{HeaderName, HeaderValue, Method};
 use inferstream_cerebras::Cerebras;
+use inferstream_client::Settings;
 use inferstream_core::{ChatRequest, ErrorKind};
-use inferstream_openai_compat::{Chat, Settings};
+use inferstream_openai_compat::Chat;
 
 use super::{
     Answer, Client, KEY, Plain, Wire,
@@ -69,7 +70,8 @@ fn a_base_url_that_is_none_is_refused_and_not_shown() {
         "/v1",
     ] {
         let wire = wire();
-        let error = Chat::new(Plain, std::sync::Arc::new(wire), Settings::new(base)).unwrap_err();
+        let settings = Settings::new(std::sync::Arc::new(wire));
+        let error = inferstream_client::Client::new(Chat::new(Plain), base, settings).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{base}");
         assert!(!format!("{error} {error:?}").contains("h1dden"), "{error}");
     }

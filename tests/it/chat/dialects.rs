@@ -1,7 +1,8 @@
 //! What a dialect changes of a request.
 
 use inferstream_core::{
-    ChatRequest, ErrorKind, Field, Json, Message, ProviderInfo, ResponseFormat, Tool, ToolChoice,
+    ChatRequest, ErrorKind, Field, Json, Message, Provider as _, ProviderInfo, ResponseFormat,
+    Tool, ToolChoice,
 };
 use inferstream_openai_compat::Dialect;
 use serde_json::json;

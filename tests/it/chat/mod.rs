@@ -26,8 +26,11 @@ mod tool_calls;
 mod tools;
 
 use inferstream_cerebras::Cerebras;
-use inferstream_core::{BoxFuture, ChatRequest, ChatResponse, ChatStream, ProviderInfo, Result};
-use inferstream_openai_compat::{Chat, Dialect, Settings};
+use inferstream_client::Settings;
+use inferstream_core::{
+    BoxFuture, ChatRequest, ChatResponse, ChatStream, Provider as _, ProviderInfo, Result,
+};
+use inferstream_openai_compat::{Chat, Dialect};
 
 use crate::support::{Answer, Outcome, Piece, Wire, block_on, broken, piece, sse};
 
@@ -88,13 +91,13 @@ fn cerebras(wire: &Wire) -> Cerebras {
     builder.build().unwrap()
 }
 
-fn plain(wire: &Wire) -> Chat<Plain> {
+fn plain(wire: &Wire) -> inferstream_client::Client<Chat<Plain>> {
     chat_of(Plain, wire)
 }
 
-fn chat_of<D: Dialect>(dialect: D, wire: &Wire) -> Chat<D> {
-    let settings = Settings::new("https://plain.test/v1");
-    Chat::new(dialect, std::sync::Arc::new(wire.clone()), settings).unwrap()
+fn chat_of<D: Dialect>(dialect: D, wire: &Wire) -> inferstream_client::Client<Chat<D>> {
+    let settings = Settings::new(std::sync::Arc::new(wire.clone()));
+    inferstream_client::Client::new(Chat::new(dialect), "https://plain.test/v1", settings).unwrap()
 }
 
 /// Reads an event stream of a service, of Cerebras or another.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use inferstream_core::{Error, ErrorKind, Sent};
+use inferstream_core::{Error, ErrorKind, Provider as _, Sent};
 
 use super::{Answer, Plain, Wire, cerebras, errors::refuse, piece};
 use crate::support::{Refusal, block_on, recordings, seconds};

@@ -1,9 +1,10 @@
 //! What is sent: the body, member by member.
 
+use inferstream_client::{Setting, Settings};
 use inferstream_core::{
-    ApiKey, ChatRequest, ChatResponse, Error, ErrorKind, Json, Message, Part, Role, ToolCall,
+    ChatRequest, ChatResponse, Error, ErrorKind, Json, Message, Part, Provider as _, Role, ToolCall,
 };
-use inferstream_openai_compat::{Chat, Settings};
+use inferstream_openai_compat::Chat;
 use serde_json::{Value, json};
 
 use super::{Answer, Client, KEY, Plain, TEXT, Wire, cerebras, frames, sse};
@@ -298,15 +299,15 @@ fn what_no_service_accepts_is_not_sent() {
 
 #[test]
 fn clones_and_repeats_send_the_same() {
-    let key = ApiKey::new(KEY).unwrap();
-    let mut settings = Settings::new("https://plain.test/v1");
-    settings.api_key = Some(key);
     let wire = Wire::new([
         Answer::json(503, ""),
         Answer::json(503, ""),
         Answer::json(400, ""),
     ]);
-    let chat = Chat::new(Plain, std::sync::Arc::new(wire.clone()), settings).unwrap();
+    let mut settings = Settings::new(std::sync::Arc::new(wire.clone()));
+    settings.key = Some(Setting::new(KEY));
+    let chat = inferstream_client::Client::new(Chat::new(Plain), "https://plain.test/v1", settings)
+        .unwrap();
     let error = block_on(&wire.clock, chat.clone().stream("hi".into())).unwrap_err();
     assert_eq!(
         (error.kind(), error.attempts()),

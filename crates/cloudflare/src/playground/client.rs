@@ -1,20 +1,19 @@
 //! The playground's requests from settings to events: what its page does.
 
 use std::{
+    borrow::Cow,
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header::CONTENT_TYPE,
-};
-use inferstream_client::{Redact, is_challenge, is_page};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header::CONTENT_TYPE};
+use inferstream_client::{Call, Judge, Redact, Refusal};
 use inferstream_core::{
-    Body, BoxFuture, ChatRequest, ChatResponse, ChatStream, Decode, End, Ending, Error, ErrorKind,
-    Events, Finish, Flow, Model, Repeat, ReplayStale, Replays, Result, RetryPolicy, Started,
-    Timeouts, Transport, Unsupported,
+    Body, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Decode, End, Ending,
+    Error, ErrorKind, Events, Finish, Flow, Model, Provider, ProviderInfo, Result, RetryPolicy,
+    Started, Timeouts, Transport, Unsupported,
     provider::{self, LeftOut},
     read_stream,
     sse::Frame,
@@ -28,6 +27,7 @@ use super::{
     blocking::blocking,
     decode::PlaygroundDecode,
     encode,
+    error::{error_of_status, of_model},
     framer::PlaygroundFrames,
     session::{Lease, Session, SessionData},
 };
@@ -116,18 +116,6 @@ impl Playground {
         }
     }
 
-    pub(crate) fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {
-        let this = self.clone();
-        let open = |request| async move { this.open(request).await };
-        provider::stream(&INFO, self.base(), request, open)
-    }
-
-    pub(crate) fn chat(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>> {
-        let this = self.clone();
-        let open = |request| async move { this.open(request).await };
-        provider::chat(&INFO, self.base(), request, open)
-    }
-
     /// Returns the URL before all paths.
     pub(super) fn base(&self) -> &str {
         &self.shared.settings.base
@@ -149,22 +137,6 @@ impl Playground {
         asked.timeouts.unwrap_or(self.shared.settings.timeouts)
     }
 
-    pub(crate) fn known_models(&self) -> Option<Vec<Model>> {
-        let known = &self.shared.known;
-        known.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(crate) async fn models(&self) -> Result<Vec<Model>> {
-        let models = match self.shared.settings.carrier {
-            Carrier::Http => self.list().await?,
-            #[cfg(feature = "playground-agent")]
-            Carrier::Agent => agent::models(self).await?,
-        };
-        let known = &self.shared.known;
-        *known.lock().unwrap_or_else(PoisonError::into_inner) = Some(models.clone());
-        Ok(models)
-    }
-
     async fn list(&self) -> Result<Vec<Model>> {
         let url = format!("{}/api/models", self.base());
         let request = of_json(Method::GET, &url, Bytes::new())?;
@@ -176,17 +148,6 @@ impl Playground {
         let list = value["models"].as_array().ok_or_else(broken)?;
         let names = list.iter().filter_map(|model| model["name"].as_str());
         Ok(names.map(Model::new).collect())
-    }
-
-    /// Returns what a request would have to do without.
-    pub(crate) fn check(&self, request: &ChatRequest) -> Result<Vec<Unsupported>> {
-        request.validate()?;
-        let left_out = match self.shared.settings.carrier {
-            Carrier::Http => body(request)?.1,
-            #[cfg(feature = "playground-agent")]
-            Carrier::Agent => agent::check(self, request)?,
-        };
-        Ok(left_out.into_list())
     }
 
     async fn open(&self, request: ChatRequest) -> Result<ChatStream> {
@@ -220,86 +181,58 @@ impl Playground {
         redact: &Redact,
     ) -> Result<(Started, Lease, Redact)> {
         let settings = &self.shared.settings;
-        let at = settings.transport.now();
+        let retry = asked.retry.unwrap_or(settings.retry);
+        let mut call = Call::new(Arc::clone(&settings.transport), self.timeouts(asked), retry);
+        call.redact = redact.clone();
         let mut warnings = settings.warnings.clone();
         warnings.extend(self.load().await);
         let mut lease = self.lease(request.uri().path()).await?;
-        let mut earlier = 0;
-        let (sent, redact) = match self.send_with(&lease, &request, asked, redact).await {
+        let mut started = match self.send_with(&call, &lease, &request, asked).await {
             Err(error) if settings.refresh.is_some() && settings.session.forgets(&error) => {
-                earlier = error.attempts();
+                let earlier = error.attempts();
                 lease = self.lease(request.uri().path()).await?;
-                let sent = self.send_with(&lease, &request, asked, redact).await;
-                sent.map_err(|error| error.clone().with_attempts(error.attempts() + earlier))?
+                let sent = self.send_with(&call, &lease, &request, asked).await;
+                let count = |error: Error| {
+                    let attempts = error.attempts() + earlier;
+                    error.with_attempts(attempts)
+                };
+                let mut started = sent.map_err(count)?;
+                started.meta.attempts += earlier;
+                started
             }
             outcome => outcome?,
         };
-        let (response, attempts) = sent;
-        let transport = Arc::clone(&settings.transport);
-        let mut started = Started::new(transport, at, self.timeouts(asked), response);
-        redact.headers(&mut started.meta.headers);
-        started.meta.attempts = earlier + attempts;
         let warnings = warnings.iter().map(|warning| warning.as_str().to_owned());
         started.meta.warnings.extend(warnings);
-        Ok((started, lease, redact))
+        Ok((started, lease, self.with_cookies(redact)))
     }
 
     /// Sends a request with what a session gives it, by the policy; forgets one that is refused.
     async fn send_with(
         &self,
+        call: &Call,
         lease: &Lease,
         request: &Request<Bytes>,
         asked: &ChatRequest,
-        redact: &Redact,
-    ) -> Result<((Response<Body>, u32), Redact)> {
+    ) -> Result<Started> {
         let settings = &self.shared.settings;
-        let transport = &settings.transport;
-        let session = &settings.session;
         let mut request = request.clone();
         let own = std::mem::replace(request.headers_mut(), lease.headers().clone());
         let headers = own.iter().chain(&settings.headers).chain(&asked.headers);
         for (name, value) in headers {
             request.headers_mut().insert(name, value.clone());
         }
-        let timeouts = self.timeouts(asked);
-        let retry = asked.retry.unwrap_or(settings.retry);
-        request.extensions_mut().insert(timeouts);
-        if retry.replay_stale {
-            request.extensions_mut().insert(ReplayStale);
-        }
-        let replays = Replays::default();
-        request.extensions_mut().insert(replays.clone());
-        let mut attempts = 0;
-        let attempt = |number| {
-            attempts = number;
-            let sent = transport.send(request.clone());
-            let (request, redact, timeouts) = (&request, &redact, &timeouts);
-            async move {
-                let sent = sent.await;
-                let host = request.uri().host().unwrap_or_default();
-                let response =
-                    sent.map_err(|error| self.with_cookies(redact).transport_error(error, host))?;
-                let now = transport.system_time();
-                session.absorb(lease, request.uri().path(), response.headers(), now);
-                let redact = self.with_cookies(redact);
-                let status = response.status();
-                if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
-                    return Ok(response);
-                }
-                let (head, body) = response.into_parts();
-                let body = body.read_error(&**transport, timeouts).await;
-                let error = error_of_status(head.status, &head.headers, &body, now);
-                Err(redact.error(of_model(error, request.method(), &body)))
-            }
+        let judge = SessionJudge {
+            playground: self,
+            lease,
+            path: request.uri().path().to_owned(),
+            method: request.method().clone(),
         };
-        match retry.run(&**transport, timeouts.total, attempt).await {
-            Ok(response) => Ok((
-                (response, attempts + replays.count()),
-                self.with_cookies(redact),
-            )),
+        match call.send(request, &judge).await {
+            Ok(started) => Ok(started),
             Err(error) => {
                 self.judge(lease, &error).await;
-                Err(replays.add_to(error))
+                Err(error)
             }
         }
     }
@@ -369,6 +302,60 @@ impl Playground {
         } else {
             work()
         }
+    }
+}
+
+impl Provider for Playground {
+    fn info(&self) -> &ProviderInfo {
+        &INFO
+    }
+
+    fn capabilities(&self, _: &str) -> Capabilities {
+        let mut capabilities = Capabilities::default();
+        capabilities.needs_auth = false;
+        capabilities
+    }
+
+    fn check(&self, request: &ChatRequest) -> Result<Vec<Unsupported>> {
+        request.validate()?;
+        let left_out = match self.shared.settings.carrier {
+            Carrier::Http => body(request)?.1,
+            #[cfg(feature = "playground-agent")]
+            Carrier::Agent => agent::check(self, request)?,
+        };
+        Ok(left_out.into_list())
+    }
+
+    fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {
+        let this = self.clone();
+        let open = |request| async move { this.open(request).await };
+        provider::stream(&INFO, self.base(), request, open)
+    }
+
+    fn chat(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>> {
+        let this = self.clone();
+        let open = |request| async move { this.open(request).await };
+        provider::chat(&INFO, self.base(), request, open)
+    }
+
+    fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let models = match this.shared.settings.carrier {
+                Carrier::Http => this.list().await?,
+                #[cfg(feature = "playground-agent")]
+                Carrier::Agent => agent::models(&this).await?,
+            };
+            let known = &this.shared.known;
+            *known.lock().unwrap_or_else(PoisonError::into_inner) = Some(models.clone());
+            Ok(models)
+        })
+    }
+
+    fn known_models(&self) -> Vec<Model> {
+        let known = &self.shared.known;
+        let known = known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        known.unwrap_or_else(|| INFO.models.iter().copied().map(Model::new).collect())
     }
 }
 
@@ -458,44 +445,31 @@ impl<D: Decode> Decode for Kept<D> {
     }
 }
 
-/// Makes an error of an answer whose status is not a success.
-fn error_of_status(
-    status: StatusCode,
-    headers: &HeaderMap,
-    body: &Bytes,
-    now: std::time::SystemTime,
-) -> Error {
-    let error = Error::of_head(status, headers, now);
-    let text = String::from_utf8_lossy(body);
-    let reason = status.canonical_reason().unwrap_or_default();
-    let message = format!("the playground answered {} {reason}", status.as_str());
-    let (kind, message) = if is_challenge(headers, &text) {
-        let hint = "with a page that wants to see a browser: it needs a session of one";
-        (ErrorKind::Challenge, format!("{message} {hint}"))
-    } else if is_page(&text) {
-        (error.kind(), format!("{message} with a page of HTML"))
-    } else {
-        (error.kind(), message)
-    };
-    let repeat = match kind {
-        ErrorKind::Challenge => Repeat::Never,
-        _ => error.repeat(),
-    };
-    Error::new(kind, message)
-        .with_head(status, headers.clone())
-        .with_retry_after(error.retry_after())
-        .with_repeat(repeat)
-        .with_body(body)
+/// Judges the responses to a request that was sent with a session.
+struct SessionJudge<'a> {
+    playground: &'a Playground,
+    lease: &'a Lease,
+    path: String,
+    method: Method,
 }
 
-/// Says what a refusal without words means where a model was asked for.
-fn of_model(error: Error, method: &Method, body: &Bytes) -> Error {
-    let is_silent = error.status() == Some(StatusCode::BAD_REQUEST) && body.is_empty();
-    if *method != Method::POST || !is_silent || error.kind() == ErrorKind::Challenge {
-        return error;
+impl Judge for SessionJudge<'_> {
+    fn accepts(&self, status: StatusCode) -> bool {
+        status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS
     }
-    error
-        .with_kind(ErrorKind::NotFound)
-        .map_message(|message| format!("{message}: it has no such model"))
-        .with_repeat(Repeat::Never)
+
+    fn observe(&self, headers: &HeaderMap) {
+        let settings = &self.playground.shared.settings;
+        let now = settings.transport.system_time();
+        let session = &settings.session;
+        session.absorb(self.lease, &self.path, headers, now);
+    }
+
+    fn refusal(&self, refusal: Refusal<'_>) -> Error {
+        of_model(error_of_status(&refusal), &self.method, refusal.body)
+    }
+
+    fn secrets<'a>(&self, redact: &'a Redact) -> Cow<'a, Redact> {
+        Cow::Owned(self.playground.with_cookies(redact))
+    }
 }

@@ -11,6 +11,7 @@ mod client;
 mod data;
 pub mod decode;
 pub mod encode;
+mod error;
 /// The session's file.
 pub mod file {
     #[doc(inline)]

@@ -1,12 +1,13 @@
 //! How Workers AI speaks the chat protocol, by its two paths.
 
+use inferstream_client::Call;
 use inferstream_core::{
-    Capabilities, ChatRequest, Decode, Error, Field, ProviderInfo, ResponseFormat, Result,
-    provider::LeftOut,
+    BoxFuture, Capabilities, ChatRequest, Decode, Error, ErrorKind, Field, Model, ProviderInfo,
+    ResponseFormat, Result, provider::LeftOut,
 };
-use inferstream_openai_compat::{ChatDecode, Dialect};
+use inferstream_openai_compat::{Chat, ChatDecode, Dialect};
 
-use super::{decode::WorkersAiDecode, error, families};
+use super::{decode::WorkersAiDecode, error, families, search::search};
 use crate::models::INFO;
 
 /// The limit of tokens of a request that states none: the service's own, 256, ends most answers in
@@ -42,6 +43,19 @@ pub(crate) struct WorkersAi {
     pub(crate) door: Door,
     /// The base URL is that of an AI gateway, whose paths differ.
     pub(crate) is_gateway: bool,
+}
+
+impl WorkersAi {
+    /// Refuses to list models through a gateway, which has no list.
+    pub(crate) fn check_lists(&self) -> Result<()> {
+        if self.is_gateway {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "a gateway has no list of models: ask without one",
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl Dialect for WorkersAi {
@@ -109,6 +123,14 @@ impl Dialect for WorkersAi {
 
     fn decode(&self, chat: ChatDecode, request: &ChatRequest) -> Box<dyn Decode> {
         Box::new(WorkersAiDecode::new(chat, request))
+    }
+
+    fn models<'a>(
+        &'a self,
+        chat: &'a Chat<Self>,
+        call: &'a Call,
+    ) -> Option<BoxFuture<'a, Result<Vec<Model>>>> {
+        Some(Box::pin(search(call, chat, "task=Text%20Generation")))
     }
 
     fn refine(&self, error: Error) -> Error {
