@@ -11,8 +11,9 @@ use std::{
 
 use http::Response;
 use inferstream_core::{
-    Body, BoxFuture, ChatEvent, ChatStream, Decode, End, Ending, Error, ErrorKind, Events, Finish,
-    Flow, Phase, Result, Started, Timeouts, Transport, read_stream,
+    Body, BoxFuture, ChatEvent, ChatStream, End, Error, ErrorKind, Phase, Result, Timeouts,
+    Transport,
+    protocol::{Decode, Ending, Events, Finish, Flow, Started, read_stream},
     sse::{Decoder, Frame},
 };
 

@@ -8,7 +8,8 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use inferstream_core::{
-    Body, Error, ErrorKind, Phase, Repeat, Result, RetryPolicy, Sent, Transport, retry_after,
+    Body, Error, ErrorKind, Phase, Repeat, Result, RetryPolicy, Sent, Transport,
+    protocol::retry_after,
 };
 use proptest::prelude::*;
 

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use futures_core::Stream;
 use http::{HeaderValue, Response, StatusCode};
 use inferstream_core::{
-    Body, ChatEvent, ChatResponse, ChatStream, Decode, End, Ending, Error, ErrorKind, Events,
-    Finish, FinishReason, Flow, Result, Started, TextStream, Timeouts, Timer, Transport, Usage,
-    read_stream,
+    Body, ChatEvent, ChatResponse, ChatStream, End, Error, ErrorKind, FinishReason, Result,
+    TextStream, Timeouts, Timer, Transport, Usage,
+    protocol::{Decode, Ending, Events, Finish, Flow, Started, read_stream},
     sse::{Decoder, Frame, Limits},
 };
 

@@ -8,8 +8,8 @@ use std::{
 use futures_core::FusedStream as _;
 use inferstream_compose::ThinkTags;
 use inferstream_core::{
-    ChatEvent, ChatResponse, ChatStream, End, Error, ErrorKind, EventStream, FinishReason, Json,
-    Result, Text, Usage,
+    ChatEvent, ChatResponse, ChatStream, End, Error, ErrorKind, FinishReason, Json, Result, Text,
+    Usage, protocol::EventStream,
 };
 use proptest::prelude::*;
 

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use inferstream_core::{
     ApiKey, ChatEvent, ChatRequest, ChatResponse, End, Error, ErrorKind, FinishReason, ImageSource,
     Json, Message, Meta, Model, Part, Phase, ProviderInfo, RateLimit, RateLimits, ResponseFormat,
-    Role, Sent, Text, Timeouts, Timing, Tool, ToolCall, ToolChoice, Usage, check_headers,
+    Role, Sent, Text, Timeouts, Timing, Tool, ToolCall, ToolChoice, Usage, protocol::check_headers,
 };
 use proptest::prelude::*;
 use serde::{Serialize, de::DeserializeOwned};

@@ -1,7 +1,7 @@
 //! The client of CablyAI and its builder.
 
 use inferstream_client::{Client, Setting, Settings, same_host};
-use inferstream_core::{Error, ErrorKind, Result, check_headers};
+use inferstream_core::{Error, ErrorKind, Result, protocol::check_headers};
 use inferstream_openai_compat::Chat;
 
 use crate::dialect::{BASE_URL, CablyAiDialect, INFO, Preset};

@@ -14,7 +14,7 @@ use http::{
 };
 use inferstream_core::{
     ApiKey, Body, Error, ErrorKind, Phase, Repeat, ReplayStale, Replays, Result, RetryPolicy,
-    Started, Timeouts, Transport,
+    Timeouts, Transport, protocol::Started,
 };
 
 use crate::redact::Redact;

@@ -150,7 +150,7 @@ impl<P: Protocol> Client<P> {
     ) -> Result<Self> {
         let base = base_url(base)?;
         protocol.check_base(&base)?;
-        inferstream_core::check_headers(&settings.headers)?;
+        inferstream_core::protocol::check_headers(&settings.headers)?;
         settings.transport = Some(settings.transport()?);
         Ok(Self {
             protocol: Arc::new(protocol),

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use http::{HeaderName, HeaderValue};
 use inferstream_client::{Client, Setting, Settings, base_url};
-use inferstream_core::{ApiKey, BoxFuture, Error, ErrorKind, Result, check_headers};
+use inferstream_core::{ApiKey, BoxFuture, Error, ErrorKind, Result, protocol::check_headers};
 use inferstream_openai_compat::Chat;
 use inferstream_session::{CacheFile, Jar};
 

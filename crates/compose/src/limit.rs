@@ -8,8 +8,9 @@ use std::{
 };
 
 use inferstream_core::{
-    BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream, EventStream, Model,
-    Provider, ProviderInfo, Result, Sent, Timer, Unsupported,
+    BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream, Model, Provider,
+    ProviderInfo, Result, Sent, Timer, Unsupported,
+    protocol::EventStream,
     provider::{Permit, Semaphore, Total, in_current_span},
 };
 

@@ -9,7 +9,7 @@ use std::{
 
 use futures_core::FusedStream as _;
 use inferstream_core::{
-    BoxFuture, ChatEvent, ChatResponse, ChatStream, Error, EventStream, Result, Text,
+    BoxFuture, ChatEvent, ChatResponse, ChatStream, Error, Result, Text, protocol::EventStream,
 };
 
 /// The tags between which a model writes its reasoning into its text; by default `<think>` and

@@ -150,6 +150,7 @@ impl fmt::Display for ErrorKind {
 }
 
 /// Whether a request had left when its connection failed.
+// Exhaustive: there is no fourth case, and a retry policy must decide on each.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub enum Sent {
     /// Certainly not: it may be sent again.
@@ -163,6 +164,7 @@ pub enum Sent {
 /// What a protocol knows of whether the request that failed may be sent again.
 ///
 /// See [`RetryPolicy`](crate::RetryPolicy) for what becomes of it.
+// Exhaustive: a retry policy must decide on each case.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub enum Repeat {
     /// The request was not worked on: it may be.

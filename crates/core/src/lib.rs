@@ -12,6 +12,7 @@ mod stream;
 
 pub mod sse;
 
+pub mod protocol;
 pub mod provider;
 mod semaphore;
 mod trace;
@@ -34,21 +35,17 @@ mod unsupported;
 
 pub use crate::{
     error::{Error, ErrorKind, Repeat, Result, Sent},
-    event::{ChatEvent, Events, FinishReason},
+    event::{ChatEvent, FinishReason},
     json::Json,
     message::{ImageSource, Message, Part, ResponseFormat, Role, Tool, ToolCall, ToolChoice},
     meta::{Meta, RateLimit, RateLimits},
     model::{Capabilities, Model, ProviderInfo},
     provider::Provider,
-    request::check_headers,
     response::{ChatResponse, Choice, End, Timing, Usage},
     retry::RetryPolicy,
     secret::ApiKey,
     settings::{ChatRequest, Field},
-    status::retry_after,
-    stream::{
-        ChatStream, Decode, Ending, EventStream, Finish, Flow, Started, TextStream, read_stream,
-    },
+    stream::{ChatStream, TextStream},
     text::Text,
     timeouts::{Phase, Timeouts},
     transport::{Body, BoxFuture, Duplex, ReplayStale, Replays, Timer, Transport},

@@ -9,8 +9,11 @@ use http::{
 };
 use inferstream_client::{Call, Judge, Mode, Protocol, Refusal};
 use inferstream_core::{
-    BoxFuture, Capabilities, ChatRequest, ChatStream, Error, Model, ProviderInfo, Result, Started,
-    Unsupported, provider::LeftOut, read_stream, sse::Decoder,
+    BoxFuture, Capabilities, ChatRequest, ChatStream, Error, Model, ProviderInfo, Result,
+    Unsupported,
+    protocol::{Started, read_stream},
+    provider::LeftOut,
+    sse::Decoder,
 };
 
 use crate::{

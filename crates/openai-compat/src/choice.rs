@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use inferstream_core::{
-    ChatEvent, Error, ErrorKind, Events, FinishReason, Json, Repeat, Result, Text, sse::Frame,
+    ChatEvent, Error, ErrorKind, FinishReason, Json, Repeat, Result, Text, protocol::Events,
+    sse::Frame,
 };
 
 use crate::{

@@ -5,8 +5,9 @@ use std::{borrow::Cow, collections::BTreeMap};
 use bytes::Bytes;
 use inferstream_client::Redact;
 use inferstream_core::{
-    ChatEvent, Decode, End, Ending, Error, ErrorKind, Events, Finish, Flow, Json, Result, Text,
-    Timing, Usage, sse::Frame,
+    ChatEvent, End, Error, ErrorKind, Json, Result, Text, Timing, Usage,
+    protocol::{Decode, Ending, Events, Finish, Flow},
+    sse::Frame,
 };
 
 use crate::{

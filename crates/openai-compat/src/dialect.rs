@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::HeaderValue;
 use inferstream_client::Call;
 use inferstream_core::{
-    BoxFuture, Capabilities, ChatRequest, Decode, Error, Field, Model, ProviderInfo, Result,
-    provider::LeftOut,
+    BoxFuture, Capabilities, ChatRequest, Error, Field, Model, ProviderInfo, Result,
+    protocol::Decode, provider::LeftOut,
 };
 
 use crate::{chat::Chat, decode::ChatDecode, schema::SchemaRules};

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use inferstream_core::{Error, ErrorKind, Result, Started};
+use inferstream_core::{Error, ErrorKind, Result, protocol::Started};
 
 /// Refuses a base URL that somebody has pasted whole, with the path that is put behind it.
 pub(crate) fn check_end(base: &str, path: &str) -> Result<()> {

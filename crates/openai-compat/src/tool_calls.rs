@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, cell::OnceCell, mem};
 
-use inferstream_core::{ChatEvent, Error, ErrorKind, Events, Result, ToolCall};
+use inferstream_core::{ChatEvent, Error, ErrorKind, Result, ToolCall, protocol::Events};
 use serde::de::IgnoredAny;
 
 use crate::{

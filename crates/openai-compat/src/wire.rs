@@ -1,6 +1,6 @@
 //! The protocol's JSON as services really send it: nothing is required, and types may be off.
 
-use inferstream_core::Events;
+use inferstream_core::protocol::Events;
 use serde::{Deserialize, Deserializer};
 
 use crate::{

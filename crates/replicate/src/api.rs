@@ -10,7 +10,9 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use inferstream_client::{Call, Judge, Redact, Refusal, briefly};
-use inferstream_core::{BoxFuture, Error, ErrorKind, Repeat, Result, Started, provider::Semaphore};
+use inferstream_core::{
+    BoxFuture, Error, ErrorKind, Repeat, Result, protocol::Started, provider::Semaphore,
+};
 
 use crate::{
     error::{Purpose, error_of_status, maybe_made},

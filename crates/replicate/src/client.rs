@@ -7,7 +7,8 @@ use http::HeaderMap;
 use inferstream_client::{Call, Client, Mode, Protocol, Redact};
 use inferstream_core::{
     Body, BoxFuture, Capabilities, ChatRequest, ChatStream, Error, ErrorKind, Json, Model, Phase,
-    ProviderInfo, Result, Started, Timeouts, Unsupported, read_stream,
+    ProviderInfo, Result, Timeouts, Unsupported,
+    protocol::{Started, read_stream},
     sse::{Decoder, Limits},
 };
 

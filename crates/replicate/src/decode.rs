@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use http::Uri;
 use inferstream_core::{
-    Body, BoxFuture, ChatEvent, Decode, End, Ending, Error, ErrorKind, Events, Finish,
-    FinishReason, Flow, Json, Result, Text, sse::Frame,
+    Body, BoxFuture, ChatEvent, End, Error, ErrorKind, FinishReason, Json, Result, Text,
+    protocol::{Decode, Ending, Events, Finish, Flow},
+    sse::Frame,
 };
 
 use crate::{

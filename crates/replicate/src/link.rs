@@ -8,7 +8,9 @@ use http::{
     header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
 };
 use inferstream_client::{Call, DetachOnDrop, briefly, within};
-use inferstream_core::{Body, BoxFuture, Error, ReplayStale, Result, RetryPolicy, Started};
+use inferstream_core::{
+    Body, BoxFuture, Error, ReplayStale, Result, RetryPolicy, protocol::Started,
+};
 
 use crate::{
     api::{self, Api, For, MAX_DOCUMENT},

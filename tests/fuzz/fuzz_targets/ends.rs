@@ -11,11 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use inferstream_cloudflare::{Cloudflare, Door};
-use inferstream_core::{
-    Body, BoxFuture, ChatRequest, ChatStream, Error, Result, Started, Timeouts, Timer, Transport,
-    read_stream,
-    sse::Decoder,
-};
+use inferstream_core::{Body, BoxFuture, ChatRequest, ChatStream, Error, Result, Timeouts, Timer, Transport, protocol::{Started, read_stream}, sse::Decoder};
 use inferstream_openai_compat::ChatDecode;
 use inferstream_replicate::Replicate;
 

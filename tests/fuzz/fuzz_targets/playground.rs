@@ -3,10 +3,7 @@
 
 use inferstream_cloudflare::playground::{decode::PlaygroundDecode, framer::PlaygroundFrames};
 use inferstream_client::Redact;
-use inferstream_core::{
-    Decode, Ending, Events,
-    sse::{Framer, Limits},
-};
+use inferstream_core::{sse::{Framer, Limits}, protocol::{Decode, Ending, Events}};
 
 libfuzzer_sys::fuzz_target!(|pieces: Vec<Vec<u8>>| {
     let decode = |pieces: &[Vec<u8>]| {

@@ -13,7 +13,7 @@ use std::{
 use inferstream_compose::{ConcurrencyLimit, Fallback, ThinkTags};
 use inferstream_core::{
     BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind,
-    EventStream, Model, Phase, Provider, ProviderInfo, Result, Timeouts,
+    Model, Phase, Provider, ProviderInfo, Result, Timeouts, protocol::EventStream,
 };
 
 use super::{Act, Fake, Step, Task, now, says, steps, together};

@@ -28,7 +28,7 @@ use futures_util::{
 };
 use inferstream_core::{
     BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream, End, Error,
-    EventStream, FinishReason, Model, Provider, ProviderInfo, Result,
+    FinishReason, Model, Provider, ProviderInfo, Result, protocol::EventStream,
 };
 
 /// What a scripted answer does next; after the last step it ends well.

@@ -14,7 +14,10 @@ use std::sync::Arc;
 use http::Response;
 use inferstream_client::Redact;
 use inferstream_cloudflare::playground::{decode::PlaygroundDecode, framer::PlaygroundFrames};
-use inferstream_core::{ChatRequest, Error, Started, Timeouts, Timer, Transport, read_stream};
+use inferstream_core::{
+    ChatRequest, Error, Timeouts, Timer, Transport,
+    protocol::{Started, read_stream},
+};
 
 use crate::support::{Outcome, Piece, Script, body, broken, piece, sse};
 

@@ -11,11 +11,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header::CONTENT_TYPE};
 use inferstream_client::{Call, Judge, Redact, Refusal};
 use inferstream_core::{
-    Body, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Decode, End, Ending,
-    Error, ErrorKind, Events, Finish, Flow, Model, Provider, ProviderInfo, Result, RetryPolicy,
-    Started, Timeouts, Transport, Unsupported,
+    Body, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, End, Error, ErrorKind,
+    Model, Provider, ProviderInfo, Result, RetryPolicy, Timeouts, Transport, Unsupported,
+    protocol::{Decode, Ending, Events, Finish, Flow, Started, read_stream},
     provider::{self, LeftOut},
-    read_stream,
     sse::Frame,
 };
 use inferstream_session::Warning;

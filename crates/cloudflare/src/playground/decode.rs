@@ -4,8 +4,9 @@ use bytes::Bytes;
 use http::HeaderMap;
 use inferstream_client::{Redact, is_challenge, is_page};
 use inferstream_core::{
-    ChatEvent, Decode, End, Ending, Error, ErrorKind, Events, Finish, FinishReason, Flow, Json,
-    Repeat, Result, Text, Usage, sse::Frame,
+    ChatEvent, End, Error, ErrorKind, FinishReason, Json, Repeat, Result, Text, Usage,
+    protocol::{Decode, Ending, Events, Finish, Flow},
+    sse::Frame,
 };
 
 use super::{

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use inferstream_core::{ChatEvent, Error, ErrorKind, Events, Result, ToolCall};
+use inferstream_core::{ChatEvent, Error, ErrorKind, Result, ToolCall, protocol::Events};
 
 use super::wire::{self, Half, Object, Value};
 

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use inferstream_core::{
-    ChatEvent, ChatRequest, Decode, Ending, Error, Events, Finish, FinishReason, Flow, Json,
-    Result, Text, Usage, sse::Frame,
+    ChatEvent, ChatRequest, Error, FinishReason, Json, Result, Text, Usage,
+    protocol::{Decode, Ending, Events, Finish, Flow},
+    sse::Frame,
 };
 use inferstream_openai_compat::{ChatDecode, null_non_finite};
 

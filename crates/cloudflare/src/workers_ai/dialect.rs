@@ -2,8 +2,8 @@
 
 use inferstream_client::Call;
 use inferstream_core::{
-    BoxFuture, Capabilities, ChatRequest, Decode, Error, ErrorKind, Field, Model, ProviderInfo,
-    ResponseFormat, Result, provider::LeftOut,
+    BoxFuture, Capabilities, ChatRequest, Error, ErrorKind, Field, Model, ProviderInfo,
+    ResponseFormat, Result, protocol::Decode, provider::LeftOut,
 };
 use inferstream_openai_compat::{Chat, ChatDecode, Dialect};
 

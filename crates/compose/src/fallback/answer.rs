@@ -7,7 +7,7 @@ use std::{
 };
 
 use inferstream_core::{
-    BoxFuture, ChatEvent, ChatResponse, ChatStream, Error, EventStream, Result,
+    BoxFuture, ChatEvent, ChatResponse, ChatStream, Error, Result, protocol::EventStream,
 };
 
 use super::chain;

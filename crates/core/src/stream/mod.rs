@@ -116,7 +116,7 @@ impl ChatStream {
     ///
     /// ```
     /// # use std::{pin::{Pin, pin}, task::{Context, Poll, Waker}};
-    /// # use inferstream_core::*;
+    /// # use inferstream_core::{*, protocol::EventStream};
     /// # struct List(Vec<ChatEvent>, ChatResponse);
     /// # impl EventStream for List {
     /// #     fn poll_event(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<ChatEvent>>> {

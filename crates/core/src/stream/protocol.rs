@@ -34,7 +34,7 @@ pub trait Decode: Send + 'static {
     fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish>;
 
     /// Asks the service to stop, where that takes more than to close the connection: see
-    /// [`EventStream::cancel`](crate::EventStream::cancel).
+    /// [`EventStream::cancel`](crate::protocol::EventStream::cancel).
     fn cancel(&mut self) -> BoxFuture<'static, Result<()>> {
         Box::pin(std::future::ready(Ok(())))
     }

@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use inferstream_core::{
-    BoxFuture, Decode, Ending, Error, ErrorKind, Events, Finish, Flow, Result, sse::Frame,
+    BoxFuture, Error, ErrorKind, Result,
+    protocol::{Decode, Ending, Events, Finish, Flow},
+    sse::Frame,
 };
 
 use super::{

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use http::{HeaderName, Request, StatusCode, header::UPGRADE};
 use inferstream_client::{DetachOnDrop, Redact, briefly, detach, within};
 use inferstream_core::{
-    Body, BoxFuture, ChatRequest, Error, ErrorKind, Phase, Result, RetryPolicy, Started, Transport,
+    Body, BoxFuture, ChatRequest, Error, ErrorKind, Phase, Result, RetryPolicy, Transport,
+    protocol::Started,
 };
 
 use super::{

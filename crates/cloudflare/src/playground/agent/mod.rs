@@ -15,7 +15,9 @@ mod wire;
 
 use std::sync::Arc;
 
-use inferstream_core::{Body, ChatRequest, ChatStream, Result, provider::LeftOut, read_stream};
+use inferstream_core::{
+    Body, ChatRequest, ChatStream, Result, protocol::read_stream, provider::LeftOut,
+};
 
 pub(super) use self::models::models;
 use self::{decode::AgentDecode, link::Link, socket::random, turn::Turn};

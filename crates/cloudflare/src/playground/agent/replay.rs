@@ -5,7 +5,9 @@ use std::{
     hash::{BuildHasher, RandomState},
 };
 
-use inferstream_core::{ChatEvent, Error, ErrorKind, Events, Result, Text, ToolCall, Usage};
+use inferstream_core::{
+    ChatEvent, Error, ErrorKind, Result, Text, ToolCall, Usage, protocol::Events,
+};
 
 /// What has been delivered, and how far it has been sent again.
 ///
