@@ -159,9 +159,9 @@ impl Dialect for CerebrasDialect {
         true
     }
 
-    // An unknown field is a 422, at times with an empty body.
+    // An unknown field is a 422, at times with an empty body; another engine reports what it lacks.
     fn knows_field(&self, field: Field) -> bool {
-        matches!(
+        let is_known = matches!(
             field,
             Field::FrequencyPenalty
                 | Field::LogitBias
@@ -183,7 +183,8 @@ impl Dialect for CerebrasDialect {
                 | Field::TopLogprobs
                 | Field::TopP
                 | Field::UserId
-        )
+        );
+        is_known || self.elsewhere
     }
 }
 

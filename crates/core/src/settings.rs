@@ -177,6 +177,8 @@ settings! {
     Temperature temperature: Option<f64>, set: f64;
     /// Share of the probability to sample from (nucleus sampling), from 0 to 1.
     TopP top_p: Option<f64>, set: f64;
+    /// Number of most likely tokens to sample from.
+    TopK top_k: Option<u32>, set: u32;
     /// Texts that end the response and are not part of it.
     Stop stop: Vec<String>;
     /// Sampling seed.

@@ -7,7 +7,7 @@ use inferstream_core::Field;
 /// Each model on Replicate has a schema of its own, and the same thing has a name in each family.
 /// The built-in table knows the families of 2023 to 2026 by the beginning of a model's name; another
 /// is added by [`ReplicateBuilder::inputs`](crate::ReplicateBuilder::inputs).
-/// An input that no setting of a [`ChatRequest`](crate::ChatRequest) stands for, such as `top_k`,
+/// An input that no setting of a [`ChatRequest`](crate::ChatRequest) stands for, such as `min_tokens`,
 /// goes by [`extra`](crate::ChatRequest::extra), which wins over all.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -24,6 +24,8 @@ pub struct Inputs {
     pub images: Images,
     /// How hard to think.
     pub reasoning_effort: Option<&'static str>,
+    /// The number of most likely tokens to sample from.
+    pub top_k: Option<&'static str>,
 }
 
 /// Whether and how a model takes images, by the name of the input.
@@ -48,6 +50,7 @@ impl Inputs {
         messages: None,
         images: Images::None,
         reasoning_effort: None,
+        top_k: Some("top_k"),
     };
 
     /// Llama 2 and its time: the limit is `max_new_tokens`.
@@ -58,6 +61,7 @@ impl Inputs {
         messages: Some("messages"),
         images: Images::List("image_input"),
         reasoning_effort: Some("reasoning_effort"),
+        top_k: None,
         ..Self::LLAMA_3.max_tokens("max_completion_tokens")
     };
 
@@ -65,12 +69,14 @@ impl Inputs {
     pub const CLAUDE: Self = Self {
         least_max_tokens: 1024,
         images: Images::One("image"),
+        top_k: None,
         ..Self::LLAMA_3
     };
 
     /// Vicuna and Flan: the limit is `max_length`, and there is no system prompt.
     pub const VICUNA: Self = Self {
         system_prompt: None,
+        top_k: None,
         ..Self::LLAMA_3.max_tokens("max_length")
     };
 
@@ -109,12 +115,20 @@ impl Inputs {
         self
     }
 
+    /// Sets the name of the number of tokens to sample from, or that there is none.
+    #[must_use]
+    pub const fn top_k(mut self, name: Option<&'static str>) -> Self {
+        self.top_k = name;
+        self
+    }
+
     /// Returns the name of the input for a setting, if there is one.
     pub(crate) fn name(&self, field: Field) -> Option<&'static str> {
         match field {
             Field::MaxTokens => Some(self.max_tokens),
             Field::ReasoningEffort => self.reasoning_effort,
             Field::Stop => Some("stop_sequences"),
+            Field::TopK => self.top_k,
             Field::FrequencyPenalty
             | Field::PresencePenalty
             | Field::Seed

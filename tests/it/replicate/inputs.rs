@@ -96,6 +96,17 @@ fn a_model_that_nothing_is_known_of_is_asked_as_llama_3() {
 }
 
 #[test]
+fn top_k_is_sent_to_models_that_have_it() {
+    for model in [LLAMA_2, LLAMA_3, "acme/unheard-of"] {
+        let request = ChatRequest::new(model).user("hi").top_k(50);
+        assert_eq!(input(request)["top_k"], json!(50), "{model}");
+    }
+    for model in [CLAUDE, OPENAI] {
+        refused(ChatRequest::new(model).user("hi").top_k(50));
+    }
+}
+
+#[test]
 fn openai_takes_messages() {
     let request = ChatRequest::new(OPENAI)
         .system("Be brief.")

@@ -41,6 +41,7 @@ const SETTINGS: &[Change] = &[
     |r| r.n(3),
     |r| r.frequency_penalty(-0.5),
     |r| r.presence_penalty(1.0),
+    |r| r.top_k(5),
     |r| r.logit_bias(7, -0.0),
     |r| r.logit_bias(u32::MAX, 1e300),
     |r| r.logprobs(true),

@@ -17,10 +17,11 @@ fn tool() -> Tool {
     Tool::new("add", Json::from_text(SCHEMA)).description("d")
 }
 
-const SETTINGS: [Setting; 20] = [
+const SETTINGS: [Setting; 21] = [
     (Field::MaxTokens, |r| r.max_tokens(64)),
     (Field::Temperature, |r| r.temperature(0.5)),
     (Field::TopP, |r| r.top_p(0.25)),
+    (Field::TopK, |r| r.top_k(40)),
     (Field::Stop, |r| r.stop(["x", "y"])),
     (Field::Seed, |r| r.seed(-7)),
     (Field::N, |r| r.n(2)),
@@ -59,6 +60,7 @@ fn by_protocol(setting: Field, max_tokens: &str) -> Value {
         Field::MaxTokens => json!({ max_tokens: 64 }),
         Field::Temperature => json!({ "temperature": 0.5 }),
         Field::TopP => json!({ "top_p": 0.25 }),
+        Field::TopK => json!({ "top_k": 40 }),
         Field::Stop => json!({ "stop": ["x", "y"] }),
         Field::Seed => json!({ "seed": -7 }),
         Field::N => json!({ "n": 2 }),
@@ -105,6 +107,7 @@ fn expected(service: Service, setting: Field) -> Option<Value> {
     }
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
     match (service, setting) {
+        (Service::Cerebras, Field::TopK) => None,
         (Service::Cerebras, _) => Some(by_protocol(setting, "max_completion_tokens")),
         (Service::Native, Field::ResponseFormat) => Some(json!({
             "response_format": { "type": "json_schema", "json_schema": schema },

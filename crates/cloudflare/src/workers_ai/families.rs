@@ -38,6 +38,7 @@ pub(super) fn is_native_setting(field: Field) -> bool {
             | Field::Temperature
             | Field::ToolChoice
             | Field::Tools
+            | Field::TopK
             | Field::TopP
     )
 }
