@@ -8,11 +8,17 @@ pub use crate::{
     client::{CablyAi, CablyAiBuilder},
     dialect::{HISTORICAL_ALIASES, HISTORICAL_MODELS, Preset},
 };
-#[doc(no_inline)]
-pub use inferstream_core::*;
+#[doc(inline)]
+pub use inferstream_core::{
+    ApiKey, BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream, Choice, End,
+    Error, ErrorKind, Field, FinishReason, ImageSource, Json, Message, Meta, Model, OnUnsupported,
+    Part, Phase, Provider, ProviderInfo, RateLimit, RateLimits, Repeat, ResponseFormat, Result,
+    RetryPolicy, Role, Sent, Text, TextStream, Timeouts, Timing, Tool, ToolCall, ToolChoice,
+    Transport, Unsupported, Usage,
+};
 #[cfg(feature = "schemars")]
-#[doc(no_inline)]
+#[doc(inline)]
 pub use inferstream_openai_compat::json_schema;
 #[cfg(feature = "transport")]
-#[doc(no_inline)]
+#[doc(inline)]
 pub use inferstream_transport::HttpTransport;

@@ -40,8 +40,14 @@ pub use crate::{
     schema::SchemaRules,
     schema_uri::without_schema_uri,
 };
-#[doc(no_inline)]
-pub use inferstream_core::*;
+#[doc(inline)]
+pub use inferstream_core::{
+    ApiKey, BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream, Choice, End,
+    Error, ErrorKind, Field, FinishReason, ImageSource, Json, Message, Meta, Model, OnUnsupported,
+    Part, Phase, Provider, ProviderInfo, RateLimit, RateLimits, Repeat, ResponseFormat, Result,
+    RetryPolicy, Role, Sent, Text, TextStream, Timeouts, Timing, Tool, ToolCall, ToolChoice,
+    Transport, Unsupported, Usage, protocol::Decode, provider::LeftOut,
+};
 #[cfg(feature = "transport")]
-#[doc(no_inline)]
+#[doc(inline)]
 pub use inferstream_transport::HttpTransport;
