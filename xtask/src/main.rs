@@ -6,6 +6,7 @@ mod python;
 mod run;
 mod workspace;
 
+mod api;
 mod footprint;
 mod fuzz;
 mod gates;
@@ -42,6 +43,11 @@ const JOBS: &[Job] = &[
         "features",
         "each library builds with each feature alone",
         gates::features,
+    ),
+    job(
+        "api",
+        "each library has the public API of its snapshot; `api --update` writes them",
+        api::job,
     ),
     job(
         "footprint",
@@ -100,6 +106,7 @@ const GATES: &[&str] = &[
     "lint",
     "docs",
     "features",
+    "api",
     "footprint",
     "outside",
     "msrv",
