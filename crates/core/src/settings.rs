@@ -308,7 +308,7 @@ impl Value for String {
 
 impl Value for BTreeMap<u32, f64> {
     fn is_finite(&self) -> bool {
-        self.values().all(|number| number.is_finite())
+        self.values().all(Value::is_finite)
     }
 }
 
