@@ -14,7 +14,10 @@ use serde::{
 };
 use serde_json::{json, value::RawValue};
 
-use crate::{dialect::Dialect, schema_uri::without_schema_uri};
+use crate::{
+    dialect::Dialect,
+    schema_uri::{in_member, without_schema_uri},
+};
 
 /// Encodes a request's body.
 pub(crate) fn body(
@@ -47,7 +50,7 @@ pub(crate) fn body(
         }
     }
     for (name, value) in &request.extra {
-        fields.replace(name, value.as_str().to_owned());
+        fields.replace(name, in_member(name, value.as_str()).into_owned());
     }
     Ok(fields.write())
 }

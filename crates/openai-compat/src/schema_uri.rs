@@ -45,6 +45,17 @@ const NAMED_SCHEMAS: [&str; 6] = [
     "properties",
 ];
 
+/// Members of a request, below `response_format` and `tools`, whose value is or holds a schema.
+const WRAPPERS: [&str; 4] = ["function", "json_schema", "parameters", "schema"];
+
+/// Returns the value of a request's member without the keyword `$schema` in the schemas that it holds.
+pub(crate) fn in_member<'a>(name: &str, json: &'a str) -> Cow<'a, str> {
+    match name {
+        "response_format" | "tools" => in_schema(json, 0),
+        _ => json.into(),
+    }
+}
+
 /// Returns a JSON schema without the keyword `$schema`, at any depth; the rest stays as it is written.
 ///
 /// The keyword names the dialect of JSON Schema for validators. It says nothing to a model, and strict
@@ -71,7 +82,9 @@ fn in_schema(json: &str, depth: u32) -> Cow<'_, str> {
     match json.trim_start().as_bytes().first() {
         Some(b'{') => members(json, |name, value| match name {
             "$schema" => None,
-            _ if SCHEMAS.contains(&name) => Some(in_schema(value, depth + 1)),
+            _ if SCHEMAS.contains(&name) || WRAPPERS.contains(&name) => {
+                Some(in_schema(value, depth + 1))
+            }
             _ if NAMED_SCHEMAS.contains(&name) => Some(in_named(value, depth + 1)),
             _ => Some(value.into()),
         }),

@@ -166,6 +166,48 @@ fn no_service_gets_it() {
     }
 }
 
+#[test]
+fn no_service_gets_it_by_a_member_of_the_user_s() {
+    let schema = json!({
+        "$schema": "u",
+        "properties": { "a": { "$schema": "u", "const": { "b": 1 } }, "$schema": { "type": "null" } },
+    });
+    let sent = json!({
+        "properties": { "a": { "const": { "b": 1 } }, "$schema": { "type": "null" } },
+    });
+    let members = |schema: &Value| {
+        [
+            (
+                "response_format",
+                json!({ "type": "json_schema", "json_schema": { "name": "s", "schema": schema } }),
+            ),
+            // Workers AI has the schema itself there.
+            (
+                "response_format",
+                json!({ "type": "json_schema", "json_schema": schema }),
+            ),
+            (
+                "tools",
+                json!([{ "type": "function", "function": { "name": "f", "parameters": schema } }]),
+            ),
+        ]
+    };
+    for service in [
+        Service::CablyAi,
+        Service::Cerebras,
+        Service::Elsewhere,
+        Service::Compatible,
+        Service::WorkersAi,
+        Service::Native,
+    ] {
+        for ((name, value), (_, expected)) in members(&schema).into_iter().zip(members(&sent)) {
+            let value = Json::from_text(value.to_string());
+            let body = service.body(service.hi().extra(name, value));
+            assert_eq!(body[name], expected, "{service:?}: {body}");
+        }
+    }
+}
+
 /// Makes schemas with the keyword at random places, and the same without.
 fn schemas() -> impl Strategy<Value = (Value, Value)> {
     let leaf = prop_oneof![
