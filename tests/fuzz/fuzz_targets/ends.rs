@@ -107,12 +107,17 @@ impl Said {
             let is_last = events.peek().is_none();
             let mut lines = event.lines().filter(|line| !line.starts_with(':'));
             let name = field(event, "event").pop().unwrap_or("");
-            // A line of JSON may be an error.
+            // A line of JSON, or a field of that name, may be an error.
             let is_json = |line: &str| line.starts_with(['{', '[']) && !line.starts_with("[DONE]");
-            said.is_unknown |= event.lines().any(is_json);
+            said.is_unknown |= event.lines().any(is_json) || !field(event, "error").is_empty();
+            // The end marker may stand in a line of its own before data.
+            let first = event.lines().find(|line| {
+                let is_marker = protocol != Protocol::Replicate && *line == "[DONE]";
+                is_marker || !field(line, "data").is_empty()
+            });
             let mut data = field(event, "data");
-            if protocol != Protocol::Replicate {
-                data.extend(event.lines().filter(|line| *line == "[DONE]"));
+            if first == Some("[DONE]") {
+                data.insert(0, "[DONE]");
             }
             let data = data.join("\n");
             let is_done = match protocol {
@@ -295,10 +300,13 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         }
     }
     let said = Said::read(protocol, &bytes);
-    let first = bytes
-        .iter()
-        .find(|byte| !byte.is_ascii_whitespace() && !b"\xEF\xBB\xBF".contains(byte));
-    let is_document = matches!(first, Some(b'{' | b'<'));
+    let is_blank = |byte: &u8| byte.is_ascii_whitespace() || b"\xEF\xBB\xBF".contains(byte);
+    let first = bytes.iter().position(|byte| !is_blank(byte));
+    let is_document = match &bytes[first.unwrap_or(bytes.len())..] {
+        [b'[', b'D', ..] => false,
+        [b'{' | b'<' | b'[', ..] => true,
+        _ => false,
+    };
 
     let Ok(mut stream) = open(protocol, Bytes::from(bytes.clone())) else {
         return;
