@@ -98,7 +98,7 @@ impl<'a> Raw<'a> {
 }
 
 /// Text, or what stands for it: a number or a boolean is its own text, an array of parts is the
-/// text of the parts, an object the text of its `text`.
+/// text of the parts, an object the text of its `text` or its `value`.
 #[derive(Debug, Default)]
 pub(crate) struct Lax<'a>(pub(crate) Option<Cow<'a, str>>);
 
@@ -185,7 +185,7 @@ impl<'de> Visitor<'de> for LaxVisitor {
         let mut text = Lax(None);
         while let Some(Key(key)) = map.next_key()? {
             match &*key {
-                "text" => text = map.next_value::<Part<'de>>()?.0,
+                "text" | "value" => text = map.next_value::<Part<'de>>()?.0,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }

@@ -100,9 +100,10 @@ impl Channel {
             }
             Growth::Snapshots => {
                 self.growth = Growth::Snapshots;
-                match self.said.begins(part) {
-                    true => self.new_of(Cow::Borrowed(part)),
-                    false => self.append_part(part, false),
+                if self.said.begins(part) {
+                    self.new_of(Cow::Borrowed(part))
+                } else {
+                    self.append_part(part, false)
                 }
             }
             other => {

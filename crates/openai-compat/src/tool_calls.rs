@@ -184,11 +184,11 @@ impl ToolCalls {
             return self.add(choice, (place, piece), stood_in, events);
         };
         self.calls[index].copy = copies;
-        match self.calls[index].nesting.is_complete() || whole.arguments.is_empty() {
-            true => Ok(()),
-            // The deltas did not bring all of its arguments.
-            false => self.add_to(choice, index, &whole, stood_in, events),
+        if self.calls[index].nesting.is_complete() || whole.arguments.is_empty() {
+            return Ok(());
         }
+        // The deltas did not bring all of its arguments.
+        self.add_to(choice, index, &whole, stood_in, events)
     }
 
     /// Takes the piece of a call that stands at a place of its list.

@@ -2,10 +2,11 @@
 
 use inferstream_core::protocol::Events;
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use crate::{
     content::{Content, Details, Others},
-    lenient::{Lax, Lenient, List, Number, OneOrMore, Present, Raw, object},
+    lenient::{Lax, Lenient, List, Number, OneOrMore, Present, Raw, object, parse},
 };
 
 object! {
@@ -63,11 +64,39 @@ object! {
         message: Message<'a>,
         error: Raw<'a>,
         text: Lax<'a>,
-        finish_reason: Lax<'a>,
+        finish_reason: Word<'a>,
         logprobs: Raw<'a>,
         reasoning_logprobs: Raw<'a>,
         // Moonshot's place for it (earendil-works/pi#2017).
         usage: Lenient<Usage<'a>>,
+    }
+}
+
+/// A finish reason: a word, or an object whose `type` is the word, as in `SGLang`'s own protocol.
+#[derive(Debug, Default)]
+pub(crate) struct Word<'a>(Lax<'a>);
+
+object! {
+    Typed {
+        kind: Lax<'a> = "type",
+    }
+}
+
+impl Word<'_> {
+    /// Returns the word, if there is any and it is not empty.
+    pub(crate) fn some(&self) -> Option<&str> {
+        self.0.some()
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Word<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = <&RawValue>::deserialize(deserializer)?.get();
+        let word = match json.as_bytes().first() {
+            Some(b'{') => parse::<Typed<'a>>(json).map(|typed| typed.kind),
+            _ => Lax::read(json),
+        };
+        word.map(Self).map_err(serde::de::Error::custom)
     }
 }
 

@@ -164,6 +164,7 @@ fn parts_of_a_content_are_told_apart_by_their_types() {
             "r",
         ),
         (r#"[{"type":"text","text":"a","thinking":"r"}]"#, "a", "r"),
+        (r#"[{"type":"text","text":{"value":"a"}}]"#, "a", ""),
         (
             r#"[{"type":"thinking","thinking":"r","text":"r"}]"#,
             "",

@@ -64,6 +64,17 @@ fn a_stop_after_tool_calls_says_no_more() {
 }
 
 #[test]
+fn a_reason_may_be_an_object_of_its_type() {
+    let reason = |word: &str| {
+        format!(r#"{{"choices":[{{"index":0,"delta":{{}},"finish_reason":{{"type":"{word}"}}}}]}}"#)
+    };
+    let outcome = chunks(&[TEXT, &reason("length")]);
+    assert_eq!(outcome.reason(), "length");
+    let outcome = chunks(&[TEXT, &reason("abort")]);
+    assert_eq!(outcome.kind(), Some(ErrorKind::Provider));
+}
+
+#[test]
 fn other_words_are_finish_reasons() {
     for word in [
         "sensitive",
