@@ -12,6 +12,7 @@ mod cloudflare;
 mod compatible;
 mod compose;
 mod cookies;
+mod documents;
 mod ends;
 mod json;
 mod more;

@@ -11,7 +11,11 @@ use std::{
 
 use bytes::Bytes;
 use inferstream_cloudflare::{Cloudflare, Door};
-use inferstream_core::{Body, BoxFuture, ChatRequest, ChatStream, Error, Result, Timeouts, Timer, Transport, protocol::{Started, read_stream}, sse::Decoder};
+use inferstream_core::{
+    Body, BoxFuture, ChatRequest, ChatStream, Error, Result, Timeouts, Timer, Transport,
+    protocol::{Started, read_stream},
+    sse::Decoder,
+};
 use inferstream_openai_compat::ChatDecode;
 use inferstream_replicate::Replicate;
 

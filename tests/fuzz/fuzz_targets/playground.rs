@@ -1,9 +1,12 @@
 //! Where a reply of the playground is cut does not matter, and no bytes panic.
 #![no_main]
 
-use inferstream_cloudflare::playground::{decode::PlaygroundDecode, framer::PlaygroundFrames};
 use inferstream_client::Redact;
-use inferstream_core::{sse::{Framer, Limits}, protocol::{Decode, Ending, Events}};
+use inferstream_cloudflare::playground::{decode::PlaygroundDecode, framer::PlaygroundFrames};
+use inferstream_core::{
+    protocol::{Decode, Ending, Events},
+    sse::{Framer, Limits},
+};
 
 libfuzzer_sys::fuzz_target!(|pieces: Vec<Vec<u8>>| {
     let decode = |pieces: &[Vec<u8>]| {
