@@ -41,7 +41,8 @@ fn read(content_type: &'static str, pieces: Vec<Piece>) -> Result<String, ErrorK
     let content_type = HeaderValue::from_static(content_type);
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     let transport: Arc<dyn Transport> = script.clone();
-    let started = Started::new(transport, script.now(), Timeouts::none(), response);
+    let at = transport.now();
+    let started = Started::new(transport, at, Timeouts::none(), response);
     let decoder = Decoder::new(Limits::default().document(8)).marker("[DONE]");
     let framer = decoder.or_document(&started.meta.headers);
     let stream = read_stream(started, framer, Echo);

@@ -101,11 +101,10 @@ impl CablyAiBuilder {
         let needs_key = same_host(&base, BASE_URL);
         let protocol = Chat::new(CablyAiDialect { needs_key });
         let client = if needs_key {
-            Client::with_required_key(protocol, &base, settings.clone(), no_key())
+            Client::with_required_key(protocol, &base, settings, no_key())?
         } else {
-            Client::new(protocol, &base, settings.clone())
+            Client::new(protocol, &base, settings)?
         };
-        let client = client.map_err(|error| settings.explain_base(error))?;
         Ok(CablyAi { client })
     }
 }

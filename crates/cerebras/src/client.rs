@@ -209,13 +209,12 @@ impl CerebrasBuilder {
                 let site = self.session_url.as_ref().map(Setting::value);
                 let (timeouts, retry) = (settings.timeouts.unwrap_or_default(), settings.retry);
                 let session = Session::new(&cookies, site, transport, timeouts, retry)?;
-                Client::with_credentials(protocol, &base, settings.clone(), session)
+                Client::with_credentials(protocol, &base, settings, session)
             }
-            None if elsewhere => Client::new(protocol, &base, settings.clone()),
-            None => Client::with_required_key(protocol, &base, settings.clone(), no_key()),
+            None if elsewhere => Client::new(protocol, &base, settings),
+            None => Client::with_required_key(protocol, &base, settings, no_key()),
         };
-        let client = client.map_err(|error| settings.explain_base(error))?;
-        Ok(Cerebras { client })
+        Ok(Cerebras { client: client? })
     }
 }
 

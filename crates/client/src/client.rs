@@ -148,8 +148,11 @@ impl<P: Protocol> Client<P> {
         mut settings: Settings,
         credentials: impl Credentials,
     ) -> Result<Self> {
-        let base = base_url(base)?;
-        protocol.check_base(&base)?;
+        let base = base_url(base).and_then(|base| {
+            protocol.check_base(&base)?;
+            Ok(base)
+        });
+        let base = base.map_err(|error| settings.explain_base(error))?;
         inferstream_core::protocol::check_headers(&settings.headers)?;
         settings.transport = Some(settings.transport()?);
         Ok(Self {
@@ -286,6 +289,14 @@ impl<P: Protocol> Client<P> {
         outcome
     }
 
+    /// Gives a request without a model the default one.
+    fn named(&self, mut request: ChatRequest) -> ChatRequest {
+        if request.model.is_none() {
+            request.model = self.protocol.default_model().map(str::to_owned);
+        }
+        request
+    }
+
     fn encode(&self, request: ChatRequest, mode: Mode) -> Result<P::Encoded> {
         request.validate()?;
         if self.shared.settings.only_known_models {
@@ -297,7 +308,7 @@ impl<P: Protocol> Client<P> {
     /// Refuses a model that is not among the known ones.
     fn check_model(&self, request: &ChatRequest) -> Result<()> {
         let info = self.info();
-        let Some(model) = request.model.as_deref().or(self.protocol.default_model()) else {
+        let Some(model) = request.model.as_deref() else {
             return Ok(());
         };
         let (known, model) = (self.known_models(), info.resolve(model));
@@ -314,6 +325,7 @@ impl<P: Protocol> Client<P> {
     }
 
     async fn open(self, request: ChatRequest, mode: Mode) -> Result<ChatStream> {
+        self.check_key()?;
         let call = self.begin(&request);
         let encoded = self.encode(request, mode)?;
         let open = |call| Arc::clone(&self.protocol).open(call, encoded.clone());
@@ -337,29 +349,32 @@ impl<P: Protocol> Provider for Client<P> {
     }
 
     fn check(&self, request: &ChatRequest) -> Result<Vec<Unsupported>> {
-        self.encode(request.clone(), Mode::Stream)
+        self.encode(self.named(request.clone()), Mode::Stream)
             .map(P::unsupported)
     }
 
     fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {
         let this = self.clone();
         let open = |request| this.open(request, Mode::Stream);
-        provider::stream(self.info(), self.base_url(), request, open)
+        provider::stream(self.info(), self.base_url(), self.named(request), open)
     }
 
     fn chat(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>> {
         let this = self.clone();
         let open = |request| this.open(request, Mode::Whole);
-        provider::chat(self.info(), self.base_url(), request, open)
+        provider::chat(self.info(), self.base_url(), self.named(request), open)
     }
 
     fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {
         let this = self.clone();
         Box::pin(async move {
             let models = |call| Arc::clone(&this.protocol).models(call);
-            let list = this
-                .keyed(this.begin(&ChatRequest::default()), models)
-                .await?;
+            let call = this.begin(&ChatRequest::default());
+            let list = if this.check_key().is_err() && this.protocol.lists_without_key() {
+                models(call).await?
+            } else {
+                this.keyed(call, models).await?
+            };
             this.set_known_models(list.clone());
             Ok(list)
         })

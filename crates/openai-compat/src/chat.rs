@@ -168,7 +168,7 @@ impl<D: Dialect> Protocol for Chat<D> {
 
     fn encode(&self, mut request: ChatRequest, mode: Mode) -> Result<Encoded> {
         let (dialect, info) = (&self.dialect, self.info());
-        let Some(model) = request.model.as_deref().or(dialect.default_model()) else {
+        let Some(model) = request.model.as_deref() else {
             let message = format!(
                 "missing model: {} has no default, so the request must name one",
                 info.id

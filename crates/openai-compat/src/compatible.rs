@@ -234,8 +234,7 @@ impl CompatibleBuilder {
         }
         knobs.needs_auth = settings.key.is_some();
         let base = settings.base_url_or("");
-        let client = Client::new(Chat::new(knobs), &base, settings.clone());
-        let client = client.map_err(|error| settings.explain_base(error))?;
+        let client = Client::new(Chat::new(knobs), &base, settings)?;
         if !models.is_empty() {
             client.set_known_models(models);
         }

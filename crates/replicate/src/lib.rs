@@ -28,11 +28,11 @@ pub use crate::{
 };
 #[doc(inline)]
 pub use inferstream_core::{
-    ApiKey, BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream, Choice, End,
-    Error, ErrorKind, Field, FinishReason, ImageSource, Json, Message, Meta, Model, OnUnsupported,
-    Part, Phase, Provider, ProviderInfo, RateLimit, RateLimits, Repeat, ResponseFormat, Result,
-    RetryPolicy, Role, Sent, Text, TextStream, Timeouts, Timing, Tool, ToolCall, ToolChoice,
-    Transport, Unsupported, Usage,
+    ApiKey, Body, BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream,
+    Choice, End, Error, ErrorKind, Field, FinishReason, ImageSource, Json, Message, Meta, Model,
+    OnUnsupported, Part, Phase, Provider, ProviderInfo, RateLimit, RateLimits, Repeat,
+    ResponseFormat, Result, RetryPolicy, Role, Sent, Text, TextStream, Timeouts, Timer, Timing,
+    Tool, ToolCall, ToolChoice, Transport, Unsupported, Usage,
 };
 #[cfg(feature = "transport")]
 #[doc(inline)]

@@ -126,7 +126,7 @@ fn a_request_must_name_a_model() {
     let client = builder(&wire).build().unwrap();
     let error = refusal(&client, &wire, ChatRequest::from("Hi"));
     assert_eq!(error.kind(), ErrorKind::Config);
-    let message = "the request names no model, and cablyai has no default: name one";
+    let message = "missing model: cablyai has no default, so the request must name one";
     assert_eq!(error.to_string(), message);
 }
 

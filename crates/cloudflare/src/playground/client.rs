@@ -4,15 +4,14 @@ use std::{
     borrow::Cow,
     fmt,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header::CONTENT_TYPE};
 use inferstream_client::{Call, Judge, Redact, Refusal};
 use inferstream_core::{
-    Body, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, End, Error, ErrorKind,
-    Model, Provider, ProviderInfo, Result, RetryPolicy, Timeouts, Transport, Unsupported,
+    BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind, Model,
+    Provider, ProviderInfo, Result, RetryPolicy, Timeouts, Transport, Unsupported,
     protocol::{Decode, Ending, Events, Finish, Flow, Started, read_stream},
     provider::{self, LeftOut},
     sse::Frame,
@@ -369,18 +368,12 @@ fn of_json(method: Method, url: &str, body: Bytes) -> Result<Request<Bytes>> {
     Ok(request)
 }
 
-/// What went wrong while a session was written down.
-type Warnings = Arc<Mutex<Vec<Warning>>>;
-
 /// A decoder that keeps the session after a whole stream.
 #[derive(Debug)]
 pub(super) struct Kept<D> {
     decode: D,
     playground: Playground,
     lease: Lease,
-    /// How the stream ended and with which events, once its session is being written down, and what
-    /// went wrong with that.
-    ended: Option<(End, Events, Warnings)>,
 }
 
 impl<D> Kept<D> {
@@ -389,7 +382,6 @@ impl<D> Kept<D> {
             decode,
             playground,
             lease,
-            ended: None,
         }
     }
 
@@ -414,29 +406,17 @@ impl<D: Decode> Decode for Kept<D> {
     }
 
     fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish> {
-        if let Some((end, last, warnings)) = self.ended.take() {
-            *events = last;
-            let warnings = warnings.lock().unwrap_or_else(PoisonError::into_inner);
-            let told = warnings.iter().map(|warning| warning.as_str().to_owned());
-            events.warnings.extend(told);
-            return Ok(Finish::Whole(end));
-        }
         let outcome = self.decode.finish(ending, events);
         let Ok(Finish::Whole(end)) = outcome else {
             return self.judge(outcome);
         };
-        // Only then is it known to be whole: the input may have ended inside an event.
-        let last = std::mem::take(events);
-        // The answer is whole; its end waits for the file, but not for long.
-        let warnings = Arc::new(Mutex::new(Vec::new()));
-        self.ended = Some((end, last, Arc::clone(&warnings)));
         let (playground, lease) = (self.playground.clone(), self.lease.clone());
         let saved = async move {
-            let told = playground.save(lease).await;
-            *warnings.lock().unwrap_or_else(PoisonError::into_inner) = told;
-            Ok(Body::from(""))
+            let warnings = playground.save(lease).await;
+            let text = |warning: &Warning| warning.as_str().to_owned();
+            warnings.iter().map(text).collect()
         };
-        Ok(Finish::Late(Duration::ZERO, Box::pin(saved)))
+        Ok(Finish::WholeAfter(end, Box::pin(saved)))
     }
 
     fn cancel(&mut self) -> BoxFuture<'static, Result<()>> {

@@ -3,7 +3,7 @@
 use std::mem;
 
 use bytes::Bytes;
-use http::{HeaderMap, header::CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
 
 use super::{Decoder, Frame, Framer, TooLarge, decode_lossy};
 use crate::text::Text;
@@ -18,7 +18,7 @@ impl Decoder {
     /// If the content type in `headers` is JSON, anything that does not begin like a field or a
     /// comment is a document too, such as `null`.
     pub fn or_document(self, headers: &HeaderMap) -> impl Framer + use<> {
-        let content_type = headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
+        let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
         let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
         Reply {
             kind: Kind::Unknown,

@@ -1,4 +1,4 @@
-//! The end of a stream: completes its error, and empties its connection so that it can be reused.
+//! The end of a stream: completes its error, warns, and drains its connection for reuse.
 
 use std::{
     sync::Arc,
@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::{
     error::{Error, ErrorKind, Repeat},
-    response::ChatResponse,
+    response::{ChatResponse, Choice},
     sse::{Frame, OwnedFrame},
     transport::{Body, Transport},
 };
@@ -35,6 +35,25 @@ pub(super) fn complete(error: Error, partial: &ChatResponse) -> Error {
         None => error,
         Some(status) => error.with_status(status),
     }
+}
+
+/// Returns the warning of a response that is complete and holds nothing: a caller would take it for
+/// silence.
+pub(super) fn empty_warning(response: &ChatResponse, others: &[String]) -> Option<String> {
+    let is_empty = |choice: &Choice| {
+        choice.text.is_empty() && choice.reasoning.is_empty() && choice.tool_calls.is_empty()
+    };
+    if !response.choices.iter().all(is_empty) {
+        return None;
+    }
+    let others: Vec<_> = others.iter().map(|name| format!("`{name}`")).collect();
+    let carried = match &*others.join(", ") {
+        "" => String::new(),
+        others => format!("; it carried {others}, which is not supported"),
+    };
+    Some(format!(
+        "the response is empty: it has no text, reasoning, tool call or refusal{carried}"
+    ))
 }
 
 /// Returns the beginning of an event as a frame of its own.

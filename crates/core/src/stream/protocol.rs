@@ -1,4 +1,4 @@
-//! What a protocol says of its streams. No I/O.
+//! The trait of a protocol's decoder, and what a decoder returns.
 
 use std::{fmt, time::Duration};
 
@@ -11,7 +11,12 @@ use crate::{
     transport::{Body, BoxFuture},
 };
 
-/// A protocol's half of a stream: frames in, events out. No I/O.
+/// A protocol's decoder: it makes events of frames, and decides how a response ends.
+///
+/// A decoder never waits. Work that takes I/O, such as to resume a stream, to cancel the response or to
+/// save a session, is returned as a future, and the reader polls it within the limits of the stream.
+/// What no caller waits for, such as to cancel a response that is dropped, is passed to
+/// [`Transport::detach`](crate::Transport::detach).
 pub trait Decode: Send + 'static {
     /// Takes a frame.
     ///
@@ -33,8 +38,8 @@ pub trait Decode: Send + 'static {
     /// `Truncated` if it was not.
     fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish>;
 
-    /// Asks the service to stop, where that takes more than to close the connection: see
-    /// [`EventStream::cancel`](crate::protocol::EventStream::cancel).
+    /// Returns a future that asks the service to stop, where that takes more than to close the
+    /// connection: see [`EventStream::cancel`](crate::protocol::EventStream::cancel).
     fn cancel(&mut self) -> BoxFuture<'static, Result<()>> {
         Box::pin(std::future::ready(Ok(())))
     }
@@ -91,6 +96,11 @@ pub enum Finish {
     /// The answer is whole, unless it ended by a [finish reason](End::FinishReason) and the input ended
     /// inside an event that holds more of it.
     Whole(End),
+    /// The answer is whole as by `Whole`, and its end waits for a last piece of work, such as to write
+    /// a session file: for 2 s at most, then the work is dropped. The events of the end are held back
+    /// until then, so that callers that stop at the finish reason do not stop the work. It returns
+    /// warnings.
+    WholeAfter(End, BoxFuture<'static, Vec<String>>),
     /// After a wait, the answer goes on in another body: of a stream that is taken up again, or of a
     /// document that tells the rest. The limits go on meanwhile, but for `idle` during the wait, and
     /// the framer begins anew.
@@ -104,6 +114,10 @@ impl fmt::Debug for Finish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Whole(end) => f.debug_tuple("Whole").field(end).finish(),
+            Self::WholeAfter(end, _) => f
+                .debug_tuple("WholeAfter")
+                .field(end)
+                .finish_non_exhaustive(),
             Self::More(after, _) => f.debug_tuple("More").field(after).finish_non_exhaustive(),
             Self::Late(after, _) => f.debug_tuple("Late").field(after).finish_non_exhaustive(),
         }

@@ -11,14 +11,14 @@ use bytes::Bytes;
 
 use super::{
     ChatStream, Decode, Ending, EventStream, Finish, Flow, Started,
-    ending::{complete, cut_off, drain, owned},
+    ending::{complete, cut_off, drain, empty_warning, owned},
     waits::{Expired, Waits},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
     event::{ChatEvent, Events},
     json::Json,
-    response::{ChatResponse, Choice, End},
+    response::{ChatResponse, End},
     sse::{Frame, Framer, OwnedFrame, TooLarge},
     trace,
     transport::{Body, BoxFuture, Transport},
@@ -87,6 +87,8 @@ enum State {
     Waiting(BoxFuture<'static, ()>, BoxFuture<'static, Result<Body>>),
     /// The rest has been asked for.
     Asking(BoxFuture<'static, Result<Body>>),
+    /// The answer is whole, and its last events wait for a last piece of work.
+    Closing(End, BoxFuture<'static, Vec<String>>),
     Ended(End),
     Failed(Error),
     Done,
@@ -208,6 +210,26 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         Poll::Ready(())
     }
 
+    fn poll_closing(
+        &mut self,
+        cx: &mut Context<'_>,
+        end: End,
+        mut work: BoxFuture<'static, Vec<String>>,
+    ) -> Poll<()> {
+        self.waits.resume();
+        match work.as_mut().poll(cx) {
+            Poll::Ready(warnings) => self.events.warnings.extend(warnings),
+            // Whichever limit ends the wait, the answer is whole.
+            Poll::Pending if self.waits.poll_expired(cx).is_ready() => {}
+            Poll::Pending => {
+                self.state = State::Closing(end, work);
+                return Poll::Pending;
+            }
+        }
+        self.state = State::Ended(end);
+        Poll::Ready(())
+    }
+
     fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match std::task::ready!(self.waits.poll_expired(cx)) {
             Expired::Limit(error) => self.fail(error),
@@ -215,7 +237,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
                 self.body = None;
                 self.end(Ending::Settled);
                 // To wait for the end marker in vain was no part of the answer.
-                if matches!(self.state, State::Ended(_)) {
+                if matches!(self.state, State::Ended(_) | State::Closing(..)) {
                     self.ended = self.waits.finished();
                 }
             }
@@ -261,7 +283,9 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         lost: Option<&Error>,
     ) {
         // An end marker is an end, though its blank line is missing.
-        if let Ok(Finish::Whole(End::FinishReason)) = outcome {
+        if let Ok(Finish::Whole(End::FinishReason) | Finish::WholeAfter(End::FinishReason, _)) =
+            outcome
+        {
             match self.check_cut() {
                 Ok(warning) => events.warnings.extend(warning),
                 Err(error) => {
@@ -276,6 +300,11 @@ impl<F: Framer, D: Decode> Reader<F, D> {
             Ok(Finish::Whole(end)) => {
                 self.ended = self.waits.elapsed();
                 self.state = State::Ended(end);
+            }
+            Ok(Finish::WholeAfter(end, work)) => {
+                self.ended = self.waits.elapsed();
+                self.waits.settle(false);
+                self.state = State::Closing(end, work);
             }
             Ok(Finish::More(after, asked)) => {
                 // The next connection sends that event again.
@@ -360,25 +389,6 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         self.state = State::Failed(error);
     }
 
-    /// Warns of a response that is complete and holds nothing: a caller would take it for silence.
-    fn warn_if_empty(&mut self) {
-        let is_empty = |choice: &Choice| {
-            choice.text.is_empty() && choice.reasoning.is_empty() && choice.tool_calls.is_empty()
-        };
-        if !self.partial.choices.iter().all(is_empty) {
-            return;
-        }
-        let others = self.events.others.iter().map(|name| format!("`{name}`"));
-        let others = others.collect::<Vec<_>>().join(", ");
-        let carried = match &*others {
-            "" => String::new(),
-            others => format!("; it carried {others}, which is not supported"),
-        };
-        self.partial.meta.warnings.push(format!(
-            "the response is empty: it has no text, reasoning, tool call or refusal{carried}"
-        ));
-    }
-
     fn take_head(&mut self) {
         if self.events.id.is_some() {
             self.partial.id = self.events.id.take();
@@ -407,7 +417,11 @@ impl<F: Framer, D: Decode> EventStream for Reader<F, D> {
         let mut reads = 0;
         loop {
             this.take_head();
-            if let Some(event) = this.events.pop() {
+            let event = match this.state {
+                State::Closing(..) => None,
+                _ => this.events.pop(),
+            };
+            if let Some(event) = event {
                 this.size = this.size.saturating_add(event.size());
                 if MAX_ANSWER < this.size {
                     this.fail(TooLarge::new("text", MAX_ANSWER).into());
@@ -422,7 +436,8 @@ impl<F: Framer, D: Decode> EventStream for Reader<F, D> {
                 State::Done => return Poll::Ready(None),
                 State::Ended(end) => {
                     this.report_replaced();
-                    this.warn_if_empty();
+                    let warning = empty_warning(&this.partial, &this.events.others);
+                    this.partial.meta.warnings.extend(warning);
                     this.partial.end = Some(end);
                     this.partial.meta.time_to_end = Some(this.ended);
                     return Poll::Ready(None);
@@ -438,6 +453,10 @@ impl<F: Framer, D: Decode> EventStream for Reader<F, D> {
                 }
                 State::Asking(asked) => {
                     std::task::ready!(this.poll_asked(cx, asked));
+                    continue;
+                }
+                State::Closing(end, work) => {
+                    std::task::ready!(this.poll_closing(cx, end, work));
                     continue;
                 }
                 State::Reading => this.state = State::Reading,
