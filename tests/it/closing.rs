@@ -11,8 +11,8 @@ use std::{
 
 use http::Response;
 use inferstream_core::{
-    BoxFuture, ChatEvent, ChatStream, Decode, End, Ending, ErrorKind, Events, Finish, FinishReason,
-    Flow, Result, Started, Timeouts, Transport, read_stream,
+    BoxFuture, ChatEvent, ChatStream, End, ErrorKind, FinishReason, Result, Timeouts, Transport,
+    protocol::{Decode, Ending, Events, Finish, Flow, Started, read_stream},
     sse::{Decoder, Frame},
 };
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Response, header::CONTENT_TYPE};
 use inferstream_core::{
-    ChatEvent, Decode, End, Ending, ErrorKind, Events, Finish, Flow, Result, Started, Timeouts,
-    Transport, read_stream,
+    ChatEvent, End, ErrorKind, Result, Timeouts, Transport,
+    protocol::{Decode, Ending, Events, Finish, Flow, Started, read_stream},
     sse::{Decoder, Frame, Limits},
 };
 
