@@ -110,7 +110,7 @@ impl CablyAiBuilder {
 }
 
 fn no_key() -> Error {
-    let login = INFO.login_url.unwrap_or(INFO.url);
+    let login = INFO.login_url();
     let message = format!("cablyai needs a key: set CABLYAI_API_KEY; keys were at {login}");
     Error::new(ErrorKind::Auth, message)
 }

@@ -1,5 +1,7 @@
 //! How CablyAI was asked, and its models as data.
 
+use std::sync::LazyLock;
+
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{ACCEPT, ACCEPT_LANGUAGE, ORIGIN, REFERER, USER_AGENT},
@@ -38,14 +40,14 @@ pub const HISTORICAL_ALIASES: [(&str, &str); 3] = [
 ];
 
 /// What CablyAI was; no sign of life was found after August 2025.
-pub(crate) const INFO: ProviderInfo = {
+pub(crate) static INFO: LazyLock<ProviderInfo> = LazyLock::new(|| {
     let mut info = ProviderInfo::new("cablyai", "CablyAI", "https://cablyai.com/chat");
-    info.login_url = Some("https://cablyai.com");
-    info.key_variable = Some("CABLYAI_API_KEY");
+    info.login_url = Some("https://cablyai.com".into());
+    info.key_variable = Some("CABLYAI_API_KEY".into());
     info.models = &HISTORICAL_MODELS;
-    info.model_aliases = &[HISTORICAL_ALIASES[1]];
+    info.model_aliases = const { &[HISTORICAL_ALIASES[1]] };
     info
-};
+});
 
 /// The headers that go with every request.
 ///

@@ -219,7 +219,7 @@ impl CerebrasBuilder {
 }
 
 fn no_key() -> Error {
-    let login = INFO.login_url.unwrap_or(INFO.url);
+    let login = INFO.login_url();
     let message = format!("cerebras needs a key: set CEREBRAS_API_KEY; keys are at {login}");
     Error::new(ErrorKind::Auth, message)
 }

@@ -1,5 +1,7 @@
 //! How Cerebras speaks the protocol, and its models as data.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use http::HeaderValue;
 use inferstream_core::{
@@ -22,15 +24,15 @@ pub(crate) const BASE_URL: &str = "https://api.cerebras.ai/v1";
 pub(crate) const KEYS: &str = "https://cloud.cerebras.ai";
 
 /// What Cerebras is, as of November 2026.
-pub(crate) const INFO: ProviderInfo = {
+pub(crate) static INFO: LazyLock<ProviderInfo> = LazyLock::new(|| {
     let mut info = ProviderInfo::new(
         "cerebras",
         "Cerebras Inference",
         "https://inference.cerebras.ai/",
     );
-    info.login_url = Some(KEYS);
-    info.key_variable = Some("CEREBRAS_API_KEY");
-    info.default_model = Some(DEFAULT_MODEL);
+    info.login_url = Some(KEYS.into());
+    info.key_variable = Some("CEREBRAS_API_KEY".into());
+    info.default_model = Some(DEFAULT_MODEL.into());
     info.models = &[DEFAULT_MODEL, "qwen-3.8-27b", "gemma-4-31b"];
     info.model_aliases = &[
         ("llama-3.1-70b", "llama3.1-70b"),
@@ -46,7 +48,7 @@ pub(crate) const INFO: ProviderInfo = {
         ("zai-glm-4.7", DEFAULT_MODEL),
     ];
     info
-};
+});
 
 #[derive(Debug)]
 pub(crate) struct CerebrasDialect {

@@ -42,7 +42,7 @@ pub trait Protocol: fmt::Debug + Send + Sync + 'static {
 
     /// Returns the model of requests that name none: that of [`info`](Self::info) by default.
     fn default_model(&self) -> Option<&str> {
-        self.info().default_model
+        self.info().default_model()
     }
 
     /// Refuses a base URL that the protocol cannot use; by default none.

@@ -302,7 +302,7 @@ fn is_name(name: &str) -> bool {
 }
 
 fn no_token() -> Error {
-    let login = INFO.login_url.unwrap_or(INFO.url);
+    let login = INFO.login_url();
     let message =
         format!("cloudflare needs a token: set CLOUDFLARE_API_TOKEN; tokens are at {login}");
     Error::new(ErrorKind::Auth, message)

@@ -1,5 +1,7 @@
 //! The models as data, and the service's list of them in; ours out.
 
+use std::sync::LazyLock;
+
 use inferstream_core::{Error, Model, ProviderInfo, Result};
 use serde_json::Value;
 
@@ -8,19 +10,19 @@ use crate::workers_ai::of_document;
 const DEFAULT_MODEL: &str = "@cf/meta/llama-3.3-70b-instruct-fp8-fast";
 
 /// What Cloudflare is, as of November 2026.
-pub(crate) const INFO: ProviderInfo = {
+pub(crate) static INFO: LazyLock<ProviderInfo> = LazyLock::new(|| {
     let mut info = ProviderInfo::new(
         "cloudflare",
         "Cloudflare Workers AI",
         "https://developers.cloudflare.com/workers-ai/",
     );
-    info.login_url = Some("https://dash.cloudflare.com/profile/api-tokens");
-    info.key_variable = Some("CLOUDFLARE_API_TOKEN");
-    info.default_model = Some(DEFAULT_MODEL);
+    info.login_url = Some("https://dash.cloudflare.com/profile/api-tokens".into());
+    info.key_variable = Some("CLOUDFLARE_API_TOKEN".into());
+    info.default_model = Some(DEFAULT_MODEL.into());
     info.models = &MODELS;
     info.model_aliases = &ALIASES;
     info
-};
+});
 
 /// Short names, from the table of gpt4free of July 2026, which this client goes back to.
 const ALIASES: [(&str, &str); 56] = [

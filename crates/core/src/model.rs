@@ -1,5 +1,7 @@
 //! What is known of a model and of a provider without asking.
 
+use std::borrow::Cow;
+
 /// A model that a service offers.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
@@ -40,21 +42,21 @@ impl Model {
 }
 
 /// What a provider is: data, known without asking it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct ProviderInfo {
-    /// The name in `provider/model`.
-    pub id: &'static str,
+    /// The name in `provider/model`, in errors and in spans.
+    pub id: Cow<'static, str>,
     /// The name for people.
-    pub label: &'static str,
+    pub label: Cow<'static, str>,
     /// The site.
-    pub url: &'static str,
+    pub url: Cow<'static, str>,
     /// Where a key is to be had.
-    pub login_url: Option<&'static str>,
+    pub login_url: Option<Cow<'static, str>>,
     /// The environment variable that the key is read from.
-    pub key_variable: Option<&'static str>,
+    pub key_variable: Option<Cow<'static, str>>,
     /// The model of requests that name none.
-    pub default_model: Option<&'static str>,
+    pub default_model: Option<Cow<'static, str>>,
     /// The models known when this version was made.
     pub models: &'static [&'static str],
     /// Other names of models: alias, then the provider's name.
@@ -65,11 +67,15 @@ pub struct ProviderInfo {
 
 impl ProviderInfo {
     /// Creates a description without models.
-    pub const fn new(id: &'static str, label: &'static str, url: &'static str) -> Self {
+    pub fn new(
+        id: impl Into<Cow<'static, str>>,
+        label: impl Into<Cow<'static, str>>,
+        url: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self {
-            id,
-            label,
-            url,
+            id: id.into(),
+            label: label.into(),
+            url: url.into(),
             login_url: None,
             key_variable: None,
             default_model: None,
@@ -77,6 +83,16 @@ impl ProviderInfo {
             model_aliases: &[],
             retired_models: &[],
         }
+    }
+
+    /// Returns the model of requests that name none.
+    pub fn default_model(&self) -> Option<&str> {
+        self.default_model.as_deref()
+    }
+
+    /// Returns the page where a key is created, or else the site.
+    pub fn login_url(&self) -> &str {
+        self.login_url.as_deref().unwrap_or(&self.url)
     }
 
     /// Returns the provider's name for a model: an alias is resolved, any other name stays.

@@ -1,6 +1,6 @@
 //! What a request asks for and a provider lacks.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -75,7 +75,7 @@ impl fmt::Display for Unsupported {
 /// ```
 #[derive(Debug)]
 pub struct LeftOut {
-    provider: &'static str,
+    provider: Cow<'static, str>,
     policy: Option<OnUnsupported>,
     list: Vec<Unsupported>,
     /// The places in the list of what a request without a policy is refused for.
@@ -84,9 +84,9 @@ pub struct LeftOut {
 
 impl LeftOut {
     /// Begins with nothing, for a provider's `id` and a request's policy.
-    pub fn new(provider: &'static str, policy: Option<OnUnsupported>) -> Self {
+    pub fn new(provider: impl Into<Cow<'static, str>>, policy: Option<OnUnsupported>) -> Self {
         Self {
-            provider,
+            provider: provider.into(),
             policy,
             list: Vec::new(),
             refused: Vec::new(),

@@ -57,7 +57,7 @@ impl Hub {
     /// Adds a provider under its own name; one of the same name is replaced.
     #[must_use]
     pub fn with(self, provider: impl Provider) -> Self {
-        let name = provider.info().id;
+        let name = provider.info().id.clone();
         self.with_name(name, Arc::new(provider))
     }
 

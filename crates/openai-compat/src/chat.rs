@@ -87,7 +87,7 @@ impl<D: Dialect> Chat<D> {
         let request = call.request_to(Method::GET, url, Bytes::new());
         let judge = self.judge(call, "");
         let body = call.document(request, models::MAX_LIST, &judge).await?;
-        models::decode(self.dialect.info().id, &String::from_utf8_lossy(&body))
+        models::decode(&self.dialect.info().id, &String::from_utf8_lossy(&body))
     }
 
     fn judge<'a>(&'a self, call: &'a Call, model: &'a str) -> impl Judge + 'a {
@@ -122,14 +122,14 @@ impl<D: Dialect> Chat<D> {
             .await?;
         started.meta.warnings = encoded.warnings;
         let info = self.dialect.info();
-        check_content_type(info.id, &started)?;
+        check_content_type(&info.id, &started)?;
         if let Some(successor) = info.successor(&encoded.model) {
             let model = &encoded.model;
             let warning = format!("the model `{model}` is retired; use `{successor}`");
             started.meta.warnings.push(warning);
         }
         let request = &encoded.request;
-        let decode = ChatDecode::new(info.id)
+        let decode = ChatDecode::new(info.id.clone())
             .ends_with_usage(self.dialect.ends_with_usage())
             .choices(encode::choices(&self.dialect, request))
             .raw(request.raw)
@@ -179,7 +179,7 @@ impl<D: Dialect> Protocol for Chat<D> {
         if model.trim().is_empty() {
             return Err(Error::config("invalid model: the name is empty"));
         }
-        let mut left_out = LeftOut::new(info.id, request.on_unsupported);
+        let mut left_out = LeftOut::new(info.id.clone(), request.on_unsupported);
         encode::yield_to_extra(dialect, &mut request);
         let reason = "unknown to the service";
         left_out.keep(&mut request, reason, |field| dialect.knows_field(field));
@@ -232,7 +232,7 @@ impl<D: Dialect> Protocol for Chat<D> {
             let request = call.request_to(Method::GET, url, Bytes::new());
             let judge = self.judge(&call, "");
             let body = call.document(request, models::MAX_LIST, &judge).await?;
-            models::decode(self.info().id, &String::from_utf8_lossy(&body))
+            models::decode(&self.info().id, &String::from_utf8_lossy(&body))
         })
     }
 }

@@ -6,16 +6,19 @@ use inferstream_core::{Capabilities, Error, Field, Model, ProviderInfo, Result};
 
 use crate::{chat::Chat, dialect::Dialect, schema::SchemaRules};
 
-/// What the generic door is: it knows no models and has no default.
-const INFO: ProviderInfo = {
+/// Describes the generic client: it knows no models and has no default.
+fn generic() -> ProviderInfo {
     let mut info = ProviderInfo::new(
         "openai-compat",
         "OpenAI-compatible service",
         "https://platform.openai.com/docs/api-reference/chat",
     );
-    info.key_variable = Some("OPENAI_COMPAT_API_KEY");
+    info.key_variable = Some("OPENAI_COMPAT_API_KEY".into());
     info
-};
+}
+
+/// The most bytes in the name of a service.
+const MAX_NAME: usize = 64;
 
 /// A client of any service that speaks the protocol: Ollama, llama.cpp, vLLM, LiteLLM, a gateway.
 ///
@@ -51,6 +54,7 @@ pub struct CompatibleBuilder {
 // Each is a fact of its own.
 #[allow(clippy::struct_excessive_bools)]
 struct Knobs {
+    info: ProviderInfo,
     default_model: Option<String>,
     path: String,
     max_tokens_field: String,
@@ -66,6 +70,7 @@ struct Knobs {
 impl Default for Knobs {
     fn default() -> Self {
         Self {
+            info: generic(),
             default_model: None,
             path: "/chat/completions".to_owned(),
             max_tokens_field: "max_tokens".to_owned(),
@@ -127,6 +132,15 @@ impl CompatibleBuilder {
     /// `/v1`.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.settings.base_url = Some(Setting::new(url));
+        self
+    }
+
+    /// Sets the name of the service in errors and spans, and its prefix in a hub: by default
+    /// `openai-compat`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        self.knobs.info.label = name.clone().into();
+        self.knobs.info.id = name.into();
         self
     }
 
@@ -210,7 +224,7 @@ impl CompatibleBuilder {
     ///
     /// # Errors
     ///
-    /// `Config` for a key, URL, path or header that cannot be used, or where there is no transport.
+    /// `Config` for a name, key, URL, path or header that cannot be used, or where there is no transport.
     pub fn build(self) -> Result<Compatible> {
         let Self {
             models,
@@ -223,6 +237,7 @@ impl CompatibleBuilder {
                  http://localhost:11434/v1",
             ));
         }
+        check_name(&knobs.info.id)?;
         if !knobs.path.starts_with('/') {
             return Err(Error::config("the path must begin with `/`"));
         }
@@ -242,9 +257,21 @@ impl CompatibleBuilder {
     }
 }
 
+/// Checks that a name can be the prefix in `provider/model` and stand in one line.
+fn check_name(name: &str) -> Result<()> {
+    let is_name = |byte: u8| byte.is_ascii_graphic() && byte != b'/';
+    if name.is_empty() || MAX_NAME < name.len() || !name.bytes().all(is_name) {
+        let expected = "1 to 64 printable ASCII characters without spaces and `/`";
+        return Err(Error::config(format!(
+            "invalid name of the service: expected {expected}"
+        )));
+    }
+    Ok(())
+}
+
 impl Dialect for Knobs {
     fn info(&self) -> &ProviderInfo {
-        &INFO
+        &self.info
     }
 
     fn capabilities(&self, _: &str) -> Capabilities {

@@ -28,7 +28,7 @@ use crate::{
 // Each is one setting or one fact about the stream.
 #[allow(clippy::struct_excessive_bools)]
 pub struct ChatDecode {
-    provider: &'static str,
+    provider: Cow<'static, str>,
     ends_with_usage: bool,
     /// How many choices were asked for.
     n: u32,
@@ -70,9 +70,9 @@ impl From<Error> for ChunkError {
 
 impl ChatDecode {
     /// Creates a decoder for the answer to a request for one choice.
-    pub fn new(provider: &'static str) -> Self {
+    pub fn new(provider: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            provider,
+            provider: provider.into(),
             ends_with_usage: false,
             n: 1,
             raw: false,
@@ -203,7 +203,7 @@ impl ChatDecode {
         match failed {
             Some(Failed(word)) => {
                 let word = self.redact.line(&word);
-                Err(choice::failed(self.provider, &word).into())
+                Err(choice::failed(&self.provider, &word).into())
             }
             None => Ok(usage.is_some()),
         }
@@ -303,7 +303,7 @@ impl ChatDecode {
             .iter()
             .find(|choice| told(&choice.error));
         if let Some(text) = of_choice.and_then(|choice| choice.error.text()) {
-            return Some(error_in_answer(self.provider, text, status, &self.redact));
+            return Some(error_in_answer(&self.provider, text, status, &self.redact));
         }
         let says_so = chunk
             .message
@@ -332,7 +332,7 @@ impl ChatDecode {
             || chunk.error_message.some().is_some()
             || of_service
             || flat;
-        error.then(|| error_in_answer(self.provider, json, status, &self.redact))
+        error.then(|| error_in_answer(&self.provider, json, status, &self.redact))
     }
 
     /// Returns the error that a document begins with, though something follows it: a line of JSON,
@@ -348,7 +348,7 @@ impl ChatDecode {
     fn error_at_end(&self, frame: Frame<'_>) -> Option<Error> {
         let data = frame.data.trim();
         if frame.event == "error" && !data.is_empty() && !data.starts_with(['{', '[']) {
-            return Some(error_in_answer(self.provider, data, None, &self.redact));
+            return Some(error_in_answer(&self.provider, data, None, &self.redact));
         }
         let data = lenient::only(data).unwrap_or(data);
         let chunk = lenient::parse::<Chunk<'_>>(data).ok()?;
@@ -398,7 +398,7 @@ impl ChatDecode {
             return Error::protocol(message);
         }
         if self.seen == Seen::Nothing && self.is_plain_text {
-            let provider = self.provider;
+            let provider = &self.provider;
             let message = format!("{provider} sent plain text in place of an event stream");
             return Error::protocol(message);
         }
@@ -461,7 +461,7 @@ impl Decode for ChatDecode {
     fn decode(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow> {
         let data = frame.data.trim();
         if frame.event == "error" && !data.starts_with('{') {
-            return Err(error_in_answer(self.provider, data, None, &self.redact));
+            return Err(error_in_answer(&self.provider, data, None, &self.redact));
         }
         if is_keep_alive(frame.event) {
             return Ok(self.flow(false));

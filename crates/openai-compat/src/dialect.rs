@@ -28,7 +28,7 @@ pub trait Dialect: fmt::Debug + Send + Sync + 'static {
 
     /// Returns the model of requests that name none: that of [`info`](Self::info) by default.
     fn default_model(&self) -> Option<&str> {
-        self.info().default_model
+        self.info().default_model()
     }
 
     /// Returns the path, below the base URL, that a model is asked at: `/chat/completions`.

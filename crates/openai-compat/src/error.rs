@@ -131,8 +131,11 @@ fn with_words(error: Error, told: Told, redact: &Redact) -> Error {
 fn hint(info: &ProviderInfo, model: &str, kind: ErrorKind) -> Option<String> {
     match kind {
         ErrorKind::Auth => {
-            let variable = info.key_variable?;
-            let place = info.login_url.map(|url| format!("; keys are at {url}"));
+            let variable = info.key_variable.as_deref()?;
+            let place = info
+                .login_url
+                .as_deref()
+                .map(|url| format!("; keys are at {url}"));
             Some(format!("check {variable}{}", place.unwrap_or_default()))
         }
         ErrorKind::NotFound | ErrorKind::InvalidRequest => {

@@ -173,7 +173,7 @@ impl ReplicateBuilder {
 }
 
 fn no_key() -> Error {
-    let login = INFO.login_url.unwrap_or(INFO.url);
+    let login = INFO.login_url();
     let message = format!("replicate needs a key: set REPLICATE_API_TOKEN; keys are at {login}");
     Error::new(ErrorKind::Auth, message)
 }

@@ -1,6 +1,9 @@
 //! The client: a request in, the stream of its prediction out.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -28,15 +31,15 @@ use crate::{
 const DEFAULT_MODEL: &str = "meta/meta-llama-3-70b-instruct";
 
 /// What Replicate is, as of November 2026.
-pub(crate) const INFO: ProviderInfo = {
+pub(crate) static INFO: LazyLock<ProviderInfo> = LazyLock::new(|| {
     let mut info = ProviderInfo::new("replicate", "Replicate", "https://replicate.com/");
-    info.login_url = Some("https://replicate.com/account/api-tokens");
-    info.key_variable = Some("REPLICATE_API_TOKEN");
-    info.default_model = Some(DEFAULT_MODEL);
+    info.login_url = Some("https://replicate.com/account/api-tokens".into());
+    info.key_variable = Some("REPLICATE_API_TOKEN".into());
+    info.default_model = Some(DEFAULT_MODEL.into());
     info.models = &[DEFAULT_MODEL];
     info.model_aliases = &[("meta-llama/Meta-Llama-3-70B-Instruct", DEFAULT_MODEL)];
     info
-};
+});
 
 /// A client of Replicate.
 ///

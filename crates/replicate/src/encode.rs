@@ -54,7 +54,7 @@ impl Object {
 ///
 /// `Unsupported` for what the model's inputs cannot say, `Config` for what nothing can.
 pub(crate) fn body(target: &Target, inputs: Inputs, request: &ChatRequest) -> Result<Encoded> {
-    let mut left_out = LeftOut::new(INFO.id, request.on_unsupported);
+    let mut left_out = LeftOut::new(INFO.id.clone(), request.on_unsupported);
     let mut body = Object::default();
     if let Some(version) = target.version() {
         body.set("version", version);

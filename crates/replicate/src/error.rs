@@ -184,7 +184,7 @@ fn repeat(purpose: Purpose<'_>, error: &Error) -> Repeat {
 fn hint(purpose: Purpose<'_>, status: StatusCode) -> Option<String> {
     match (purpose, status.as_u16()) {
         (_, 401) => {
-            let login = INFO.login_url.unwrap_or(INFO.url);
+            let login = INFO.login_url();
             Some(format!("check REPLICATE_API_TOKEN; keys are at {login}"))
         }
         (_, 402) => Some("credit is bought at https://replicate.com/account/billing".to_owned()),

@@ -1,5 +1,7 @@
 //! What a dialect changes of a request.
 
+use std::sync::LazyLock;
+
 use inferstream_core::{
     ChatRequest, ErrorKind, Field, Json, Message, Provider as _, ProviderInfo, ResponseFormat,
     Tool, ToolChoice,
@@ -19,7 +21,8 @@ struct Narrow;
 
 impl Dialect for Narrow {
     fn info(&self) -> &ProviderInfo {
-        const INFO: ProviderInfo = ProviderInfo::new("narrow", "Narrow", "https://narrow.test");
+        static INFO: LazyLock<ProviderInfo> =
+            LazyLock::new(|| ProviderInfo::new("narrow", "Narrow", "https://narrow.test"));
         &INFO
     }
 

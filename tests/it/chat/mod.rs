@@ -25,6 +25,8 @@ mod tolerance;
 mod tool_calls;
 mod tools;
 
+use std::sync::LazyLock;
+
 use inferstream_cerebras::Cerebras;
 use inferstream_client::Settings;
 use inferstream_core::{
@@ -46,11 +48,11 @@ struct Plain;
 
 impl Dialect for Plain {
     fn info(&self) -> &ProviderInfo {
-        const INFO: ProviderInfo = {
+        static INFO: LazyLock<ProviderInfo> = LazyLock::new(|| {
             let mut info = ProviderInfo::new("plain", "Plain", "https://plain.test");
-            info.default_model = Some("model");
+            info.default_model = Some("model".into());
             info
-        };
+        });
         &INFO
     }
 }

@@ -103,7 +103,7 @@ fn a_model_that_is_no_path_is_not_sent() {
 
 #[test]
 fn the_default_model_is_that_of_the_original() {
-    assert_eq!(client(&wire()).info().default_model, Some(DEFAULT));
+    assert_eq!(client(&wire()).info().default_model(), Some(DEFAULT));
     assert_eq!(send(Door::OpenAi, "hi").json()["model"], DEFAULT);
     let url = send(Door::Native, "hi").request().uri().to_string();
     assert!(url.ends_with(&format!("/ai/run/{DEFAULT}")), "{url}");

@@ -1,5 +1,6 @@
 //! Any compatible service, with what differs as data.
 
+use inferstream::Hub;
 use inferstream_core::{ChatRequest, ErrorKind, Field, Message, ToolCall};
 use inferstream_openai_compat::{Compatible, CompatibleBuilder};
 use serde_json::json;
@@ -276,5 +277,39 @@ fn without_a_url_there_is_nothing_to_build() {
         let error = Compatible::new(url).transport(wire()).build().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{url}");
         assert!(!error.to_string().contains(url), "{error}");
+    }
+}
+
+#[test]
+fn a_name_is_in_errors_and_in_the_hub() {
+    let refused = Answer::json(401, "{}");
+    let wire = Wire::new([refused]);
+    let client = builder(&wire).name("groq").build().unwrap();
+    assert_eq!(client.info().id, "groq");
+    assert_eq!(client.info().label, "groq");
+    let error = block_on(&wire.clock, client.chat(hi())).unwrap_err();
+    assert!(error.to_string().starts_with("groq"), "{error}");
+    let error = client.check(ChatRequest::from("Hi")).unwrap_err();
+    assert!(error.to_string().contains("groq has no default"), "{error}");
+    let client = builder(&wire).name("groq").unknown_fields([Field::Seed]);
+    let error = client.build().unwrap().check(hi().seed(1)).unwrap_err();
+    assert!(error.to_string().starts_with("groq"), "{error}");
+    let hub = Hub::new().with(builder(&wire).name("groq").build().unwrap());
+    let hub = hub.with(builder(&wire).build().unwrap());
+    assert!(hub.names().eq(["groq", "openai-compat"]));
+}
+
+#[test]
+fn a_name_is_one_word_without_a_slash() {
+    let long = "g".repeat(65);
+    for name in ["", " ", "a b", "a/b", "a\n", "\u{1b}[2J", "grö", &long] {
+        let error = builder(&wire()).name(name).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{name:?}");
+        let message = "invalid name of the service: expected 1 to 64 printable ASCII characters \
+                       without spaces and `/`";
+        assert_eq!(error.to_string(), message);
+    }
+    for name in ["g", "groq-2.eu_1", &long[1..]] {
+        assert_eq!(builder(&wire()).name(name).build().unwrap().info().id, name);
     }
 }

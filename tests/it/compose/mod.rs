@@ -104,7 +104,7 @@ struct Log {
 impl Fake {
     fn new(id: &'static str, acts: impl IntoIterator<Item = Act>) -> Self {
         let mut info = ProviderInfo::new(id, id, "https://example.com");
-        info.default_model = Some("default");
+        info.default_model = Some("default".into());
         Self {
             info,
             known: Vec::new(),

@@ -66,10 +66,10 @@ fn without_asking_the_default_model_is_known() {
     let client = client(&service);
     assert_eq!(names(&client.known_models()), [MODEL]);
     let info = client.info();
-    assert_eq!(info.default_model, Some(MODEL));
+    assert_eq!(info.default_model(), Some(MODEL));
     assert_eq!(info.id, "replicate");
     assert_eq!(
-        info.login_url,
+        info.login_url.as_deref(),
         Some("https://replicate.com/account/api-tokens")
     );
     assert_eq!(info.resolve("meta-llama/Meta-Llama-3-70B-Instruct"), MODEL);

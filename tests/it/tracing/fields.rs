@@ -21,7 +21,7 @@ fn expected(door: Door) -> Value {
     });
     let (provider, model, address) = match door {
         Door::CablyAi => ("cablyai", "deepseek-v3", "cablyai.com"),
-        Door::Compatible => ("openai-compat", "llama3.2", "gateway.test"),
+        Door::Compatible => ("groq", "llama3.2", "gateway.test"),
         Door::Cerebras => ("cerebras", "gpt-oss-120b", "api.cerebras.ai"),
         Door::WorkersAi => (
             "cloudflare",

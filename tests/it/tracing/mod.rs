@@ -64,6 +64,7 @@ impl Door {
             ),
             Self::Compatible => Box::new(
                 Compatible::new(format!("https://gateway.test:8443/{ACCOUNT}/v1"))
+                    .name("groq")
                     .api_key(KEY)
                     .default_model("llama3.2")
                     .transport(wire)

@@ -91,7 +91,7 @@ pub(super) const MAX_LIST: usize = 4 << 20;
 
 /// Returns the model that a request is for.
 pub(super) fn model(request: &ChatRequest) -> &str {
-    let model = request.model.as_deref().or(INFO.default_model);
+    let model = request.model.as_deref().or(INFO.default_model());
     INFO.resolve(model.unwrap_or_default())
 }
 

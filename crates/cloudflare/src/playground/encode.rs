@@ -65,7 +65,7 @@ pub(super) fn adapt<'a>(
     request: &'a ChatRequest,
     known: &[Field],
 ) -> Result<(Cow<'a, ChatRequest>, LeftOut)> {
-    let mut left_out = LeftOut::new(INFO.id, request.on_unsupported);
+    let mut left_out = LeftOut::new(INFO.id.clone(), request.on_unsupported);
     let mut request = Cow::Borrowed(request);
     if request
         .settings()

@@ -1,6 +1,7 @@
 //! The response of one provider, held back until its content begins, and the earlier failures.
 
 use std::{
+    borrow::Cow,
     collections::VecDeque,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -141,7 +142,7 @@ impl EventStream for Answer {
 /// The failures of the providers that were asked before.
 pub(super) struct Failures {
     /// The id of the provider that is asked now.
-    asked: &'static str,
+    asked: Cow<'static, str>,
     pub(super) warnings: Vec<String>,
     /// The last failure, with the earlier ones in its chain of sources.
     last: Option<Error>,
@@ -149,7 +150,7 @@ pub(super) struct Failures {
 
 impl Failures {
     /// Creates it with the provider that is asked first.
-    pub(super) fn none(asked: &'static str) -> Self {
+    pub(super) fn none(asked: Cow<'static, str>) -> Self {
         Self {
             asked,
             warnings: Vec::new(),
@@ -158,22 +159,21 @@ impl Failures {
     }
 
     /// Adds the failure of the current provider, and sets the one that is asked next.
-    pub(super) fn add(&mut self, error: Error, asked: &'static str, told: &str) {
-        let id = self.asked;
+    pub(super) fn add(&mut self, error: Error, asked: Cow<'static, str>, told: &str) {
+        let id = std::mem::replace(&mut self.asked, asked);
         self.warnings
             .push(format!("`{id}` did not answer ({error}); {told}"));
         self.last = Some(match self.last.take() {
             None => error.context(id),
             Some(earlier) => chain::after(error.context(id), earlier),
         });
-        self.asked = asked;
     }
 
     /// Adds the earlier failures to an error; without any, the error stays as it is.
     pub(super) fn explain(&mut self, error: Error) -> Error {
         match self.last.take() {
             None => error,
-            Some(earlier) => chain::after(error.context(self.asked), earlier),
+            Some(earlier) => chain::after(error.context(self.asked.clone()), earlier),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One provider of a fallback, and the request that it gets.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use inferstream_core::{Capabilities, ChatRequest, Provider, ProviderInfo, provider::OneLine};
 
@@ -27,8 +27,8 @@ impl Candidate {
         Self { provider, naming }
     }
 
-    pub(super) fn id(&self) -> &'static str {
-        self.info().id
+    pub(super) fn id(&self) -> Cow<'static, str> {
+        self.info().id.clone()
     }
 
     fn info(&self) -> &ProviderInfo {
@@ -60,7 +60,7 @@ impl Candidate {
     /// Returns the capabilities for the model that the provider would be asked for.
     pub(super) fn capabilities(&self, first: &Self, model: &str) -> Capabilities {
         let own = self.model(first, Some(model));
-        let default = || self.info().default_model.unwrap_or_default();
+        let default = || self.info().default_model().unwrap_or_default();
         self.provider
             .capabilities(own.as_deref().unwrap_or_else(default))
     }
@@ -78,7 +78,7 @@ impl Candidate {
     /// Returns true if this provider may know a model by the name that the first provider uses.
     fn may_know(&self, first: &Self, model: &str) -> bool {
         let info = self.info();
-        let is_same_service = info.id == first.id();
+        let is_same_service = info.id == first.info().id;
         // Without a default, an unknown name gives a clearer error than no name.
         let has_no_other = info.default_model.is_none();
         let name = info.resolve(model);

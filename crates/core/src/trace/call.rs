@@ -244,7 +244,9 @@ pub(super) fn note_error(span: &Span, error: &Error) {
 
 fn span(mode: Mode, info: &ProviderInfo, base_url: &str, request: &ChatRequest) -> Span {
     let model = request.model.as_deref().map(str::trim);
-    let model = model.or(info.default_model).map(|name| info.resolve(name));
+    let model = model
+        .or(info.default_model())
+        .map(|name| info.resolve(name));
     let model = model.and_then(word);
     let name = || {
         model.map_or(Cow::Borrowed("chat"), |model| {
@@ -259,7 +261,7 @@ fn span(mode: Mode, info: &ProviderInfo, base_url: &str, request: &ChatRequest) 
         otel.kind = "client",
         otel.status_code = Empty,
         gen_ai.operation.name = "chat",
-        gen_ai.provider.name = info.id,
+        gen_ai.provider.name = &*info.id,
         gen_ai.request.model = model,
         gen_ai.request.max_tokens = request.max_tokens.and_then(integer),
         gen_ai.request.temperature = request.temperature,
