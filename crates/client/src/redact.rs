@@ -4,6 +4,7 @@ use std::{
     cmp::Reverse,
     error::Error as StdError,
     fmt::{self, Write},
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -20,12 +21,14 @@ use inferstream_core::{ApiKey, ChatRequest, Error, ErrorKind, Json, Part, provid
 /// A credential counts from 8 bytes on: placeholders such as `ollama` or `EMPTY` are ordinary words.
 /// A prompt counts from 12 bytes on, for the same reason. It is recognized in full, by its beginning,
 /// on one line, and as JSON.
+///
+/// Cloning is cheap. The texts are kept once, as they are: the forms in which a service may repeat
+/// them are made when there is an error to search.
 #[derive(Clone, Default)]
 pub struct Redact {
-    /// All secrets, the longest first.
-    secrets: Vec<String>,
-    /// Those of them that are credentials.
-    credentials: Vec<String>,
+    /// Texts of the prompt.
+    texts: Vec<Arc<str>>,
+    credentials: Vec<Arc<str>>,
 }
 
 impl Redact {
@@ -37,12 +40,12 @@ impl Redact {
         }
         for message in &request.messages {
             let texts = message.content.iter().filter_map(Part::as_text);
-            let thoughts = message.reasoning.as_deref();
+            let reasoning = message.reasoning.as_deref();
             let arguments = message
                 .tool_calls
                 .iter()
                 .map(|call| call.arguments.as_str());
-            for text in texts.chain(thoughts).chain(arguments) {
+            for text in texts.chain(reasoning).chain(arguments) {
                 redact = redact.text(text);
             }
         }
@@ -53,9 +56,7 @@ impl Redact {
     #[must_use]
     pub fn credential(mut self, text: &str) -> Self {
         if SHORTEST_CREDENTIAL <= text.len() {
-            self.credentials.extend(quotations(text));
-            self.credentials.sort_by_key(|secret| Reverse(secret.len()));
-            self.add(text);
+            self.credentials.push(text.into());
         }
         self
     }
@@ -64,24 +65,78 @@ impl Redact {
     #[must_use]
     pub fn text(mut self, text: &str) -> Self {
         if SHORTEST_TEXT <= text.len() {
-            self.add(text);
+            self.texts.push(text.into());
         }
         self
-    }
-
-    fn add(&mut self, text: &str) {
-        self.secrets.extend(quotations(text));
-        // A secret may be a part of another.
-        self.secrets.sort_by_key(|secret| Reverse(secret.len()));
     }
 
     /// Removes the secrets from what a service said in an error: its message, also where the error's
     /// own message quotes it, its code, body and headers, and from the error's causes.
     ///
-    /// The rest of the error's message is ours and stays, but for that of `UntrustedHost`: it names a
-    /// host that the service chose, and so credentials are removed from it.
+    /// The rest of the error's message is ours and stays, except for `UntrustedHost`: it names a host
+    /// that the service chose, and so credentials are removed from it.
     #[must_use]
     pub fn error(&self, error: Error) -> Error {
+        self.forms(usize::MAX).error(error)
+    }
+
+    /// As [`error`](Self::error), for the error of a transport that sent a request to this host.
+    ///
+    /// A transport may be the user's, and quote what it was sent. So credentials are removed from the
+    /// message too, except those that are a part of the host's name: the message names the host.
+    #[must_use]
+    pub fn transport_error(&self, error: Error, host: &str) -> Error {
+        let forms = self.forms(usize::MAX);
+        let foreign = |secret: &&String| !host.contains(secret.as_str());
+        let credentials = forms.credentials.iter().filter(foreign);
+        without(forms.error(error), credentials)
+    }
+
+    /// Replaces the values of headers that repeat a secret.
+    ///
+    /// Headers that decide what is done, such as `Retry-After`, rate limits and the request's id, are
+    /// searched for credentials only: that they hold a part of a prompt is a coincidence.
+    pub fn headers(&self, headers: &mut HeaderMap) {
+        let longest = headers.values().map(HeaderValue::len).max();
+        // A longer text cannot be a part of any of them.
+        self.forms(longest.unwrap_or_default()).headers(headers);
+    }
+
+    /// Returns the text on one line of at most 300 characters, without the secrets.
+    pub fn line(&self, text: &str) -> String {
+        self.forms(usize::MAX).line(text)
+    }
+
+    /// Makes the forms of the secrets that are at most so long.
+    fn forms(&self, longest: usize) -> Forms {
+        let all = |texts: &[Arc<str>]| {
+            let texts = texts.iter().filter(|text| text.len() <= longest);
+            let mut forms = texts.flat_map(|text| quotations(text)).collect::<Vec<_>>();
+            // A secret may be a part of another.
+            forms.sort_by_key(|secret| Reverse(secret.len()));
+            forms
+        };
+        let credentials = all(&self.credentials);
+        let mut secrets = all(&self.texts);
+        secrets.extend(credentials.iter().cloned());
+        secrets.sort_by_key(|secret| Reverse(secret.len()));
+        Forms {
+            secrets,
+            credentials,
+        }
+    }
+}
+
+/// The forms in which a service may repeat the secrets.
+struct Forms {
+    /// All secrets, the longest first.
+    secrets: Vec<String>,
+    /// Those of them that are credentials.
+    credentials: Vec<String>,
+}
+
+impl Forms {
+    fn error(&self, error: Error) -> Error {
         let mut error = self.words(error);
         if let Some(code) = error.code().filter(|code| self.shows(code)) {
             let code = self.line(code);
@@ -108,16 +163,6 @@ impl Redact {
         }
     }
 
-    /// As [`error`](Self::error), for the error of a transport that sent a request to this host.
-    ///
-    /// A transport may be the user's, and quote what it was sent. So credentials are removed from the
-    /// message too, except those that are a part of the host's name: the message names the host.
-    #[must_use]
-    pub fn transport_error(&self, error: Error, host: &str) -> Error {
-        let foreign = |secret: &&String| !host.contains(secret.as_str());
-        without(self.error(error), self.credentials.iter().filter(foreign))
-    }
-
     /// Redacts the service's message, and where the error's own message quotes it.
     fn words(&self, error: Error) -> Error {
         let Some(words) = error.provider_message().filter(|words| self.shows(words)) else {
@@ -132,11 +177,7 @@ impl Redact {
             .with_provider_message(line)
     }
 
-    /// Replaces the values of headers that repeat a secret.
-    ///
-    /// Headers that decide what is done, such as `Retry-After`, rate limits and the request's id, are
-    /// searched for credentials only: that they hold a part of a prompt is a coincidence.
-    pub fn headers(&self, headers: &mut HeaderMap) {
+    fn headers(&self, headers: &mut HeaderMap) {
         for (name, value) in headers.iter_mut() {
             let text = String::from_utf8_lossy(value.as_bytes());
             let secrets = if decides(name.as_str()) {
@@ -150,8 +191,7 @@ impl Redact {
         }
     }
 
-    /// Returns the text on one line of at most 300 characters, without the secrets.
-    pub fn line(&self, text: &str) -> String {
+    fn line(&self, text: &str) -> String {
         const LONG: usize = 300;
         let text = self.blotted(text);
         let text = text.split(|char: char| char == ' ' || OneLine::escapes(char));
