@@ -89,7 +89,7 @@ impl Cerebras {
     pub fn public_models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {
         let client = self.client.clone();
         Box::pin(async move {
-            let call = client.without_key().call().await?;
+            let call = client.keyless_call();
             let url = public_models_url(&call.base);
             let list = client.protocol().models_at(&call, &url).await?;
             client.set_known_models(list.clone());

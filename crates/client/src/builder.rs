@@ -72,16 +72,6 @@ impl Settings {
         }
     }
 
-    /// Returns the transport that is set.
-    ///
-    /// # Panics
-    ///
-    /// If there is none: a [`Client`](crate::Client) sets it when it is created.
-    pub(crate) fn set_transport(&self) -> Arc<dyn Transport> {
-        let transport = self.transport.as_ref();
-        Arc::clone(transport.expect("a client sets the transport when it is created"))
-    }
-
     /// Returns the transport, or creates the default one.
     ///
     /// # Errors

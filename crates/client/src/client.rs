@@ -8,7 +8,7 @@ use std::{
 use http::HeaderMap;
 use inferstream_core::{
     ApiKey, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind,
-    Model, Provider, ProviderInfo, Result, Unsupported,
+    Model, Provider, ProviderInfo, Result, Transport, Unsupported,
     provider::{self, Total},
 };
 
@@ -112,6 +112,7 @@ pub struct Client<P> {
 #[derive(Debug)]
 struct Shared {
     settings: Settings,
+    transport: Arc<dyn Transport>,
     base: Arc<str>,
     credentials: Arc<dyn Credentials>,
     known: Mutex<Option<Vec<Model>>>,
@@ -145,7 +146,7 @@ impl<P: Protocol> Client<P> {
     pub fn with_credentials(
         protocol: P,
         base: &str,
-        mut settings: Settings,
+        settings: Settings,
         credentials: impl Credentials,
     ) -> Result<Self> {
         let base = base_url(base).and_then(|base| {
@@ -154,11 +155,12 @@ impl<P: Protocol> Client<P> {
         });
         let base = base.map_err(|error| settings.explain_base(error))?;
         inferstream_core::protocol::check_headers(&settings.headers)?;
-        settings.transport = Some(settings.transport()?);
+        let transport = settings.transport()?;
         Ok(Self {
             protocol: Arc::new(protocol),
             shared: Arc::new(Shared {
                 settings,
+                transport,
                 base: base.into(),
                 credentials: Arc::new(credentials),
                 known: Mutex::new(None),
@@ -198,24 +200,6 @@ impl<P: Protocol> Client<P> {
         &self.shared.base
     }
 
-    /// Returns a client without a key at the same service, for documents that need none.
-    ///
-    /// It has a list of known models of its own.
-    #[must_use]
-    pub fn without_key(&self) -> Self {
-        let mut settings = self.shared.settings.clone();
-        settings.key = None;
-        Self {
-            protocol: Arc::clone(&self.protocol),
-            shared: Arc::new(Shared {
-                settings,
-                base: Arc::clone(&self.shared.base),
-                credentials: Arc::new(Fixed(None)),
-                known: Mutex::new(None),
-            }),
-        }
-    }
-
     /// Checks that there is a key, where the service wants one.
     ///
     /// # Errors
@@ -234,17 +218,23 @@ impl<P: Protocol> Client<P> {
     ///
     /// `Auth` where there is no key and the service wants one.
     pub async fn call(&self) -> Result<Call> {
-        let call = self.begin(&ChatRequest::default());
+        let call = self.keyless_call();
         let key = self.shared.credentials.key().await?;
         Ok(with_key(call, key))
     }
 
+    /// Begins a call of the client itself without a key, for documents that need none.
+    pub fn keyless_call(&self) -> Call {
+        self.begin(&ChatRequest::default())
+    }
+
     /// Begins a call for a request; the key is still to come.
     fn begin(&self, request: &ChatRequest) -> Call {
-        let Shared { settings, base, .. } = &*self.shared;
+        let shared = &self.shared;
+        let settings = &shared.settings;
         let timeouts = request.timeouts.or(settings.timeouts).unwrap_or_default();
         let retry = request.retry.unwrap_or(settings.retry);
-        let mut call = Call::new(settings.set_transport(), timeouts, retry);
+        let mut call = Call::new(Arc::clone(&shared.transport), timeouts, retry);
         let headers = [&settings.headers, &request.headers];
         let secrets = headers.into_iter().flat_map(HeaderMap::values);
         let secrets = secrets.filter(|value| value.is_sensitive());
@@ -254,7 +244,7 @@ impl<P: Protocol> Client<P> {
                 redact.credential(value.strip_prefix("Bearer ").unwrap_or(value))
             });
         call.redact = self.protocol.redact(request, redact);
-        call.base = Arc::clone(base);
+        call.base = Arc::clone(&shared.base);
         call.headers = settings.headers.clone();
         call
     }
@@ -369,7 +359,7 @@ impl<P: Protocol> Provider for Client<P> {
         let this = self.clone();
         Box::pin(async move {
             let models = |call| Arc::clone(&this.protocol).models(call);
-            let call = this.begin(&ChatRequest::default());
+            let call = this.keyless_call();
             let list = if this.check_key().is_err() && this.protocol.lists_without_key() {
                 models(call).await?
             } else {
