@@ -1,4 +1,4 @@
-//! What a stream yields.
+//! The events of a stream.
 
 use std::{collections::VecDeque, fmt};
 
@@ -9,11 +9,10 @@ use crate::{
     text::Text,
 };
 
-/// One event of an answer.
+/// One event of a streamed response.
 ///
-/// Each event of the content says which `choice` it belongs to: 0, unless the request asked for
-/// several answers.
-/// The last event of each choice is its [`Finish`](Self::Finish).
+/// Events of content carry the index of their `choice`: 0, unless the request asked for several
+/// choices. The last event of each choice is its [`Finish`](Self::Finish).
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(
     feature = "serde",
@@ -22,33 +21,33 @@ use crate::{
 )]
 #[non_exhaustive]
 pub enum ChatEvent {
-    /// Text of the answer.
+    /// A fragment of the response's text.
     #[non_exhaustive]
     Text {
-        /// The answer it belongs to.
+        /// The index of its choice.
         #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_zero"))]
         choice: u32,
         /// The text, never empty.
         text: Text,
     },
-    /// Text of the model's thoughts.
+    /// A fragment of the model's reasoning.
     #[non_exhaustive]
     Reasoning {
-        /// The answer it belongs to.
+        /// The index of its choice.
         #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_zero"))]
         choice: u32,
         /// The text, never empty.
         text: Text,
     },
-    /// The model begins to ask for a tool.
+    /// The start of a tool call.
     #[non_exhaustive]
     ToolCallStart {
-        /// The answer it belongs to.
+        /// The index of its choice.
         #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_zero"))]
         choice: u32,
-        /// Which of the answer's calls, from 0.
+        /// The index of the call in its choice, from 0.
         index: u32,
-        /// The call's id, empty where the provider has given none by now; that of `ToolCall` holds.
+        /// The call's id, empty if the provider has not sent one yet; `ToolCall` has the final one.
         id: String,
         /// The tool's name.
         name: String,
@@ -56,68 +55,68 @@ pub enum ChatEvent {
     /// More of a call's arguments: [`Json::from_beginning`] reads what has come of them.
     #[non_exhaustive]
     ToolCallDelta {
-        /// The answer it belongs to.
+        /// The index of its choice.
         #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_zero"))]
         choice: u32,
-        /// Which of the answer's calls.
+        /// The index of the call in its choice.
         index: u32,
-        /// A piece of the arguments' JSON text.
+        /// A fragment of the arguments' JSON text.
         arguments: Text,
     },
-    /// A call is whole.
+    /// A complete tool call.
     #[non_exhaustive]
     ToolCall {
-        /// The answer it belongs to.
+        /// The index of its choice.
         #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_zero"))]
         choice: u32,
-        /// Which of the answer's calls.
+        /// The index of the call in its choice.
         index: u32,
         /// The call.
         #[cfg_attr(feature = "serde", serde(flatten))]
         call: ToolCall,
     },
-    /// How likely the words were, in the provider's form.
+    /// Log probabilities, in the provider's format.
     #[non_exhaustive]
     Logprobs {
-        /// The answer they belong to.
+        /// The index of their choice.
         #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_zero"))]
         choice: u32,
         /// The provider's value.
         logprobs: Json,
     },
-    /// As `Logprobs`, of the model's thoughts.
+    /// Log probabilities of the reasoning, in the provider's format.
     #[non_exhaustive]
     ReasoningLogprobs {
-        /// The answer they belong to.
+        /// The index of their choice.
         #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_zero"))]
         choice: u32,
         /// The provider's value.
         logprobs: Json,
     },
-    /// What was counted; the last one holds.
+    /// Token usage; a later one replaces an earlier one.
     #[non_exhaustive]
     Usage {
         /// The counts.
         #[cfg_attr(feature = "serde", serde(flatten))]
         usage: Usage,
     },
-    /// How long the service took.
+    /// The service's timing.
     #[non_exhaustive]
     Timing {
         /// The times.
         #[cfg_attr(feature = "serde", serde(flatten))]
         timing: Timing,
     },
-    /// A choice is whole.
+    /// The end of a complete choice.
     #[non_exhaustive]
     Finish {
-        /// The answer that is whole.
+        /// The index of the choice.
         #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_zero"))]
         choice: u32,
-        /// Why it ended there.
+        /// Why it ended.
         reason: FinishReason,
     },
-    /// A chunk as it came, where the request asked for it.
+    /// A chunk as it was received, if the request asked for raw chunks.
     #[non_exhaustive]
     Raw {
         /// The chunk.
@@ -125,16 +124,16 @@ pub enum ChatEvent {
     },
 }
 
-// `serde` hands over a reference.
+// `serde` passes a reference.
 #[cfg(feature = "serde")]
 #[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_zero(choice: &u32) -> bool {
     *choice == 0
 }
 
-/// Constructors, for those who write a protocol or a combinator.
+/// Constructors for protocols and combinators.
 impl ChatEvent {
-    /// Creates a piece of text.
+    /// Creates a fragment of text.
     pub fn text(choice: u32, text: impl Into<Text>) -> Self {
         Self::Text {
             choice,
@@ -142,7 +141,7 @@ impl ChatEvent {
         }
     }
 
-    /// Creates a piece of reasoning.
+    /// Creates a fragment of reasoning.
     pub fn reasoning(choice: u32, text: impl Into<Text>) -> Self {
         Self::Reasoning {
             choice,
@@ -165,7 +164,7 @@ impl ChatEvent {
         }
     }
 
-    /// Creates a piece of a call's arguments.
+    /// Creates a fragment of a call's arguments.
     pub fn tool_call_delta(choice: u32, index: u32, arguments: impl Into<Text>) -> Self {
         Self::ToolCallDelta {
             choice,
@@ -174,7 +173,7 @@ impl ChatEvent {
         }
     }
 
-    /// Creates a whole call.
+    /// Creates a complete call.
     pub fn tool_call(choice: u32, index: u32, call: ToolCall) -> Self {
         Self::ToolCall {
             choice,
@@ -183,22 +182,22 @@ impl ChatEvent {
         }
     }
 
-    /// Creates a report of likelihoods.
+    /// Creates an event of log probabilities.
     pub fn logprobs(choice: u32, logprobs: Json) -> Self {
         Self::Logprobs { choice, logprobs }
     }
 
-    /// Creates a report of likelihoods of the model's thoughts.
+    /// Creates an event of the reasoning's log probabilities.
     pub fn reasoning_logprobs(choice: u32, logprobs: Json) -> Self {
         Self::ReasoningLogprobs { choice, logprobs }
     }
 
-    /// Creates a report of counts.
+    /// Creates an event of token usage.
     pub fn usage(usage: Usage) -> Self {
         Self::Usage { usage }
     }
 
-    /// Creates a report of times.
+    /// Creates an event of timing.
     pub fn timing(timing: Timing) -> Self {
         Self::Timing { timing }
     }
@@ -208,14 +207,14 @@ impl ChatEvent {
         Self::Finish { choice, reason }
     }
 
-    /// Creates a chunk as it came.
+    /// Creates a raw chunk.
     pub fn raw(chunk: Json) -> Self {
         Self::Raw { chunk }
     }
 }
 
 impl ChatEvent {
-    /// Returns how many bytes of the answer the event holds.
+    /// Returns how many bytes of the response the event holds.
     pub(crate) fn size(&self) -> usize {
         match self {
             Self::Text { text, .. } | Self::Reasoning { text, .. } => text.len(),
@@ -228,26 +227,26 @@ impl ChatEvent {
     }
 }
 
-/// Why an answer ended where it did.
+/// Why a choice ended.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum FinishReason {
-    /// The service's filter stopped it.
+    /// The service's content filter.
     ContentFilter,
-    /// The limit of tokens.
+    /// The token limit.
     Length,
-    /// The model had said all, or came to a text of `stop`.
+    /// The model ended its turn, or a text of `stop` was reached.
     Stop,
-    /// The model waits for tools.
+    /// The model called tools and waits for their results.
     ToolCalls,
-    /// The service ended the answer without saying why.
+    /// The service gave no reason.
     Unknown,
-    /// The provider's own word, as it came.
+    /// The provider's own word, as it was sent.
     Other(Box<str>),
 }
 
 impl FinishReason {
-    /// Returns the reason's name, which for the common ones is that of the wire.
+    /// Returns the name of the reason; the common ones have the name used on the wire.
     pub fn as_str(&self) -> &str {
         match self {
             Self::ContentFilter => "content_filter",
@@ -293,19 +292,19 @@ impl<'de> serde::Deserialize<'de> for FinishReason {
     }
 }
 
-/// The events that a protocol has made of frames and that nobody has taken yet.
+/// The queue of events that a protocol decoded and that have not been delivered yet.
 #[derive(Debug, Default)]
 pub struct Events {
     queue: VecDeque<ChatEvent>,
-    /// The answer's id, once a chunk has told it.
+    /// The response's id, once it is known.
     pub id: Option<String>,
-    /// The model that answers, once a chunk has told it.
+    /// The name of the model, once it is known.
     pub model: Option<String>,
-    /// What has been told of [`Meta::logs`](crate::Meta::logs).
+    /// Text to be added to [`Meta::logs`](crate::Meta::logs).
     pub logs: String,
-    /// What is to be added to [`Meta::warnings`](crate::Meta::warnings).
+    /// Warnings to be added to [`Meta::warnings`](crate::Meta::warnings).
     pub warnings: Vec<String>,
-    /// Names of members that carried something that no event can hold, such as `images`.
+    /// Names of members whose content no event can represent, such as `images`.
     pub(crate) others: Vec<String>,
 }
 
@@ -313,8 +312,8 @@ pub struct Events {
 const MOST_OTHERS: usize = 8;
 
 impl Events {
-    /// Notes that a member carried something that no event can hold, such as `images`: a response
-    /// that brings nothing else gets a warning that names it.
+    /// Records that a member had content that no event can represent, such as `images`: a response
+    /// that has nothing else gets a warning that names it.
     pub fn note_other(&mut self, name: &str) {
         let is_known = self.others.iter().any(|other| other == name);
         if !is_known && self.others.len() < MOST_OTHERS {
@@ -322,7 +321,7 @@ impl Events {
         }
     }
 
-    /// Takes what another list holds beside its events: id, model, logs, warnings and notes.
+    /// Takes everything from another queue except its events: id, model, logs, warnings and notes.
     pub fn take_notes(&mut self, other: &mut Self) {
         self.id = other.id.take().or(self.id.take());
         self.model = other.model.take().or(self.model.take());
@@ -338,12 +337,12 @@ impl Events {
         self.queue.push_back(event);
     }
 
-    /// Takes the oldest event.
+    /// Removes and returns the oldest event.
     pub fn pop(&mut self) -> Option<ChatEvent> {
         self.queue.pop_front()
     }
 
-    /// Returns true if an event waits that says something of the answer: any but `Raw`.
+    /// Returns true if any event but `Raw` is queued.
     pub fn has_content(&self) -> bool {
         self.queue
             .iter()
@@ -356,7 +355,7 @@ impl Events {
         self.take_notes(&mut more);
     }
 
-    /// Returns true if an event waits that is a piece of the answer itself.
+    /// Returns true if a fragment of the response itself is queued.
     pub fn has_text(&self) -> bool {
         self.queue.iter().any(|event| {
             matches!(
@@ -369,12 +368,12 @@ impl Events {
         })
     }
 
-    /// Returns how many events wait.
+    /// Returns how many events are queued.
     pub fn len(&self) -> usize {
         self.queue.len()
     }
 
-    /// Returns true if no event waits.
+    /// Returns true if no event is queued.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

@@ -1,8 +1,8 @@
-//! What is said: messages, their parts, and tools.
+//! Messages, their parts, and tools.
 
 use crate::json::Json;
 
-/// Who says a message.
+/// The role of a message.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[cfg_attr(
     feature = "serde",
@@ -11,20 +11,20 @@ use crate::json::Json;
 )]
 #[non_exhaustive]
 pub enum Role {
-    /// The program that asks, to set the frame.
+    /// Instructions of the program.
     System,
-    /// As `System`, where a provider tells the two apart.
+    /// As `System`, for providers that distinguish the two.
     Developer,
-    /// Who asks.
+    /// The user.
     User,
     /// The model.
     Assistant,
-    /// A tool, with what it found.
+    /// A tool, with its result.
     Tool,
 }
 
 impl Role {
-    /// Returns the role's name on the wire of most providers.
+    /// Returns the role's name as most providers spell it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::System => "system",
@@ -41,11 +41,11 @@ impl Role {
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]
 pub struct Message {
-    /// Who says it.
+    /// The role.
     pub role: Role,
-    /// What is said, in order.
+    /// The content, in order.
     pub content: Vec<Part>,
-    /// What the model thought before it said this, sent back where the provider wants it.
+    /// The model's reasoning before this message, sent back to providers that accept it.
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")
@@ -57,7 +57,7 @@ pub struct Message {
         serde(default, skip_serializing_if = "Vec::is_empty")
     )]
     pub tool_calls: Vec<ToolCall>,
-    /// Which call a tool's message answers.
+    /// The id of the call that a tool's message answers.
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")
@@ -74,7 +74,7 @@ impl Message {
         }
     }
 
-    /// Creates a message without content: for a model that only called tools.
+    /// Creates a message without content, for a model that only called tools.
     pub fn empty(role: Role) -> Self {
         Self {
             role,
@@ -95,12 +95,12 @@ impl Message {
         Self::new(Role::User, content)
     }
 
-    /// Creates a message of the model.
+    /// Creates a message of the assistant.
     pub fn assistant(content: impl Into<Part>) -> Self {
         Self::new(Role::Assistant, content)
     }
 
-    /// Creates a tool's answer to the call with this id.
+    /// Creates a tool's result for the call with this id.
     pub fn tool(tool_call_id: impl Into<String>, content: impl Into<Part>) -> Self {
         Self {
             tool_call_id: Some(tool_call_id.into()),
@@ -115,7 +115,7 @@ impl Message {
         self
     }
 
-    /// Sets what the model thought.
+    /// Sets the model's reasoning.
     #[must_use]
     pub fn reasoning(mut self, reasoning: impl Into<String>) -> Self {
         self.reasoning = Some(reasoning.into());
@@ -151,10 +151,10 @@ pub enum Part {
     },
     /// An image.
     Image {
-        /// Where the image is.
+        /// The source of the image.
         #[cfg_attr(feature = "serde", serde(flatten))]
         source: ImageSource,
-        /// How closely to look: the provider's word, such as `low` or `high`.
+        /// The level of detail, in the provider's words, such as `low` or `high`.
         #[cfg_attr(
             feature = "serde",
             serde(default, skip_serializing_if = "Option::is_none")
@@ -163,7 +163,7 @@ pub enum Part {
     },
 }
 
-/// Where an image is.
+/// The source of an image.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[cfg_attr(
     feature = "serde",
@@ -172,11 +172,11 @@ pub enum Part {
 )]
 #[non_exhaustive]
 pub enum ImageSource {
-    /// At a URL that the service can read.
+    /// A URL that the service can read.
     Url(String),
-    /// Here.
+    /// The bytes themselves.
     Bytes {
-        /// Such as `image/png`.
+        /// The media type, such as `image/png`.
         media_type: String,
         /// The file's bytes.
         data: Vec<u8>,
@@ -204,7 +204,7 @@ impl Part {
         }
     }
 
-    /// Returns the text, where the part is text.
+    /// Returns the text, if the part is text.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text { text } => Some(text),
@@ -219,22 +219,22 @@ impl<T: Into<String>> From<T> for Part {
     }
 }
 
-/// A function that the model may ask to have called.
+/// A function that the model may call.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]
 pub struct Tool {
     /// Its name.
     pub name: String,
-    /// What it does, for the model to read.
+    /// A description for the model.
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")
     )]
     pub description: Option<String>,
-    /// The JSON schema of its arguments, an object's.
+    /// The JSON schema of its arguments, which must be an object.
     pub parameters: Json,
-    /// Whether the arguments must obey the schema to the letter, where the provider can see to it.
+    /// Whether the arguments must match the schema exactly, if the provider supports that.
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")
@@ -253,14 +253,14 @@ impl Tool {
         }
     }
 
-    /// Sets what it does.
+    /// Sets the description.
     #[must_use]
     pub fn description(mut self, description: impl Into<String>) -> Self {
         self.description = Some(description.into());
         self
     }
 
-    /// Sets whether the arguments must obey the schema to the letter.
+    /// Sets whether the arguments must match the schema exactly.
     #[must_use]
     pub fn strict(mut self, strict: bool) -> Self {
         self.strict = Some(strict);
@@ -277,17 +277,17 @@ impl Tool {
 )]
 #[non_exhaustive]
 pub enum ToolChoice {
-    /// As it sees fit.
+    /// The model decides.
     Auto,
-    /// None.
+    /// No tool.
     None,
-    /// At least one.
+    /// At least one tool.
     Required,
-    /// The one of this name.
+    /// The tool with this name.
     Tool(String),
 }
 
-/// What form the answer must have.
+/// The format of the response.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(
     feature = "serde",
@@ -298,13 +298,13 @@ pub enum ToolChoice {
 pub enum ResponseFormat {
     /// Any JSON object.
     JsonObject,
-    /// JSON that obeys a schema.
+    /// JSON that matches a schema.
     JsonSchema {
         /// The schema's name.
         name: String,
         /// The schema.
         schema: Json,
-        /// Whether to obey it to the letter.
+        /// Whether the response must match it exactly.
         #[cfg_attr(
             feature = "serde",
             serde(default, skip_serializing_if = "Option::is_none")
@@ -333,7 +333,7 @@ impl ResponseFormat {
         }
     }
 
-    /// Sets whether the schema is to be obeyed to the letter, where there is one.
+    /// Sets whether the response must match the schema exactly; without a schema it does nothing.
     #[must_use]
     pub fn strict(mut self, to_the_letter: bool) -> Self {
         if let Self::JsonSchema { strict, .. } = &mut self {
@@ -343,18 +343,18 @@ impl ResponseFormat {
     }
 }
 
-/// A call that the model asks for.
+/// A tool call of the model.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]
 pub struct ToolCall {
-    /// The call's id, which the tool's message answers; empty where the provider gave none.
+    /// The call's id, which the tool's message refers to; empty if the provider sent none.
     pub id: String,
     /// The tool's name.
     pub name: String,
-    /// The arguments: the text of a JSON value, `{}` where the model gave none.
+    /// The arguments as JSON text, `{}` if the model sent none.
     pub arguments: String,
-    /// True if the arguments are not JSON: models err, and an answer that ran out of tokens is cut.
+    /// True if the arguments are not valid JSON: models make mistakes, and the token limit truncates.
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "std::ops::Not::not")

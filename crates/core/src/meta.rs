@@ -1,4 +1,4 @@
-//! What came with an answer: its head, its times, what is to be known of it.
+//! The metadata of a response: headers, times, warnings, rate limits.
 
 use std::{
     collections::BTreeMap,
@@ -10,9 +10,9 @@ use http::{HeaderMap, StatusCode};
 
 use crate::{provider::read_time, status::read_duration};
 
-/// What came with an answer beside its events.
+/// The metadata of a response.
 ///
-/// `Debug` shows the request's id and no other header: they may hold what a log must not, such as
+/// `Debug` shows the request's id and no other header, because headers may contain secrets such as
 /// cookies.
 ///
 /// ```
@@ -33,39 +33,39 @@ use crate::{provider::read_time, status::read_duration};
 #[derive(Clone, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Meta {
-    /// The status of the answer.
+    /// The HTTP status.
     pub status: StatusCode,
-    /// The headers of the answer.
+    /// The HTTP headers.
     pub headers: HeaderMap,
     /// How often the request was sent: the attempts of the [`RetryPolicy`](crate::RetryPolicy), and
     /// the replays of a transport that counts them ([`Replays`](crate::Replays)).
     ///
-    /// Above 1 the service may have worked on the request more than once, and billed it so. A service
-    /// behind a proxy may have done so where the proxy answered 408 or 5xx.
+    /// If it is above 1, the service may have processed, and billed, the request more than once: for
+    /// example if a proxy in front of it responded with 408 or 5xx.
     pub attempts: u32,
-    /// From the start of the request to the head of the answer, earlier attempts included.
+    /// The time from the start of the request to the response's headers, earlier attempts included.
     pub time_to_head: Duration,
-    /// From the start of the request to the first event; `None` before it.
+    /// The time from the start of the request to the first event; `None` before it.
     pub time_to_first_event: Option<Duration>,
-    /// From the start of the request to the answer's end, or to the error in its place; `None` before
-    /// that, and for good where the answer was canceled.
+    /// The time from the start of the request to the end of the response, or to the error that ended
+    /// it; `None` before that, and if the response was canceled.
     ///
-    /// Nothing is read ahead, and so a caller who takes the events slowly has a later end. An end
-    /// marker that never comes is waited for in vain: such an answer ended with its finish reason.
+    /// The stream does not read ahead, so a caller that takes events slowly sees a later end. Waiting
+    /// for an end marker that never comes is not included.
     pub time_to_end: Option<Duration>,
-    /// Whether pieces of the answer came in more than one read, one after the other: false for an
-    /// answer that is one document, and for a stream that came all at once.
+    /// Whether fragments of the response arrived in more than one read: false for one document, and
+    /// for a stream that arrived all at once.
     pub streamed: bool,
-    /// What the user should know though all went well, such as that a model is retired.
+    /// Warnings about a response that did not fail, for example that the model is retired.
     pub warnings: Vec<String>,
-    /// Where people can look at the answer, where the provider has a page for it.
+    /// The web page of the response, if the provider has one.
     pub web_url: Option<String>,
-    /// What the model's program wrote while it worked, where the provider tells it: the last 64 KiB.
+    /// The logs of the model's program, if the provider sends them: the last 64 KiB.
     pub logs: String,
 }
 
 impl Meta {
-    /// Adds to the logs, and drops their beginning where they are too long.
+    /// Appends to the logs, and drops their beginning if they become too long.
     pub(crate) fn add_logs(&mut self, more: &str) {
         const KEPT: usize = 64 << 10;
         self.logs.push_str(more);
@@ -74,18 +74,18 @@ impl Meta {
         self.logs.drain(..start.unwrap_or_default());
     }
 
-    /// Returns how long the events came, from the first one to the end.
+    /// Returns the time from the first event to the end.
     pub(crate) fn time_streaming(&self) -> Option<Duration> {
         let (first, end) = (self.time_to_first_event?, self.time_to_end?);
         self.streamed.then(|| end.saturating_sub(first))
     }
 
-    /// Returns the request's id at the provider, where a header names one.
+    /// Returns the provider's id of the request, if a header has it.
     pub fn request_id(&self) -> Option<&str> {
         request_id(&self.headers)
     }
 
-    /// Returns what the headers say of the rate limits.
+    /// Returns the rate limits that the headers report.
     pub fn rate_limits(&self) -> RateLimits {
         RateLimits::from_headers(&self.headers)
     }
@@ -108,14 +108,14 @@ impl fmt::Debug for Meta {
     }
 }
 
-/// Reads a request's id from the headers that providers and their gateways use.
+/// Reads the request's id from the headers that providers and gateways use.
 pub(crate) fn request_id(headers: &HeaderMap) -> Option<&str> {
     ["x-request-id", "request-id", "inference-id", "cf-ray"]
         .iter()
         .find_map(|name| headers.get(*name)?.to_str().ok())
 }
 
-/// What a service says of its rate limits, by resource and period.
+/// The rate limits that a service reports, by resource and period.
 ///
 /// Read from headers `x-ratelimit-{limit|remaining|reset}-{resource}[-{period}]` whatever the
 /// resources and periods are: providers change them
@@ -127,32 +127,32 @@ pub(crate) fn request_id(headers: &HeaderMap) -> Option<&str> {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct RateLimits {
-    /// The limits, by the end of the header's name, such as `tokens-minute`.
+    /// The limits, by the last part of the header's name, such as `tokens-minute`.
     pub limits: BTreeMap<String, RateLimit>,
 }
 
-/// One rate limit; what the service did not tell is `None`.
+/// One rate limit; values that the service did not report are `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct RateLimit {
-    /// How many are allowed in a period.
+    /// The number allowed per period.
     pub limit: Option<u64>,
-    /// How many are left.
+    /// The number left.
     pub remaining: Option<u64>,
-    /// When the period begins anew.
+    /// The time until the limit is reset.
     pub reset: Option<Duration>,
 }
 
 impl RateLimits {
-    /// Reads the limits from an answer's headers.
+    /// Reads the limits from a response's headers.
     ///
     /// A reset may be a number of seconds, a duration such as `6m0s`, or a point in time, which is
-    /// held against the answer's `date`.
+    /// compared with the response's `date`.
     pub fn from_headers(headers: &HeaderMap) -> Self {
         Self::read(headers, None)
     }
 
-    /// As `from_headers`, with the time that holds for an answer without a `date`.
+    /// As `from_headers`, with the time to use if the response has no `date`.
     pub(crate) fn read(headers: &HeaderMap, now: Option<SystemTime>) -> Self {
         let date = headers.get(http::header::DATE);
         let date = date.and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
@@ -175,7 +175,7 @@ impl RateLimits {
         limits
     }
 
-    /// Sets what a header says of a resource.
+    /// Sets a value of a resource.
     fn set(&mut self, resource: &str, what: &str, value: &str, now: Option<SystemTime>) {
         if let "limit" | "remaining" | "reset" = what {
             let limit = self.limits.entry(resource.to_owned()).or_default();
@@ -183,7 +183,7 @@ impl RateLimits {
         }
     }
 
-    /// Sets what a header says that names no resource, unless one that does has said it.
+    /// Sets a value from a header that names no resource, unless a header that names one has set it.
     fn set_unnamed(&mut self, what: &str, value: &str, now: Option<SystemTime>) {
         if let "limit" | "remaining" | "reset" = what {
             let mut told = RateLimit::default();
@@ -217,7 +217,7 @@ impl RateLimits {
         }
     }
 
-    /// Returns how long the last of the limits that are used up lasts, if any is.
+    /// Returns the longest time until a limit that is used up is reset.
     pub(crate) fn until_reset(&self) -> Option<Duration> {
         let used_up = self
             .limits
@@ -231,7 +231,7 @@ impl RateLimits {
         self.limits.get(resource)
     }
 
-    /// Returns true if the service told none.
+    /// Returns true if the service reported no limits.
     pub fn is_empty(&self) -> bool {
         self.limits.is_empty()
     }

@@ -1,4 +1,4 @@
-//! What is known of a model and of a provider without asking.
+//! Descriptions of models and providers.
 
 use std::borrow::Cow;
 
@@ -9,19 +9,19 @@ use std::borrow::Cow;
 pub struct Model {
     /// Its name in requests.
     pub id: String,
-    /// Who made or offers it.
+    /// Its author or vendor.
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")
     )]
     pub owned_by: Option<String>,
-    /// When it was made, in seconds since 1970.
+    /// Its creation time, in seconds since 1970.
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")
     )]
     pub created: Option<u64>,
-    /// The most tokens of prompt and answer together.
+    /// The maximum number of tokens of prompt and response together.
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")
@@ -30,7 +30,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// Creates a model of which only the name is known.
+    /// Creates a model with a name only.
     pub fn new(id: impl Into<String>) -> Self {
         Self {
             id: id.into(),
@@ -41,27 +41,27 @@ impl Model {
     }
 }
 
-/// What a provider is: data, known without asking it.
+/// A description of a provider, known without a request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct ProviderInfo {
     /// The name in `provider/model`, in errors and in spans.
     pub id: Cow<'static, str>,
-    /// The name for people.
+    /// The display name.
     pub label: Cow<'static, str>,
-    /// The site.
+    /// The web site.
     pub url: Cow<'static, str>,
-    /// Where a key is to be had.
+    /// The page where a key is created.
     pub login_url: Option<Cow<'static, str>>,
     /// The environment variable that the key is read from.
     pub key_variable: Option<Cow<'static, str>>,
-    /// The model of requests that name none.
+    /// The model of requests that do not name one.
     pub default_model: Option<Cow<'static, str>>,
-    /// The models known when this version was made.
+    /// The models known when this version was released.
     pub models: &'static [&'static str],
-    /// Other names of models: alias, then the provider's name.
+    /// Aliases of models: alias, then the provider's name.
     pub model_aliases: &'static [(&'static str, &'static str)],
-    /// Models that the provider no longer has: name, then the one to use instead.
+    /// Retired models: name, then the model to use instead.
     pub retired_models: &'static [(&'static str, &'static str)],
 }
 
@@ -85,7 +85,7 @@ impl ProviderInfo {
         }
     }
 
-    /// Returns the model of requests that name none.
+    /// Returns the model of requests that do not name one.
     pub fn default_model(&self) -> Option<&str> {
         self.default_model.as_deref()
     }
@@ -103,7 +103,7 @@ impl ProviderInfo {
             .map_or(model, |(_, name)| name)
     }
 
-    /// Returns the model to use instead, if this one is retired.
+    /// Returns the model to use instead of a retired one.
     pub fn successor(&self, model: &str) -> Option<&'static str> {
         self.retired_models
             .iter()
@@ -112,28 +112,28 @@ impl ProviderInfo {
     }
 }
 
-/// What a provider can do with a model.
+/// What a provider supports for a model.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-// Each is a fact of its own.
+// Each is independent.
 #[allow(clippy::struct_excessive_bools)]
 pub struct Capabilities {
-    /// It wants a key.
+    /// A key is required.
     pub needs_auth: bool,
-    /// It streams.
+    /// Streaming.
     pub supports_stream: bool,
-    /// It takes system messages.
+    /// System messages.
     pub supports_system_message: bool,
-    /// It takes more than one message.
+    /// More than one message.
     pub supports_message_history: bool,
-    /// It can ask for tools.
+    /// Tool calls.
     pub supports_tools: bool,
-    /// It takes images.
+    /// Images.
     pub supports_images: bool,
 }
 
 impl Default for Capabilities {
-    /// Returns what a chat service can as a rule: all but images.
+    /// Returns what most chat services support: everything except images.
     fn default() -> Self {
         Self {
             needs_auth: true,

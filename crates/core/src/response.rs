@@ -1,4 +1,4 @@
-//! A whole answer, or what came of it.
+//! A complete or partial response.
 
 use std::time::Duration;
 
@@ -9,59 +9,56 @@ use crate::{
     meta::Meta,
 };
 
-/// An answer: whole from `chat` and `finish`, as far as it came from `partial`.
+/// A response: complete from `chat` and `finish`, partial from `partial`.
 ///
-/// Two are equal that say the same, whatever their [`meta`](Self::meta): no request comes twice
-/// with the same id or takes the same time.
+/// Equality ignores [`meta`](Self::meta), because ids and times differ between requests.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]
 pub struct ChatResponse {
-    /// The answer's id at the provider.
+    /// The provider's id of the response.
     pub id: Option<String>,
-    /// The model that answered, by the provider's word.
+    /// The model's name as the provider reported it.
     pub model: Option<String>,
-    /// The answers by `choice`: one, unless the request asked for several; none before anything of
-    /// it came, be it the beginning of a tool call.
+    /// The choices by index: one, unless the request asked for several; empty until content arrives.
     pub choices: Vec<Choice>,
-    /// What was counted, where the provider told it.
+    /// Token usage, if the provider reported it.
     pub usage: Option<Usage>,
-    /// How long the service took, where it told it.
+    /// The service's timing, if the provider reported it.
     pub timing: Option<Timing>,
-    /// How the stream ended; `None` while it has not.
+    /// How the stream ended; `None` until it does.
     pub end: Option<End>,
-    /// What came with it: headers, request id, rate limits, times, warnings. It is no part of the
-    /// serde form: what is read from that has none.
+    /// The metadata: headers, request id, rate limits, times, warnings. It is not serialized.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub meta: Meta,
 }
 
-/// One of the answers to a request.
+/// One of the choices of a response.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]
 pub struct Choice {
-    /// Its number.
+    /// Its index.
     pub index: u32,
     /// The text.
     pub text: String,
-    /// The model's thoughts, where the provider shows them.
+    /// The model's reasoning, if the provider sends it.
     pub reasoning: String,
-    /// The calls that are whole.
+    /// The complete tool calls.
     pub tool_calls: Vec<ToolCall>,
-    /// How likely the words were, each piece in the provider's form.
+    /// Log probabilities, one entry per fragment, in the provider's format.
     pub logprobs: Vec<Json>,
-    /// As `logprobs`, of the model's thoughts.
+    /// Log probabilities of the reasoning.
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Vec::is_empty")
     )]
     pub reasoning_logprobs: Vec<Json>,
-    /// Why it ended where it did; `None` while it has not.
+    /// Why it ended; `None` until it does.
     pub finish_reason: Option<FinishReason>,
 }
 
-/// How a stream showed that it was whole.
+/// What showed that a stream is complete.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[cfg_attr(
     feature = "serde",
@@ -70,9 +67,9 @@ pub struct Choice {
 )]
 #[non_exhaustive]
 pub enum End {
-    /// By the protocol's end marker, such as `[DONE]`.
+    /// The protocol's end marker, such as `[DONE]`.
     Marker,
-    /// By a finish reason for each choice, or by an answer that is one document.
+    /// A finish reason for each choice, or a response that is one document.
     FinishReason,
 }
 
@@ -82,30 +79,30 @@ impl ChatResponse {
         self.choice(0).map_or("", |choice| &choice.text)
     }
 
-    /// Returns the model's thoughts.
+    /// Returns the model's reasoning.
     pub fn reasoning(&self) -> &str {
         self.choice(0).map_or("", |choice| &choice.reasoning)
     }
 
-    /// Returns the tool calls that are whole.
+    /// Returns the complete tool calls.
     pub fn tool_calls(&self) -> &[ToolCall] {
         self.choice(0).map_or(&[], |choice| &choice.tool_calls)
     }
 
-    /// Returns why the answer ended where it did.
+    /// Returns why the response ended.
     pub fn finish_reason(&self) -> Option<&FinishReason> {
         self.choice(0)
             .and_then(|choice| choice.finish_reason.as_ref())
     }
 
-    /// Returns the answer as a message, to go on with the conversation.
+    /// Returns the response as a message, to continue the conversation.
     pub fn message(&self) -> Message {
         let none = || Message::empty(Role::Assistant);
         self.choice(0).map_or_else(none, Choice::message)
     }
 
-    /// Returns one of several answers by its number, for a request with [`n`](crate::ChatRequest::n);
-    /// `None` where nothing has come of it. The methods without a number are of choice 0.
+    /// Returns a choice by its index, for a request with [`n`](crate::ChatRequest::n); `None` if
+    /// nothing of it arrived. The methods without an index use choice 0.
     ///
     /// ```
     /// # use inferstream_core::{ChatEvent, ChatResponse};
@@ -120,17 +117,16 @@ impl ChatResponse {
         self.choices.iter().find(|choice| choice.index == index)
     }
 
-    /// Returns how many tokens of output the service made in a second, all choices together.
+    /// Returns the output tokens per second, of all choices together.
     ///
-    /// The tokens are [`Usage::output_tokens`], those of reasoning included. The time is the service's
-    /// own where it tells one, [`Timing::completion_time`]; else it is ours, from the first event to
-    /// the end: [`Meta::time_to_first_event`] to [`Meta::time_to_end`]. By ours the network counts too,
-    /// a gateway that holds pieces back, and a caller who takes the events slowly.
+    /// The tokens are [`Usage::output_tokens`], which include reasoning. The time is the service's
+    /// [`Timing::completion_time`] if it reports one, or else the time from
+    /// [`Meta::time_to_first_event`] to [`Meta::time_to_end`], which includes the network, buffering
+    /// gateways and slow callers.
     ///
-    /// `None` where the service has not told how many tokens there are, and where nothing says how
-    /// long they took: before the end, and where the answer did not come in pieces
-    /// ([`Meta::streamed`]), since the time that a document takes to come says nothing of the time
-    /// that it took to make.
+    /// `None` if the service did not report the number of tokens, before the end, and if the response
+    /// was not streamed ([`Meta::streamed`]): the time in which a document arrives is not the time in
+    /// which it was generated.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -166,11 +162,11 @@ impl ChatResponse {
         // Counts of tokens are far below 2⁵².
         #[allow(clippy::cast_precision_loss)]
         let rate = tokens as f64 / told.or_else(own)?;
-        // No time is no measure.
+        // A duration of zero gives no rate.
         rate.is_finite().then_some(rate)
     }
 
-    /// Adds what an event says.
+    /// Adds an event.
     pub fn add(&mut self, event: &ChatEvent) {
         match event {
             ChatEvent::Text { choice, text } => self.choice_mut(*choice).text.push_str(text),
@@ -192,7 +188,7 @@ impl ChatResponse {
             ChatEvent::Finish { choice, reason } => {
                 self.choice_mut(*choice).finish_reason = Some(reason.clone());
             }
-            // What is not whole is kept by nobody, but the choice has begun.
+            // Incomplete calls are not kept, but the choice has begun.
             ChatEvent::ToolCallStart { choice, .. } | ChatEvent::ToolCallDelta { choice, .. } => {
                 self.choice_mut(*choice);
             }
@@ -223,7 +219,7 @@ impl ChatResponse {
 
 impl PartialEq for ChatResponse {
     fn eq(&self, other: &Self) -> bool {
-        // Each by its name, so that a further one is not forgotten.
+        // Every field is named, so that a new one is not forgotten.
         let Self {
             id,
             model,
@@ -243,7 +239,7 @@ impl PartialEq for ChatResponse {
 }
 
 impl Choice {
-    /// Returns this answer as a message, to go on with the conversation from it.
+    /// Returns this choice as a message, to continue the conversation from it.
     ///
     /// ```
     /// # use inferstream_core::{ChatEvent, ChatRequest, ChatResponse};
@@ -287,39 +283,39 @@ macro_rules! serde_optional {
 }
 
 serde_optional! {
-    /// What the service counted; a count that it did not tell is `None`, which is not zero.
+    /// Token usage; counts that the service did not report are `None`, not zero.
     pub struct Usage {
-        /// Tokens of the prompt, those from the cache included.
+        /// Tokens of the prompt, cached ones included.
         pub input_tokens: u64,
-        /// Tokens of the answer, those of reasoning included.
+        /// Tokens of the response, reasoning included.
         pub output_tokens: u64,
-        /// The sum, as the service tells it.
+        /// The sum, as the service reports it.
         pub total_tokens: u64,
-        /// Tokens of the prompt that came from the service's cache.
+        /// Tokens of the prompt that were read from the service's cache.
         pub cached_tokens: u64,
-        /// Tokens of the model's thoughts.
+        /// Tokens of the reasoning.
         pub reasoning_tokens: u64,
-        /// Tokens of a prediction that the answer took over.
+        /// Tokens of a predicted output that were accepted.
         pub accepted_prediction_tokens: u64,
-        /// Tokens of a prediction that it did not.
+        /// Tokens of a predicted output that were rejected.
         pub rejected_prediction_tokens: u64,
     }
 }
 
 serde_optional! {
-    /// How long the service took by its own clock, in seconds.
+    /// The service's timing by its own clock, in seconds.
     pub struct Timing {
-        /// Waiting for its turn.
+        /// The time in the queue.
         pub queue_time: f64,
-        /// Reading the prompt.
+        /// The time to process the prompt.
         pub prompt_time: f64,
-        /// Making the answer.
+        /// The time to generate the response.
         pub completion_time: f64,
-        /// Until the first token of the answer.
+        /// The time to the first token of the response.
         pub first_token_time: f64,
-        /// All of it.
+        /// The total time.
         pub total_time: f64,
-        /// When it began, in seconds since 1970.
+        /// The start, in seconds since 1970.
         pub created: f64,
     }
 }
