@@ -1,21 +1,20 @@
-//! JSON that is carried, not understood.
+//! JSON values as text.
 
 use std::fmt::{self, Write};
 
-/// A JSON value as its text: a tool's parameters, a schema, a field that we do not know.
+/// A JSON value as text: a tool's parameters, a schema, a member that this crate does not know.
 ///
-/// The text goes out as it came, so that the order of a schema's members, which models read,
-/// stays.
-/// With the feature `json` it is made from anything that `serde` can serialize; read back by
-/// `serde`, members keep their order, but a number is then one of 64 bits.
+/// The text is sent unchanged, so the order of a schema's members, which models read, is preserved.
+/// With the feature `json` it can be made from anything that `serde` serializes. Deserialized by
+/// `serde`, members keep their order, and numbers become 64-bit ones.
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub struct Json(Box<str>);
 
 impl Json {
-    /// Takes text that is known to be one JSON value.
+    /// Creates a value from text that is known to be one JSON value.
     ///
-    /// Text that is not makes a request body that the service refuses, or that says something else
-    /// than meant: with the feature `json`, [`parse`](Self::parse) checks.
+    /// Other text makes a request body that the service refuses or misunderstands; with the feature
+    /// `json`, [`parse`](Self::parse) checks it.
     pub fn from_text(text: impl Into<Box<str>>) -> Self {
         Self(text.into())
     }
@@ -50,7 +49,7 @@ macro_rules! from_display {
 
 from_display!(bool i32 i64 u32 u64 usize);
 
-/// A number, or `null` for what JSON has no number for.
+/// A number, or `null` for values that JSON cannot express.
 impl From<f64> for Json {
     fn from(number: f64) -> Self {
         // `{:?}` writes exponents as JSON does.
@@ -123,7 +122,7 @@ mod serde_support {
             }
         }
 
-        /// Takes text, if it is one JSON value.
+        /// Creates a value from text, if it is one JSON value.
         ///
         /// # Errors
         ///
@@ -144,7 +143,7 @@ mod serde_support {
         }
     }
 
-    /// The JSON value itself, not a string that holds it.
+    /// The JSON value itself, not a string that contains it.
     impl Serialize for Json {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             let raw: &RawValue = serde_json::from_str(self.as_str()).map_err(S::Error::custom)?;
@@ -160,9 +159,9 @@ mod serde_support {
         }
     }
 
-    /// Writes down whatever a deserializer holds, members in their order.
+    /// Writes the value that a deserializer holds, with its members in their order.
     ///
-    /// Neither `RawValue`, which a tagged enum cannot hand over, nor `Value`, which sorts.
+    /// `RawValue` does not work inside a tagged enum, and `Value` sorts members.
     struct Writer<'a>(&'a mut String);
 
     impl Writer<'_> {

@@ -1,4 +1,4 @@
-//! How a request is built and checked.
+//! The construction and validation of requests.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl ChatRequest {
-    /// Creates a request to a model, by the provider's name for it or an alias.
+    /// Creates a request to a model, by its name at the provider or an alias.
     pub fn new(model: impl Into<String>) -> Self {
         Self {
             model: Some(model.into()),
@@ -33,7 +33,7 @@ impl ChatRequest {
         self.message(Message::user(content))
     }
 
-    /// Adds a message of the model.
+    /// Adds a message of the assistant.
     #[must_use]
     pub fn assistant(self, content: impl Into<Part>) -> Self {
         self.message(Message::assistant(content))
@@ -53,15 +53,15 @@ impl ChatRequest {
         self
     }
 
-    /// Adds texts that end the answer.
+    /// Adds texts that end the response.
     #[must_use]
     pub fn stop<T: Into<String>>(mut self, stop: impl IntoIterator<Item = T>) -> Self {
         self.stop.extend(stop.into_iter().map(Into::into));
         self
     }
 
-    /// Makes a token more or less likely, by its number in the model's vocabulary: -100, which is
-    /// never, to 100, which is always.
+    /// Makes a token, by its number in the model's vocabulary, more or less likely: from -100 (never)
+    /// to 100 (always).
     #[must_use]
     pub fn logit_bias(mut self, token: u32, bias: f64) -> Self {
         self.logit_bias.insert(token, bias);
@@ -75,10 +75,10 @@ impl ChatRequest {
         self
     }
 
-    /// Sets a member of the body by its name on the wire; it wins over what this type says.
+    /// Sets a member of the body by its name on the wire; it replaces a setting of that name.
     ///
-    /// A `&str` is a JSON string; numbers and `bool` are themselves; with the feature `json`
-    /// anything can be made a [`Json`].
+    /// A `&str` becomes a JSON string; numbers and `bool` stay what they are; with the feature `json`
+    /// anything that serializes can be made a [`Json`].
     #[must_use]
     pub fn extra(mut self, name: impl Into<String>, value: impl Into<Json>) -> Self {
         self.extra.push((name.into(), value.into()));
@@ -92,7 +92,7 @@ impl ChatRequest {
         self
     }
 
-    /// Sets whether each chunk is given as a `Raw` event too: off by default.
+    /// Sets whether each chunk is also returned as a `Raw` event: off by default.
     #[must_use]
     pub fn raw(mut self, raw: bool) -> Self {
         self.raw = raw;
@@ -120,12 +120,12 @@ impl ChatRequest {
         self
     }
 
-    /// Checks what no provider can accept.
+    /// Checks for what no provider accepts.
     ///
     /// # Errors
     ///
-    /// `Config` that names the setting: no messages, a number that JSON cannot say, no tokens, a
-    /// header that is the transport's.
+    /// `Config` that names the setting: no messages, a number that JSON cannot express, a token limit of
+    /// 0, or a header that the transport sets.
     pub fn validate(&self) -> Result<()> {
         let asks =
             |(name, _): &(String, Json)| matches!(name.as_str(), "messages" | "prompt" | "input");
@@ -152,12 +152,11 @@ impl ChatRequest {
     }
 }
 
-/// Checks headers that a user gave.
+/// Checks headers that a user set.
 ///
 /// # Errors
 ///
-/// `Config` that names the header, where it is one that the transport or the key's own setting
-/// writes.
+/// `Config` that names a header which the transport or the key's setting writes.
 pub fn check_headers(headers: &HeaderMap) -> Result<()> {
     use http::header;
     const OURS: [HeaderName; 6] = [

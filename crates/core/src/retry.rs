@@ -11,45 +11,46 @@ use crate::{
 
 /// The rules by which a failed request is sent again.
 ///
-/// Retries happen only before the response's head: once a stream has begun nothing is sent again.
+/// Retries happen only before the response's headers: once a stream has begun, nothing is sent
+/// again.
 ///
 /// These are retried, unless the service forbids it (`x-should-retry: false`):
 ///
-/// - failures before the request was sent: DNS, connecting, TLS that timed out, a proxy;
+/// - failures before the request was sent: name resolution, connecting, a TLS timeout, a proxy;
 /// - the statuses 408, 429, 500, 502, 503, 504, 521 to 523, 525, 526, 529 and 530.
-///   A service behind a proxy may have worked on a request that got 408 or 5xx, so that a retry is done
-///   and billed twice; [`retry_server_errors`](Self::retry_server_errors) turns those off.
+///   A service behind a proxy may have processed a request that got 408 or 5xx, so a retry may be
+///   processed and billed twice; [`retry_server_errors`](Self::retry_server_errors) turns those off.
 ///   A prediction of Replicate is created again only after 429, or 503 with `Retry-After`;
 /// - with [`retry_ambiguous`](Self::retry_ambiguous), lost connections, timeouts while waiting for the
-///   head, and the statuses 520, 524 and 527.
+///   headers, and the statuses 520, 524 and 527.
 ///
-/// Beside these the transport replays a request once where a reused connection had died before the
+/// In addition, the transport replays a request once if a reused connection was closed before the
 /// first byte of the response ([`replay_stale`](Self::replay_stale)).
 /// [`Meta::attempts`](crate::Meta::attempts) and [`Error::attempts`] count both.
 ///
-/// The wait before attempt *n* + 1 is between half and the whole of
-/// [`base_delay`](Self::base_delay) · 2ⁿ⁻¹, at most [`max_delay`](Self::max_delay); where the
-/// service names a time, it is at least that and up to a tenth more.
+/// The wait before attempt *n* + 1 is between half of and the full
+/// [`base_delay`](Self::base_delay) · 2ⁿ⁻¹, at most [`max_delay`](Self::max_delay). If the service
+/// asks for a time, the wait is that time and up to 10 % more.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
-    /// How often a request is sent at most: 3. 0 means 1.
+    /// The maximum number of attempts: 3. 0 means 1.
     pub max_attempts: u32,
     /// The first wait: 0.5 s.
     pub base_delay: Duration,
-    /// The longest wait of our own choosing: 8 s.
+    /// The longest wait that the policy chooses: 8 s.
     pub max_delay: Duration,
-    /// The longest wait that a service may ask for: 60 s. Above it the error is given at once.
+    /// The longest wait that a service may ask for: 60 s. Above it the error is returned at once.
     pub max_retry_after: Duration,
-    /// How long all attempts and waits may take before a last attempt is begun, a wait that the
-    /// service asked for apart: 60 s.
+    /// The time after which no further attempt begins, not counting waits that the service asked for:
+    /// 60 s.
     pub max_elapsed: Duration,
-    /// Whether a request is sent once more, at once, where a reused connection had died: true.
+    /// Whether a request is sent again at once if a reused connection was closed: true.
     pub replay_stale: bool,
-    /// Whether a request whose connection failed after it may have been sent is sent again: false.
+    /// Whether a request is sent again if its connection failed after it may have been sent: false.
     pub retry_ambiguous: bool,
-    /// Whether a request is sent again after a response of 408 or 5xx: true. Where it is false, the
-    /// first such response is the error.
+    /// Whether a request is sent again after a response of 408 or 5xx: true. If false, the first such
+    /// response is the error.
     pub retry_server_errors: bool,
 }
 
@@ -104,11 +105,11 @@ impl RetryPolicy {
         }
     }
 
-    /// Makes attempts until one succeeds, may not be repeated, or the policy ends them.
+    /// Makes attempts until one succeeds, one must not be repeated, or the policy ends them.
     ///
     /// Each wait is reported to [`Transport::on_retry`] before it begins.
-    /// `total` is the limit on the whole request; an attempt is not begun after it, nor a wait that
-    /// would pass it.
+    /// `total` is the timeout of the whole request: no attempt begins after it, and no wait that would
+    /// exceed it.
     ///
     /// # Errors
     ///
@@ -141,7 +142,7 @@ impl RetryPolicy {
             let Some(wait) = self.wait_after(&error, attempts) else {
                 return Err(error);
             };
-            // A wait that the service asked for need not fit: `max_retry_after` bounds it.
+            // A wait that the service asked for is not limited here: `max_retry_after` limits it.
             let own = if error.retry_after().is_some() {
                 Duration::ZERO
             } else {
@@ -164,7 +165,7 @@ impl RetryPolicy {
         }
     }
 
-    /// Returns how long to wait before the next attempt, or `None` if there is to be none.
+    /// Returns how long to wait before the next attempt, or `None` if there is none.
     fn wait_after(&self, error: &Error, attempts: u32) -> Option<Duration> {
         let repeats = match error.repeat() {
             Repeat::Safe => true,
@@ -193,14 +194,14 @@ impl RetryPolicy {
     }
 }
 
-/// Returns true for a response that says that the service failed, or was too slow: 408 and 5xx, and
-/// those whose body says so under another status.
+/// Returns true for a response that reports a failure or a timeout of the service: 408 and 5xx, and
+/// those whose body reports one under another status.
 fn is_server_error(error: &Error) -> bool {
     let status = error.status().map(|status| status.as_u16());
     error.kind() == ErrorKind::Server || matches!(status, Some(408 | 500..=599))
 }
 
-/// Waits for a future, but not longer than what is left of the whole request's time.
+/// Waits for a future, but not longer than what is left of the total timeout.
 async fn within<T>(
     transport: &dyn Transport,
     left: Duration,

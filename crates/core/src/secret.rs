@@ -1,4 +1,4 @@
-//! A key that does not show itself.
+//! An API key that is never printed.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use http::HeaderValue;
 
 use crate::error::{Error, Result};
 
-/// A service's key, checked once and never shown.
+/// An API key, checked once and never printed.
 ///
-/// `Debug` prints no part of it, there is no `Display`, and the header made of it is marked
-/// sensitive, so that HTTP libraries do not print it either.
+/// `Debug` prints no part of it, there is no `Display`, and its header is marked sensitive, so that
+/// HTTP libraries do not print it either.
 ///
 /// ```
 /// use inferstream_core::ApiKey;
@@ -22,12 +22,12 @@ use crate::error::{Error, Result};
 pub struct ApiKey(String);
 
 impl ApiKey {
-    /// Takes a key, without the white space around it.
+    /// Creates a key; white space around it is removed.
     ///
     /// # Errors
     ///
-    /// `Config` if nothing is left, or if a character is not a visible ASCII one: such a key cannot
-    /// stand in a header.
+    /// `Config` if it is empty, or contains a character that is not visible ASCII, which no header may
+    /// contain.
     pub fn new(key: impl Into<String>) -> Result<Self> {
         let key = key.into();
         let trimmed = key.trim();
@@ -45,14 +45,14 @@ impl ApiKey {
 
     /// Returns the value of an `Authorization` header, `Bearer …`, marked sensitive.
     pub fn bearer(&self) -> HeaderValue {
-        // `new` has seen to it that this cannot fail.
+        // `new` has checked that this cannot fail.
         let mut value = HeaderValue::try_from(format!("Bearer {}", self.0))
             .unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
         value.set_sensitive(true);
         value
     }
 
-    /// Returns the key itself, for a place that is not a bearer header.
+    /// Returns the key itself, for uses other than a bearer header.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -21,9 +21,9 @@ macro_rules! settings {
         $(#[$doc:meta])*
         $variant:ident $name:ident: $type:ty $(, set: $taken:ty)? $(, default: $default:expr)?;
     )*) => {
-        /// A question to a model: the conversation so far and how to answer.
+        /// A request to a model: the conversation and the settings.
         ///
-        /// Every setting that is `None` or empty is left to the service.
+        /// A setting that is `None` or empty has the service's default.
         /// Plain text is a request to the provider's default model:
         ///
         /// ```
@@ -60,9 +60,9 @@ macro_rules! settings {
             /// for a setting that shapes the response, and drops with a warning what the response may
             /// do without, such as a limit within a schema.
             pub on_unsupported: Option<OnUnsupported>,
-            /// Members of the body that this type does not know; they win over those it does.
+            /// Members of the body that this type does not know; they replace settings of the same name.
             pub extra: Vec<(String, Json)>,
-            /// Headers for this request alone; they win over the client's.
+            /// Headers for this request alone; they replace the client's.
             #[cfg_attr(feature = "serde", serde(skip))]
             pub headers: HeaderMap,
             /// Timeouts for this request alone.
@@ -71,7 +71,7 @@ macro_rules! settings {
             /// Retries for this request alone.
             #[cfg_attr(feature = "serde", serde(skip))]
             pub retry: Option<RetryPolicy>,
-            /// Whether each chunk is given as a `Raw` event too.
+            /// Whether each chunk is also returned as a `Raw` event.
             pub raw: bool,
         }
 
@@ -83,8 +83,7 @@ macro_rules! settings {
                 $name $($taken)?
             })*
 
-            /// Returns the settings that ask for something. One that asks for no more than the default,
-            /// such as an `n` of 1, does not.
+            /// Returns the settings that differ from the default; an `n` of 1, for example, does not.
             ///
             /// ```
             /// use inferstream_core::{ChatRequest, Field};
@@ -115,7 +114,7 @@ macro_rules! settings {
                 }
             }
 
-            /// Leaves a setting to the service.
+            /// Resets a setting to the service's default.
             pub fn unset(&mut self, field: Field) {
                 match field {
                     $(Field::$variant => self.$name = <$type>::default(),)*
@@ -129,9 +128,9 @@ macro_rules! settings {
             }
         }
 
-        /// A setting of a [`ChatRequest`]: what a service may know or not.
+        /// A setting of a [`ChatRequest`], which a service may or may not support.
         ///
-        /// `model`, `messages`, `extra` and what is not the service's business are no settings.
+        /// `model`, `messages`, `extra` and what stays in the client are not settings.
         #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
         #[non_exhaustive]
         pub enum Field {
@@ -147,7 +146,7 @@ macro_rules! settings {
 
             /// Returns the name of the request's field, such as `max_tokens`.
             ///
-            /// The chat protocol has all but `user_id`, its `user`, under the same name.
+            /// The chat protocol uses the same names, except `user` for `user_id`.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => stringify!($name),)*
@@ -157,7 +156,7 @@ macro_rules! settings {
     };
 }
 
-/// Writes a setter, if it takes anything.
+/// Writes the setter, if there is one.
 macro_rules! setter {
     ($(#[$doc:meta])* $name:ident) => {};
     ($(#[$doc:meta])* $name:ident $taken:ty) => {
@@ -185,7 +184,7 @@ settings! {
     Seed seed: Option<i64>, set: i64;
     /// Number of choices; the `choice` of an event tells them apart.
     N n: Option<u32>, set: u32, default: 1;
-    /// Frequency penalty, from -2 to 2: a token is the less likely the more often it occurred.
+    /// Frequency penalty, from -2 to 2: the more often a token occurred, the less likely it is.
     FrequencyPenalty frequency_penalty: Option<f64>, set: f64;
     /// Presence penalty, from -2 to 2: a token is less likely if it occurred at all.
     PresencePenalty presence_penalty: Option<f64>, set: f64;
@@ -194,7 +193,7 @@ settings! {
     /// Whether to return log probabilities.
     Logprobs logprobs: Option<bool>, set: bool, default: false;
     /// Number of alternative tokens to return with log probabilities at each position, from 0 to 20;
-    /// it asks for `logprobs` too.
+    /// implies `logprobs`.
     TopLogprobs top_logprobs: Option<u32>, set: u32;
     /// Reasoning effort, in the provider's term, such as `low`.
     ReasoningEffort reasoning_effort: Option<String>, set: impl Into<String>;

@@ -1,4 +1,4 @@
-//! An answer's head in; what it tells by itself of an error and of another attempt out.
+//! What the status and headers of a response say about an error and a retry.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,11 +9,11 @@ use crate::{
     meta::RateLimits,
 };
 
-/// Reads how long an answer asks to wait: `retry-after-ms`, else `retry-after` as seconds, as a
-/// duration with units such as `2m30s`, or as a date (RFC 9110, section 10.2.3), held against the
-/// answer's own `date`, else against `now`.
+/// Reads how long a response asks to wait: `retry-after-ms`, or else `retry-after` as seconds, as a
+/// duration with units such as `2m30s`, or as a date (RFC 9110, section 10.2.3), compared with the
+/// response's `date`, or else with `now`.
 ///
-/// What is negative, not a number, or beyond all sense counts as not said.
+/// Values that are negative, not a number, or too large to be meant are ignored.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
     let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
@@ -69,10 +69,10 @@ pub fn read_duration(text: &str) -> Option<Duration> {
     sum
 }
 
-/// Says what a status alone tells of sending the request again.
+/// Returns what a status alone says about sending the request again.
 ///
-/// 520 to 530 are Cloudflare's own: where it did not reach the service (521 to 523, 525, 526, 530)
-/// nothing was worked on; after 520, 524 and 527 nobody knows.
+/// 520 to 530 are Cloudflare's: if it did not reach the service (521 to 523, 525, 526, 530), the
+/// request was not processed; after 520, 524 and 527 that is unknown.
 fn repeat_of_status(status: u16) -> Repeat {
     match status {
         408 | 429 | 500 | 502 | 503 | 504 | 521..=523 | 525 | 526 | 529 | 530 => Repeat::Safe,
@@ -82,7 +82,7 @@ fn repeat_of_status(status: u16) -> Repeat {
 }
 
 impl ErrorKind {
-    /// Returns the kind that a status alone tells.
+    /// Returns the kind of a status.
     pub fn of_status(status: http::StatusCode) -> Self {
         match status.as_u16() {
             401 => Self::Auth,
@@ -99,14 +99,14 @@ impl ErrorKind {
 }
 
 impl Error {
-    /// Creates the error that an answer's head tells by itself: kind, status, headers, how long to
-    /// wait, and whether the request may be sent again.
+    /// Creates an error from a response's status and headers: kind, status, headers, how long to wait,
+    /// and whether the request may be sent again.
     ///
-    /// The kind is by the status, and so is the repeat, unless the header `x-should-retry`, which
-    /// OpenAI-like services send, says `false`, or says `true` of a 409, a 425 or a 5xx.
+    /// The status decides the kind and the repeat, unless the header `x-should-retry`, which OpenAI-like
+    /// services send, is `false`, or is `true` with a 409, a 425 or a 5xx.
     ///
-    /// The wait is [`retry_after`], and for a 429 without it the time until the last of the limits
-    /// that are used up is reset, by the headers that [`RateLimits`] reads.
+    /// The wait is [`retry_after`], or for a 429 without it the time until the last of the used-up
+    /// limits is reset, as [`RateLimits`] reads it.
     pub fn of_head(status: http::StatusCode, headers: &HeaderMap, now: SystemTime) -> Self {
         let number = status.as_u16();
         let repeat = match headers

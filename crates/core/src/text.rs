@@ -7,9 +7,9 @@ use bytestring::ByteString;
 
 /// Immutable text, cheap to clone.
 ///
-/// A token that needed no unescaping is a slice of the network's buffer: no copy, no allocation.
-/// The price is that it keeps that buffer (some KiB) alive while it lives; who stores tokens for
-/// long should store [`String`]s, as [`ChatResponse`](crate::ChatResponse) does.
+/// A token that needs no unescaping is a slice of the network's buffer, without a copy or an
+/// allocation. It keeps that buffer (a few KiB) alive; to store tokens for long, store [`String`]s, as
+/// [`ChatResponse`](crate::ChatResponse) does.
 #[derive(Clone, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Text(ByteString);
 
@@ -19,13 +19,12 @@ impl Text {
         &self.0
     }
 
-    /// Returns the buffer that the text is, for further slices of it.
+    /// Returns the text's buffer, for further slices of it.
     pub fn buffer(&self) -> &Bytes {
         self.0.as_bytes()
     }
 
-    /// Takes the part of `buffer` that `part` borrows from it, or a copy where it borrows from
-    /// elsewhere.
+    /// Creates a slice of `buffer` if `part` borrows from it, or else a copy of `part`.
     pub fn slice_of(buffer: &Bytes, part: &str) -> Self {
         let range = buffer.as_ptr_range();
         let inside =

@@ -1,16 +1,15 @@
-//! How long each phase of a request may take.
+//! Timeouts for each phase of a request.
 
 use std::{fmt, time::Duration};
 
-/// The limits on the time that each phase of a request may take.
+/// Timeouts for each phase of a request. `None` turns one off.
 ///
-/// Each limit is off where it is `None`.
-/// The limits up to [`head`](Self::head) are kept by the transport, the others by the stream; those,
-/// but for [`total`](Self::total), run only while the stream waits for the network, never while the
-/// caller holds it.
+/// The transport keeps the timeouts up to [`head`](Self::head), the stream the others. Those of the
+/// stream, except [`total`](Self::total), run only while the stream waits for the network, never
+/// while the caller holds it.
 ///
-/// On a request, a `Timeouts` in [`ChatRequest::timeouts`](crate::ChatRequest::timeouts) stands in
-/// place of the client's.
+/// [`ChatRequest::timeouts`](crate::ChatRequest::timeouts) replaces the client's timeouts for one
+/// request.
 ///
 /// ```
 /// use std::time::Duration;
@@ -22,31 +21,32 @@ use std::{fmt, time::Duration};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
-    /// Looking up the host's name: 5 s.
+    /// Name resolution: 5 s.
     pub dns: Option<Duration>,
-    /// Connecting, over all of the host's addresses: 5 s.
+    /// Connecting, for all of the host's addresses together: 5 s.
     pub connect: Option<Duration>,
     /// The TLS handshake: 5 s.
     pub tls: Option<Duration>,
-    /// Writing the request, without any progress: 30 s.
+    /// Writing the request, without progress: 30 s.
     pub write: Option<Duration>,
-    /// From the request written to its answer's whole head: 60 s.
+    /// From the written request to the response's complete headers: 60 s.
     ///
-    /// A whole answer (`chat`) has its head only once the text is made: there, the larger of this
-    /// and [`first_event`](Self::first_event) holds.
+    /// The headers of a complete response (`chat`) arrive only once its text is generated: there, the
+    /// larger of this and [`first_event`](Self::first_event) applies.
     pub head: Option<Duration>,
-    /// From the head to the first event: 120 s. A whole answer (`chat`) is one event, its last byte.
+    /// From the headers to the first event: 120 s. A complete response (`chat`) is one event, its last
+    /// byte.
     pub first_event: Option<Duration>,
-    /// Between two reads, once there was an event; any byte counts: 120 s.
+    /// Between two reads, after the first event; any byte counts: 120 s.
     pub idle: Option<Duration>,
-    /// Between two events, however many bytes come that carry none (comments, empty chunks): 300 s.
+    /// Between two events, however many bytes without events (comments, empty chunks) arrive: 300 s.
     pub progress: Option<Duration>,
-    /// The whole request, all attempts and the whole stream included: none.
+    /// The whole request, including all attempts and the stream: off.
     pub total: Option<Duration>,
 }
 
 impl Timeouts {
-    /// Returns limits that are all off.
+    /// Returns timeouts that are all off.
     pub const fn none() -> Self {
         Self {
             dns: None,
@@ -96,7 +96,7 @@ impl Default for Timeouts {
     }
 }
 
-/// The phase of a request whose limit ran out.
+/// The phase of a request that timed out.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {
@@ -121,7 +121,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Returns the phase's name, which is that of the limit's field.
+    /// Returns the phase's name, which is the name of the field in [`Timeouts`].
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Dns => "dns",

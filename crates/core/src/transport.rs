@@ -60,27 +60,26 @@ impl<T: Timer + ?Sized> Timer for Arc<T> {
 
 /// A client that sends HTTP requests, with its clock and its background tasks.
 ///
-/// `inferstream-transport` has the one on hyper; a user's own gets the retries, the limits and the
-/// end-of-stream rules of this crate for free.
+/// `inferstream-transport` has the one on hyper. A transport of your own gets the retries, the
+/// timeouts of streams and the end-of-stream rules of this crate.
 ///
-/// A transport sends a request once. It follows no redirect: one is an error, `Redirect`. An answer of
-/// any other status is a success to it: the protocol reads the body and judges.
+/// A transport sends a request once. It follows no redirect: one is an error, `Redirect`. A response of
+/// any other status is a success to it: the protocol reads the body and decides.
 ///
-/// Typed extensions of the request say what holds for it:
-/// [`Timeouts`](crate::Timeouts), of which the transport keeps `dns`, `connect`, `tls`, `write` and
-/// `head`; [`ReplayStale`]; and [`Replays`].
+/// Typed extensions of the request say what applies to it: [`Timeouts`](crate::Timeouts), of which
+/// the transport keeps `dns`, `connect`, `tls`, `write` and `head`; [`ReplayStale`]; and
+/// [`Replays`].
 ///
-/// A request with the header `upgrade` may be answered with 101 (RFC 9110, section 7.8): the body is
-/// then the connection in both directions, [`Body::duplex`]. A transport that cannot do that answers
-/// such a request with an error.
+/// The response to a request with the header `upgrade` may be 101 (RFC 9110, section 7.8): the body is
+/// then the connection in both directions, [`Body::duplex`]. A transport that cannot do that returns
+/// an error for such a request.
 pub trait Transport: Timer {
-    /// Sends the request and waits for the answer's head.
+    /// Sends the request and waits for the response's headers.
     ///
     /// # Errors
     ///
-    /// `Config` (a URL that is none), `Dns`, `Connect`, `Tls`, `Proxy`, `Timeout`, `TooLarge` (the
-    /// head), `Protocol` (not HTTP, an encoded body), `Redirect` or `Disconnected`, with
-    /// [`Error::sent`].
+    /// `Config` (an invalid URL), `Dns`, `Connect`, `Tls`, `Proxy`, `Timeout`, `TooLarge` (the headers),
+    /// `Protocol` (not HTTP, an encoded body), `Redirect` or `Disconnected`, with [`Error::sent`].
     ///
     /// # Cancel safety
     ///
@@ -102,10 +101,11 @@ pub trait Transport: Timer {
     }
 }
 
-/// Permission to send a request once more, as an extension of it, where a *reused* connection died
-/// before a byte of the answer came.
+/// An extension of a request that permits to send it again if a *reused* connection is closed before
+/// the first byte of the response.
 ///
-/// Servers close idle connections at any time; whoever reuses one cannot know. Absent means no.
+/// Servers close idle connections at any time, which a client notices only when it uses one. Without
+/// the extension the request is not sent again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReplayStale;
 
@@ -140,10 +140,9 @@ impl Replays {
     }
 }
 
-/// A connection that has left HTTP: a body whose bytes are what the other side sends, and which takes
-/// what it is to be sent.
+/// A connection that has switched to another protocol: a body that can also send bytes.
 pub trait Duplex: HttpBody<Data = Bytes, Error = Error> {
-    /// Sends bytes, off their front, until all of them have left for the network.
+    /// Sends bytes, and removes from the front what was sent, until none is left.
     ///
     /// # Errors
     ///
@@ -152,7 +151,7 @@ pub trait Duplex: HttpBody<Data = Bytes, Error = Error> {
     -> Poll<Result<()>>;
 }
 
-/// The body of an answer: bytes as the network gives them.
+/// The body of a response: bytes as they arrive from the network.
 ///
 /// Dropping it before its end closes the connection.
 #[must_use = "a body does nothing unless polled"]
@@ -178,11 +177,11 @@ impl Body {
         Self { inner }
     }
 
-    /// Sends bytes to the other side, off their front, until all of them have left.
+    /// Sends bytes to the other side, and removes from the front what was sent, until none is left.
     ///
     /// # Errors
     ///
-    /// `Disconnected` if the connection is lost; `Protocol` if it is an answer's body and no more.
+    /// `Disconnected` if the connection is lost; `Protocol` if the body is not a duplex connection.
     pub fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &mut Bytes) -> Poll<Result<()>> {
         match &mut self.inner {
             Inner::Duplex(connection) => connection.as_mut().poll_send(cx, bytes),
@@ -190,10 +189,10 @@ impl Body {
         }
     }
 
-    /// Polls for the next bytes; trailers are passed over, empty pieces too.
+    /// Polls for the next bytes; trailers and empty fragments are skipped.
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
-        /// How many pieces with nothing in them are passed over in one poll: whoever has an endless
-        /// supply of them would keep the thread, and limits on time would not run out.
+        /// How many empty fragments are skipped in one poll: an endless supply of them would block the
+        /// thread, and no timeout would fire.
         const EMPTY: usize = 32;
         for _ in 0..EMPTY {
             match std::task::ready!(Pin::new(&mut *self).poll_frame(cx)) {
@@ -212,8 +211,8 @@ impl Body {
     /// Reads the body of an error response: at most 64 KiB, for at most 2 s or the limit `idle`,
     /// whichever is less.
     ///
-    /// What was read until then is returned, also where the connection breaks. The time is part of the
-    /// attempt, so that the request's limit `total` includes it.
+    /// What was read until then is returned, also if the connection breaks. The time is part of the
+    /// attempt, so the timeout `total` includes it.
     pub async fn read_error(mut self, transport: &dyn Transport, timeouts: &Timeouts) -> Bytes {
         // Documented error bodies come with their head.
         const LIMIT: (usize, Duration) = (64 << 10, Duration::from_secs(2));
@@ -276,14 +275,14 @@ impl HttpBody for Body {
     }
 }
 
-/// A body of nothing, as layers of `tower-http` want one that answer in a service's place.
+/// An empty body, which layers of `tower-http` need that respond in place of a service.
 impl Default for Body {
     fn default() -> Self {
         Self::from("")
     }
 }
 
-/// A body that is there already.
+/// A body that is complete already.
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
         Self::new(Whole(Some(bytes)))

@@ -1,4 +1,4 @@
-//! A request and how a provider opens its answer in; the answer, as it comes or whole, out.
+//! The entry points of a call, where tracing begins its span.
 
 use std::future::Future;
 
@@ -12,11 +12,9 @@ use crate::{
     transport::BoxFuture,
 };
 
-/// Opens an answer to be had as it comes: what a provider's own `stream` goes through, so that the
-/// feature `tracing` sees each call.
+/// Opens a stream. Every provider's `stream` calls it, so that the feature `tracing` sees each call.
 ///
-/// The base URL is where the service is asked, or empty where it is not; its host and port are shown,
-/// and nothing else of it.
+/// Of the base URL, which may be empty, the span has the host and the port only.
 pub fn stream<F>(
     info: &ProviderInfo,
     base_url: &str,
@@ -30,7 +28,7 @@ where
     call.follow(open(request))
 }
 
-/// Opens an answer and reads all of it: what a provider's own `chat` goes through, as [`stream`].
+/// Opens a response and reads all of it. Every provider's `chat` calls it; see [`stream`].
 pub fn chat<F>(
     info: &ProviderInfo,
     base_url: &str,

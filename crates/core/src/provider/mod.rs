@@ -1,4 +1,4 @@
-//! A service that answers, whichever it is, and what such a provider is made with.
+//! The trait `Provider`, and building blocks for providers and combinators.
 
 mod call;
 mod date;
@@ -30,22 +30,19 @@ use crate::{
     unsupported::Unsupported,
 };
 
-/// A service that answers requests, for `dyn`.
+/// A provider of responses, for use as `dyn Provider`.
 ///
-/// Its futures hold nothing of the provider's: `tokio::spawn(provider.stream(request))` compiles.
-/// Each provider has the same methods of its own, which take anything that is
-/// `Into<ChatRequest>`.
+/// Its futures do not borrow from the provider: `tokio::spawn(provider.stream(request))` compiles.
+/// Every provider also has these methods as inherent ones, which accept any `Into<ChatRequest>`.
 pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// Returns what the provider is.
     fn info(&self) -> &ProviderInfo;
 
-    /// Returns what the provider can do with a model.
+    /// Returns what the provider supports for a model.
     fn capabilities(&self, model: &str) -> Capabilities;
 
-    /// Returns what the request would have to do without here, whatever its policy
-    /// ([`ChatRequest::on_unsupported`]) then makes of that. Nothing is sent, no key is needed.
-    ///
-    /// By default it is nothing.
+    /// Returns the settings of a request that the provider does not support, regardless of
+    /// [`ChatRequest::on_unsupported`]. Sends nothing, and needs no key. Returns none by default.
     ///
     /// # Errors
     ///
@@ -56,33 +53,33 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         Ok(Vec::new())
     }
 
-    /// Sends the request and waits for the answer's head.
+    /// Sends a request, and returns its response as a stream once the headers have arrived.
     ///
     /// # Errors
     ///
     /// Everything that can be known before the first event, after the retries.
     fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>>;
 
-    /// Sends the request for a whole answer and waits for all of it.
+    /// Sends a request for a complete response, and waits for all of it.
     ///
     /// # Errors
     ///
     /// As `stream` and as the stream's items.
     fn chat(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>>;
 
-    /// Asks the service for its models.
+    /// Requests the list of models.
     ///
     /// # Errors
     ///
     /// As any request.
     fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>>;
 
-    /// Returns the models known without asking: those last asked for, else the built-in ones.
+    /// Returns the models known without a request: those of the last list, or else the built-in ones.
     fn known_models(&self) -> Vec<Model>;
 }
 
-/// One that is chosen while the program runs.
-// Not of any `Arc<P>`: the trait's methods would hide those of a `P`, which take more.
+/// A provider that is chosen at run time.
+// Not for any `Arc<P>`: the trait's methods would hide the inherent ones of `P`, which accept more.
 impl Provider for Arc<dyn Provider> {
     fn info(&self) -> &ProviderInfo {
         (**self).info()

@@ -1,8 +1,8 @@
-//! Event streams: bytes in, frames out. No I/O but in [`FrameStream`].
+//! A decoder for server-sent events, without I/O, and a stream of frames over a body.
 //!
 //! The format is that of the HTML standard, section 9.2 "Server-sent events", of which
-//! 9.2.5 gives the grammar and 9.2.6, "Interpreting an event stream", the rules.
-//! A *frame* here is what the standard calls an event.
+//! 9.2.5 defines the grammar and 9.2.6, "Interpreting an event stream", the rules.
+//! A *frame* is what the standard calls an event.
 
 mod decoder;
 mod reply;
@@ -21,25 +21,25 @@ use crate::{
     text::Text,
 };
 
-/// A frame, lent by what made it until the next one is asked for.
+/// A frame, borrowed from its framer until the next one is requested.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Frame<'a> {
-    /// The event's name, `message` where the stream gives none.
+    /// The event's name, `message` by default.
     pub event: &'a str,
-    /// The last event id in force, empty where the stream has given none.
+    /// The last event id, empty if the stream has sent none.
     pub id: &'a str,
-    /// How long to wait before a reconnection, where the stream has said so.
+    /// How long to wait before reconnecting, if the stream has said so.
     pub retry: Option<Duration>,
-    /// The data; several lines of it are joined by line feeds.
+    /// The data; its lines are joined by line feeds.
     pub data: &'a str,
-    /// The buffer that `data` is a part of, so that text can be a slice of it
+    /// The buffer that contains `data`, so that text can be a slice of it
     /// ([`Text::slice_of`](crate::Text::slice_of)).
     pub buffer: &'a Bytes,
 }
 
 impl<'a> Frame<'a> {
-    /// Creates a frame without name, id and reconnection time, for a framer of another format.
+    /// Creates a frame without name, id and reconnection time, for framers of other formats.
     pub fn new(data: &'a str, buffer: &'a Bytes) -> Self {
         Self {
             event: "message",
@@ -51,46 +51,46 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// What makes frames of bytes that are cut anywhere.
+/// A decoder of bytes, split anywhere, into frames.
 pub trait Framer: Send + 'static {
-    /// Takes the stream's next bytes.
+    /// Appends the next bytes of the stream.
     fn push(&mut self, bytes: Bytes);
 
-    /// Returns the next whole frame, if there is one.
+    /// Returns the next complete frame, if there is one.
     ///
     /// # Errors
     ///
-    /// A limit on size, after all frames that were whole before it.
+    /// A size limit, after all frames that were complete before it.
     fn next_frame(&mut self) -> Result<Option<Frame<'_>>, TooLarge>;
 
-    /// Returns, after the last byte, what would be a frame if the input ended in a blank line.
+    /// Returns, after the last byte, what would be a frame if the input ended with a blank line.
     ///
-    /// It is for a protocol to recognise its end marker by; its text must not be delivered, since
-    /// nobody knows whether it is whole.
+    /// A protocol recognizes its end marker by it. Its text must not be delivered, because it may be
+    /// incomplete.
     fn tail(&mut self) -> Option<Frame<'_>>;
 
-    /// Returns, after the last byte, the input as text if it was one document and no frames: for a
-    /// framer that reads both. [`tail`](Self::tail) is not called then.
+    /// Returns, after the last byte, the input as text if it was one document and not frames, for
+    /// framers that read both. [`tail`](Self::tail) is not called then.
     fn document(&mut self) -> Option<&Text> {
         None
     }
 
-    /// Returns true, after the last byte, if the input ends inside a frame: more than comments and
-    /// blank lines came behind the last whole one.
+    /// Returns true, after the last byte, if the input ends inside a frame: if more than comments and
+    /// blank lines follow the last complete one.
     ///
-    /// It is called before [`tail`](Self::tail). For a document it returns false, since the protocol
+    /// It is called before [`tail`](Self::tail). For a document it returns false, because the protocol
     /// decides whether that is complete.
     fn is_cut(&self) -> bool;
 
-    /// Returns in how many places invalid UTF-8 was replaced by U+FFFD in the frames so far; a
-    /// character that the end of the input cuts does not count.
+    /// Returns in how many places of the frames so far invalid UTF-8 was replaced by U+FFFD; a
+    /// character that the end of the input truncates does not count.
     fn replaced(&self) -> usize;
 
-    /// Forgets what was pushed: the next bytes begin another input.
+    /// Clears the state: the next bytes begin another input.
     fn reset(&mut self);
 }
 
-/// Returns bytes as text, with U+FFFD for what is invalid, and counts the places.
+/// Returns bytes as text, with U+FFFD for invalid UTF-8, and counts the places.
 fn decode_lossy<'a>(bytes: &'a [u8], replaced: &mut usize) -> Cow<'a, str> {
     let text = String::from_utf8_lossy(bytes);
     if matches!(text, Cow::Owned(_)) {
@@ -102,11 +102,11 @@ fn decode_lossy<'a>(bytes: &'a [u8], replaced: &mut usize) -> Cow<'a, str> {
     text
 }
 
-/// The most that a line, a frame and a document may hold.
+/// Size limits of a line, a frame and a document.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The bytes of one line without its end; comments, which are not kept, may be longer: 1 MiB.
+    /// The bytes of one line without its end: 1 MiB. Comments, which are not kept, may be longer.
     pub line: usize,
     /// The bytes of one frame's data: 4 MiB.
     pub frame: usize,
@@ -138,8 +138,8 @@ impl Limits {
 }
 
 impl Default for Limits {
-    /// Providers send lines of a few KiB, images and schemas included a few hundred; what is beyond
-    /// these limits is not an answer.
+    /// Providers send lines of a few KiB, or a few hundred with images and schemas; more than these
+    /// limits is not a response.
     fn default() -> Self {
         Self {
             line: 1 << 20,
@@ -149,18 +149,18 @@ impl Default for Limits {
     }
 }
 
-/// A line or a frame is over its limit: the one way in which a stream cannot be decoded.
+/// A line, a frame or a document exceeds its limit: the only error of decoding.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct TooLarge {
     /// What is too large: `line`, `frame` or `document`.
     pub what: &'static str,
-    /// The limit that it passes, in bytes.
+    /// The limit that it exceeds, in bytes.
     pub limit: usize,
 }
 
 impl TooLarge {
-    /// Creates the error for a thing and its limit.
+    /// Creates the error.
     pub const fn new(what: &'static str, limit: usize) -> Self {
         Self { what, limit }
     }

@@ -47,18 +47,18 @@ struct Reply {
 
 #[derive(Debug)]
 enum Kind {
-    /// Nothing came but white space.
+    /// Nothing but white space so far.
     Unknown,
     Stream,
-    /// A document, as far as it came.
+    /// A document, as far as it was received.
     Document(Vec<u8>),
     TooLarge,
 }
 
 impl Reply {
-    /// Decides by the first byte that is not white space; returns where that is.
+    /// Decides by the first byte that is not white space, and returns its position.
     fn decide(&mut self, bytes: &[u8]) -> Option<usize> {
-        // A byte-order mark may be cut like all else.
+        // A byte-order mark may be split too.
         let is_blank = |byte: &u8| byte.is_ascii_whitespace() || b"\xEF\xBB\xBF".contains(byte);
         let first = bytes.iter().position(|byte| !is_blank(byte))?;
         self.kind = match bytes[first] {

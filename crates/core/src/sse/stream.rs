@@ -1,4 +1,4 @@
-//! A body in, a `Stream` of frames out.
+//! A `Stream` of frames over a body.
 
 use std::{
     fmt,
@@ -15,9 +15,9 @@ use crate::{
     transport::Body,
 };
 
-/// The frames of a body, for who wants an event stream without a protocol of ours.
+/// The frames of a body, for event streams of other protocols.
 ///
-/// It ends where the body ends: whether that was the whole stream, the caller must know.
+/// It ends where the body ends; whether that was the complete stream, only the protocol knows.
 /// The first error is the last item.
 ///
 /// # Cancel safety
@@ -30,20 +30,20 @@ pub struct FrameStream {
     decoder: Decoder,
 }
 
-/// A frame of its own.
+/// An owned frame.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct OwnedFrame {
-    /// The event's name, `message` where the stream gives none.
+    /// The event's name, `message` by default.
     pub event: String,
-    /// The last event id in force.
+    /// The last event id.
     pub id: String,
     /// The data.
     pub data: Text,
 }
 
 impl FrameStream {
-    /// Reads frames from a body; the decoder carries the limits.
+    /// Creates a stream of the frames of a body; the decoder has the limits.
     pub fn new(body: Body, decoder: Decoder) -> Self {
         Self {
             body: Some(body),
@@ -56,7 +56,7 @@ impl FrameStream {
         std::future::poll_fn(|cx| self.poll_frame(cx)).await
     }
 
-    /// Returns the decoder: for the last event id and the reconnection time.
+    /// Returns the decoder, for the last event id and the reconnection time.
     pub fn decoder(&self) -> &Decoder {
         &self.decoder
     }
