@@ -4,9 +4,9 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use http::HeaderValue;
+use inferstream_client::Dropped;
 use inferstream_core::{
     ChatRequest, Error, ErrorKind, Field, Message, ProviderInfo, Result, Role, ToolChoice,
-    provider::LeftOut,
 };
 use inferstream_openai_compat::{Dialect, SchemaRules};
 
@@ -84,7 +84,7 @@ impl Dialect for CerebrasDialect {
     }
 
     // What another engine makes of these, it says itself.
-    fn adapt(&self, _: &str, request: &mut ChatRequest, _: &mut LeftOut) -> Result<()> {
+    fn adapt(&self, _: &str, request: &mut ChatRequest, _: &mut Dropped) -> Result<()> {
         if self.elsewhere {
             return Ok(());
         }

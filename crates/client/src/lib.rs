@@ -14,6 +14,7 @@ mod call;
 mod detach;
 mod page;
 mod redact;
+mod unsupported;
 
 #[doc(hidden)]
 pub use http;
@@ -29,5 +30,6 @@ pub use crate::{
     page::{is_challenge, is_page},
     redact::Redact,
     setting::Setting,
+    unsupported::Dropped,
     url::{base_url, same_host, with_version},
 };

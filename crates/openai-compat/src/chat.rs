@@ -7,12 +7,11 @@ use http::{
     HeaderMap, HeaderValue, Method,
     header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE},
 };
-use inferstream_client::{Call, Judge, Mode, Protocol, Refusal};
+use inferstream_client::{Call, Dropped, Judge, Mode, Protocol, Refusal};
 use inferstream_core::{
     BoxFuture, Capabilities, ChatRequest, ChatStream, Error, Model, ProviderInfo, Result,
     Unsupported,
     protocol::{Started, read_stream},
-    provider::LeftOut,
     sse::Decoder,
 };
 
@@ -179,15 +178,15 @@ impl<D: Dialect> Protocol for Chat<D> {
         if model.trim().is_empty() {
             return Err(Error::config("invalid model: the name is empty"));
         }
-        let mut left_out = LeftOut::new(info.id.clone(), request.on_unsupported);
+        let mut dropped = Dropped::new(info.id.clone(), request.on_unsupported);
         encode::yield_to_extra(dialect, &mut request);
         let reason = "unknown to the service";
-        left_out.keep(&mut request, reason, |field| dialect.knows_field(field));
-        dialect.adapt(&model, &mut request, &mut left_out)?;
+        dropped.keep(&mut request, reason, |field| dialect.knows_field(field));
+        dialect.adapt(&model, &mut request, &mut dropped)?;
         if let Some(rules) = dialect.schema_rules(&model) {
-            rules.adapt(&mut request, &mut left_out)?;
+            rules.adapt(&mut request, &mut dropped)?;
         }
-        left_out.settle()?;
+        dropped.settle()?;
         let body = encode::body(dialect, &model, &request, mode == Mode::Stream)?;
         check_size(&body)?;
         let (body, encoding) = match dialect.compress(&body) {
@@ -203,8 +202,8 @@ impl<D: Dialect> Protocol for Chat<D> {
             body,
             encoding,
             request,
-            warnings: left_out.warnings(),
-            unsupported: left_out.into_list(),
+            warnings: dropped.warnings(),
+            unsupported: dropped.into_list(),
         })
     }
 

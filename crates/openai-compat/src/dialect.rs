@@ -4,10 +4,10 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::HeaderValue;
-use inferstream_client::Call;
+use inferstream_client::{Call, Dropped};
 use inferstream_core::{
     BoxFuture, Capabilities, ChatRequest, Error, Field, Model, ProviderInfo, Result,
-    protocol::Decode, provider::LeftOut,
+    protocol::Decode,
 };
 
 use crate::{chat::Chat, decode::ChatDecode, schema::SchemaRules};
@@ -45,14 +45,14 @@ pub trait Dialect: fmt::Debug + Send + Sync + 'static {
 
     /// Changes a request to what a model takes; by default it stays as it is.
     ///
-    /// A setting that the model lacks is taken out by [`LeftOut::take`], and the request's policy
+    /// A setting that the model lacks is taken out by [`Dropped::take`], and the request's policy
     /// decides what becomes of that.
     ///
     /// # Errors
     ///
     /// `Unsupported` for what is said and cannot be taken, `Config` for what cannot be meant.
-    fn adapt(&self, model: &str, request: &mut ChatRequest, left_out: &mut LeftOut) -> Result<()> {
-        let _ = (model, request, left_out);
+    fn adapt(&self, model: &str, request: &mut ChatRequest, dropped: &mut Dropped) -> Result<()> {
+        let _ = (model, request, dropped);
         Ok(())
     }
 

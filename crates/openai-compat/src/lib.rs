@@ -41,12 +41,14 @@ pub use crate::{
     schema_uri::without_schema_uri,
 };
 #[doc(inline)]
+pub use inferstream_client::Dropped;
+#[doc(inline)]
 pub use inferstream_core::{
     ApiKey, Body, BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream,
     Choice, End, Error, ErrorKind, Field, FinishReason, ImageSource, Json, Message, Meta, Model,
     OnUnsupported, Part, Phase, Provider, ProviderInfo, RateLimit, RateLimits, Repeat,
     ResponseFormat, Result, RetryPolicy, Role, Sent, Text, TextStream, Timeouts, Timer, Timing,
-    Tool, ToolCall, ToolChoice, Transport, Unsupported, Usage, protocol::Decode, provider::LeftOut,
+    Tool, ToolCall, ToolChoice, Transport, Unsupported, Usage, protocol::Decode,
 };
 #[cfg(feature = "transport")]
 #[doc(inline)]

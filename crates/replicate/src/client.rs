@@ -258,14 +258,14 @@ impl Protocol for Api {
         let settings = AnswerSettings {
             max_tokens: request.max_tokens,
             raw: request.raw,
-            warnings: encoded.left_out.warnings(),
+            warnings: encoded.dropped.warnings(),
         };
         Ok(Create {
             target,
             body: encoded.body,
             headers: request.headers,
             settings,
-            unsupported: encoded.left_out.into_list(),
+            unsupported: encoded.dropped.into_list(),
         })
     }
 

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use inferstream_client::Dropped;
 use inferstream_core::{
     ChatRequest, Error, ErrorKind, Field, ImageSource, Json, Message, Part, Result, Role,
-    provider::LeftOut,
 };
 
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Encoded {
     pub(crate) body: String,
-    pub(crate) left_out: LeftOut,
+    pub(crate) dropped: Dropped,
 }
 
 /// An object in the making: members in the order they came, the last of a name winning.
@@ -54,7 +54,7 @@ impl Object {
 ///
 /// `Unsupported` for what the model's inputs cannot say, `Config` for what nothing can.
 pub(crate) fn body(target: &Target, inputs: Inputs, request: &ChatRequest) -> Result<Encoded> {
-    let mut left_out = LeftOut::new(INFO.id.clone(), request.on_unsupported);
+    let mut dropped = Dropped::new(INFO.id.clone(), request.on_unsupported);
     let mut body = Object::default();
     if let Some(version) = target.version() {
         body.set("version", version);
@@ -62,12 +62,12 @@ pub(crate) fn body(target: &Target, inputs: Inputs, request: &ChatRequest) -> Re
     // A request that carries the model's input whole needs nothing of ours.
     let whole = request.extra.iter().rfind(|(name, _)| name == "input");
     let input = if let Some((_, whole)) = whole {
-        check_whole(whole, request, &mut left_out)?;
+        check_whole(whole, request, &mut dropped)?;
         whole.clone()
     } else {
         let mut request = request.clone();
-        adapt(inputs, &mut request, &mut left_out);
-        left_out.settle()?;
+        adapt(inputs, &mut request, &mut dropped);
+        dropped.settle()?;
         input(target, inputs, &request)?
     };
     body.set("input", input);
@@ -75,12 +75,12 @@ pub(crate) fn body(target: &Target, inputs: Inputs, request: &ChatRequest) -> Re
     body.set("stream", true);
     Ok(Encoded {
         body: body.json().as_str().to_owned(),
-        left_out,
+        dropped,
     })
 }
 
 /// Checks an input that the request carries whole, and what it stands in place of.
-fn check_whole(input: &Json, request: &ChatRequest, left_out: &mut LeftOut) -> Result<()> {
+fn check_whole(input: &Json, request: &ChatRequest, dropped: &mut Dropped) -> Result<()> {
     if !input.as_str().trim_start().starts_with('{') {
         return Err(Error::config("`input` is not a JSON object"));
     }
@@ -90,19 +90,19 @@ fn check_whole(input: &Json, request: &ChatRequest, left_out: &mut LeftOut) -> R
         )));
     }
     for field in request.settings() {
-        left_out.detail(
+        dropped.detail(
             field.name(),
             "the `input` of `extra` is all that the model is told",
         );
     }
-    left_out.settle()
+    dropped.settle()
 }
 
 /// Takes the settings out that the model has no input for.
-fn adapt(inputs: Inputs, request: &mut ChatRequest, left_out: &mut LeftOut) {
+fn adapt(inputs: Inputs, request: &mut ChatRequest, dropped: &mut Dropped) {
     request.yield_to_extra(|field| inputs.name(field).unwrap_or(field.name()));
     if request.user_id.take().is_some() {
-        left_out.detail(
+        dropped.detail(
             Field::UserId.name(),
             "no input of Replicate's models says who asks",
         );
@@ -119,10 +119,10 @@ fn adapt(inputs: Inputs, request: &mut ChatRequest, left_out: &mut LeftOut) {
     let mut parts = request.messages.iter().flat_map(|message| &message.content);
     if parts.any(is_detailed) {
         let reason = "no input of Replicate's models says how closely to look";
-        left_out.detail("detail", reason);
+        dropped.detail("detail", reason);
     }
     let reason = "no input of the model's says so; what its schema names can be set by `extra`";
-    left_out.keep(request, reason, |field| inputs.name(field).is_some());
+    dropped.keep(request, reason, |field| inputs.name(field).is_some());
 }
 
 fn input(target: &Target, inputs: Inputs, request: &ChatRequest) -> Result<Json> {

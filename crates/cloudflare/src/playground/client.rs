@@ -8,12 +8,12 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header::CONTENT_TYPE};
-use inferstream_client::{Call, Judge, Redact, Refusal};
+use inferstream_client::{Call, Dropped, Judge, Redact, Refusal};
 use inferstream_core::{
     BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind, Model,
     Provider, ProviderInfo, Result, RetryPolicy, Timeouts, Transport, Unsupported,
     protocol::{Decode, Ending, Events, Finish, Flow, Started, read_stream},
-    provider::{self, LeftOut},
+    provider,
     sse::Frame,
 };
 use inferstream_session::Warning;
@@ -96,14 +96,14 @@ pub(super) fn model(request: &ChatRequest) -> &str {
 }
 
 /// Encodes a request, and tells what it does without.
-fn body(request: &ChatRequest) -> Result<(Bytes, LeftOut)> {
-    let (body, left_out) = encode::body(model(request), request)?;
+fn body(request: &ChatRequest) -> Result<(Bytes, Dropped)> {
+    let (body, dropped) = encode::body(model(request), request)?;
     if MAX_BODY < body.len() {
         let length = body.len();
         let message = format!("the request is of {length} bytes; the limit is {MAX_BODY}");
         return Err(Error::new(ErrorKind::TooLarge, message));
     }
-    Ok((body, left_out))
+    Ok((body, dropped))
 }
 
 impl Playground {
@@ -158,12 +158,12 @@ impl Playground {
     }
 
     async fn post(&self, request: ChatRequest) -> Result<ChatStream> {
-        let (body, left_out) = body(&request)?;
+        let (body, dropped) = body(&request)?;
         let redact = Redact::new(None, &request);
         let url = format!("{}/api/inference", self.base());
         let sent = self.send(of_json(Method::POST, &url, body)?, &request, &redact);
         let (mut started, lease, redact) = sent.await?;
-        started.meta.warnings.extend(left_out.warnings());
+        started.meta.warnings.extend(dropped.warnings());
         let decode = PlaygroundDecode::new(redact, request.raw);
         let decode = Kept::new(decode, self.clone(), lease);
         Ok(read_stream(started, PlaygroundFrames::default(), decode))
@@ -316,12 +316,12 @@ impl Provider for Playground {
 
     fn check(&self, request: &ChatRequest) -> Result<Vec<Unsupported>> {
         request.validate()?;
-        let left_out = match self.shared.settings.carrier {
+        let dropped = match self.shared.settings.carrier {
             Carrier::Http => body(request)?.1,
             #[cfg(feature = "playground-agent")]
             Carrier::Agent => agent::check(self, request)?,
         };
-        Ok(left_out.into_list())
+        Ok(dropped.into_list())
     }
 
     fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use inferstream_client::Dropped;
 use inferstream_core::{
     ChatRequest, Error, ErrorKind, Field, Json, Message, Part, Result, Role, Tool,
-    provider::LeftOut,
 };
 use inferstream_openai_compat::without_schema_uri;
 
@@ -30,8 +30,8 @@ pub(super) const SYSTEM_MESSAGE: &str = "You are a helpful assistant";
 ///   the calls and answers of tools in the conversation are refused whatever that says: the server
 ///   passed over the parts that they would be, so that the model answered without them.
 /// - `Config` for a tool whose schema is not JSON.
-pub fn body(model: &str, request: &ChatRequest) -> Result<(Bytes, LeftOut)> {
-    let (request, left_out) = adapt(request, &[Field::MaxTokens, Field::Tools])?;
+pub fn body(model: &str, request: &ChatRequest) -> Result<(Bytes, Dropped)> {
+    let (request, dropped) = adapt(request, &[Field::MaxTokens, Field::Tools])?;
     let said = match request.messages.as_slice() {
         _ if request.has_extra("messages") => &[],
         said => said,
@@ -57,15 +57,15 @@ pub fn body(model: &str, request: &ChatRequest) -> Result<(Bytes, LeftOut)> {
         }
     }
     let body = Bytes::from(object(&members).as_str().to_owned());
-    Ok((body, left_out))
+    Ok((body, dropped))
 }
 
 /// Takes the settings out of a request that are not among the known ones, by its policy.
 pub(super) fn adapt<'a>(
     request: &'a ChatRequest,
     known: &[Field],
-) -> Result<(Cow<'a, ChatRequest>, LeftOut)> {
-    let mut left_out = LeftOut::new(INFO.id.clone(), request.on_unsupported);
+) -> Result<(Cow<'a, ChatRequest>, Dropped)> {
+    let mut dropped = Dropped::new(INFO.id.clone(), request.on_unsupported);
     let mut request = Cow::Borrowed(request);
     if request
         .settings()
@@ -75,18 +75,18 @@ pub(super) fn adapt<'a>(
     }
     if !request.settings().all(|field| known.contains(&field)) {
         let reason = "unknown to the playground";
-        left_out.keep(request.to_mut(), reason, |field| known.contains(&field));
+        dropped.keep(request.to_mut(), reason, |field| known.contains(&field));
     }
     if request.tools.iter().any(|tool| tool.strict == Some(true)) {
         for tool in &mut request.to_mut().tools {
             if tool.strict.take() == Some(true) {
                 let field = format!("tools/{}#strict", tool.name);
-                left_out.setting(field, "the playground makes no such promise");
+                dropped.setting(field, "the playground makes no such promise");
             }
         }
     }
-    left_out.settle()?;
-    Ok((request, left_out))
+    dropped.settle()?;
+    Ok((request, dropped))
 }
 
 fn message(message: &Message) -> Result<Json> {

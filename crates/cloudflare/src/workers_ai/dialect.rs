@@ -1,9 +1,9 @@
 //! How Workers AI speaks the chat protocol, by its two paths.
 
-use inferstream_client::Call;
+use inferstream_client::{Call, Dropped};
 use inferstream_core::{
     BoxFuture, Capabilities, ChatRequest, Error, ErrorKind, Field, Model, ProviderInfo,
-    ResponseFormat, Result, protocol::Decode, provider::LeftOut,
+    ResponseFormat, Result, protocol::Decode,
 };
 use inferstream_openai_compat::{Chat, ChatDecode, Dialect};
 
@@ -86,7 +86,7 @@ impl Dialect for WorkersAi {
         !self.door.is_native(model)
     }
 
-    fn adapt(&self, model: &str, request: &mut ChatRequest, left_out: &mut LeftOut) -> Result<()> {
+    fn adapt(&self, model: &str, request: &mut ChatRequest, dropped: &mut Dropped) -> Result<()> {
         let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"@/-_.".contains(&byte);
         let is_part = |part: &str| !part.is_empty() && !part.bytes().all(|byte| byte == b'.');
         if !model.bytes().all(is_safe) || !model.split('/').all(is_part) {
@@ -95,16 +95,16 @@ impl Dialect for WorkersAi {
             ));
         }
         if request.n.is_some_and(|n| n != 1) {
-            left_out.take(request, Field::N, "Workers AI gives one answer");
+            dropped.take(request, Field::N, "Workers AI gives one answer");
         }
         if self.door.is_native(model) {
             let reason = "unknown to the model's own path";
-            left_out.keep(request, reason, families::is_native_setting);
+            dropped.keep(request, reason, families::is_native_setting);
             if let Some(ResponseFormat::JsonSchema { strict, .. }) = &mut request.response_format {
                 if strict.take() == Some(true) {
                     let reason =
                         "the model's own path takes the schema alone, and promises nothing";
-                    left_out.detail("response_format#strict", reason);
+                    dropped.detail("response_format#strict", reason);
                 }
             }
         }
@@ -113,7 +113,7 @@ impl Dialect for WorkersAi {
         if request.max_tokens.is_none() && !limits.iter().any(states_limit) {
             request.max_tokens = Some(DEFAULT_MAX_TOKENS);
         }
-        families::adapt(model, request, left_out)
+        families::adapt(model, request, dropped)
     }
 
     // `null`, and no content at all, is refused by many models.

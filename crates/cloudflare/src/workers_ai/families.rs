@@ -1,8 +1,9 @@
 //! What families of models take that others do not: data and the rules that go with it.
 
+use inferstream_client::Dropped;
 use inferstream_core::{
     ChatRequest, Error, ErrorKind, Field, ImageSource, Message, Part, ResponseFormat, Result, Role,
-    ToolCall, ToolChoice, provider::LeftOut,
+    ToolCall, ToolChoice,
 };
 
 /// Models that have the native path alone: adapters, and those of the service's first year.
@@ -48,7 +49,7 @@ pub(super) fn is_native_setting(field: Field) -> bool {
 /// # Errors
 ///
 /// `Unsupported` for what is said, or set by `extra`, and not taken.
-pub(super) fn adapt(model: &str, request: &mut ChatRequest, left_out: &mut LeftOut) -> Result<()> {
+pub(super) fn adapt(model: &str, request: &mut ChatRequest, dropped: &mut Dropped) -> Result<()> {
     check_images(request)?;
     if model.starts_with("@cf/mistralai/") {
         check_turns(model, &request.messages)?;
@@ -57,7 +58,7 @@ pub(super) fn adapt(model: &str, request: &mut ChatRequest, left_out: &mut LeftO
             Some(ResponseFormat::JsonSchema { .. })
         ) {
             let reason = format!("{model} takes no JSON schema");
-            left_out.take(request, Field::ResponseFormat, reason);
+            dropped.take(request, Field::ResponseFormat, reason);
         }
         if request.has_extra("chat_template_kwargs") {
             let message = format!("{model} takes no `chat_template_kwargs`");
@@ -71,7 +72,7 @@ pub(super) fn adapt(model: &str, request: &mut ChatRequest, left_out: &mut LeftO
             request.tool_choice = Some(ToolChoice::Tool(one.name.clone()));
         } else {
             let reason = format!("{model} does not take `required`, but a tool's name");
-            left_out.take(request, Field::ToolChoice, reason);
+            dropped.take(request, Field::ToolChoice, reason);
         }
     }
     Ok(())

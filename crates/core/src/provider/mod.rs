@@ -17,7 +17,6 @@ pub use crate::{
     semaphore::{Acquire, Permit, Semaphore},
     status::read_duration,
     trace::in_current_span,
-    unsupported::LeftOut,
 };
 
 use crate::{

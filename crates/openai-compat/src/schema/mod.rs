@@ -26,7 +26,8 @@ mod write;
 
 use std::borrow::Cow;
 
-use inferstream_core::{ChatRequest, ResponseFormat, Result, provider::LeftOut};
+use inferstream_client::Dropped;
+use inferstream_core::{ChatRequest, ResponseFormat, Result};
 
 use self::write::Writer;
 
@@ -92,19 +93,19 @@ impl SchemaRules {
 
     /// Rewrites the schemas of a request: that of the response format, and the parameters of strict
     /// tools.
-    pub(crate) fn adapt(&self, request: &mut ChatRequest, left_out: &mut LeftOut) -> Result<()> {
+    pub(crate) fn adapt(&self, request: &mut ChatRequest, dropped: &mut Dropped) -> Result<()> {
         if let Some(ResponseFormat::JsonSchema { schema, strict, .. }) =
             &mut request.response_format
         {
             let (json, closed) = (schema.as_str(), *strict == Some(true));
-            let writer = Writer::new(self, closed, "response_format", json, left_out);
+            let writer = Writer::new(self, closed, "response_format", json, dropped);
             *schema = writer.document(None)?;
         }
         for tool in &mut request.tools {
             if tool.strict == Some(true) {
                 let place = format!("tools/{}", tool.name);
                 let json = tool.parameters.as_str();
-                let writer = Writer::new(self, true, &place, json, left_out);
+                let writer = Writer::new(self, true, &place, json, dropped);
                 // Arguments are always an object, even if the schema does not restrict the type.
                 tool.parameters = writer.document(Some(r#"{"type":"object"}"#))?;
             }

@@ -5,7 +5,8 @@ use std::{
     fmt,
 };
 
-use inferstream_core::{Error, ErrorKind, Result, provider::LeftOut};
+use inferstream_client::Dropped;
+use inferstream_core::{Error, ErrorKind, Result};
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
@@ -36,7 +37,7 @@ pub(super) struct Reader<'a, 'b> {
     /// The setting of the request that the schema belongs to.
     pub(super) place: &'b str,
     pub(super) root: &'a str,
-    pub(super) left_out: &'b mut LeftOut,
+    pub(super) dropped: &'b mut Dropped,
     /// The JSON pointers (RFC 6901) to what was named as lost.
     pub(super) lost: HashSet<String>,
     /// What references lead through: without it, each of them would read all of `$defs` again.
@@ -245,7 +246,7 @@ impl<'a> Reader<'a, '_> {
     /// Names a keyword as lost.
     fn lose(&mut self, at: &str, reason: &str) {
         if self.lost.insert(at.to_owned()) {
-            self.left_out.detail(format!("{}#{at}", self.place), reason);
+            self.dropped.detail(format!("{}#{at}", self.place), reason);
         }
     }
 

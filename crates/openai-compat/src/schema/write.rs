@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use inferstream_core::{Json, Result, provider::LeftOut};
+use inferstream_client::Dropped;
+use inferstream_core::{Json, Result};
 
 use super::{
     SchemaRules,
@@ -59,7 +60,7 @@ impl<'a, 'b> Writer<'a, 'b> {
         closed: bool,
         place: &'b str,
         root: &'a str,
-        left_out: &'b mut LeftOut,
+        dropped: &'b mut Dropped,
     ) -> Self {
         let root = root.trim();
         Self {
@@ -68,7 +69,7 @@ impl<'a, 'b> Writer<'a, 'b> {
                 closed,
                 place,
                 root,
-                left_out,
+                dropped,
                 lost: HashSet::new(),
                 opened: HashMap::new(),
             },

@@ -1,8 +1,7 @@
 //! A request in, the messages to an agent out.
 
-use inferstream_core::{
-    ChatRequest, Error, ErrorKind, Field, Json, Message, Result, Role, provider::LeftOut,
-};
+use inferstream_client::Dropped;
+use inferstream_core::{ChatRequest, Error, ErrorKind, Field, Json, Message, Result, Role};
 
 use super::super::encode::{SYSTEM_MESSAGE, adapt, list, object, parts, unsupported};
 
@@ -20,8 +19,8 @@ const MAX_MESSAGE: usize = 16 << 20;
 /// # Errors
 ///
 /// `Unsupported` that names what the agent does not take, by the request's policy, `TooLarge`.
-pub(super) fn turn(model: &str, request: &ChatRequest, id: &str) -> Result<(Vec<String>, LeftOut)> {
-    let (request, left_out) = adapt(request, &[Field::Temperature])?;
+pub(super) fn turn(model: &str, request: &ChatRequest, id: &str) -> Result<(Vec<String>, Dropped)> {
+    let (request, dropped) = adapt(request, &[Field::Temperature])?;
     let is_system = |message: &Message| matches!(message.role, Role::System | Role::Developer);
     let first = request
         .messages
@@ -64,7 +63,7 @@ pub(super) fn turn(model: &str, request: &ChatRequest, id: &str) -> Result<(Vec<
         return Err(Error::new(ErrorKind::TooLarge, message));
     }
     let turn = turn.iter().map(|message| message.as_str().to_owned());
-    Ok((turn.collect(), left_out))
+    Ok((turn.collect(), dropped))
 }
 
 /// Encodes the settings, which stand in place of all that the agent had.

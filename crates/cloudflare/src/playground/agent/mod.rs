@@ -15,9 +15,8 @@ mod wire;
 
 use std::sync::Arc;
 
-use inferstream_core::{
-    Body, ChatRequest, ChatStream, Result, protocol::read_stream, provider::LeftOut,
-};
+use inferstream_client::Dropped;
+use inferstream_core::{Body, ChatRequest, ChatStream, Result, protocol::read_stream};
 
 pub(super) use self::models::models;
 use self::{decode::AgentDecode, link::Link, socket::random, turn::Turn};
@@ -30,11 +29,11 @@ use super::{
 pub(super) async fn open(playground: &Playground, request: ChatRequest) -> Result<ChatStream> {
     let model = model(&request);
     let id = random();
-    let (messages, left_out) = encode::turn(model, &request, &id)?;
+    let (messages, dropped) = encode::turn(model, &request, &id)?;
     let link = Arc::new(Link::new(playground.clone(), model, &request, id)?);
 
     let (mut started, lease) = link.begin(messages).await?;
-    started.meta.warnings.extend(left_out.warnings());
+    started.meta.warnings.extend(dropped.warnings());
     started.body = Body::new(Turn::new(Arc::clone(&link)));
     let decode = AgentDecode::new(link, request.raw);
     let decode = Kept::new(decode, playground.clone(), lease);
@@ -42,8 +41,8 @@ pub(super) async fn open(playground: &Playground, request: ChatRequest) -> Resul
 }
 
 /// Returns what a request would have to do without.
-pub(super) fn check(playground: &Playground, request: &ChatRequest) -> Result<LeftOut> {
-    let (_, left_out) = encode::turn(model(request), request, &random())?;
+pub(super) fn check(playground: &Playground, request: &ChatRequest) -> Result<Dropped> {
+    let (_, dropped) = encode::turn(model(request), request, &random())?;
     link::check(playground, request)?;
-    Ok(left_out)
+    Ok(dropped)
 }
