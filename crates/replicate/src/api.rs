@@ -16,10 +16,10 @@ use inferstream_core::{
 
 use crate::{
     error::{Purpose, error_of_status, maybe_made},
-    host::Trust,
     inputs::Inputs,
-    link::Link,
-    target::Target,
+    model_ref::ModelRef,
+    prediction::PredictionHandle,
+    trust::Trust,
     wire::Prediction,
 };
 
@@ -86,7 +86,7 @@ impl Judge for For<'_> {
 pub(crate) async fn create(
     api: &Arc<Api>,
     call: &Call,
-    target: &Target,
+    model: &ModelRef,
     headers: &HeaderMap,
     body: String,
 ) -> Result<(Started, Bytes)> {
@@ -95,7 +95,7 @@ pub(crate) async fn create(
     // A connection that died may have carried the request.
     call.retry.replay_stale = false;
     let body = Bytes::from(body);
-    let mut request = call.request_to(Method::POST, url(&call, &target.path())?, body);
+    let mut request = call.request_to(Method::POST, url(&call, &model.path())?, body);
     let own = request.headers_mut();
     if let Some(after) = &api.cancel_after {
         own.insert(CANCEL_AFTER, after.clone());
@@ -106,7 +106,7 @@ pub(crate) async fn create(
     // It would hold the headers of the response back until the model is done.
     own.remove("prefer");
     let request = call.prepare(request);
-    let attempt = |_| Attempt::new(api, &call, target, request.clone());
+    let attempt = |_| Attempt::new(api, &call, model, request.clone());
     let made = call.run(&call.retry, &request, attempt).await;
     let ((mut started, document), attempts) = made.map_err(|error| match error.kind() {
         _ if error.repeat() == Repeat::Safe => error,
@@ -133,11 +133,11 @@ struct Attempt {
 }
 
 impl Attempt {
-    fn new(api: &Arc<Api>, call: &Call, target: &Target, request: Request<Bytes>) -> Self {
+    fn new(api: &Arc<Api>, call: &Call, model: &ModelRef, request: Request<Bytes>) -> Self {
         let made = {
-            let (call, target) = (call.clone(), target.clone());
+            let (call, model) = (call.clone(), model.clone());
             async move {
-                let judge = For::new(Purpose::Create(&target), &call);
+                let judge = For::new(Purpose::Create(&model), &call);
                 let mut started = call.attempt(request, &judge).await?;
                 let document = started.document(MAX_DOCUMENT).await;
                 // Whatever the error is, the request was worked on.
@@ -180,9 +180,9 @@ impl Drop for Attempt {
             if let Ok(Ok((_, document))) = briefly(&*transport, made).await {
                 let text = String::from_utf8_lossy(&document);
                 let prediction = Prediction::parse(&text).filter(|made| !made.status.is_terminal());
-                let link = prediction.map(|made| Link::new(&api, call, &made));
-                if let Some(Ok((link, _))) = link {
-                    link.cancel_briefly().await;
+                let handle = prediction.map(|made| PredictionHandle::new(&api, call, &made));
+                if let Some(Ok((handle, _))) = handle {
+                    handle.cancel_briefly().await;
                 }
             }
         }));

@@ -9,8 +9,8 @@ use inferstream_core::{Error, ErrorKind, Result, provider::Semaphore};
 use crate::{
     api::Api,
     client::{INFO, Replicate},
-    host::Trust,
     inputs::Inputs,
+    trust::Trust,
 };
 
 /// Where the service is, with the version that every path begins with.

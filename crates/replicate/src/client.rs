@@ -22,9 +22,9 @@ use crate::{
     encode::{self, Encoded},
     error::{Purpose, aborted, after_made, canceled, failed, is_refused},
     inputs::{Images, of_model},
-    link::{Link, prediction_path},
+    model_ref::ModelRef,
     models::{self, Version},
-    target::Target,
+    prediction::{PredictionHandle, prediction_path},
     wire::{Prediction, Status},
 };
 
@@ -145,8 +145,8 @@ impl Replicate {
             let path = prediction_path(&id)?;
             let get = url(&call, &path)?;
             let cancel = url(&call, &format!("{path}/cancel"))?;
-            let link = Link::of(&this.client.protocol_arc(), call, get, cancel);
-            link.cancel().await
+            let handle = PredictionHandle::of(&this.client.protocol_arc(), call, get, cancel);
+            handle.cancel().await
         })
     }
 
@@ -209,24 +209,24 @@ impl Replicate {
 
 impl Api {
     /// Encodes a request, for the model that it names or the default one.
-    fn encode_body(&self, request: &ChatRequest) -> Result<(Target, Encoded)> {
+    fn encode_body(&self, request: &ChatRequest) -> Result<(ModelRef, Encoded)> {
         let model = request.model.as_deref().unwrap_or(DEFAULT_MODEL);
-        let target = Target::parse(INFO.resolve(model.trim()))?;
-        let inputs = of_model(target.name(), &self.inputs);
-        let encoded = encode::body(&target, inputs, request)?;
+        let model = ModelRef::parse(INFO.resolve(model.trim()))?;
+        let inputs = of_model(model.name(), &self.inputs);
+        let encoded = encode::body(&model, inputs, request)?;
         if MAX_BODY < encoded.body.len() {
             let length = encoded.body.len();
             let message = format!("the request is of {length} bytes; the limit is {MAX_BODY}");
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
-        Ok((target, encoded))
+        Ok((model, encoded))
     }
 }
 
 /// A request, encoded, and what its response is read by.
 #[derive(Clone, Debug)]
 pub(crate) struct Create {
-    target: Target,
+    model: ModelRef,
     body: String,
     headers: HeaderMap,
     settings: AnswerSettings,
@@ -241,8 +241,8 @@ impl Protocol for Api {
     }
 
     fn capabilities(&self, model: &str) -> Capabilities {
-        let name = match Target::parse(model) {
-            Ok(target) => target.name().to_owned(),
+        let name = match ModelRef::parse(model) {
+            Ok(model) => model.name().to_owned(),
             Err(_) => model.to_owned(),
         };
         let inputs = of_model(&name, &self.inputs);
@@ -254,14 +254,14 @@ impl Protocol for Api {
     }
 
     fn encode(&self, request: ChatRequest, _: Mode) -> Result<Create> {
-        let (target, encoded) = self.encode_body(&request)?;
+        let (model, encoded) = self.encode_body(&request)?;
         let settings = AnswerSettings {
             max_tokens: request.max_tokens,
             raw: request.raw,
             warnings: encoded.dropped.warnings(),
         };
         Ok(Create {
-            target,
+            model,
             body: encoded.body,
             headers: request.headers,
             settings,
@@ -283,13 +283,13 @@ impl Protocol for Api {
     fn open(self: Arc<Self>, call: Call, create: Create) -> BoxFuture<'static, Result<ChatStream>> {
         Box::pin(async move {
             let Create {
-                target,
+                model,
                 body,
                 headers,
                 settings,
                 ..
             } = create;
-            let created = api::create(&self, &call, &target, &headers, body).await?;
+            let created = api::create(&self, &call, &model, &headers, body).await?;
             follow(&self, call, created, settings).await
         })
     }
@@ -321,10 +321,10 @@ async fn follow(
         error.with_partial(partial.clone())
     };
 
-    let (link, warnings) = Link::new(api, call, &prediction).map_err(named)?;
+    let (handle, warnings) = PredictionHandle::new(api, call, &prediction).map_err(named)?;
     started.meta.warnings.extend(warnings);
     let mut decode = PredictionDecode::new(
-        link,
+        handle,
         Settings {
             id: prediction.id.clone(),
             max_tokens: settings.max_tokens,
@@ -399,7 +399,7 @@ fn ends_answer(error: &Error) -> bool {
 
 /// Refuses a prediction that has ended badly before it was read.
 fn check_state(prediction: &Prediction, decode: &PredictionDecode) -> Result<()> {
-    let redact = &decode.link().call.redact;
+    let redact = &decode.handle().call.redact;
     let words = prediction.error.as_deref();
     Err(match prediction.status {
         Status::Failed => failed(words, redact),

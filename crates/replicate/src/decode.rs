@@ -12,8 +12,8 @@ use inferstream_core::{
 use crate::{
     error::{aborted, canceled, diverged, failed, is_refused},
     event::{Done, detail, raw, value},
-    link::Link,
-    place::{Compared, Place},
+    prediction::PredictionHandle,
+    resume::{Compared, ResumeCursor},
     wire::{Output, Prediction, Status},
 };
 
@@ -25,10 +25,10 @@ use crate::{
 /// output until it has ended; that output decides whether the text is complete.
 #[derive(Debug)]
 pub(crate) struct PredictionDecode {
-    link: Link,
+    handle: PredictionHandle,
     settings: Settings,
     phase: Phase,
-    place: Place,
+    cursor: ResumeCursor,
     /// How often the stream has been taken up again.
     reconnects: u32,
     /// How long the stream asks to wait before that.
@@ -87,12 +87,12 @@ const BEHIND: Duration = Duration::from_millis(500);
 
 impl PredictionDecode {
     /// Creates the decoder of an answer that begins with its prediction.
-    pub(crate) fn new(link: Link, settings: Settings) -> Self {
+    pub(crate) fn new(handle: PredictionHandle, settings: Settings) -> Self {
         Self {
-            link,
+            handle,
             settings,
             phase: Phase::Ask,
-            place: Place::default(),
+            cursor: ResumeCursor::default(),
             reconnects: 0,
             retry: None,
             unopened: None,
@@ -106,14 +106,14 @@ impl PredictionDecode {
     }
 
     /// Returns what can be asked of the prediction.
-    pub(crate) fn link(&self) -> &Link {
-        &self.link
+    pub(crate) fn handle(&self) -> &PredictionHandle {
+        &self.handle
     }
 
     /// Opens the stream that the answer begins with instead.
     pub(crate) async fn open(&mut self, url: Uri) -> Result<Body> {
-        let body = self.link.open(url.clone()).await?;
-        self.link.stream = Some(url);
+        let body = self.handle.open(url.clone()).await?;
+        self.handle.stream = Some(url);
         self.phase = Phase::Stream;
         Ok(body)
     }
@@ -126,7 +126,7 @@ impl PredictionDecode {
 
     /// Notes that the answer is read from here on, by a stream that keeps the limit `total` itself.
     pub(crate) fn begin(&mut self) {
-        self.link.call.timeouts.total = None;
+        self.handle.call.timeouts.total = None;
     }
 
     /// Notes that the prediction has ended, so that nothing is left to cancel.
@@ -136,20 +136,20 @@ impl PredictionDecode {
 
     /// Takes a piece of the output.
     fn output(&mut self, frame: Frame<'_>, events: &mut Events) -> Flow {
-        match self.place.take(frame.id, frame.data) {
+        match self.cursor.take(frame.id, frame.data) {
             Some("") => self.flow(),
             Some(new) => {
                 events.push(ChatEvent::text(0, Text::slice_of(frame.buffer, new)));
                 self.flow()
             }
-            // Nobody can tell where this belongs: the prediction will say what its output is.
+            // The fragment cannot be located: the prediction will report its output.
             None => Flow::End,
         }
     }
 
     fn logs(&mut self, data: &str, events: &mut Events) {
         // What a new connection sends first may have been told.
-        if !self.place.is_at_end() {
+        if !self.cursor.is_at_end() {
             return;
         }
         self.logged += data.len();
@@ -167,13 +167,15 @@ impl PredictionDecode {
         }
     }
 
-    /// Decides after `done`, or after what nobody could place.
+    /// Decides after `done`, or after what could not be located in the text.
     fn ended(&mut self, events: &mut Events) -> Result<Finish> {
-        let is_whole = self.reconnects == 0 && !self.place.delivered().is_empty();
+        let is_whole = self.reconnects == 0 && !self.cursor.delivered().is_empty();
         match &self.done {
-            Some(Done::Canceled) => Err(canceled(self.failure.as_deref(), &self.link.call.redact)),
+            Some(Done::Canceled) => {
+                Err(canceled(self.failure.as_deref(), &self.handle.call.redact))
+            }
             _ if self.failure.is_some() => Err(self.failed(None)),
-            Some(Done::Succeeded) if is_whole && !self.link.api.metrics => {
+            Some(Done::Succeeded) if is_whole && !self.handle.api.metrics => {
                 Ok(self.whole(None, events))
             }
             Some(Done::Succeeded) if is_whole => Ok(self.close(Duration::ZERO)),
@@ -212,7 +214,7 @@ impl PredictionDecode {
 
     /// Takes the stream up again, or asks the prediction where that is of no use.
     fn take_up(&mut self, error: Option<&Error>) -> Finish {
-        match self.link.stream.clone() {
+        match self.handle.stream.clone() {
             Some(url) if self.reconnects < RECONNECTS && !error.is_some_and(is_refused) => {
                 let asked = error.and_then(Error::retry_after).or(self.retry);
                 let wait = match asked {
@@ -220,8 +222,8 @@ impl PredictionDecode {
                     None => RECONNECT * (1 << self.reconnects),
                 };
                 self.reconnects += 1;
-                let last_id = self.place.reconnect();
-                Finish::More(wait, self.link.reopen(url, last_id))
+                let last_id = self.cursor.reconnect();
+                Finish::More(wait, self.handle.reopen(url, last_id))
             }
             _ => self.ask(Duration::ZERO),
         }
@@ -230,20 +232,20 @@ impl PredictionDecode {
     /// Asks the prediction for its output, which is the answer.
     fn ask(&mut self, wait: Duration) -> Finish {
         self.phase = Phase::Ask;
-        Finish::More(wait, self.link.ask())
+        Finish::More(wait, self.handle.ask())
     }
 
     /// Asks the prediction for what only it knows.
     fn close(&mut self, wait: Duration) -> Finish {
         self.phase = Phase::Close;
-        Finish::Late(wait, self.link.ask())
+        Finish::Late(wait, self.handle.ask())
     }
 
     /// Makes the error of a prediction that could not be asked for.
     fn lost(&self, error: Option<&Error>) -> Error {
         let cause = self.unopened.as_ref().or(error).cloned();
         let cause = cause.unwrap_or_else(|| Error::protocol("replicate sent no prediction"));
-        if self.place.delivered().is_empty() && self.reconnects == 0 {
+        if self.cursor.delivered().is_empty() && self.reconnects == 0 {
             return cause;
         }
         self.truncated("could not be asked for the rest; `resume` may tell it later")
@@ -252,18 +254,18 @@ impl PredictionDecode {
 
     /// Makes the error of an answer that is not known to be whole.
     fn truncated(&self, how: &str) -> Error {
-        let id = self.link.call.redact.line(&self.settings.id);
+        let id = self.handle.call.redact.line(&self.settings.id);
         let message = format!("replicate's answer is not whole: prediction {id} {how}");
         Error::new(ErrorKind::Truncated, message)
     }
 
     fn failed(&self, words: Option<&str>) -> Error {
         let words = words.or(self.failure.as_deref());
-        failed(words, &self.link.call.redact)
+        failed(words, &self.handle.call.redact)
     }
 
     fn ended_by(&self, reason: &str) -> Error {
-        let reason = self.link.call.redact.line(reason);
+        let reason = self.handle.call.redact.line(reason);
         let message = format!("replicate ended the stream with `{reason}`");
         Error::new(ErrorKind::Provider, message)
     }
@@ -293,7 +295,7 @@ impl PredictionDecode {
         }
         let grown = self.reconcile(&prediction, events);
         let words = prediction.error.as_deref();
-        let redact = &self.link.call.redact;
+        let redact = &self.handle.call.redact;
         match prediction.status {
             // It says why, whatever has become of its output.
             Status::Failed => Err(self.failed(words)),
@@ -326,15 +328,15 @@ impl PredictionDecode {
         let difference = match (prediction.status.bad_end(), &prediction.output) {
             (Some(status), _) => {
                 let words = prediction.error.as_deref().unwrap_or_default();
-                let line = self.link.call.redact.line(words);
+                let line = self.handle.call.redact.line(words);
                 let colon = if line.is_empty() { "" } else { ": " };
                 Some(format!("but the prediction is `{status}`{colon}{line}"))
             }
-            (None, Output::Text(output)) => match self.place.compare(output) {
+            (None, Output::Text(output)) => match self.cursor.compare(output) {
                 Compared::Same => None,
                 Compared::More(more) => {
                     events.push(ChatEvent::text(0, &*more));
-                    self.place.add(&more);
+                    self.cursor.add(&more);
                     Some("but the prediction's output goes on; the rest was added".to_owned())
                 }
                 Compared::Less | Compared::Other if self.are_files(output) => None,
@@ -351,7 +353,7 @@ impl PredictionDecode {
 
     /// Returns true for files, which are data in the stream, and addresses in the prediction.
     fn are_files(&self, output: &str) -> bool {
-        self.place.delivered().starts_with("data:") || output.starts_with("https://")
+        self.cursor.delivered().starts_with("data:") || output.starts_with("https://")
     }
 
     /// Delivers what the prediction's output has beyond the text so far; returns true if there was
@@ -360,11 +362,11 @@ impl PredictionDecode {
         let Output::Text(output) = &prediction.output else {
             return Ok(false);
         };
-        match self.place.compare(output) {
+        match self.cursor.compare(output) {
             Compared::Same => Ok(false),
             Compared::More(more) => {
                 events.push(ChatEvent::text(0, &*more));
-                self.place.add(&more);
+                self.cursor.add(&more);
                 Ok(true)
             }
             Compared::Less if !prediction.status.is_terminal() => Ok(false),
@@ -461,7 +463,7 @@ impl Decode for PredictionDecode {
         if std::mem::replace(&mut self.over, true) {
             return Box::pin(std::future::ready(Ok(())));
         }
-        Box::pin(self.link.canceling())
+        Box::pin(self.handle.canceling())
     }
 }
 
@@ -469,8 +471,8 @@ impl Decode for PredictionDecode {
 /// and bill it.
 impl Drop for PredictionDecode {
     fn drop(&mut self) {
-        if !self.over && self.link.api.cancel_on_drop {
-            self.link.cancel_unwatched();
+        if !self.over && self.handle.api.cancel_on_drop {
+            self.handle.cancel_unwatched();
         }
     }
 }

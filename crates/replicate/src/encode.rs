@@ -11,7 +11,7 @@ use inferstream_core::{
 use crate::{
     client::INFO,
     inputs::{Images, Inputs},
-    target::Target,
+    model_ref::ModelRef,
 };
 
 /// A prediction's body, and what was left out of it.
@@ -53,10 +53,10 @@ impl Object {
 /// # Errors
 ///
 /// `Unsupported` for what the model's inputs cannot say, `Config` for what nothing can.
-pub(crate) fn body(target: &Target, inputs: Inputs, request: &ChatRequest) -> Result<Encoded> {
+pub(crate) fn body(model: &ModelRef, inputs: Inputs, request: &ChatRequest) -> Result<Encoded> {
     let mut dropped = Dropped::new(INFO.id.clone(), request.on_unsupported);
     let mut body = Object::default();
-    if let Some(version) = target.version() {
+    if let Some(version) = model.version() {
         body.set("version", version);
     }
     // A request that carries the model's input whole needs nothing of ours.
@@ -68,7 +68,7 @@ pub(crate) fn body(target: &Target, inputs: Inputs, request: &ChatRequest) -> Re
         let mut request = request.clone();
         adapt(inputs, &mut request, &mut dropped);
         dropped.settle()?;
-        input(target, inputs, &request)?
+        input(model, inputs, &request)?
     };
     body.set("input", input);
     // Without effect since 2024-07-15; what stands for the service elsewhere may want it.
@@ -125,7 +125,7 @@ fn adapt(inputs: Inputs, request: &mut ChatRequest, dropped: &mut Dropped) {
     dropped.keep(request, reason, |field| inputs.name(field).is_some());
 }
 
-fn input(target: &Target, inputs: Inputs, request: &ChatRequest) -> Result<Json> {
+fn input(model: &ModelRef, inputs: Inputs, request: &ChatRequest) -> Result<Json> {
     check(request)?;
     let mut input = Object::default();
     match inputs.messages {
@@ -134,12 +134,12 @@ fn input(target: &Target, inputs: Inputs, request: &ChatRequest) -> Result<Json>
         Some(name) => input.set(name, messages(&request.messages)),
         None => prompt(&mut input, inputs, &request.messages),
     }
-    images(&mut input, inputs, target, &request.messages)?;
+    images(&mut input, inputs, model, &request.messages)?;
     if let Some(limit) = request.max_tokens {
         if limit < inputs.least_max_tokens {
             return Err(unsupported(format!(
                 "`max_tokens` is {limit}, and {} takes no less than {}",
-                target.name(),
+                model.name(),
                 inputs.least_max_tokens
             )));
         }
@@ -240,7 +240,12 @@ fn messages(messages: &[Message]) -> Json {
     Json::from_text(format!("[{}]", list.collect::<Vec<_>>().join(",")))
 }
 
-fn images(input: &mut Object, inputs: Inputs, target: &Target, messages: &[Message]) -> Result<()> {
+fn images(
+    input: &mut Object,
+    inputs: Inputs,
+    model: &ModelRef,
+    messages: &[Message],
+) -> Result<()> {
     let parts = messages.iter().flat_map(|message| &message.content);
     let images = parts.filter_map(|part| match part {
         Part::Image { source, .. } => Some(image(source)),
@@ -258,14 +263,14 @@ fn images(input: &mut Object, inputs: Inputs, target: &Target, messages: &[Messa
             input.set(name, Json::from_text(format!("[{}]", list.join(","))));
         }
         (Images::One(_), _) => {
-            let name = target.name();
+            let name = model.name();
             return Err(unsupported(format!("{name} takes one image, not several")));
         }
         (Images::None, _) => {
             return Err(unsupported(format!(
                 "{} is not known to take images; name the input with `ReplicateBuilder::inputs`, or \
                  set it by `extra`",
-                target.name()
+                model.name()
             )));
         }
     }

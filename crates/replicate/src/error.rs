@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     client::INFO,
-    target::Target,
+    model_ref::ModelRef,
     wire::{error_of, text_of},
 };
 
@@ -102,7 +102,7 @@ fn wait_in(text: &str) -> Option<Duration> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Purpose<'a> {
     /// To make a prediction, which costs: never twice.
-    Create(&'a Target),
+    Create(&'a ModelRef),
     /// To make a stream's first connection, which may come before the stream is there.
     Stream,
     /// To read, or to cancel: as often as need be.
@@ -188,10 +188,10 @@ fn hint(purpose: Purpose<'_>, status: StatusCode) -> Option<String> {
             Some(format!("check REPLICATE_API_TOKEN; keys are at {login}"))
         }
         (_, 402) => Some("credit is bought at https://replicate.com/account/billing".to_owned()),
-        (Purpose::Create(Target::Model(name)), 404) => Some(format!(
+        (Purpose::Create(ModelRef::Model(name)), 404) => Some(format!(
             "is `{name}` spelt right? a community model needs its version: `{name}:version`"
         )),
-        (Purpose::Create(Target::Version { .. }), 404) => {
+        (Purpose::Create(ModelRef::Version { .. }), 404) => {
             Some("versions are on the model's page, under `Versions`".to_owned())
         }
         _ => None,

@@ -6,15 +6,15 @@ mod client;
 
 mod encode;
 mod inputs;
-mod target;
+mod model_ref;
 
 mod api;
-mod host;
-mod link;
+mod prediction;
+mod trust;
 
 mod decode;
 mod event;
-mod place;
+mod resume;
 mod wire;
 
 mod error;

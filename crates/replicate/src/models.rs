@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{
     api::{Api, For, get, url},
     error::Purpose,
-    target::{Target, is_word},
+    model_ref::{ModelRef, is_word},
     wire::text_of,
 };
 
@@ -64,17 +64,17 @@ pub(crate) async fn versions(api: &Api, call: &Call, name: &str) -> Result<Vec<V
 
 /// Asks for one version of a model, or for its latest.
 pub(crate) async fn version_of(call: &Call, name: &str) -> Result<Version> {
-    let target = Target::parse(name)?;
-    let path = match (&target, target.name()) {
-        (Target::Version { version, .. }, name) if !name.is_empty() => {
+    let model = ModelRef::parse(name)?;
+    let path = match (&model, model.name()) {
+        (ModelRef::Version { version, .. }, name) if !name.is_empty() => {
             format!("models/{name}/versions/{version}")
         }
         _ => format!("models/{}", of_model(name)?),
     };
     let request = get(call, &path)?;
     let value = document(call, request).await?;
-    let latest = match target {
-        Target::Version { .. } => &value,
+    let latest = match model {
+        ModelRef::Version { .. } => &value,
         _ => &value["latest_version"],
     };
     version(latest).ok_or_else(|| Error::protocol("replicate told no version of the model"))
@@ -105,8 +105,8 @@ async fn document(call: &Call, request: Request<Bytes>) -> Result<Value> {
 
 /// Checks that a name is a model's, without a version.
 fn of_model(name: &str) -> Result<String> {
-    match Target::parse(name)? {
-        Target::Model(name) => Ok(name),
+    match ModelRef::parse(name)? {
+        ModelRef::Model(name) => Ok(name),
         _ => Err(Error::config("the model's name must be `owner/name`")),
     }
 }

@@ -1,4 +1,4 @@
-//! The pieces of a stream and of those that take it up again in; what of them is new out.
+//! A cursor that finds where the text of a resumed stream continues.
 
 use std::{
     borrow::Cow,
@@ -8,13 +8,13 @@ use std::{
 
 use http::HeaderValue;
 
-/// The text delivered so far, and where the next piece belongs.
+/// The text delivered so far, and the position of the next fragment in it.
 ///
-/// A stream that is taken up again may go on behind the last event, send events again that have been
-/// delivered, or begin anew with other ids. Ids are opaque: they say where a piece belongs, and the
-/// text says whether that is true.
+/// A resumed stream may continue after the last event, repeat events that have been delivered, or
+/// start again with other ids. Ids are opaque: they say where a fragment belongs, and the text
+/// confirms or refutes it.
 #[derive(Debug, Default)]
-pub(crate) struct Place {
+pub(crate) struct ResumeCursor {
     delivered: String,
     at: At,
     /// Where the piece of an id begins, by the id's hash; `None` for an id that came twice.
@@ -53,7 +53,7 @@ const MAX_IDS: usize = 1 << 16;
 /// The longest id that is one; the service's are of about 12 bytes.
 const MAX_ID: usize = 1 << 10;
 
-impl Place {
+impl ResumeCursor {
     /// Returns what has been delivered.
     pub(crate) fn delivered(&self) -> &str {
         &self.delivered
@@ -179,24 +179,24 @@ impl Place {
 
 #[cfg(test)]
 mod tests {
-    use super::Place;
+    use super::ResumeCursor;
 
     /// Takes pieces of `id text`, where `id` may be `-`; returns what is new.
-    fn take(place: &mut Place, pieces: &[(&str, &str)]) -> Option<String> {
+    fn take(cursor: &mut ResumeCursor, pieces: &[(&str, &str)]) -> Option<String> {
         pieces
             .iter()
-            .map(|(id, text)| place.take(id, text))
+            .map(|(id, text)| cursor.take(id, text))
             .collect()
     }
 
     /// Checks what is new on a second connection after `a1 b2 c3`.
     #[track_caller]
     fn check(pieces: &[(&str, &str)], expected: Option<&str>) {
-        let mut place = Place::default();
+        let mut cursor = ResumeCursor::default();
         let first = [("1", "The "), ("2", "cat "), ("3", "sat")];
-        assert_eq!(take(&mut place, &first).as_deref(), Some("The cat sat"));
-        assert_eq!(place.reconnect().unwrap(), "3");
-        assert_eq!(take(&mut place, pieces).as_deref(), expected);
+        assert_eq!(take(&mut cursor, &first).as_deref(), Some("The cat sat"));
+        assert_eq!(cursor.reconnect().unwrap(), "3");
+        assert_eq!(take(&mut cursor, pieces).as_deref(), expected);
     }
 
     #[test]
@@ -228,34 +228,34 @@ mod tests {
 
     #[test]
     fn pieces_without_ids_may_follow_the_last_id() {
-        let mut place = Place::default();
-        take(&mut place, &[("1", "x"), ("1", "x"), ("1", "x")]).unwrap();
-        place.reconnect();
+        let mut cursor = ResumeCursor::default();
+        take(&mut cursor, &[("1", "x"), ("1", "x"), ("1", "x")]).unwrap();
+        cursor.reconnect();
         // What followed the event of id 1 comes again, without an id of its own.
         let again = [("", "x"), ("", "x"), ("2", "x"), ("2", "y")];
-        assert_eq!(take(&mut place, &again).as_deref(), Some("xy"));
+        assert_eq!(take(&mut cursor, &again).as_deref(), Some("xy"));
     }
 
     #[test]
     fn the_last_id_is_known_however_many_there_were() {
-        let mut place = Place::default();
+        let mut cursor = ResumeCursor::default();
         for id in 0..=super::MAX_IDS {
-            place.take(&id.to_string(), "x").unwrap();
+            cursor.take(&id.to_string(), "x").unwrap();
         }
         let last = super::MAX_IDS.to_string();
-        assert_eq!(place.reconnect().unwrap(), *last);
-        assert_eq!(place.take(&last, "x"), Some(""));
+        assert_eq!(cursor.reconnect().unwrap(), *last);
+        assert_eq!(cursor.take(&last, "x"), Some(""));
     }
 
     #[test]
     fn without_ids_the_text_tells() {
-        let mut place = Place::default();
-        take(&mut place, &[("", "The cat "), ("", "sat")]).unwrap();
-        assert!(place.reconnect().is_none());
+        let mut cursor = ResumeCursor::default();
+        take(&mut cursor, &[("", "The cat "), ("", "sat")]).unwrap();
+        assert!(cursor.reconnect().is_none());
         let again = [("", "The "), ("", "cat sat on")];
-        assert_eq!(take(&mut place, &again).as_deref(), Some(" on"));
-        place.reconnect();
-        assert_eq!(take(&mut place, &[("", " it")]), None);
+        assert_eq!(take(&mut cursor, &again).as_deref(), Some(" on"));
+        cursor.reconnect();
+        assert_eq!(take(&mut cursor, &[("", " it")]), None);
         // Where ids were, what comes without one may be the rest or the beginning.
         check(&[("", "The cat ")], None);
         check(&[("", " on")], Some(" on"));
@@ -263,34 +263,34 @@ mod tests {
 
     #[test]
     fn ids_that_repeat_tell_nothing() {
-        let mut place = Place::default();
-        take(&mut place, &[("1", "a"), ("2", "b"), ("1", "c")]).unwrap();
-        place.reconnect();
-        assert_eq!(take(&mut place, &[("1", "d")]), None);
+        let mut cursor = ResumeCursor::default();
+        take(&mut cursor, &[("1", "a"), ("2", "b"), ("1", "c")]).unwrap();
+        cursor.reconnect();
+        assert_eq!(take(&mut cursor, &[("1", "d")]), None);
     }
 
     #[test]
     fn events_without_ids_of_their_own_follow_the_last() {
-        let mut place = Place::default();
-        take(&mut place, &[("1", "a"), ("1", "b"), ("1", "c")]).unwrap();
-        place.reconnect();
+        let mut cursor = ResumeCursor::default();
+        take(&mut cursor, &[("1", "a"), ("1", "b"), ("1", "c")]).unwrap();
+        cursor.reconnect();
         let again = [("1", "a"), ("1", "b"), ("1", "c"), ("1", "d")];
-        assert_eq!(take(&mut place, &again).as_deref(), Some("d"));
-        place.reconnect();
+        assert_eq!(take(&mut cursor, &again).as_deref(), Some("d"));
+        cursor.reconnect();
         // What comes after the event of the id, which is not the end.
         assert_eq!(
-            take(&mut place, &[("2", "bcd"), ("3", "e")]).as_deref(),
+            take(&mut cursor, &[("2", "bcd"), ("3", "e")]).as_deref(),
             Some("e")
         );
     }
 
     #[test]
     fn an_id_that_no_header_can_hold_is_none() {
-        let mut place = Place::default();
-        take(&mut place, &[("\u{7f}", "a")]).unwrap();
-        assert!(place.reconnect().is_none());
-        let mut place = Place::default();
-        take(&mut place, &[(&"1".repeat(2000), "a")]).unwrap();
-        assert!(place.reconnect().is_none());
+        let mut cursor = ResumeCursor::default();
+        take(&mut cursor, &[("\u{7f}", "a")]).unwrap();
+        assert!(cursor.reconnect().is_none());
+        let mut cursor = ResumeCursor::default();
+        take(&mut cursor, &[(&"1".repeat(2000), "a")]).unwrap();
+        assert!(cursor.reconnect().is_none());
     }
 }

@@ -1,10 +1,10 @@
-//! A model's name in; where its predictions are made out.
+//! References to models: official ones, versions and deployments.
 
 use inferstream_core::{Error, Result};
 
-/// What a prediction is made by.
+/// The model, version or deployment that makes a prediction.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Target {
+pub(crate) enum ModelRef {
     /// An official model, `owner/name`.
     Model(String),
     /// A version of any model, `owner/name:version` or the version's id alone.
@@ -17,7 +17,7 @@ pub(crate) enum Target {
     Deployment(String),
 }
 
-impl Target {
+impl ModelRef {
     /// Reads a name.
     ///
     /// # Errors

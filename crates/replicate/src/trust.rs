@@ -1,4 +1,4 @@
-//! A URL that the service named in; whether the key may go there out.
+//! The origins that requests with the key may be sent to.
 
 use http::Uri;
 use inferstream_client::base_url;
@@ -7,7 +7,7 @@ use inferstream_core::{Error, ErrorKind, Result};
 /// The domains whose hosts may see the key.
 const FAMILIES: [&str; 3] = ["replicate.com", "replicate.delivery", "replicate.net"];
 
-/// Who may see the key.
+/// The origins that may receive the key.
 #[derive(Clone, Debug)]
 pub(crate) struct Trust {
     /// Origins that the user wrote: that of the base URL, and those beside it.

@@ -1,4 +1,4 @@
-//! One prediction at the service: its stream, its document, its end.
+//! A handle to one prediction: its stream, its document, its cancellation.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -15,8 +15,8 @@ use inferstream_core::{
 use crate::{
     api::{self, Api, For, MAX_DOCUMENT},
     error::{Purpose, SOON},
-    host::Trust,
-    target::is_word,
+    model_ref::is_word,
+    trust::Trust,
     wire::{Prediction, Urls},
 };
 
@@ -28,9 +28,9 @@ const ASK: Duration = Duration::from_secs(30);
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// One prediction at the service: what can be asked of it.
+/// A handle to one prediction at the service: reads it, opens its stream, cancels it.
 #[derive(Clone)]
-pub(crate) struct Link {
+pub(crate) struct PredictionHandle {
     pub(crate) api: Arc<Api>,
     pub(crate) call: Call,
     pub(crate) get: Uri,
@@ -38,7 +38,7 @@ pub(crate) struct Link {
     pub(crate) cancel: Uri,
 }
 
-impl Link {
+impl PredictionHandle {
     /// Finds out where a prediction is read and canceled. Returns a warning for each URL of the
     /// service's that is not followed.
     ///
@@ -78,7 +78,7 @@ impl Link {
         Ok((Self::of(settings, call, get, cancel), warnings))
     }
 
-    /// Creates a link to a prediction without a stream.
+    /// Creates a handle to a prediction without a stream.
     pub(crate) fn of(settings: &Arc<Api>, call: Call, get: Uri, cancel: Uri) -> Self {
         Self {
             api: Arc::clone(settings),
@@ -113,12 +113,12 @@ impl Link {
         url: Uri,
         last_id: Option<HeaderValue>,
     ) -> BoxFuture<'static, Result<Body>> {
-        let mut link = self.clone();
-        let head = &mut link.call.timeouts.head;
+        let mut handle = self.clone();
+        let head = &mut handle.call.timeouts.head;
         *head = Some(head.unwrap_or(REOPEN).min(REOPEN));
         Box::pin(async move {
-            let request = link.stream_request(url, last_id);
-            let call = with_retry(&link.call, RetryPolicy::never());
+            let request = handle.stream_request(url, last_id);
+            let call = with_retry(&handle.call, RetryPolicy::never());
             let judge = For::new(Purpose::Other, &call);
             check_stream(call.send(request, &judge).await?)
         })
@@ -137,15 +137,15 @@ impl Link {
 
     /// Asks for the prediction: all of it, as often as the policy says, for 30 s at most.
     pub(crate) fn ask(&self) -> BoxFuture<'static, Result<Body>> {
-        let link = self.clone();
+        let handle = self.clone();
         Box::pin(async move {
             let asked = Box::pin(async {
-                let call = &link.call;
-                let request = call.request_to(Method::GET, link.get.clone(), Bytes::new());
+                let call = &handle.call;
+                let request = call.request_to(Method::GET, handle.get.clone(), Bytes::new());
                 let judge = For::new(Purpose::Other, call);
                 call.document(request, MAX_DOCUMENT, &judge).await
             });
-            let document = within(&*link.call.transport, ASK, asked).await??;
+            let document = within(&*handle.call.transport, ASK, asked).await??;
             match document.trim_ascii_start().first() {
                 Some(b'{') => Ok(Body::from(document)),
                 _ => Err(Error::protocol(
@@ -170,25 +170,25 @@ impl Link {
     /// Cancels as [`cancel`](Self::cancel) does; where that is no longer waited for it runs on by
     /// itself, for 2 s at most.
     pub(crate) fn canceling(&self) -> DetachOnDrop<Result<()>> {
-        let link = self.clone();
+        let handle = self.clone();
         let transport = Arc::clone(&self.call.transport);
-        DetachOnDrop::new(transport, Box::pin(async move { link.cancel().await }))
+        DetachOnDrop::new(transport, Box::pin(async move { handle.cancel().await }))
     }
 
     /// Sends one request to cancel in the background.
     pub(crate) fn cancel_unwatched(&self) {
-        let link = self.clone();
-        let task = Box::pin(async move { link.cancel_briefly().await });
+        let handle = self.clone();
+        let task = Box::pin(async move { handle.cancel_briefly().await });
         self.call.transport.detach(task);
     }
 
-    /// Waits for one of the client's places for background cancels, then sends one request, for at
+    /// Waits for one of the client's permits for background cancels, then sends one request, for at
     /// most 2 s.
     ///
-    /// The wait for a place does not count in the 2 s: otherwise the last of many would never be
+    /// The wait for a permit does not count in the 2 s: otherwise the last of many would never be
     /// sent. It ends all the same, since each request before it ends within 2 s.
     pub(crate) async fn cancel_briefly(&self) {
-        let _place = self.api.cancels.acquire().await;
+        let _permit = self.api.cancels.acquire().await;
         let mut request = self.post();
         request.extensions_mut().insert(self.call.timeouts);
         request.extensions_mut().insert(ReplayStale);
@@ -218,10 +218,10 @@ fn with_retry(call: &Call, retry: RetryPolicy) -> Call {
     call
 }
 
-impl fmt::Debug for Link {
+impl fmt::Debug for PredictionHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The stream's URL is a secret: who has it can read the answer.
-        f.debug_struct("Link")
+        f.debug_struct("PredictionHandle")
             .field("get", &self.get)
             .finish_non_exhaustive()
     }
