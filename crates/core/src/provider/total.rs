@@ -1,4 +1,4 @@
-//! What is left of a request's whole time, where there is a clock to tell.
+//! The total timeout of a request, and what is left of it.
 
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
@@ -9,7 +9,7 @@ use crate::{
     transport::{BoxFuture, Timer},
 };
 
-/// The time that a request may take in all, what is done before it is asked included.
+/// The total timeout of a request, including the work before it is sent.
 #[derive(Debug)]
 pub struct Total(Option<Running>);
 
@@ -21,7 +21,7 @@ struct Running {
 }
 
 impl Total {
-    /// Begins to count, where the request has the limit and there is a clock.
+    /// Begins to count, if the request has the timeout and there is a clock.
     pub fn begin(timer: Option<&(impl Timer + Clone)>, request: &ChatRequest) -> Self {
         let limit = request.timeouts.and_then(|timeouts| timeouts.total);
         let running = timer.zip(limit).map(|(timer, limit)| Running {
@@ -39,14 +39,14 @@ impl Total {
         running.as_ref().filter(|_| is_over).map(Running::error)
     }
 
-    /// Leaves the request what is left.
+    /// Reduces the request's timeout to what is left.
     pub fn apply(&self, request: &mut ChatRequest) {
         if let (Some(left), Some(timeouts)) = (self.left(), &mut request.timeouts) {
             timeouts.total = Some(left);
         }
     }
 
-    /// Waits for a future as long as time is left.
+    /// Waits for a future while time is left.
     ///
     /// # Errors
     ///
@@ -54,7 +54,7 @@ impl Total {
     ///
     /// # Cancel safety
     ///
-    /// As the future's own.
+    /// As that of the future.
     pub async fn limit<T>(&self, mut future: BoxFuture<'_, Result<T>>) -> Result<T> {
         let Some((mut end, error)) = self.end() else {
             return future.await;

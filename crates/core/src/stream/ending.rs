@@ -15,7 +15,7 @@ use crate::{
     transport::{Body, Transport},
 };
 
-/// Adds to an error what the stream knows.
+/// Adds to an error what the stream knows of the response.
 pub(super) fn complete(error: Error, partial: &ChatResponse) -> Error {
     let meta = &partial.meta;
     // Whatever the protocol reports of the error, a response had begun.
@@ -37,8 +37,8 @@ pub(super) fn complete(error: Error, partial: &ChatResponse) -> Error {
     }
 }
 
-/// Returns the warning of a response that is complete and holds nothing: a caller would take it for
-/// silence.
+/// Returns the warning of a response that is complete and empty, which a caller could mistake for an
+/// intended silence.
 pub(super) fn empty_warning(response: &ChatResponse, others: &[String]) -> Option<String> {
     let is_empty = |choice: &Choice| {
         choice.text.is_empty() && choice.reasoning.is_empty() && choice.tool_calls.is_empty()
@@ -56,7 +56,7 @@ pub(super) fn empty_warning(response: &ChatResponse, others: &[String]) -> Optio
     ))
 }
 
-/// Returns the beginning of an event as a frame of its own.
+/// Returns the beginning of an event as an owned frame.
 pub(super) fn owned(tail: Option<Frame<'_>>) -> OwnedFrame {
     let empty = Bytes::new();
     tail.unwrap_or_else(|| Frame::new("", &empty)).into()
@@ -73,11 +73,11 @@ pub(super) fn cut_off(error: Error) -> Error {
     }
 }
 
-/// How long, and how far, a body is read after the answer's end so that its connection can serve
-/// again: what is left is at most the end of the HTTP message.
+/// How long, and how far, a body is read after the end of the response so that its connection can be
+/// reused: what is left is at most the end of the HTTP message.
 const DRAIN: (Duration, usize) = (Duration::from_millis(50), 64 << 10);
 
-/// Reads the rest of a body, on its own if it is not there yet.
+/// Reads the rest of a body, in the background if it has not arrived yet.
 pub(super) fn drain(transport: &Arc<dyn Transport>, mut body: Body) {
     let mut cx = Context::from_waker(std::task::Waker::noop());
     if let Poll::Ready(None | Some(Err(_))) = body.poll_data(&mut cx) {

@@ -1,4 +1,4 @@
-//! The stream that a user holds, and the trait behind it.
+//! The stream of a response, and the trait behind it.
 
 mod ending;
 mod protocol;
@@ -29,33 +29,33 @@ use crate::{
     transport::BoxFuture,
 };
 
-/// What is behind a [`ChatStream`]: for who writes a protocol or a combinator.
+/// The implementation of a [`ChatStream`], for protocols and combinators.
 ///
 /// A combinator holds a `ChatStream`, which is an `EventStream` itself, and makes another of it.
 pub trait EventStream: Send {
     /// Polls for the next event. After an error, or `None`, it is not polled again.
     fn poll_event(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<ChatEvent>>>;
 
-    /// Returns what of the answer has been delivered, and what came with it.
+    /// Returns the part of the response that has been delivered, and its metadata.
     fn partial(&self) -> &ChatResponse;
 
-    /// Adds to the [`warnings`](Meta::warnings) of the answer what a combinator has to say.
+    /// Adds a warning to the response's [`warnings`](Meta::warnings).
     fn warn(self: Pin<&mut Self>, warning: String);
 
-    /// Asks the service to stop, where that takes more than to close the connection.
+    /// Asks the service to stop, if that takes more than closing the connection.
     fn cancel(self: Pin<&mut Self>) -> BoxFuture<'static, Result<()>> {
         Box::pin(std::future::ready(Ok(())))
     }
 }
 
-/// An answer as it comes.
+/// A response as a stream of events.
 ///
-/// It yields events and then ends: after the last choice's `Finish` with `None`, or after exactly
-/// one error with `None`. An answer that ends without the end that the protocol announces is an
-/// error, [`Truncated`](crate::ErrorKind::Truncated), never a success.
+/// It yields events and then ends with `None`: after the last choice's `Finish`, or after exactly one
+/// error. A response without the end that its protocol announces is an error,
+/// [`Truncated`](crate::ErrorKind::Truncated), never a success.
 ///
-/// Nothing is read ahead: who does not poll holds the service back. Dropping it closes the
-/// connection.
+/// The stream does not read ahead: if you stop polling, backpressure reaches the service. Dropping it
+/// closes the connection.
 ///
 /// # Cancel safety
 ///
@@ -77,10 +77,10 @@ impl ChatStream {
         }
     }
 
-    /// Puts a combinator around the stream: it gets the stream, and the result yields its events.
+    /// Wraps the stream in a combinator, whose events the result yields.
     ///
     /// A stream that has ended stays ended, and [`finish`](Self::finish) of the result returns its
-    /// error: a combinator cannot make a failed answer complete.
+    /// error: a combinator cannot make a failed response complete.
     pub fn wrap<S: EventStream + 'static>(self, combinator: impl FnOnce(Self) -> S) -> Self {
         let (ended, failed) = (self.ended, self.failed.clone());
         Self {
@@ -94,25 +94,25 @@ impl ChatStream {
     ///
     /// # Errors
     ///
-    /// The one that ends the stream, with what came before in
-    /// [`Error::partial`](crate::Error::partial).
+    /// The error that ends the stream; [`Error::partial`](crate::Error::partial) is the response so
+    /// far.
     pub async fn next(&mut self) -> Option<Result<ChatEvent>> {
         poll_fn(|cx| self.poll_one(cx)).await
     }
 
-    /// Returns a view of the stream that yields the text alone, of choice 0, and the error.
+    /// Returns a view of the stream that yields only the text of choice 0, and the error.
     ///
-    /// It holds nothing: it can be made anew for each piece, and events it passes over are in
-    /// [`partial`](Self::partial).
+    /// The view has no state: it can be created again for each fragment. The events that it skips are
+    /// in [`partial`](Self::partial).
     pub fn text(&mut self) -> TextStream<'_> {
         self.text_of(0)
     }
 
-    /// Returns a view of the stream that yields the text of one choice alone, and the error: as
+    /// Returns a view of the stream that yields only the text of one choice, and the error: as
     /// [`text`](Self::text), for a request with [`n`](crate::ChatRequest::n).
     ///
-    /// The texts of several choices come interleaved, and a view passes over what is not its own: who
-    /// wants to see all as it comes takes the events.
+    /// The texts of several choices are interleaved, and a view skips those of the others: to see all of
+    /// them, use the events.
     ///
     /// ```
     /// # use std::{pin::{Pin, pin}, task::{Context, Poll, Waker}};
@@ -149,12 +149,12 @@ impl ChatStream {
         }
     }
 
-    /// Reads to the end and returns the whole answer.
+    /// Reads to the end and returns the complete response.
     ///
     /// # Errors
     ///
-    /// The one that ends the stream, though it was given before as an item: what is not whole is
-    /// never returned as a whole.
+    /// The error that ends the stream, even if it was returned before as an item: a response that is
+    /// not complete is never returned as complete.
     pub async fn finish(mut self) -> Result<ChatResponse> {
         while self.next().await.is_some() {}
         match self.failed.take() {
@@ -163,37 +163,37 @@ impl ChatStream {
         }
     }
 
-    /// Returns what of the answer has been delivered so far; it stays valid after an error.
+    /// Returns the response as far as it was delivered; it stays valid after an error.
     pub fn partial(&self) -> &ChatResponse {
         self.inner.partial()
     }
 
-    /// Returns what came with the answer: headers, request id, rate limits, times. It is that of
-    /// [`partial`](Self::partial), and of the whole answer in the end.
+    /// Returns the metadata: headers, request id, rate limits, times. It is that of
+    /// [`partial`](Self::partial), and of the complete response in the end.
     pub fn meta(&self) -> &Meta {
         &self.partial().meta
     }
 
-    /// Ends the answer here: closes the connection, tells the service where it would go on
-    /// without, and returns what was delivered.
+    /// Ends the response: closes the connection, cancels it at services that would continue, and returns
+    /// what was delivered.
     ///
     /// # Errors
     ///
-    /// If the service could not be told.
+    /// If canceling at the service failed.
     ///
     /// # Cancel safety
     ///
-    /// The answer ends in any case. Where the service is to be told, that runs on by itself if the
-    /// future is dropped, for 2 s at most.
+    /// The response ends in any case. If the future is dropped, canceling at the service continues in
+    /// the background, for at most 2 s.
     pub fn cancel(mut self) -> BoxFuture<'static, Result<ChatResponse>> {
         let partial = self.inner.partial().clone();
-        // Not when the future is polled: a stream that is canceled has ended.
+        // Now and not when the future is polled: a canceled stream has ended.
         let told = self.inner.as_mut().cancel();
         drop(self);
         Box::pin(async move { told.await.map(|()| partial) })
     }
 
-    /// Takes the stream out, before anything has been read of it.
+    /// Returns the inner stream, before anything was read from it.
     #[cfg(feature = "tracing")]
     pub(crate) fn into_inner(self) -> Pin<Box<dyn EventStream>> {
         self.inner
@@ -230,7 +230,7 @@ impl FusedStream for ChatStream {
     }
 }
 
-/// For a combinator, which is to stand between a stream and its user.
+/// For combinators, which wrap a stream.
 impl EventStream for ChatStream {
     fn poll_event(
         mut self: Pin<&mut Self>,
@@ -270,7 +270,7 @@ pub struct TextStream<'a> {
 }
 
 impl TextStream<'_> {
-    /// Waits for the next piece of text.
+    /// Waits for the next fragment of text.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The trait of a protocol's decoder, and what a decoder returns.
+//! The trait of a protocol's decoder, and what it returns.
 
 use std::{fmt, time::Duration};
 
@@ -30,22 +30,22 @@ pub trait Decode: Send + 'static {
     /// The one that ends the stream, after the events pushed before it.
     fn decode(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow>;
 
-    /// Decides whether the answer was whole, and pushes what was waiting for its end; or says where
-    /// more of it is.
+    /// Decides whether the response is complete, and pushes the events that waited for its end; or
+    /// returns where it continues.
     ///
     /// # Errors
     ///
-    /// `Truncated` if it was not.
+    /// `Truncated` if it is not complete.
     fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish>;
 
-    /// Returns a future that asks the service to stop, where that takes more than to close the
-    /// connection: see [`EventStream::cancel`](crate::protocol::EventStream::cancel).
+    /// Returns a future that asks the service to stop, if that takes more than closing the connection:
+    /// see [`EventStream::cancel`](crate::protocol::EventStream::cancel).
     fn cancel(&mut self) -> BoxFuture<'static, Result<()>> {
         Box::pin(std::future::ready(Ok(())))
     }
 }
 
-/// One that is chosen while the program runs.
+/// A decoder that is chosen at run time.
 impl Decode for Box<dyn Decode> {
     fn decode(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow> {
         (**self).decode(frame, events)
@@ -60,53 +60,53 @@ impl Decode for Box<dyn Decode> {
     }
 }
 
-/// How a stream goes on after a frame.
+/// How a stream continues after a frame.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Flow {
     /// More must come.
     Continue,
-    /// The answer has its finish reason: late counts and the end marker may come, for 2 s at most, or
-    /// text, which is waited for as long again.
+    /// The response has its finish reason. Late usage and the end marker are awaited for at most 2 s;
+    /// text extends the wait.
     Settle,
-    /// That was all.
+    /// The response is complete.
     End,
 }
 
-/// Why a stream is over.
+/// Why the input of a decoder is over.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Ending<'a> {
-    /// The protocol said so: [`Flow::End`].
+    /// The decoder returned [`Flow::End`].
     Announced,
-    /// The input ended, cleanly as far as the transport knows; with what was cut off, if anything.
+    /// The input ended, cleanly as far as the transport knows; with the incomplete frame, if there is
+    /// one.
     Input(Option<Frame<'a>>),
     /// The input was one document in place of a stream. The protocol decides whether it is complete.
     Document(&'a Text),
-    /// Nothing came for 2 s after [`Flow::Settle`].
+    /// Nothing arrived for 2 s after [`Flow::Settle`].
     Settled,
-    /// The connection was lost, or what [`Finish::More`] asked for failed: with the error that the
-    /// stream ends with where the protocol has no better one.
+    /// The connection was lost, or the future of [`Finish::More`] failed; with the error of the stream,
+    /// unless the protocol has a better one.
     Lost(&'a Error),
 }
 
-/// What a protocol makes of the end of its input.
+/// What a decoder decides at the end of its input.
 #[non_exhaustive]
 pub enum Finish {
-    /// The answer is whole, unless it ended by a [finish reason](End::FinishReason) and the input ended
-    /// inside an event that holds more of it.
+    /// The response is complete, unless it ended by a [finish reason](End::FinishReason) and the input
+    /// ended inside an event that contains more of it.
     Whole(End),
-    /// The answer is whole as by `Whole`, and its end waits for a last piece of work, such as to write
-    /// a session file: for 2 s at most, then the work is dropped. The events of the end are held back
-    /// until then, so that callers that stop at the finish reason do not stop the work. It returns
-    /// warnings.
+    /// As `Whole`, but the end waits for a last piece of work, such as writing a session file: for at
+    /// most 2 s, then the work is dropped. The last events are held back until then, so that callers
+    /// that stop at the finish reason do not stop the work. It returns warnings.
     WholeAfter(End, BoxFuture<'static, Vec<String>>),
-    /// After a wait, the answer goes on in another body: of a stream that is taken up again, or of a
-    /// document that tells the rest. The limits go on meanwhile, but for `idle` during the wait, and
-    /// the framer begins anew.
+    /// After a wait, the response continues in another body: of a resumed stream, or of a document that
+    /// contains the rest. The timeouts continue meanwhile, except `idle` during the wait, and the framer
+    /// is reset.
     More(Duration, BoxFuture<'static, Result<Body>>),
-    /// As `More`, for what may be missing, such as counts: the answer has ended, and is held back for
-    /// 2 s at most. Then it is [`Ending::Settled`].
+    /// As `More`, for parts that may be missing, such as usage: the response has ended, and is held back
+    /// for at most 2 s. Then it is [`Ending::Settled`].
     Late(Duration, BoxFuture<'static, Result<Body>>),
 }
 

@@ -1,4 +1,4 @@
-//! A body, a framer and a protocol in; the events of an answer out, and exactly one end.
+//! The reader of a response: body, framer and decoder become events and exactly one end.
 
 use std::{
     pin::Pin,
@@ -24,7 +24,7 @@ use crate::{
     transport::{Body, BoxFuture, Transport},
 };
 
-/// Reads an answer: the body's bytes through the framer and the protocol.
+/// Reads a response: the body's bytes through the framer and the decoder.
 pub fn read_stream(started: Started, framer: impl Framer, decode: impl Decode) -> ChatStream {
     let Started {
         transport,
@@ -57,53 +57,53 @@ pub fn read_stream(started: Started, framer: impl Framer, decode: impl Decode) -
 struct Reader<F, D> {
     transport: Arc<dyn Transport>,
     waits: Waits,
-    /// `None` once nothing more is wanted of it.
+    /// `None` once it is not read any more.
     body: Option<Body>,
     framer: F,
     decode: D,
     events: Events,
     partial: ChatResponse,
-    /// When the end was read, from the start of the request: the events before it may still wait.
+    /// When the end was read, from the start of the request: events before it may still be queued.
     ended: Duration,
-    /// How often the body gave bytes.
+    /// How many reads returned bytes.
     reads: u64,
-    /// With which of these reads the first piece of the answer came.
+    /// Which of these reads brought the first fragment of the response.
     first_piece: Option<u64>,
-    /// What the events so far held.
+    /// The size of the events so far.
     size: usize,
-    /// Text came after the finish reason, so that more of it may come.
+    /// Text came after the finish reason, so more may follow.
     goes_on: bool,
-    /// The event that the input ended inside, empty where it makes no frame.
+    /// The event inside which the input ended, empty if it makes no frame.
     cut: Option<OwnedFrame>,
-    /// In how many places invalid UTF-8 was replaced, on the connection that had most of them.
+    /// In how many places invalid UTF-8 was replaced, on the connection with the most.
     replaced: usize,
     state: State,
 }
 
-/// What is to come when the events that wait have been taken.
+/// What follows when the queued events have been delivered.
 enum State {
     Reading,
-    /// The rest is to be asked for after a wait.
+    /// The rest will be requested after a wait.
     Waiting(BoxFuture<'static, ()>, BoxFuture<'static, Result<Body>>),
-    /// The rest has been asked for.
+    /// The rest has been requested.
     Asking(BoxFuture<'static, Result<Body>>),
-    /// The answer is whole, and its last events wait for a last piece of work.
+    /// The response is complete, and its last events wait for a last piece of work.
     Closing(End, BoxFuture<'static, Vec<String>>),
     Ended(End),
     Failed(Error),
     Done,
 }
 
-/// The most that one answer's events may hold: more than any model's longest answer, and less than
-/// what hurts, since it is kept for `partial`.
+/// The maximum size of a response's events: more than any model's longest response, and little enough
+/// to keep for `partial`.
 const MAX_ANSWER: usize = 16 << 20;
 
-/// How many reads that make no event are taken in one poll, so that a flood of comments leaves the
-/// thread to others.
+/// How many reads without events are made in one poll, so that a flood of comments does not block the
+/// thread.
 const READS: u32 = 32;
 
 impl<F: Framer, D: Decode> Reader<F, D> {
-    /// Makes events of the frames at hand.
+    /// Decodes the next frame.
     fn advance(&mut self) -> bool {
         let frame = match self.framer.next_frame() {
             Ok(None) => return false,
@@ -158,7 +158,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         Poll::Ready(())
     }
 
-    /// Tells the limits of events that were made, and notes how they come.
+    /// Notes the events that were decoded, for the timeouts and the metadata.
     fn note_events(&mut self) {
         if self.events.has_text() {
             let first = *self.first_piece.get_or_insert(self.reads);
@@ -219,7 +219,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         self.waits.resume();
         match work.as_mut().poll(cx) {
             Poll::Ready(warnings) => self.events.warnings.extend(warnings),
-            // Whichever limit ends the wait, the answer is whole.
+            // Whichever timeout ends the wait, the response is complete.
             Poll::Pending if self.waits.poll_expired(cx).is_ready() => {}
             Poll::Pending => {
                 self.state = State::Closing(end, work);
@@ -236,7 +236,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
             Expired::Settled => {
                 self.body = None;
                 self.end(Ending::Settled);
-                // To wait for the end marker in vain was no part of the answer.
+                // Waiting in vain for the end marker is not part of the response's time.
                 if matches!(self.state, State::Ended(_) | State::Closing(..)) {
                     self.ended = self.waits.finished();
                 }
@@ -275,14 +275,14 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         }
     }
 
-    /// Goes on as the protocol decided; `events` are what it pushed with that.
+    /// Continues as the decoder decided; `events` are what it pushed with that.
     fn settle_state(
         &mut self,
         mut outcome: Result<Finish>,
         mut events: Events,
         lost: Option<&Error>,
     ) {
-        // An end marker is an end, though its blank line is missing.
+        // An end marker is an end even if its blank line is missing.
         if let Ok(Finish::Whole(End::FinishReason) | Finish::WholeAfter(End::FinishReason, _)) =
             outcome
         {
@@ -307,7 +307,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
                 self.state = State::Closing(end, work);
             }
             Ok(Finish::More(after, asked)) => {
-                // The next connection sends that event again.
+                // The next connection sends the incomplete event again.
                 self.cut = None;
                 trace::resumed(lost, after);
                 self.wait(after, asked);
@@ -329,12 +329,12 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         self.state = State::Waiting(self.transport.sleep(after), asked);
     }
 
-    /// Decides what an event that the input ended inside means for a response that has its finish
-    /// reason: nothing with an incomplete last event is complete without a warning.
+    /// Decides what an incomplete last event means for a response that has its finish reason: none is
+    /// complete without a warning.
     ///
     /// # Errors
     ///
-    /// `Truncated` where text had come after the finish reason, or where the event holds text.
+    /// `Truncated` if text came after the finish reason, or if the incomplete event contains text.
     fn check_cut(&mut self) -> Result<Option<String>> {
         let Some(tail) = self.cut.take() else {
             return Ok(None);
@@ -348,7 +348,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         Ok(Some(warning.to_owned()))
     }
 
-    /// Returns true if the beginning of an event says text, or an error.
+    /// Returns true if the beginning of an event contains text or an error.
     fn has_content(&mut self, tail: &OwnedFrame) -> bool {
         let completed = Json::from_beginning(&tail.data);
         let data = completed.as_ref().map_or(&*tail.data, Json::as_str);
@@ -360,12 +360,12 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         let mut events = Events::default();
         match self.decode.decode(frame, &mut events) {
             Ok(_) => events.has_text(),
-            // What is no object may be the beginning of an end marker.
+            // Anything but an object may be the beginning of an end marker.
             Err(error) => error.kind() != ErrorKind::Protocol || data.starts_with('{'),
         }
     }
 
-    /// Notes how much of the connection's input was replaced.
+    /// Notes in how many places of the connection's input invalid UTF-8 was replaced.
     fn note_replaced(&mut self) {
         self.replaced = self.replaced.max(self.framer.replaced());
     }
@@ -382,7 +382,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         self.partial.meta.warnings.push(warning);
     }
 
-    /// Ends the stream with an error, after the events that wait; the connection closes at once.
+    /// Ends the stream with an error, after the queued events; the connection closes at once.
     fn fail(&mut self, error: Error) {
         self.body = None;
         self.ended = self.waits.elapsed();
@@ -405,7 +405,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
     }
 }
 
-// Nothing in it is pinned in place.
+// No field is pinned structurally.
 impl<F, D> Unpin for Reader<F, D> {}
 
 impl<F: Framer, D: Decode> EventStream for Reader<F, D> {

@@ -1,4 +1,4 @@
-//! A request whose head has come: what a stream or a document is read from.
+//! A response whose headers have arrived.
 
 use std::{sync::Arc, task::Poll, time::Duration};
 
@@ -13,26 +13,26 @@ use crate::{
     transport::{Body, BoxFuture, Transport},
 };
 
-/// A request whose answer has begun.
+/// A response whose headers have arrived, and what is needed to read it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Started {
-    /// What it went through.
+    /// The transport that it came through.
     pub transport: Arc<dyn Transport>,
     /// The start of its first attempt, by the timer of `transport`.
     pub at: Duration,
-    /// Its limits.
+    /// The timeouts.
     pub timeouts: Timeouts,
-    /// What has come with the answer: of a stream, [`ChatResponse::meta`] begins with it.
+    /// The metadata, with which [`ChatResponse::meta`] of a stream begins.
     pub meta: Meta,
-    /// What is known of the answer already, such as its id.
+    /// What is already known of the response, such as its id.
     pub partial: ChatResponse,
-    /// The answer's body.
+    /// The body.
     pub body: Body,
 }
 
 impl Started {
-    /// Takes an answer whose head has come.
+    /// Creates it from a response whose headers have arrived.
     pub fn new(
         transport: Arc<dyn Transport>,
         at: Duration,
@@ -56,11 +56,11 @@ impl Started {
         }
     }
 
-    /// Reads the whole body, with the limit `idle` on each read and `progress` on all of them.
+    /// Reads the complete body, with the timeout `idle` for each read and `progress` for all of them.
     ///
     /// # Errors
     ///
-    /// `TooLarge` above the limit in bytes, `Timeout`, and what the body's own end is.
+    /// `TooLarge` above the limit in bytes, `Timeout`, and the errors of the body.
     pub async fn document(&mut self, limit: usize) -> Result<Bytes> {
         let mut read = Vec::new();
         let mut whole = self.limit(Phase::Progress, self.timeouts.progress);
@@ -88,7 +88,7 @@ impl Started {
         }
     }
 
-    /// Returns a limit's error and the wait for it.
+    /// Returns the error of a timeout, and the wait for it.
     fn limit(
         &self,
         phase: Phase,

@@ -1,8 +1,8 @@
-//! How long a stream has waited for the network, and whether that is too long.
+//! The timeouts of a stream, which run only while it waits for the network.
 //!
-//! Time counts from the poll that reads to the poll that yields: while the caller has an event in
-//! hand, none does. A caller may also turn away from a read that is pending; that shows when the
-//! next poll comes long after the sleep should have brought it.
+//! Time counts from the poll that reads to the poll that yields: none counts while the caller holds an
+//! event. A caller may also stop polling a pending read; that is noticed when the next poll comes
+//! long after the sleep should have woken the task.
 
 use std::{
     sync::Arc,
@@ -28,20 +28,20 @@ pub(super) struct Waits {
     timeouts: Timeouts,
     /// The start of the request, by the transport's timer, as are `since` and the end of `sleep`.
     started: Duration,
-    /// Since when the stream waits for bytes; `None` while the caller has an event in hand.
+    /// Since when the stream waits for bytes; `None` while the caller holds an event.
     since: Option<Duration>,
     since_event: Duration,
     since_finish: Option<Duration>,
-    /// When the finish reason came, from the start of the request.
+    /// When the finish reason arrived, from the start of the request.
     finished: Duration,
     seen_event: bool,
-    /// The wait is one of ours, before something is asked for.
+    /// The wait is a delay of ours, before a request.
     is_own: bool,
-    /// One sleep for all limits, armed anew only when it wakes or must wake earlier.
+    /// One sleep for all timeouts, reset only when it has fired or must fire earlier.
     sleep: Option<(Duration, BoxFuture<'static, ()>)>,
 }
 
-/// What a stream need not wait for any longer.
+/// Why a wait is over.
 pub(super) enum Expired {
     Limit(Error),
     Settled,
@@ -67,7 +67,7 @@ impl Waits {
         }
     }
 
-    /// Notes that the stream begins, or goes on, to wait.
+    /// Notes that the stream begins, or continues, to wait.
     pub(super) fn resume(&mut self) {
         let now = self.transport.now();
         let late = |armed: Duration| LATE < now.saturating_sub(armed);
@@ -81,18 +81,18 @@ impl Waits {
         }
     }
 
-    /// Notes that the caller has an event in hand.
+    /// Notes that the caller holds an event.
     pub(super) fn pause(&mut self) {
         self.since = None;
     }
 
-    /// Notes that a wait of ours begins or ends, which is no silence of the service's.
+    /// Notes that a delay of ours begins or ends, which is not silence of the service.
     pub(super) fn own(&mut self, is_own: bool) {
         self.is_own = is_own;
         self.bytes_came();
     }
 
-    /// Notes that bytes came.
+    /// Notes that bytes arrived.
     pub(super) fn bytes_came(&mut self) {
         let now = self.transport.now();
         if let Some(since) = self.since.replace(now) {
@@ -104,7 +104,7 @@ impl Waits {
         }
     }
 
-    /// Notes that an event came; returns the time since the request's start if it is the first.
+    /// Notes that an event arrived; returns the time since the request's start if it is the first.
     pub(super) fn event_came(&mut self) -> Option<Duration> {
         self.since_event = Duration::ZERO;
         if self.seen_event {
@@ -119,13 +119,13 @@ impl Waits {
         self.transport.now().saturating_sub(self.started)
     }
 
-    /// Returns the time from the request's start to the finish reason, if it has come.
+    /// Returns the time from the request's start to the finish reason, if it has arrived.
     pub(super) fn finished(&self) -> Duration {
         self.finished
     }
 
-    /// Notes that the answer has its finish reason and may end at any time; text that comes all the
-    /// same begins the wait anew.
+    /// Notes that the response has its finish reason and may end at any time; text that arrives
+    /// nevertheless restarts the wait.
     pub(super) fn settle(&mut self, text_came: bool) {
         match self.since_finish {
             Some(_) if !text_came => {}
@@ -141,12 +141,12 @@ impl Waits {
         self.since_finish.is_some()
     }
 
-    /// Notes that the answer has no finish reason, or no longer one for each choice.
+    /// Notes that the response has no finish reason, or no longer one for each choice.
     pub(super) fn unsettle(&mut self) {
         self.since_finish = None;
     }
 
-    /// Polls for a limit to run out.
+    /// Polls for a timeout.
     pub(super) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
         loop {
             let now = self.transport.now();
@@ -157,14 +157,14 @@ impl Waits {
             };
             if left.is_zero() {
                 return Poll::Ready(match expired {
-                    // What has its finish reason is whole, whichever limit ends the wait.
+                    // A response with its finish reason is complete, whichever timeout ends the wait.
                     Some((phase, limit)) if self.since_finish.is_none() => {
                         Expired::Limit(Error::timeout(phase, limit))
                     }
                     _ => Expired::Settled,
                 });
             }
-            // A limit beyond the clock's range is none.
+            // A timeout beyond the clock's range never fires.
             let Some(deadline) = now.checked_add(left) else {
                 return Poll::Pending;
             };
@@ -179,7 +179,8 @@ impl Waits {
         }
     }
 
-    /// Returns the limit that runs out first and what is left of it; `None` stands for the settling.
+    /// Returns the timeout that fires first and what is left of it; `None` is the wait after the finish
+    /// reason.
     fn next_limit(
         &self,
         now: Duration,
