@@ -1,16 +1,14 @@
-//! Settings in, a client out.
+//! The builder of a client.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::HeaderValue;
 use inferstream_client::{Client, Setting, Settings, base_url, same_host};
 use inferstream_core::{Error, ErrorKind, Result, provider::Semaphore};
 
 use crate::{
-    api::Api,
-    client::{INFO, Replicate},
-    inputs::Inputs,
-    trust::Trust,
+    client::Replicate, info::INFO, inputs::Inputs, protocol::Predictions,
+    settings::PredictionSettings, trust::Trust,
 };
 
 /// Where the service is, with the version that every path begins with.
@@ -42,6 +40,26 @@ impl Default for ReplicateBuilder {
             cancel_on_drop: true,
             metrics: true,
         }
+    }
+}
+
+impl Replicate {
+    /// Creates a client with the key in `REPLICATE_API_TOKEN`, or else `REPLICATE_API_KEY`, for the
+    /// service at `REPLICATE_BASE_URL` if that is set.
+    ///
+    /// # Errors
+    ///
+    /// `Auth` if there is no key; `Config` if the key or the URL cannot be used.
+    #[cfg(feature = "transport")]
+    pub fn from_env() -> Result<Self> {
+        let replicate = ReplicateBuilder::from_env()?.build()?;
+        replicate.client.check_key()?;
+        Ok(replicate)
+    }
+
+    /// Begins to set up a client, from nothing: no environment variable is read.
+    pub fn builder() -> ReplicateBuilder {
+        ReplicateBuilder::default()
     }
 }
 
@@ -154,7 +172,7 @@ impl ReplicateBuilder {
             }
         }
         let needs_key = same_host(&base, BASE_URL);
-        let api = Api {
+        let predictions = PredictionSettings {
             needs_key,
             trust,
             inputs: self.inputs,
@@ -163,10 +181,13 @@ impl ReplicateBuilder {
             cancels: Semaphore::new(CANCELS),
             metrics: self.metrics,
         };
+        let protocol = Predictions {
+            settings: Arc::new(predictions),
+        };
         let client = if needs_key {
-            Client::with_required_key(api, &base, settings, no_key())
+            Client::with_required_key(protocol, &base, settings, no_key())
         } else {
-            Client::new(api, &base, settings)
+            Client::new(protocol, &base, settings)
         };
         Ok(Replicate::new(client?))
     }

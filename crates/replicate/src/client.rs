@@ -1,45 +1,17 @@
-//! The client: a request in, the stream of its prediction out.
+//! The client of Replicate.
 
-use std::{
-    sync::{Arc, LazyLock},
-    time::Duration,
-};
+use std::time::Duration;
 
-use bytes::Bytes;
-use http::HeaderMap;
-use inferstream_client::{Call, Client, Mode, Protocol, Redact};
-use inferstream_core::{
-    Body, BoxFuture, Capabilities, ChatRequest, ChatStream, Error, ErrorKind, Json, Model, Phase,
-    ProviderInfo, Result, Timeouts, Unsupported,
-    protocol::{Started, read_stream},
-    sse::{Decoder, Limits},
-};
+use inferstream_client::Client;
+use inferstream_core::{BoxFuture, ChatStream, Error, Json, Model, Result, Timeouts};
 
 use crate::{
-    ReplicateBuilder,
-    api::{self, Api, For, MAX_DOCUMENT, get, nameless, url},
-    decode::{PredictionDecode, Settings},
-    encode::{self, Encoded},
-    error::{Purpose, aborted, after_made, canceled, failed, is_refused},
-    inputs::{Images, of_model},
-    model_ref::ModelRef,
+    error::{Purpose, ResponseJudge},
     models::{self, Version},
     prediction::{PredictionHandle, prediction_path},
-    wire::{Prediction, Status},
+    protocol::{AnswerSettings, Predictions, follow},
+    request::{MAX_DOCUMENT, get, url},
 };
-
-const DEFAULT_MODEL: &str = "meta/meta-llama-3-70b-instruct";
-
-/// What Replicate is, as of November 2026.
-pub(crate) static INFO: LazyLock<ProviderInfo> = LazyLock::new(|| {
-    let mut info = ProviderInfo::new("replicate", "Replicate", "https://replicate.com/");
-    info.login_url = Some("https://replicate.com/account/api-tokens".into());
-    info.key_variable = Some("REPLICATE_API_TOKEN".into());
-    info.default_model = Some(DEFAULT_MODEL.into());
-    info.models = &[DEFAULT_MODEL];
-    info.model_aliases = &[("meta-llama/Meta-Llama-3-70B-Instruct", DEFAULT_MODEL)];
-    info
-});
 
 /// A client of Replicate.
 ///
@@ -50,7 +22,7 @@ pub(crate) static INFO: LazyLock<ProviderInfo> = LazyLock::new(|| {
 /// Cloning is cheap; clones share connections and the list of models.
 #[derive(Clone, Debug)]
 pub struct Replicate {
-    client: Client<Api>,
+    pub(crate) client: Client<Predictions>,
 }
 
 inferstream_client::provider! {
@@ -61,10 +33,10 @@ inferstream_client::provider! {
     #[stream doc = ""]
     #[stream doc = "Everything that can be known before the first event; `Auth` at once if there is no key."]
     #[stream doc = "A prediction that may have been made though its answer was lost is `Disconnected` or"]
-    #[stream doc = "`Timeout`, with [`Repeat::Ambiguous`](crate::Repeat::Ambiguous); one that was made is named"]
+    #[stream doc = "`Timeout`, with [`Repeat::Ambiguous`](inferstream_core::Repeat::Ambiguous); one that was made is named"]
     #[stream doc = "by the error's [`partial`](Error::partial)."]
     #[stream doc = ""]
-    #[stream doc = "Once a prediction was made, no error is [`Repeat::Safe`](crate::Repeat::Safe), here or in the"]
+    #[stream doc = "Once a prediction was made, no error is [`Repeat::Safe`](inferstream_core::Repeat::Safe), here or in the"]
     #[stream doc = "stream: the same request again makes, and bills, another prediction. A failure that the service"]
     #[stream doc = "calls transient, such as the code `E003` or \"try again later\", is `Provider` with"]
     #[stream doc = "`Repeat::Ambiguous`: [`Error::is_retryable`] is true and the caller may send the request again;"]
@@ -74,25 +46,7 @@ inferstream_client::provider! {
 }
 
 impl Replicate {
-    /// Creates a client with the key in `REPLICATE_API_TOKEN`, or else `REPLICATE_API_KEY`, for the
-    /// service at `REPLICATE_BASE_URL` if that is set.
-    ///
-    /// # Errors
-    ///
-    /// `Auth` if there is no key; `Config` if the key or the URL cannot be used.
-    #[cfg(feature = "transport")]
-    pub fn from_env() -> Result<Self> {
-        let replicate = ReplicateBuilder::from_env()?.build()?;
-        replicate.client.check_key()?;
-        Ok(replicate)
-    }
-
-    /// Begins to set up a client, from nothing: no environment variable is read.
-    pub fn builder() -> ReplicateBuilder {
-        ReplicateBuilder::default()
-    }
-
-    pub(crate) fn new(client: Client<Api>) -> Self {
+    pub(crate) fn new(client: Client<Predictions>) -> Self {
         Self { client }
     }
 
@@ -123,12 +77,12 @@ impl Replicate {
         Box::pin(async move {
             let call = this.client.call().await?;
             let request = get(&call, &prediction_path(&id)?)?;
-            let judge = For::new(Purpose::Other, &call);
+            let judge = ResponseJudge::new(Purpose::Other, &call);
             let mut started = call.send(request, &judge).await?;
             let document = started.document(MAX_DOCUMENT).await?;
-            let settings = AnswerSettings::default();
-            let api = this.client.protocol_arc();
-            follow(&api, call, (started, document), settings).await
+            let settings = &this.client.protocol().settings;
+            let answer = AnswerSettings::default();
+            follow(settings, call, (started, document), answer).await
         })
     }
 
@@ -145,7 +99,7 @@ impl Replicate {
             let path = prediction_path(&id)?;
             let get = url(&call, &path)?;
             let cancel = url(&call, &format!("{path}/cancel"))?;
-            let handle = PredictionHandle::of(&this.client.protocol_arc(), call, get, cancel);
+            let handle = PredictionHandle::of(&this.client.protocol().settings, call, get, cancel);
             handle.cancel().await
         })
     }
@@ -171,7 +125,7 @@ impl Replicate {
         let query = query.into();
         Box::pin(async move {
             let call = this.client.call().await?;
-            models::search(this.client.protocol(), &call, &query).await
+            models::search(&this.client.protocol().settings.trust, &call, &query).await
         })
     }
 
@@ -185,7 +139,7 @@ impl Replicate {
         let model = model.into();
         Box::pin(async move {
             let call = this.client.call().await?;
-            models::versions(this.client.protocol(), &call, &model).await
+            models::versions(&this.client.protocol().settings.trust, &call, &model).await
         })
     }
 
@@ -205,206 +159,4 @@ impl Replicate {
             version.schema.ok_or_else(none)
         })
     }
-}
-
-impl Api {
-    /// Encodes a request, for the model that it names or the default one.
-    fn encode_body(&self, request: &ChatRequest) -> Result<(ModelRef, Encoded)> {
-        let model = request.model.as_deref().unwrap_or(DEFAULT_MODEL);
-        let model = ModelRef::parse(INFO.resolve(model.trim()))?;
-        let inputs = of_model(model.name(), &self.inputs);
-        let encoded = encode::body(&model, inputs, request)?;
-        if MAX_BODY < encoded.body.len() {
-            let length = encoded.body.len();
-            let message = format!("the request is of {length} bytes; the limit is {MAX_BODY}");
-            return Err(Error::new(ErrorKind::TooLarge, message));
-        }
-        Ok((model, encoded))
-    }
-}
-
-/// A request, encoded, and what its response is read by.
-#[derive(Clone, Debug)]
-pub(crate) struct Create {
-    model: ModelRef,
-    body: String,
-    headers: HeaderMap,
-    settings: AnswerSettings,
-    unsupported: Vec<Unsupported>,
-}
-
-impl Protocol for Api {
-    type Encoded = Create;
-
-    fn info(&self) -> &ProviderInfo {
-        &INFO
-    }
-
-    fn capabilities(&self, model: &str) -> Capabilities {
-        let name = match ModelRef::parse(model) {
-            Ok(model) => model.name().to_owned(),
-            Err(_) => model.to_owned(),
-        };
-        let inputs = of_model(&name, &self.inputs);
-        let mut capabilities = Capabilities::default();
-        capabilities.needs_auth = self.needs_key;
-        capabilities.supports_tools = false;
-        capabilities.supports_images = inputs.images != Images::None;
-        capabilities
-    }
-
-    fn encode(&self, request: ChatRequest, _: Mode) -> Result<Create> {
-        let (model, encoded) = self.encode_body(&request)?;
-        let settings = AnswerSettings {
-            max_tokens: request.max_tokens,
-            raw: request.raw,
-            warnings: encoded.dropped.warnings(),
-        };
-        Ok(Create {
-            model,
-            body: encoded.body,
-            headers: request.headers,
-            settings,
-            unsupported: encoded.dropped.into_list(),
-        })
-    }
-
-    fn unsupported(create: Create) -> Vec<Unsupported> {
-        create.unsupported
-    }
-
-    // The prompt may be in `extra` too.
-    fn redact(&self, request: &ChatRequest, redact: Redact) -> Redact {
-        let values = request.extra.iter().map(|(_, value)| value);
-        let texts = values.flat_map(texts);
-        texts.fold(redact, |redact, text| redact.text(&text))
-    }
-
-    fn open(self: Arc<Self>, call: Call, create: Create) -> BoxFuture<'static, Result<ChatStream>> {
-        Box::pin(async move {
-            let Create {
-                model,
-                body,
-                headers,
-                settings,
-                ..
-            } = create;
-            let created = api::create(&self, &call, &model, &headers, body).await?;
-            follow(&self, call, created, settings).await
-        })
-    }
-
-    fn models(self: Arc<Self>, call: Call) -> BoxFuture<'static, Result<Vec<Model>>> {
-        Box::pin(async move { models::collection(&call, "language-models").await })
-    }
-}
-
-/// Reads the prediction that an answer tells, and opens its stream.
-async fn follow(
-    api: &Arc<Api>,
-    call: Call,
-    (mut started, document): (Started, Bytes),
-    settings: AnswerSettings,
-) -> Result<ChatStream> {
-    started.meta.warnings = settings.warnings;
-    let Some(prediction) = Prediction::parse(&String::from_utf8_lossy(&document)) else {
-        return Err(call.redact.error(nameless(&started, &document)));
-    };
-    started.partial.id = Some(prediction.id.clone());
-    started.partial.model.clone_from(&prediction.model);
-    started.meta.web_url.clone_from(&prediction.urls.web);
-    let mut partial = started.partial.clone();
-    partial.meta.clone_from(&started.meta);
-    let redact = call.redact.clone();
-    let named = |error| {
-        let error = after_made(redact.error(error), partial.meta.attempts);
-        error.with_partial(partial.clone())
-    };
-
-    let (handle, warnings) = PredictionHandle::new(api, call, &prediction).map_err(named)?;
-    started.meta.warnings.extend(warnings);
-    let mut decode = PredictionDecode::new(
-        handle,
-        Settings {
-            id: prediction.id.clone(),
-            max_tokens: settings.max_tokens,
-            raw: settings.raw,
-        },
-    );
-    // What is dropped from here on is canceled, unless it has ended.
-    if prediction.status.is_terminal() {
-        decode.set_over();
-    }
-    check_state(&prediction, &decode).map_err(named)?;
-    started.body = match &prediction.urls.stream {
-        Some(stream) if !prediction.status.is_terminal() => {
-            let url = api.trust.check("stream", stream).map_err(named)?;
-            match decode.open(url).await {
-                Ok(body) => body,
-                Err(error) if ends_answer(&error) => return Err(named(error)),
-                Err(error) => {
-                    let error = redact.error(error);
-                    let warning = format!("{error}; the prediction is polled for its output");
-                    started.meta.warnings.push(warning);
-                    decode.set_unopened(error);
-                    Body::from(document)
-                }
-            }
-        }
-        _ => Body::from(document),
-    };
-    decode.begin();
-    let decoder = Decoder::new(Limits::default().document(MAX_DOCUMENT)).end_event("done");
-    // The headers at hand are those of the prediction, not of its stream.
-    let framer = decoder.or_document(&HeaderMap::new());
-    Ok(read_stream(started, framer, decode))
-}
-
-/// What a request says of its answer.
-#[derive(Clone, Debug, Default)]
-struct AnswerSettings {
-    max_tokens: Option<u64>,
-    raw: bool,
-    warnings: Vec<String>,
-}
-
-/// The most that a request's body may hold: what services accept is below it.
-const MAX_BODY: usize = 16 << 20;
-
-/// Returns the strings in a JSON value.
-fn texts(json: &Json) -> Vec<String> {
-    fn collect(value: serde_json::Value, texts: &mut Vec<String>) {
-        use serde_json::Value;
-        match value {
-            Value::String(text) => texts.push(text),
-            Value::Array(list) => list.into_iter().for_each(|value| collect(value, texts)),
-            Value::Object(object) => object
-                .into_iter()
-                .for_each(|(_, value)| collect(value, texts)),
-            _ => {}
-        }
-    }
-    let mut texts = Vec::new();
-    if let Ok(value) = serde_json::from_str(json.as_str()) {
-        collect(value, &mut texts);
-    }
-    texts
-}
-
-/// Returns true for a failure to open the stream that polling cannot make up for: the key was refused,
-/// or the time is up.
-fn ends_answer(error: &Error) -> bool {
-    is_refused(error) || error.kind() == ErrorKind::Timeout(Phase::Total)
-}
-
-/// Refuses a prediction that has ended badly before it was read.
-fn check_state(prediction: &Prediction, decode: &PredictionDecode) -> Result<()> {
-    let redact = &decode.handle().call.redact;
-    let words = prediction.error.as_deref();
-    Err(match prediction.status {
-        Status::Failed => failed(words, redact),
-        Status::Canceled => canceled(words, redact),
-        Status::Aborted => aborted(words, redact),
-        Status::Going | Status::Succeeded => return Ok(()),
-    })
 }

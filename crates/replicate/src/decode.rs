@@ -175,7 +175,7 @@ impl PredictionDecode {
                 Err(canceled(self.failure.as_deref(), &self.handle.call.redact))
             }
             _ if self.failure.is_some() => Err(self.failed(None)),
-            Some(Done::Succeeded) if is_whole && !self.handle.api.metrics => {
+            Some(Done::Succeeded) if is_whole && !self.handle.settings.metrics => {
                 Ok(self.whole(None, events))
             }
             Some(Done::Succeeded) if is_whole => Ok(self.close(Duration::ZERO)),
@@ -471,7 +471,7 @@ impl Decode for PredictionDecode {
 /// and bill it.
 impl Drop for PredictionDecode {
     fn drop(&mut self) {
-        if !self.over && self.handle.api.cancel_on_drop {
+        if !self.over && self.handle.settings.cancel_on_drop {
             self.handle.cancel_unwatched();
         }
     }

@@ -9,7 +9,7 @@ use inferstream_core::{
 };
 
 use crate::{
-    client::INFO,
+    info::INFO,
     inputs::{Images, Inputs},
     model_ref::ModelRef,
 };

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use inferstream_client::{Redact, Refusal, is_challenge, is_page};
+use inferstream_client::{Call, Judge, Redact, Refusal, is_challenge, is_page};
 use inferstream_core::{Error, ErrorKind, Repeat};
 use serde_json::Value;
 
 use crate::{
-    client::INFO,
+    info::INFO,
     model_ref::ModelRef,
     wire::{error_of, text_of},
 };
@@ -107,6 +107,35 @@ pub(crate) enum Purpose<'a> {
     Stream,
     /// To read, or to cancel: as often as need be.
     Other,
+}
+
+/// Judges responses by what their requests are for.
+pub(crate) struct ResponseJudge<'a> {
+    pub(crate) purpose: Purpose<'a>,
+    pub(crate) redact: &'a Redact,
+}
+
+impl<'a> ResponseJudge<'a> {
+    /// Creates the judge of a request of a call.
+    pub(crate) fn new(purpose: Purpose<'a>, call: &'a Call) -> Self {
+        let redact = &call.redact;
+        Self { purpose, redact }
+    }
+}
+
+impl Judge for ResponseJudge<'_> {
+    fn refusal(&self, refusal: Refusal<'_>) -> Error {
+        error_of_status(self.purpose, &refusal, self.redact)
+    }
+
+    // What reads may be sent again, whatever became of it.
+    fn lost(&self, error: Error) -> Error {
+        match (self.purpose, error.repeat()) {
+            (Purpose::Create(_), _) => error,
+            (_, Repeat::Ambiguous) => error.with_repeat(Repeat::Safe),
+            _ => error,
+        }
+    }
 }
 
 /// Makes an error of an answer whose status is not a success.

@@ -4,12 +4,17 @@
 mod builder;
 mod client;
 
+mod protocol;
+mod settings;
+
 mod encode;
+mod info;
 mod inputs;
 mod model_ref;
 
-mod api;
+mod create;
 mod prediction;
+mod request;
 mod trust;
 
 mod decode;

@@ -7,9 +7,10 @@ use inferstream_core::{Error, Json, Model, Result};
 use serde_json::Value;
 
 use crate::{
-    api::{Api, For, get, url},
-    error::Purpose,
+    error::{Purpose, ResponseJudge},
     model_ref::{ModelRef, is_word},
+    request::{get, url},
+    trust::Trust,
     wire::text_of,
 };
 
@@ -43,22 +44,22 @@ pub(crate) async fn collection(call: &Call, slug: &str) -> Result<Vec<Model>> {
 }
 
 /// Asks for the models that a text finds.
-pub(crate) async fn search(api: &Api, call: &Call, query: &str) -> Result<Vec<Model>> {
+pub(crate) async fn search(trust: &Trust, call: &Call, query: &str) -> Result<Vec<Model>> {
     let method = Method::from_bytes(b"QUERY").map_err(|_| not_a_list())?;
     let mut request = call.request_to(method, url(call, "models")?, Bytes::new());
     request
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     *request.body_mut() = query.to_owned().into();
-    let list = pages(api, call, request).await?;
+    let list = pages(trust, call, request).await?;
     Ok(list.iter().filter_map(model).collect())
 }
 
 /// Asks for the versions of a model, the newest first.
-pub(crate) async fn versions(api: &Api, call: &Call, name: &str) -> Result<Vec<Version>> {
+pub(crate) async fn versions(trust: &Trust, call: &Call, name: &str) -> Result<Vec<Version>> {
     let path = format!("models/{}/versions", of_model(name)?);
     let request = get(call, &path)?;
-    let list = pages(api, call, request).await?;
+    let list = pages(trust, call, request).await?;
     Ok(list.iter().filter_map(version).collect())
 }
 
@@ -81,7 +82,7 @@ pub(crate) async fn version_of(call: &Call, name: &str) -> Result<Version> {
 }
 
 /// Reads a list, page after page.
-async fn pages(api: &Api, call: &Call, mut request: Request<Bytes>) -> Result<Vec<Value>> {
+async fn pages(trust: &Trust, call: &Call, mut request: Request<Bytes>) -> Result<Vec<Value>> {
     let mut all = Vec::new();
     for _ in 0..MAX_PAGES {
         let mut value = document(call, request.clone()).await?;
@@ -91,14 +92,14 @@ async fn pages(api: &Api, call: &Call, mut request: Request<Bytes>) -> Result<Ve
         }
         match value["next"].as_str() {
             None | Some("") => break,
-            Some(next) => *request.uri_mut() = api.trust.check("next page", next)?,
+            Some(next) => *request.uri_mut() = trust.check("next page", next)?,
         }
     }
     Ok(all)
 }
 
 async fn document(call: &Call, request: Request<Bytes>) -> Result<Value> {
-    let judge = For::new(Purpose::Other, call);
+    let judge = ResponseJudge::new(Purpose::Other, call);
     let body = call.document(request, MAX_LIST, &judge).await?;
     serde_json::from_slice(&body).map_err(|_| not_a_list())
 }

@@ -13,9 +13,10 @@ use inferstream_core::{
 };
 
 use crate::{
-    api::{self, Api, For, MAX_DOCUMENT},
-    error::{Purpose, SOON},
+    error::{Purpose, ResponseJudge, SOON},
     model_ref::is_word,
+    request::{MAX_DOCUMENT, url},
+    settings::PredictionSettings,
     trust::Trust,
     wire::{Prediction, Urls},
 };
@@ -31,7 +32,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// A handle to one prediction at the service: reads it, opens its stream, cancels it.
 #[derive(Clone)]
 pub(crate) struct PredictionHandle {
-    pub(crate) api: Arc<Api>,
+    pub(crate) settings: Arc<PredictionSettings>,
     pub(crate) call: Call,
     pub(crate) get: Uri,
     pub(crate) stream: Option<Uri>,
@@ -46,7 +47,7 @@ impl PredictionHandle {
     ///
     /// `Protocol` for an id that cannot be part of a path.
     pub(crate) fn new(
-        settings: &Arc<Api>,
+        settings: &Arc<PredictionSettings>,
         call: Call,
         prediction: &Prediction,
     ) -> Result<(Self, Vec<String>)> {
@@ -60,7 +61,7 @@ impl PredictionHandle {
         let Urls { get, cancel, .. } = &prediction.urls;
         let mut warnings = Vec::new();
         let mut choose = |what, named: &Option<String>, path: &str| -> Result<Uri> {
-            let own = api::url(&call, path)?;
+            let own = url(&call, path)?;
             let Some(named) = named else {
                 return Ok(own);
             };
@@ -79,9 +80,14 @@ impl PredictionHandle {
     }
 
     /// Creates a handle to a prediction without a stream.
-    pub(crate) fn of(settings: &Arc<Api>, call: Call, get: Uri, cancel: Uri) -> Self {
+    pub(crate) fn of(
+        settings: &Arc<PredictionSettings>,
+        call: Call,
+        get: Uri,
+        cancel: Uri,
+    ) -> Self {
         Self {
-            api: Arc::clone(settings),
+            settings: Arc::clone(settings),
             call,
             get,
             stream: None,
@@ -96,7 +102,7 @@ impl PredictionHandle {
         // Where it asks for a longer wait, the prediction is polled meanwhile.
         retry.max_retry_after = retry.max_retry_after.min(REOPEN);
         let call = with_retry(&self.call, retry);
-        let judge = For::new(Purpose::Stream, &call);
+        let judge = ResponseJudge::new(Purpose::Stream, &call);
         let started = call.send(request, &judge).await.map_err(|error| {
             // The wait before the next try was ours.
             let asked = error.retry_after().filter(|wait| *wait != SOON);
@@ -119,7 +125,7 @@ impl PredictionHandle {
         Box::pin(async move {
             let request = handle.stream_request(url, last_id);
             let call = with_retry(&handle.call, RetryPolicy::never());
-            let judge = For::new(Purpose::Other, &call);
+            let judge = ResponseJudge::new(Purpose::Other, &call);
             check_stream(call.send(request, &judge).await?)
         })
     }
@@ -142,7 +148,7 @@ impl PredictionHandle {
             let asked = Box::pin(async {
                 let call = &handle.call;
                 let request = call.request_to(Method::GET, handle.get.clone(), Bytes::new());
-                let judge = For::new(Purpose::Other, call);
+                let judge = ResponseJudge::new(Purpose::Other, call);
                 call.document(request, MAX_DOCUMENT, &judge).await
             });
             let document = within(&*handle.call.transport, ASK, asked).await??;
@@ -160,7 +166,7 @@ impl PredictionHandle {
         let request = self.post();
         let mut call = self.call.clone();
         call.at = call.transport.now();
-        let judge = For::new(Purpose::Other, &call);
+        let judge = ResponseJudge::new(Purpose::Other, &call);
         match call.send(request, &judge).await {
             Err(error) if !is_over(&error) => Err(error.context("the prediction was not canceled")),
             _ => Ok(()),
@@ -188,7 +194,7 @@ impl PredictionHandle {
     /// The wait for a permit does not count in the 2 s: otherwise the last of many would never be
     /// sent. It ends all the same, since each request before it ends within 2 s.
     pub(crate) async fn cancel_briefly(&self) {
-        let _permit = self.api.cancels.acquire().await;
+        let _permit = self.settings.cancels.acquire().await;
         let mut request = self.post();
         request.extensions_mut().insert(self.call.timeouts);
         request.extensions_mut().insert(ReplayStale);
@@ -229,13 +235,17 @@ impl fmt::Debug for PredictionHandle {
 
 /// Returns the URL to cancel a prediction whose id is invalid, if it is one that cancels a prediction
 /// and does nothing else.
-fn cancel_of_any(settings: &Api, call: &Call, prediction: &Prediction) -> Option<Uri> {
+fn cancel_of_any(
+    settings: &PredictionSettings,
+    call: &Call,
+    prediction: &Prediction,
+) -> Option<Uri> {
     let named = prediction.urls.cancel.as_deref()?;
-    let url = settings.trust.check("URL to cancel at", named).ok()?;
-    let (_, id) = url.path().strip_suffix("/cancel")?.rsplit_once('/')?;
+    let uri = settings.trust.check("URL to cancel at", named).ok()?;
+    let (_, id) = uri.path().strip_suffix("/cancel")?.rsplit_once('/')?;
     let path = format!("{}/cancel", prediction_path(id).ok()?);
-    let own = api::url(call, &path).ok()?;
-    is_own(&url, &own, &path).then_some(url)
+    let own = url(call, &path).ok()?;
+    is_own(&uri, &own, &path).then_some(uri)
 }
 
 /// Returns true where a URL of the service's is the one that we build, or the same path at a host of

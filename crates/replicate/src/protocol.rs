@@ -1,0 +1,236 @@
+//! The protocol of predictions: create one, then follow it to its end.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use inferstream_client::{Call, Mode, Protocol, Redact};
+use inferstream_core::{
+    Body, BoxFuture, Capabilities, ChatRequest, ChatStream, Error, ErrorKind, Json, Model, Phase,
+    ProviderInfo, Result, Unsupported,
+    protocol::{Started, read_stream},
+    sse::{Decoder, Limits},
+};
+
+use crate::{
+    create::{self, nameless},
+    decode::{PredictionDecode, Settings},
+    encode::{self, Encoded},
+    error::{aborted, after_made, canceled, failed, is_refused},
+    info::{DEFAULT_MODEL, INFO},
+    inputs::{Images, of_model},
+    model_ref::ModelRef,
+    models,
+    prediction::PredictionHandle,
+    request::MAX_DOCUMENT,
+    settings::PredictionSettings,
+    wire::{Prediction, Status},
+};
+
+/// The protocol of predictions.
+#[derive(Clone, Debug)]
+pub(crate) struct Predictions {
+    pub(crate) settings: Arc<PredictionSettings>,
+}
+
+impl Predictions {
+    /// Encodes a request, for the model that it names or the default one.
+    fn encode_body(&self, request: &ChatRequest) -> Result<(ModelRef, Encoded)> {
+        let model = request.model.as_deref().unwrap_or(DEFAULT_MODEL);
+        let model = ModelRef::parse(INFO.resolve(model.trim()))?;
+        let inputs = of_model(model.name(), &self.settings.inputs);
+        let encoded = encode::body(&model, inputs, request)?;
+        if MAX_BODY < encoded.body.len() {
+            let length = encoded.body.len();
+            let message = format!("the request is of {length} bytes; the limit is {MAX_BODY}");
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
+        Ok((model, encoded))
+    }
+}
+
+/// A request, encoded, and what its response is read by.
+#[derive(Clone, Debug)]
+pub(crate) struct Create {
+    model: ModelRef,
+    body: String,
+    headers: HeaderMap,
+    answer: AnswerSettings,
+    unsupported: Vec<Unsupported>,
+}
+
+impl Protocol for Predictions {
+    type Encoded = Create;
+
+    fn info(&self) -> &ProviderInfo {
+        &INFO
+    }
+
+    fn capabilities(&self, model: &str) -> Capabilities {
+        let name = match ModelRef::parse(model) {
+            Ok(model) => model.name().to_owned(),
+            Err(_) => model.to_owned(),
+        };
+        let inputs = of_model(&name, &self.settings.inputs);
+        let mut capabilities = Capabilities::default();
+        capabilities.needs_auth = self.settings.needs_key;
+        capabilities.supports_tools = false;
+        capabilities.supports_images = inputs.images != Images::None;
+        capabilities
+    }
+
+    fn encode(&self, request: ChatRequest, _: Mode) -> Result<Create> {
+        let (model, encoded) = self.encode_body(&request)?;
+        let answer = AnswerSettings {
+            max_tokens: request.max_tokens,
+            raw: request.raw,
+            warnings: encoded.dropped.warnings(),
+        };
+        Ok(Create {
+            model,
+            body: encoded.body,
+            headers: request.headers,
+            answer,
+            unsupported: encoded.dropped.into_list(),
+        })
+    }
+
+    fn unsupported(create: Create) -> Vec<Unsupported> {
+        create.unsupported
+    }
+
+    // The prompt may be in `extra` too.
+    fn redact(&self, request: &ChatRequest, redact: Redact) -> Redact {
+        let values = request.extra.iter().map(|(_, value)| value);
+        let texts = values.flat_map(texts);
+        texts.fold(redact, |redact, text| redact.text(&text))
+    }
+
+    fn open(self: Arc<Self>, call: Call, create: Create) -> BoxFuture<'static, Result<ChatStream>> {
+        Box::pin(async move {
+            let Create {
+                model,
+                body,
+                headers,
+                answer,
+                ..
+            } = create;
+            let created = create::create(&self.settings, &call, &model, &headers, body).await?;
+            follow(&self.settings, call, created, answer).await
+        })
+    }
+
+    fn models(self: Arc<Self>, call: Call) -> BoxFuture<'static, Result<Vec<Model>>> {
+        Box::pin(async move { models::collection(&call, "language-models").await })
+    }
+}
+
+/// Reads the prediction that an answer tells, and opens its stream.
+pub(crate) async fn follow(
+    settings: &Arc<PredictionSettings>,
+    call: Call,
+    (mut started, document): (Started, Bytes),
+    answer: AnswerSettings,
+) -> Result<ChatStream> {
+    started.meta.warnings = answer.warnings;
+    let Some(prediction) = Prediction::parse(&String::from_utf8_lossy(&document)) else {
+        return Err(call.redact.error(nameless(&started, &document)));
+    };
+    started.partial.id = Some(prediction.id.clone());
+    started.partial.model.clone_from(&prediction.model);
+    started.meta.web_url.clone_from(&prediction.urls.web);
+    let mut partial = started.partial.clone();
+    partial.meta.clone_from(&started.meta);
+    let redact = call.redact.clone();
+    let named = |error| {
+        let error = after_made(redact.error(error), partial.meta.attempts);
+        error.with_partial(partial.clone())
+    };
+
+    let (handle, warnings) = PredictionHandle::new(settings, call, &prediction).map_err(named)?;
+    started.meta.warnings.extend(warnings);
+    let mut decode = PredictionDecode::new(
+        handle,
+        Settings {
+            id: prediction.id.clone(),
+            max_tokens: answer.max_tokens,
+            raw: answer.raw,
+        },
+    );
+    // What is dropped from here on is canceled, unless it has ended.
+    if prediction.status.is_terminal() {
+        decode.set_over();
+    }
+    check_state(&prediction, &decode).map_err(named)?;
+    started.body = match &prediction.urls.stream {
+        Some(stream) if !prediction.status.is_terminal() => {
+            let url = settings.trust.check("stream", stream).map_err(named)?;
+            match decode.open(url).await {
+                Ok(body) => body,
+                Err(error) if ends_answer(&error) => return Err(named(error)),
+                Err(error) => {
+                    let error = redact.error(error);
+                    let warning = format!("{error}; the prediction is polled for its output");
+                    started.meta.warnings.push(warning);
+                    decode.set_unopened(error);
+                    Body::from(document)
+                }
+            }
+        }
+        _ => Body::from(document),
+    };
+    decode.begin();
+    let decoder = Decoder::new(Limits::default().document(MAX_DOCUMENT)).end_event("done");
+    // The headers at hand are those of the prediction, not of its stream.
+    let framer = decoder.or_document(&HeaderMap::new());
+    Ok(read_stream(started, framer, decode))
+}
+
+/// What a request says of its answer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AnswerSettings {
+    max_tokens: Option<u64>,
+    raw: bool,
+    warnings: Vec<String>,
+}
+
+/// The most that a request's body may hold: what services accept is below it.
+const MAX_BODY: usize = 16 << 20;
+
+/// Returns the strings in a JSON value.
+fn texts(json: &Json) -> Vec<String> {
+    fn collect(value: serde_json::Value, texts: &mut Vec<String>) {
+        use serde_json::Value;
+        match value {
+            Value::String(text) => texts.push(text),
+            Value::Array(list) => list.into_iter().for_each(|value| collect(value, texts)),
+            Value::Object(object) => object
+                .into_iter()
+                .for_each(|(_, value)| collect(value, texts)),
+            _ => {}
+        }
+    }
+    let mut texts = Vec::new();
+    if let Ok(value) = serde_json::from_str(json.as_str()) {
+        collect(value, &mut texts);
+    }
+    texts
+}
+
+/// Returns true for a failure to open the stream that polling cannot make up for: the key was refused,
+/// or the time is up.
+fn ends_answer(error: &Error) -> bool {
+    is_refused(error) || error.kind() == ErrorKind::Timeout(Phase::Total)
+}
+
+/// Refuses a prediction that has ended badly before it was read.
+fn check_state(prediction: &Prediction, decode: &PredictionDecode) -> Result<()> {
+    let redact = &decode.handle().call.redact;
+    let words = prediction.error.as_deref();
+    Err(match prediction.status {
+        Status::Failed => failed(words, redact),
+        Status::Canceled => canceled(words, redact),
+        Status::Aborted => aborted(words, redact),
+        Status::Going | Status::Succeeded => return Ok(()),
+    })
+}

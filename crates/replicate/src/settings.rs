@@ -1,0 +1,21 @@
+//! The settings of a client's predictions.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+use inferstream_core::provider::Semaphore;
+
+use crate::{inputs::Inputs, trust::Trust};
+
+/// The settings that all predictions of a client share.
+#[derive(Debug)]
+pub(crate) struct PredictionSettings {
+    pub(crate) needs_key: bool,
+    pub(crate) trust: Trust,
+    pub(crate) inputs: Vec<(String, Inputs)>,
+    pub(crate) cancel_after: Option<HeaderValue>,
+    pub(crate) cancel_on_drop: bool,
+    /// The permits for cancels in the background.
+    pub(crate) cancels: Arc<Semaphore>,
+    pub(crate) metrics: bool,
+}
