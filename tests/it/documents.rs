@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderValue, Response, header::CONTENT_TYPE};
+use inferstream_client::stream_or_document;
 use inferstream_core::{
     ChatEvent, End, ErrorKind, Result, Timeouts, Transport,
     protocol::{Decode, Ending, Events, Finish, Flow, Started, read_stream},
@@ -44,7 +45,7 @@ fn read(content_type: &'static str, pieces: Vec<Piece>) -> Result<String, ErrorK
     let at = transport.now();
     let started = Started::new(transport, at, Timeouts::none(), response);
     let decoder = Decoder::new(Limits::default().document(8)).marker("[DONE]");
-    let framer = decoder.or_document(&started.meta.headers);
+    let framer = stream_or_document(decoder, &started.meta.headers);
     let stream = read_stream(started, framer, Echo);
     match block_on(&script.clock, stream.finish()) {
         Ok(response) => Ok(response.text().to_owned()),

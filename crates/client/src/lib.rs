@@ -12,6 +12,7 @@ mod url;
 mod call;
 
 mod detach;
+mod document;
 mod page;
 mod redact;
 mod unsupported;
@@ -27,6 +28,7 @@ pub use crate::{
     client::{Client, Mode, Protocol},
     credentials::{Credentials, Fixed, Missing},
     detach::{DetachOnDrop, briefly, detach, within},
+    document::stream_or_document,
     page::{is_challenge, is_page},
     redact::Redact,
     setting::Setting,

@@ -7,7 +7,7 @@ use http::{
     HeaderMap, HeaderValue, Method,
     header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE},
 };
-use inferstream_client::{Call, Dropped, Judge, Mode, Protocol, Refusal};
+use inferstream_client::{Call, Dropped, Judge, Mode, Protocol, Refusal, stream_or_document};
 use inferstream_core::{
     BoxFuture, Capabilities, ChatRequest, ChatStream, Error, Model, ProviderInfo, Result,
     Unsupported,
@@ -137,7 +137,7 @@ impl<D: Dialect> Chat<D> {
         let decode = self.dialect.decode(decode, request);
         // "data: [DONE]" is the marker; some services forget the field's name.
         let decoder = Decoder::default().marker("[DONE]").error_lines();
-        let framer = decoder.or_document(&started.meta.headers);
+        let framer = stream_or_document(decoder, &started.meta.headers);
         Ok(read_stream(started, framer, decode))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use inferstream_client::{Call, Mode, Protocol, Redact};
+use inferstream_client::{Call, Mode, Protocol, Redact, stream_or_document};
 use inferstream_core::{
     Body, BoxFuture, Capabilities, ChatRequest, ChatStream, Error, ErrorKind, Json, Model, Phase,
     ProviderInfo, Result, Unsupported,
@@ -182,7 +182,7 @@ pub(crate) async fn follow(
     decode.begin();
     let decoder = Decoder::new(Limits::default().document(MAX_DOCUMENT)).end_event("done");
     // The headers at hand are those of the prediction, not of its stream.
-    let framer = decoder.or_document(&HeaderMap::new());
+    let framer = stream_or_document(decoder, &HeaderMap::new());
     Ok(read_stream(started, framer, decode))
 }
 

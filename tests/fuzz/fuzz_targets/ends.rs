@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use inferstream_client::stream_or_document;
 use inferstream_cloudflare::{Cloudflare, Door};
 use inferstream_core::{
     Body, BoxFuture, ChatRequest, ChatStream, Error, Result, Timeouts, Timer, Transport,
@@ -264,7 +265,7 @@ fn open(protocol: Protocol, stream: Bytes) -> Result<ChatStream> {
             let response = http::Response::new(Body::from(stream));
             let started = Started::new(Arc::new(service), at, Timeouts::default(), response);
             let decoder = Decoder::default().marker("[DONE]");
-            let framer = decoder.or_document(&http::HeaderMap::new());
+            let framer = stream_or_document(decoder, &http::HeaderMap::new());
             Ok(read_stream(started, framer, ChatDecode::new("fuzzed")))
         }
         Protocol::WorkersAi(door) => {

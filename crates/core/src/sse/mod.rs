@@ -5,7 +5,6 @@
 //! A *frame* is what the standard calls an event.
 
 mod decoder;
-mod reply;
 mod stream;
 
 use std::{borrow::Cow, fmt, time::Duration};
@@ -90,8 +89,8 @@ pub trait Framer: Send + 'static {
     fn reset(&mut self);
 }
 
-/// Returns bytes as text, with U+FFFD for invalid UTF-8, and counts the places.
-fn decode_lossy<'a>(bytes: &'a [u8], replaced: &mut usize) -> Cow<'a, str> {
+/// Decodes UTF-8, replaces invalid sequences by U+FFFD, and adds their number to `replaced`.
+pub fn decode_lossy<'a>(bytes: &'a [u8], replaced: &mut usize) -> Cow<'a, str> {
     let text = String::from_utf8_lossy(bytes);
     if matches!(text, Cow::Owned(_)) {
         let invalid = bytes

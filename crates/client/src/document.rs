@@ -4,35 +4,34 @@ use std::mem;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
+use inferstream_core::{
+    Text,
+    sse::{Decoder, Frame, Framer, TooLarge, decode_lossy},
+};
 
-use super::{Decoder, Frame, Framer, TooLarge, decode_lossy};
-use crate::text::Text;
-
-impl Decoder {
-    /// Returns a framer that accepts one document in place of the event stream.
-    ///
-    /// Services answer a request for a stream with one JSON document or a page: some because they do
-    /// not stream a model, some to report an error, and not all declare it in the content type.
-    /// The first byte that is not white space decides: no line of an event stream begins with `{`,
-    /// `<` or `[`, except for a bare `[DONE]`.
-    /// If the content type in `headers` is JSON, anything that does not begin like a field or a
-    /// comment is a document too, such as `null`.
-    pub fn or_document(self, headers: &HeaderMap) -> impl Framer + use<> {
-        let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-        let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
-        Reply {
-            kind: Kind::Unknown,
-            decoder: self,
-            expects_document: content_type.starts_with(b"application/json"),
-            held: Vec::new(),
-            document: Text::default(),
-            replaced: 0,
-        }
+/// Returns a framer that accepts one document in place of the event stream that a decoder reads.
+///
+/// Services answer a request for a stream with one JSON document or a page: some because they do
+/// not stream a model, some to report an error, and not all declare it in the content type.
+/// The first byte that is not white space decides: no line of an event stream begins with `{`,
+/// `<` or `[`, except for a bare `[DONE]`.
+/// If the content type in `headers` is JSON, anything that does not begin like a field or a
+/// comment is a document too, such as `null`.
+pub fn stream_or_document(decoder: Decoder, headers: &HeaderMap) -> impl Framer + use<> {
+    let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
+    StreamOrDocument {
+        kind: Kind::Unknown,
+        decoder,
+        expects_document: content_type.starts_with(b"application/json"),
+        held: Vec::new(),
+        document: Text::default(),
+        replaced: 0,
     }
 }
 
 #[derive(Debug)]
-struct Reply {
+struct StreamOrDocument {
     kind: Kind,
     decoder: Decoder,
     /// The content type is JSON.
@@ -55,7 +54,7 @@ enum Kind {
     TooLarge,
 }
 
-impl Reply {
+impl StreamOrDocument {
     /// Decides by the first byte that is not white space, and returns its position.
     fn decide(&mut self, bytes: &[u8]) -> Option<usize> {
         // A byte-order mark may be split too.
@@ -77,7 +76,7 @@ impl Reply {
     }
 }
 
-impl Framer for Reply {
+impl Framer for StreamOrDocument {
     fn push(&mut self, mut bytes: Bytes) {
         if matches!(self.kind, Kind::Unknown) {
             if !self.held.is_empty() {
