@@ -1,4 +1,4 @@
-//! Settings in, a client out.
+//! The builder of a client.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -47,6 +47,27 @@ pub struct CloudflareBuilder {
     forget_on_any_error: bool,
     refresh: Option<Refresher>,
     settings: Settings,
+}
+
+impl Cloudflare {
+    /// Creates a client by the environment: see [`CloudflareBuilder::from_env`].
+    ///
+    /// # Errors
+    ///
+    /// `Auth` if there is no token; `Config` if there is no account, or a variable cannot be used.
+    #[cfg(feature = "transport")]
+    pub fn from_env() -> Result<Self> {
+        let cloudflare = CloudflareBuilder::from_env()?.build()?;
+        if let Service::WorkersAi(client) = &cloudflare.service {
+            client.check_key()?;
+        }
+        Ok(cloudflare)
+    }
+
+    /// Begins to set up a client, from nothing: no environment variable is read.
+    pub fn builder() -> CloudflareBuilder {
+        CloudflareBuilder::default()
+    }
 }
 
 inferstream_client::builder!(CloudflareBuilder);
@@ -269,9 +290,8 @@ impl CloudflareBuilder {
             session = session.forget_on_any_error();
         }
         let limits = || Cloudflare::default_timeouts(true);
-        let playground = Playground::new(playground::Settings {
+        let requests = playground::Settings {
             transport: settings.transport()?,
-            carrier,
             base,
             headers: settings.headers,
             timeouts: settings.timeouts.unwrap_or_else(limits),
@@ -279,7 +299,8 @@ impl CloudflareBuilder {
             session,
             refresh: self.refresh,
             warnings,
-        });
+        };
+        let playground = Playground::new(carrier, requests);
         Ok(Cloudflare::new(Service::Playground(playground)))
     }
 }

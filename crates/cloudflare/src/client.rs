@@ -7,7 +7,6 @@ use inferstream_core::{BoxFuture, Error, ErrorKind, Json, Model, Provider, Resul
 use inferstream_openai_compat::Chat;
 
 use crate::{
-    CloudflareBuilder,
     models::INFO,
     playground::Playground,
     workers_ai::{WorkersAi, of_document, search},
@@ -18,7 +17,7 @@ use crate::{
 /// Cloning is cheap; clones share connections and the list of models.
 #[derive(Clone, Debug)]
 pub struct Cloudflare {
-    service: Service,
+    pub(crate) service: Service,
 }
 
 /// The service that is asked.
@@ -34,25 +33,6 @@ inferstream_client::provider! {
 }
 
 impl Cloudflare {
-    /// Creates a client by the environment: see [`CloudflareBuilder::from_env`].
-    ///
-    /// # Errors
-    ///
-    /// `Auth` if there is no token; `Config` if there is no account, or a variable cannot be used.
-    #[cfg(feature = "transport")]
-    pub fn from_env() -> Result<Self> {
-        let cloudflare = CloudflareBuilder::from_env()?.build()?;
-        if let Service::WorkersAi(client) = &cloudflare.service {
-            client.check_key()?;
-        }
-        Ok(cloudflare)
-    }
-
-    /// Begins to set up a client, from nothing: no environment variable is read.
-    pub fn builder() -> CloudflareBuilder {
-        CloudflareBuilder::default()
-    }
-
     /// Returns the limits of requests where nobody sets others: core's, but that the playground may
     /// be silent for 300 s, as the gpt4free class that this client goes back to had it.
     pub fn default_timeouts(playground: bool) -> Timeouts {
@@ -85,6 +65,7 @@ impl Cloudflare {
         Box::pin(async move {
             let client = client?;
             let call = client.call().await?;
+            client.protocol().dialect().check_lists()?;
             search(&call, client.protocol(), &query).await
         })
     }

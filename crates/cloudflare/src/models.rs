@@ -1,11 +1,9 @@
-//! The models as data, and the service's list of them in; ours out.
+//! The provider's facts, and one model of its list.
 
 use std::sync::LazyLock;
 
-use inferstream_core::{Error, Model, ProviderInfo, Result};
+use inferstream_core::{Model, ProviderInfo};
 use serde_json::Value;
-
-use crate::workers_ai::of_document;
 
 const DEFAULT_MODEL: &str = "@cf/meta/llama-3.3-70b-instruct-fp8-fast";
 
@@ -186,40 +184,6 @@ const MODELS: [&str; 54] = [
     "@hf/thebloke/openhermes-2.5-mistral-7b-awq",
     "@hf/thebloke/zephyr-7b-beta-awq",
 ];
-
-/// One page of the service's list.
-#[derive(Debug)]
-pub(crate) struct Page {
-    pub(crate) models: Vec<Model>,
-    /// True if there are more behind it.
-    pub(crate) has_more: bool,
-}
-
-impl Page {
-    /// Reads `{"result":[…],"result_info":{…}}`.
-    ///
-    /// # Errors
-    ///
-    /// `Protocol` if it is something else.
-    pub(crate) fn read(body: &[u8]) -> Result<Self> {
-        let broken = || Error::protocol("cloudflare sent something else than a list of models");
-        let value = serde_json::from_slice::<Value>(body).map_err(|_| broken())?;
-        if let Some(error) = of_document(&value) {
-            return Err(error);
-        }
-        let list = value["result"].as_array().ok_or_else(broken)?;
-        let info = &value["result_info"];
-        let number = |name: &str| info[name].as_u64();
-        let has_more = match (number("page"), number("per_page"), number("total_count")) {
-            (Some(page), Some(per_page), Some(total)) => page.saturating_mul(per_page) < total,
-            _ => false,
-        };
-        Ok(Self {
-            models: list.iter().filter_map(model).collect(),
-            has_more: has_more && !list.is_empty(),
-        })
-    }
-}
 
 /// Reads one model of the service's list.
 pub(crate) fn model(value: &Value) -> Option<Model> {

@@ -18,11 +18,16 @@ pub mod file {
     pub use inferstream_session::{CacheFile, Warning};
 }
 pub mod framer;
+mod http;
+mod requests;
 pub mod session;
 mod tool_calls;
 mod wire;
 mod words;
 
-pub(crate) use self::client::{Carrier, Playground, Refresher, Settings};
+pub(crate) use self::{
+    client::{Carrier, Playground},
+    requests::{Refresher, Settings},
+};
 #[doc(inline)]
 pub use inferstream_session::Jar;

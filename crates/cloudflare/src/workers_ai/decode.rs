@@ -9,11 +9,14 @@ use inferstream_core::{
 use inferstream_openai_compat::{ChatDecode, null_non_finite};
 
 use super::{
-    dialect::DEFAULT_MAX_TOKENS,
     error::refine_inside,
     responses,
     wire::{Calls, Chunk, not_a_chunk},
 };
+
+/// The token limit of a request that states none: the service's own, 256, ends most responses in the
+/// middle and does not say so.
+pub(super) const DEFAULT_MAX_TOKENS: u64 = 2048;
 
 /// The decoder of what Workers AI streams: chunks of its own, chunks of the protocol, and both.
 ///

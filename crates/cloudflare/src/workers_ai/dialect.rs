@@ -7,12 +7,12 @@ use inferstream_core::{
 };
 use inferstream_openai_compat::{Chat, ChatDecode, Dialect};
 
-use super::{decode::WorkersAiDecode, error, families, search::search};
+use super::{
+    decode::{DEFAULT_MAX_TOKENS, WorkersAiDecode},
+    error, families,
+    search::search,
+};
 use crate::models::INFO;
-
-/// The limit of tokens of a request that states none: the service's own, 256, ends most answers in
-/// the middle and does not say so.
-pub(crate) const DEFAULT_MAX_TOKENS: u64 = 2048;
 
 /// By which of the service's paths a model is asked.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -130,7 +130,10 @@ impl Dialect for WorkersAi {
         chat: &'a Chat<Self>,
         call: &'a Call,
     ) -> Option<BoxFuture<'a, Result<Vec<Model>>>> {
-        Some(Box::pin(search(call, chat, "task=Text%20Generation")))
+        Some(Box::pin(async move {
+            self.check_lists()?;
+            search(call, chat, "task=Text%20Generation").await
+        }))
     }
 
     fn refine(&self, error: Error) -> Error {

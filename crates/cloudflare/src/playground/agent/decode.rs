@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use inferstream_core::{
-    BoxFuture, Error, ErrorKind, Result,
+    Body, BoxFuture, Error, ErrorKind, Result,
     protocol::{Decode, Ending, Events, Finish, Flow},
     sse::Frame,
 };
@@ -11,6 +11,7 @@ use inferstream_core::{
 use super::{
     link::{Link, Stage},
     replay::Replay,
+    turn::Turn,
 };
 use crate::playground::decode::PlaygroundDecode;
 
@@ -105,7 +106,14 @@ impl Decode for AgentDecode {
         self.reconnects += 1;
         self.decode = None;
         self.replay.begin();
-        Ok(Finish::More(wait, self.link.resume()))
+        // Called here, because dropping its future unpolled cancels the turn.
+        let resumed = self.link.resume();
+        let link = Arc::clone(&self.link);
+        let resumed = async move {
+            resumed.await?;
+            Ok(Body::new(Turn::again(link)))
+        };
+        Ok(Finish::More(wait, Box::pin(resumed)))
     }
 
     fn cancel(&mut self) -> BoxFuture<'static, Result<()>> {

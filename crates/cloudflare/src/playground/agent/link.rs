@@ -19,10 +19,9 @@ use super::{
     address::Address,
     encode,
     socket::{Handshake, Received, Socket},
-    turn::Turn,
     wire::Told,
 };
-use crate::playground::{client::Playground, session::Lease};
+use crate::playground::{requests::Requests, session::Lease};
 
 /// The longest that another connection may take until the service has switched protocols.
 const REOPEN: Duration = Duration::from_secs(10);
@@ -36,7 +35,7 @@ const PENDING: Duration = Duration::from_secs(60);
 
 /// One turn.
 pub(super) struct Link {
-    playground: Playground,
+    requests: Requests,
     /// The request, without what it says.
     asked: ChatRequest,
     /// What the agent's model is set to.
@@ -75,13 +74,13 @@ impl Link {
     ///
     /// `Config` for a header that is the handshake's.
     pub(super) fn new(
-        playground: Playground,
+        requests: Requests,
         model: &str,
         request: &ChatRequest,
         id: String,
     ) -> Result<Self> {
-        check(&playground, request)?;
-        let address = Address::new(playground.base())?;
+        check(&requests, request)?;
+        let address = Address::new(requests.base())?;
         let mut asked = ChatRequest::default();
         asked.headers.clone_from(&request.headers);
         asked.timeouts = request.timeouts;
@@ -93,7 +92,7 @@ impl Link {
             stage: Stage::Running,
         };
         Ok(Self {
-            playground,
+            requests,
             asked,
             model: model.to_owned(),
             id,
@@ -129,7 +128,7 @@ impl Link {
         request.uri_mut().clone_from(&self.address.uri);
         *request.headers_mut() = handshake.headers(&self.address.origin);
         let redact = self.redact();
-        let (mut started, lease, redact) = self.playground.send(request, asked, &redact).await?;
+        let (mut started, lease, redact) = self.requests.send(request, asked, &redact).await?;
         // The answer may have set cookies.
         self.state().redact = redact;
         if started.meta.status != StatusCode::SWITCHING_PROTOCOLS {
@@ -152,14 +151,14 @@ impl Link {
     }
 
     async fn flush(&self, socket: &mut Socket) -> Result<()> {
-        let limit = self.playground.timeouts(&self.asked).write;
+        let limit = self.requests.timeouts(&self.asked).write;
         socket.flush(&**self.transport(), limit).await
     }
 
     /// Sends what waits, within what is left of the whole request's time.
     async fn flush_since(&self, at: Duration, socket: &mut Socket) -> Result<()> {
         let transport = &**self.transport();
-        let Some(total) = self.playground.timeouts(&self.asked).total else {
+        let Some(total) = self.requests.timeouts(&self.asked).total else {
             return self.flush(socket).await;
         };
         let gone = transport.now().saturating_sub(at);
@@ -228,16 +227,15 @@ impl Link {
     }
 
     /// Takes the turn up again on another connection; it is canceled if nobody waits for that.
-    pub(super) fn resume(self: &Arc<Self>) -> BoxFuture<'static, Result<Body>> {
+    pub(super) fn resume(self: &Arc<Self>) -> BoxFuture<'static, Result<()>> {
         let mut guard = Guard {
             link: Arc::clone(self),
             is_armed: true,
         };
         Box::pin(async move {
             let resumed = guard.link.take_up().await;
-            guard.is_armed = false;
-            resumed?;
-            Ok(Body::new(Turn::again(Arc::clone(&guard.link))))
+            guard.disarm();
+            resumed
         })
     }
 
@@ -368,7 +366,7 @@ impl Link {
     }
 
     pub(super) fn transport(&self) -> &Arc<dyn Transport> {
-        self.playground.transport()
+        self.requests.transport()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -391,6 +389,12 @@ struct Guard {
     is_armed: bool,
 }
 
+impl Guard {
+    fn disarm(&mut self) {
+        self.is_armed = false;
+    }
+}
+
 impl Drop for Guard {
     fn drop(&mut self) {
         if self.is_armed {
@@ -401,8 +405,8 @@ impl Drop for Guard {
 }
 
 /// Refuses headers that the handshake writes.
-pub(super) fn check(playground: &Playground, request: &ChatRequest) -> Result<()> {
-    let mut names = playground.headers().keys().chain(request.headers.keys());
+pub(super) fn check(requests: &Requests, request: &ChatRequest) -> Result<()> {
+    let mut names = requests.headers().keys().chain(request.headers.keys());
     let is_ours =
         |name: &&HeaderName| **name == UPGRADE || name.as_str().starts_with("sec-websocket-");
     match names.find(is_ours) {

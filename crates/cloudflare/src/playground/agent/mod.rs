@@ -21,28 +21,28 @@ use inferstream_core::{Body, ChatRequest, ChatStream, Result, protocol::read_str
 pub(super) use self::models::models;
 use self::{decode::AgentDecode, link::Link, socket::random, turn::Turn};
 use super::{
-    client::{Kept, Playground, model},
     framer::PlaygroundFrames,
+    requests::{Kept, Requests, model},
 };
 
 /// Asks a new agent, and returns its answer's stream.
-pub(super) async fn open(playground: &Playground, request: ChatRequest) -> Result<ChatStream> {
+pub(super) async fn open(requests: &Requests, request: ChatRequest) -> Result<ChatStream> {
     let model = model(&request);
     let id = random();
     let (messages, dropped) = encode::turn(model, &request, &id)?;
-    let link = Arc::new(Link::new(playground.clone(), model, &request, id)?);
+    let link = Arc::new(Link::new(requests.clone(), model, &request, id)?);
 
     let (mut started, lease) = link.begin(messages).await?;
     started.meta.warnings.extend(dropped.warnings());
     started.body = Body::new(Turn::new(Arc::clone(&link)));
     let decode = AgentDecode::new(link, request.raw);
-    let decode = Kept::new(decode, playground.clone(), lease);
+    let decode = Kept::new(decode, requests.clone(), lease);
     Ok(read_stream(started, PlaygroundFrames::default(), decode))
 }
 
 /// Returns what a request would have to do without.
-pub(super) fn check(playground: &Playground, request: &ChatRequest) -> Result<Dropped> {
+pub(super) fn check(requests: &Requests, request: &ChatRequest) -> Result<Dropped> {
     let (_, dropped) = encode::turn(model(request), request, &random())?;
-    link::check(playground, request)?;
+    link::check(requests, request)?;
     Ok(dropped)
 }

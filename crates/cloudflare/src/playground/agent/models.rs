@@ -14,17 +14,17 @@ use super::{
 };
 use crate::{
     models::model,
-    playground::client::{MAX_LIST, Playground},
+    playground::requests::{MAX_LIST, Requests},
 };
 
 /// How long the list may take once there is a connection.
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// Asks for the models.
-pub(in crate::playground) async fn models(playground: &Playground) -> Result<Vec<Model>> {
+pub(crate) async fn models(requests: &Requests) -> Result<Vec<Model>> {
     let id = random();
     let asked = ChatRequest::default();
-    let link = Link::new(playground.clone(), "", &asked, id.clone())?;
+    let link = Link::new(requests.clone(), "", &asked, id.clone())?;
     let mut socket = link.call(encode::call("getModels", &id)).await?;
     let broken = || Error::protocol("the playground sent something else than its models");
     let models = Box::pin(async {

@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_cookie_is_left_out_or_an_error() {
+    fn what_is_no_cookie_is_dropped_or_an_error() {
         let page = Page::parse("http://a.example/").unwrap();
         let cookie = |name: &str, value: &str, domain: &str| json!({"name": name, "value": value, "domain": domain});
         let cookies = page.cookies(json!({"cookies": [
