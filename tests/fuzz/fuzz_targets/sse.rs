@@ -1,19 +1,60 @@
-//! Where a stream is cut does not matter, and no bytes panic.
+//! The decoder sees what a naive one sees, however the stream is cut and whatever its limits.
 #![no_main]
 
-use inferstream_core::sse::{Decoder, Limits};
+use std::time::Duration;
 
-libfuzzer_sys::fuzz_target!(|pieces: Vec<Vec<u8>>| {
-    let decode = |pieces: &[Vec<u8>]| {
-        let mut decoder = Decoder::new(Limits::default().line(64).frame(96));
-        let mut items = Vec::new();
-        for piece in pieces {
-            decoder.push(piece.clone().into());
-            while let Ok(Some(item)) = decoder.next_item() {
-                items.push(format!("{item:?}"));
-            }
+use inferstream_core::sse::{Decoder, Item, Limits};
+
+#[path = "../../it/sse/naive.rs"]
+mod naive;
+
+/// An item, on its own.
+#[derive(Debug, PartialEq)]
+enum Seen {
+    Frame(String, String, String),
+    Retry(Duration),
+}
+
+fn decode(mut decoder: Decoder, pieces: &[Vec<u8>]) -> (Vec<Seen>, bool, Decoder) {
+    let mut items = Vec::new();
+    for piece in pieces {
+        decoder.push(piece.clone().into());
+        while let Ok(Some(item)) = decoder.next_item() {
+            items.push(match item {
+                Item::Frame(frame) => {
+                    Seen::Frame(frame.event.into(), frame.data.into(), frame.id.into())
+                }
+                Item::Retry(time) => Seen::Retry(time),
+                other => panic!("a new item: {other:?}"),
+            });
         }
-        (items, decoder.next_item().err())
+    }
+    let failed = decoder.next_item().is_err();
+    (items, failed, decoder)
+}
+
+libfuzzer_sys::fuzz_target!(|input: (Vec<Vec<u8>>, bool)| {
+    let (pieces, extended) = input;
+    let whole = [pieces.concat()];
+    let expected = naive::decode(&whole[0]);
+    let (items, failed, decoder) = decode(Decoder::default(), &pieces);
+    assert_eq!((items, failed), (expected.items, false));
+    assert_eq!(decoder.last_event_id(), expected.last_event_id);
+    assert_eq!(decoder.retry(), expected.retry);
+
+    // What the naive decoder does not know: limits, and what services put outside of fields.
+    let limited = || {
+        let decoder = Decoder::new(Limits::default().line(64).frame(96));
+        match extended {
+            false => decoder,
+            true => decoder.marker("[DONE]").error_lines().end_event("done"),
+        }
     };
-    assert_eq!(decode(&pieces), decode(&[pieces.concat()]));
+    let (cut_items, cut_failed, mut cut) = decode(limited(), &pieces);
+    let (items, failed, mut decoder) = decode(limited(), &whole);
+    assert_eq!((cut_items, cut_failed), (items, failed));
+    assert_eq!(cut.last_event_id(), decoder.last_event_id());
+    assert_eq!(cut.replaced(), decoder.replaced());
+    assert_eq!(cut.is_cut(), decoder.is_cut());
+    assert_eq!(cut.tail(), decoder.tail());
 });

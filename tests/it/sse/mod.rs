@@ -322,7 +322,10 @@ fn an_event_names_its_frame_alone() {
 
 #[test]
 fn the_last_event_field_holds() {
-    check("event: e\nevent: f\ndata: a\n\n", &[("f", "a", "")]);
+    check(
+        "event: e\nevent: f\ndata: a\n\ndata: b\n\n",
+        &[("f", "a", ""), ("message", "b", "")],
+    );
 }
 
 #[test]
@@ -714,6 +717,18 @@ fn frames_that_were_whole_come_before_the_error() {
     check_limits(limits, line, &["a", "b"], Some(("line", 8)));
     let frame = "data: a\n\ndata: b\n\ndata: 1\ndata: 2\n\ndata: c\n\n";
     check_limits(limits, frame, &["a", "b"], Some(("frame", 2)));
+}
+
+#[test]
+fn the_last_id_outlives_a_limit() {
+    let limits = Limits::default().line(8);
+    let (mut decoder, (_, error)) = decode_with(
+        Decoder::new(limits),
+        ["id: 12\ndata: a\n\nevent: long\n".into()],
+    );
+    assert!(error.is_some());
+    assert_eq!(decoder.last_event_id(), "12");
+    assert!(decoder.tail().is_none());
 }
 
 #[test]

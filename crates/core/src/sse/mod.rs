@@ -4,7 +4,10 @@
 //! 9.2.5 defines the grammar and 9.2.6, "Interpreting an event stream", the rules.
 //! A *frame* is what the standard calls an event.
 
+mod block;
+mod buffers;
 mod decoder;
+mod lines;
 mod stream;
 
 use std::{borrow::Cow, fmt, time::Duration};
