@@ -6,8 +6,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use inferstream_core::{
     ApiKey, ChatEvent, ChatRequest, ChatResponse, End, Error, ErrorKind, FinishReason, ImageSource,
-    Json, Message, Meta, Model, Part, Phase, ProviderInfo, RateLimit, RateLimits, ResponseFormat,
-    Role, Sent, Text, Timeouts, Timing, Tool, ToolCall, ToolChoice, Usage, protocol::check_headers,
+    Json, Message, Meta, Model, Part, Phase, ProviderInfo, RateLimit, RateLimits, RecordContent,
+    ResponseFormat, Role, Sent, Text, Timeouts, Timing, Tool, ToolCall, ToolChoice, Usage,
+    protocol::check_headers,
 };
 use proptest::prelude::*;
 use serde::{Serialize, de::DeserializeOwned};
@@ -245,6 +246,18 @@ fn headers_of_a_request_are_not_in_its_form() {
         .timeouts(Timeouts::none());
     let json = serde_json::to_string(&request).unwrap();
     assert!(!json.contains("canary"), "{json}");
+}
+
+#[test]
+fn a_request_from_json_is_not_recorded() {
+    let request = ChatRequest::from("u").record_content(RecordContent::Always);
+    let json = serde_json::to_string(&request).unwrap();
+    assert!(!json.contains("record"), "{json}");
+    for value in ["\"always\"", "\"Always\"", "true"] {
+        let json = format!("{{\"record_content\":{value}}}");
+        let request: ChatRequest = serde_json::from_str(&json).unwrap();
+        assert_eq!(request.record_content, RecordContent::Never);
+    }
 }
 
 #[test]

@@ -14,9 +14,9 @@ pub use crate::{builder::CloudflareBuilder, client::Cloudflare, workers_ai::Door
 pub use inferstream_core::{
     ApiKey, Body, BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream,
     Choice, End, Error, ErrorKind, Field, FinishReason, ImageSource, Json, Message, Meta, Model,
-    OnUnsupported, Part, Phase, Provider, ProviderInfo, RateLimit, RateLimits, Repeat,
-    ResponseFormat, Result, RetryPolicy, Role, Sent, Text, TextStream, Timeouts, Timer, Timing,
-    Tool, ToolCall, ToolChoice, Transport, Unsupported, Usage,
+    OnUnsupported, Part, Phase, Provider, ProviderInfo, RateLimit, RateLimits, RecordContent,
+    Repeat, ResponseFormat, Result, RetryPolicy, Role, Sent, Text, TextStream, Timeouts, Timer,
+    Timing, Tool, ToolCall, ToolChoice, Transport, Unsupported, Usage,
 };
 #[cfg(feature = "schemars")]
 #[doc(inline)]

@@ -48,6 +48,7 @@ pub use crate::{
     stream::{ChatStream, TextStream},
     text::Text,
     timeouts::{Phase, Timeouts},
+    trace::RecordContent,
     transport::{Body, BoxFuture, Duplex, ReplayStale, Replays, Timer, Transport},
     unsupported::{OnUnsupported, Unsupported},
 };

@@ -9,6 +9,7 @@ use crate::{
     retry::RetryPolicy,
     settings::ChatRequest,
     timeouts::Timeouts,
+    trace::RecordContent,
     unsupported::OnUnsupported,
 };
 
@@ -96,6 +97,14 @@ impl ChatRequest {
     #[must_use]
     pub fn raw(mut self, raw: bool) -> Self {
         self.raw = raw;
+        self
+    }
+
+    /// Sets whether the feature `tracing` records the messages of the request and its response;
+    /// [`RecordContent::Never`] by default.
+    #[must_use]
+    pub fn record_content(mut self, content: RecordContent) -> Self {
+        self.record_content = content;
         self
     }
 

@@ -9,6 +9,7 @@ use crate::{
     message::{Message, ResponseFormat, Tool, ToolChoice},
     retry::RetryPolicy,
     timeouts::Timeouts,
+    trace::RecordContent,
     unsupported::OnUnsupported,
 };
 
@@ -73,6 +74,9 @@ macro_rules! settings {
             pub retry: Option<RetryPolicy>,
             /// Whether each chunk is also returned as a `Raw` event.
             pub raw: bool,
+            /// Whether the feature `tracing` records the messages of the request and its response.
+            #[cfg_attr(feature = "serde", serde(skip))]
+            pub record_content: RecordContent,
         }
 
         impl ChatRequest {

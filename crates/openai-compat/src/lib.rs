@@ -46,9 +46,9 @@ pub use inferstream_client::Dropped;
 pub use inferstream_core::{
     ApiKey, Body, BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream,
     Choice, End, Error, ErrorKind, Field, FinishReason, ImageSource, Json, Message, Meta, Model,
-    OnUnsupported, Part, Phase, Provider, ProviderInfo, RateLimit, RateLimits, Repeat,
-    ResponseFormat, Result, RetryPolicy, Role, Sent, Text, TextStream, Timeouts, Timer, Timing,
-    Tool, ToolCall, ToolChoice, Transport, Unsupported, Usage, protocol::Decode,
+    OnUnsupported, Part, Phase, Provider, ProviderInfo, RateLimit, RateLimits, RecordContent,
+    Repeat, ResponseFormat, Result, RetryPolicy, Role, Sent, Text, TextStream, Timeouts, Timer,
+    Timing, Tool, ToolCall, ToolChoice, Transport, Unsupported, Usage, protocol::Decode,
 };
 #[cfg(feature = "transport")]
 #[doc(inline)]

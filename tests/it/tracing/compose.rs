@@ -96,3 +96,22 @@ fn a_call_that_waits_for_a_place_has_no_span_before() {
         assert_eq!(recorder.seen().calls().len(), 1);
     });
 }
+
+#[test]
+fn combinators_keep_the_setting_for_content() {
+    for (request, events) in [(ChatRequest::from(PROMPT), 0), (recorded(PROMPT), 3)] {
+        let recorder = Recorder::new(everything);
+        let wire = broken_first(Door::Replicate);
+        let first = Fallback::new(client(Door::Cerebras, &wire));
+        let fallback = first.or(client(Door::Replicate, &wire));
+        let provider = ConcurrencyLimit::new(fallback).max_in_flight(1);
+        let request = request.retry(RetryPolicy::never());
+        recorder.watch(|| block_on(&wire.clock, provider.chat(request)).unwrap());
+        // The messages of both calls, and the response of the second.
+        let shown = recorder.seen().events;
+        let content = shown
+            .iter()
+            .filter(|event| event.target == "inferstream::content");
+        assert_eq!(content.count(), events);
+    }
+}

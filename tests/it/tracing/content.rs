@@ -1,4 +1,4 @@
-//! What is said is shown to nobody but who asks for it by name.
+//! Messages are recorded only if the request asks for that and the subscriber enables them.
 
 use inferstream_core::{Json, Message, OnUnsupported, ResponseFormat, Role, Tool, ToolCall};
 use serde_json::Value;
@@ -7,17 +7,17 @@ use tracing::{Level, Metadata};
 use super::{recorder::Told, *};
 use crate::support::{broken, poll_once};
 
-/// The crates' own, and what is said: `inferstream=info,inferstream::content=trace`.
-fn named(metadata: &Metadata<'_>) -> bool {
+/// The filter `inferstream=info,inferstream::content=trace`.
+fn with_content(metadata: &Metadata<'_>) -> bool {
     matches!(metadata.target(), "inferstream" | "inferstream::content")
 }
 
-/// What is said and nothing else.
+/// The filter `inferstream::content=trace`.
 fn content_alone(metadata: &Metadata<'_>) -> bool {
     metadata.target() == "inferstream::content"
 }
 
-/// `inferstream=trace`: all that begins with it.
+/// The filter `inferstream=trace`.
 fn all_of_ours(metadata: &Metadata<'_>) -> bool {
     metadata.target().starts_with("inferstream")
 }
@@ -81,15 +81,23 @@ fn full_of_secrets(door: Door) -> ChatRequest {
 
 #[test]
 fn no_secret_is_shown_at_any_level() {
-    for filter in [usual, everything, all_of_ours, at_most_debug] as [Filter; 4] {
+    for (filter, has_span) in [
+        (usual as Filter, true),
+        (everything, true),
+        (all_of_ours, true),
+        (at_most_debug, true),
+        (with_content, true),
+        (content_alone, false),
+    ] {
         for door in DOORS {
             for answers in scenes(door) {
                 for retry in [RetryPolicy::never(), RetryPolicy::default()] {
                     let request = full_of_secrets(door).retry(retry);
+                    assert_eq!(request.record_content, RecordContent::Never);
                     let (outcome, seen) = ask_under(filter, door, answers.clone(), request);
                     assert_ne!(outcome.attempts, 0, "{door:?}: it was sent");
                     let shown = seen.shown();
-                    assert!(shown.contains("gen_ai.request.model"), "{shown}");
+                    assert_eq!(shown.contains("gen_ai.request.model"), has_span, "{shown}");
                     for secret in [KEY, PROMPT, ANSWER, COOKIE, ACCOUNT, "https:", "\"?"] {
                         assert!(!shown.contains(secret), "{secret} in {shown}");
                     }
@@ -99,7 +107,7 @@ fn no_secret_is_shown_at_any_level() {
     }
 }
 
-/// Returns a member of an event about what is said.
+/// Returns the messages of an event, and checks the rest of it.
 #[track_caller]
 fn said(told: &Told, name: &str) -> Value {
     assert_eq!(told.name, "gen_ai.client.inference.operation.details");
@@ -111,13 +119,35 @@ fn said(told: &Told, name: &str) -> Value {
     serde_json::from_str(told.fields[name].as_str().unwrap()).unwrap()
 }
 
+/// The request may be recorded, but the subscriber does not enable the target or the level.
 #[test]
-fn whoever_names_it_sees_what_is_said() {
+fn content_is_recorded_only_if_the_subscriber_enables_it() {
+    for filter in [usual, at_most_debug] as [Filter; 2] {
+        for door in DOORS {
+            for answers in scenes(door) {
+                let request = recorded(full_of_secrets(door));
+                let (_, seen) = ask_under(filter, door, answers, request);
+                for secret in [KEY, PROMPT, ANSWER, COOKIE, ACCOUNT] {
+                    assert!(!seen.shown().contains(secret), "{secret}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn content_is_recorded_as_events_of_the_span() {
     for door in DOORS {
-        for (filter, span) in [(named as Filter, Some(0)), (content_alone, None)] {
-            let (_, seen) = ask_under(filter, door, door.answers(), door.request());
-            let [asked, answered] = &*seen.events else {
-                panic!("{:?}", seen.events);
+        for (filter, span) in [
+            (with_content as Filter, Some(0)),
+            (everything, Some(0)),
+            (content_alone, None),
+        ] {
+            let (_, seen) = ask_under(filter, door, door.answers(), recorded(door.request()));
+            let is_content = |told: &&Told| told.target == "inferstream::content";
+            let events: Vec<_> = seen.events.iter().filter(is_content).collect();
+            let [asked, answered] = *events else {
+                panic!("{events:?}");
             };
             assert_eq!([asked.span, answered.span], [span; 2], "{door:?}");
             assert_eq!(
@@ -145,10 +175,10 @@ fn whoever_names_it_sees_what_is_said() {
 }
 
 #[test]
-fn half_an_answer_is_shown_as_far_as_it_came() {
+fn a_truncated_response_is_recorded_as_far_as_it_was_received() {
     let events = sse(&[&chunk()]);
     let answer = Answer::sse([Piece::from(events.as_str()), broken()]);
-    let (_, seen) = ask_under(named, Door::Cerebras, vec![answer], PROMPT);
+    let (_, seen) = ask_under(with_content, Door::Cerebras, vec![answer], recorded(PROMPT));
     assert_eq!(
         said(&seen.events[1], "gen_ai.output.messages"),
         json!([{"role": "assistant", "parts": [{"type": "text", "content": ANSWER}]}]),
@@ -156,8 +186,13 @@ fn half_an_answer_is_shown_as_far_as_it_came() {
 }
 
 #[test]
-fn a_call_without_an_answer_shows_what_was_asked() {
-    let (_, seen) = ask_under(named, Door::Cerebras, vec![Answer::json(400, "{}")], PROMPT);
+fn a_call_without_a_response_records_its_messages() {
+    let (_, seen) = ask_under(
+        with_content,
+        Door::Cerebras,
+        vec![Answer::json(400, "{}")],
+        recorded(PROMPT),
+    );
     assert_eq!(seen.events.len(), 1);
 }
 
@@ -177,11 +212,11 @@ fn every_kind_of_message_has_its_form() {
                 .tool_call(call),
         )
         .message(Message::tool("c-1", "rain"));
-    let recorder = Recorder::new(named);
+    let recorder = Recorder::new(with_content);
     let wire = Wire::new([Answer::hang()]);
     recorder.watch(|| {
         let client = Door::Cerebras.client(&wire);
-        assert!(poll_once(client.stream(request)).0.is_pending());
+        assert!(poll_once(client.stream(recorded(request))).0.is_pending());
     });
     assert_eq!(
         said(&recorder.seen().events[0], "gen_ai.input.messages"),

@@ -1,6 +1,4 @@
-//! What subscribers make of calls that filter as people set them up: by layer, anew, several at once.
-
-use std::sync::Mutex;
+//! Calls under the filters that programs set up: global, per layer, dynamic, and several at once.
 
 use inferstream_core::ChatStream;
 use tracing::{
@@ -20,10 +18,10 @@ fn targets(filter: &str) -> Targets {
     filter.parse().unwrap()
 }
 
-/// Begins an answer of which nothing has been read.
-fn open(wire: &Wire) -> ChatStream {
+/// Opens a response of which nothing has been read.
+fn open(wire: &Wire, request: impl Into<ChatRequest>) -> ChatStream {
     let client = Door::Cerebras.client(wire);
-    block_on(&wire.clock, client.stream(PROMPT.into())).unwrap()
+    block_on(&wire.clock, client.stream(request.into())).unwrap()
 }
 
 fn read(wire: &Wire, stream: ChatStream) {
@@ -32,9 +30,9 @@ fn read(wire: &Wire, stream: ChatStream) {
 }
 
 /// Makes a call under a subscriber.
-fn call(subscriber: impl Into<Dispatch>) {
+fn call(subscriber: impl Into<Dispatch>, request: impl Into<ChatRequest>) {
     let wire = Wire::new(Door::Cerebras.answers());
-    with_default(&subscriber.into(), || read(&wire, open(&wire)));
+    with_default(&subscriber.into(), || read(&wire, open(&wire, request)));
 }
 
 #[track_caller]
@@ -46,33 +44,42 @@ fn check_says(log: &Log, prompt: bool, answer: bool) {
 }
 
 #[test]
-fn what_is_said_is_shown_to_filters_that_name_it() {
-    for (filter, shows) in [
-        ("trace", false),
+fn content_is_recorded_if_the_request_and_the_filter_allow_it() {
+    for (filter, enables) in [
+        ("trace", true),
         ("off", false),
-        ("inferstream=trace", false),
-        ("inferstream=trace,inferstream::content=trace", false),
+        ("info", false),
+        ("inferstream=trace", true),
+        ("inferstream=trace,inferstream::content=off", false),
         ("inferstream::content=debug", false),
         ("off,inferstream::content=trace", true),
         ("inferstream::content=trace", true),
         ("inferstream=info,inferstream::content=trace", true),
-        ("trace,inferstream=debug,inferstream::content=trace", true),
+        ("trace,inferstream=debug", false),
     ] {
-        let log = Log::default();
-        call(registry().with(targets(filter)).with(log.clone()));
-        check_says(&log, shows, shows);
-        let log = Log::default();
-        call(registry().with(log.clone().with_filter(targets(filter))));
-        check_says(&log, shows, shows);
+        for (request, shows) in [(PROMPT.into(), false), (recorded(PROMPT), enables)] {
+            let log = Log::default();
+            call(
+                registry().with(targets(filter)).with(log.clone()),
+                request.clone(),
+            );
+            check_says(&log, shows, shows);
+            let log = Log::default();
+            let layer = log.clone().with_filter(targets(filter));
+            call(registry().with(layer), request);
+            check_says(&log, shows, shows);
+        }
     }
 }
 
 #[test]
-fn without_a_filter_nothing_is_named() {
-    let log = Log::default();
-    call(registry().with(log.clone()));
-    assert_eq!(log.lines("span gen_ai.chat").len(), 1);
-    check_says(&log, false, false);
+fn without_a_filter_the_request_decides() {
+    for (request, shows) in [(PROMPT.into(), false), (recorded(PROMPT), true)] {
+        let log = Log::default();
+        call(registry().with(log.clone()), request);
+        assert_eq!(log.lines("span gen_ai.chat").len(), 1);
+        check_says(&log, shows, shows);
+    }
 }
 
 #[test]
@@ -89,7 +96,7 @@ fn layers_with_filters_of_their_own_lose_nothing() {
         with_default(&subscriber.into(), || {
             let wire = Wire::new(Door::Cerebras.answers());
             let client = Door::Cerebras.client(&wire);
-            let call = client.stream(PROMPT.into());
+            let call = client.stream(recorded(PROMPT));
             info_span!("mine").in_scope(|| info!("called"));
             let stream = block_on(&wire.clock, call).unwrap();
             info!("opened");
@@ -111,37 +118,29 @@ fn layers_with_filters_of_their_own_lose_nothing() {
 }
 
 #[test]
-fn a_layer_that_lets_everything_through_sees_nothing_that_another_names() {
-    let (named, all) = (Log::default(), Log::default());
-    let filter = targets("off,inferstream::content=trace");
-    let subscriber = registry()
-        .with(named.clone().with_filter(filter))
-        .with(all.clone().with_filter(LevelFilter::TRACE));
-    call(subscriber);
-    check_says(&all, false, false);
-    check_says(&named, false, false);
+fn each_layer_gets_the_content_that_its_own_filter_enables() {
+    for (request, shows) in [(PROMPT.into(), false), (recorded(PROMPT), true)] {
+        let (content, all, usual) = (Log::default(), Log::default(), Log::default());
+        let filter = targets("off,inferstream::content=trace");
+        let subscriber = registry()
+            .with(content.clone().with_filter(filter))
+            .with(all.clone().with_filter(LevelFilter::TRACE))
+            .with(usual.clone().with_filter(LevelFilter::DEBUG));
+        call(subscriber, request);
+        check_says(&content, shows, shows);
+        check_says(&all, shows, shows);
+        check_says(&usual, false, false);
+    }
 }
 
-#[test]
-fn a_layer_that_lets_less_through_takes_nothing_from_one_that_names_it() {
-    let (named, usual) = (Log::default(), Log::default());
-    let filter = targets("off,inferstream::content=trace");
-    let subscriber = registry()
-        .with(named.clone().with_filter(filter))
-        .with(usual.clone().with_filter(LevelFilter::DEBUG));
-    call(subscriber);
-    check_says(&usual, false, false);
-    check_says(&named, true, true);
-}
-
-/// A filter that is another one from the half of an answer on.
-fn changes(before: &str, after: &str) -> Log {
+/// Replaces the filter between the start and the rest of a response.
+fn changes(before: &str, after: &str, request: impl Into<ChatRequest>) -> Log {
     let log = Log::default();
     let (filter, handle) = reload::Layer::new(targets(before));
     let subscriber = registry().with(filter).with(log.clone());
     let wire = Wire::new(Door::Cerebras.answers());
     with_default(&subscriber.into(), || {
-        let stream = open(&wire);
+        let stream = open(&wire, request);
         handle.reload(targets(after)).unwrap();
         read(&wire, stream);
     });
@@ -149,100 +148,74 @@ fn changes(before: &str, after: &str) -> Log {
 }
 
 #[test]
-fn a_filter_that_names_it_no_longer_shows_no_more() {
-    const NAMED: &str = "inferstream=info,inferstream::content=trace";
-    for after in ["trace", "inferstream=trace", "inferstream=info", "off"] {
-        check_says(&changes(NAMED, after), true, false);
+fn a_filter_that_is_replaced_decides_about_the_rest() {
+    const CONTENT: &str = "inferstream=info,inferstream::content=trace";
+    for after in ["inferstream=info", "off"] {
+        check_says(&changes(CONTENT, after, recorded(PROMPT)), true, false);
+        check_says(&changes(after, CONTENT, recorded(PROMPT)), false, true);
+        check_says(&changes(after, CONTENT, PROMPT), false, false);
     }
-    check_says(&changes(NAMED, NAMED), true, true);
-    check_says(&changes("inferstream=info", NAMED), false, true);
+    check_says(&changes(CONTENT, CONTENT, recorded(PROMPT)), true, true);
+    check_says(&changes(CONTENT, "trace", recorded(PROMPT)), true, true);
+    check_says(&changes(CONTENT, "trace", PROMPT), false, false);
 }
 
 #[test]
-fn each_subscriber_is_shown_what_it_names_itself() {
-    let (named, all) = (Log::default(), Log::default());
+fn each_subscriber_gets_the_content_that_it_enables_itself() {
+    let (content, usual) = (Log::default(), Log::default());
     let filter = targets("inferstream=info,inferstream::content=trace");
-    let naming = Dispatch::new(registry().with(filter).with(named.clone()));
-    let taking_all = Dispatch::new(registry().with(all.clone()));
+    let enabling = Dispatch::new(registry().with(filter).with(content.clone()));
+    let other = registry().with(LevelFilter::DEBUG);
+    let other = Dispatch::new(other.with(usual.clone()));
     let wire = Wire::new(Door::Cerebras.answers());
-    let stream = with_default(&naming, || open(&wire));
-    with_default(&taking_all, || {
+    let stream = with_default(&enabling, || open(&wire, recorded(PROMPT)));
+    with_default(&other, || {
         info_span!("other").in_scope(|| read(&wire, stream));
     });
-    check_says(&named, true, false);
-    check_says(&all, false, false);
-    assert!(named.text().contains("inferstream.outcome=\"whole\""));
-    assert!(!all.text().contains("gen_ai"), "{}", all.text());
+    check_says(&content, true, false);
+    check_says(&usual, false, false);
+    assert!(content.text().contains("inferstream.outcome=\"whole\""));
+    assert!(!usual.text().contains("gen_ai"), "{}", usual.text());
 
     // The other way round.
     let wire = Wire::new(Door::Cerebras.answers());
-    let stream = with_default(&taking_all, || open(&wire));
-    with_default(&naming, || read(&wire, stream));
-    check_says(&all, false, false);
-    assert_eq!(named.lines(ANSWER).len(), 1);
+    let stream = with_default(&other, || open(&wire, recorded(PROMPT)));
+    with_default(&enabling, || read(&wire, stream));
+    check_says(&usual, false, false);
+    assert_eq!(content.lines(ANSWER).len(), 1);
 }
 
 #[test]
-fn subscribers_one_within_the_other_are_each_asked() {
-    let (outer, inner) = (Log::default(), Log::default());
-    let naming = registry().with(targets("inferstream::content=trace"));
-    let outside = Dispatch::new(naming.with(outer.clone()));
-    let inside = Dispatch::new(registry().with(inner.clone()));
-    let wire = Wire::new(Door::Cerebras.answers());
-    with_default(&outside, || {
-        let stream = open(&wire);
-        with_default(&inside, || info!("between"));
-        read(&wire, stream);
-    });
-    check_says(&outer, true, true);
-    check_says(&inner, false, false);
-}
-
-#[test]
-fn what_is_said_is_told_where_the_caller_is_if_the_call_has_no_span() {
+fn content_of_a_call_without_a_span_is_in_the_callers_span() {
     let log = Log::default();
     let filter = targets("mine=info,inferstream::content=trace");
     let subscriber = registry().with(filter).with(log.clone());
     let wire = Wire::new(Door::Cerebras.answers());
     with_default(&subscriber.into(), || {
-        info_span!(target: "mine", "mine").in_scope(|| read(&wire, open(&wire)));
+        info_span!(target: "mine", "mine").in_scope(|| read(&wire, open(&wire, recorded(PROMPT))));
     });
     assert_eq!(log.lines("event inferstream::content in mine").len(), 2);
 }
 
-/// A filter that says yes now and no then.
+/// Filters that decide about each event again, or about events only.
 #[test]
-fn a_filter_that_decides_anew_each_time_names_nothing() {
-    for first in [true, false] {
-        let turn = Mutex::new(first);
-        let filter = DynFilterFn::new(move |_, _| {
-            let mut turn = turn.lock().unwrap();
-            *turn = !*turn;
-            *turn
-        });
+fn no_filter_records_content_that_the_request_does_not_allow() {
+    for (request, shows) in [(PROMPT.into(), false), (recorded(PROMPT), true)] {
         let log = Log::default();
-        let subscriber = registry().with(filter).with(log.clone());
-        let subscriber = Dispatch::new(subscriber);
-        for _ in 0..4 {
-            call(subscriber.clone());
-        }
-        check_says(&log, false, false);
+        let filter = DynFilterFn::new(|_, _| true);
+        call(registry().with(filter).with(log.clone()), request.clone());
+        check_says(&log, shows, shows);
+        let log = Log::default();
+        let filter = filter_fn(|metadata: &Metadata<'_>| metadata.is_event());
+        call(registry().with(filter).with(log.clone()), request);
+        check_says(&log, shows, shows);
     }
 }
 
-/// A subscriber that wants all events and no spans.
-#[test]
-fn a_filter_for_events_alone_names_nothing() {
-    let log = Log::default();
-    let filter = filter_fn(|metadata: &Metadata<'_>| metadata.is_event());
-    call(registry().with(filter).with(log.clone()));
-    check_says(&log, false, false);
-}
+/// A subscriber that decides about each event again.
+struct Dynamic(Recorder);
 
-/// A subscriber that asks to be asked about each event.
-struct Anew(Recorder);
-
-impl Subscriber for Anew {
+impl Subscriber for Dynamic {
     fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
         Interest::sometimes()
     }
@@ -275,13 +248,15 @@ impl Subscriber for Anew {
 }
 
 #[test]
-fn a_subscriber_that_is_asked_each_time_sees_calls_too() {
+fn a_dynamic_subscriber_sees_calls_too() {
     let recorder = Recorder::new(|metadata| {
         metadata.target() == "inferstream::content" || *metadata.level() <= Level::INFO
     });
-    let subscriber = Anew(recorder.clone());
+    let subscriber = Dynamic(recorder.clone());
     let wire = Wire::new(Door::Cerebras.answers());
-    with_default(&Dispatch::new(subscriber), || read(&wire, open(&wire)));
+    with_default(&Dispatch::new(subscriber), || {
+        read(&wire, open(&wire, PROMPT))
+    });
     let seen = recorder.seen();
     assert_eq!(seen.calls().len(), 1);
     assert!(!seen.shown().contains(PROMPT));

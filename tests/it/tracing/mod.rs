@@ -14,7 +14,7 @@ mod scope;
 use inferstream_cablyai::CablyAi;
 use inferstream_cerebras::Cerebras;
 use inferstream_cloudflare::Cloudflare;
-use inferstream_core::{ChatRequest, Error, ErrorKind, Provider, RetryPolicy, Sent};
+use inferstream_core::{ChatRequest, Error, ErrorKind, Provider, RecordContent, RetryPolicy, Sent};
 use inferstream_openai_compat::Compatible;
 use inferstream_replicate::Replicate;
 use serde_json::json;
@@ -220,7 +220,7 @@ fn prediction(status: &str) -> serde_json::Value {
     value
 }
 
-/// All of the crates' spans and events but what is said.
+/// All spans and events of the crates except content.
 pub(crate) fn usual(metadata: &tracing::Metadata<'_>) -> bool {
     metadata.target() == "inferstream"
 }
@@ -228,6 +228,11 @@ pub(crate) fn usual(metadata: &tracing::Metadata<'_>) -> bool {
 /// Everything, as `RUST_LOG=trace` has it.
 fn everything(_: &tracing::Metadata<'_>) -> bool {
     true
+}
+
+/// Returns a request whose content may be recorded.
+fn recorded(request: impl Into<ChatRequest>) -> ChatRequest {
+    request.into().record_content(RecordContent::Always)
 }
 
 /// Asks for a stream and reads it to its end.

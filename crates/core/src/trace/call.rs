@@ -1,11 +1,11 @@
-//! A call in, its span out: what is known when it begins, when it goes wrong, and when it ends.
+//! The span of a call: its fields at the start, at an error and at the end.
 
 use std::{borrow::Cow, future::Future, time::Duration};
 
 use http::Uri;
 use tracing::{Instrument, Level, Span, event, field::Empty, info_span};
 
-use super::{Mode, content, follow::followed};
+use super::{Mode, RecordContent, content, follow::followed};
 use crate::{
     error::{Error, ErrorKind, Result},
     json::Json,
@@ -17,28 +17,29 @@ use crate::{
     transport::BoxFuture,
 };
 
-/// One call of a provider's, in a span by the OpenTelemetry conventions for generative AI.
+/// One call of a provider, in a span that follows the OpenTelemetry conventions for generative AI.
 ///
-/// Numbers are `i64` and lists are JSON text: bridges to OpenTelemetry show other integers as text
-/// and have no lists.
+/// Numbers are `i64` and lists are JSON text, because bridges to OpenTelemetry show other integers as
+/// text and have no lists.
 #[derive(Debug)]
 pub(super) struct Watch {
     pub(super) span: Span,
     mode: Mode,
-    told: bool,
+    content: RecordContent,
+    has_outcome: bool,
 }
 
-/// A call that has begun: `None` where nobody watches it.
+/// A call that has begun; `None` if nothing is recorded about it.
 pub(crate) struct Call(Option<Watch>);
 
-/// How a call ended, where that was no error.
+/// How a call ended, except by an error.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Outcome {
-    /// The caller told the service to stop.
+    /// The caller canceled the response.
     Canceled,
-    /// The caller let go of it.
+    /// The caller dropped the call or its stream.
     Dropped,
-    /// The answer is whole.
+    /// The response is complete.
     Whole,
 }
 
@@ -53,7 +54,7 @@ impl Outcome {
 }
 
 impl Call {
-    /// Begins a call's span, below the one that is current.
+    /// Begins a call: creates its span as a child of the current one.
     pub(crate) fn new(
         mode: Mode,
         info: &ProviderInfo,
@@ -61,31 +62,21 @@ impl Call {
         request: &ChatRequest,
     ) -> Self {
         let span = span(mode, info, base_url, request);
-        let is_named = content::is_named();
-        if span.is_disabled() && !is_named {
+        let content = request.record_content;
+        if content == RecordContent::Always {
+            content::record(&span, Some(&request.messages), None);
+        } else if span.is_disabled() {
             return Self(None);
-        }
-        if is_named {
-            let messages = content::input(&request.messages);
-            // Inside, and not with the span as its parent, which another subscriber may have numbered.
-            span.in_scope(|| {
-                event!(
-                    name: "gen_ai.client.inference.operation.details",
-                    target: "inferstream::content",
-                    Level::TRACE,
-                    gen_ai.operation.name = "chat",
-                    gen_ai.input.messages = messages.as_str(),
-                );
-            });
         }
         Self(Some(Watch {
             span,
             mode,
-            told: false,
+            content,
+            has_outcome: false,
         }))
     }
 
-    /// Opens the answer in the call's span, which goes on until the answer ends.
+    /// Opens the response in the call's span, which lasts until the response ends.
     pub(crate) fn follow(
         self,
         opening: impl Future<Output = Result<ChatStream>> + Send + 'static,
@@ -106,43 +97,46 @@ impl Call {
 }
 
 impl Watch {
-    /// Notes how the call ended, and what came of it by then.
-    pub(super) fn end(mut self, outcome: Outcome, answer: &ChatResponse) {
-        self.told = true;
-        self.span.record("inferstream.outcome", outcome.as_str());
-        self.note_answer(answer);
+    /// Records how the call ended, and the response as far as it was received.
+    pub(super) fn end(mut self, outcome: Outcome, response: &ChatResponse) {
+        self.set_outcome(outcome.as_str());
+        self.record_response(response);
     }
 
-    /// Notes that the call failed, and what came of it by then.
+    /// Records that the call failed, and the response as far as it was received.
     pub(super) fn fail(mut self, error: &Error) {
-        self.told = true;
-        self.span.record("inferstream.outcome", "error");
-        note_error(&self.span, error);
-        if let Some(answer) = error.partial() {
-            self.note_answer(answer);
+        self.set_outcome("error");
+        record_error(&self.span, error);
+        if let Some(response) = error.partial() {
+            self.record_response(response);
         }
     }
 
-    fn note_answer(&self, answer: &ChatResponse) {
+    fn set_outcome(&mut self, outcome: &str) {
+        self.has_outcome = true;
+        self.span.record("inferstream.outcome", outcome);
+    }
+
+    fn record_response(&self, response: &ChatResponse) {
         let span = &self.span;
-        // By the convention, of streams alone.
-        if let (Mode::Stream, Some(time)) = (self.mode, answer.meta.time_to_first_event) {
+        // The convention has this field for streams only.
+        if let (Mode::Stream, Some(time)) = (self.mode, response.meta.time_to_first_event) {
             let seconds = time.as_secs_f64();
             span.record("gen_ai.response.time_to_first_chunk", seconds);
         }
-        if let Some(id) = answer.id.as_deref().and_then(word) {
+        if let Some(id) = response.id.as_deref().and_then(word) {
             span.record("gen_ai.response.id", id);
         }
-        if let Some(model) = answer.model.as_deref().and_then(word) {
+        if let Some(model) = response.model.as_deref().and_then(word) {
             span.record("gen_ai.response.model", model);
         }
-        let choices = answer.choices.iter();
+        let choices = response.choices.iter();
         let reasons = choices.filter_map(|choice| choice.finish_reason.as_ref());
         let reasons = list(reasons.map(|reason| word(reason.as_str()).unwrap_or("unknown")));
         if let Some(reasons) = reasons {
             span.record("gen_ai.response.finish_reasons", reasons.as_str());
         }
-        let usage = answer.usage.unwrap_or_default();
+        let usage = response.usage.unwrap_or_default();
         for (name, count) in [
             ("gen_ai.usage.input_tokens", usage.input_tokens),
             ("gen_ai.usage.output_tokens", usage.output_tokens),
@@ -156,49 +150,22 @@ impl Watch {
                 span.record(name, count);
             }
         }
-        // The filter, and the subscriber too, may be another one by now.
-        if !answer.choices.is_empty() && content::is_named() {
-            let messages = content::output(&answer.choices);
-            span.in_scope(|| {
-                event!(
-                    name: "gen_ai.client.inference.operation.details",
-                    target: "inferstream::content",
-                    Level::TRACE,
-                    gen_ai.operation.name = "chat",
-                    gen_ai.output.messages = messages.as_str(),
-                );
-            });
+        if self.content == RecordContent::Always && !response.choices.is_empty() {
+            content::record(span, None, Some(&response.choices));
         }
     }
 }
 
-/// Whoever drops a call before its end has an end, too.
+/// Records the outcome of a call that was dropped before its response was opened.
 impl Drop for Watch {
     fn drop(&mut self) {
-        if !self.told {
-            let outcome = Outcome::Dropped.as_str();
-            self.span.record("inferstream.outcome", outcome);
+        if !self.has_outcome {
+            self.set_outcome(Outcome::Dropped.as_str());
         }
     }
 }
 
-/// Boxes a future so that the calls which it makes are children of the span that is current now,
-/// in whichever span it is polled.
-///
-/// Combinators that return a future of their own use it. Without the feature `tracing` it only boxes.
-///
-/// # Cancel safety
-///
-/// That of the future.
-pub fn in_current_span<F: Future + Send + 'static>(future: F) -> BoxFuture<'static, F::Output> {
-    let span = Span::current();
-    if span.is_none() {
-        return Box::pin(future);
-    }
-    Box::pin(future.instrument(span))
-}
-
-/// Tells that a request failed and will be sent again after a wait.
+/// Records that a request failed and will be sent again after a wait.
 pub(crate) fn retried(error: &Error, wait: Duration) {
     let error_type = error_type(error.kind());
     let status = error.status().map(|status| i64::from(status.as_u16()));
@@ -215,12 +182,12 @@ pub(crate) fn retried(error: &Error, wait: Duration) {
     );
 }
 
-/// Tells that the rest of an answer is asked for after a wait; with the error, where a connection
-/// was lost.
+/// Records that the rest of a response is requested after a wait; with the error if a connection was
+/// lost.
 pub(crate) fn resumed(lost: Option<&Error>, wait: Duration) {
     let wait = wait.as_secs_f64();
     let Some(error) = lost else {
-        // A prediction without a stream is read so, answer by answer.
+        // A prediction without a stream is read this way: it is requested until it has ended.
         event!(
             target: "inferstream",
             Level::DEBUG,
@@ -237,7 +204,7 @@ pub(crate) fn resumed(lost: Option<&Error>, wait: Duration) {
     );
 }
 
-pub(super) fn note_error(span: &Span, error: &Error) {
+pub(super) fn record_error(span: &Span, error: &Error) {
     span.record("error.type", error_type(error.kind()).as_ref());
     span.record("otel.status_code", "ERROR");
 }
@@ -253,7 +220,8 @@ fn span(mode: Mode, info: &ProviderInfo, base_url: &str, request: &ChatRequest) 
             format!("chat {model}").into()
         })
     };
-    let server = || Server::of(base_url);
+    // A closure, because the fields are evaluated only if the span is enabled.
+    let server = || server(base_url);
     info_span!(
         target: "inferstream",
         "gen_ai.chat",
@@ -274,8 +242,8 @@ fn span(mode: Mode, info: &ProviderInfo, base_url: &str, request: &ChatRequest) 
         gen_ai.request.choice.count = request.n.map(i64::from),
         gen_ai.request.stream = mode == Mode::Stream,
         "gen_ai.output.type" = output_type(request),
-        server.address = server().map(|server| server.address),
-        server.port = server().map(|server| server.port),
+        server.address = server().map(|(address, _)| address),
+        server.port = server().map(|(_, port)| port),
         gen_ai.response.id = Empty,
         gen_ai.response.model = Empty,
         gen_ai.response.finish_reasons = Empty,
@@ -289,7 +257,7 @@ fn span(mode: Mode, info: &ProviderInfo, base_url: &str, request: &ChatRequest) 
     )
 }
 
-/// Returns the error's name: its kind, for a limit on time with the phase behind it.
+/// Returns the name of an error: its kind, and for a timeout the phase.
 fn error_type(kind: ErrorKind) -> Cow<'static, str> {
     match kind {
         ErrorKind::Timeout(phase) => format!("timeout_{phase}").into(),
@@ -297,28 +265,19 @@ fn error_type(kind: ErrorKind) -> Cow<'static, str> {
     }
 }
 
-/// Where a service is.
-struct Server {
-    address: String,
-    port: i64,
+/// Returns the host and the port of a base URL.
+fn server(base_url: &str) -> Option<(String, i64)> {
+    let uri = base_url.parse::<Uri>().ok()?;
+    let default = match uri.scheme_str()? {
+        "https" => 443,
+        "http" => 80,
+        _ => return None,
+    };
+    let host = uri.host()?.trim_matches(['[', ']']).to_owned();
+    Some((host, uri.port_u16().unwrap_or(default).into()))
 }
 
-impl Server {
-    fn of(base_url: &str) -> Option<Self> {
-        let uri = base_url.parse::<Uri>().ok()?;
-        let default = match uri.scheme_str()? {
-            "https" => 443,
-            "http" => 80,
-            _ => return None,
-        };
-        Some(Self {
-            address: uri.host()?.trim_matches(['[', ']']).to_owned(),
-            port: uri.port_u16().unwrap_or(default).into(),
-        })
-    }
-}
-
-/// Returns a list as JSON text, `None` if it is empty.
+/// Returns a list as JSON text, or `None` if it is empty.
 fn list<'a>(items: impl Iterator<Item = &'a str>) -> Option<String> {
     let items: Vec<_> = items.map(Json::from).collect();
     let items: Vec<_> = items.iter().map(Json::as_str).collect();
@@ -329,17 +288,17 @@ fn integer(count: u64) -> Option<i64> {
     i64::try_from(count).ok()
 }
 
-/// Returns a word as it is, unless it is none: a service may repeat what was said, and a caller may
-/// have put the prompt in the model's place.
+/// Returns an identifier unchanged, or `None` if it might be a sentence: a service may repeat the
+/// prompt, and a caller may have passed the prompt as the model.
 ///
-/// Only what is visible in ASCII: there are scripts that write a sentence without a space.
+/// Only printable ASCII is accepted, because some scripts write sentences without spaces.
 fn word(text: &str) -> Option<&str> {
     const LONGEST: usize = 256;
     let is_word = (1..=LONGEST).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
     is_word.then_some(text)
 }
 
-/// Returns what form of answer was asked for, where one was.
+/// Returns the type of output that a request asks for, if it names one.
 fn output_type(request: &ChatRequest) -> Option<&'static str> {
     match request.response_format.as_ref()? {
         ResponseFormat::JsonObject | ResponseFormat::JsonSchema { .. } => Some("json"),

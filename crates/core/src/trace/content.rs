@@ -1,9 +1,6 @@
-//! What is said in, the conventions' JSON of it out: for those alone who ask for it by name.
+//! The messages of a call as an event, in the JSON of the OpenTelemetry conventions.
 
-use tracing::{
-    Level, Metadata, callsite::DefaultCallsite, dispatcher, level_filters::LevelFilter, metadata,
-    metadata::Kind,
-};
+use tracing::{Level, Span, event};
 
 use crate::{
     json::Json,
@@ -11,41 +8,26 @@ use crate::{
     response::Choice,
 };
 
-/// Describes an event that is told to nobody, for a filter to be asked about.
-macro_rules! event_of {
-    ($target:literal) => {{
-        static CALLSITE: DefaultCallsite = DefaultCallsite::new(&METADATA);
-        static METADATA: Metadata<'static> = metadata! {
+/// Records the messages of a request, or the choices of a response, inside a span.
+///
+/// The JSON is written only if the subscriber enables the event.
+pub(super) fn record(span: &Span, messages: Option<&[Message]>, choices: Option<&[Choice]>) {
+    // The span is entered instead of named as the parent, because the current subscriber may not be
+    // the one that gave the span its id.
+    span.in_scope(|| {
+        event!(
             name: "gen_ai.client.inference.operation.details",
-            target: $target,
-            level: Level::TRACE,
-            fields: &[],
-            callsite: &CALLSITE,
-            kind: Kind::EVENT,
-        };
-        &METADATA
-    }};
+            target: "inferstream::content",
+            Level::TRACE,
+            gen_ai.operation.name = "chat",
+            gen_ai.input.messages = messages.map(input),
+            gen_ai.output.messages = choices.map(output),
+        );
+    });
 }
 
-/// Returns true if the subscriber's filter names the target of what is said.
-///
-/// A filter that lets everything through names nothing: it would show a prompt to whoever wanted to
-/// see why a request failed. So a neighbour of the target must be off where the target is not.
-///
-/// The subscriber is asked as it is for each place in a program, and not whether an event is wanted
-/// now (`enabled`): after that layers with filters of their own take the next event, which may be
-/// anybody's, for the one that was asked about. One that decides each time anew names nothing.
-pub(super) fn is_named() -> bool {
-    LevelFilter::current() == LevelFilter::TRACE
-        && dispatcher::get_default(|subscriber| {
-            let interest = |event| subscriber.register_callsite(event);
-            !interest(event_of!("inferstream::content")).is_never()
-                && interest(event_of!("inferstream::unnamed")).is_never()
-        })
-}
-
-/// Writes a request's messages down.
-pub(super) fn input(messages: &[Message]) -> String {
+/// Returns the messages of a request as JSON.
+fn input(messages: &[Message]) -> String {
     array(messages.iter().map(|message| {
         let mut parts = Vec::new();
         if let Some(reasoning) = &message.reasoning {
@@ -65,8 +47,8 @@ pub(super) fn input(messages: &[Message]) -> String {
     }))
 }
 
-/// Writes an answer's choices down, as far as they came.
-pub(super) fn output(choices: &[Choice]) -> String {
+/// Returns the choices of a response as JSON, as far as they were received.
+fn output(choices: &[Choice]) -> String {
     array(choices.iter().map(|choice| {
         let mut parts = Vec::new();
         if !choice.reasoning.is_empty() {
@@ -94,7 +76,7 @@ fn part(part: &Part) -> String {
             ImageSource::Url(url) => {
                 object(&[("type", "uri"), ("modality", "image"), ("uri", url)])
             }
-            // Without its bytes, which nobody reads in a trace.
+            // Without the bytes, which are of no use in a trace.
             ImageSource::Bytes { media_type, .. } => object(&[
                 ("type", "blob"),
                 ("modality", "image"),
@@ -113,7 +95,7 @@ fn tool_call(call: &ToolCall) -> String {
         ("type", "tool_call"),
         ("id", &call.id),
         ("name", &call.name),
-        // As text, for models err: it need not be JSON.
+        // As text, because models make mistakes: it may be invalid JSON.
         ("arguments", &call.arguments),
     ])
 }

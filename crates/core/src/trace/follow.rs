@@ -1,13 +1,13 @@
-//! A stream in, the same stream in its call's span out.
+//! A stream that is polled, canceled and dropped inside the span of its call.
 
 use std::{
     pin::Pin,
     task::{Context, Poll},
 };
 
-use tracing::{Instrument, Span};
+use tracing::{Instrument, Span, instrument::Instrumented};
 
-use super::call::{Outcome, Watch, note_error};
+use super::call::{Outcome, Watch, record_error};
 use crate::{
     error::Result,
     event::ChatEvent,
@@ -19,19 +19,23 @@ use crate::{
 /// Follows a stream to its end.
 pub(super) fn followed(stream: ChatStream, watch: Watch) -> ChatStream {
     ChatStream::new(Followed {
-        inner: stream.into_inner(),
+        inner: stream.into_inner().instrument(watch.span.clone()),
         watch: Some(watch),
-        canceled: None,
     })
 }
 
-/// A stream whose span is entered while it is polled, and never between.
 struct Followed {
-    inner: Pin<Box<dyn EventStream>>,
-    /// `None` once the call has ended: the span is closed then, though the stream may be kept.
+    /// `None` once the outcome is recorded.
     watch: Option<Watch>,
-    /// The span of a call that was canceled, in which the connection is closed.
-    canceled: Option<Span>,
+    /// Enters the call's span when it is dropped, because the protocol and the transport may record
+    /// events then.
+    inner: Instrumented<Pin<Box<dyn EventStream>>>,
+}
+
+impl Followed {
+    fn inner(&mut self) -> Pin<&mut dyn EventStream> {
+        self.inner.inner_mut().as_mut()
+    }
 }
 
 impl EventStream for Followed {
@@ -41,85 +45,54 @@ impl EventStream for Followed {
     ) -> Poll<Option<Result<ChatEvent>>> {
         let this = &mut *self;
         let Some(watch) = &this.watch else {
-            return this.inner.as_mut().poll_event(cx);
+            return this.inner().poll_event(cx);
         };
-        let polled = watch.span.in_scope(|| this.inner.as_mut().poll_event(cx));
-        match &polled {
-            Poll::Pending | Poll::Ready(Some(Ok(_))) => {}
-            Poll::Ready(Some(Err(error))) => {
-                if let Some(watch) = this.watch.take() {
-                    watch.fail(error);
-                }
-            }
-            Poll::Ready(None) => {
-                if let Some(watch) = this.watch.take() {
-                    watch.end(Outcome::Whole, this.inner.partial());
-                }
-            }
+        let inner = this.inner.inner_mut();
+        let polled = watch.span.in_scope(|| inner.as_mut().poll_event(cx));
+        let end = match &polled {
+            Poll::Pending | Poll::Ready(Some(Ok(_))) => return polled,
+            Poll::Ready(Some(Err(error))) => Some(error),
+            Poll::Ready(None) => None,
+        };
+        // Closes the span, though the caller may keep the stream.
+        *this.inner.span_mut() = Span::none();
+        match (this.watch.take(), end) {
+            (Some(watch), Some(error)) => watch.fail(error),
+            (Some(watch), None) => watch.end(Outcome::Whole, this.inner.inner().partial()),
+            (None, _) => {}
         }
         polled
     }
 
     fn partial(&self) -> &ChatResponse {
-        self.inner.partial()
+        self.inner.inner().partial()
     }
 
     fn warn(mut self: Pin<&mut Self>, warning: String) {
-        self.inner.as_mut().warn(warning);
+        self.inner().warn(warning);
     }
 
     fn cancel(mut self: Pin<&mut Self>) -> BoxFuture<'static, Result<()>> {
-        let this = &mut *self;
-        let Some(watch) = this.watch.take() else {
-            return this.inner.as_mut().cancel();
+        let Some(watch) = self.watch.take() else {
+            return self.inner().cancel();
         };
         let span = watch.span.clone();
-        let told = span.in_scope(|| this.inner.as_mut().cancel());
-        watch.end(Outcome::Canceled, this.inner.partial());
-        this.canceled = Some(span.clone());
+        let canceled = span.in_scope(|| self.inner().cancel());
+        watch.end(Outcome::Canceled, self.partial());
         Box::pin(async move {
-            let told = told.instrument(span.clone()).await;
-            if let Err(error) = &told {
-                note_error(&span, error);
+            let outcome = canceled.instrument(span.clone()).await;
+            if let Err(error) = &outcome {
+                record_error(&span, error);
             }
-            told
+            outcome
         })
     }
 }
 
 impl Drop for Followed {
     fn drop(&mut self) {
-        let span = match (self.watch.take(), self.canceled.take()) {
-            (Some(watch), _) => {
-                let span = watch.span.clone();
-                watch.end(Outcome::Dropped, self.inner.partial());
-                span
-            }
-            (None, Some(span)) => span,
-            (None, None) => return,
-        };
-        // What the protocol and the transport do about it belongs to the call, too.
-        let inner = std::mem::replace(&mut self.inner, Box::pin(Gone::default()));
-        span.in_scope(|| drop(inner));
-    }
-}
-
-/// What stands for a stream that has been dropped.
-#[derive(Default)]
-struct Gone {
-    partial: ChatResponse,
-}
-
-impl EventStream for Gone {
-    fn poll_event(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<ChatEvent>>> {
-        Poll::Ready(None)
-    }
-
-    fn partial(&self) -> &ChatResponse {
-        &self.partial
-    }
-
-    fn warn(mut self: Pin<&mut Self>, warning: String) {
-        self.partial.meta.warnings.push(warning);
+        if let Some(watch) = self.watch.take() {
+            watch.end(Outcome::Dropped, self.partial());
+        }
     }
 }
