@@ -7,6 +7,7 @@ mod run;
 mod workspace;
 
 mod api;
+mod bench;
 mod footprint;
 mod fuzz;
 mod gates;
@@ -78,6 +79,11 @@ const JOBS: &[Job] = &[
         "fuzz",
         "one fuzz target for long: fuzz TARGET [SECONDS]",
         fuzz::job,
+    ),
+    job(
+        "bench",
+        "our speed beside that of other crates: bench decode [--check | --update]",
+        bench::job,
     ),
     job(
         "sdk",

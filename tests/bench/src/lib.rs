@@ -1,0 +1,4 @@
+//! What is measured, and against what.
+
+pub mod decoders;
+pub mod workloads;

@@ -1,0 +1,134 @@
+//! Benchmarks against other crates, in `tests/bench`, which is a workspace of its own.
+
+use std::{env, fmt::Write as _, fs, path::PathBuf, process::Command};
+
+use crate::run::{Outcome, Result, cargo, output, read, root, run, shown, stdout, succeeds, words};
+
+/// Our instructions per frame, by workload, as they were measured last.
+const COMMITTED: &str = "tests/bench/instructions.tsv";
+
+/// How far a figure may be over the committed one, in percent.
+const TOLERANCE: u64 = 5;
+
+const USAGE: &str = "which benchmark? usage: cargo xtask bench decode [--check | --update]";
+
+/// Runs a benchmark: `decode` prints tables, `--check` compares instruction counts with the committed
+/// ones, `--update` writes those.
+pub(crate) fn job(arguments: &[String]) -> Result<Outcome> {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["decode"] => tables(),
+        ["decode", "--check"] => check(),
+        ["decode", "--update"] => update(),
+        _ => Err(USAGE.into()),
+    }
+}
+
+fn tables() -> Result<Outcome> {
+    run(&mut Command::new(build("decode")?))?;
+    run(&mut Command::new(build("allocations")?))?;
+    Ok(Outcome::Done)
+}
+
+fn check() -> Result<Outcome> {
+    if let Some(missing) = missing() {
+        return Ok(Outcome::Skipped(missing));
+    }
+    let committed = read(root().join(COMMITTED))?;
+    let mut over = Vec::new();
+    for (workload, count) in measure()? {
+        let limit = limit(&committed, &workload).ok_or_else(|| {
+            format!("{COMMITTED} lacks `{workload}`: run `bench decode --update`")
+        })?;
+        eprintln!("{count:>8} instructions per frame of {limit} allowed: {workload}");
+        if limit < count {
+            over.push(format!("{workload}: {count} instructions, {limit} allowed"));
+        }
+    }
+    if over.is_empty() {
+        Ok(Outcome::Done)
+    } else {
+        Err(over.join("\n").into())
+    }
+}
+
+fn update() -> Result<Outcome> {
+    if let Some(missing) = missing() {
+        return Ok(Outcome::Skipped(missing));
+    }
+    let mut text = format!(
+        "# Instructions per frame, by callgrind; {}.\n",
+        stdout(Command::new("rustc").arg("--version"))?.trim()
+    );
+    for (workload, count) in measure()? {
+        writeln!(text, "{count}\t{workload}")?;
+    }
+    fs::write(root().join(COMMITTED), text)?;
+    Ok(Outcome::Done)
+}
+
+/// Returns the most instructions that a workload may take.
+fn limit(committed: &str, workload: &str) -> Option<u64> {
+    let mut lines = committed.lines().filter_map(|line| line.split_once('\t'));
+    let (count, _) = lines.find(|(_, name)| *name == workload)?;
+    Some(count.parse::<u64>().ok()? * (100 + TOLERANCE) / 100)
+}
+
+/// Returns our instructions per frame for each workload.
+fn measure() -> Result<Vec<(String, u64)>> {
+    let program = build("decode")?;
+    let list = stdout(Command::new(&program).arg("list"))?;
+    let workloads = list.lines().filter_map(|line| line.split_once('\t'));
+    workloads
+        .map(|(frames, workload)| {
+            let frames: u64 = frames.parse()?;
+            // The difference of two runs is free of what happens once.
+            let once = instructions(&program, workload, 1)?;
+            let more = instructions(&program, workload, 6)?;
+            Ok((workload.to_owned(), (more - once) / 5 / frames))
+        })
+        .collect()
+}
+
+fn instructions(program: &PathBuf, workload: &str, passes: u32) -> Result<u64> {
+    let mut command = Command::new("valgrind");
+    command
+        .args(words("--tool=callgrind --callgrind-out-file=/dev/null"))
+        .arg(program)
+        .args(["pass", workload, "inferstream", &passes.to_string()]);
+    let output = output(&mut command)?;
+    let report = String::from_utf8_lossy(&output.stderr).into_owned();
+    let count = report
+        .lines()
+        .find_map(|line| line.split_once("Collected : "))
+        .and_then(|(_, count)| count.trim().parse().ok());
+    count.ok_or_else(|| format!("{} counted nothing:\n{report}", shown(&command)).into())
+}
+
+fn missing() -> Option<String> {
+    (!succeeds(Command::new("valgrind").arg("--version"))).then(|| "no valgrind here".to_owned())
+}
+
+/// Builds a program of the folder's own workspace and returns where it lies.
+fn build(name: &str) -> Result<PathBuf> {
+    let folder = root().join("tests/bench");
+    run(cargo(words("build --quiet --release --locked --bin"))
+        .arg(name)
+        .current_dir(&folder))?;
+    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let program = format!("{name}{}", env::consts::EXE_SUFFIX);
+    Ok(folder.join(target).join("release").join(program))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::limit;
+
+    #[test]
+    fn a_figure_may_grow_by_a_twentieth() {
+        let committed = "# Instructions.\n400\ta\n39\tb, c\n";
+        assert_eq!(limit(committed, "a"), Some(420));
+        assert_eq!(limit(committed, "b, c"), Some(40));
+        assert_eq!(limit(committed, "b"), None);
+    }
+}
