@@ -1,4 +1,4 @@
-//! The chat protocol: how a request becomes HTTP, and its response events.
+//! The chat protocol: sends encoded requests, and opens their responses as streams of events.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ pub struct Encoded {
     path: String,
     body: Bytes,
     encoding: Option<HeaderValue>,
-    /// The request as the model takes it, without its messages and tools: those are in the body.
+    /// The adapted request, without its messages and tools, which are in the body.
     request: ChatRequest,
     warnings: Vec<String>,
     unsupported: Vec<Unsupported>,
@@ -56,11 +56,11 @@ impl<D: Dialect> Chat<D> {
         &self.dialect
     }
 
-    /// Requests a document at a path below the base URL: at most 4 MiB.
+    /// Requests a document of at most 4 MiB at a path below the base URL.
     ///
     /// # Errors
     ///
-    /// As any request.
+    /// As [`Call::document`]; `Config` if the path is not valid in a URL.
     ///
     /// # Cancel safety
     ///
@@ -71,18 +71,21 @@ impl<D: Dialect> Chat<D> {
         call.document(request, models::MAX_LIST, &judge).await
     }
 
-    /// Requests a list of models at a URL.
+    /// Requests a model list of at most 4 MiB at an absolute URL.
     ///
     /// # Errors
     ///
-    /// As any request; `Protocol` if the response is not a list.
+    /// As [`Call::document`]; `Config` if the URL is invalid, `Protocol` if the response is not a
+    /// list.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future closes the connection.
     pub async fn models_at(&self, call: &Call, url: &str) -> Result<Vec<Model>> {
         let url = url.parse();
-        let url = url.map_err(|_| Error::config("invalid URL of the list of models"))?;
+        let url = url.map_err(|_| {
+            Error::config("invalid URL of the model list: expected an http or https URL")
+        })?;
         let request = call.request_to(Method::GET, url, Bytes::new());
         let judge = self.judge(call, "");
         let body = call.document(request, models::MAX_LIST, &judge).await?;
@@ -98,7 +101,8 @@ impl<D: Dialect> Chat<D> {
 
     async fn open(&self, mut call: Call, encoded: Encoded) -> Result<ChatStream> {
         if encoded.mode == Mode::Whole {
-            // The headers of a complete response come once its text is made.
+            // A complete response has no headers until its text is complete, so the wait for the
+            // headers includes the wait for the first token.
             let timeouts = &mut call.timeouts;
             timeouts.head = match (timeouts.head, timeouts.first_event) {
                 (Some(head), Some(first_event)) => Some(head.max(first_event)),
@@ -135,7 +139,7 @@ impl<D: Dialect> Chat<D> {
             .redact(call.redact)
             .plain_text(is_of_type(&started, b"text/plain"));
         let decode = self.dialect.decode(decode, request);
-        // "data: [DONE]" is the marker; some services forget the field's name.
+        // The end marker is `data: [DONE]`; some services send `[DONE]` without the field name.
         let decoder = Decoder::default().marker("[DONE]").error_lines();
         let framer = stream_or_document(decoder, &started.meta.headers);
         Ok(read_stream(started, framer, decode))
@@ -176,7 +180,9 @@ impl<D: Dialect> Protocol for Chat<D> {
         };
         let model = info.resolve(model).to_owned();
         if model.trim().is_empty() {
-            return Err(Error::config("invalid model: the name is empty"));
+            return Err(Error::config(
+                "invalid model: expected a name that is not empty",
+            ));
         }
         let mut dropped = Dropped::new(info.id.clone(), request.on_unsupported);
         encode::yield_to_extra(dialect, &mut request);
@@ -225,9 +231,9 @@ impl<D: Dialect> Protocol for Chat<D> {
                 return models.await;
             }
             let url = self.dialect.models_url(&call.base, call.key.is_some());
-            let url = url
-                .parse()
-                .map_err(|_| Error::config("invalid URL of the list of models"))?;
+            let url = url.parse().map_err(|_| {
+                Error::config("invalid URL of the model list: expected an http or https URL")
+            })?;
             let request = call.request_to(Method::GET, url, Bytes::new());
             let judge = self.judge(&call, "");
             let body = call.document(request, models::MAX_LIST, &judge).await?;
@@ -236,14 +242,14 @@ impl<D: Dialect> Protocol for Chat<D> {
     }
 }
 
-/// Inserts a request's own headers in place of the client's.
+/// Inserts the headers of a request, replacing those of the client.
 fn insert_all(headers: &mut HeaderMap, own: &HeaderMap) {
     for (name, value) in own {
         headers.insert(name, value.clone());
     }
 }
 
-/// Returns true if a response says that it is of a content type.
+/// Returns true if the content type of a response begins with a name, in any case.
 fn is_of_type(started: &Started, name: &[u8]) -> bool {
     let value = started.meta.headers.get(CONTENT_TYPE);
     value.is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(name))

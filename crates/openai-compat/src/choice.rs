@@ -1,4 +1,4 @@
-//! One choice of a response, as it is put together from chunks.
+//! The assembly of one choice of a response from chunks.
 
 use std::borrow::Cow;
 
@@ -14,25 +14,25 @@ use crate::{
     wire,
 };
 
-/// What has come of a choice.
+/// The state of a choice.
 #[derive(Debug, Default)]
 pub(crate) struct Choice {
     content: Channel,
     reasoning: Channel,
     tool_calls: ToolCalls,
     finish_reason: Option<FinishReason>,
-    /// A delta brought a part of the choice, so a `message` after it repeats the whole.
+    /// A delta brought a part of the choice, so a `message` after it repeats all of it.
     has_deltas: bool,
     has_logprobs: bool,
 }
 
-/// A choice as one chunk has it.
+/// The part of a choice in one chunk.
 pub(crate) struct Piece<'a> {
     /// The number of the choice in events.
     pub(crate) index: u32,
     pub(crate) frame: Frame<'a>,
     pub(crate) choice: &'a wire::Choice<'a>,
-    /// The chunk had stand-ins for halves of surrogate pairs.
+    /// The chunk had stand-ins for surrogates.
     pub(crate) stood_in: bool,
 }
 
@@ -40,10 +40,10 @@ pub(crate) struct Piece<'a> {
 pub(crate) struct Failed(pub(crate) String);
 
 impl Choice {
-    /// Takes a piece; the failure is the one that its finish reason reports.
+    /// Adds a part, and returns the failure that its finish reason reports, if any.
     pub(crate) fn add(&mut self, piece: &Piece<'_>, events: &mut Events) -> Result<Option<Failed>> {
         let choice = piece.choice;
-        // Services that do not know of deltas send each part as a message.
+        // Some services send each part of a stream as `message` instead of `delta`.
         let has_delta = choice.delta.present;
         let is_whole = !has_delta && self.has_deltas && choice.message.says_something();
         let part = if has_delta {
@@ -68,8 +68,8 @@ impl Choice {
             return Ok(Some(Failed(word.to_owned())));
         }
         if let Some(reason) = finish_reason::read(word) {
-            // The last reason holds, but for a `stop` after tool calls: NVIDIA Dynamo ends a call with both
-            // (ai-dynamo/dynamo#4153), and so do two choices that are one response.
+            // The last reason counts, except for a `stop` after tool calls: NVIDIA Dynamo ends a
+            // call with both (ai-dynamo/dynamo#4153), and so do two choices that are one response.
             let is_called = self.finish_reason == Some(FinishReason::ToolCalls);
             if !(reason == FinishReason::Stop && is_called) {
                 self.finish_reason = Some(reason);
@@ -78,7 +78,7 @@ impl Choice {
         Ok(None)
     }
 
-    /// Takes the next part of the choice.
+    /// Adds the next part of the choice.
     fn add_part(
         &mut self,
         piece: &Piece<'_>,
@@ -94,7 +94,7 @@ impl Choice {
             (Field::Text, piece.choice.text.some()),
         ];
         let said = self.content.take(&content, piece.stood_in);
-        // A refusal is text of its own, unless it only repeats the content.
+        // A refusal is delivered as text, unless it repeats the content of the same chunk.
         let refusal = part.refusal.some();
         let refusal = refusal.filter(|refusal| said.as_deref() != Some(refusal));
         let refusal = refusal.and_then(|text| self.content.append(text, piece.stood_in));
@@ -108,7 +108,7 @@ impl Choice {
         Ok(())
     }
 
-    /// Takes of a message what its deltas did not bring.
+    /// Adds from a complete message what the deltas did not bring.
     fn add_whole(
         &mut self,
         piece: &Piece<'_>,
@@ -119,7 +119,8 @@ impl Choice {
         let first = |copies: &[(Field, Option<&str>)]| {
             copies.iter().find_map(|(_, text)| text.map(str::to_owned))
         };
-        // Foundry Local puts the part of each delta into a message too (microsoft/foundry-local#263).
+        // Foundry Local sends the part of each delta as a message too
+        // (microsoft/foundry-local#263). Such a message is not the complete text.
         let (own, new) = (first(&reasoning(part)), first(&reasoning(whole)));
         let is_copy = piece.choice.delta.present && own == new;
         if let Some(text) = new.filter(|_| !is_copy) {
@@ -161,7 +162,7 @@ impl Choice {
         }
     }
 
-    /// Takes text that came outside of a choice, and returns it as it is to be delivered.
+    /// Adds text that came outside of a choice, and returns what to deliver of it.
     pub(crate) fn add_text<'a>(&mut self, text: &'a str) -> Option<Cow<'a, str>> {
         let text = Some(text).filter(|text| !text.is_empty());
         self.content.take(&[(Field::Text, text)], false)
@@ -172,7 +173,7 @@ impl Choice {
         self.finish_reason.is_some()
     }
 
-    /// Gives what was held back until the end.
+    /// Emits what was held back until the end.
     pub(crate) fn close(&mut self, index: u32, events: &mut Events) {
         if let Some(text) = self.reasoning.finish() {
             events.push(ChatEvent::reasoning(index, text));
@@ -189,7 +190,7 @@ impl Choice {
         self.tool_calls.finish(index, events);
     }
 
-    /// Gives the text that was held back when an error ends the response.
+    /// Emits the held-back text when an error ends the response. Tool calls stay incomplete.
     pub(crate) fn release(&mut self, index: u32, events: &mut Events) {
         if let Some(text) = self.reasoning.release() {
             events.push(ChatEvent::reasoning(index, text));
@@ -205,7 +206,7 @@ impl Choice {
     }
 }
 
-/// Makes the error of a failed choice.
+/// Creates the error of a choice whose finish reason reports a failure.
 pub(crate) fn failed(provider: &str, word: &str) -> Error {
     let message = format!("{provider} failed: the response ended with the finish reason `{word}`");
     Error::new(ErrorKind::Provider, message)
@@ -215,9 +216,9 @@ pub(crate) fn failed(provider: &str, word: &str) -> Error {
 
 /// Returns the members that may hold a message's reasoning.
 ///
-/// Cerebras, Groq and OpenRouter say `reasoning`, DeepSeek and vLLM `reasoning_content`, Copilot
-/// `reasoning_text`, Ollama `thinking`; OpenRouter's `reasoning_details` repeat `reasoning`; Mistral
-/// sends parts of the content of the type `thinking`.
+/// Cerebras, Groq and OpenRouter send `reasoning`, DeepSeek and vLLM `reasoning_content`, Copilot
+/// `reasoning_text`, Ollama `thinking`; OpenRouter's `reasoning_details` repeat `reasoning`;
+/// Mistral sends parts of the content of the type `thinking`.
 fn reasoning<'a>(message: &'a wire::Message<'_>) -> [(Field, Option<&'a str>); 6] {
     [
         (Field::Reasoning, message.reasoning.some()),
@@ -229,7 +230,7 @@ fn reasoning<'a>(message: &'a wire::Message<'_>) -> [(Field, Option<&'a str>); 6
     ]
 }
 
-/// Returns a text as a slice of its frame, where it borrows from it.
+/// Returns a text that shares the memory of its frame, if it borrows from it, and a copy otherwise.
 fn slice(frame: Frame<'_>, text: &str) -> Text {
     Text::slice_of(frame.buffer, text)
 }

@@ -1,4 +1,4 @@
-//! Any compatible service: where it is, and how it differs, as data.
+//! A client of any compatible service, with its differences as settings.
 
 use http::uri::PathAndQuery;
 use inferstream_client::{Client, Setting, Settings};
@@ -6,7 +6,7 @@ use inferstream_core::{Capabilities, Error, Field, Model, ProviderInfo, Result};
 
 use crate::{chat::Chat, dialect::Dialect, schema::SchemaRules};
 
-/// Describes the generic client: it knows no models and has no default.
+/// Describes the generic client, which has no built-in models and no default model.
 fn generic() -> ProviderInfo {
     let mut info = ProviderInfo::new(
         "openai-compat",
@@ -17,7 +17,7 @@ fn generic() -> ProviderInfo {
     info
 }
 
-/// The most bytes in the name of a service.
+/// The longest name of a service, in bytes.
 const MAX_NAME: usize = 64;
 
 /// A client of any service that speaks the protocol: Ollama, llama.cpp, vLLM, LiteLLM, a gateway.
@@ -30,8 +30,8 @@ const MAX_NAME: usize = 64;
 /// use inferstream_openai_compat::Compatible;
 ///
 /// let ollama = Compatible::new("http://localhost:11434/v1").default_model("llama3.2").build()?;
-/// let answer = ollama.chat("Why is the sky blue?").await?;
-/// println!("{}", answer.text());
+/// let response = ollama.chat("Why is the sky blue?").await?;
+/// println!("{}", response.text());
 /// # Ok(())
 /// # }
 /// ```
@@ -49,9 +49,9 @@ pub struct CompatibleBuilder {
     knobs: Knobs,
 }
 
-/// How a service differs, as data.
+/// The dialect of a service, as data.
 #[derive(Clone, Debug)]
-// Each is a fact of its own.
+// The flags are independent of each other.
 #[allow(clippy::struct_excessive_bools)]
 struct Knobs {
     info: ProviderInfo,
@@ -86,11 +86,10 @@ impl Default for Knobs {
 }
 
 impl Compatible {
-    /// Begins to set up a client for the service at this URL, without a key: no environment variable
-    /// is read.
+    /// Returns a builder for a client of the service at this base URL, without a key.
     ///
-    /// The URL is what stands before `/chat/completions`; one without a path gets `/v1`. Those of the
-    /// environment are taken by [`CompatibleBuilder::from_env`].
+    /// The base URL is the part before `/chat/completions`; `/v1` is added to a URL without a path.
+    /// No environment variable is read: use [`CompatibleBuilder::from_env`] for that.
     #[expect(
         clippy::new_ret_no_self,
         reason = "the URL is the one setting that has no default"
@@ -101,21 +100,22 @@ impl Compatible {
 }
 
 inferstream_client::provider! {
-    #[stream doc = "`Config` is the error of a request that names no model where there is no default one."]
+    #[stream doc = "A request without a model fails with `Config` unless the client has a default model."]
     impl Compatible: this => &this.client
 }
 
 inferstream_client::builder!(CompatibleBuilder with key);
 
 impl CompatibleBuilder {
-    /// Takes `OPENAI_COMPAT_BASE_URL` and `OPENAI_COMPAT_API_KEY` where they are set; what is set
-    /// afterwards wins.
+    /// Reads `OPENAI_COMPAT_BASE_URL` and `OPENAI_COMPAT_API_KEY`, if they are set. Later calls of
+    /// setters override them.
     ///
-    /// `OPENAI_API_KEY` is not read: it is the key of one service, and this may be any.
+    /// `OPENAI_API_KEY` is not read, because it is the key of one service and must not be sent to
+    /// another.
     ///
     /// # Errors
     ///
-    /// `Config` if one is not Unicode.
+    /// `Config` if a variable is not Unicode.
     pub fn from_env() -> Result<Self> {
         Ok(Self {
             settings: Settings::from_env(&["OPENAI_COMPAT_API_KEY"], &["OPENAI_COMPAT_BASE_URL"])?,
@@ -123,20 +123,21 @@ impl CompatibleBuilder {
         })
     }
 
-    /// Returns true if it is set where the service is: without it there is nothing to build.
+    /// Returns true if the base URL is set. Without one, [`build`](Self::build) fails.
     pub fn has_base_url(&self) -> bool {
         self.settings.base_url.is_some()
     }
 
-    /// Sets where the service is: what stands before `/chat/completions`. A URL without a path gets
-    /// `/v1`.
+    /// Sets the base URL: the part before `/chat/completions`. `/v1` is added to a URL without a
+    /// path.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.settings.base_url = Some(Setting::new(url));
         self
     }
 
-    /// Sets the name of the service in errors and spans, and its prefix in a hub: by default
-    /// `openai-compat`.
+    /// Sets the name of the service in errors and spans, and its prefix in `provider/model`:
+    /// `openai-compat` by default. It has 1 to 64 printable ASCII characters without spaces and
+    /// `/`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         let name = name.into();
         self.knobs.info.label = name.clone().into();
@@ -144,77 +145,79 @@ impl CompatibleBuilder {
         self
     }
 
-    /// Sets the model of requests that name none; there is no other default.
+    /// Sets the model of requests that do not name one. Without it, such a request fails.
     pub fn default_model(mut self, model: impl Into<String>) -> Self {
         self.knobs.default_model = Some(model.into());
         self
     }
 
-    /// Sets the models that are known before the service is asked for them.
+    /// Sets the models that are known before the first call of [`Compatible::models`].
     pub fn known_models<T: Into<String>>(mut self, models: impl IntoIterator<Item = T>) -> Self {
         self.models = models.into_iter().map(Model::new).collect();
         self
     }
 
-    /// Sets whether a model that is not among the known ones is refused before anything is sent:
-    /// false.
+    /// Sets whether requests for unknown models are refused before anything is sent: false by
+    /// default.
     ///
-    /// The known ones are those that [`Compatible::models`] last gave, else those of
+    /// The known models are those that [`Compatible::models`] last returned, or else those of
     /// [`known_models`](Self::known_models).
     pub fn only_known_models(mut self, only: bool) -> Self {
         self.settings.only_known_models = only;
         self
     }
 
-    /// Sets the path below the base URL that is asked: `/chat/completions`. It may have a query.
+    /// Sets the path of chat requests below the base URL: `/chat/completions` by default. It may
+    /// have a query.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.knobs.path = path.into();
         self
     }
 
-    /// Sets the name of the field that limits the answer's tokens: `max_tokens`. OpenAI's reasoning
-    /// models know `max_completion_tokens` alone.
+    /// Sets the name of the field with the token limit: `max_tokens` by default. OpenAI's reasoning
+    /// models accept only `max_completion_tokens`.
     pub fn max_tokens_field(mut self, field: impl Into<String>) -> Self {
         self.knobs.max_tokens_field = field.into();
         self
     }
 
-    /// Sets the name under which a message of the model carries its reasoning back, such as
-    /// `reasoning_content`; by default it is left out.
+    /// Sets the field in which earlier messages of the assistant return their reasoning to the
+    /// service, such as `reasoning_content`. By default, reasoning is not sent.
     pub fn reasoning_field(mut self, field: impl Into<String>) -> Self {
         self.knobs.reasoning_field = Some(field.into());
         self
     }
 
-    /// Sets whether a stream is asked for its usage (`stream_options.include_usage`): true. Old
-    /// services refuse the field.
+    /// Sets whether streams request token usage (`stream_options.include_usage`): true by default.
+    /// Turn it off for older services that refuse the field.
     pub fn asks_for_usage(mut self, asks: bool) -> Self {
         self.knobs.asks_for_usage = asks;
         self
     }
 
-    /// Sets whether the chunk with the finish reason has the usage too, so that the stream ends there:
-    /// false.
+    /// Sets whether a stream ends at the chunk that has both the finish reason and the usage,
+    /// without waiting for the end marker: false by default.
     pub fn ends_with_usage(mut self, ends: bool) -> Self {
         self.knobs.ends_with_usage = ends;
         self
     }
 
-    /// Sets whether a message that only calls tools has an empty content in place of none: false.
+    /// Sets whether a message that only calls tools is sent with an empty `content` instead of
+    /// without one: false by default.
     pub fn sends_empty_content(mut self, sends: bool) -> Self {
         self.knobs.sends_empty_content = sends;
         self
     }
 
-    /// Sets what the service takes of JSON Schema: all of it by default.
+    /// Sets the part of JSON Schema that the service supports: all of it by default.
     pub fn schema_rules(mut self, rules: SchemaRules) -> Self {
         self.knobs.schema_rules = Some(rules);
         self
     }
 
-    /// Sets the settings that the service does not know, such as [`Field::Seed`]. A request with one is
-    /// handled by its [`on_unsupported`](inferstream_core::ChatRequest::on_unsupported): by default it
-    /// is refused.
+    /// Sets the request settings that the service does not support, such as [`Field::Seed`]. The
+    /// [`on_unsupported`](inferstream_core::ChatRequest::on_unsupported) of a request decides
+    /// whether they are refused, which is the default, or dropped.
     pub fn unknown_fields(mut self, fields: impl IntoIterator<Item = Field>) -> Self {
         self.knobs.unknown_fields = fields.into_iter().collect();
         self
@@ -224,7 +227,8 @@ impl CompatibleBuilder {
     ///
     /// # Errors
     ///
-    /// `Config` for a name, key, URL, path or header that cannot be used, or where there is no transport.
+    /// `Config` if the base URL or the transport is missing, or if the name, key, base URL, path or
+    /// a header is invalid.
     pub fn build(self) -> Result<Compatible> {
         let Self {
             models,
@@ -233,18 +237,18 @@ impl CompatibleBuilder {
         } = self;
         if settings.base_url.is_none() {
             return Err(Error::config(
-                "openai-compat needs to know where the service is: set OPENAI_COMPAT_BASE_URL, such as to \
+                "missing base URL of openai-compat: set OPENAI_COMPAT_BASE_URL, for example to \
                  http://localhost:11434/v1",
             ));
         }
         check_name(&knobs.info.id)?;
         if !knobs.path.starts_with('/') {
-            return Err(Error::config("the path must begin with `/`"));
+            return Err(Error::config("invalid path: expected a leading `/`"));
         }
-        // A fragment would be left out unsaid.
+        // `PathAndQuery` drops a fragment without an error.
         if knobs.path.contains('#') || knobs.path.parse::<PathAndQuery>().is_err() {
             return Err(Error::config(
-                "the path has a character that cannot stand in a URL's path or query",
+                "invalid path: expected a path with an optional query, and no fragment",
             ));
         }
         knobs.needs_auth = settings.key.is_some();
@@ -257,7 +261,7 @@ impl CompatibleBuilder {
     }
 }
 
-/// Checks that a name can be the prefix in `provider/model` and stand in one line.
+/// Checks that a name is usable as the prefix in `provider/model`, and on one line of an error.
 fn check_name(name: &str) -> Result<()> {
     let is_name = |byte: u8| byte.is_ascii_graphic() && byte != b'/';
     if name.is_empty() || MAX_NAME < name.len() || !name.bytes().all(is_name) {

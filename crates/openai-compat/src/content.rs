@@ -1,4 +1,4 @@
-//! The content of a message in each of its shapes, and what of a message no event can hold.
+//! The content of a message in its various forms, and the names of parts that events cannot carry.
 
 use std::borrow::Cow;
 
@@ -7,9 +7,10 @@ use serde_json::value::RawValue;
 
 use crate::lenient::{Lax, Lenient, List, object, parse};
 
-/// The content of a message: text, or parts of which some are reasoning.
+/// The content of a message: text, or parts, some of which are reasoning.
 ///
-/// Text must not be lost, so an object without any is an error.
+/// An object without known text is an error, because it may contain text in a form that is not
+/// known.
 #[derive(Debug, Default)]
 pub(crate) struct Content<'a> {
     pub(crate) text: Lax<'a>,
@@ -31,7 +32,7 @@ object! {
 }
 
 impl<'a> Content<'a> {
-    /// Returns the text of the parts that are reasoning, if there is any.
+    /// Returns the text of the parts that are reasoning, if it is not empty.
     pub(crate) fn reasoning(&self) -> Option<&str> {
         Some(&*self.reasoning).filter(|text| !text.is_empty())
     }
@@ -79,7 +80,7 @@ impl<'a> Content<'a> {
             let so_far = self.text.0.get_or_insert(Cow::Borrowed(""));
             so_far.to_mut().push_str(text);
         }
-        // An empty text is text, so that an object of it is no error.
+        // An empty text counts as text, so that an object with it is not an error.
         if part.text.0.is_some() {
             self.text.0.get_or_insert(Cow::Borrowed(""));
         }
@@ -106,7 +107,7 @@ object! {
 }
 
 impl Details {
-    /// Returns the readable text, if there is any.
+    /// Returns the text that is not encrypted, if it is not empty.
     pub(crate) fn text(&self) -> Option<&str> {
         Some(&*self.0).filter(|text| !text.is_empty())
     }
@@ -121,16 +122,18 @@ impl<'de> Deserialize<'de> for Details {
     }
 }
 
-/// The names of members that hold something, and that the protocol does not know.
+/// The names of members and parts with content that is not of this protocol, such as images and
+/// audio.
 #[derive(Debug, Default)]
 pub(crate) struct Others(pub(crate) Vec<String>);
 
 impl Others {
-    /// The most names that are kept: a message carries one or two kinds of content.
+    /// The most names that are kept; a message has one or two kinds of content.
     const MOST: usize = 4;
 
     pub(crate) fn note(&mut self, name: &str, json: &str) {
-        // Content is a list, an object, or base64 in a string; the rest is what goes with it.
+        // Other content comes as a list, an object, or base64 in a string. Other values are
+        // metadata.
         let is_content = match json.as_bytes() {
             [b'[', .., b']'] | [b'{', .., b'}'] => !json[1..json.len() - 1].trim().is_empty(),
             [b'"', ..] => json.len() > 2 && (name.contains("audio") || name.contains("image")),

@@ -1,4 +1,4 @@
-//! Frames in, events out: the streaming decoder, and the one of whole documents.
+//! The decoder of chat responses: event streams, and complete responses as one document.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -19,18 +19,18 @@ use crate::{
     wire::{self, Chunk},
 };
 
-/// The protocol's half of an answer.
+/// A decoder of chat responses: event streams, and complete responses.
 ///
-/// It takes chunks as services really send them: no member is required, types may be off, counts
-/// may come in any chunk, a finish reason more than once.
-/// It takes no answer for whole that has no finish reason and no end marker.
+/// It accepts chunks as services send them: no member is required, types may differ, the usage may
+/// be in any chunk, and a finish reason may be repeated. A response is complete only if it has a
+/// finish reason or the end marker; any other end is the error `Truncated`.
 #[derive(Debug)]
-// Each is one setting or one fact about the stream.
+// The flags are independent of each other.
 #[allow(clippy::struct_excessive_bools)]
 pub struct ChatDecode {
     provider: Cow<'static, str>,
     ends_with_usage: bool,
-    /// How many choices were asked for.
+    /// The number of requested choices.
     n: u32,
     raw: bool,
     redact: Redact,
@@ -39,22 +39,22 @@ pub struct ChatDecode {
     timing: Option<Timing>,
     marker: bool,
     seen: Seen,
-    /// How many choices were dropped, as none of those that were asked for.
+    /// The number of choices that were dropped because they were not requested.
     dropped: u64,
     is_plain_text: bool,
 }
 
-/// What a stream has been so far.
+/// What the stream has contained so far.
 #[derive(Debug, Default, PartialEq)]
 enum Seen {
     #[default]
     Nothing,
-    /// JSON, but not of this protocol.
+    /// JSON objects, but no chunk of this protocol.
     Foreign,
     Chunks,
 }
 
-/// Why a chunk gives no events.
+/// Why a chunk has no events.
 enum ChunkError {
     /// It is not JSON of this protocol.
     NotAChunk(serde_json::Error),
@@ -69,7 +69,8 @@ impl From<Error> for ChunkError {
 }
 
 impl ChatDecode {
-    /// Creates a decoder for the answer to a request for one choice.
+    /// Creates a decoder for the response to a request for one choice. `provider` is its name in
+    /// errors.
     pub fn new(provider: impl Into<Cow<'static, str>>) -> Self {
         Self {
             provider: provider.into(),
@@ -87,44 +88,46 @@ impl ChatDecode {
         }
     }
 
-    /// Ends the stream at the chunk that has both finish reason and usage: see
-    /// [`Dialect::ends_with_usage`](crate::Dialect::ends_with_usage).
+    /// Sets whether the stream ends at the chunk that has both the finish reason and the usage:
+    /// false by default. See [`Dialect::ends_with_usage`](crate::Dialect::ends_with_usage).
     #[must_use]
     pub fn ends_with_usage(mut self, ends: bool) -> Self {
         self.ends_with_usage = ends;
         self
     }
 
-    /// Sets how many choices were asked for: 1, which takes every choice for that one. Of more, those
-    /// with another `index` are dropped with a warning.
+    /// Sets the number of requested choices: 1 by default, with which every choice counts as that
+    /// one, whatever its `index` is. With more, choices with an `index` out of range are dropped
+    /// with a warning.
     #[must_use]
     pub fn choices(mut self, n: u32) -> Self {
         self.n = n;
         self
     }
 
-    /// Sets whether each chunk is given as a `Raw` event too: false.
+    /// Sets whether each chunk is also emitted as a `Raw` event: false by default.
     #[must_use]
     pub fn raw(mut self, raw: bool) -> Self {
         self.raw = raw;
         self
     }
 
-    /// Returns an error of this answer without what must not stand in it, for a decoder that stands
-    /// before this one and has words of its own.
+    /// Returns an error with the secrets of the request removed. Use it for errors of a decoder
+    /// that wraps this one.
     pub fn redacted(&self, error: Error) -> Error {
         self.redact.error(error)
     }
 
-    /// Sets what must not stand in an error's message.
+    /// Sets the secrets that are removed from errors.
     pub(crate) fn redact(mut self, redact: Redact) -> Self {
         self.redact = redact;
         self
     }
 
-    /// Delivers text of the first choice that came in another form than a chunk of this protocol.
+    /// Emits text of the first choice that did not come in a chunk of this protocol. `text` may be
+    /// a slice of `buffer`, whose memory the event then shares.
     ///
-    /// It counts as the choice's `text`, so that a copy of it is not delivered again.
+    /// It counts as the `text` of the choice, so a copy of it in a chunk is not emitted again.
     pub fn text(&mut self, buffer: &Bytes, text: &str, events: &mut Events) {
         self.seen = Seen::Chunks;
         let choice = self.choices.entry(0).or_default();
@@ -133,20 +136,20 @@ impl ChatDecode {
         }
     }
 
-    /// Sets whether the answer says that it is plain text, and so may be no event stream: false.
+    /// Sets whether the content type of the response is plain text, for the error if no event came.
     pub(crate) fn plain_text(mut self, is_plain_text: bool) -> Self {
         self.is_plain_text = is_plain_text;
         self
     }
 
-    /// Takes a chunk's JSON; returns true if it has the usage.
+    /// Decodes the JSON of a chunk, and returns true if it has the usage.
     fn chunk(
         &mut self,
         frame: Frame<'_>,
         json: &str,
         events: &mut Events,
     ) -> Result<bool, ChunkError> {
-        // An error of Google's comes in an array.
+        // Google sends an error in an array of one.
         let json = lenient::only(json).unwrap_or(json);
         let text = surrogates::stand_in(json);
         let stood_in = matches!(text, Cow::Owned(_));
@@ -209,7 +212,7 @@ impl ChatDecode {
         }
     }
 
-    /// Takes a document: a chunk that is the complete response.
+    /// Decodes a document, which is a chunk with the complete response.
     fn document(&mut self, document: &Text, events: &mut Events) -> Result<End> {
         let json = document.trim();
         if json.is_empty() {
@@ -219,7 +222,7 @@ impl ChatDecode {
         match self.chunk(frame, json, events) {
             Ok(_) => {}
             Err(ChunkError::NotAChunk(error)) if error.is_eof() => {
-                return Err(self.truncated("the answer's JSON is cut off"));
+                return Err(self.truncated("its JSON is truncated"));
             }
             Err(ChunkError::NotAChunk(error)) => {
                 let reported = self.error_before_rest(json);
@@ -228,14 +231,17 @@ impl ChatDecode {
             Err(ChunkError::Failed(error)) => return Err(error),
         }
         if self.choices.is_empty() || !self.is_finished() && !events.has_text() {
-            let message = format!("{}'s answer has no choices", self.provider);
+            let message = format!(
+                "invalid response from {}: expected at least one choice",
+                self.provider
+            );
             return Err(Error::protocol(message));
         }
         self.close(events);
         Ok(End::FinishReason)
     }
 
-    /// Takes the choices of a chunk; returns the last failure that a finish reason reports.
+    /// Adds the choices of a chunk, and returns the last failure that a finish reason reports.
     fn add_choices(
         &mut self,
         frame: Frame<'_>,
@@ -262,11 +268,12 @@ impl ChatDecode {
         Ok(failed)
     }
 
-    /// Returns which of the choices that were asked for a choice is.
+    /// Returns the number of the requested choice that a choice belongs to, or `None` if it was not
+    /// requested.
     ///
-    /// Where one was asked for, any choice is that one: engines count chunks or tokens in `index`, or
-    /// begin at 1 (microsoft/foundry-local#263), and GitHub Copilot sends the text in one choice and
-    /// the tool calls in another.
+    /// If one choice was requested, all choices belong to it: some engines count chunks or tokens
+    /// in `index`, or begin at 1 (microsoft/foundry-local#263), and GitHub Copilot sends the text
+    /// in one choice and the tool calls in another.
     fn index(&self, place: usize, choice: &wire::Choice<'_>) -> Option<u32> {
         if self.n == 1 {
             return Some(0);
@@ -289,7 +296,7 @@ impl ChatDecode {
         }
     }
 
-    /// Returns the error that a chunk is, if it is one.
+    /// Returns the error that a chunk reports, if any.
     fn error_in(&self, event: &str, chunk: &Chunk<'_>, json: &str) -> Option<Error> {
         let told = |raw: &Raw<'_>| {
             raw.text()
@@ -335,8 +342,8 @@ impl ChatDecode {
         error.then(|| error_in_answer(&self.provider, json, status, &self.redact))
     }
 
-    /// Returns the error that a document begins with, though something follows it: a line of JSON,
-    /// and then the event stream that it stands in.
+    /// Returns the error that a document begins with, ignoring what follows it. Some services write
+    /// a line with a JSON error before the event stream.
     fn error_before_rest(&self, json: &str) -> Option<Error> {
         let list = lenient::first::<Vec<lenient::Raw<'_>>>(json).unwrap_or_default();
         let json = list.first().and_then(lenient::Raw::text).unwrap_or(json);
@@ -344,7 +351,8 @@ impl ChatDecode {
         self.error_in("message", &chunk, json)
     }
 
-    /// Returns the error that the input ends with, if it is all there but for the blank line.
+    /// Returns the error in the last frame of the input, if only the blank line after it is
+    /// missing.
     fn error_at_end(&self, frame: Frame<'_>) -> Option<Error> {
         let data = frame.data.trim();
         if frame.event == "error" && !data.is_empty() && !data.starts_with(['{', '[']) {
@@ -357,27 +365,25 @@ impl ChatDecode {
 
     fn not_a_chunk(&self, json: &str, error: &serde_json::Error) -> Error {
         let what = match json.trim_start().as_bytes().first() {
-            Some(b'<') => "a page of HTML",
-            _ => "no JSON of this protocol",
+            Some(b'<') => "an HTML page",
+            _ => "data of another protocol",
         };
-        Error::protocol(format!(
-            "{} sent {what} where a chunk should be",
-            self.provider
-        ))
-        .with_source(JsonError {
-            line: error.line(),
-            column: error.column(),
-        })
+        Error::protocol(format!("{} sent {what} instead of a chunk", self.provider)).with_source(
+            JsonError {
+                line: error.line(),
+                column: error.column(),
+            },
+        )
     }
 
     fn truncated(&self, how: &str) -> Error {
         Error::new(
             ErrorKind::Truncated,
-            format!("{}'s answer is not whole: {how}", self.provider),
+            format!("{}'s response is incomplete: {how}", self.provider),
         )
     }
 
-    /// Returns true if every choice that was asked for has its finish reason.
+    /// Returns true if every requested choice has its finish reason.
     fn is_finished(&self) -> bool {
         u32::try_from(self.choices.len()) == Ok(self.n)
             && self.choices.values().all(Choice::is_finished)
@@ -391,7 +397,7 @@ impl ChatDecode {
         }
     }
 
-    /// Says what is wrong with a stream that ended too early.
+    /// Returns the error of a stream that ended too early.
     fn not_whole(&self) -> Error {
         if self.seen == Seen::Foreign {
             let message = format!("{} sent a stream of another protocol", self.provider);
@@ -399,13 +405,13 @@ impl ChatDecode {
         }
         if self.seen == Seen::Nothing && self.is_plain_text {
             let provider = &self.provider;
-            let message = format!("{provider} sent plain text in place of an event stream");
+            let message = format!("{provider} sent plain text instead of an event stream");
             return Error::protocol(message);
         }
         self.truncated("the stream ended without a finish reason")
     }
 
-    /// Gives what waited for the end.
+    /// Emits what was held back until the end.
     fn close(&mut self, events: &mut Events) {
         for (index, choice) in &mut self.choices {
             choice.close(*index, events);
@@ -415,24 +421,27 @@ impl ChatDecode {
         }
     }
 
-    /// Gives the text that waited for more, when an error ends the response.
+    /// Emits the held-back text when an error ends the response.
     fn release(&mut self, events: &mut Events) {
         for (index, choice) in &mut self.choices {
             choice.release(*index, events);
         }
     }
 
-    /// Ends the answer at its marker, if anything of this protocol came before it.
+    /// Ends the response at the end marker, if a choice came before it.
     fn close_at_marker(&mut self, events: &mut Events) -> Result<End> {
         if self.choices.is_empty() {
-            let message = format!("{} ended a stream that had no choices", self.provider);
+            let message = format!(
+                "invalid response from {}: the stream ended without a choice",
+                self.provider
+            );
             return Err(Error::protocol(message));
         }
         self.close(events);
         Ok(End::Marker)
     }
 
-    /// Decides whether the answer was whole.
+    /// Decides whether the response is complete.
     fn end(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<End> {
         if let Ending::Input(Some(frame)) = ending {
             if let Some(error) = self.error_at_end(frame) {
@@ -444,14 +453,14 @@ impl ChatDecode {
             Ending::Input(Some(frame)) if is_marker(frame.data.trim()) => {
                 self.close_at_marker(events)
             }
-            // A connection that breaks may have lost the rest, whatever had come before.
+            // A broken connection may have lost more events, even after a finish reason.
             Ending::Lost(error) => Err(error.clone()),
             _ if self.marker => self.close_at_marker(events),
             _ if self.is_finished() => {
                 self.close(events);
                 Ok(End::FinishReason)
             }
-            // A half of a character that is still held stays out: nobody knows what it would have been.
+            // Half a character that is still held is dropped, because the rest of it is unknown.
             _ => Err(self.not_whole()),
         }
     }
@@ -470,14 +479,14 @@ impl Decode for ChatDecode {
             self.marker = true;
             return Ok(Flow::End);
         }
-        // Some gateways send their comments as data.
+        // Some gateways send comments (`: keep-alive`) as data.
         if data.is_empty() || data.starts_with(':') {
             return Ok(self.flow(false));
         }
         let chunk = self.chunk(frame, data, events);
         let error = match chunk {
             Ok(usage_came) => return Ok(self.flow(usage_came)),
-            // An event with an unknown name may hold anything.
+            // The data of an event with an unknown name need not be a chunk.
             Err(ChunkError::NotAChunk(_)) if is_foreign(frame.event) => return Ok(self.flow(false)),
             Err(ChunkError::NotAChunk(error)) => self.not_a_chunk(data, &error),
             Err(ChunkError::Failed(error)) => error,
@@ -493,12 +502,12 @@ impl Decode for ChatDecode {
     }
 }
 
-/// The end marker, as it is and as a JSON string.
+/// Returns true for the end marker, plain or as a JSON string.
 fn is_marker(data: &str) -> bool {
     data.starts_with("[DONE]") || data.starts_with("\"[DONE]\"")
 }
 
-/// Returns true for the events by which gateways show that they are alive.
+/// Returns true for the names of keep-alive events.
 fn is_keep_alive(event: &str) -> bool {
     matches!(
         event,
@@ -506,17 +515,18 @@ fn is_keep_alive(event: &str) -> bool {
     )
 }
 
-/// Returns true for an event that has a name, and not one of this protocol's.
+/// Returns true for the name of an event that is not of this protocol.
 fn is_foreign(event: &str) -> bool {
     !matches!(event, "message" | "error")
 }
 
-/// Returns true if an object with a `message` has a `type` too: an error without its envelope.
+/// Returns true if an object with a `message` also has a `type`, which makes it an error object
+/// without the usual `error` around it.
 fn is_flat(json: &str) -> bool {
     lenient::parse::<wire::ErrorObject<'_>>(json).is_ok_and(|error| error.kind.some().is_some())
 }
 
-/// Where JSON is broken; not what stands there.
+/// The position of a JSON error, without the text there, which may be secret.
 #[derive(Debug)]
 struct JsonError {
     line: usize,
@@ -527,7 +537,7 @@ impl std::fmt::Display for JsonError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "the JSON breaks at line {}, column {}",
+            "invalid JSON at line {}, column {}",
             self.line, self.column
         )
     }

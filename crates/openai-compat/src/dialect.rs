@@ -1,4 +1,4 @@
-//! Where compatible providers differ, each place with a default.
+//! The trait for the differences between compatible providers.
 
 use std::fmt;
 
@@ -12,94 +12,101 @@ use inferstream_core::{
 
 use crate::{chat::Chat, decode::ChatDecode, schema::SchemaRules};
 
-/// A provider's way to speak the protocol.
+/// The differences of a provider from the common protocol.
 ///
-/// Every method but [`info`](Self::info) has the default that most services share, so that a
-/// provider with two differences is a screenful.
+/// Every method but [`info`](Self::info) has a default, which is what most services do. A provider
+/// implements only the methods in which it differs.
 pub trait Dialect: fmt::Debug + Send + Sync + 'static {
-    /// Returns what the provider is.
+    /// Returns the description of the provider.
     fn info(&self) -> &ProviderInfo;
 
-    /// Returns what it can do with a model.
+    /// Returns what the provider supports for a model.
     fn capabilities(&self, model: &str) -> Capabilities {
         let _ = model;
         Capabilities::default()
     }
 
-    /// Returns the model of requests that name none: that of [`info`](Self::info) by default.
+    /// Returns the model of requests that do not name one: that of [`info`](Self::info) by default.
     fn default_model(&self) -> Option<&str> {
         self.info().default_model()
     }
 
-    /// Returns the path, below the base URL, that a model is asked at: `/chat/completions`.
+    /// Returns the path of chat requests for a model below the base URL: `/chat/completions` by
+    /// default.
     fn path(&self, model: &str) -> String {
         let _ = model;
         "/chat/completions".to_owned()
     }
 
-    /// Returns true, the default, if the body names the model.
+    /// Returns true if the request body has the member `model`: true by default.
     fn names_model(&self, model: &str) -> bool {
         let _ = model;
         true
     }
 
-    /// Changes a request to what a model takes; by default it stays as it is.
+    /// Adapts a request to what a model supports; by default the request stays unchanged.
     ///
-    /// A setting that the model lacks is taken out by [`Dropped::take`], and the request's policy
-    /// decides what becomes of that.
+    /// Remove a setting that the model does not support with [`Dropped::take`]: the
+    /// [`on_unsupported`](ChatRequest::on_unsupported) of the request then decides whether the
+    /// request is refused or sent without it.
     ///
     /// # Errors
     ///
-    /// `Unsupported` for what is said and cannot be taken, `Config` for what cannot be meant.
+    /// `Unsupported` for content that the service cannot process, `Config` for an invalid request.
     fn adapt(&self, model: &str, request: &mut ChatRequest, dropped: &mut Dropped) -> Result<()> {
         let _ = (model, request, dropped);
         Ok(())
     }
 
-    /// Returns what a model takes of JSON Schema; `None`, the default, is all of it.
+    /// Returns the part of JSON Schema that a model supports: `None` by default, which is all of
+    /// it.
     fn schema_rules(&self, model: &str) -> Option<&SchemaRules> {
         let _ = model;
         None
     }
 
-    /// Returns true, the default, if a model takes the schema of an answer with its name and `strict`
-    /// beside it, as `{"name":…,"schema":…}`; false if it takes the schema alone.
+    /// Returns true if the schema of the response format is sent as
+    /// `{"name":…,"strict":…,"schema":…}`, which is the default, or false if the schema is sent
+    /// alone.
     fn names_schema(&self, model: &str) -> bool {
         let _ = model;
         true
     }
 
-    /// Encodes the body of a request, and returns it with the name of the encoding, for the header
-    /// `content-encoding`; by default, and where it returns `None`, it goes out as it is.
+    /// Compresses the body of a request, and returns it with the value of the header
+    /// `content-encoding`. With `None`, the default, the body is sent uncompressed.
     fn compress(&self, body: &Bytes) -> Option<(Bytes, HeaderValue)> {
         let _ = body;
         None
     }
 
-    /// Returns true if a message that only calls tools has an empty content; by default it has none.
+    /// Returns true if a message that only calls tools is sent with an empty `content`, or false,
+    /// the default, if it is sent without `content`.
     fn sends_empty_content(&self) -> bool {
         false
     }
 
-    /// Returns the decoder of an answer: by default the one that is given.
+    /// Returns the decoder of a response: by default the given one. Wrap it to read other frames
+    /// too.
     fn decode(&self, chat: ChatDecode, request: &ChatRequest) -> Box<dyn Decode> {
         let _ = request;
         Box::new(chat)
     }
 
-    /// Returns the URL of the list of models, for a base URL and a call with or without a key.
+    /// Returns the URL of the model list: `/models` below the base URL by default. `has_key` is
+    /// true if the call has a key.
     fn models_url(&self, base: &str, has_key: bool) -> String {
         let _ = has_key;
         format!("{base}/models")
     }
 
-    /// Returns true if the service lists its models without a key; false by default.
+    /// Returns true if the service lists its models without a key: false by default.
     fn lists_without_key(&self) -> bool {
         false
     }
 
-    /// Requests the list of models in another way than as one document at
-    /// [`models_url`](Self::models_url); `None` by default.
+    /// Requests the model list, for a service that does not return it as one document at
+    /// [`models_url`](Self::models_url). With `None`, the default, that document is requested.
     fn models<'a>(
         &'a self,
         chat: &'a Chat<Self>,
@@ -112,39 +119,42 @@ pub trait Dialect: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// Says more of a refusal than its status does; by default it stays as it is.
+    /// Adds details to the error of a response without a success status; by default the error stays
+    /// unchanged.
     fn refine(&self, error: Error) -> Error {
         error
     }
 
-    /// Returns the name of the field that limits the answer's tokens: `max_tokens`.
-    // A dialect whose fields are data lends its own.
+    /// Returns the name of the field with the token limit: `max_tokens` by default.
+    // The return type is not `&'static str`, because a dialect with settings returns its own field.
     #[allow(clippy::unnecessary_literal_bound)]
     fn max_tokens_field(&self) -> &str {
         "max_tokens"
     }
 
-    /// Returns the name under which a message of the model carries its reasoning back, or `None`
-    /// if it is left out, which is the default: a service that does not know the field may refuse
-    /// the request.
+    /// Returns the field in which earlier messages of the assistant return their reasoning to the
+    /// service. With `None`, the default, reasoning is not sent, because services may refuse
+    /// requests with unknown fields.
     fn reasoning_field(&self) -> Option<&str> {
         None
     }
 
-    /// Returns true, the default, if a stream is to be asked for its usage
-    /// (`stream_options.include_usage`).
+    /// Returns true if streams request token usage (`stream_options.include_usage`): true by
+    /// default.
     fn asks_for_usage(&self) -> bool {
         true
     }
 
-    /// Returns true if the usage rides on the chunk with the finish reason, so that the stream ends
-    /// there. By default it goes on to the end marker.
+    /// Returns true if a stream ends at the chunk that has both the finish reason and the usage. By
+    /// default, false, the stream is read up to the end marker.
     fn ends_with_usage(&self) -> bool {
         false
     }
 
-    /// Returns true, the default, if the service knows a setting. The request's policy decides how one
-    /// that it does not know is handled. A setting that `extra` replaces is not asked about.
+    /// Returns true if the service supports a setting: true by default, for all of them.
+    ///
+    /// The [`on_unsupported`](ChatRequest::on_unsupported) of the request decides how unsupported
+    /// settings are handled. Settings that [`extra`](ChatRequest::extra) replaces are not checked.
     fn knows_field(&self, field: Field) -> bool {
         let _ = field;
         true

@@ -44,7 +44,7 @@ pub(crate) fn body(
         fields.put("stream_options", Some(json!({ "include_usage": true })))?;
     }
     for &field in Field::ALL {
-        // What is lost by that, the policy has seen to.
+        // `Chat::encode` has already refused or reported the settings that are dropped here.
         if dialect.knows_field(field) {
             fields.put_setting(model, request, field)?;
         }
@@ -55,7 +55,7 @@ pub(crate) fn body(
     Ok(fields.write())
 }
 
-/// Returns how many choices a request asks for, `extra` included.
+/// Returns the number of choices that a request asks for, by `n` or by `extra`.
 pub(crate) fn choices(dialect: &dyn Dialect, request: &ChatRequest) -> u32 {
     let extra = request.extra.iter().rev().find(|(name, _)| name == "n");
     let extra = extra.and_then(|(_, value)| value.as_str().trim().parse().ok());
@@ -63,7 +63,7 @@ pub(crate) fn choices(dialect: &dyn Dialect, request: &ChatRequest) -> u32 {
     extra.or(known).unwrap_or(1).max(1)
 }
 
-/// Leaves out of a request what `extra` says in its place.
+/// Removes from a request the settings that its `extra` replaces.
 pub(crate) fn yield_to_extra(dialect: &dyn Dialect, request: &mut ChatRequest) {
     request.yield_to_extra(|field| name(dialect, field));
     if request.has_extra("messages") {
@@ -87,7 +87,7 @@ struct Fields<'a> {
 }
 
 impl Fields<'_> {
-    /// Adds a setting, if the request has it: its value, where the protocol has no other form for it.
+    /// Adds a setting, if the request has it, in the protocol's form for it.
     fn put_setting(&mut self, model: &str, request: &ChatRequest, field: Field) -> Result<()> {
         let name = name(self.dialect, field);
         match field {
@@ -162,11 +162,14 @@ impl Fields<'_> {
 }
 
 fn encode(value: &impl Serialize) -> Result<String> {
-    let error = |error| Error::config("the request holds JSON that is none").with_source(error);
+    let error = |error| {
+        Error::config("encoding the request failed: expected valid JSON in its schemas")
+            .with_source(error)
+    };
     serde_json::to_string(value).map_err(error)
 }
 
-/// A schema as it came, but for the keyword `$schema`.
+/// Returns a schema as it is written, without the keyword `$schema`.
 fn schema<E: serde::ser::Error>(json: &Json) -> Result<Box<RawValue>, E> {
     RawValue::from_string(without_schema_uri(json).to_string()).map_err(E::custom)
 }
@@ -199,11 +202,12 @@ impl Serialize for WireMessage<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("role", message.role.as_str())?;
         match message.content.as_slice() {
-            // A message that only calls tools has no content, not an empty one.
+            // By default a message that only calls tools has no `content`: some services refuse an
+            // empty one.
             [] if !message.tool_calls.is_empty() && !self.empty_content => {}
             [] => map.serialize_entry("content", "")?,
             [Part::Text { text }] => map.serialize_entry("content", text)?,
-            // Parts stand in a user's message everywhere, in others not.
+            // All services accept a list of parts in a user's message, but not in other messages.
             parts
                 if message.role != Role::User
                     && parts.iter().all(|part| part.as_text().is_some()) =>
@@ -244,7 +248,7 @@ impl Serialize for WirePart<'_> {
                     ImageSource::Bytes { media_type, data } => {
                         format!("data:{media_type};base64,{}", BASE64_STANDARD.encode(data))
                     }
-                    _ => return Err(S::Error::custom("an image source of a later version")),
+                    _ => return Err(S::Error::custom("unsupported kind of image source")),
                 };
                 let mut image = json!({ "url": url });
                 if let Some(detail) = detail {
@@ -252,7 +256,7 @@ impl Serialize for WirePart<'_> {
                 }
                 json!({ "type": "image_url", "image_url": image }).serialize(serializer)
             }
-            _ => Err(S::Error::custom("a content part of a later version")),
+            _ => Err(S::Error::custom("unsupported kind of content part")),
         }
     }
 }
@@ -318,12 +322,13 @@ impl Serialize for WireToolChoice<'_> {
             ToolChoice::Tool(name) => {
                 json!({ "type": "function", "function": { "name": name } }).serialize(serializer)
             }
-            _ => Err(S::Error::custom("a tool choice of a later version")),
+            _ => Err(S::Error::custom("unsupported kind of tool choice")),
         }
     }
 }
 
-/// The biases of tokens: whole numbers, which some services want, wherever they are.
+/// The biases of tokens, written as integers where they are integral: some services accept only
+/// integers.
 struct WireBias<'a>(&'a BTreeMap<u32, f64>);
 
 impl Serialize for WireBias<'_> {
@@ -331,7 +336,7 @@ impl Serialize for WireBias<'_> {
         let mut map = serializer.serialize_map(None)?;
         for (token, bias) in self.0 {
             map.serialize_key(&token.to_string())?;
-            // What is beyond is no bias; there `as` is exact.
+            // Valid biases are -100 to 100, where the cast is exact.
             #[allow(clippy::cast_possible_truncation)]
             if bias.fract() == 0.0 && bias.abs() <= 100.0 {
                 map.serialize_value(&(*bias as i64))?;
@@ -379,7 +384,7 @@ impl Serialize for WireFormat<'_> {
                 map.serialize_entry("json_schema", &named)?;
             }
             ResponseFormat::Text => map.serialize_entry("type", "text")?,
-            _ => return Err(S::Error::custom("a response format of a later version")),
+            _ => return Err(S::Error::custom("unsupported kind of response format")),
         }
         map.end()
     }

@@ -1,4 +1,4 @@
-//! A service's word for what went wrong in; our error out.
+//! Errors from what a service reports: an HTTP status with a body, or an error inside a response.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use inferstream_core::{Error, ErrorKind, ProviderInfo, Repeat};
 
 use crate::told::Told;
 
-/// Makes an error of an answer whose status is not a success.
+/// Creates the error of a response whose status is not a success.
 pub(crate) fn error_of_status(
     info: &ProviderInfo,
     model: &str,
@@ -37,7 +37,7 @@ pub(crate) fn error_of_status(
         .is_some_and(|word| word == "false");
     let repeat = match kind {
         ErrorKind::RateLimited if told.is_over_limit_for_long() => match error.retry_after() {
-            // How long that is, the policy decides.
+            // The service names the wait, and the retry policy decides whether it is too long.
             Some(_) if status != StatusCode::PAYLOAD_TOO_LARGE => error.repeat(),
             _ => Repeat::Never,
         },
@@ -53,15 +53,15 @@ pub(crate) fn error_of_status(
     };
     let reason = status.canonical_reason().map(|reason| format!(" {reason}"));
     let mut message = format!(
-        "{} answered {}{}",
+        "{} returned {}{}",
         info.id,
         status.as_str(),
         reason.unwrap_or_default()
     );
     match &told.message {
-        _ if challenge => message.push_str(" with a page that wants to see a browser"),
+        _ if challenge => message.push_str(" with a browser challenge"),
         Some(words) => message = format!("{message}: {}", redact.line(words)),
-        None if is_page(&text) => message.push_str(" with a page of HTML"),
+        None if is_page(&text) => message.push_str(" with an HTML page"),
         None => {}
     }
     if let Some(hint) = hint(info, model, kind) {
@@ -76,7 +76,7 @@ pub(crate) fn error_of_status(
     with_words(error, told, redact)
 }
 
-/// Makes an error of one that stands inside an answer.
+/// Creates the error that a service reported inside a response.
 pub(crate) fn error_in_answer(
     provider: &str,
     text: &str,
@@ -85,10 +85,10 @@ pub(crate) fn error_in_answer(
 ) -> Error {
     let mut told = Told::read(text);
     told.status = status.or(told.status);
-    let words = told.message.as_deref().map_or_else(
-        || "without saying which".to_owned(),
-        |words| redact.line(words),
-    );
+    let words = told
+        .message
+        .as_deref()
+        .map_or_else(|| "no message given".to_owned(), |words| redact.line(words));
     let kind = told.kind_over(ErrorKind::Provider);
     let repeat = match kind {
         ErrorKind::RateLimited if told.is_over_limit_for_long() => Repeat::Never,
@@ -108,7 +108,7 @@ pub(crate) fn error_in_answer(
     redact.error(with_words(error, told, redact))
 }
 
-/// Returns the wait that a body asks for, where there is something to wait for.
+/// Returns the wait that a body names, for errors that pass with time.
 fn wait(told: &Told, kind: ErrorKind) -> Option<Duration> {
     match kind {
         ErrorKind::Overloaded | ErrorKind::RateLimited | ErrorKind::Server => told.wait,
@@ -127,7 +127,7 @@ fn with_words(error: Error, told: Told, redact: &Redact) -> Error {
     }
 }
 
-/// Returns what the user can do about an error.
+/// Returns what the user can do about an error, if that is known.
 fn hint(info: &ProviderInfo, model: &str, kind: ErrorKind) -> Option<String> {
     match kind {
         ErrorKind::Auth => {

@@ -1,4 +1,4 @@
-//! The words with which services end a choice, and what each means.
+//! The finish reasons that services send, and their meanings.
 
 use inferstream_core::FinishReason;
 
@@ -12,8 +12,8 @@ use inferstream_core::FinishReason;
 /// Zhipu; `insufficient_system_resource` DeepSeek's API reference; `MALFORMED_FUNCTION_CALL`,
 /// `MALFORMED_RESPONSE`, `UNEXPECTED_TOOL_CALL`, `TOO_MANY_TOOL_CALLS` and
 /// `MISSING_THOUGHT_SIGNATURE` Gemini's API reference (`FinishReason`); `cancelled`, `failed` and
-/// `incomplete` the status words of the Responses API, which gateways pass on; `ERROR_LIMIT`, `ERROR_TOXIC` and
-/// `USER_CANCEL` Cohere's API reference.
+/// `incomplete` the status words of the Responses API, which gateways pass on; `ERROR_LIMIT`,
+/// `ERROR_TOXIC` and `USER_CANCEL` Cohere's API reference.
 const FAILURES: &[&str] = &[
     "abort",
     "aborted",
@@ -48,7 +48,7 @@ pub(crate) fn is_failure(word: &str) -> bool {
     })
 }
 
-/// Returns the reason of a word, or `None` for the words that stand for no reason yet.
+/// Returns the finish reason, or `None` for words that mean that the choice has not finished yet.
 ///
 /// DashScope sends the word `"null"` until the last chunk.
 pub(crate) fn read(word: &str) -> Option<FinishReason> {

@@ -1,22 +1,21 @@
-//! A base URL, a request's body or an answer's head in; an error out where it cannot be what it should
-//! be.
+//! Checks of a base URL, of the size of a request, and of the content type of a response.
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use inferstream_core::{Error, ErrorKind, Result, protocol::Started};
 
-/// Refuses a base URL that somebody has pasted whole, with the path that is put behind it.
+/// Refuses a base URL that already ends in the path that the client appends.
 pub(crate) fn check_end(base: &str, path: &str) -> Result<()> {
     match base.strip_suffix(path) {
         Some(_) if !path.is_empty() => Err(Error::config(format!(
-            "the base URL ends in `{path}`, which is put behind it: leave that out"
+            "invalid base URL: it ends in `{path}`, which the client appends: remove it"
         ))),
         _ => Ok(()),
     }
 }
 
-/// The most that a request's body may hold: what services accept is below it, and an image that
-/// fills more memory was not meant to be sent.
+/// The largest body of a request, in bytes. Services accept less; the limit keeps a mistakenly
+/// added image from filling the memory.
 const MAX_BODY: usize = 16 << 20;
 
 /// Refuses a body that is too large.
@@ -24,14 +23,15 @@ pub(crate) fn check_size(body: &Bytes) -> Result<()> {
     match body.len() {
         length if length <= MAX_BODY => Ok(()),
         length => {
-            let message = format!("the request is of {length} bytes; the limit is {MAX_BODY}");
+            let message =
+                format!("request too large: expected at most {MAX_BODY} bytes, got {length}");
             Err(Error::new(ErrorKind::TooLarge, message))
         }
     }
 }
 
-/// Refuses what is said to be a page, or text in another encoding; the other replies show themselves
-/// by their first byte.
+/// Refuses a response without a body, an HTML page, and text that is not UTF-8, by the headers.
+/// Other wrong responses are recognized by their first byte when they are decoded.
 pub(crate) fn check_content_type(provider: &str, started: &Started) -> Result<()> {
     let value = started
         .meta
@@ -47,14 +47,15 @@ pub(crate) fn check_content_type(provider: &str, started: &Started) -> Result<()
             .any(|utf8| name.starts_with(utf8))
     };
     let problem = match started.meta.status.as_u16() {
-        204 | 205 => "an answer without a body",
-        _ if value.starts_with("text/html") => "a page of HTML",
-        // "Event streams … must always be encoded as UTF-8", and so is JSON.
-        _ if charset.is_some_and(|charset| !is_utf8(charset)) => "text that is not in UTF-8",
+        204 | 205 => "a response without a body",
+        _ if value.starts_with("text/html") => "an HTML page",
+        // Event streams are always UTF-8 (the HTML standard, section 9.2.5), and so is JSON (RFC
+        // 8259).
+        _ if charset.is_some_and(|charset| !is_utf8(charset)) => "text that is not UTF-8",
         _ => return Ok(()),
     };
     Err(Error::protocol(format!(
-        "{provider} sent {problem} where an answer should be"
+        "{provider} returned {problem} instead of a chat response"
     ))
     .with_head(started.meta.status, started.meta.headers.clone())
     .with_attempts(started.meta.attempts))

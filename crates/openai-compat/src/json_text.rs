@@ -1,16 +1,19 @@
-//! What JSON text is, while it grows and when it is complete.
+//! Checks of JSON text: whether it is complete, and whether two texts are the same value.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::de::IgnoredAny;
 
-/// How deep a JSON text is nested where it ends so far, read as it grows.
+/// The nesting depth at the end of a JSON text that arrives in fragments.
+///
+/// It tells in linear time when an object or a list is complete, without parsing the text again for
+/// each fragment.
 #[derive(Debug, Default)]
 pub(crate) struct Nesting {
     depth: u32,
     in_string: bool,
     is_escaped: bool,
-    /// An object or a list has ended, and with it the text.
+    /// The last bracket closed the outermost object or list.
     has_closed: bool,
 }
 
@@ -32,13 +35,13 @@ impl Nesting {
         }
     }
 
-    /// Returns true if the text is a whole object or list.
+    /// Returns true if the text is a complete object or list.
     pub(crate) fn is_complete(&self) -> bool {
         self.has_closed && self.depth == 0 && !self.in_string
     }
 }
 
-/// Returns a hash of what a JSON text says, white space and the order of members aside.
+/// Returns a hash of the value of a JSON text, regardless of white space and the order of members.
 pub(crate) fn identify(json: &str) -> Option<u64> {
     let value = serde_json::from_str::<serde_json::Value>(json).ok()?;
     let mut hasher = DefaultHasher::new();
@@ -46,7 +49,7 @@ pub(crate) fn identify(json: &str) -> Option<u64> {
     Some(hasher.finish())
 }
 
-/// Returns true if a text is JSON or its beginning.
+/// Returns true if a text is JSON or the beginning of JSON.
 pub(crate) fn may_be_json(text: &str) -> bool {
     match serde_json::from_str::<IgnoredAny>(text) {
         Ok(IgnoredAny) => true,

@@ -1,4 +1,4 @@
-//! Lenient deserialization: members of any type, read as what they stand for.
+//! Lenient deserialization: members of unexpected types are read as what they mean, or as absent.
 
 use std::{borrow::Cow, fmt};
 
@@ -8,8 +8,9 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// Declares an object of the wire: each member optional, unknown ones passed over, the last of
-/// several winning, `null` the same as an empty object. A member after `..` takes note of the others.
+/// Declares a JSON object of the protocol: each member is optional, unknown members are ignored,
+/// the last of several members with the same name counts, and `null` is an empty object. A field
+/// after `..` collects the names of unknown members.
 macro_rules! object {
     (
         $(#[$doc:meta])*
@@ -17,7 +18,7 @@ macro_rules! object {
     ) => {
         $(#[$doc])*
         #[derive(Debug, Default)]
-        // The names are the wire's.
+        // The names are those of the protocol.
         #[allow(clippy::struct_field_names)]
         pub(crate) struct $name<'a> {
             $(pub(crate) $field: $type,)*
@@ -79,7 +80,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
     }
 }
 
-/// A value as it came; `null` is none.
+/// A JSON value as it is written; `None` for `null`.
 #[derive(Debug, Default)]
 pub(crate) struct Raw<'a>(pub(crate) Option<&'a RawValue>);
 
@@ -97,13 +98,13 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// Text, or what stands for it: a number or a boolean is its own text, an array of parts is the
-/// text of the parts, an object the text of its `text` or its `value`.
+/// Text, or a value that stands for it: a number or a boolean as it is written, an array of parts
+/// as the text of the parts, and an object as its `text` or `value`.
 #[derive(Debug, Default)]
 pub(crate) struct Lax<'a>(pub(crate) Option<Cow<'a, str>>);
 
 impl Lax<'_> {
-    /// Returns the text, if there is any and it is not empty.
+    /// Returns the text, or `None` if it is absent or empty.
     pub(crate) fn some(&self) -> Option<&str> {
         self.0.as_deref().filter(|text| !text.is_empty())
     }
@@ -116,7 +117,7 @@ impl<'a> Lax<'a> {
                 serde_json::Deserializer::from_str(text).deserialize_any(LaxVisitor)
             }
             Some(b'n') | None => Ok(Self(None)),
-            // As it is written: `1.50` is another text than `1.5`.
+            // A number stays as it is written: `1.50` and `1.5` are different texts.
             Some(_) => Ok(Self(Some(Cow::Borrowed(text)))),
         }
     }
@@ -129,7 +130,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Lax<'a> {
     }
 }
 
-/// A part of text within text. It goes on with the same deserializer, which counts the depth.
+/// A part of a text. It uses the same deserializer as the text, which limits the depth.
 struct Part<'a>(Lax<'a>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Part<'a> {
@@ -193,13 +194,13 @@ impl<'de> Visitor<'de> for LaxVisitor {
     }
 }
 
-/// A number, or text that says one; anything else is none.
+/// A number, or a string with a number; `None` for anything else.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Number(pub(crate) Option<f64>);
 
 impl Number {
-    /// Returns the number as a count, if it can be one.
-    // The range is checked; a fraction of a token is none.
+    /// Returns the number as a count, or `None` if it is negative or too large.
+    // The range is checked; a fraction is dropped.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     pub(crate) fn count(self) -> Option<u64> {
         const BEYOND: f64 = 18_446_744_073_709_551_616.0;
@@ -217,7 +218,7 @@ impl<'de> Deserialize<'de> for Number {
     }
 }
 
-/// An object whose counts nobody needs: anything that is not one is an empty one.
+/// An object that is not essential: any invalid value is an empty one, and not an error.
 #[derive(Debug, Default)]
 pub(crate) struct Lenient<T>(pub(crate) T);
 
@@ -228,7 +229,7 @@ impl<'de, T: Default + Deserialize<'de>> Deserialize<'de> for Lenient<T> {
     }
 }
 
-/// A member, and whether it was there.
+/// A member, and whether it was present.
 #[derive(Debug, Default)]
 pub(crate) struct Present<T> {
     pub(crate) present: bool,
@@ -244,7 +245,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Present<T> {
     }
 }
 
-/// A list; `null` is an empty one.
+/// A list; `null` is an empty list.
 #[derive(Debug)]
 pub(crate) struct List<T>(pub(crate) Vec<T>);
 
@@ -254,7 +255,8 @@ impl<T> Default for List<T> {
     }
 }
 
-/// The most that a list of the wire holds: far more choices and calls than any answer has.
+/// The most items of a list, far more than a response has choices or calls. The limit bounds the
+/// memory.
 const MAX_LIST: usize = 1 << 12;
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
@@ -275,7 +277,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
             fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<List<T>, A::Error> {
                 while let Some(item) = seq.next_element()? {
                     if self.0.len() == MAX_LIST {
-                        return Err(A::Error::custom("a list without end"));
+                        return Err(A::Error::custom("expected a list of at most 4096 items"));
                     }
                     self.0.push(item);
                 }
@@ -287,7 +289,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
     }
 }
 
-/// A list, or the one object that would stand in it.
+/// A list, or a single object that counts as a list of one.
 #[derive(Debug)]
 pub(crate) struct OneOrMore<T>(pub(crate) Vec<T>);
 
@@ -308,7 +310,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMore<T> {
     }
 }
 
-/// Reads JSON text as a value of the wire.
+/// Parses JSON text as a value of the protocol.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> serde_json::Result<T> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = T::deserialize(&mut deserializer)?;
@@ -318,7 +320,7 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> serde_json::Result
     }
 }
 
-/// Reads the first JSON value of a text, whatever follows it.
+/// Parses the first JSON value of a text, and ignores what follows it.
 pub(crate) fn first<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<T>();
     values.next()?.ok()

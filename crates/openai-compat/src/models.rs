@@ -1,4 +1,4 @@
-//! A list of models as services send it in; ours out.
+//! A decoder for model lists.
 
 use inferstream_core::{Error, Model, Result};
 
@@ -7,12 +7,17 @@ use crate::{
     wire,
 };
 
-/// The most that a list of models may hold, in bytes.
+/// The largest model list, in bytes.
 pub(crate) const MAX_LIST: usize = 4 << 20;
 
-/// Reads `{"data":[…]}`, `{"models":[…]}` or a bare list, of objects or of names.
+/// Decodes `{"data":[…]}`, `{"models":[…]}` or a list, whose items are objects or names. Items
+/// without a name are skipped.
 pub(crate) fn decode(provider: &str, body: &str) -> Result<Vec<Model>> {
-    let broken = || Error::protocol(format!("{provider}'s list of models cannot be read"));
+    let broken = || {
+        Error::protocol(format!(
+            "invalid model list from {provider}: expected a JSON list of models"
+        ))
+    };
     let body = body.trim();
     let list = if body.starts_with('[') {
         body

@@ -1,13 +1,13 @@
-//! Numbers that JSON does not have, which engines in Python write all the same.
+//! Replacement of `NaN` and the infinities, which are not JSON but which Python's encoder writes.
 
-/// The words of Python's and JavaScript's encoders.
+/// The names that Python's encoder writes, the longest first.
 const WORDS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
 
 /// Returns the JSON text with `null` in place of each `NaN`, `Infinity` and `-Infinity` outside of
 /// strings, or `None` if there is none.
 ///
-/// vLLM and llama-cpp-python send `-Infinity` as a log probability. A member that nobody asked for
-/// must not end a response.
+/// vLLM and llama-cpp-python send `-Infinity` as a log probability. Without the replacement, one
+/// such number would make the whole chunk invalid, and its text would be lost.
 pub fn null_non_finite(json: &str) -> Option<String> {
     if !WORDS[1..].iter().any(|word| json.contains(word)) {
         return None;

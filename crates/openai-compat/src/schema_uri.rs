@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// The deepest that a schema is searched; services refuse schemas far below that.
+/// The deepest level that is searched. Services refuse schemas with far fewer levels.
 const MAX_DEPTH: u32 = 128;
 
 /// Keywords whose value is a schema, or a list of schemas (JSON Schema 2020-12, chapter 10, and the
@@ -48,7 +48,8 @@ const NAMED_SCHEMAS: [&str; 6] = [
 /// Members of a request, below `response_format` and `tools`, whose value is or holds a schema.
 const WRAPPERS: [&str; 4] = ["function", "json_schema", "parameters", "schema"];
 
-/// Returns the value of a request's member without the keyword `$schema` in the schemas that it holds.
+/// Returns the value of a request's member without the keyword `$schema` in the schemas that it
+/// holds.
 pub(crate) fn in_member<'a>(name: &str, json: &'a str) -> Cow<'a, str> {
     match name {
         "response_format" | "tools" => in_schema(json, 0),
@@ -56,11 +57,13 @@ pub(crate) fn in_member<'a>(name: &str, json: &'a str) -> Cow<'a, str> {
     }
 }
 
-/// Returns a JSON schema without the keyword `$schema`, at any depth; the rest stays as it is written.
+/// Returns a JSON schema without the keyword `$schema`, at any depth; the rest stays as it is
+/// written.
 ///
-/// The keyword names the dialect of JSON Schema for validators. It says nothing to a model, and strict
-/// services refuse it. Properties of that name stay, and so do values in `const`, `enum`, `default` and
-/// `examples`. Text that is not JSON, or is nested more than 128 levels deep, is returned unchanged.
+/// The keyword names the dialect of JSON Schema for validators. It says nothing to a model, and
+/// strict services refuse it. Properties of that name stay, and so do values in `const`, `enum`,
+/// `default` and `examples`. Text that is not JSON, or is nested more than 128 levels deep, is
+/// returned unchanged.
 ///
 /// ```
 /// use inferstream_core::Json;
@@ -75,7 +78,7 @@ pub fn without_schema_uri(schema: &Json) -> Json {
 }
 
 fn in_schema(json: &str, depth: u32) -> Cow<'_, str> {
-    // A name may be written with escapes.
+    // `$schema` may be written with escapes, so the text is searched too if it has any.
     if MAX_DEPTH < depth || !json.contains("$schema") && !json.contains("\\u") {
         return json.into();
     }
@@ -109,8 +112,8 @@ fn in_list(json: &str, depth: u32) -> Cow<'_, str> {
     format!("[{}]", list.join(",")).into()
 }
 
-/// Changes the members of an object, or removes those that become `None`; an object of which none
-/// changes stays as it is written.
+/// Changes the members of an object, and removes those that become `None`. If no member changes,
+/// the text is returned as it is written.
 fn members<'a>(
     json: &'a str,
     change: impl Fn(&str, &'a str) -> Option<Cow<'a, str>>,

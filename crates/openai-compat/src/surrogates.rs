@@ -1,18 +1,25 @@
-//! Halves of surrogate pairs, which JSON can say and text cannot: mended where they belong together.
+//! Recovery of surrogate pairs that a service split between two chunks.
 //!
-//! A service that cuts its tokens in UTF-16 sends `"\ud83d"` in one chunk and `"\ude00"` in the
-//! next. The JSON parser takes neither, so each lone half stands as a character for private use
-//! while its chunk is parsed; [`Half`] then joins the two, or puts U+FFFD for one that stays alone.
+//! A service that splits its tokens in UTF-16 sends `"\ud83d"` in one chunk and `"\ude00"` in the
+//! next. JSON can express a lone surrogate, but a Rust string cannot contain one, so the parser
+//! would refuse both chunks. Each lone surrogate is therefore replaced by a private-use character
+//! before its chunk is parsed. [`Half`] then joins the two halves, or puts U+FFFD for a half that
+//! stays alone.
 
 use std::borrow::Cow;
 
-/// Where the stand-ins begin: in plane 15, which is for private use.
+/// The first stand-in, in plane 15, which is reserved for private use. The 2,048 stand-ins keep the
+/// order of the surrogates.
 const STAND_IN: u32 = 0xF_0000;
+/// The first high surrogate, which begins a pair.
 const HIGH: u32 = 0xD800;
+/// The first low surrogate, which ends a pair.
 const LOW: u32 = 0xDC00;
+/// The first code point after the surrogates.
 const END: u32 = 0xE000;
 
-/// Returns the JSON with each lone half of a pair replaced by its stand-in.
+/// Returns the JSON with each lone surrogate replaced by its stand-in. The text is borrowed if it
+/// has no surrogate escapes.
 pub(crate) fn stand_in(json: &str) -> Cow<'_, str> {
     if !json.contains("\\ud") && !json.contains("\\uD") {
         return Cow::Borrowed(json);
@@ -23,6 +30,7 @@ pub(crate) fn stand_in(json: &str) -> Cow<'_, str> {
         text.push_str(&rest[..at]);
         rest = &rest[at..];
         let taken = match (half(rest), rest.get(6..).and_then(half)) {
+            // A complete pair of two escapes of 6 bytes each: the parser can read it.
             (Some(HIGH..LOW), Some(LOW..END)) => {
                 text.push_str(&rest[..12]);
                 12
@@ -31,7 +39,8 @@ pub(crate) fn stand_in(json: &str) -> Cow<'_, str> {
                 text.extend(char::from_u32(STAND_IN + half - HIGH));
                 6
             }
-            // The escaped character may be a backslash or a quote.
+            // Another escape. Its second character may be a backslash, which must not be read as
+            // the start of the next escape.
             (None, _) => {
                 let end = rest
                     .char_indices()
@@ -47,7 +56,7 @@ pub(crate) fn stand_in(json: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// Returns the half of a pair that the text begins with as an escape.
+/// Returns the surrogate whose escape the text begins with.
 fn half(text: &str) -> Option<u32> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     let digits = digits
@@ -59,14 +68,16 @@ fn half(text: &str) -> Option<u32> {
         .filter(|half| (HIGH..END).contains(half))
 }
 
-/// The first half of a pair at the end of what one text has brought so far.
+/// A high surrogate at the end of the text so far, whose low surrogate may be in the next chunk.
 #[derive(Debug, Default)]
 pub(crate) struct Half(Option<u32>);
 
 impl Half {
-    /// Returns a piece of the text with its pairs joined, and holds back a first half at its end.
+    /// Returns a fragment of the text with its pairs joined, and holds back a high surrogate at its
+    /// end.
     ///
-    /// `stood_in` is true if the piece's chunk had stand-ins.
+    /// `stood_in` is true if the chunk of the fragment had surrogates replaced. Without that,
+    /// characters of plane 15 are the model's own and stay.
     pub(crate) fn mend<'a>(&mut self, piece: &'a str, stood_in: bool) -> Cow<'a, str> {
         if self.0.is_none() && !stood_in {
             return Cow::Borrowed(piece);
@@ -82,6 +93,7 @@ impl Half {
                     ));
                     continue;
                 }
+                // The held half is not followed by its other half.
                 (Some(_), _) => text.push(char::REPLACEMENT_CHARACTER),
                 (None, _) => {}
             }
@@ -94,12 +106,12 @@ impl Half {
         Cow::Owned(text)
     }
 
-    /// Returns true if a first half waits for its second.
+    /// Returns true if a high surrogate is held back.
     pub(crate) fn is_held(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Returns what stands for a half that is still held when the text is over.
+    /// Returns U+FFFD if a half is still held at the end of the text.
     pub(crate) fn finish(&mut self) -> Option<&'static str> {
         self.0.take().map(|_| "\u{fffd}")
     }

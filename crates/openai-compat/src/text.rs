@@ -1,4 +1,4 @@
-//! One text of a choice (its content or its reasoning), of which services send copies.
+//! The content or the reasoning of a choice, with the copies removed that services send.
 
 use std::{borrow::Cow, mem};
 
@@ -23,50 +23,54 @@ pub(crate) enum Field {
     ThinkingParts,
 }
 
-/// A text as it is put together from chunks, each part of it once.
+/// A text that is assembled from chunks, with each part delivered once.
 ///
-/// Services repeat a text in three ways: under a second name in the same chunk, whole in a last
-/// chunk, and in every chunk. The field that carried the first part is the carrier. Beside it, other
-/// fields of a chunk are copies. A `message` that comes after deltas is the whole text, of which only
-/// what is new is taken. Deltas that each begin with the one before are snapshots, see [`Growth`].
+/// Services repeat a text in three ways:
+///
+/// - In a second field of the same chunk. The field that carried the first part is the carrier; in
+///   a chunk that has it, the other fields are copies.
+/// - As a complete `message` after the deltas. Only the part that the deltas did not bring is new.
+/// - As the text so far in each delta. See [`Growth`].
 #[derive(Debug, Default)]
 pub(crate) struct Channel {
     half: Half,
     carrier: Option<Field>,
     said: Fingerprint,
     growth: Growth,
-    /// A part was the same as all text before it.
+    /// A part was equal to all text before it.
     is_repeated: bool,
 }
 
 /// How a text grows from chunk to chunk.
 ///
-/// `DashScope` (QwenLM/qwen-code#3896) and `MiniMax` (can1357/oh-my-pi#2434) have sent the text so far
-/// in each delta. That cannot be told from one chunk: parts of a text may begin alike. So a second part
-/// that begins with the first is held back until the next one decides.
+/// `DashScope` (QwenLM/qwen-code#3896) and `MiniMax` (can1357/oh-my-pi#2434) have sent the text so
+/// far in each delta: snapshots. One chunk does not prove that, because parts of a text may begin
+/// alike (`a`, `an`). So a second part that begins with the first is held back until a later one
+/// decides.
 #[derive(Debug, Default)]
 enum Growth {
-    /// At most one part came.
+    /// At most one part has come.
     #[default]
     Unknown,
-    /// Every part so far began with the one before. Holds the parts after the first, and where the last
-    /// of them begins.
+    /// Every part so far began with the part before it. Contains the parts after the first, one
+    /// after another, and the position at which the last of them begins.
     Held(String, usize),
     /// Each part is the text so far.
     Snapshots,
-    /// Each part is the next part.
+    /// Each part continues the text.
     Parts,
 }
 
 impl Growth {
-    /// Snapshots of fewer bytes prove nothing: `1`, `12` and `123` may be parts of a number.
+    /// The least bytes of the part before for a proof of snapshots: `1`, `12` and `123` may be the
+    /// parts of a number.
     const PROOF: usize = 8;
 }
 
 impl Channel {
-    /// Returns the part of the text that a chunk brings; `copies` are the fields that may hold it.
+    /// Returns the new part of the text in a chunk; `copies` are the fields that may contain it.
     ///
-    /// `stood_in` is true if the chunk had stand-ins for halves of surrogate pairs.
+    /// `stood_in` is true if the chunk had stand-ins for surrogates.
     pub(crate) fn take<'a>(
         &mut self,
         copies: &[(Field, Option<&'a str>)],
@@ -79,6 +83,8 @@ impl Channel {
             .find(|(field, _)| Some(*field) == self.carrier);
         let (field, part) = carried.or_else(|| copies.iter().find_map(present))?;
         self.carrier.get_or_insert(field);
+        // The hash covers the text as it is delivered. Parts with half characters differ from that,
+        // so they cannot be recognized as snapshots.
         if stood_in || self.half.is_held() {
             return self.append(part, stood_in);
         }
@@ -89,6 +95,7 @@ impl Channel {
                 None
             }
             Growth::Held(mut held, last) if extends(part, &held[last..]) => {
+                // Another part that extends the one before: proof only if that one was long enough.
                 if held.len() - last < Growth::PROOF {
                     let last = held.len();
                     held.push_str(part);
@@ -99,6 +106,8 @@ impl Channel {
                 self.new_of(Cow::Borrowed(part))
             }
             Growth::Snapshots => {
+                // A part that does not begin with the text so far is delivered as it is, because
+                // losing text is worse than repeating it.
                 self.growth = Growth::Snapshots;
                 if self.said.begins(part) {
                     self.new_of(Cow::Borrowed(part))
@@ -113,7 +122,7 @@ impl Channel {
         }
     }
 
-    /// Appends a part, and returns it as it is to be delivered.
+    /// Appends a part that continues the text, and returns what to deliver, held parts included.
     pub(crate) fn append<'a>(&mut self, part: &'a str, stood_in: bool) -> Option<Cow<'a, str>> {
         let held = self.release();
         self.growth = Growth::Parts;
@@ -126,7 +135,8 @@ impl Channel {
         }
     }
 
-    /// A repetition of fewer bytes than these is a part of the text like any other.
+    /// The least bytes of a repetition that is worth a warning; shorter ones occur in ordinary
+    /// text.
     const MUCH: usize = 16;
 
     fn append_part<'a>(&mut self, part: &'a str, stood_in: bool) -> Option<Cow<'a, str>> {
@@ -135,10 +145,11 @@ impl Channel {
         (!part.is_empty()).then_some(part)
     }
 
-    /// Returns true if a part may be the text so far and more.
+    /// Returns true if a part may be a snapshot: the text so far and more.
     ///
-    /// Text that repeats itself from its first word on, as `ha` and `haha`, is no snapshot, and neither
-    /// are lines that begin alike: a loss would be worse than a copy.
+    /// Text that repeats itself from its beginning, such as `ha` followed by `haha`, does not
+    /// count, and neither do parts that begin with white space, such as lines with the same
+    /// indentation. Losing text is worse than repeating it.
     fn may_be_snapshot(&self, part: &str) -> bool {
         if part.len() <= self.said.len || !self.said.begins(part) {
             return false;
@@ -148,7 +159,7 @@ impl Channel {
         !is_periodic && !before.starts_with(char::is_whitespace)
     }
 
-    /// Gives back the parts that were held, as parts of the text.
+    /// Returns the held parts, which turned out to continue the text.
     pub(crate) fn release(&mut self) -> Option<String> {
         match mem::take(&mut self.growth) {
             Growth::Held(held, _) => {
@@ -163,7 +174,7 @@ impl Channel {
         }
     }
 
-    /// Takes what is new of a text that begins with all that was said.
+    /// Returns the new part of a text that begins with the text so far.
     fn new_of<'a>(&mut self, whole: Cow<'a, str>) -> Option<Cow<'a, str>> {
         let start = self.said.len;
         self.said.add(&whole[start..]);
@@ -174,11 +185,12 @@ impl Channel {
         (!rest.is_empty()).then_some(rest)
     }
 
-    /// Returns what is new in a copy of the whole text that comes after its parts.
+    /// Returns the new part of a copy of the complete text that comes after its parts.
     ///
     /// # Errors
     ///
-    /// `Differs` if the copy is of another text: the parts win.
+    /// `Differs` if the copy does not begin with the text so far, which was already delivered and
+    /// stays.
     pub(crate) fn rest<'a>(
         &mut self,
         whole: &'a str,
@@ -189,7 +201,8 @@ impl Channel {
         }
         let whole = Half::default().mend(whole, stood_in);
         if let Growth::Held(held, last) = &self.growth {
-            // The whole text shows which of the two the parts were.
+            // The complete text decides the open question: if it does not continue with the held
+            // parts one after another, but begins with the last of them, they were snapshots.
             if !whole
                 .get(self.said.len..)
                 .is_some_and(|rest| rest.starts_with(&**held))
@@ -211,7 +224,7 @@ impl Channel {
         })
     }
 
-    /// Gives what is still held when the text is over: parts, and what stands for half a character.
+    /// Returns what is still held at the end of the text: parts, and U+FFFD for half a character.
     pub(crate) fn finish(&mut self) -> Option<String> {
         let held = self.release();
         self.is_repeated |= held.is_some();
@@ -222,7 +235,7 @@ impl Channel {
         }
     }
 
-    /// Returns what the user is to know of the copies in this text, which is called `what`.
+    /// Returns the warning about repetitions in this text, which the warning calls `what`.
     pub(crate) fn warning(&self, what: &str) -> Option<String> {
         match self.growth {
             Growth::Snapshots => Some(format!(
@@ -236,18 +249,19 @@ impl Channel {
     }
 }
 
-/// Returns true if a text is another one and more.
+/// Returns true if a text begins with another one and is longer.
 fn extends(text: &str, before: &str) -> bool {
     before.len() < text.len() && text.starts_with(before)
 }
 
-/// A copy of the whole text is of another text.
+/// A copy of the complete text is not the text that was streamed.
 #[derive(Debug)]
 pub(crate) struct Differs;
 
-/// The length and a hash of a text, by which a copy of it is recognised without keeping it.
+/// The length and a hash of a text, to recognize a copy of it without keeping the text in memory.
 ///
-/// The hash is FNV-1a of 64 bits. A service that forged a collision would hide its own words only.
+/// The hash is 64-bit FNV-1a, which is not collision-resistant. It does not need to be: a service
+/// that forged a collision could only hide its own text.
 #[derive(Debug)]
 struct Fingerprint {
     len: usize,

@@ -1,4 +1,4 @@
-//! What a service reports of an error, in any of the shapes that are in use, and the kind that it is.
+//! A reader for the errors that services report, in their various forms, and their classification.
 
 use std::time::Duration;
 
@@ -9,28 +9,28 @@ use crate::{
     wire::{self, Detail, ErrorObject},
 };
 
-/// What a service reports of an error.
+/// What a service reported about an error.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
     pub(crate) message: Option<String>,
     pub(crate) code: Option<String>,
     pub(crate) kind: Option<String>,
     pub(crate) status: Option<u64>,
-    /// How long to wait, as the body says it.
+    /// How long to wait before the next attempt.
     pub(crate) wait: Option<Duration>,
-    /// Each code and type, at any depth.
+    /// All codes and types, at any depth.
     words: Vec<String>,
-    /// What the service's own number means.
+    /// The meaning of the service's own error number.
     known: Option<ErrorKind>,
-    /// The limit that is used up is one of a day.
+    /// The exceeded limit is a limit per day.
     is_daily: bool,
 }
 
 impl Told {
     /// Reads `{"error":{…}}`, `{"error":"…"}`, the flat object, `{"errors":[…]}`, `{"detail":…}`,
-    /// `{"code":…,"msg":…}`, the shapes of single services, the same in an array, or plain text.
+    /// `{"code":…,"msg":…}`, the forms of single services, any of these in an array, or plain text.
     ///
-    /// What follows the first value of JSON is ignored.
+    /// Text after the first JSON value is ignored.
     pub(crate) fn read(text: &str) -> Self {
         let mut told = Self::read_nested(text.trim(), 0);
         if let Some(message) = &told.message {
@@ -116,7 +116,7 @@ impl Told {
         told
     }
 
-    /// Adds what another part of the same error says, where this one says nothing.
+    /// Adds what another part of the same error reports, without replacing anything.
     fn add(&mut self, mut other: Self) {
         let words = [&other.code, &other.kind];
         self.words.extend(words.into_iter().flatten().cloned());
@@ -130,7 +130,7 @@ impl Told {
         self.is_daily |= other.is_daily;
     }
 
-    /// Adds the details of Google's API: a reason, the wait, the quota that is used up.
+    /// Adds the details of Google's API: a reason, the wait, and the exceeded quota.
     fn add_details(&mut self, details: &str) {
         // "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
         self.is_daily |= details.contains("PerDay");
@@ -142,7 +142,7 @@ impl Told {
         }
     }
 
-    /// Adds what `OpenRouter` passes on from the service behind it.
+    /// Adds what `OpenRouter` passes on from the upstream service.
     fn add_metadata(&mut self, metadata: &str, depth: u32) {
         let Ok(metadata) = lenient::parse::<wire::Metadata<'_>>(metadata) else {
             return;
@@ -155,7 +155,7 @@ impl Told {
             Some(raw) => Self::read_nested(raw, depth + 1),
             None => return,
         };
-        // It is often JSON in a string.
+        // The upstream error is often JSON in a string.
         if let Some(text) = upstream.message.take() {
             upstream = Self::read_nested(text.trim(), depth + 1);
         }
@@ -169,30 +169,30 @@ impl Told {
         self.add(upstream);
     }
 
-    /// Returns true if a code or a type is one of these, whatever their case.
+    /// Returns true if a code or a type is one of these words, in any case.
     fn is(&self, words: &[&str]) -> bool {
         let is = |own: &String| words.iter().any(|word| own.eq_ignore_ascii_case(word));
         self.words.iter().any(is)
     }
 
-    /// Returns true if the message holds one of these, in lower case.
+    /// Returns true if the message contains one of these phrases, which are in lower case.
     fn says(&self, phrases: &[&str]) -> bool {
         let message = self.message.as_deref().unwrap_or_default().to_lowercase();
         phrases.iter().any(|phrase| message.contains(phrase))
     }
 
-    /// Returns the kind of an error that is of a kind by its status, or `Provider` by its place
-    /// inside an answer.
+    /// Returns the kind of an error, given its kind by the HTTP status, or `Provider` for an error
+    /// inside a response.
     ///
-    /// What the service reports counts more, but does not turn a status that says enough by itself
-    /// (401, 402, 404) into another.
+    /// What the service reports is more precise than an unspecific status such as 400, 403, 429 or
+    /// 500, but does not override a specific one (401, 402, 404).
     pub(crate) fn kind_over(&self, status: ErrorKind) -> ErrorKind {
         use ErrorKind::{
             Auth, ContentFilter, ContextLength, InvalidRequest, Overloaded, Permission, Provider,
             Quota, RateLimited, Server,
         };
         match (status, self.kind_by_words()) {
-            // Inside an answer a failure of the service, of whatever status, is `Provider`.
+            // Inside a response, a failure of the service is `Provider`, whatever status it names.
             (Provider, Some(Overloaded)) => Provider,
             (InvalidRequest | Provider, Some(kind))
             | (
@@ -226,7 +226,8 @@ impl Told {
         self.known.or(row.map(|(kind, ..)| kind))
     }
 
-    /// Returns the kind by the status that the service names, unless that is one of its own failures.
+    /// Returns the kind by the status that the service names, or `None` for a failure of the
+    /// service (5xx).
     fn kind_by_number(&self) -> Option<ErrorKind> {
         Some(match self.number()? {
             400 | 413 | 422 => ErrorKind::InvalidRequest,
@@ -239,14 +240,14 @@ impl Told {
         })
     }
 
-    /// Returns the status that the service names, which some do as the code.
+    /// Returns the HTTP status that the service names, as the status or as the code.
     pub(crate) fn number(&self) -> Option<u64> {
         let code = self.code.as_deref().and_then(|code| code.parse().ok());
         let mut numbers = self.status.into_iter().chain(code);
         numbers.find(|number| (400..600).contains(number))
     }
 
-    /// Returns true if the service says that it failed and may not the next time.
+    /// Returns true if the service reports a temporary failure.
     pub(crate) fn is_transient(&self) -> bool {
         self.is(&["server_error", "internal_error"])
             || self.is(OVERLOADED.0)
@@ -255,15 +256,16 @@ impl Told {
                 .is_some_and(|number| number == 429 || 500 <= number)
     }
 
-    /// Returns true for a limit that the same request meets again at once: it is one of a day, or
-    /// the request by itself is over it (Groq and OpenAI: "Request too large for model …").
+    /// Returns true for a limit that an immediate retry would exceed again: a limit per day, or a
+    /// limit that the request exceeds on its own (Groq and OpenAI: "Request too large for model
+    /// …").
     pub(crate) fn is_over_limit_for_long(&self) -> bool {
         self.is_daily || self.says(&["request too large"])
     }
 }
 
-/// Codes and types, and phrases of messages, that mean a kind. They are of OpenAI and of services
-/// that follow it, as their documentation and reports of errors have them.
+/// The codes and types, and the phrases of messages, that stand for a kind. They are from the
+/// documentation of OpenAI and of compatible services, and from public reports of errors.
 type Marks = (&'static [&'static str], &'static [&'static str]);
 
 const QUOTA: Marks = (
@@ -309,7 +311,7 @@ const RATE: Marks = (
         "rate_limit_exceeded",
         "rate_limit_reached_error",
         "rate_limited",
-        // Google's, for its limits of a minute and of a day alike.
+        // Google uses it for limits per minute and per day.
         "resource_exhausted",
         "throttling",
         "throttling.ratequota",
@@ -386,7 +388,7 @@ const OVERLOADED: Marks = (
     &[],
 );
 
-/// What a `status_code` of `MiniMax` means, by its table of error codes.
+/// Returns the kind of a `status_code` of `MiniMax`, by its table of error codes.
 fn of_minimax(code: &str) -> Option<ErrorKind> {
     Some(match code {
         "1002" | "1039" | "1041" => ErrorKind::RateLimited,
@@ -397,7 +399,7 @@ fn of_minimax(code: &str) -> Option<ErrorKind> {
     })
 }
 
-/// What an `error_code` of Baidu Qianfan means, by its table of error codes.
+/// Returns the kind of an `error_code` of Baidu Qianfan, by its table of error codes.
 fn of_baidu(code: &str) -> Option<ErrorKind> {
     Some(match code {
         "4" | "17" | "18" | "19" => ErrorKind::RateLimited,
@@ -407,7 +409,8 @@ fn of_baidu(code: &str) -> Option<ErrorKind> {
     })
 }
 
-/// Reads a wait in a message in lower case: "Please try again in 7m12.3s.", "retry in 20 seconds".
+/// Reads a wait from a message in lower case: "Please try again in 7m12.3s.", "retry in 20
+/// seconds".
 fn wait_in(message: &str) -> Option<Duration> {
     let starts = ["try again in ", "retry in ", "retry after "];
     let (_, rest) = starts.iter().find_map(|start| message.split_once(start))?;

@@ -1,4 +1,4 @@
-//! Pieces of tool calls in, events of whole calls out, however a service numbers them.
+//! The assembly of tool calls from fragments, whatever ids and numbers a service gives them.
 
 use std::{borrow::Cow, cell::OnceCell, mem};
 
@@ -12,57 +12,66 @@ use crate::{
     wire,
 };
 
-/// The most calls that one answer may hold: services send a handful, and a hostile number must not
-/// become memory.
+/// The most calls of one choice. Services send a handful; the limit bounds the memory.
 const MAX_CALLS: usize = 128;
 
-/// The most that one call's arguments may hold: files that a model writes are far smaller.
+/// The most bytes of arguments in one call. Files that models write are far smaller.
 const MAX_ARGUMENTS: usize = 4 << 20;
 
-/// The most that the ids, names and arguments of one choice's calls may hold, those included of which
-/// no event can tell yet: as much as all events of an answer may.
+/// The most bytes of ids, names and arguments in the calls of one choice, including calls that no
+/// event has reported yet. It is the limit for all events of a response.
 const MAX_HELD: usize = 16 << 20;
 
 /// The tool calls of one choice.
+///
+/// A chunk has a list of fragments. By the protocol, `index` says which call a fragment belongs to,
+/// and the first fragment of a call has its id and name. Services differ: they number all calls 0,
+/// send no numbers or no ids, make a new id for each fragment, repeat the name in each fragment, or
+/// send a complete call again at the end. So for each fragment, in this order:
+///
+/// 1. If it repeats a complete call of an earlier list, it is dropped ([`Piece::repeats`]).
+/// 2. If it belongs to a known call, it is added to that ([`ToolCalls::find`], then
+///    [`ToolCalls::find_in_spite`]).
+/// 3. Otherwise it begins a new call.
 #[derive(Debug, Default)]
 pub(crate) struct ToolCalls {
     calls: Vec<Open>,
-    /// How many lists of pieces came.
+    /// The number of lists so far.
     lists: u64,
-    /// How much their texts hold.
+    /// The bytes of ids, names and arguments in all calls.
     held: usize,
-    /// How many messages came that repeat calls.
+    /// The number of complete messages that repeated calls so far.
     copies: u64,
 }
 
 /// A call that may still grow.
 #[derive(Debug, Default)]
 struct Open {
-    /// The service's number for it, if it gives any.
+    /// The number that the service gave it (`index`), if any.
     number: Option<u64>,
     call: ToolCall,
     half: Half,
     started: bool,
-    /// In which list its last piece stood.
+    /// The number of the list with its last fragment.
     list: u64,
-    /// In which message that repeats calls it was found.
+    /// The number of the last complete message that repeated it.
     copy: u64,
     nesting: Nesting,
-    /// What identifies its arguments once they are complete.
+    /// A hash of the value of its arguments, `None` if they are not JSON. Computed when needed.
     json: OnceCell<Option<u64>>,
 }
 
-/// What a piece says of the call that it belongs to.
+/// A fragment of a call, as one chunk has it.
 struct Piece<'a> {
     number: Option<u64>,
     id: Option<&'a str>,
     name: Option<&'a str>,
     arguments: Cow<'a, str>,
-    /// In which list it stands.
+    /// The number of its list.
     list: u64,
-    /// Its arguments are complete.
+    /// Its arguments are complete, because it is from a complete message.
     is_whole: bool,
-    /// What identifies its arguments, if they are JSON.
+    /// A hash of the value of its arguments, `None` if they are not JSON. Computed when needed.
     json: OnceCell<Option<u64>>,
 }
 
@@ -89,30 +98,37 @@ impl<'a> Piece<'a> {
         self.id.is_none() && self.name.is_none() && self.arguments.is_empty()
     }
 
-    /// Returns true if the piece may be of a call by its id.
+    /// Returns true if the ids allow the fragment to belong to a call: one of the two has no id, or
+    /// they are equal.
     ///
-    /// The same number with another id is another call: some services number all of them 0.
+    /// The same number with a different id is a different call, because some services number all of
+    /// them 0.
     fn may_be(&self, open: &Open) -> bool {
         let own = &open.call.id;
         self.id.is_none_or(|id| own.is_empty() || own == id)
     }
 
-    /// Returns true if the piece is the beginning of another call than one that has its number or
-    /// comes before it.
+    /// Returns true if the fragment begins a new call, although it has the number of this call or
+    /// follows it.
     ///
-    /// A name comes whole, again with each piece, or in pieces before the arguments; but one list does
-    /// not name a call twice.
+    /// Only a fragment with a name can begin a call. But a name alone proves nothing: services also
+    /// repeat the name with each fragment, or send it in parts before the arguments. No service
+    /// names the same call twice in one list.
     fn begins_another(&self, open: &Open) -> bool {
         let Some(name) = self.name else { return false };
         let same_id = self.id.is_some_and(|id| open.call.id == id);
         let is_named_here = open.list == self.list && !open.call.name.is_empty();
-        // Gemini numbers parallel calls of one tool 0 and gives them no ids.
+        // Gemini numbers parallel calls of the same tool 0 and gives them no ids. Arguments that
+        // follow a complete object cannot belong to it, so they are those of the next call.
         let is_over = open.nesting.is_complete() && !self.arguments.is_empty();
+        // Once the name was reported in an event, a different name cannot be a part of it.
         !same_id && (is_named_here || is_over || (open.started && open.call.name != name))
     }
 
-    /// Returns true if the piece is one of an earlier list over again: some services send a call whole
-    /// once more at the end.
+    /// Returns true if the fragment repeats a complete call of an earlier list: some services send
+    /// each call again at the end.
+    ///
+    /// Two equal calls in one list are two calls. That is why the lists must differ.
     fn repeats(&self, open: &Open) -> bool {
         open.nesting.is_complete()
             && open.list != self.list
@@ -124,16 +140,17 @@ impl<'a> Piece<'a> {
             && self.has_arguments_of(open)
     }
 
-    /// Returns true if the piece's arguments are the same JSON, white space and the order of members
-    /// aside.
+    /// Returns true if the arguments are the same JSON value, regardless of white space and the
+    /// order of members: services format the copy differently.
     fn has_arguments_of(&self, open: &Open) -> bool {
         open.call.arguments == self.arguments || self.json().is_some() && self.json() == open.json()
     }
 
-    /// Returns the part of the piece's arguments that is new, if they begin with all arguments so far:
-    /// vLLM's parsers send a brace and then the whole object (vllm-project/vllm#51697).
+    /// Returns the new part of the arguments, if they are the arguments so far and more: vLLM's
+    /// parsers send a brace and then the complete object (vllm-project/vllm#51697).
     ///
-    /// Fragments may begin alike, too: they are fragments if they make JSON together.
+    /// A fragment that continues the arguments may begin with the same text by chance. So the
+    /// fragment counts as a copy only if appending it would not give the beginning of JSON.
     fn new_of(&self, open: &Open) -> Option<&str> {
         let before = &*open.call.arguments;
         let new = self.arguments.strip_prefix(before)?;
@@ -142,8 +159,8 @@ impl<'a> Piece<'a> {
         is_copy.then_some(new)
     }
 
-    /// Returns true if the piece does not name what has a name already, or names a call again of which
-    /// the arguments are not complete.
+    /// Returns true if the name allows the fragment to continue a call: it has no name, the call
+    /// has none yet, or it repeats the name of a call whose arguments are incomplete.
     fn goes_on(&self, open: &Open) -> bool {
         let is_unfinished = open.list != self.list
             && !open.call.arguments.is_empty()
@@ -154,7 +171,8 @@ impl<'a> Piece<'a> {
 }
 
 impl ToolCalls {
-    /// Takes a call of a message that repeats what deltas brought before: one that did not come is new.
+    /// Adds a call from a complete message that follows deltas: only what the deltas did not bring
+    /// is new.
     pub(crate) fn add_whole(
         &mut self,
         choice: u32,
@@ -174,7 +192,8 @@ impl ToolCalls {
             let mut calls = self.calls.iter();
             calls.position(|open| open.copy != copies && is_it(open))
         };
-        // Each call is in the message once, so that of two that are alike each finds its own.
+        // Each call is in the message once. A call that was already matched in this message is
+        // skipped, so two equal calls in it match two known calls.
         let same_id = |open: &Open| whole.id.is_some_and(|id| open.call.id == id);
         let same_call = |open: &Open| {
             whole.name.is_none_or(|name| open.call.name == name)
@@ -191,7 +210,7 @@ impl ToolCalls {
         self.add_to(choice, index, &whole, stood_in, events)
     }
 
-    /// Takes the piece of a call that stands at a place of its list.
+    /// Adds a fragment, which is at position `place` of its list.
     pub(crate) fn add(
         &mut self,
         choice: u32,
@@ -207,7 +226,7 @@ impl ToolCalls {
             return Ok(());
         }
         let repeated = match (piece.name, self.find_any(&piece)) {
-            // Arguments alone are those of the call that they would go on with, or of none.
+            // Arguments without a name can only repeat the call that they would be added to.
             (None, found) => found.filter(|index| piece.repeats(&self.calls[*index])),
             (Some(_), _) => self.calls.iter().position(|open| piece.repeats(open)),
         };
@@ -219,9 +238,10 @@ impl ToolCalls {
         self.add_to(choice, index, &piece, stood_in, events)
     }
 
-    /// Takes note of a call that came again.
+    /// Drops a call that repeats a known one.
     ///
-    /// Without an id it may as well be a second call of the same, so that the user is told.
+    /// Without an id it may also be a second, intended call with the same arguments, so a warning
+    /// reports it.
     fn note_repeated(&mut self, index: usize, piece: &Piece<'_>, events: &mut Events) {
         let open = &mut self.calls[index];
         open.list = piece.list;
@@ -233,7 +253,7 @@ impl ToolCalls {
         }
     }
 
-    /// Adds a piece to the call that it belongs to.
+    /// Adds a fragment to the call at a position.
     fn add_to(
         &mut self,
         choice: u32,
@@ -245,11 +265,12 @@ impl ToolCalls {
         let open = &mut self.calls[index];
         open.list = piece.list;
         let before = open.size();
-        // One that changes later is that of the same call, and its start has told the first.
+        // The first id stays: the event that starts the call has reported it.
         if let (Some(id), true) = (piece.id, open.call.id.is_empty()) {
             id.clone_into(&mut open.call.id);
         }
-        // Some services repeat the name in each piece, others send it in pieces.
+        // Some services repeat the name in each fragment, others split it. Two equal parts of a
+        // name count as a repetition. After the start was reported, the name is final.
         if let Some(name) = piece.name {
             if !open.started && open.call.name != name {
                 open.call.name.push_str(name);
@@ -258,16 +279,19 @@ impl ToolCalls {
         let new = piece.new_of(open).unwrap_or(&piece.arguments);
         let arguments = open.half.mend(new, stood_in);
         if MAX_ARGUMENTS < open.call.arguments.len() + arguments.len() {
-            let message = format!("a tool call's arguments are over {MAX_ARGUMENTS} bytes");
+            let message =
+                format!("tool call too large: expected at most {MAX_ARGUMENTS} bytes of arguments");
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
         open.call.arguments.push_str(&arguments);
         open.add_nesting(&arguments);
         self.held += open.size() - before;
         if MAX_HELD < self.held {
-            let message = format!("the answer's tool calls are over {MAX_HELD} bytes");
+            let message =
+                format!("tool calls too large: expected at most {MAX_HELD} bytes in a choice");
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
+        // The start waits for the first arguments, because until then the name may be incomplete.
         if arguments.is_empty() {
             return Ok(());
         }
@@ -292,7 +316,7 @@ impl ToolCalls {
         Ok(())
     }
 
-    /// Finds the call that a piece belongs to, or begins one.
+    /// Returns the position of the call that a fragment belongs to, which may be a new one.
     fn place(&mut self, piece: &Piece<'_>) -> Result<usize> {
         if let Some(index) = self.find_any(piece) {
             let open = &mut self.calls[index];
@@ -300,7 +324,7 @@ impl ToolCalls {
             return Ok(index);
         }
         if self.calls.len() == MAX_CALLS {
-            let message = format!("the answer has more than {MAX_CALLS} tool calls");
+            let message = format!("too many tool calls: expected at most {MAX_CALLS} in a choice");
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
         self.calls.push(Open {
@@ -314,8 +338,8 @@ impl ToolCalls {
         self.find(piece).or_else(|| self.find_in_spite(piece))
     }
 
-    /// Finds the call that a piece belongs to: by number, else by id, else the last one, unless the
-    /// piece begins another.
+    /// Finds the call that a fragment belongs to: by its number, or else by its id, or else the
+    /// last call. Returns `None` if the fragment begins a new call.
     fn find(&self, piece: &Piece<'_>) -> Option<usize> {
         let calls = &self.calls;
         let last = |is_it: &dyn Fn(&Open) -> bool| {
@@ -323,24 +347,30 @@ impl ToolCalls {
             (is_it(open) && !piece.begins_another(open)).then(|| calls.len() - 1)
         };
         match (piece.number, piece.id) {
+            // The last call with this number, because services that number all calls 0 continue the
+            // last.
             (Some(_), _) => calls
                 .iter()
                 .rposition(|open| open.number == piece.number && piece.may_be(open))
                 .filter(|index| !piece.begins_another(&calls[*index]))
-                // The number may come later than the call.
+                // Some services send the number only after the first fragment.
                 .or_else(|| {
                     last(&|open| open.number.is_none() && piece.may_be(open) && piece.goes_on(open))
                 }),
+            // An id that arrives after the first fragment belongs to the last call, if that has
+            // none.
             (None, Some(id)) => calls
                 .iter()
                 .position(|open| open.call.id == id)
                 .or_else(|| last(&|open| open.call.id.is_empty() && piece.goes_on(open))),
+            // Without number and id, fragments arrive in order.
             (None, None) => last(&|open| piece.goes_on(open) || open.call.arguments.is_empty()),
         }
     }
 
-    /// Finds the call that arguments without a name belong to, though their number or their id is
-    /// another than the call's: some services make a new one for each piece.
+    /// Finds the call for arguments without a name whose id or number matches no call: some
+    /// services make a new id for each fragment. Arguments without a name cannot begin a call, so
+    /// they belong to the call with their id, or else to the last call with their number.
     fn find_in_spite(&self, piece: &Piece<'_>) -> Option<usize> {
         let id = piece.id?;
         if piece.name.is_some() || piece.arguments.is_empty() {
@@ -354,12 +384,12 @@ impl ToolCalls {
         find(&|open| open.call.id == id).or_else(|| find(&may_be_its))
     }
 
-    /// Gives the whole calls.
+    /// Emits the complete calls.
     pub(crate) fn finish(&mut self, choice: u32, events: &mut Events) {
         for (index, open) in mem::take(&mut self.calls).into_iter().enumerate() {
             let mut call = open.call;
-            // An id alone calls nothing: services that make one for each piece end with such a piece
-            // (BerriAI/litellm#40040).
+            // An id alone is not a call. Services that make a new id for each fragment end with a
+            // fragment that has nothing else (BerriAI/litellm#40040).
             if call.name.is_empty() && call.arguments.is_empty() {
                 continue;
             }
@@ -369,6 +399,7 @@ impl ToolCalls {
                     choice, index, &call.id, &call.name,
                 ));
             }
+            // A tool without parameters is called with empty arguments by some services.
             if call.arguments.trim().is_empty() {
                 call.arguments = String::from("{}");
             }
@@ -384,7 +415,8 @@ impl Open {
     }
 
     fn add_nesting(&mut self, arguments: &str) {
-        // What follows a complete object makes it JSON no more, and is never read again.
+        // Text after a complete object makes the arguments invalid for good, so the hash is `None`
+        // from then on. Before that, each fragment makes the cached hash out of date.
         match self.nesting.is_complete() && !arguments.trim().is_empty() {
             true => self.json = OnceCell::from(None),
             false if !self.nesting.is_complete() => self.json = OnceCell::new(),
@@ -400,12 +432,13 @@ impl Open {
     }
 }
 
-/// Returns a call's place as it stands in events; there are at most [`MAX_CALLS`].
+/// Returns the number of a call in events. The conversion cannot fail below [`MAX_CALLS`].
 fn number(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }
 
-/// Returns the arguments' JSON text: they come as a string that holds it, or as the value itself.
+/// Returns the JSON text of the arguments, which services send as a string, as by the protocol, or
+/// as a JSON value.
 fn arguments<'a>(function: &wire::Function<'a>) -> Cow<'a, str> {
     match function.arguments.text() {
         None => Cow::Borrowed(""),

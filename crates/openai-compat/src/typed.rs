@@ -1,4 +1,4 @@
-//! A type of the caller's in, its JSON schema out.
+//! JSON schemas of Rust types.
 
 use inferstream_core::Json;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -7,9 +7,9 @@ use schemars::{JsonSchema, SchemaGenerator};
 /// [`ResponseFormat::json_schema`](inferstream_core::ResponseFormat::json_schema) and for the
 /// parameters of a [`Tool`](inferstream_core::Tool).
 ///
-/// The properties are in the order of the type's fields. What its documentation says is in the schema
-/// as `description`, for the model to read. What a service does not take of it is left out where the
-/// request is sent.
+/// The properties have the order of the type's fields. Doc comments become `description`, which the
+/// model reads. Keywords that a service does not support are handled when a request is sent, by the
+/// [`SchemaRules`](crate::SchemaRules) of the provider.
 ///
 /// ```
 /// use inferstream_core::{ChatRequest, ResponseFormat};

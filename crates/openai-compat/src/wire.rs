@@ -1,4 +1,5 @@
-//! The protocol's JSON as services really send it: nothing is required, and types may be off.
+//! The JSON objects of the protocol as services send them: no member is required, and types may
+//! differ.
 
 use inferstream_core::protocol::Events;
 use serde::{Deserialize, Deserializer};
@@ -10,7 +11,7 @@ use crate::{
 };
 
 object! {
-    /// A chunk of a stream, or the document that stands for all of them.
+    /// A chunk of a stream, or a complete response.
     Chunk {
         id: Lax<'a>,
         model: Lax<'a>,
@@ -18,7 +19,7 @@ object! {
         usage: Lenient<Usage<'a>>,
         x_groq: Lenient<Groq<'a>>,
         time_info: Lenient<TimeInfo<'a>>,
-        // Errors come in every shape.
+        // The members with which services report errors.
         error: Raw<'a>,
         error_message: Lax<'a>,
         errors: Raw<'a>,
@@ -35,7 +36,7 @@ object! {
 }
 
 object! {
-    /// What `MiniMax` adds to a chunk: the code is 0 in those that are no error.
+    /// What `MiniMax` adds to a chunk: the code is 0 unless the chunk reports an error.
     BaseResp {
         status_code: Lax<'a>,
         status_msg: Lax<'a>,
@@ -43,14 +44,15 @@ object! {
 }
 
 impl BaseResp<'_> {
-    /// Returns true unless it says that all went well.
+    /// Returns true if the code is present and not 0.
     pub(crate) fn is_error(&self) -> bool {
         self.status_code.some().is_some_and(|code| code != "0")
     }
 }
 
 object! {
-    /// What Groq puts beside the protocol: the usage stands here alone (Portkey-AI/gateway#1072).
+    /// Groq's addition to a chunk, which has the usage in place of `usage`
+    /// (Portkey-AI/gateway#1072).
     Groq {
         usage: Lenient<Usage<'a>>,
         error: Raw<'a>,
@@ -67,7 +69,7 @@ object! {
         finish_reason: Word<'a>,
         logprobs: Raw<'a>,
         reasoning_logprobs: Raw<'a>,
-        // Moonshot's place for it (earendil-works/pi#2017).
+        // Moonshot sends the usage here (earendil-works/pi#2017).
         usage: Lenient<Usage<'a>>,
     }
 }
@@ -83,7 +85,7 @@ object! {
 }
 
 impl Word<'_> {
-    /// Returns the word, if there is any and it is not empty.
+    /// Returns the word, or `None` if it is absent or empty.
     pub(crate) fn some(&self) -> Option<&str> {
         self.0.some()
     }
@@ -109,7 +111,8 @@ object! {
         reasoning_details: Details,
         thinking: Lax<'a>,
         refusal: Lax<'a>,
-        // Hugging Face's server sends one call as an object (huggingface/text-generation-inference#2794).
+        // Hugging Face's server sends one call as an object
+        // (huggingface/text-generation-inference#2794).
         tool_calls: OneOrMore<ToolCall<'a>>,
         function_call: FunctionCall<'a>,
         ..others
@@ -117,16 +120,16 @@ object! {
 }
 
 impl<'a> Message<'a> {
-    /// Returns the tool calls and their places; the older form of one function is a call too.
+    /// Returns the tool calls and their positions. The older `function_call` counts as a call.
     pub(crate) fn calls(&self) -> impl Iterator<Item = (usize, &ToolCall<'a>)> {
         let calls = self.tool_calls.0.iter().enumerate();
-        // Where both forms stand side by side, they are the same calls.
+        // If both forms are present, they are the same calls.
         let older = (0, &self.function_call.0);
         let has_older = self.tool_calls.0.is_empty() && self.function_call.0.says_something();
         calls.chain(has_older.then_some(older))
     }
 
-    /// Returns true if it brings a part of a response.
+    /// Returns true if it contains a part of a response.
     pub(crate) fn says_something(&self) -> bool {
         let texts = [
             &self.content.text,
@@ -142,7 +145,7 @@ impl<'a> Message<'a> {
             || self.calls().next().is_some()
     }
 
-    /// Reports the names of members that carried what no event can hold.
+    /// Reports the names of members with content that events cannot carry.
     pub(crate) fn note_others(&self, events: &mut Events) {
         for name in self.others.0.iter().chain(&self.content.others.0) {
             events.note_other(name);
@@ -172,7 +175,7 @@ impl ToolCall<'_> {
     }
 }
 
-/// A call of the older form, which has neither number nor id.
+/// A call in the older form, without a number and an id.
 #[derive(Debug, Default)]
 pub(crate) struct FunctionCall<'a>(ToolCall<'a>);
 
@@ -187,7 +190,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for FunctionCall<'a> {
 }
 
 object! {
-    /// The counts, under the names of the protocol, of the Responses API (`input_tokens`), of
+    /// The token counts, under the names of the protocol, of the Responses API (`input_tokens`), of
     /// DeepSeek (`prompt_cache_hit_tokens`), Moonshot (`cached_tokens`) and SGLang
     /// (`num_cached_tokens`).
     Usage {
@@ -231,7 +234,7 @@ object! {
 }
 
 object! {
-    /// What an error object says of itself.
+    /// The members of an error object.
     ErrorObject {
         message: Lax<'a>,
         msg: Lax<'a>,
@@ -253,7 +256,7 @@ object! {
 }
 
 object! {
-    /// One of the details that Google's API gives of an error.
+    /// A detail of an error in Google's API.
     Detail {
         reason: Lax<'a>,
         retry_delay: Lax<'a> = "retryDelay",
@@ -261,7 +264,7 @@ object! {
 }
 
 object! {
-    /// What `OpenRouter` adds to an error of the service behind it.
+    /// What `OpenRouter` adds to an error of an upstream service.
     Metadata {
         raw: Raw<'a>,
         error_type: Lax<'a>,
@@ -270,7 +273,7 @@ object! {
 }
 
 object! {
-    /// A list of models.
+    /// A model list.
     Models {
         data: Raw<'a>,
         models: Raw<'a>,
@@ -290,7 +293,7 @@ object! {
 }
 
 impl Usage<'_> {
-    /// Returns the counts, or `None` if there is none at all.
+    /// Returns the counts, or `None` if no count is present.
     pub(crate) fn counts(&self) -> Option<inferstream_core::Usage> {
         let first = |names: &[Number]| names.iter().find_map(|number| number.count());
         let mut usage = inferstream_core::Usage::default();
@@ -319,7 +322,7 @@ impl Usage<'_> {
 }
 
 impl TimeInfo<'_> {
-    /// Returns the times, or `None` if there is none at all.
+    /// Returns the times, or `None` if no time is present.
     pub(crate) fn times(&self) -> Option<inferstream_core::Timing> {
         let mut timing = inferstream_core::Timing::default();
         timing.queue_time = self.queue_time.0;

@@ -232,8 +232,8 @@ fn our_own_message_is_not_redacted() {
     // Each key and each prompt is a part of what the client says by itself.
     for (key, prompt) in [
         ("api.gateway.test", "api.gateway.test:8080"),
-        ("cerebras", "answered 404 Not Found"),
-        ("not-needed", "with a page of HTML"),
+        ("cerebras", "returned 404 Not Found"),
+        ("not-needed", "with an HTML page"),
         ("answered", "no connection to"),
     ] {
         let request = ChatRequest::from(prompt);
@@ -244,12 +244,12 @@ fn our_own_message_is_not_redacted() {
         let page = Answer::new(404, [Piece::from("<html>")]);
         assert_eq!(
             refused(page).to_string(),
-            "cerebras answered 404 Not Found with a page of HTML"
+            "cerebras returned 404 Not Found with an HTML page"
         );
         let echo = format!("{{\"message\":\"{key} has none\"}}");
         assert_eq!(
             refused(Answer::json(404, &echo)).to_string(),
-            "cerebras answered 404 Not Found: … has none"
+            "cerebras returned 404 Not Found: … has none"
         );
     }
 }

@@ -142,7 +142,7 @@ fn what_cannot_be_used_is_named_and_nothing_else() {
                 name,
                 Some("https://else.test/v1/chat/completions"),
                 None,
-                format!("{prefix}_BASE_URL: the base URL ends in `/chat/completions`"),
+                format!("{prefix}_BASE_URL: invalid base URL: it ends in `/chat/completions`"),
             ),
             (name, url, Some("s3c ret"), format!("{prefix}_API_KEY: ")),
             // The URL can be used.

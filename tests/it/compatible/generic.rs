@@ -157,7 +157,7 @@ fn a_path_is_the_callers() {
         "http://localhost:11434/v1/completions/chat"
     );
     let error = builder(&wire).path("chat").build().unwrap_err();
-    assert_eq!(error.to_string(), "the path must begin with `/`");
+    assert_eq!(error.to_string(), "invalid path: expected a leading `/`");
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn a_path_that_is_none_is_refused_at_once() {
     for path in ["/a b", "/a\nb", "/a#b", "/a\u{7f}", "", "chat", "?a=b"] {
         let error = builder(&wire()).path(path).build().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{path}");
-        assert!(error.to_string().starts_with("the path "), "{error}");
+        assert!(error.to_string().starts_with("invalid path: "), "{error}");
     }
     // A query is a part of it, as some gateways want.
     let wire = wire();
@@ -185,7 +185,7 @@ fn a_url_with_the_path_in_it_is_refused_at_once() {
         let error = Compatible::new(url).transport(wire()).build().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
         let message =
-            "the base URL ends in `/chat/completions`, which is put behind it: leave that out";
+            "invalid base URL: it ends in `/chat/completions`, which the client appends: remove it";
         assert_eq!(error.to_string(), message);
     }
     let built = Compatible::new("https://example.com/own/path").path("/path");

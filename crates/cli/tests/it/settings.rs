@@ -120,7 +120,7 @@ fn a_base_url_pasted_whole_is_told() {
     let url = "http://127.0.0.1:9/v1/chat/completions";
     for provider in ["cablyai", "cerebras", "openai-compat"] {
         let args = ["-p", provider, "-m", "x", "--base-url", url];
-        check(&args, 2, "the base URL ends in `/chat/completions`");
+        check(&args, 2, "invalid base URL: it ends in `/chat/completions`");
     }
 }
 

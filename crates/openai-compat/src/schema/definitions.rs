@@ -1,8 +1,8 @@
-//! The definitions that references lead to.
+//! The definitions that references point to.
 
 use std::collections::{HashMap, HashSet};
 
-/// What references lead to, in the order in which they were found.
+/// The definitions that references point to, in the order in which they were found.
 #[derive(Debug, Default)]
 pub(super) struct Definitions<'a> {
     list: Vec<Definition<'a>>,
@@ -48,7 +48,7 @@ impl<'a> Definitions<'a> {
             None | Some("") => "root".to_owned(),
             Some(own) => own.replace("~1", "/").replace("~0", "~"),
         };
-        // References may lead anywhere in a schema, so that two places end in the same name.
+        // A reference may point anywhere in a schema, so two of them may end in the same name.
         let mut name = own.clone();
         let mut number = 1;
         while !self.names.insert(name.clone()) {

@@ -1,4 +1,4 @@
-//! A schema in the supported keywords, and how two that apply to the same value become one.
+//! A schema in the supported keywords, and the merge of two schemas that apply to the same value.
 
 /// Keywords that describe a value to the model and do not restrict it.
 pub(super) const ANNOTATIONS: [&str; 2] = ["title", "description"];
@@ -11,7 +11,8 @@ pub(super) struct Schema {
     pub(super) at: String,
     /// The length of the original text.
     pub(super) length: usize,
-    /// The keywords in the order in which they are written; `None` is `false`, which no value matches.
+    /// The keywords in the order in which they are written; `None` is `false`, which no value
+    /// matches.
     pub(super) keywords: Option<Vec<(String, Value)>>,
 }
 
@@ -27,7 +28,7 @@ pub(super) enum Value {
     Properties(Vec<(String, Schema)>),
 }
 
-/// Where a schema stands makes no difference.
+/// Schemas are equal if their keywords are: the position in the original text does not count.
 impl PartialEq for Schema {
     fn eq(&self, other: &Self) -> bool {
         self.keywords == other.keywords
@@ -70,7 +71,7 @@ impl Schema {
         }
     }
 
-    /// Returns whether it says more than a reference and annotations do.
+    /// Returns true if it has keywords other than a reference and annotations.
     pub(super) fn restricts(&self) -> bool {
         let is_more =
             |name: &str| !ANNOTATIONS.contains(&name) && !matches!(name, "$defs" | "$ref");
@@ -78,7 +79,7 @@ impl Schema {
         self.keywords.is_none() || keywords.any(|(name, _)| is_more(name))
     }
 
-    /// Returns whether it restricts objects by more than which properties are required.
+    /// Returns true if it restricts objects by more than `required`.
     pub(super) fn is_about_objects(&self) -> bool {
         match self.get("type") {
             Some(_) => self.names("type").iter().any(|name| name == "object"),
@@ -89,12 +90,14 @@ impl Schema {
         }
     }
 
-    /// Adds the keywords of a schema that applies to the same value; where annotations differ, the first
-    /// one stays. Returns the keyword that cannot be merged, if there is one.
+    /// Adds the keywords of a schema that applies to the same value; where annotations differ, the
+    /// first one stays. Returns the keyword that cannot be merged, if there is one.
     pub(super) fn merge(&mut self, other: Self) -> Option<String> {
         self.length += other.length;
-        // `additionalProperties` and `items` apply to what the keywords beside them leave, and would
-        // apply to something else after merging.
+        // `additionalProperties` and `items` apply to what the keywords beside them leave over. After a
+        // merge they would apply to other properties or elements, and the result would accept values
+        // that one side forbids. So both sides need the same `items`, and neither may restrict
+        // properties that only the other one names.
         if self.forbids_some_of(&other) || other.forbids_some_of(self) {
             return Some("additionalProperties".to_owned());
         }
@@ -108,6 +111,7 @@ impl Schema {
             }
         }
         let Some(keywords) = other.keywords else {
+            // A value has to match both, and no value matches the other one.
             self.keywords = None;
             return None;
         };
@@ -115,6 +119,8 @@ impl Schema {
         keywords.find_map(|(name, value)| (!self.add(&name, value)).then_some(name))
     }
 
+    /// Returns true if it restricts additional properties, and the other schema has properties that
+    /// are additional to its own.
     fn forbids_some_of(&self, other: &Self) -> bool {
         let is_named = |name: &String| self.properties().iter().any(|(own, _)| own == name);
         let mut names = other.properties().iter().map(|(name, _)| name);
@@ -124,6 +130,7 @@ impl Schema {
     /// Adds a keyword, and returns false if it cannot be merged with the one that is there.
     pub(super) fn add(&mut self, name: &str, value: Value) -> bool {
         let Some(keywords) = &mut self.keywords else {
+            // No value matches already, so nothing can restrict it further.
             return true;
         };
         let known = keywords.iter_mut().find(|(known, _)| known == name);
@@ -136,6 +143,8 @@ impl Schema {
         }
         match (name, known, value) {
             ("type", Value::Names(known), Value::Names(names)) => {
+                // Both lists contain `integer` wherever they contain `number`, so that the types in
+                // common are the names in common.
                 known.retain(|name| names.contains(name));
                 if known.is_empty() {
                     self.keywords = None;
@@ -149,7 +158,8 @@ impl Schema {
                         None => known.push((name, schema)),
                         Some((_, own)) if *own == schema => {}
                         Some((_, own)) => {
-                            // Merged once the property is written.
+                            // The writer merges the two when it writes the property: only it can
+                            // resolve their references.
                             let mut both = Self::new(&own.at, own.length + schema.length);
                             both.add("allOf", Value::List(vec![own.clone(), schema]));
                             *own = both;
@@ -157,10 +167,12 @@ impl Schema {
                     }
                 }
             }
+            // `true` restricts nothing, so the other side decides.
             ("additionalProperties", known, value) if *known == Value::Text("true".to_owned()) => {
                 *known = value;
             }
             ("additionalProperties", _, Value::Text(_)) => {}
+            // Two different `enum`, `items`, `anyOf` or other keywords: no keyword expresses both.
             _ => return false,
         }
         true

@@ -12,7 +12,8 @@
 //
 // `one_of.rs` decides whether a `oneOf` means the same as an `anyOf`.
 //
-// What is promised, and tested with generated schemas and a validator (`tests/it/requests/soundness.rs`):
+// What is promised, and tested with generated schemas and a validator
+// (`tests/it/requests/soundness.rs`):
 // - A value that the new schema accepts is valid by the old one without the keywords named as lost.
 // - A value that is valid by the old one is accepted, unless strict mode closes an object that it
 //   has further properties in.
@@ -34,26 +35,26 @@ use self::write::Writer;
 /// The keywords of JSON Schema that a service supports.
 ///
 /// The smallest set, which [`new`](Self::new) returns, is what services with constrained decoding
-/// share: `type`, `properties`, `required`, `additionalProperties`, `items`, `prefixItems`, `anyOf`,
-/// `enum`, `$ref` into `$defs`, `title` and `description`.
+/// share: `type`, `properties`, `required`, `additionalProperties`, `items`, `prefixItems`,
+/// `anyOf`, `enum`, `$ref` into `$defs`, `title` and `description`.
 ///
-/// - Written in these keywords without loss: `const`, `nullable`, lists of types, `definitions`, the
-///   tuples of older drafts (`items` with a list, `additionalItems`), `allOf`, a `$ref` with siblings,
-///   and in strict mode `anyOf` beside the properties of an object.
-/// - `oneOf` becomes `anyOf`, and is listed as lost unless its alternatives exclude each other: by their
-///   types, by constants (also those of a required property), or by a required property that the
-///   other alternative forbids with `"additionalProperties": false`.
+/// - Written in these keywords without loss: `const`, `nullable`, lists of types, `definitions`,
+///   the tuples of older drafts (`items` with a list, `additionalItems`), `allOf`, a `$ref` with
+///   siblings, and in strict mode `anyOf` beside the properties of an object.
+/// - `oneOf` becomes `anyOf`, and is listed as lost unless its alternatives exclude each other: by
+///   their types, by constants (also those of a required property), or by a required property that
+///   the other alternative forbids with `"additionalProperties": false`.
 /// - `$schema`, `$comment`, the root's `$id` and definitions that nothing refers to are dropped.
 /// - Any other keyword, such as `minimum`, is dropped and listed as lost with its JSON pointer.
 /// - Refused as `Unsupported`, with a JSON pointer: references out of the schema, references to
-///   themselves (unless [`recursion`](Self::recursion) is on and nothing stands beside them), schemas
-///   that no value matches, more than 64 levels or 1 MiB of merged text, and keywords for the same value
-///   that cannot be merged: two different `enum`, `items` or `anyOf`, or an `additionalProperties` that
-///   forbids the properties of the other side.
+///   themselves (unless [`recursion`](Self::recursion) is on and nothing stands beside them),
+///   schemas that no value matches, more than 64 levels or 1 MiB of merged text, and keywords for
+///   the same value that cannot be merged: two different `enum`, `items` or `anyOf`, or an
+///   `additionalProperties` that forbids the properties of the other side.
 ///
-/// Strict schemas are closed: each object gets `"additionalProperties": false`, and the properties that
-/// it requires are added to `properties`. Properties that are not required stay optional. The order of
-/// members stays, because models read it.
+/// Strict schemas are closed: each object gets `"additionalProperties": false`, and the properties
+/// that it requires are added to `properties`. Properties that are not required stay optional. The
+/// order of members stays, because models read it.
 ///
 /// ```
 /// use inferstream_openai_compat::SchemaRules;
@@ -83,8 +84,9 @@ impl SchemaRules {
         self
     }
 
-    /// Sets whether the service supports schemas that refer to themselves: false by default. Where it
-    /// does not, a request with such a schema is refused, because no other schema means the same.
+    /// Sets whether the service supports schemas that refer to themselves: false by default. Where
+    /// it does not, a request with such a schema is refused, because no other schema means the
+    /// same.
     #[must_use]
     pub fn recursion(mut self, supported: bool) -> Self {
         self.recursion = supported;

@@ -1,4 +1,5 @@
-//! Decides whether the alternatives of a `oneOf` exclude each other, so that `anyOf` means the same.
+//! Decides whether the alternatives of a `oneOf` exclude each other, so that `anyOf` means the
+//! same.
 
 use serde_json::Value;
 
@@ -21,7 +22,7 @@ pub(super) fn exclude_each_other(schemas: &[Value]) -> bool {
 }
 
 fn exclude(one: &Value, other: &Value) -> bool {
-    // It adds `null` to everything else.
+    // `nullable` makes `null` valid, whatever the other keywords are.
     if [one, other].iter().any(|it| it.get("nullable").is_some()) {
         return false;
     }
@@ -51,8 +52,8 @@ fn by_property(one: &Value, other: &Value) -> bool {
     })
 }
 
-/// Returns true if an object has only the properties named beside. Keywords that are merged into it
-/// may name more.
+/// Returns true if a schema forbids all properties that it does not name itself. Schemas that are
+/// merged into it may name more.
 fn is_closed(schema: &Value) -> bool {
     let more = ["$ref", "allOf", "anyOf", "oneOf", "patternProperties"];
     schema["additionalProperties"] == false && more.iter().all(|name| schema.get(name).is_none())
@@ -89,7 +90,8 @@ fn types(schema: &Value) -> Option<Vec<&str>> {
     types.collect()
 }
 
-/// Returns true if two values may be equal: `1` and `1.0` are, and lists and objects are not looked into.
+/// Returns true if two values may be equal. `1` and `1.0` are equal; two lists or two objects
+/// always may be, because their contents are not compared.
 fn may_be_equal(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => one.as_f64() == other.as_f64(),

@@ -40,7 +40,8 @@ pub(super) struct Reader<'a, 'b> {
     pub(super) dropped: &'b mut Dropped,
     /// The JSON pointers (RFC 6901) to what was named as lost.
     pub(super) lost: HashSet<String>,
-    /// What references lead through: without it, each of them would read all of `$defs` again.
+    /// The children of objects and lists that references lead through, by JSON pointer. Without
+    /// this cache, each reference would parse all of `$defs` again.
     pub(super) opened: HashMap<String, HashMap<String, &'a str>>,
 }
 
@@ -102,7 +103,7 @@ impl<'a> Reader<'a, '_> {
                 "items" if is_tuple => self.list(name, json, &at, depth)?,
                 "additionalProperties" if self.closed && *json != "false" => {
                     self.lose(&at, "a strict object has no additional properties");
-                    // It stays as a mark of an object, which is then closed.
+                    // `true` stays as a mark: the schema is about objects, so the writer closes it.
                     Value::Text("true".to_owned())
                 }
                 "additionalProperties" if loses_patterns => {
@@ -156,7 +157,7 @@ impl<'a> Reader<'a, '_> {
         if types.is_empty() || types.iter().any(|name| !TYPES.contains(&name.as_str())) {
             return Err(self.invalid("unknown type", at));
         }
-        // Every integer is a number: with both names in it, two lists are easily compared.
+        // Every integer is a number. With both names in it, two lists can be intersected by name.
         if has("number") && !has("integer") {
             types.push("integer".to_owned());
         }
@@ -175,7 +176,8 @@ impl<'a> Reader<'a, '_> {
         if name == "oneOf" {
             let mut alternatives = Vec::new();
             for one in list {
-                // What cannot be read, such as `1e400`, excludes nothing.
+                // A value that `serde_json` cannot read, such as `1e400`, counts as `null`, which
+                // excludes nothing.
                 let mut value = serde_json::from_str(one.get()).unwrap_or_default();
                 if let Some(reference) = one_of::only_reference(&value) {
                     let (json, _) = self.target(reference, at)?;
@@ -193,7 +195,8 @@ impl<'a> Reader<'a, '_> {
         Ok(Value::List(schemas))
     }
 
-    /// Reads the members of an object in their order; of members with the same name the last one counts.
+    /// Reads the members of an object in their order; of members with the same name the last one
+    /// counts.
     fn members(&self, json: &'a str, at: &str) -> Result<Members<'a>> {
         let InOrder(list) = self.parse(json, at)?;
         let mut positions = HashMap::with_capacity(list.len());
@@ -306,7 +309,8 @@ fn percent_decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// Members in their order: `serde_json::Value` would lose it, and the spelling of numbers.
+/// The members of an object in their order. `serde_json::Value` would lose the order and the
+/// spelling of numbers.
 struct InOrder<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for InOrder<'a> {

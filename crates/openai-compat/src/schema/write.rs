@@ -1,4 +1,4 @@
-//! Merges what applies to the same value, and writes it as a schema that the service supports.
+//! Merges the schemas that apply to the same value, and writes the result for the service.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,7 +12,8 @@ use super::{
     read::{Reader, pointer},
 };
 
-/// The most text that is merged into other schemas: a small schema must not become a huge one.
+/// The most bytes of schemas that are copied into others. Nested references can double the size at
+/// each level, so that a small schema becomes a huge one.
 const MAX_COPIED: usize = 1 << 20;
 
 /// Rewrites one schema.
@@ -139,12 +140,15 @@ impl<'a, 'b> Writer<'a, 'b> {
             schema.add("type", Value::Names(types.clone()));
         }
         let is_object = schema.is_about_objects() || schema.get("required").is_some();
-        // Beside a closed object each alternative would forbid the properties of the other side.
+        // A closed object forbids what it does not name. With `anyOf` beside `properties`, each
+        // side would forbid the properties of the other, so the two are merged into each
+        // alternative.
         let collides = self.reader.closed && is_object || 1 < types.len();
         if let (true, Some(Value::List(list))) = (collides, schema.get("anyOf").cloned()) {
             schema.take("anyOf");
             return self.spread(schema, list, depth);
         }
+        // A list of types becomes one alternative for each type.
         if 1 < types.len() {
             let values = schema.take("enum");
             let list = types.into_iter().map(|name| {
@@ -162,13 +166,19 @@ impl<'a, 'b> Writer<'a, 'b> {
         self.object(&schema, types.first(), depth)
     }
 
-    /// Merges the `allOf` of a schema, and what its `$ref` points to unless it can stay a reference.
+    /// Merges the `allOf` of a schema, and what its `$ref` points to unless it can stay a
+    /// reference.
     fn resolve(&mut self, mut schema: Schema) -> Result<Schema> {
+        // The schemas that are still to be merged, the next one last. What is merged in may bring
+        // an `allOf` or a `$ref` of its own, so both are checked again after each step. The end is
+        // certain: each step adds to `copied`, which is limited.
         let mut parts = Vec::new();
         loop {
             if let Some(Value::List(list)) = schema.take("allOf") {
                 parts.extend(list.into_iter().rev());
             }
+            // A schema can have one `$ref`, so the first is resolved before a second one is merged
+            // in.
             let next_refers = parts.last().is_some_and(|part| part.get("$ref").is_some());
             if schema.get("$ref").is_some() && (schema.restricts() || next_refers) {
                 self.inline(&mut schema)?;
@@ -213,7 +223,7 @@ impl<'a, 'b> Writer<'a, 'b> {
         }
     }
 
-    /// Writes alternatives, each of them merged with everything that stands beside them.
+    /// Writes alternatives, each merged with the keywords beside the `anyOf`.
     fn spread(
         &mut self,
         mut schema: Schema,
@@ -313,7 +323,9 @@ impl<'a, 'b> Writer<'a, 'b> {
             let below = self.some(below.clone(), depth + 1)?;
             properties.members.push((name.clone(), below.json()));
         }
-        // A closed object must name what it requires, unless the schema forbids that anyway.
+        // A closed object forbids what it does not name, so required properties have to be named. But if
+        // the schema has `additionalProperties: false` itself, it forbids the others already, and naming
+        // them would allow them.
         let forbids = matches!(schema.get("additionalProperties"), Some(Value::Schema(_)));
         if closed && !forbids {
             let unnamed = schema
@@ -350,8 +362,8 @@ fn array(texts: &[String]) -> String {
     format!("[{}]", texts.join(","))
 }
 
-/// Returns whether a keyword restricts values of a type. Services refuse it beside another type, and a
-/// list of types is split into one schema for each.
+/// Returns whether a keyword restricts values of a type. Services refuse it beside another type,
+/// and a list of types is split into one schema for each.
 fn applies(keyword: &str, kind: &str) -> bool {
     let kinds: &[&str] = match keyword {
         "items" | "maxItems" | "minItems" | "prefixItems" | "uniqueItems" => &["array"],
