@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use bytes::Bytes;
 use inferstream_client::Redact;
 use inferstream_core::{
-    ChatEvent, End, Error, ErrorKind, Json, Result, Text, Timing, Usage,
+    ChatEvent, End, Error, Json, Result, Text, Timing, Usage,
     protocol::{Decode, Ending, Events, Finish, Flow},
     sse::Frame,
 };
@@ -13,7 +13,7 @@ use inferstream_core::{
 use crate::{
     choice::{self, Choice, Failed, Piece},
     error::error_in_answer,
-    lenient::{self, Raw},
+    lenient,
     numbers::null_non_finite,
     surrogates,
     wire::{self, Chunk},
@@ -28,25 +28,25 @@ use crate::{
 // The flags are independent of each other.
 #[allow(clippy::struct_excessive_bools)]
 pub struct ChatDecode {
-    provider: Cow<'static, str>,
+    pub(crate) provider: Cow<'static, str>,
     ends_with_usage: bool,
     /// The number of requested choices.
     n: u32,
     raw: bool,
-    redact: Redact,
+    pub(crate) redact: Redact,
     choices: BTreeMap<u32, Choice>,
     usage: Option<Usage>,
     timing: Option<Timing>,
     marker: bool,
-    seen: Seen,
+    pub(crate) seen: Seen,
     /// The number of choices that were dropped because they were not requested.
     dropped: u64,
-    is_plain_text: bool,
+    pub(crate) is_plain_text: bool,
 }
 
 /// What the stream has contained so far.
 #[derive(Debug, Default, PartialEq)]
-enum Seen {
+pub(crate) enum Seen {
     #[default]
     Nothing,
     /// JSON objects, but no chunk of this protocol.
@@ -296,93 +296,6 @@ impl ChatDecode {
         }
     }
 
-    /// Returns the error that a chunk reports, if any.
-    fn error_in(&self, event: &str, chunk: &Chunk<'_>, json: &str) -> Option<Error> {
-        let told = |raw: &Raw<'_>| {
-            raw.text()
-                .is_some_and(|text| !matches!(text, "false" | "\"\"" | "{}" | "[]" | "0"))
-        };
-        let status = chunk.status_code.count();
-        let of_choice = chunk
-            .choices
-            .value
-            .0
-            .iter()
-            .find(|choice| told(&choice.error));
-        if let Some(text) = of_choice.and_then(|choice| choice.error.text()) {
-            return Some(error_in_answer(&self.provider, text, status, &self.redact));
-        }
-        let says_so = chunk
-            .message
-            .text()
-            .is_some_and(|text| text.starts_with('"'));
-        let code = chunk.code.some();
-        // `code` and `msg` also report a success, as 0 or as 200.
-        let failed = chunk.success.text() == Some("false")
-            || chunk.msg.some().is_some()
-                && code.is_some_and(|code| !matches!(code, "0" | "200"))
-                && chunk.success.text() != Some("true");
-        let flat = !chunk.choices.present
-            && !is_foreign(event)
-            && (told(&chunk.errors)
-                || told(&chunk.detail)
-                || failed
-                || says_so && (code.is_some() || is_flat(json)));
-        let of_service = chunk.base_resp.0.is_error()
-            || told(&chunk.x_groq.0.error)
-            || match chunk.error_code.text() {
-                Some(code) => !matches!(code, "0" | "\"0\"" | "\"\""),
-                None => told(&chunk.error_msg),
-            };
-        let error = event == "error"
-            || told(&chunk.error)
-            || chunk.error_message.some().is_some()
-            || of_service
-            || flat;
-        error.then(|| error_in_answer(&self.provider, json, status, &self.redact))
-    }
-
-    /// Returns the error that a document begins with, ignoring what follows it. Some services write
-    /// a line with a JSON error before the event stream.
-    fn error_before_rest(&self, json: &str) -> Option<Error> {
-        let list = lenient::first::<Vec<lenient::Raw<'_>>>(json).unwrap_or_default();
-        let json = list.first().and_then(lenient::Raw::text).unwrap_or(json);
-        let chunk = lenient::first::<Chunk<'_>>(json)?;
-        self.error_in("message", &chunk, json)
-    }
-
-    /// Returns the error in the last frame of the input, if only the blank line after it is
-    /// missing.
-    fn error_at_end(&self, frame: Frame<'_>) -> Option<Error> {
-        let data = frame.data.trim();
-        if frame.event == "error" && !data.is_empty() && !data.starts_with(['{', '[']) {
-            return Some(error_in_answer(&self.provider, data, None, &self.redact));
-        }
-        let data = lenient::only(data).unwrap_or(data);
-        let chunk = lenient::parse::<Chunk<'_>>(data).ok()?;
-        self.error_in(frame.event, &chunk, data)
-    }
-
-    fn not_a_chunk(&self, json: &str, error: &serde_json::Error) -> Error {
-        let what = match json.trim_start().as_bytes().first() {
-            Some(b'<') => "an HTML page",
-            _ => "data of another protocol",
-        };
-        Error::protocol(format!("{} sent {what} instead of a chunk", self.provider)).with_source(
-            JsonError {
-                line: error.line(),
-                column: error.column(),
-            },
-        )
-    }
-
-    fn truncated(&self, how: &str) -> Error {
-        Error::new(
-            ErrorKind::Truncated,
-            format!("{}'s response is incomplete: {how}", self.provider),
-        )
-    }
-
     /// Returns true if every requested choice has its finish reason.
     fn is_finished(&self) -> bool {
         u32::try_from(self.choices.len()) == Ok(self.n)
@@ -395,20 +308,6 @@ impl ChatDecode {
             true => Flow::Settle,
             false => Flow::Continue,
         }
-    }
-
-    /// Returns the error of a stream that ended too early.
-    fn not_whole(&self) -> Error {
-        if self.seen == Seen::Foreign {
-            let message = format!("{} sent a stream of another protocol", self.provider);
-            return Error::protocol(message);
-        }
-        if self.seen == Seen::Nothing && self.is_plain_text {
-            let provider = &self.provider;
-            let message = format!("{provider} sent plain text instead of an event stream");
-            return Error::protocol(message);
-        }
-        self.truncated("the stream ended without a finish reason")
     }
 
     /// Emits what was held back until the end.
@@ -516,31 +415,6 @@ fn is_keep_alive(event: &str) -> bool {
 }
 
 /// Returns true for the name of an event that is not of this protocol.
-fn is_foreign(event: &str) -> bool {
+pub(crate) fn is_foreign(event: &str) -> bool {
     !matches!(event, "message" | "error")
 }
-
-/// Returns true if an object with a `message` also has a `type`, which makes it an error object
-/// without the usual `error` around it.
-fn is_flat(json: &str) -> bool {
-    lenient::parse::<wire::ErrorObject<'_>>(json).is_ok_and(|error| error.kind.some().is_some())
-}
-
-/// The position of a JSON error, without the text there, which may be secret.
-#[derive(Debug)]
-struct JsonError {
-    line: usize,
-    column: usize,
-}
-
-impl std::fmt::Display for JsonError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "invalid JSON at line {}, column {}",
-            self.line, self.column
-        )
-    }
-}
-
-impl std::error::Error for JsonError {}

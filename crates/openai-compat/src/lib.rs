@@ -24,6 +24,7 @@ mod text;
 mod tool_calls;
 
 mod error;
+mod failure;
 mod models;
 mod told;
 #[cfg(feature = "schemars")]

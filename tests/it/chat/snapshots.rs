@@ -120,8 +120,12 @@ fn nothing_is_lost_or_doubled_in_silence() {
         let count = 1 + next(5);
         let parts: Vec<String> = (0..count)
             .map(|_| {
-                (0..1 + next(12))
-                    .map(|_| ['a', 'b', ' '][next(3) as usize])
+                (0..=next(12))
+                    .map(|_| match next(3) {
+                        0 => 'a',
+                        1 => 'b',
+                        _ => ' ',
+                    })
                     .collect()
             })
             .collect();

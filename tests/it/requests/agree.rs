@@ -349,8 +349,9 @@ proptest! {
         let body = body.unwrap();
         let mut without = request.clone();
         for Unsupported { field, .. } in &left_out {
-            let known = Field::ALL.iter().find(|known| known.name() == field);
-            known.into_iter().for_each(|known| without.unset(*known));
+            if let Some(known) = Field::ALL.iter().find(|known| known.name() == field) {
+                without.unset(*known);
+            }
         }
         let (_, same, _) = door.stream(without);
         prop_assert_eq!(Some(&body), same.as_ref());

@@ -255,7 +255,7 @@ fn a_dynamic_subscriber_sees_calls_too() {
     let subscriber = Dynamic(recorder.clone());
     let wire = Wire::new(Door::Cerebras.answers());
     with_default(&Dispatch::new(subscriber), || {
-        read(&wire, open(&wire, PROMPT))
+        read(&wire, open(&wire, PROMPT));
     });
     let seen = recorder.seen();
     assert_eq!(seen.calls().len(), 1);
