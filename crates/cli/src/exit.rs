@@ -147,7 +147,7 @@ pub(crate) fn message(error: &Error) -> String {
             ": give `--base-url` or set OPENAI_COMPAT_BASE_URL",
         )
         .replace(
-            "has no default: name one",
+            "has no default, so the request must name one",
             "has no default: name one with `--model`",
         )
 }
