@@ -76,7 +76,7 @@ impl ThinkTags {
     ///
     /// ```
     /// # use std::{future::Future, pin::{Pin, pin}, task::{Context, Poll, Waker}};
-    /// # use inferstream_core::*;
+    /// # use inferstream_core::{*, protocol::EventStream};
     /// # #[derive(Default)]
     /// # struct Words(std::collections::VecDeque<&'static str>, ChatResponse);
     /// # impl EventStream for Words {
