@@ -1,20 +1,20 @@
 //! The builder of a client.
 
+#[cfg(feature = "playground")]
 use std::{path::PathBuf, sync::Arc};
 
 use http::{HeaderName, HeaderValue};
 use inferstream_client::{Client, Setting, Settings, base_url};
-use inferstream_core::{ApiKey, BoxFuture, Error, ErrorKind, Result, protocol::check_headers};
+#[cfg(feature = "playground")]
+use inferstream_core::BoxFuture;
+use inferstream_core::{ApiKey, Error, ErrorKind, Result, protocol::check_headers};
 use inferstream_openai_compat::Chat;
-use inferstream_session::{CacheFile, Jar};
 
+#[cfg(feature = "playground")]
+use crate::playground::{Carrier, PlaygroundSettings, Refresher, session::SessionData};
 use crate::{
     client::{Cloudflare, Service},
     models::INFO,
-    playground::{
-        self, Carrier, Playground, Refresher,
-        session::{Session, SessionData},
-    },
     workers_ai::{Door, WorkersAi},
 };
 
@@ -23,9 +23,6 @@ const BASE_URL: &str = "https://api.cloudflare.com/client/v4";
 
 /// Where gateways are.
 const GATEWAY_URL: &str = "https://gateway.ai.cloudflare.com/v1";
-
-/// Where the playground is, or was.
-const PLAYGROUND_URL: &str = "https://playground.ai.cloudflare.com";
 
 const AUTH_EMAIL: HeaderName = HeaderName::from_static("x-auth-email");
 const AUTH_KEY: HeaderName = HeaderName::from_static("x-auth-key");
@@ -42,10 +39,8 @@ pub struct CloudflareBuilder {
     gateway: Option<String>,
     gateway_token: Option<Setting>,
     door: Door,
-    playground: Option<Carrier>,
-    session_file: Option<PathBuf>,
-    forget_on_any_error: bool,
-    refresh: Option<Refresher>,
+    #[cfg(feature = "playground")]
+    playground: PlaygroundSettings,
     settings: Settings,
 }
 
@@ -58,7 +53,7 @@ impl Cloudflare {
     #[cfg(feature = "transport")]
     pub fn from_env() -> Result<Self> {
         let cloudflare = CloudflareBuilder::from_env()?.build()?;
-        if let Service::WorkersAi(client) = &cloudflare.service {
+        if let Ok(client) = cloudflare.workers_ai() {
             client.check_key()?;
         }
         Ok(cloudflare)
@@ -154,59 +149,6 @@ impl CloudflareBuilder {
         self
     }
 
-    /// Asks the playground, `https://playground.ai.cloudflare.com`, or another place that speaks its
-    /// protocols over HTTP: [`base_url`](Self::base_url).
-    ///
-    /// Unofficial: there is no token, and what stands for one is a session of a browser's cookies.
-    /// Its own page ended these protocols on 2025-10-28.
-    pub fn playground(mut self) -> Self {
-        self.playground = Some(Carrier::Http);
-        self
-    }
-
-    /// Asks the playground as its page does since October 2025: over a WebSocket to an agent.
-    ///
-    /// Unofficial, as [`playground`](Self::playground) is: the service wants the session of a browser
-    /// that has passed its check, and tells clients by their TLS handshake too, where this one is no
-    /// browser's. Each request has an agent of its own, with a name that nobody can guess; what it was
-    /// told is kept there until it has been idle for 15 minutes.
-    #[cfg(feature = "playground-agent")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "playground-agent")))]
-    pub fn playground_agent(mut self) -> Self {
-        self.playground = Some(Carrier::Agent);
-        self
-    }
-
-    /// Keeps the playground's session in a file: the JSON of gpt4free's `auth_Cloudflare.json`, with
-    /// `headers` and `cookies`.
-    ///
-    /// It is written with mode 0600 after a whole answer, and deleted after 401, 403 and a page that
-    /// wants to see a browser. What is wrong with it is a warning, and the request goes on.
-    pub fn session_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.session_file = Some(path.into());
-        self
-    }
-
-    /// Sets what gets the playground a new session where there is none, or the one at hand is refused:
-    /// the cookies and headers of a browser that has passed its check.
-    ///
-    /// Of many requests that need it one calls it, and the others wait; a failure is theirs too, and
-    /// of those who ask within 30 s. A request whose session is refused is sent once more with the
-    /// new one. Without it a request goes with the default headers, and a refusal is an error.
-    pub fn refresh(
-        mut self,
-        refresh: impl Fn() -> BoxFuture<'static, Result<SessionData>> + Send + Sync + 'static,
-    ) -> Self {
-        self.refresh = Some(Refresher(Arc::new(refresh)));
-        self
-    }
-
-    /// Sets whether any error makes the playground's session forgotten, as in the original: false.
-    pub fn forget_on_any_error(mut self, forget: bool) -> Self {
-        self.forget_on_any_error = forget;
-        self
-    }
-
     /// Creates the client.
     ///
     /// # Errors
@@ -214,10 +156,14 @@ impl CloudflareBuilder {
     /// `Config` for an account, key, URL or header that cannot be used, or where there is no account
     /// or no transport.
     pub fn build(self) -> Result<Cloudflare> {
-        if let Some(carrier) = self.playground {
-            return self.build_playground(carrier);
-        }
         let mut settings = self.settings;
+        #[cfg(feature = "playground")]
+        if self.playground.carrier.is_some() {
+            let timeouts = || Cloudflare::default_timeouts(true);
+            settings.timeouts.get_or_insert_with(timeouts);
+            let playground = self.playground.build(settings)?;
+            return Ok(Cloudflare::new(Service::Playground(playground)));
+        }
         check_headers(&settings.headers)?;
         settings.key.clone_from(&self.token);
         settings.api_key()?;
@@ -269,39 +215,60 @@ impl CloudflareBuilder {
     }
 }
 
+#[cfg(feature = "playground")]
+#[cfg_attr(docsrs, doc(cfg(feature = "playground")))]
 impl CloudflareBuilder {
-    fn build_playground(self, carrier: Carrier) -> Result<Cloudflare> {
-        let settings = self.settings;
-        check_headers(&settings.headers)?;
-        let url = settings.base_url.as_ref();
-        let url = url.map_or(PLAYGROUND_URL, Setting::value);
-        let base = base_url(url).map_err(|error| settings.explain_base(error))?;
-        let uri = base
-            .parse()
-            .map_err(|_| Error::config("the base URL is not one"))?;
-        let mut session = Session::new(&uri, Jar::new(["cloudflare.com"]).trust_loopback());
-        let mut warnings = Vec::new();
-        match self.session_file.map(CacheFile::new) {
-            None => {}
-            Some(Ok(file)) => session = session.file(file),
-            Some(Err(warning)) => warnings.push(warning),
-        }
-        if self.forget_on_any_error {
-            session = session.forget_on_any_error();
-        }
-        let limits = || Cloudflare::default_timeouts(true);
-        let requests = playground::Settings {
-            transport: settings.transport()?,
-            base,
-            headers: settings.headers,
-            timeouts: settings.timeouts.unwrap_or_else(limits),
-            retry: settings.retry,
-            session,
-            refresh: self.refresh,
-            warnings,
-        };
-        let playground = Playground::new(carrier, requests);
-        Ok(Cloudflare::new(Service::Playground(playground)))
+    /// Asks the playground, `https://playground.ai.cloudflare.com`, or another place that speaks its
+    /// protocols over HTTP: [`base_url`](Self::base_url).
+    ///
+    /// Unofficial: there is no token, and what stands for one is a session of a browser's cookies.
+    /// Its own page ended these protocols on 2025-10-28.
+    pub fn playground(mut self) -> Self {
+        self.playground.carrier = Some(Carrier::Http);
+        self
+    }
+
+    /// Asks the playground as its page does since October 2025: over a WebSocket to an agent.
+    ///
+    /// Unofficial, as [`playground`](Self::playground) is: the service wants the session of a browser
+    /// that has passed its check, and tells clients by their TLS handshake too, where this one is no
+    /// browser's. Each request has an agent of its own, with a name that nobody can guess; what it was
+    /// told is kept there until it has been idle for 15 minutes.
+    #[cfg(feature = "playground-agent")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "playground-agent")))]
+    pub fn playground_agent(mut self) -> Self {
+        self.playground.carrier = Some(Carrier::Agent);
+        self
+    }
+
+    /// Keeps the playground's session in a file: the JSON of gpt4free's `auth_Cloudflare.json`, with
+    /// `headers` and `cookies`.
+    ///
+    /// It is written with mode 0600 after a whole answer, and deleted after 401, 403 and a page that
+    /// wants to see a browser. What is wrong with it is a warning, and the request goes on.
+    pub fn session_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.playground.session_file = Some(path.into());
+        self
+    }
+
+    /// Sets what gets the playground a new session where there is none, or the one at hand is refused:
+    /// the cookies and headers of a browser that has passed its check.
+    ///
+    /// Of many requests that need it one calls it, and the others wait; a failure is theirs too, and
+    /// of those who ask within 30 s. A request whose session is refused is sent once more with the
+    /// new one. Without it a request goes with the default headers, and a refusal is an error.
+    pub fn refresh(
+        mut self,
+        refresh: impl Fn() -> BoxFuture<'static, Result<SessionData>> + Send + Sync + 'static,
+    ) -> Self {
+        self.playground.refresh = Some(Refresher(Arc::new(refresh)));
+        self
+    }
+
+    /// Sets whether any error makes the playground's session forgotten, as in the original: false.
+    pub fn forget_on_any_error(mut self, forget: bool) -> Self {
+        self.playground.forget_on_any_error = forget;
+        self
     }
 }
 

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use inferstream_client::Client;
-use inferstream_core::{BoxFuture, Error, ErrorKind, Json, Model, Provider, Result, Timeouts};
+#[cfg(feature = "playground")]
+use inferstream_core::ErrorKind;
+use inferstream_core::{BoxFuture, Error, Json, Model, Provider, Result, Timeouts};
 use inferstream_openai_compat::Chat;
 
+#[cfg(feature = "playground")]
+use crate::playground::Playground;
 use crate::{
     models::INFO,
-    playground::Playground,
     workers_ai::{WorkersAi, of_document, search},
 };
 
@@ -17,13 +20,14 @@ use crate::{
 /// Cloning is cheap; clones share connections and the list of models.
 #[derive(Clone, Debug)]
 pub struct Cloudflare {
-    pub(crate) service: Service,
+    service: Service,
 }
 
 /// The service that is asked.
 #[derive(Clone, Debug)]
 pub(crate) enum Service {
     WorkersAi(Client<Chat<WorkersAi>>),
+    #[cfg(feature = "playground")]
     Playground(Playground),
 }
 
@@ -50,6 +54,7 @@ impl Cloudflare {
     fn provider(&self) -> &dyn Provider {
         match &self.service {
             Service::WorkersAi(client) => client,
+            #[cfg(feature = "playground")]
             Service::Playground(playground) => playground,
         }
     }
@@ -97,9 +102,10 @@ impl Cloudflare {
         })
     }
 
-    fn workers_ai(&self) -> Result<Client<Chat<WorkersAi>>> {
+    pub(crate) fn workers_ai(&self) -> Result<Client<Chat<WorkersAi>>> {
         match &self.service {
             Service::WorkersAi(client) => Ok(client.clone()),
+            #[cfg(feature = "playground")]
             Service::Playground(_) => Err(Error::new(
                 ErrorKind::Unsupported,
                 "the playground lists the names of its models only",

@@ -6,6 +6,8 @@ mod client;
 
 mod models;
 
+#[cfg(feature = "playground")]
+#[cfg_attr(docsrs, doc(cfg(feature = "playground")))]
 pub mod playground;
 mod workers_ai;
 

@@ -1,5 +1,4 @@
-//! The playground's protocols and its session: of its page until October 2025, and of whoever speaks
-//! them today.
+//! The playground's protocols, over HTTP and a WebSocket, and its session.
 
 #[cfg(feature = "playground-agent")]
 mod agent;
@@ -21,13 +20,15 @@ pub mod framer;
 mod http;
 mod requests;
 pub mod session;
+mod settings;
 mod tool_calls;
 mod wire;
 mod words;
 
 pub(crate) use self::{
     client::{Carrier, Playground},
-    requests::{Refresher, Settings},
+    requests::Refresher,
+    settings::PlaygroundSettings,
 };
 #[doc(inline)]
 pub use inferstream_session::Jar;

@@ -6,8 +6,9 @@
 mod agent;
 #[cfg(all(feature = "browser", unix))]
 mod browser;
+#[cfg(feature = "playground")]
 mod playground;
-#[cfg(unix)] // with the file
+#[cfg(all(feature = "playground", unix))] // with the file
 mod session;
 
 use std::sync::LazyLock;
