@@ -1,16 +1,17 @@
 //! The client of Cerebras Inference and its builder.
 
+#[cfg(feature = "cookies")]
 use std::sync::Arc;
 
 use inferstream_client::{Client, Setting, Settings, same_host};
 use inferstream_core::{BoxFuture, Error, ErrorKind, Model, Result};
 use inferstream_openai_compat::Chat;
+#[cfg(feature = "cookies")]
 use inferstream_session::Cookies;
 
-use crate::{
-    dialect::{BASE_URL, CerebrasDialect, INFO, public_models_url},
-    session::Session,
-};
+use crate::dialect::{BASE_URL, CerebrasDialect, INFO, public_models_url};
+#[cfg(feature = "cookies")]
+use crate::session::Session;
 
 /// A client of Cerebras Inference.
 ///
@@ -45,7 +46,9 @@ pub struct Cerebras {
 #[must_use = "a builder does nothing until `build`"]
 pub struct CerebrasBuilder {
     behind_gateway: bool,
+    #[cfg(feature = "cookies")]
     cookies: Option<Cookies>,
+    #[cfg(feature = "cookies")]
     session_url: Option<Setting>,
     settings: Settings,
     gzip_from: Option<usize>,
@@ -152,6 +155,8 @@ impl CerebrasBuilder {
     ///
     /// A key that is set wins, and the session is never asked. Whether the service still answers is
     /// unknown.
+    #[cfg(feature = "cookies")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "cookies")))]
     pub fn cookies(mut self, cookies: Cookies) -> Self {
         self.cookies = Some(cookies);
         self
@@ -161,6 +166,8 @@ impl CerebrasBuilder {
     /// is `/api/auth/session` below it.
     ///
     /// Cookies that name no host go there, and those of other hosts do not.
+    #[cfg(feature = "cookies")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "cookies")))]
     pub fn session_url(mut self, url: impl Into<String>) -> Self {
         self.session_url = Some(Setting::new(url));
         self
@@ -193,29 +200,43 @@ impl CerebrasBuilder {
     /// `Config` for a key, URL or header that cannot be used, for cookies of which none is for the
     /// session, or where there is no transport.
     pub fn build(self) -> Result<Cerebras> {
-        let mut settings = self.settings;
+        let settings = self.settings;
         let base = settings.base_url_or(BASE_URL);
         let elsewhere = !same_host(&base, BASE_URL);
-        let by_session = self.cookies.is_some() && settings.key.is_none();
         let mut dialect = CerebrasDialect::new(elsewhere && !self.behind_gateway);
         dialect.gzip_from = self.gzip_from;
-        dialect.by_session = by_session;
         dialect.has_public_models = !elsewhere;
+        #[cfg(feature = "cookies")]
+        if let Some(cookies) = self.cookies.filter(|_| settings.key.is_none()) {
+            let site = self.session_url.as_ref().map(Setting::value);
+            dialect.by_session = true;
+            let client = by_cookies(Chat::new(dialect), &base, settings, &cookies, site)?;
+            return Ok(Cerebras { client });
+        }
         let protocol = Chat::new(dialect);
-        let client = match self.cookies.filter(|_| by_session) {
-            Some(cookies) => {
-                let transport = settings.transport()?;
-                settings.transport = Some(Arc::clone(&transport));
-                let site = self.session_url.as_ref().map(Setting::value);
-                let (timeouts, retry) = (settings.timeouts.unwrap_or_default(), settings.retry);
-                let session = Session::new(&cookies, site, transport, timeouts, retry)?;
-                Client::with_credentials(protocol, &base, settings, session)
-            }
-            None if elsewhere => Client::new(protocol, &base, settings),
-            None => Client::with_required_key(protocol, &base, settings, no_key()),
+        let client = if elsewhere {
+            Client::new(protocol, &base, settings)
+        } else {
+            Client::with_required_key(protocol, &base, settings, no_key())
         };
         Ok(Cerebras { client: client? })
     }
+}
+
+/// Creates a client whose key comes from the session of cookies.
+#[cfg(feature = "cookies")]
+fn by_cookies(
+    protocol: Chat<CerebrasDialect>,
+    base: &str,
+    mut settings: Settings,
+    cookies: &Cookies,
+    site: Option<&str>,
+) -> Result<Client<Chat<CerebrasDialect>>> {
+    let transport = settings.transport()?;
+    settings.transport = Some(Arc::clone(&transport));
+    let (timeouts, retry) = (settings.timeouts.unwrap_or_default(), settings.retry);
+    let session = Session::new(cookies, site, transport, timeouts, retry)?;
+    Client::with_credentials(protocol, base, settings, session)
 }
 
 fn no_key() -> Error {

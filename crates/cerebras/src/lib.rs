@@ -5,6 +5,7 @@ mod client;
 mod dialect;
 mod gzip;
 
+#[cfg(feature = "cookies")]
 mod session;
 
 pub use crate::{
@@ -22,6 +23,7 @@ pub use inferstream_core::{
 #[cfg(feature = "schemars")]
 #[doc(inline)]
 pub use inferstream_openai_compat::json_schema;
+#[cfg(feature = "cookies")]
 #[doc(inline)]
 pub use inferstream_session::Cookies;
 #[cfg(feature = "transport")]
