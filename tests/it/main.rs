@@ -22,6 +22,7 @@ mod refresh;
 mod replicate;
 mod requests;
 mod retry;
+mod settings;
 mod sse;
 mod stream;
 mod think;

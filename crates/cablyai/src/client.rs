@@ -112,5 +112,5 @@ impl CablyAiBuilder {
 fn no_key() -> Error {
     let login = INFO.login_url();
     let message = format!("cablyai needs a key: set CABLYAI_API_KEY; keys were at {login}");
-    Error::new(ErrorKind::Auth, message)
+    Error::new(ErrorKind::Auth, message).with_setting("api_key")
 }

@@ -242,5 +242,5 @@ fn by_cookies(
 fn no_key() -> Error {
     let login = INFO.login_url();
     let message = format!("cerebras needs a key: set CEREBRAS_API_KEY; keys are at {login}");
-    Error::new(ErrorKind::Auth, message)
+    Error::new(ErrorKind::Auth, message).with_setting("api_key")
 }

@@ -95,7 +95,8 @@ impl Dialect for CerebrasDialect {
                 Some(_) => {
                     return Err(Error::config(
                         "`tool_choice` asks for a tool, and the request has none: add it to `tools`",
-                    ));
+                    )
+                    .with_setting("tool_choice"));
                 }
                 None => {}
             }

@@ -78,7 +78,9 @@ impl Session {
     ) -> Result<Self> {
         let site = base_url(site.unwrap_or(SITE)).map_err(|error| error.context("the session"))?;
         let url = format!("{site}{PATH}").parse::<Uri>();
-        let url = url.map_err(|_| Error::config("the session's URL is not one"))?;
+        let url = url.map_err(|_| {
+            Error::config("the session's URL is not one").with_setting("session_url")
+        })?;
         let jar = cookies.jar([DOMAIN], &url)?;
         let back_off = |error: &Error| {
             if error.is_retryable() {

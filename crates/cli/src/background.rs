@@ -10,7 +10,7 @@ use bytes::Bytes;
 use inferstream::{Body, BoxFuture, Error, Result, Timer, Transport, transport::HttpTransport};
 use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
 
-use crate::{exit::message, output::say};
+use crate::output::say;
 
 /// How long the program waits for it: as long as one request to cancel may take.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -70,10 +70,7 @@ impl Transport for Watched {
     fn on_retry(&self, error: &Error, wait: Duration) {
         let wait = wait.as_secs_f64();
         let digits = usize::from(wait < 1.0);
-        say(&format!(
-            "retrying in {wait:.digits$} s: {}",
-            message(error)
-        ));
+        say(&format!("retrying in {wait:.digits$} s: {error}"));
     }
 
     fn detach(&self, task: BoxFuture<'static, ()>) {

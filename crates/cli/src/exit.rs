@@ -49,10 +49,12 @@ impl Failure {
             Self::Closed | Self::Early | Self::Interrupted(_) => {}
             Self::Io(what, cause) => say(&format!("error: {what}: {cause}")),
             Self::Request(error) | Self::UnknownModel(error, _) => {
-                let message = message(error);
-                say(&format!("error: {message}{}", wait(error.retry_after())));
+                say(&format!("error: {error}{}", wait(error.retry_after())));
                 if let Self::UnknownModel(_, command) = self {
                     say(&format!("hint: `{command}` lists the models"));
+                }
+                if let Some((setting, flag)) = error.setting().and_then(flag) {
+                    say(&format!("hint: the flag for `{setting}` is `{flag}`"));
                 }
                 if !verbose {
                     return;
@@ -95,8 +97,9 @@ impl Failure {
                     .filter(|status| !status.is_success())
                     .map(|status| status.as_u16()),
                 code: error.code(),
+                setting: error.setting(),
                 retry_after: error.retry_after().map(|wait| wait.as_secs_f64()),
-                ..plain(error.kind().as_str(), message(error))
+                ..plain(error.kind().as_str(), error.to_string())
             },
         }
     }
@@ -128,28 +131,37 @@ pub(crate) struct ErrorObject<'a> {
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'a str>,
+    /// The library's name of the setting that the error is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    setting: Option<&'a str>,
     /// In seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<f64>,
     message: String,
 }
 
-/// Returns the error's line, with the flags' names for the library's settings.
-pub(crate) fn message(error: &Error) -> String {
-    error
-        .to_string()
-        .replace("`certificate_pem`", "`--cacert`")
-        .replace("`proxy`", "`--proxy`")
-        .replace("`stream_origin`", "`--stream-origin`")
-        .replace("call `no_proxy`", "give `--no-proxy`")
-        .replace(
-            ": set OPENAI_COMPAT_BASE_URL",
-            ": give `--base-url` or set OPENAI_COMPAT_BASE_URL",
-        )
-        .replace(
-            "has no default, so the request must name one",
-            "has no default: name one with `--model`",
-        )
+/// Returns a setting of the library and the flag that sets it, if there is one.
+fn flag(setting: &str) -> Option<(&str, &'static str)> {
+    let flag = match setting {
+        "account_id" => "--account",
+        "api_key" | "api_token" => "--key-file",
+        "base_url" => "--base-url",
+        "certificate_pem" => "--cacert",
+        "cookies" => "--cookies",
+        "extra" => "--option",
+        "gateway" => "--gateway",
+        "max_tokens" => "--max-tokens",
+        "model" => "--model",
+        "no_proxy" => "--no-proxy",
+        "on_unsupported" => "--on-unsupported",
+        "proxy" => "--proxy",
+        "seed" => "--seed",
+        "stop" => "--stop",
+        "stream_origin" => "--stream-origin",
+        "temperature" => "--temperature",
+        _ => return None,
+    };
+    Some((setting, flag))
 }
 
 fn code(kind: ErrorKind) -> u8 {
@@ -188,7 +200,7 @@ pub(crate) fn is_unknown_model(error: &Error) -> bool {
     match error.kind() {
         ErrorKind::ModelNotSupported => true,
         ErrorKind::NotFound => !has_begun,
-        ErrorKind::Config => says(&["the model's name", "no default"]),
+        ErrorKind::Config => error.setting() == Some("model"),
         ErrorKind::InvalidRequest | ErrorKind::Permission => {
             error.code() == Some("model_not_found")
                 || says(&[

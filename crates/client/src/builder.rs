@@ -93,9 +93,10 @@ fn default_transport() -> Result<Arc<dyn Transport>> {
 
 #[cfg(not(feature = "transport"))]
 fn default_transport() -> Result<Arc<dyn Transport>> {
-    Err(Error::config(
-        "missing transport: set one, or turn on the feature `transport`",
-    ))
+    Err(
+        Error::config("missing transport: set one, or turn on the feature `transport`")
+            .with_setting("transport"),
+    )
 }
 
 /// Adds to a builder the setters that all providers share.

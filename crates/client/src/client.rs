@@ -311,7 +311,7 @@ impl<P: Protocol> Client<P> {
             info.id,
             known.len()
         );
-        Err(Error::new(ErrorKind::ModelNotSupported, message))
+        Err(Error::new(ErrorKind::ModelNotSupported, message).with_setting("model"))
     }
 
     async fn open(self, request: ChatRequest, mode: Mode) -> Result<ChatStream> {

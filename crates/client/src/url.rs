@@ -10,6 +10,10 @@ use inferstream_core::{Error, Result};
 ///
 /// `Config` that says what is wrong; no part of the URL is shown, since it may hold a password.
 pub fn base_url(url: &str) -> Result<String> {
+    check(url).map_err(|error| error.with_setting("base_url"))
+}
+
+fn check(url: &str) -> Result<String> {
     let url = url.trim();
     let uri = url.parse::<Uri>().map_err(|_| not_a_url())?;
     match uri.scheme_str() {

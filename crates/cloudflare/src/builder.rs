@@ -166,26 +166,30 @@ impl CloudflareBuilder {
         }
         check_headers(&settings.headers)?;
         settings.key.clone_from(&self.token);
-        settings.api_key()?;
+        let about_token = |error: Error| error.with_setting("api_token");
+        settings.api_key().map_err(about_token)?;
         if let (Some(email), Some(own)) = (&self.email, &self.key) {
             settings.headers.insert(AUTH_EMAIL, secret(email.value())?);
             settings
                 .headers
-                .insert(AUTH_KEY, secret(key(own)?.expose())?);
+                .insert(AUTH_KEY, secret(key(own, "api_key")?.expose())?);
         }
         if let Some(token) = &self.gateway_token {
-            settings.headers.insert(GATEWAY_AUTH, key(token)?.bearer());
+            settings
+                .headers
+                .insert(GATEWAY_AUTH, key(token, "gateway_token")?.bearer());
         }
         let has_key = settings.key.is_some() || settings.headers.contains_key(AUTH_KEY);
         let Some(account) = self.account else {
             return Err(Error::config(
                 "cloudflare needs an account: set CLOUDFLARE_ACCOUNT_ID to the id on the dashboard",
-            ));
+            )
+            .with_setting("account_id"));
         };
         let id = account.value().trim();
         if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             let error = Error::config("the account's id is none: it has letters and digits alone");
-            return Err(account.explain(error));
+            return Err(account.explain(error.with_setting("account_id")));
         }
         let default = match self.gateway {
             None => BASE_URL,
@@ -199,7 +203,8 @@ impl CloudflareBuilder {
             Some(_) => {
                 return Err(Error::config(
                     "the gateway's name is none: it has letters, digits, `-` and `_`",
-                ));
+                )
+                .with_setting("gateway"));
             }
         };
         let protocol = Chat::new(WorkersAi {
@@ -272,13 +277,15 @@ impl CloudflareBuilder {
     }
 }
 
-fn key(setting: &Setting) -> Result<ApiKey> {
-    ApiKey::new(setting.value()).map_err(|error| setting.explain(error))
+fn key(setting: &Setting, name: &'static str) -> Result<ApiKey> {
+    let about = |error: Error| setting.explain(error).with_setting(name);
+    ApiKey::new(setting.value()).map_err(about)
 }
 
 fn secret(text: &str) -> Result<HeaderValue> {
     let mut value = HeaderValue::try_from(text.trim()).map_err(|_| {
         Error::config("the email address or the key has a character that no header can hold")
+            .with_setting("api_key")
     })?;
     value.set_sensitive(true);
     Ok(value)
@@ -293,5 +300,5 @@ fn no_token() -> Error {
     let login = INFO.login_url();
     let message =
         format!("cloudflare needs a token: set CLOUDFLARE_API_TOKEN; tokens are at {login}");
-    Error::new(ErrorKind::Auth, message)
+    Error::new(ErrorKind::Auth, message).with_setting("api_token")
 }

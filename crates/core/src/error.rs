@@ -1,6 +1,6 @@
 //! The one error type: what went wrong, whether it may pass, and what was known by then.
 
-use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -16,6 +16,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// no prompt, no query string and no more of the answer than the provider's own message.
 /// [`source`](StdError::source) leads to the cause below.
 ///
+/// Messages are unstable: they may change in any release. Programs decide by [`kind`](Self::kind),
+/// [`setting`](Self::setting), [`code`](Self::code) and [`status`](Self::status).
+///
 /// Cloning is cheap.
 #[derive(Clone)]
 pub struct Error {
@@ -26,6 +29,7 @@ pub struct Error {
 struct Inner {
     kind: ErrorKind,
     message: String,
+    setting: Option<Cow<'static, str>>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
     sent: Option<Sent>,
     status: Option<StatusCode>,
@@ -184,6 +188,7 @@ impl Error {
             inner: Arc::new(Inner {
                 kind,
                 message: message.into(),
+                setting: None,
                 source: None,
                 sent: None,
                 status: None,
@@ -237,6 +242,12 @@ impl Error {
     #[must_use]
     pub fn with_kind(self, kind: ErrorKind) -> Self {
         self.with(|inner| inner.kind = kind)
+    }
+
+    /// Adds the name of the setting that the error is about: see [`setting`](Self::setting).
+    #[must_use]
+    pub fn with_setting(self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.with(|inner| inner.setting = Some(name.into()))
     }
 
     /// Adds the cause: an error, or a boxed one.
@@ -323,6 +334,20 @@ impl Error {
     /// Returns what kind of thing went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind
+    }
+
+    /// Returns the name of the setting that the error is about, or that would avoid it: a method of a
+    /// builder, such as `api_key` or `proxy`, or a field of the request, such as `max_tokens`.
+    ///
+    /// `None` where the error is not about one setting.
+    ///
+    /// ```
+    /// # use inferstream_core::ChatRequest;
+    /// let error = ChatRequest::from("Hi").max_tokens(0).validate().unwrap_err();
+    /// assert_eq!(error.setting(), Some("max_tokens"));
+    /// ```
+    pub fn setting(&self) -> Option<&str> {
+        self.inner.setting.as_deref()
     }
 
     /// Returns true if the same request may succeed later.
@@ -454,6 +479,7 @@ impl fmt::Debug for Error {
         f.debug_struct("Error")
             .field("kind", &self.inner.kind)
             .field("message", &self.inner.message)
+            .field("setting", &self.inner.setting)
             .field("status", &self.inner.status)
             .field("code", &self.inner.code)
             .field("sent", &self.inner.sent)

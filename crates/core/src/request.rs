@@ -139,23 +139,27 @@ impl ChatRequest {
         let asks =
             |(name, _): &(String, Json)| matches!(name.as_str(), "messages" | "prompt" | "input");
         if self.messages.is_empty() && !self.extra.iter().any(asks) {
-            return Err(Error::config("the request has no messages"));
+            return Err(Error::config("the request has no messages").with_setting("messages"));
         }
         if let Some(field) = self.not_finite() {
-            return Err(Error::config(format!(
-                "invalid `{field}`: expected a finite number"
-            )));
+            return Err(
+                Error::config(format!("invalid `{field}`: expected a finite number"))
+                    .with_setting(field.name()),
+            );
         }
         if self.top_logprobs.is_some() && self.logprobs == Some(false) {
             return Err(Error::config(
                 "`top_logprobs` asks for what `logprobs` forbids: leave one of them out",
-            ));
+            )
+            .with_setting("top_logprobs"));
         }
         if self.max_tokens == Some(0) {
-            return Err(Error::config("`max_tokens` is 0: no answer fits"));
+            return Err(
+                Error::config("`max_tokens` is 0: no answer fits").with_setting("max_tokens")
+            );
         }
         if self.n == Some(0) {
-            return Err(Error::config("`n` is 0: no answer is asked for"));
+            return Err(Error::config("`n` is 0: no answer is asked for").with_setting("n"));
         }
         check_headers(&self.headers)
     }
@@ -180,7 +184,8 @@ pub fn check_headers(headers: &HeaderMap) -> Result<()> {
         None => Ok(()),
         Some(name) => Err(Error::config(format!(
             "the header `{name}` cannot be set by hand; leave it out"
-        ))),
+        ))
+        .with_setting("headers")),
     }
 }
 

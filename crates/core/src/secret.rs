@@ -32,14 +32,15 @@ impl ApiKey {
         let key = key.into();
         let trimmed = key.trim();
         if trimmed.is_empty() {
-            return Err(Error::config("the API key is empty"));
+            return Err(Error::config("the API key is empty").with_setting("api_key"));
         }
         match trimmed.bytes().position(|byte| !byte.is_ascii_graphic()) {
             None => Ok(Self(trimmed.to_owned())),
             Some(index) => Err(Error::config(format!(
                 "the API key has a character at index {index} that cannot stand in a header; a key \
                  is one line of visible ASCII characters"
-            ))),
+            ))
+            .with_setting("api_key")),
         }
     }
 

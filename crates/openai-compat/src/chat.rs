@@ -176,13 +176,14 @@ impl<D: Dialect> Protocol for Chat<D> {
                 "missing model: {} has no default, so the request must name one",
                 info.id
             );
-            return Err(Error::config(message));
+            return Err(Error::config(message).with_setting("model"));
         };
         let model = info.resolve(model).to_owned();
         if model.trim().is_empty() {
-            return Err(Error::config(
-                "invalid model: expected a name that is not empty",
-            ));
+            return Err(
+                Error::config("invalid model: expected a name that is not empty")
+                    .with_setting("model"),
+            );
         }
         let mut dropped = Dropped::new(info.id.clone(), request.on_unsupported);
         encode::yield_to_extra(dialect, &mut request);

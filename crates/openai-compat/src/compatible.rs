@@ -239,17 +239,19 @@ impl CompatibleBuilder {
             return Err(Error::config(
                 "missing base URL of openai-compat: set OPENAI_COMPAT_BASE_URL, for example to \
                  http://localhost:11434/v1",
-            ));
+            )
+            .with_setting("base_url"));
         }
         check_name(&knobs.info.id)?;
         if !knobs.path.starts_with('/') {
-            return Err(Error::config("invalid path: expected a leading `/`"));
+            return Err(Error::config("invalid path: expected a leading `/`").with_setting("path"));
         }
         // `PathAndQuery` drops a fragment without an error.
         if knobs.path.contains('#') || knobs.path.parse::<PathAndQuery>().is_err() {
             return Err(Error::config(
                 "invalid path: expected a path with an optional query, and no fragment",
-            ));
+            )
+            .with_setting("path"));
         }
         knobs.needs_auth = settings.key.is_some();
         let base = settings.base_url_or("");
@@ -266,9 +268,10 @@ fn check_name(name: &str) -> Result<()> {
     let is_name = |byte: u8| byte.is_ascii_graphic() && byte != b'/';
     if name.is_empty() || MAX_NAME < name.len() || !name.bytes().all(is_name) {
         let expected = "1 to 64 printable ASCII characters without spaces and `/`";
-        return Err(Error::config(format!(
-            "invalid name of the service: expected {expected}"
-        )));
+        return Err(
+            Error::config(format!("invalid name of the service: expected {expected}"))
+                .with_setting("name"),
+        );
     }
     Ok(())
 }

@@ -9,7 +9,8 @@ pub(crate) fn check_end(base: &str, path: &str) -> Result<()> {
     match base.strip_suffix(path) {
         Some(_) if !path.is_empty() => Err(Error::config(format!(
             "invalid base URL: it ends in `{path}`, which the client appends: remove it"
-        ))),
+        ))
+        .with_setting("base_url")),
         _ => Ok(()),
     }
 }

@@ -196,12 +196,14 @@ impl ReplicateBuilder {
 fn no_key() -> Error {
     let login = INFO.login_url();
     let message = format!("replicate needs a key: set REPLICATE_API_TOKEN; keys are at {login}");
-    Error::new(ErrorKind::Auth, message)
+    Error::new(ErrorKind::Auth, message).with_setting("api_key")
 }
 
 fn deadline(deadline: Duration) -> Result<HeaderValue> {
-    let not_one =
-        || Error::config("`cancel_after` is less than a second: nothing can be made in it");
+    let not_one = || {
+        Error::config("`cancel_after` is less than a second: nothing can be made in it")
+            .with_setting("cancel_after")
+    };
     match deadline.as_secs() {
         0 => Err(not_one()),
         seconds => HeaderValue::try_from(format!("{seconds}s")).map_err(|_| not_one()),

@@ -82,12 +82,13 @@ pub(crate) fn body(model: &ModelRef, inputs: Inputs, request: &ChatRequest) -> R
 /// Checks an input that the request carries whole, and what it stands in place of.
 fn check_whole(input: &Json, request: &ChatRequest, dropped: &mut Dropped) -> Result<()> {
     if !input.as_str().trim_start().starts_with('{') {
-        return Err(Error::config("`input` is not a JSON object"));
+        return Err(Error::config("`input` is not a JSON object").with_setting("extra"));
     }
     if let Some((other, _)) = request.extra.iter().find(|(name, _)| name != "input") {
         return Err(Error::config(format!(
             "`extra` has `input`, which is all that the model is told: put `{other}` into it"
-        )));
+        ))
+        .with_setting("extra"));
     }
     for field in request.settings() {
         dropped.detail(
@@ -166,10 +167,11 @@ fn check(request: &ChatRequest) -> Result<()> {
         return Err(unsupported(format!(
             "a text of `stop` has a comma ({stop:?}), and `stop_sequences` is one text whose parts \
              are divided by commas"
-        )));
+        ))
+        .with_setting("stop"));
     }
     if request.stop.iter().any(String::is_empty) {
-        return Err(Error::config("a text of `stop` is empty"));
+        return Err(Error::config("a text of `stop` is empty").with_setting("stop"));
     }
     let is_tool = |message: &Message| message.role == Role::Tool || !message.tool_calls.is_empty();
     if request.messages.iter().any(is_tool) {

@@ -92,4 +92,5 @@ fn not_a_model() -> Error {
         "the model's name is none of Replicate's: it is `owner/name`, `owner/name:version` or \
          `deployments/owner/name`",
     )
+    .with_setting("model")
 }

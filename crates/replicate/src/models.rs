@@ -108,7 +108,7 @@ async fn document(call: &Call, request: Request<Bytes>) -> Result<Value> {
 fn of_model(name: &str) -> Result<String> {
     match ModelRef::parse(name)? {
         ModelRef::Model(name) => Ok(name),
-        _ => Err(Error::config("the model's name must be `owner/name`")),
+        _ => Err(Error::config("the model's name must be `owner/name`").with_setting("model")),
     }
 }
 

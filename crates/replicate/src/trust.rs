@@ -77,9 +77,15 @@ impl Trust {
     ///
     /// `Config` if it is none.
     pub(crate) fn add(&mut self, origin: &str) -> Result<()> {
-        let checked = base_url(origin).map_err(|error| error.context("the stream's origin"))?;
+        let about = |error: Error| error.with_setting("stream_origin");
+        let checked =
+            base_url(origin).map_err(|error| about(error.context("the stream's origin")))?;
         let origin = checked.parse().ok().and_then(|uri| Origin::of(&uri));
-        let not_one = || Error::config("the stream's origin is none: it is like `https://host`");
+        let not_one = || {
+            about(Error::config(
+                "the stream's origin is none: it is like `https://host`",
+            ))
+        };
         self.origins.push(origin.ok_or_else(not_one)?);
         Ok(())
     }
@@ -106,7 +112,8 @@ impl Trust {
             (_, Some(Origin { scheme, host, port })) => Err(untrusted(format!(
                 "replicate's {what} is at {scheme}://{host}:{port}, which may not see the key; where it \
                  should, add it with `stream_origin`"
-            ))),
+            ))
+            .with_setting("stream_origin")),
             _ => Err(untrusted(format!(
                 "replicate's {what} has a URL that is not one of http or https to a plain host"
             ))),

@@ -127,7 +127,9 @@ impl HttpTransportBuilder {
     pub fn build(self) -> Result<HttpTransport> {
         let user_agent = HeaderValue::try_from(self.user_agent).map_err(|cause| {
             let message = "`user_agent` holds a character that cannot stand in a header";
-            Error::config(message).with_source(cause)
+            Error::config(message)
+                .with_setting("user_agent")
+                .with_source(cause)
         })?;
         Ok(HttpTransport::from_inner(Inner {
             pool: Pool::new(self.pool_idle),

@@ -54,8 +54,9 @@ impl Proxies {
             Setting::Environment => Self::from_variables(|name| std::env::var_os(name)),
             Setting::Never => Ok(Self(None)),
             Setting::Url(url) => {
-                check(url)
-                    .map_err(|why| Error::config(format!("the URL given to `proxy` {why}")))?;
+                check(url).map_err(|why| {
+                    Error::config(format!("the URL given to `proxy` {why}")).with_setting("proxy")
+                })?;
                 Ok(Self(Some(Matcher::builder().all(url.as_str()).build())))
             }
         }
@@ -116,6 +117,7 @@ fn url_in(variable: &impl Fn(&str) -> Option<OsString>, names: &[&str]) -> Resul
             "the environment variable {name}, which names a proxy, {why}; correct it, or call \
              `no_proxy`"
         ))
+        .with_setting("no_proxy")
     })
 }
 

@@ -67,12 +67,13 @@ impl Tls {
     pub(crate) fn new(roots: Roots, pems: &[Vec<u8>]) -> Result<Self> {
         let mut given = RootCertStore::empty();
         for pem in pems {
-            add_pem(&mut given, pem)?;
+            add_pem(&mut given, pem).map_err(|error| error.with_setting("certificate_pem"))?;
         }
         if roots == Roots::Given && given.is_empty() {
             return Err(Error::config(
                 "`Roots::Given` trusts nobody without a certificate; add one with `certificate_pem`",
-            ));
+            )
+            .with_setting("certificate_pem"));
         }
         Ok(Self {
             provider: provider()?,
@@ -211,11 +212,16 @@ fn failed(peer: &Peer<'_>, cause: io::Error, seen: &Seen) -> Error {
             .with_repeat(Repeat::Never)
     };
     let certificate = match cause.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(rustls::Error::InvalidCertificate(UnknownIssuer)) => {
+            let message = format!(
+                "the certificate of {peer} is signed by an authority that is not trusted; a private \
+                 one is added with `certificate_pem`"
+            );
+            return refused(message)
+                .with_setting("certificate_pem")
+                .with_source(cause);
+        }
         Some(rustls::Error::InvalidCertificate(reason)) => Some(match reason {
-            UnknownIssuer => {
-                "signed by an authority that is not trusted; a private one is added with \
-                 `certificate_pem`"
-            }
             Expired | ExpiredContext { .. } => "expired",
             NotValidYet | NotValidYetContext { .. } => "not valid yet; is the clock right?",
             NotValidForName | NotValidForNameContext { .. } => "for another host",

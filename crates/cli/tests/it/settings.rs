@@ -93,6 +93,38 @@ fn an_engine_on_this_machine_needs_no_key() {
 }
 
 #[test]
+fn an_error_about_a_setting_names_the_flag() {
+    let origin = ["-p", "replicate", "--stream-origin", "nonsense"];
+    for (args, setting, flag) in [
+        (&["--proxy", "nonsense:"][..], "proxy", "--proxy"),
+        (&["--base-url", "nonsense"], "base_url", "--base-url"),
+        (&["-p", "cablyai"], "api_key", "--key-file"),
+        (&["-p", "cloudflare"], "account_id", "--account"),
+        (
+            &["-p", "replicate", "--seed", "1", "--simulate", "-m", "a"],
+            "model",
+            "--model",
+        ),
+        (&origin, "stream_origin", "--stream-origin"),
+        (
+            &["-p", "replicate", "--simulate", "--stop", ""],
+            "stop",
+            "--stop",
+        ),
+    ] {
+        let run = run(&[&["chat", "Hi", "--json"], args].concat());
+        let hint = format!("hint: the flag for `{setting}` is `{flag}`");
+        assert!(
+            run.stderr.lines().any(|line| line == hint),
+            "{}",
+            run.stderr
+        );
+        let object: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+        assert_eq!(object["error"]["setting"], setting);
+    }
+}
+
+#[test]
 fn what_is_missing_is_said_with_the_flags_name() {
     for args in [
         &["chat", "Hi", "-p", "openai-compat"][..],
@@ -101,17 +133,17 @@ fn what_is_missing_is_said_with_the_flags_name() {
     ] {
         let run = Run::of(command(args).env("OPENAI_COMPAT_BASE_URL", " "));
         assert_eq!(run.code, Some(2));
-        let says = "give `--base-url` or set OPENAI_COMPAT_BASE_URL";
-        assert!(run.error().contains(says), "{}", run.error());
+        assert!(
+            run.error().contains("set OPENAI_COMPAT_BASE_URL"),
+            "{}",
+            run.error()
+        );
+        assert!(run.stderr.contains("is `--base-url`"), "{}", run.stderr);
     }
     for provider in ["openai-compat", "cablyai"] {
         let run = run(&["chat", "Hi", "--simulate", "-p", provider]);
         assert_eq!(run.code, Some(2));
-        assert!(
-            run.error().ends_with("name one with `--model`"),
-            "{}",
-            run.error()
-        );
+        assert!(run.stderr.contains("is `--model`"), "{}", run.stderr);
     }
 }
 
@@ -161,7 +193,9 @@ fn tls_where_there_is_none_and_the_reverse() {
     let tls = Server::start(&["--tls"]);
     let url = tls.url.replace("https:", "http:");
     check(&["--base-url", &url], 5, "speaks TLS");
-    check(&["--base-url", &tls.url], 5, "--cacert");
+    check(&["--base-url", &tls.url], 5, "certificate_pem");
+    let untrusted = run(&["chat", "Hi", "--base-url", &tls.url]);
+    assert!(untrusted.stderr.contains("is `--cacert`"));
 }
 
 #[test]
@@ -201,7 +235,7 @@ fn proxies() {
 
     let closed = format!("http://127.0.0.1:{}", closed_port());
     check(&["--base-url", &target, "--proxy", &closed], 5, "the proxy");
-    check(&["--proxy", "nonsense:"], 2, "--proxy");
+    check(&["--proxy", "nonsense:"], 2, "the URL given to `proxy`");
 
     let ask = |flags: &[&str]| {
         let args = [&["chat", "Hi", "--base-url", &server.url], flags].concat();
@@ -214,7 +248,8 @@ fn proxies() {
     let args = ["chat", "Hi", "--base-url", &server.url];
     let malformed = Run::of(command(&args).env("http_proxy", "::nonsense"));
     assert_eq!(malformed.code, Some(2));
-    assert!(malformed.error().contains("http_proxy") && malformed.error().contains("--no-proxy"));
+    assert!(malformed.error().contains("http_proxy"));
+    assert!(malformed.stderr.contains("is `--no-proxy`"));
     assert_eq!(ask(&["--attempts", "1"]), Some(5));
     assert_eq!(ask(&["--no-proxy"]), Some(0));
 }

@@ -92,7 +92,8 @@ impl Dialect for WorkersAi {
         if !model.bytes().all(is_safe) || !model.split('/').all(is_part) {
             return Err(Error::config(
                 "the model's name is none of Cloudflare's: it is like `@cf/meta/llama-3.1-8b-instruct-fp8`",
-            ));
+            )
+            .with_setting("model"));
         }
         if request.n.is_some_and(|n| n != 1) {
             dropped.take(request, Field::N, "Workers AI gives one answer");

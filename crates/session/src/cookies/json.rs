@@ -1,10 +1,10 @@
 //! A parser for cookies in JSON: from an extension, a script or a HAR.
 
-use inferstream_core::{Error, Result};
+use inferstream_core::Result;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::{Found, bare};
+use super::{Found, bare, invalid};
 use crate::jar::{GivenCookie, default_path, is_pair, read_time};
 
 type Object = Map<String, Value>;
@@ -43,7 +43,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Found>> {
     // A message of serde_json quotes the text, which is secret.
     let value = serde_json::from_str::<Value>(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
-        Error::config(format!(
+        invalid(format!(
             "the cookies are no JSON from line {line}, column {column} on"
         ))
     })?;

@@ -73,7 +73,7 @@ impl Cookies {
         let pairs = pairs.filter(|pair| !pair.is_empty()).enumerate();
         let found = pairs.map(|(index, pair)| match pair.split_once('=') {
             Some((name, value)) if is_pair(name, value) => Ok(bare(name, value).into()),
-            _ => Err(Error::config(format!(
+            _ => Err(invalid(format!(
                 "cookie {} of the header is none: it looks like `a=b; c=d`",
                 index + 1
             ))),
@@ -98,19 +98,19 @@ impl Cookies {
         let is_token = path.file_name().is_some_and(|name| LONG_NAME < name.len());
         if (is_pair || is_token) && !path.exists() {
             let message = "there is no such file; if these are cookies, write them to one";
-            return Err(Error::config(message));
+            return Err(invalid(message));
         }
         let read = || {
-            let unread = |error: std::io::Error| Error::config(error.to_string());
+            let unread = |error: std::io::Error| invalid(error.to_string());
             let mut bytes = Vec::new();
             File::open(path)
                 .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
                 .map_err(unread)?;
             if MAX_FILE < bytes.len() as u64 {
-                return Err(Error::config("larger than 16 MiB"));
+                return Err(invalid("larger than 16 MiB"));
             }
             let text = String::from_utf8(bytes);
-            Self::from_text(&text.map_err(|_| Error::config("not text in UTF-8: save it as that"))?)
+            Self::from_text(&text.map_err(|_| invalid("not text in UTF-8: save it as that"))?)
         };
         read().map_err(|error: Error| error.context(path.display()))
     }
@@ -134,13 +134,13 @@ impl Cookies {
     /// `Config` if it has another form or is above 16 MiB, or if there is no cookie.
     pub fn from_text(text: &str) -> Result<Self> {
         if MAX_FILE < text.len() as u64 {
-            return Err(Error::config("the cookies are larger than 16 MiB"));
+            return Err(invalid("the cookies are larger than 16 MiB"));
         }
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         match text.trim_start().as_bytes() {
             [b'{' | b'[', ..] => Self::new(json::read(text)?),
             _ if netscape::is_it(text) => match netscape::read(text) {
-                found if found.is_empty() => Err(Error::config(
+                found if found.is_empty() => Err(invalid(
                     "there is no cookie in it: in a cookies.txt each is a line of seven fields between \
                      tabs",
                 )),
@@ -152,7 +152,7 @@ impl Cookies {
 
     fn new(found: Vec<Found>) -> Result<Self> {
         if found.is_empty() {
-            return Err(Error::config(
+            return Err(invalid(
                 "there is no cookie in it; a HAR holds them only if it is saved with sensitive data",
             ));
         }
@@ -186,7 +186,7 @@ impl Cookies {
         // In 1970 no cookie has expired.
         let line = jar.header(host, url.path(), https, SystemTime::UNIX_EPOCH);
         let Some(line) = line else {
-            return Err(Error::config(if jar.is_empty() {
+            return Err(invalid(if jar.is_empty() {
                 format!("none of the cookies is for {host}: export those of that page")
             } else {
                 format!("the cookies for {host} are for other paths, or for TLS alone")
@@ -220,12 +220,17 @@ fn bare(name: &str, value: &str) -> GivenCookie {
     }
 }
 
+/// Creates an error about the setting `cookies`.
+fn invalid(message: impl Into<String>) -> Error {
+    Error::config(message).with_setting("cookies")
+}
+
 fn too_long() -> Error {
-    Error::config("the cookies are longer than a header of 16 KiB: export those of one page")
+    invalid("the cookies are longer than a header of 16 KiB: export those of one page")
 }
 
 fn too_many(whose: &str) -> Error {
-    Error::config(format!(
+    invalid(format!(
         "there are more than {MAX_COOKIES} cookies for {whose}: export those of one page"
     ))
 }
