@@ -21,7 +21,7 @@ const LIMITS: &[(&str, &str, usize)] = &[
     ("inferstream-cerebras", "--features gzip", 74),
     ("inferstream-replicate", "--no-default-features", 24),
     ("inferstream-replicate", "", 70),
-    ("inferstream-cloudflare", "--no-default-features", 26),
+    ("inferstream-cloudflare", "--no-default-features", 27),
     ("inferstream-cloudflare", "", 72),
     ("inferstream-cloudflare", "--features playground-agent", 82),
     ("inferstream", "--features cerebras", 70),
