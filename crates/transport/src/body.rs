@@ -1,4 +1,4 @@
-//! The rest of a connection's bytes into the answer's body; a connection that is done goes back.
+//! The response body, which returns its connection to the pool at the end.
 
 use std::{
     pin::Pin,
@@ -13,33 +13,33 @@ use inferstream_core::{Error, Result};
 
 use crate::{connect::Route, error, exchange::Connection, pool::Pool};
 
-/// The body of an answer, which runs its connection while it is polled.
-pub(crate) struct Answer {
+/// A response body that drives its connection while it is polled.
+pub(crate) struct ResponseBody {
     incoming: Incoming,
-    /// Absent once the body has ended. Dropping it closes the socket.
+    /// `None` once the body has ended. Dropping the connection closes the socket.
     connection: Option<Connection>,
     home: Option<(Arc<Pool>, Route)>,
 }
 
-impl Answer {
-    /// Takes the body and its connection, and where that goes afterwards, if anywhere.
+impl ResponseBody {
+    /// Creates a body. At its end the connection returns to `home`, or is closed if that is `None`.
     pub(crate) fn new(
         incoming: Incoming,
         connection: Connection,
         home: Option<(Arc<Pool>, Route)>,
     ) -> Self {
-        let mut answer = Self {
+        let mut body = Self {
             incoming,
             connection: Some(connection),
             home,
         };
-        if answer.incoming.is_end_stream() {
-            answer.let_go();
+        if body.incoming.is_end_stream() {
+            body.release();
         }
-        answer
+        body
     }
 
-    fn let_go(&mut self) {
+    fn release(&mut self) {
         if let (Some(connection), Some((pool, route))) = (self.connection.take(), self.home.take())
         {
             pool.put(route, connection);
@@ -47,7 +47,7 @@ impl Answer {
     }
 }
 
-impl Body for Answer {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = Error;
 
@@ -55,7 +55,7 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>>>> {
-        // What is read becomes a frame only once a frame was asked for, hence the second round.
+        // hyper hands out data only after a poll has registered interest, so drive and poll twice.
         for _ in 0..2 {
             if let Some(connection) = &mut self.connection {
                 connection.drive(cx);
@@ -63,7 +63,7 @@ impl Body for Answer {
             match Pin::new(&mut self.incoming).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     if self.incoming.is_end_stream() {
-                        self.let_go();
+                        self.release();
                     }
                     return Poll::Ready(Some(Ok(frame)));
                 }
@@ -72,7 +72,7 @@ impl Body for Answer {
                     return Poll::Ready(Some(Err(error::in_body(cause))));
                 }
                 Poll::Ready(None) => {
-                    self.let_go();
+                    self.release();
                     return Poll::Ready(None);
                 }
                 Poll::Pending => {}

@@ -1,4 +1,4 @@
-//! Settings into a transport, checked before the first request.
+//! The builder of a transport. Settings are validated before the first request.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{
     tls::{Roots, Tls},
 };
 
-/// The settings of an [`HttpTransport`].
+/// Configures an [`HttpTransport`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -46,87 +46,89 @@ impl Default for HttpTransportBuilder {
             certificates: Vec::new(),
             timeouts: Timeouts::default(),
             user_agent: concat!("inferstream/", env!("CARGO_PKG_VERSION")).to_owned(),
-            // Load balancers close after 60 s and some services after 20; 15 stays below.
+            // Load balancers close idle connections after 60 s and some services after 20 s.
             pool_idle: Duration::from_secs(15),
         }
     }
 }
 
 impl HttpTransportBuilder {
-    /// Sends every request through the proxy: `http://`, `https://`, `socks5://` (names are looked
-    /// up here) or `socks5h://` (by the proxy), with `user:password@` where it wants to know.
+    /// Sends every request through a proxy: `http://`, `https://`, `socks5://` (host names are
+    /// resolved locally) or `socks5h://` (resolved by the proxy). Credentials are given as
+    /// `user:password@`.
     ///
-    /// Special characters in the user name and the password are percent-encoded. The ports are 80,
-    /// 443 and 1080 where the URL has none. `NO_PROXY` does not count here.
+    /// Special characters in the user name and the password must be percent-encoded. The default
+    /// ports are 80, 443 and 1080. `NO_PROXY` is ignored with this setting.
     ///
-    /// Without this and [`no_proxy`](Self::no_proxy), the environment decides as it does for curl:
-    /// `http_proxy` for `http://`, `https_proxy` for `https://`, `all_proxy` for both, but not for
-    /// the hosts in `no_proxy`, each also in upper case. `HTTP_PROXY` in upper case does not count
-    /// in a CGI program, where whoever sends the request sets it.
+    /// Without this setting and [`no_proxy`](Self::no_proxy), the environment is read as curl does:
+    /// `http_proxy` applies to `http://`, `https_proxy` to `https://` and `all_proxy` to both,
+    /// except for the hosts listed in `no_proxy`. Each may also be in upper case. In a CGI program,
+    /// `HTTP_PROXY` is ignored, because there the client of the program controls it.
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
         self.proxy = Setting::Url(url.into());
         self
     }
 
-    /// Uses no proxy, whatever the environment says.
+    /// Uses no proxy and ignores the environment variables.
     pub fn no_proxy(mut self) -> Self {
         self.proxy = Setting::Never;
         self
     }
 
-    /// Sets which certificate authorities are trusted: [`Roots::All`] unless set.
+    /// Sets which certificate authorities are trusted. The default is [`Roots::All`].
     ///
-    /// The operating system's are read at the first `https://` request, away from the runtime's
-    /// threads, and kept.
+    /// The operating system's authorities are loaded once, at the first `https://` request, on a
+    /// blocking thread.
     pub fn roots(mut self, roots: Roots) -> Self {
         self.roots = roots;
         self
     }
 
-    /// Trusts the certificates of this PEM text too, one or more.
+    /// Trusts additional certificates, given as PEM text with one or more of them.
     ///
-    /// [`build`](Self::build) checks them.
+    /// [`build`](Self::build) validates them.
     pub fn certificate_pem(mut self, pem: impl AsRef<[u8]>) -> Self {
         self.certificates.push(pem.as_ref().to_owned());
         self
     }
 
-    /// Sets the limits for requests that bring none of their own.
+    /// Sets the timeouts of requests that have none in their extensions.
     ///
-    /// A transport keeps `dns` (5 s), `connect` (5 s, over all addresses of a host), `tls` (5 s),
-    /// `write` (30 s without progress) and `head` (60 s).
+    /// The transport enforces `dns` (5 s by default), `connect` (5 s, over all addresses of a
+    /// host), `tls` (5 s), `write` (30 s without progress) and `head` (60 s).
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
         self
     }
 
-    /// Sets the `User-Agent` of requests that have none: `inferstream/` and the version unless set.
+    /// Sets the `user-agent` header of requests that have none. The default is `inferstream/` and
+    /// the version.
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.user_agent = user_agent.into();
         self
     }
 
-    /// Sets how long a connection is kept for the next request: 15 s unless set, and not at all
-    /// with zero.
+    /// Sets how long an idle connection is kept for reuse. The default is 15 s; zero disables
+    /// reuse.
     ///
-    /// At most 8 idle ones per host are kept.
+    /// At most 8 idle connections are kept per host.
     pub fn pool_idle(mut self, limit: Duration) -> Self {
         self.pool_idle = limit;
         self
     }
 
-    /// Creates the transport. Nothing is connected or read from disk yet.
+    /// Creates the transport. Opens no connection and reads no file.
     ///
     /// # Errors
     ///
-    /// `Config`, naming the setting, if the proxy's URL or an environment variable for one is
-    /// malformed, if a certificate cannot be read, if [`Roots::Given`] was given none, if the user
-    /// agent cannot stand in a header, or if TLS has no cryptography: neither the feature `ring`
-    /// nor `aws-lc-rs` is on, and the program has installed no rustls `CryptoProvider` (an
-    /// installed one comes first).
+    /// Returns `Config` with the name of the setting if the URL of a proxy (or its environment
+    /// variable) is malformed, a certificate cannot be parsed, [`Roots::Given`] is used without a
+    /// certificate, the user agent is not a valid header value, or there is no TLS crypto provider:
+    /// neither the feature `ring` nor `aws-lc-rs` is enabled, and the program has not installed a
+    /// rustls `CryptoProvider` (an installed one takes precedence).
     pub fn build(self) -> Result<HttpTransport> {
         let user_agent = HeaderValue::try_from(self.user_agent).map_err(|cause| {
-            let message = "`user_agent` holds a character that cannot stand in a header";
+            let message = "invalid `user_agent`: expected visible ASCII characters and spaces";
             Error::config(message)
                 .with_setting("user_agent")
                 .with_source(cause)

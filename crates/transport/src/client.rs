@@ -1,4 +1,5 @@
-//! A request into its answer: the way there, a connection old or new, the rules on the head.
+//! The HTTP/1.1 transport: sends a request on a pooled or new connection and checks the response
+//! headers.
 
 use std::{
     fmt,
@@ -16,7 +17,7 @@ use inferstream_core::{
 };
 
 use crate::{
-    body::Answer,
+    body::ResponseBody,
     builder::HttpTransportBuilder,
     connect::{Route, connect},
     error::{self, Peer},
@@ -32,23 +33,24 @@ use crate::{
 ///
 /// Cloning is cheap, and the clones share the pool.
 ///
-/// What it does with a request:
+/// Behavior:
 ///
-/// - `http://` and `https://`, nothing else. A key goes over plain `http://` where the caller wrote
-///   that URL.
-/// - No redirect is followed: each is an error that names the target's origin.
-/// - `accept-encoding: identity` always, and an encoded answer is an error: a small one could
-///   unpack to anything.
-/// - A `Timeouts` among the request's extensions stands in place of the transport's own. The limits
-///   `dns`, `connect`, `tls`, `write` and `head` are kept here; reading the body is the reader's.
-/// - One with the header `upgrade` goes on a connection of its own; where the answer is 101, that is
-///   the body, in both directions.
-/// - A request of which no byte left on an idle connection is sent on a fresh one. One whose idle
-///   connection died without a byte of an answer is too, where it has the extension
-///   [`ReplayStale`]. Nothing else is ever sent twice.
+/// - Only `http://` and `https://` URLs are supported. An API key is sent over plain `http://` if
+///   the URL says so.
+/// - Redirects are not followed. Each is an error that names the origin of the target.
+/// - Requests are sent with `accept-encoding: identity`, and an encoded response is an error,
+///   because a small one can decompress to any size.
+/// - [`Timeouts`] in the request's extensions override the transport's. The timeouts `dns`,
+///   `connect`, `tls`, `write` and `head` are enforced here; the reader of the body enforces the
+///   rest.
+/// - A request with the header `upgrade` gets a new connection. If the response is 101, the
+///   connection becomes the body, which also accepts data to send.
+/// - A request is sent again on a new connection if no byte of it was sent on a reused one. With
+///   the extension [`ReplayStale`], it is also sent again if a reused connection closed before the
+///   first byte of the response. Nothing else is sent twice.
 ///
-/// An answer's head may have 64 KiB and 100 headers. A body is read as the caller asks for it, at
-/// most 64 KiB ahead.
+/// The response headers may have up to 64 KiB and 100 fields. The body is read on demand, at most
+/// 64 KiB ahead.
 #[derive(Clone)]
 pub struct HttpTransport {
     inner: Arc<Inner>,
@@ -64,17 +66,17 @@ pub(crate) struct Inner {
 }
 
 impl HttpTransport {
-    /// Creates a transport with the defaults of [`HttpTransportBuilder`].
+    /// Creates a transport with the default settings; see [`HttpTransportBuilder`].
     ///
     /// # Errors
     ///
-    /// `Config` if an environment variable that names a proxy is malformed, or if TLS has no
-    /// cryptography (no feature for it, and no rustls provider installed).
+    /// Returns `Config` if an environment variable for a proxy is malformed, or if there is no TLS
+    /// crypto provider (neither a feature for one nor an installed rustls provider).
     pub fn new() -> Result<Self> {
         Self::builder().build()
     }
 
-    /// Returns a builder, for what is to differ from the defaults.
+    /// Returns a builder, to change the default settings.
     pub fn builder() -> HttpTransportBuilder {
         HttpTransportBuilder::default()
     }
@@ -91,14 +93,15 @@ impl Transport for HttpTransport {
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
             inner.runtime.enter()?;
-            // Not before: a layer may have this future, and wait with it.
+            // Record this only when polled: a layer may hold the future and wait before sending.
             #[cfg(feature = "tower")]
             crate::tower::Taken::mark(&request);
             inner.send(request).await
         })
     }
 
-    /// Spawns the task, outside a tokio runtime on the one that sent last; without any it is dropped.
+    /// Spawns the task on the current runtime, or else on the one that last sent a request. Without
+    /// either, the task is dropped.
     fn detach(&self, task: BoxFuture<'static, ()>) {
         self.inner.runtime.detach(task);
     }
@@ -109,7 +112,8 @@ impl Timer for HttpTransport {
         self.inner.runtime.now()
     }
 
-    /// Waits; without a tokio runtime it returns at once, because there `send` fails anyway.
+    /// Sleeps for the duration. Outside a tokio runtime it returns at once, because `send` fails
+    /// there anyway.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         runtime::sleep(duration)
     }
@@ -164,7 +168,7 @@ impl Inner {
         self.accept(response, connection, route)
     }
 
-    /// Writes the request as the wire wants it.
+    /// Completes the request for the wire: its target form and the standard headers.
     fn prepare(&self, request: Request<Bytes>, route: &Route) -> Result<Request<Full<Bytes>>> {
         let (mut parts, body) = request.into_parts();
         parts.version = Version::HTTP_11;
@@ -173,8 +177,10 @@ impl Inner {
             port if port == default_port => route.host.clone(),
             port => format!("{}:{port}", route.host),
         };
-        let host = HeaderValue::try_from(host)
-            .map_err(|cause| Error::config("the URL's host is malformed").with_source(cause))?;
+        let host = HeaderValue::try_from(host).map_err(|cause| {
+            Error::config("invalid host in the URL: expected visible ASCII characters")
+                .with_source(cause)
+        })?;
         parts.headers.insert(header::HOST, host);
         parts.headers.insert(
             header::ACCEPT_ENCODING,
@@ -185,13 +191,13 @@ impl Inner {
                 .headers
                 .insert(header::USER_AGENT, self.user_agent.clone());
         }
-        // "A user agent SHOULD send Content-Length in a request when the method defines a meaning for
-        // enclosed content" (RFC 9110, section 8.6), and hyper says nothing of an empty body.
+        // "A user agent SHOULD send Content-Length in a request when the method defines a meaning
+        // for enclosed content" (RFC 9110, section 8.6), and hyper omits it for an empty body.
         if body.is_empty() && matches!(parts.method, Method::POST | Method::PUT | Method::PATCH) {
             let none = HeaderValue::from_static("0");
             parts.headers.insert(header::CONTENT_LENGTH, none);
         }
-        // For the hop to the proxy alone: the service must not see it.
+        // Only for the hop to the proxy: the service must not see the credentials.
         parts.headers.remove(header::PROXY_AUTHORIZATION);
         if let Some(proxy) = route.forwarder() {
             if let Some(basic) = &proxy.basic {
@@ -206,7 +212,7 @@ impl Inner {
         Ok(Request::from_parts(parts, Full::new(body)))
     }
 
-    /// Refuses the heads that no protocol may see, and makes a body of the rest.
+    /// Rejects responses that no protocol handles, such as redirects, and wraps the body.
     fn accept(
         &self,
         response: Response<Incoming>,
@@ -216,28 +222,28 @@ impl Inner {
         let (mut parts, incoming) = response.into_parts();
         let peer = route.peer();
         let refusal = if MAX_HEAD < head_size(&parts.headers) {
-            // hyper's own limit is that of a buffer, which may be overrun by one read.
+            // hyper's limit applies to its buffer, which a single read may exceed.
             Some(error::head_too_large(&peer))
         } else if parts.status.is_redirection() {
             let target = redirect_target(parts.headers.get(header::LOCATION), &route);
             Some(Error::new(
                 ErrorKind::Redirect,
                 format!(
-                    "{peer} redirects to {target} ({}), which is not followed",
+                    "{peer} redirects to {target} ({}), which this transport does not follow",
                     parts.status
                 ),
             ))
         } else if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             Some(Error::protocol(format!(
-                "{peer} switched protocols unasked"
+                "unexpected 101 response from {peer}: the request did not ask to switch protocols"
             )))
         } else if let Some(encoding) = foreign_encoding(&parts.headers) {
             if !parts.status.is_success() {
-                // The status says enough, and the body nothing.
+                // The status alone is enough to report; the encoded body is dropped.
                 return Ok(Response::from_parts(parts, Body::from("")));
             }
             Some(Error::protocol(format!(
-                "the answer from {peer} is encoded ({encoding}), though nobody asked for that"
+                "unexpected content encoding ({encoding}) in the response from {peer}"
             )))
         } else {
             let forwarder = route.forwarder();
@@ -248,18 +254,18 @@ impl Inner {
                 .with_sent(Sent::Yes)
                 .with_head(parts.status, parts.headers));
         }
-        // A server in trouble is best met anew.
+        // After a server error, the next request should use a new connection.
         let home = (!parts.status.is_server_error()).then(|| (Arc::clone(&self.pool), route));
-        // hyper's notes about the connection are nobody's business.
+        // hyper's extensions about the connection are internal.
         parts.extensions = http::Extensions::new();
         Ok(Response::from_parts(
             parts,
-            Body::new(Answer::new(incoming, connection, home)),
+            Body::new(ResponseBody::new(incoming, connection, home)),
         ))
     }
 }
 
-/// Makes a body of a connection that has left HTTP.
+/// Turns a connection that switched protocols into a body.
 fn switched(
     response: Response<Incoming>,
     connection: Connection,
@@ -270,7 +276,7 @@ fn switched(
         return Err(error::head_too_large(peer).with_sent(Sent::Yes));
     }
     let Some((io, read)) = connection.switch() else {
-        let message = format!("the connection to {peer} was lost when it switched protocols");
+        let message = format!("connection to {peer} lost while switching protocols");
         return Err(Error::new(ErrorKind::Disconnected, message).with_sent(Sent::Yes));
     };
     parts.extensions = http::Extensions::new();
@@ -278,7 +284,7 @@ fn switched(
     Ok(Response::from_parts(parts, body))
 }
 
-/// Returns about how many bytes of a head the headers were.
+/// Returns the approximate size of the headers on the wire.
 fn head_size(headers: &http::HeaderMap) -> usize {
     headers
         .iter()
@@ -286,7 +292,8 @@ fn head_size(headers: &http::HeaderMap) -> usize {
         .sum()
 }
 
-/// Returns the origin that a redirect leads to: no path and no query, which may hold secrets.
+/// Returns the origin of a redirect's target. The path and the query are omitted, as they may
+/// contain secrets.
 fn redirect_target(location: Option<&HeaderValue>, route: &Route) -> String {
     let Some(location) = location else {
         return "nowhere".to_owned();
@@ -298,21 +305,21 @@ fn redirect_target(location: Option<&HeaderValue>, route: &Route) -> String {
         None => text.parse(),
     };
     let Ok(uri) = uri else {
-        return "a malformed URL".to_owned();
+        return "an invalid URL".to_owned();
     };
     match (uri.scheme_str(), uri.host()) {
-        // No name in the DNS is longer.
-        (Some(_), Some(host)) if 253 < host.len() => "a malformed URL".to_owned(),
+        // A DNS name has at most 253 characters.
+        (Some(_), Some(host)) if 253 < host.len() => "an invalid URL".to_owned(),
         (Some(scheme), Some(host)) => match uri.port_u16() {
             Some(port) => format!("{scheme}://{host}:{port}"),
             None => format!("{scheme}://{host}"),
         },
         (None, None) => format!("{own}://{}:{}", route.host, route.port),
-        _ => "a malformed URL".to_owned(),
+        _ => "an invalid URL".to_owned(),
     }
 }
 
-/// Returns the name of an encoding of the answer that nobody asked for.
+/// Returns the content encoding of a response, if it has an unexpected one.
 pub(crate) fn foreign_encoding(headers: &http::HeaderMap) -> Option<&'static str> {
     const KNOWN: [&str; 6] = ["gzip", "br", "deflate", "zstd", "compress", "x-gzip"];
     let of = |name, plain| {
@@ -325,7 +332,7 @@ pub(crate) fn foreign_encoding(headers: &http::HeaderMap) -> Option<&'static str
     };
     let coding = of(header::CONTENT_ENCODING, b"identity".as_slice())
         .or(of(header::TRANSFER_ENCODING, b"chunked".as_slice()))?;
-    // A name that nobody knows may be anything, a key too.
+    // An unknown name may be anything, even a key, so it is not shown.
     let known = |name: &&str| coding.trim_ascii().eq_ignore_ascii_case(name.as_bytes());
-    Some(KNOWN.into_iter().find(known).unwrap_or("in an unknown way"))
+    Some(KNOWN.into_iter().find(known).unwrap_or("unknown"))
 }

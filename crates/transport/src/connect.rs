@@ -1,4 +1,4 @@
-//! A URL into an open connection: name lookup, TCP, proxy, TLS, each with its own limit and error.
+//! Connection setup: DNS lookup, TCP, proxy and TLS, each with its own timeout and error kind.
 
 use std::{
     convert::Infallible,
@@ -23,13 +23,14 @@ use crate::{
     watch::BoxIo,
 };
 
-/// How long the addresses of one family are tried alone.
+/// Delay before addresses of the other family (IPv4 or IPv6) are tried in parallel.
 const OTHER_FAMILY_AFTER: Duration = Duration::from_millis(250);
 
-/// A peer that vanished without a word is found out after 15 s of silence and three questions.
+/// TCP keep-alive: a peer that disappeared is detected after 15 s of silence and three probes.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Where a connection leads, and by which way: connections of one route may stand for each other.
+/// The destination of a connection and the proxy on the way. Connections with equal routes are
+/// interchangeable.
 #[derive(Clone, Hash, PartialEq, Eq)]
 pub(crate) struct Route {
     pub(crate) https: bool,
@@ -39,33 +40,34 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    /// Reads the route off a request's URL.
+    /// Parses the route from a request's URL.
     pub(crate) fn new(uri: &Uri, proxies: &Proxies) -> Result<Self> {
         let (https, default_port) = match uri.scheme_str() {
             Some("https") => (true, 443),
             Some("http") => (false, 80),
             _ => {
                 return Err(Error::config(
-                    "the URL begins with neither https:// nor http://",
+                    "invalid URL: expected it to start with https:// or http://",
                 ));
             }
         };
         let Some(host) = uri.host().filter(|host| !host.is_empty()) else {
-            return Err(Error::config("the URL names no host"));
+            return Err(Error::config("invalid URL: expected a host"));
         };
         if uri
             .authority()
             .is_some_and(|authority| authority.as_str().contains('@'))
         {
             return Err(Error::config(
-                "the URL holds a user name or password; send a header instead",
+                "invalid URL: expected no user name or password (send an `authorization` header instead)",
             ));
         }
-        // `http` reads `host:99999` as a host without a port, and the request would go elsewhere.
+        // `http` parses `host:99999` as a host without a port, which would send the request
+        // elsewhere.
         let authority = uri.authority().map_or("", |authority| authority.as_str());
         if uri.port_u16().is_none() && authority != host {
             return Err(Error::config(
-                "the URL's port is none: it is a number up to 65535",
+                "invalid port in the URL: expected 0 to 65535",
             ));
         }
         Ok(Self {
@@ -84,13 +86,12 @@ impl Route {
         }
     }
 
-    /// Returns the peer at the other end of the connection on which the request is sent: the proxy
-    /// that forwards it, else the origin.
+    /// Returns the peer that the connection is opened to: the forwarding proxy, or else the origin.
     pub(crate) fn hop(&self) -> Peer<'_> {
         self.forwarder().map_or_else(|| self.peer(), Proxy::peer)
     }
 
-    /// Returns the proxy that is asked for the URL itself, in place of a way to its host.
+    /// Returns the proxy if it forwards requests (absolute form) rather than tunnelling them.
     pub(crate) fn forwarder(&self) -> Option<&Proxy> {
         self.proxy
             .as_ref()
@@ -124,14 +125,15 @@ pub(crate) async fn connect(route: &Route, tls: &Tls, limits: &Timeouts) -> Resu
     }
 }
 
-/// Returns what a proxy is asked for: the name, or its address where the proxy takes no names.
+/// Returns the target of the tunnel: the host name, or its address if the proxy does not resolve
+/// names.
 async fn target(route: &Route, proxy: &Proxy, limits: &Timeouts) -> Result<Uri> {
     let origin = route.peer();
     if proxy.scheme != Scheme::Socks5 {
         return place(&origin);
     }
     let addresses = look_up(&origin, limits).await?;
-    // A v6 address is of no use to a proxy that has only v4, and the other way round is rare.
+    // Prefer IPv4: a proxy without IPv6 is common, one without IPv4 is rare.
     let v4 = addresses.iter().find(|address| address.is_ipv4());
     let address = v4
         .or(addresses.first())
@@ -156,14 +158,15 @@ async fn reach(peer: &Peer<'_>, limits: &Timeouts) -> Result<BoxIo> {
     connector.set_keepalive_interval(Some(KEEP_ALIVE));
     connector.set_keepalive_retries(Some(3));
     connector.set_happy_eyeballs_timeout(Some(OTHER_FAMILY_AFTER));
-    // Divided among the addresses, so that a silent one does not use up the limit of all.
+    // The connector divides the timeout among the addresses, so that one silent address does not
+    // use all of it.
     connector.set_connect_timeout(limits.connect);
     let place = place(peer)?;
     timeout::within(limits.connect, Phase::Connect, peer, async {
         match connector.call(place).await {
             Ok(stream) => Ok(Box::new(stream.into_inner()) as BoxIo),
             Err(cause) => Err(match (error::io_kind(&cause), limits.connect) {
-                // The last address's share of the limit ran out, a moment before the limit itself.
+                // The share of the last address may expire just before the whole timeout.
                 (Some(io::ErrorKind::TimedOut), Some(limit)) => peer.timeout(Phase::Connect, limit),
                 _ => peer.unreachable(cause),
             }),
@@ -172,14 +175,14 @@ async fn reach(peer: &Peer<'_>, limits: &Timeouts) -> Result<BoxIo> {
     .await
 }
 
-/// Looks up the peer's addresses; at least one is returned.
+/// Looks up the peer's addresses. Returns at least one.
 async fn look_up(peer: &Peer<'_>, limits: &Timeouts) -> Result<Vec<SocketAddr>> {
     let bare = peer.host.trim_start_matches('[').trim_end_matches(']');
     timeout::within(limits.dns, Phase::Dns, peer, async {
         match tokio::net::lookup_host((bare, peer.port)).await {
             Ok(addresses) => Ok(addresses.collect::<Vec<_>>()),
             Err(cause) => {
-                let message = format!("the name of {peer} was not found");
+                let message = format!("DNS lookup of {peer} failed");
                 Err(peer.error(ErrorKind::Dns, message).with_source(cause))
             }
         }
@@ -195,20 +198,28 @@ async fn look_up(peer: &Peer<'_>, limits: &Timeouts) -> Result<Vec<SocketAddr>> 
 }
 
 fn no_address(peer: &Peer<'_>) -> Error {
-    peer.error(ErrorKind::Dns, format!("the name of {peer} has no address"))
+    peer.error(
+        ErrorKind::Dns,
+        format!("DNS lookup of {peer} returned no address"),
+    )
 }
 
-/// Returns the peer's place as a URL.
+/// Returns the peer as a URL for the connector.
 fn place(peer: &Peer<'_>) -> Result<Uri> {
     Uri::builder()
         .scheme("http")
         .authority(format!("{}:{}", peer.host, peer.port))
         .path_and_query("/")
         .build()
-        .map_err(|cause| Error::config(format!("{peer} is no place")).with_source(cause))
+        .map_err(|cause| {
+            Error::config(format!(
+                "invalid address {peer}: expected a host and a port"
+            ))
+            .with_source(cause)
+        })
 }
 
-/// A resolver whose work is done.
+/// A resolver that returns addresses which were looked up before.
 #[derive(Clone)]
 struct Resolved(Vec<SocketAddr>);
 

@@ -1,10 +1,10 @@
-//! Failures of the layers below into the workspace's error, with the peer's host and port in it.
+//! Conversions of hyper and I/O errors to this workspace's `Error`, with the peer's host and port.
 
 use std::{error::Error as StdError, fmt, io, time::Duration};
 
 use inferstream_core::{Error, ErrorKind, Phase, Repeat, Sent};
 
-/// The party at the other end of a socket, as messages name it: host and port, nothing else.
+/// The other end of a connection. Messages show only its host and port.
 #[derive(Clone, Copy)]
 pub(crate) struct Peer<'a> {
     pub(crate) host: &'a str,
@@ -19,7 +19,7 @@ pub(crate) enum Role {
 }
 
 impl Peer<'_> {
-    /// Creates an error of the kind, or of the kind `Proxy` where the peer is one.
+    /// Creates an error of the given kind, or of kind `Proxy` if the peer is a proxy.
     pub(crate) fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {
         let kind = match self.role {
             Role::Origin => kind,
@@ -35,16 +35,16 @@ impl Peer<'_> {
                 .with_sent(Sent::No),
             Role::Proxy => self.error(
                 ErrorKind::Proxy,
-                format!("{self} did not answer within {limit:?} (the limit `{phase}`)"),
+                format!("{self} did not respond within {limit:?} (timeout `{phase}`)"),
             ),
         }
     }
 
-    /// Creates the error of a connection that was not made.
+    /// Creates the error for a connection that could not be established.
     pub(crate) fn unreachable(&self, cause: impl StdError + Send + Sync + 'static) -> Error {
         let message = match io_kind(&cause) {
             Some(io::ErrorKind::ConnectionRefused) => format!("{self} refused the connection"),
-            _ => format!("no connection to {self}"),
+            _ => format!("connection to {self} failed"),
         };
         self.error(ErrorKind::Connect, message).with_source(cause)
     }
@@ -59,7 +59,7 @@ impl fmt::Display for Peer<'_> {
     }
 }
 
-/// Returns what the operating system said, where it is among the causes.
+/// Returns the kind of the first I/O error in the source chain.
 pub(crate) fn io_kind(error: &(dyn StdError + 'static)) -> Option<io::ErrorKind> {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -71,31 +71,34 @@ pub(crate) fn io_kind(error: &(dyn StdError + 'static)) -> Option<io::ErrorKind>
     None
 }
 
-/// Creates the error of an exchange that failed before the answer's head.
+/// Creates the error of an exchange that failed before the response headers.
 ///
-/// `first` is what the peer said first.
+/// `first` holds the first bytes that the peer sent.
 pub(crate) fn before_head(peer: &Peer<'_>, cause: hyper::Error, sent: Sent, first: &[u8]) -> Error {
     let error = if cause.is_parse_too_large() {
         head_too_large(peer)
     } else if cause.is_parse() && is_tls(first) {
-        let message =
-            format!("{peer} speaks TLS, and was asked without; is the URL meant to be https://?");
+        let message = format!(
+            "{peer} uses TLS, but the URL does not; check whether it should start with https://"
+        );
         Error::new(ErrorKind::Tls, message)
     } else if cause.is_parse() {
-        Error::protocol(format!("what {peer} answered is not HTTP/1.1"))
+        Error::protocol(format!("invalid response from {peer}: expected HTTP/1.1"))
     } else if cause.is_user() {
-        Error::config(format!("the request to {peer} cannot be sent as it is"))
+        Error::config(format!(
+            "invalid request to {peer}: expected valid HTTP/1.1 headers"
+        ))
     } else {
         let message = match sent {
-            Sent::No => format!("the connection to {peer} was lost before the request was sent"),
-            _ => format!("the connection to {peer} was lost before the answer's head came"),
+            Sent::No => format!("connection to {peer} lost before the request was sent"),
+            _ => format!("connection to {peer} lost before the response headers"),
         };
         Error::new(ErrorKind::Disconnected, message)
     };
     error.with_sent(sent).with_source(cause)
 }
 
-/// Creates the error of an exchange with a proxy that forwards requests, as [`before_head`].
+/// Creates the error of an exchange with a forwarding proxy; see [`before_head`].
 pub(crate) fn before_head_of_proxy(
     proxy: &Peer<'_>,
     cause: hyper::Error,
@@ -107,12 +110,12 @@ pub(crate) fn before_head_of_proxy(
     }
     let lost = is_lost(&cause);
     let error = if lost && !first.is_empty() {
-        let message = format!("the connection to {proxy} was lost before the answer's head came");
+        let message = format!("connection to {proxy} lost before the response headers");
         proxy.error(ErrorKind::Proxy, message)
     } else {
         not_http(proxy, first)
     };
-    // A request that was sent may have reached the service.
+    // The proxy may have forwarded the request to the service.
     let error = match sent {
         Sent::No => error,
         _ if lost => error.with_repeat(Repeat::Ambiguous),
@@ -121,23 +124,25 @@ pub(crate) fn before_head_of_proxy(
     error.with_sent(sent).with_source(cause)
 }
 
-/// Creates the error of a proxy that did not answer a request in HTTP: `first` is how its answer
-/// begins.
+/// Creates the error for a proxy that did not respond with HTTP. `first` holds the first bytes that
+/// it sent.
 pub(crate) fn not_http(proxy: &Peer<'_>, first: &[u8]) -> Error {
     let message = match first {
-        // What most SOCKS servers do where the first byte is not the version of their protocol.
+        // Most SOCKS servers close the connection if the first byte is not their protocol version.
         [] => format!(
-            "{proxy} closed the connection without an answer; if it is a SOCKS proxy, its URL \
-             begins with socks5h://"
+            "{proxy} closed the connection without a response; if it is a SOCKS proxy, its URL \
+             should start with socks5h://"
         ),
-        // A reply of SOCKS 5, and one of SOCKS 4 (0 and a code from 90 to 93).
+        // A SOCKS 5 reply, or a SOCKS 4 reply (0 and a code from 90 to 93).
         [5, ..] | [0, 90..=93, ..] => format!(
-            "{proxy} speaks SOCKS and not HTTP; the URL of a SOCKS proxy begins with socks5h://"
+            "{proxy} uses SOCKS instead of HTTP; the URL of a SOCKS proxy should start with socks5h://"
         ),
         _ if is_tls(first) => {
-            format!("{proxy} speaks TLS, and was asked without; is its URL meant to be https://?")
+            format!(
+                "{proxy} uses TLS, but its URL does not; check whether it should start with https://"
+            )
         }
-        _ => format!("{proxy} does not speak HTTP"),
+        _ => format!("invalid response from {proxy}: expected HTTP"),
     };
     let error = proxy.error(ErrorKind::Proxy, message);
     if first.is_empty() {
@@ -147,31 +152,32 @@ pub(crate) fn not_http(proxy: &Peer<'_>, first: &[u8]) -> Error {
     }
 }
 
-/// Returns true if the connection was lost, and the peer sent nothing that is malformed.
+/// Returns true if the connection was lost rather than the peer's data malformed.
 pub(crate) fn is_lost(cause: &hyper::Error) -> bool {
     !cause.is_parse_too_large() && !cause.is_parse() && !cause.is_user()
 }
 
-/// Creates the error of a head above the limits.
+/// Creates the error for response headers above the limits.
 pub(crate) fn head_too_large(peer: &Peer<'_>) -> Error {
-    let message = format!("the answer's head from {peer} is larger than 64 KiB or 100 headers");
+    let message =
+        format!("the response headers from {peer} exceed the limit of 64 KiB or 100 fields");
     Error::new(ErrorKind::TooLarge, message)
 }
 
-/// Creates the error of a body that broke off, or whose framing is broken.
+/// Creates the error for a body that was cut off or has invalid framing.
 pub(crate) fn in_body(cause: hyper::Error) -> Error {
     let error = if breaks_framing(&cause) {
-        Error::protocol("the answer's chunks are not framed as HTTP has it")
+        Error::protocol("invalid chunked encoding in the response body")
     } else {
         Error::new(
             ErrorKind::Truncated,
-            "the connection was lost in the middle of the answer",
+            "connection lost in the middle of the response",
         )
     };
     error.with_sent(Sent::Yes).with_source(cause)
 }
 
-/// Returns true if hyper could not read a chunk's frame, which it tells as an I/O error of its own.
+/// Returns true if hyper could not parse a chunk's frame, which it reports as an I/O error.
 fn breaks_framing(cause: &hyper::Error) -> bool {
     let Some(io) = cause
         .source()
@@ -179,7 +185,7 @@ fn breaks_framing(cause: &hyper::Error) -> bool {
     else {
         return false;
     };
-    // A broken TLS record is invalid data too, and is a lost connection.
+    // A broken TLS record is `InvalidData` too, but counts as a lost connection.
     let inner = io
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<rustls::Error>());
@@ -190,7 +196,7 @@ fn breaks_framing(cause: &hyper::Error) -> bool {
         )
 }
 
-/// Returns true if the bytes begin a TLS record: an alert or a handshake of version 3.x.
+/// Returns true if the bytes are the start of a TLS alert or handshake record (version 3.x).
 fn is_tls(first: &[u8]) -> bool {
     matches!(first, [0x15 | 0x16, 0x03, ..])
 }

@@ -1,4 +1,5 @@
-//! One request on one connection into its answer's head, within the limits on writing and waiting.
+//! One request on one HTTP/1.1 connection, up to the response headers, with the write and head
+//! timeouts.
 
 use std::{
     future::{Future, poll_fn},
@@ -31,19 +32,18 @@ use crate::{
     watch::{BoxIo, Seen, Watched},
 };
 
-/// The most bytes that an answer's head may have, and that are read ahead of the caller.
+/// The maximum size of the response headers, and of the data that is read ahead of the caller.
 ///
-/// Services send some KiB, with cookies perhaps 10; hyper's own limit is 400 KiB.
+/// Services send a few KiB, with cookies perhaps 10 KiB; hyper's own limit is 400 KiB.
 pub(crate) const MAX_HEAD: usize = 64 << 10;
 
-/// An HTTP/1.1 connection that runs only while somebody polls it: no task of its own, so that
-/// dropping it closes the socket at once, and bytes take no detour through a channel's wake-up.
+/// An HTTP/1.1 connection that makes progress only while it is polled. It has no background task,
+/// so dropping it closes the socket at once, and data needs no wake-up through a channel.
 pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
-    /// Absent once it has ended: dropping it tells those who wait for it.
+    /// `None` once the connection has ended. Dropping the driver wakes the pending response.
     driver: Option<http1::Connection<TokioIo<Watched>, Full<Bytes>>>,
-    /// What is left of it where the request asked for another protocol: the socket and what was read
-    /// of it already.
+    /// The socket and the bytes already read from it, after a switch to another protocol.
     left: Option<(Watched, Bytes)>,
     asks_to_switch: bool,
     seen: Arc<Seen>,
@@ -53,7 +53,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Takes a socket, on which nothing of HTTP was said yet.
+    /// Starts an HTTP/1.1 connection on a fresh socket.
     pub(crate) async fn new(io: BoxIo, peer: &Peer<'_>) -> Result<Self> {
         let (io, seen) = Watched::new(io);
         let mut builder = http1::Builder::new();
@@ -70,12 +70,12 @@ impl Connection {
         })
     }
 
-    /// Lets bytes through in both directions.
+    /// Reads and writes as much as the socket allows.
     pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
         let Some(driver) = &mut self.driver else {
             return;
         };
-        // How it ended is told to whoever waits for the answer or its body.
+        // hyper reports the result through the response or its body, so it is not needed here.
         if Pin::new(driver).poll(cx).is_pending() {
             return;
         }
@@ -85,18 +85,19 @@ impl Connection {
         }
     }
 
-    /// Returns the socket, and what was read of it, behind a head that switches protocols.
+    /// Returns the socket and the bytes already read from it, after a 101 response.
     pub(crate) fn switch(mut self) -> Option<(Watched, Bytes)> {
         self.drive(&mut Context::from_waker(Waker::noop()));
         self.left
     }
 
-    /// Returns true if another request may be sent, after a look at the socket.
+    /// Polls the socket and returns true if the connection can take another request.
     pub(crate) fn is_idle(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         self.drive(&mut cx);
         if !self.sender.is_ready() {
-            // The first look took the end of the answer in, this one opens for the next request.
+            // The first poll consumed the end of the response; the second one accepts the next
+            // request.
             self.drive(&mut cx);
         }
         self.driver.is_some() && self.sender.is_ready()
@@ -110,9 +111,9 @@ impl Connection {
         self.reused = true;
     }
 
-    /// Sends the request and waits for its answer's head.
+    /// Sends the request and waits for the response headers.
     ///
-    /// The connection comes back with it: the body needs it, and then the pool.
+    /// Returns the connection too, because reading the body drives it.
     pub(crate) async fn exchange(
         mut self,
         request: Request<Full<Bytes>>,
@@ -139,20 +140,20 @@ impl Connection {
         }
     }
 
-    /// Runs the connection until there is a head, a failure or a limit that ran out.
+    /// Drives the connection until the headers arrive, the exchange fails or a timeout expires.
     async fn wait(
         &mut self,
         request: Request<Full<Bytes>>,
         limits: &Timeouts,
-    ) -> Result<Result<Response<Incoming>, Unanswered>, (Phase, Duration)> {
+    ) -> Result<Result<Response<Incoming>, SendError>, (Phase, Duration)> {
         self.seen.reset();
         self.asks_to_switch = request.headers().contains_key(UPGRADE);
-        let mut answer = pin!(self.sender.try_send_request(request));
+        let mut response = pin!(self.sender.try_send_request(request));
         let mut timer = pin!(tokio::time::sleep_until(Instant::now()));
         poll_fn(|cx| {
             loop {
-                // The clock is asked before the socket and not through the timer: an endless flood
-                // of bytes uses up what tokio lets a task do, and then no timer fires.
+                // Compare the clock before polling the socket. A timer alone is not enough: a flood
+                // of bytes uses up tokio's cooperative budget, and then no timer fires.
                 match running_limit(&self.seen, limits) {
                     Some((limit, deadline)) if deadline <= Instant::now() => {
                         return Poll::Ready(Err(limit));
@@ -160,8 +161,8 @@ impl Connection {
                     _ => {}
                 }
                 self.drive(cx);
-                if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-                    return Poll::Ready(Ok(answer));
+                if let Poll::Ready(response) = response.as_mut().poll(cx) {
+                    return Poll::Ready(Ok(response));
                 }
                 let Some((_, deadline)) = running_limit(&self.seen, limits) else {
                     return Poll::Pending;
@@ -177,7 +178,7 @@ impl Connection {
         .await
     }
 
-    fn failure(&self, mut failed: Unanswered, peer: &Peer<'_>) -> Failure {
+    fn failure(&self, mut failed: SendError, peer: &Peer<'_>) -> Failure {
         let (read, written) = {
             let counts = self.seen.counts();
             (counts.read, counts.written)
@@ -199,11 +200,11 @@ impl Connection {
     }
 }
 
-/// A request without an answer, which comes back if it was not begun.
-type Unanswered = TrySendError<Request<Full<Bytes>>>;
+/// A failed request. It carries the request back if hyper did not start to send it.
+type SendError = TrySendError<Request<Full<Bytes>>>;
 
-/// Returns the limit that runs at the moment and when it is up: the one on writing while the peer
-/// takes no bytes, else the one on waiting, which counts from the last byte written.
+/// Returns the timeout that currently applies and its deadline: `write` while the peer accepts no
+/// bytes, otherwise `head`. Both count from the last byte written.
 fn running_limit(seen: &Seen, limits: &Timeouts) -> Option<((Phase, Duration), Instant)> {
     let counts = seen.counts();
     let (phase, limit) = if counts.blocked {
@@ -214,7 +215,7 @@ fn running_limit(seen: &Seen, limits: &Timeouts) -> Option<((Phase, Duration), I
     Some(((phase, limit), counts.progress.checked_add(limit)?))
 }
 
-/// Why an exchange failed, as far as it decides about another connection.
+/// A failed exchange, and whether it may be tried on another connection.
 pub(crate) struct Failure {
     pub(crate) error: Error,
     pub(crate) cause: Cause,
@@ -222,9 +223,9 @@ pub(crate) struct Failure {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// No byte of the request left.
+    /// No byte of the request was sent.
     Unsent,
-    /// A connection that had served before died without a byte of an answer.
+    /// A reused connection closed before the first byte of the response.
     Stale,
     Other,
 }

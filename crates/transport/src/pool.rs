@@ -1,4 +1,4 @@
-//! Connections between two requests: kept for a while, looked at before they are used again.
+//! A pool of idle connections, checked before they are reused.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use tokio::{runtime::Handle, time::Instant};
 
 use crate::{connect::Route, exchange::Connection};
 
-/// The most idle connections per route: a burst of parallel requests leaves so many behind.
+/// The maximum number of idle connections per route, enough for a burst of parallel requests.
 const MAX_IDLE: usize = 8;
 
 pub(crate) struct Pool {
@@ -21,7 +21,7 @@ pub(crate) struct Pool {
 #[derive(Default)]
 struct Kept {
     idle: HashMap<Route, Vec<Idle>>,
-    /// True while a task of ours closes what has been idle for too long.
+    /// True while a background task closes expired connections.
     swept: bool,
 }
 
@@ -38,7 +38,7 @@ impl Pool {
         })
     }
 
-    /// Returns the connection that was used last, if it still stands.
+    /// Returns the most recently used connection that is still open.
     pub(crate) fn take(&self, route: &Route) -> Option<Connection> {
         loop {
             let mut idle = self.pop(route)?;
@@ -49,8 +49,8 @@ impl Pool {
         }
     }
 
-    /// Takes the youngest connection that belongs to the caller's runtime: another may stand still,
-    /// and its sockets with it.
+    /// Removes the newest connection that belongs to the current runtime. A connection of another
+    /// runtime may not make progress, because its sockets are registered there.
     fn pop(&self, route: &Route) -> Option<Idle> {
         let runtime = Handle::try_current().ok()?.id();
         let mut kept = self.kept();
@@ -61,7 +61,7 @@ impl Pool {
         Some(idle.remove(youngest))
     }
 
-    /// Keeps the connection if another request may be sent on it.
+    /// Keeps the connection if it can take another request.
     pub(crate) fn put(self: &Arc<Self>, route: Route, mut connection: Connection) {
         if self.idle_limit.is_zero() || !connection.is_idle() {
             return;
@@ -84,7 +84,7 @@ impl Pool {
         }
     }
 
-    /// Closes what has been idle for too long; returns true if something is left.
+    /// Closes expired connections. Returns true if any connections remain.
     fn expire(&self) -> bool {
         let mut kept = self.kept();
         kept.idle.retain(|_, idle| {
@@ -100,7 +100,7 @@ impl Pool {
     }
 }
 
-/// Closes what is idle, until there is nothing.
+/// Closes expired connections until the pool is empty.
 async fn sweep(pool: Weak<Pool>, every: Duration) {
     let sweeper = Sweeper(pool);
     loop {
@@ -112,7 +112,7 @@ async fn sweep(pool: Weak<Pool>, every: Duration) {
     }
 }
 
-/// A sweep that ends with its runtime leaves the pool to the next one.
+/// If the runtime shuts down, allow the next one to start a new cleanup task.
 struct Sweeper(Weak<Pool>);
 
 impl Drop for Sweeper {

@@ -1,4 +1,4 @@
-//! Settings and environment variables into the proxy of a URL, and a socket into a tunnel through it.
+//! Proxy settings from the builder or the environment, and tunnels through HTTP and SOCKS proxies.
 
 use std::{
     convert::Infallible,
@@ -24,7 +24,7 @@ use crate::{
     watch::{BoxIo, Seen, Watched},
 };
 
-/// Which proxies the user wants.
+/// Where the proxies are configured.
 #[derive(Clone, Default)]
 pub(crate) enum Setting {
     #[default]
@@ -33,7 +33,7 @@ pub(crate) enum Setting {
     Url(String),
 }
 
-/// A URL may hold a password.
+/// `Debug` omits the URL, which may contain a password.
 impl fmt::Debug for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -44,7 +44,7 @@ impl fmt::Debug for Setting {
     }
 }
 
-/// Which proxy is in the way of which URL.
+/// The proxies in use, by the scheme of the request's URL.
 #[derive(Debug)]
 pub(crate) struct Proxies(Option<Matcher>);
 
@@ -55,16 +55,19 @@ impl Proxies {
             Setting::Never => Ok(Self(None)),
             Setting::Url(url) => {
                 check(url).map_err(|why| {
-                    Error::config(format!("the URL given to `proxy` {why}")).with_setting("proxy")
+                    let message = format!("invalid proxy URL in `proxy`: {why}");
+                    Error::config(message).with_setting("proxy")
                 })?;
                 Ok(Self(Some(Matcher::builder().all(url.as_str()).build())))
             }
         }
     }
 
-    /// Reads the variables as curl does: the lower case first, an empty one is none.
+    /// Reads the environment variables as curl does: lower case takes precedence, and an empty
+    /// variable counts as unset.
     fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
-        // In a CGI program `HTTP_PROXY` is the request's header `Proxy`: whoever asks would choose.
+        // In a CGI program, `HTTP_PROXY` is the request's header `Proxy`, so clients could choose
+        // the proxy.
         let cgi = variable("REQUEST_METHOD").is_some();
         let http = if cgi {
             &["http_proxy"][..]
@@ -87,7 +90,7 @@ impl Proxies {
         Ok(Self(Some(matcher.build())))
     }
 
-    /// Returns the proxy for the URL, if there is one.
+    /// Returns the proxy for the URL, if any.
     pub(crate) fn of(&self, uri: &Uri) -> Option<Proxy> {
         self.0
             .as_ref()?
@@ -110,42 +113,42 @@ fn url_in(variable: &impl Fn(&str) -> Option<OsString>, names: &[&str]) -> Resul
     let Some((name, value)) = first(variable, names) else {
         return Ok(None);
     };
-    let url = value.into_string().map_err(|_| "is not UTF-8");
+    let url = value.into_string().map_err(|_| "expected UTF-8");
     let checked = url.and_then(|url| check(&url).map(|()| url));
     checked.map(Some).map_err(|why| {
         Error::config(format!(
-            "the environment variable {name}, which names a proxy, {why}; correct it, or call \
+            "invalid proxy URL in the environment variable {name}: {why}; correct it or call \
              `no_proxy`"
         ))
         .with_setting("no_proxy")
     })
 }
 
-/// Says what is wrong with a proxy's URL, without a part of it: it may hold a password.
+/// Validates a proxy's URL. The error omits the URL, which may contain a password.
 fn check(url: &str) -> Result<(), &'static str> {
-    let uri: Uri = url.parse().map_err(|_| "is not a URL")?;
+    let uri: Uri = url.parse().map_err(|_| "expected a URL")?;
     let socks = match uri.scheme_str() {
         None | Some("http" | "https") => false,
         Some("socks5" | "socks5h") => true,
-        Some(_) => return Err("has a scheme other than http, https, socks5 and socks5h"),
+        Some(_) => return Err("expected the scheme http, https, socks5 or socks5h"),
     };
-    let authority = uri.authority().ok_or("names no host")?.as_str();
+    let authority = uri.authority().ok_or("expected a host")?.as_str();
     let (user, place) = authority.rsplit_once('@').unwrap_or(("", authority));
     if uri.host().is_none_or(str::is_empty) {
-        return Err("names no host");
+        return Err("expected a host");
     }
     if place.len() != uri.host().map_or(0, str::len) && uri.port_u16().is_none_or(|port| port == 0)
     {
-        return Err("has a port that is not a number from 1 to 65535");
+        return Err("expected a port from 1 to 65535");
     }
     let (user, password) = user.split_once(':').unwrap_or((user, ""));
     if socks && 255 < user.len().max(password.len()) {
-        return Err("has a user name or password above the 255 bytes that SOCKS allows");
+        return Err("expected a user name and a password of at most 255 bytes for SOCKS");
     }
     Ok(())
 }
 
-/// A proxy, with what it wants to know.
+/// A proxy and its credentials.
 #[derive(Clone, Hash, PartialEq, Eq)]
 pub(crate) struct Proxy {
     pub(crate) scheme: Scheme,
@@ -160,9 +163,9 @@ pub(crate) struct Proxy {
 pub(crate) enum Scheme {
     Http,
     Https,
-    /// Names are looked up here.
+    /// Host names are resolved locally.
     Socks5,
-    /// Names are looked up by the proxy.
+    /// Host names are resolved by the proxy.
     Socks5h,
 }
 
@@ -198,11 +201,11 @@ impl Proxy {
         matches!(self.scheme, Scheme::Socks5 | Scheme::Socks5h)
     }
 
-    /// Asks the proxy, over a connection to it, for a way to the target: `host:port` as a URL.
+    /// Opens a tunnel to the target (`host:port` as a URL) over a connection to the proxy.
     pub(crate) async fn tunnel(&self, io: BoxIo, target: Uri) -> Result<BoxIo> {
         let (io, seen) = Watched::new(io);
         let once = Once(Some(TokioIo::new(io)));
-        // Where the proxy is does not matter any more.
+        // The connector ignores the proxy's address, because the connection exists already.
         let nowhere = Uri::from_static("http://proxy");
         if self.is_socks() {
             let mut socks = SocksV5::new(nowhere, once);
@@ -225,7 +228,7 @@ impl Proxy {
         }
     }
 
-    /// Creates the error of an answer to `CONNECT`, whose status the library keeps to itself.
+    /// Creates the error of a failed `CONNECT`. The library does not expose the status as a number.
     fn connect_refusal(&self, seen: &Seen) -> Error {
         let peer = self.peer();
         let first = seen.first();
@@ -235,16 +238,16 @@ impl Proxy {
         match status.and_then(|digits| http::StatusCode::from_bytes(digits).ok()) {
             Some(http::StatusCode::OK) => peer.error(
                 ErrorKind::Proxy,
-                format!("{peer} did not end its answer's head"),
+                format!("{peer} closed the connection before the end of the response headers"),
             ),
-            // What Tor's SOCKS port answers: "HTTP/1.0 501 Tor is not an HTTP Proxy".
+            // The response of Tor's SOCKS port is "HTTP/1.0 501 Tor is not an HTTP Proxy".
             Some(http::StatusCode::NOT_IMPLEMENTED) if first.ends_with(b" Tor") => self.is_tor(),
             Some(status) => self.refusal(status),
             None => error::not_http(&peer, &first),
         }
     }
 
-    /// Creates the error of an answer in absolute form that comes from the proxy itself, if it does.
+    /// Returns the error if a response to a forwarded request comes from the proxy itself.
     pub(crate) fn refusal_of_head(&self, head: &http::response::Parts) -> Option<Error> {
         let names_tinyproxy = || {
             let server = head.headers.get(header::SERVER);
@@ -252,9 +255,9 @@ impl Proxy {
         };
         match head.status.as_u16() {
             407 => Some(self.refusal(head.status)),
-            // A service does not ask for a proxy's credentials. tinyproxy answers 407 where they are
-            // missing, and 401 where they are wrong (`handle_connection` in its src/reqs.c); what it
-            // forwards has the `Server` of the service.
+            // A service does not send 407. tinyproxy responds with 407 to missing credentials and
+            // with 401 to wrong ones (`handle_connection` in its src/reqs.c); the responses that it
+            // forwards keep the service's `Server` header.
             401 if head.headers.contains_key(header::PROXY_AUTHENTICATE) || names_tinyproxy() => {
                 Some(self.refusal(head.status))
             }
@@ -271,13 +274,16 @@ impl Proxy {
         error::not_http(&self.peer(), &[5])
     }
 
-    /// Creates the error of a status with which the proxy refuses.
+    /// Creates the error for a status with which the proxy refuses a request.
     pub(crate) fn refusal(&self, status: http::StatusCode) -> Error {
         let peer = self.peer();
         match status.as_u16() {
-            // Some say 401 where they mean 407.
+            // Some proxies send 401 instead of 407.
             401 | 407 => self.wrong_credentials(self.basic.is_some()),
-            _ => peer.error(ErrorKind::Proxy, format!("{peer} answered {status}")),
+            _ => peer.error(
+                ErrorKind::Proxy,
+                format!("{peer} responded with status {status}"),
+            ),
         }
         .with_status(status)
     }
@@ -289,14 +295,17 @@ impl Proxy {
             ([5, 2, 1, status, ..], true) if *status != 0 => self.wrong_credentials(true),
             (first, _) if first.starts_with(b"HTTP/") => {
                 let message = format!(
-                    "{peer} speaks HTTP and not SOCKS; the URL of an HTTP proxy begins with http://"
+                    "{peer} uses HTTP instead of SOCKS; the URL of an HTTP proxy should start with http://"
                 );
                 peer.error(ErrorKind::Proxy, message)
                     .with_repeat(Repeat::Never)
             }
             _ => {
                 let cause = cause.strip_prefix("SOCKS error: ").unwrap_or(cause);
-                peer.error(ErrorKind::Proxy, format!("{peer} opened no way: {cause}"))
+                peer.error(
+                    ErrorKind::Proxy,
+                    format!("{peer} refused the tunnel: {cause}"),
+                )
             }
         }
     }
@@ -304,16 +313,16 @@ impl Proxy {
     fn wrong_credentials(&self, given: bool) -> Error {
         let peer = self.peer();
         let message = if given {
-            format!("{peer} did not accept the user name and password")
+            format!("{peer} rejected the user name and password")
         } else {
-            format!("{peer} wants a user name and a password, and its URL has none")
+            format!("{peer} requires credentials: add `user:password@` to its URL")
         };
         peer.error(ErrorKind::Proxy, message)
             .with_repeat(Repeat::Never)
     }
 }
 
-/// A connector that hands out the connection that is there already.
+/// A connector that returns an existing connection.
 struct Once<T>(Option<T>);
 
 impl<T> Service<Uri> for Once<T> {
@@ -375,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn lower_case_comes_first_and_an_empty_variable_is_none() {
+    fn lower_case_takes_precedence_and_an_empty_variable_is_unset() {
         check_proxy(
             &[("HTTPS_PROXY", "a:1"), ("https_proxy", "b:2")],
             "https://x/",
@@ -428,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_come_out_of_the_url() {
+    fn credentials_are_parsed_from_the_url() {
         let proxy = |url: &str| {
             Proxies::new(&Setting::Url(url.to_owned()))
                 .unwrap()

@@ -1,4 +1,4 @@
-//! The clock and the background tasks of a transport, on tokio.
+//! The clock and the background tasks of the transport, on tokio.
 
 use std::{
     future::ready,
@@ -9,7 +9,8 @@ use std::{
 use inferstream_core::{BoxFuture, Error, Result};
 use tokio::{runtime::Handle, time::Instant};
 
-/// The runtime that sent last, for tasks that are detached outside any, and the clock.
+/// The clock, and a handle to the runtime that last sent a request. Tasks detached outside a
+/// runtime are spawned there.
 pub(crate) struct Runtime {
     last: Mutex<Option<Handle>>,
     start: Instant,
@@ -25,17 +26,18 @@ impl Default for Runtime {
 }
 
 impl Runtime {
-    /// Takes note of the runtime that this is called from within.
+    /// Remembers the current runtime, or returns an error outside one.
     pub(crate) fn enter(&self) -> Result<()> {
         let Ok(runtime) = Handle::try_current() else {
-            let message = "this transport needs a tokio runtime: call it from within one";
+            let message = "this transport needs a tokio runtime: call it inside `Runtime::block_on` or a tokio task";
             return Err(Error::config(message));
         };
         *self.last() = Some(runtime);
         Ok(())
     }
 
-    /// Spawns the task, outside a runtime on the one that sent last; without any it is dropped.
+    /// Spawns the task on the current runtime, or else on the one that last sent a request. Without
+    /// either, the task is dropped.
     pub(crate) fn detach(&self, task: BoxFuture<'static, ()>) {
         let last = || self.last().clone();
         if let Some(runtime) = Handle::try_current().ok().or_else(last) {
@@ -53,7 +55,8 @@ impl Runtime {
     }
 }
 
-/// Waits; without a runtime it does not, as there nothing can be sent anyway.
+/// Sleeps for the duration. Outside a runtime it returns at once, because nothing can be sent
+/// there.
 pub(crate) fn sleep(duration: Duration) -> BoxFuture<'static, ()> {
     match Handle::try_current() {
         Ok(_) => Box::pin(tokio::time::sleep(duration)),

@@ -1,4 +1,4 @@
-//! A socket that has left HTTP into a body that takes bytes too.
+//! The body of a connection that switched protocols, which reads and writes.
 
 use std::{
     io,
@@ -13,13 +13,13 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use crate::watch::Watched;
 
-/// The most that one read takes.
+/// The maximum size of one read.
 const READ: usize = 16 << 10;
 
 /// A connection after 101 Switching Protocols. Dropping it closes the socket.
 pub(crate) struct Switched {
     io: Watched,
-    /// What was read with the head.
+    /// Bytes that were read together with the headers.
     read: Bytes,
     buffer: Box<[u8]>,
 }
@@ -75,7 +75,7 @@ impl Duplex for Switched {
 }
 
 fn lost(cause: io::Error) -> Error {
-    Error::new(ErrorKind::Disconnected, "the connection was lost")
+    Error::new(ErrorKind::Disconnected, "connection lost")
         .with_sent(Sent::Maybe)
         .with_source(cause)
 }

@@ -1,4 +1,4 @@
-//! A future and a limit into its result or a `Timeout` that names the phase.
+//! A timeout for one phase of a request.
 
 use std::{future::Future, time::Duration};
 
@@ -6,7 +6,7 @@ use inferstream_core::{Phase, Result};
 
 use crate::error::Peer;
 
-/// Waits for the future, within the limit if there is one.
+/// Waits for the future, and fails with a `Timeout` that names the phase if the limit expires.
 pub(crate) async fn within<T>(
     limit: Option<Duration>,
     phase: Phase,

@@ -1,4 +1,4 @@
-//! A socket into a TLS session, with the authorities that the user chose.
+//! TLS on a connected socket, with the configured certificate authorities.
 
 use std::{
     fmt, io,
@@ -21,27 +21,27 @@ use crate::{
     watch::{BoxIo, Seen, Watched},
 };
 
-/// Whose signature makes a server's certificate good.
+/// The certificate authorities that a transport trusts.
 ///
-/// The certificates given with [`certificate_pem`](crate::HttpTransportBuilder::certificate_pem)
-/// count with each of them.
+/// Certificates added with [`certificate_pem`](crate::HttpTransportBuilder::certificate_pem) are
+/// trusted with every variant.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Roots {
-    /// The bundled list of Mozilla's and the operating system's together: the default.
+    /// Mozilla's bundled authorities and the operating system's. The default.
     ///
-    /// It works in a container without certificates and in a company with an authority of its own.
+    /// Works in a container without certificates and in a company with a private authority.
     #[default]
     All,
-    /// The bundled list of Mozilla's.
+    /// Mozilla's bundled authorities only.
     Bundled,
-    /// The certificates given, and no other.
+    /// Only the certificates added with `certificate_pem`.
     Given,
-    /// The operating system's, or those of the file that `SSL_CERT_FILE` names.
+    /// The operating system's authorities, or those in the file named by `SSL_CERT_FILE`.
     System,
 }
 
-/// How TLS is spoken: made once per transport, the authorities read at the first use.
+/// The TLS configuration, created once per transport. The authorities are loaded at the first use.
 pub(crate) struct Tls {
     provider: Arc<CryptoProvider>,
     roots: Roots,
@@ -50,9 +50,9 @@ pub(crate) struct Tls {
     connector: OnceCell<TlsConnector>,
 }
 
-/// The calendar's time, which certificates are checked against.
+/// The system clock, used to check the validity of certificates.
 ///
-/// The time provider of rustls panics where the system's clock is before 1970.
+/// rustls' own time provider panics if the system clock is before 1970.
 #[derive(Clone, Copy, Debug)]
 struct Clock(fn() -> SystemTime);
 
@@ -71,7 +71,7 @@ impl Tls {
         }
         if roots == Roots::Given && given.is_empty() {
             return Err(Error::config(
-                "`Roots::Given` trusts nobody without a certificate; add one with `certificate_pem`",
+                "invalid roots: `Roots::Given` requires a certificate (add one with `certificate_pem`)",
             )
             .with_setting("certificate_pem"));
         }
@@ -84,19 +84,20 @@ impl Tls {
         })
     }
 
-    /// Shakes hands with the peer, which must prove to be `host`.
+    /// Performs the TLS handshake and verifies the peer's certificate for `peer.host`.
     pub(crate) async fn connect(
         &self,
         io: BoxIo,
         peer: &Peer<'_>,
         limit: Option<Duration>,
     ) -> Result<BoxIo> {
-        // Reading the authorities takes some 20 ms once, which is not the peer's fault.
+        // Loading the authorities takes about 20 ms once and must not count towards the peer's
+        // timeout.
         let connector = self.connector.get_or_try_init(|| self.load()).await?;
         let bare = peer.host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(bare.to_owned()).map_err(|cause| {
             let message = format!(
-                "`{}` is no host name that a certificate can be for",
+                "invalid host name `{}`: expected a DNS name or an IP address",
                 peer.host
             );
             Error::config(message).with_source(cause)
@@ -117,21 +118,22 @@ impl Tls {
             store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         }
         if matches!(self.roots, Roots::All | Roots::System) {
-            // A system's store may hold certificates that nobody can parse; the others count.
+            // A system store may contain certificates that cannot be parsed; they are skipped.
             let system = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await;
             store.add_parsable_certificates(system.map(|found| found.certs).unwrap_or_default());
         }
         if store.is_empty() {
             return Err(Error::config(
-                "this system has no certificate authorities; use `Roots::Bundled`, or name a file \
-                 of them in SSL_CERT_FILE",
+                "no certificate authorities found on this system: use `Roots::Bundled`, or set \
+                 SSL_CERT_FILE to a PEM file",
             ));
         }
         let provider = Arc::clone(&self.provider);
         let mut config = ClientConfig::builder_with_details(provider, Arc::new(self.clock))
             .with_safe_default_protocol_versions()
             .map_err(|cause| {
-                Error::config("the cryptography provider lacks TLS 1.2 and 1.3").with_source(cause)
+                Error::config("the rustls crypto provider supports neither TLS 1.2 nor TLS 1.3")
+                    .with_source(cause)
             })?
             .with_root_certificates(store)
             .with_no_client_auth();
@@ -153,25 +155,25 @@ fn add_pem(store: &mut RootCertStore, pem: &[u8]) -> Result<()> {
     let before = store.len();
     for certificate in CertificateDer::pem_slice_iter(pem) {
         let certificate = certificate.map_err(|cause| {
-            Error::config("what `certificate_pem` was given is not PEM").with_source(cause)
+            Error::config("invalid `certificate_pem`: expected PEM text").with_source(cause)
         })?;
         store.add(certificate).map_err(|cause| {
-            let message = "a certificate given to `certificate_pem` cannot be read";
+            let message = "invalid `certificate_pem`: expected valid X.509 certificates";
             Error::config(message).with_source(cause)
         })?;
     }
     if store.len() == before {
         return Err(Error::config(
-            "what `certificate_pem` was given holds no certificate; PEM begins with \
+            "invalid `certificate_pem`: expected PEM text with at least one \
              `-----BEGIN CERTIFICATE-----`",
         ));
     }
     Ok(())
 }
 
-/// Returns the program's own choice, else that of the features.
+/// Returns the crypto provider installed for the process, or else the one of the features.
 fn provider() -> Result<Arc<CryptoProvider>> {
-    // Whoever turned the second one on wants it; ring is there by default.
+    // `ring` is a default feature, so a user who enables `aws-lc-rs` as well wants the latter.
     #[cfg(feature = "aws-lc-rs")]
     let built_in = Some(rustls::crypto::aws_lc_rs::default_provider());
     #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
@@ -182,17 +184,17 @@ fn provider() -> Result<Arc<CryptoProvider>> {
     let installed = CryptoProvider::get_default().cloned();
     installed.or_else(|| built_in.map(Arc::new)).ok_or_else(|| {
         Error::config(
-            "TLS has no cryptography: turn on the feature `ring` or `aws-lc-rs` of \
-             inferstream-transport, or install a rustls `CryptoProvider` before the transport is \
-             made",
+            "no TLS crypto provider: enable the feature `ring` or `aws-lc-rs` of \
+             inferstream-transport, or install a rustls `CryptoProvider` before creating \
+             the transport",
         )
     })
 }
 
-/// Returns true for the error `CaUsedAsEndEntity`, which comes of a self-signed certificate as
-/// `openssl req -x509` makes it by default.
-fn is_authoritys(reason: &CertificateError) -> bool {
-    // It is an error of `webpki`, which rustls does not re-export, so that its type has no name here.
+/// Returns true for webpki's `CaUsedAsEndEntity`, which a server causes by presenting a self-signed
+/// certificate as `openssl req -x509` creates it by default.
+fn is_ca_certificate(reason: &CertificateError) -> bool {
+    // rustls does not re-export webpki's error type, so its `Debug` output is matched.
     matches!(reason, CertificateError::Other(cause) if format!("{cause:?}").contains("CaUsedAsEndEntity"))
 }
 
@@ -204,7 +206,7 @@ fn failed(peer: &Peer<'_>, cause: io::Error, seen: &Seen) -> Error {
 
     let reset = cause.kind() == io::ErrorKind::ConnectionReset;
     if reset && seen.counts().read == 0 {
-        // Nothing was said: a listener without room, not a matter of certificates.
+        // Nothing was received: the listener's backlog is full, which has nothing to do with TLS.
         return peer.unreachable(cause);
     }
     let refused = |message: String| {
@@ -214,8 +216,8 @@ fn failed(peer: &Peer<'_>, cause: io::Error, seen: &Seen) -> Error {
     let certificate = match cause.get_ref().and_then(|inner| inner.downcast_ref()) {
         Some(rustls::Error::InvalidCertificate(UnknownIssuer)) => {
             let message = format!(
-                "the certificate of {peer} is signed by an authority that is not trusted; a private \
-                 one is added with `certificate_pem`"
+                "the certificate of {peer} is signed by an untrusted authority; add a private authority \
+                 with `certificate_pem`"
             );
             return refused(message)
                 .with_setting("certificate_pem")
@@ -223,22 +225,23 @@ fn failed(peer: &Peer<'_>, cause: io::Error, seen: &Seen) -> Error {
         }
         Some(rustls::Error::InvalidCertificate(reason)) => Some(match reason {
             Expired | ExpiredContext { .. } => "expired",
-            NotValidYet | NotValidYetContext { .. } => "not valid yet; is the clock right?",
+            NotValidYet | NotValidYetContext { .. } => "not valid yet; check the system clock",
             NotValidForName | NotValidForNameContext { .. } => "for another host",
-            other if is_authoritys(other) => {
-                "an authority's own (CA:TRUE), which a server must not present; issue one for the \
+            other if is_ca_certificate(other) => {
+                "a CA certificate (CA:TRUE), which a server must not present; issue one for the \
                  server with `basicConstraints=CA:FALSE`"
             }
-            _ => "not accepted",
+            _ => "invalid",
         }),
         Some(rustls::Error::AlertReceived(AlertDescription::CertificateRequired)) => {
-            let message = format!("{peer} wants to see a certificate of ours, and there is none");
+            let message = format!(
+                "{peer} requires a client certificate, which this transport does not support"
+            );
             return refused(message).with_source(cause);
         }
         Some(rustls::Error::FailedToGetCurrentTime) => {
-            let message = format!(
-                "the certificate of {peer} cannot be checked: the system's clock is before 1970"
-            );
+            let message =
+                format!("cannot check the certificate of {peer}: the system clock is before 1970");
             return refused(message).with_source(cause);
         }
         _ => None,
@@ -246,12 +249,14 @@ fn failed(peer: &Peer<'_>, cause: io::Error, seen: &Seen) -> Error {
     let message = match certificate {
         Some(reason) => format!("the certificate of {peer} is {reason}"),
         None if seen.first().starts_with(b"HTTP/") => {
-            format!("the port of {peer} does not speak TLS; is the URL meant to be http://?")
+            format!("{peer} does not use TLS; check whether the URL should start with http://")
         }
         None if seen.counts().read == 0 => {
-            format!("{peer} ended the TLS handshake without a word; does the port speak TLS?")
+            format!(
+                "{peer} closed the connection during the TLS handshake; check whether the port uses TLS"
+            )
         }
-        None => format!("the TLS handshake with {peer} failed"),
+        None => format!("TLS handshake with {peer} failed"),
     };
     refused(message).with_source(cause)
 }
@@ -296,7 +301,7 @@ mod tests {
         assert_eq!(error.repeat(), Repeat::Never);
         let message = error.to_string();
         assert!(
-            message.ends_with("the system's clock is before 1970"),
+            message.ends_with("the system clock is before 1970"),
             "{message}"
         );
         assert!(connect(SystemTime::now).await.is_ok());

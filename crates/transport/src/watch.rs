@@ -1,4 +1,4 @@
-//! Bytes through a socket, counted: what came first, and whether writing stands still.
+//! A socket wrapper that counts bytes, keeps the first ones and notices blocked writes.
 
 use std::{
     io,
@@ -12,19 +12,19 @@ use tokio::{
     time::Instant,
 };
 
-/// Anything that bytes go through: TCP, TLS, a tunnel.
+/// Any byte stream: TCP, TLS or a tunnel.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
 
-/// The stack below a connection, whatever its layers are.
+/// A byte stream, whatever its layers are.
 pub(crate) type BoxIo = Box<dyn Io>;
 
-/// The most of the first bytes that is kept: enough for a status line's number, a TLS record's
-/// header and the replies of a SOCKS handshake.
+/// How many of the first bytes are kept: enough for an HTTP status code, a TLS record header or a
+/// SOCKS reply.
 const FIRST: usize = 16;
 
-/// A stack that tells [`Seen`] what passes.
+/// A byte stream that records what passes through it in [`Seen`].
 pub(crate) struct Watched {
     io: BoxIo,
     seen: Arc<Seen>,
@@ -43,7 +43,7 @@ impl Watched {
     }
 }
 
-/// What passed through a [`Watched`].
+/// The statistics of a [`Watched`] stream.
 pub(crate) struct Seen(Mutex<Counts>);
 
 pub(crate) struct Counts {
@@ -60,7 +60,7 @@ pub(crate) struct Counts {
 }
 
 impl Seen {
-    /// Starts to count anew.
+    /// Resets the counters.
     pub(crate) fn reset(&self) {
         *self.counts() = Counts::new();
     }
@@ -106,7 +106,7 @@ impl Counts {
 
     fn note_flush(&mut self, poll: &Poll<io::Result<()>>) {
         if self.blocked && poll.is_ready() {
-            // The layer below, TLS, had bytes of its own to write.
+            // TLS below had buffered data of its own to write.
             self.progress = Instant::now();
         }
         self.blocked = poll.is_pending();

@@ -1,8 +1,7 @@
-//! Services of `tower` as transports, and our transport as such a service, so that layers fit
-//! between a provider and the network.
+//! Adapters between this transport and `tower` services, so that layers can wrap the network.
 //!
-//! [`HttpTransport`] is a service, layers go around it, and [`ServiceTransport`] makes a
-//! [`Transport`] of the whole:
+//! [`HttpTransport`] is a `tower` service. Wrap it in layers, then turn the result into a
+//! [`Transport`] with [`ServiceTransport`]:
 //!
 //! ```
 //! use inferstream_transport::{HttpTransport, tower::ServiceTransport};
@@ -20,31 +19,33 @@
 //! # }
 //! ```
 //!
-//! The service at the bottom may be another client's, too. The bodies of requests are made of bytes
-//! that are there: [`Full`], or whatever else the service takes that is `From<Bytes>`.
+//! The innermost service may also be another HTTP client. The request body can be any type that is
+//! `From<Bytes>`, such as [`Full`].
 //!
 //! # What a layer sees
 //!
-//! One request per attempt, with its typed extensions, and one answer, whatever its status.
-//! A layer that makes another request must take the extensions along, or the limits of the request
-//! and [`ReplayStale`](crate::ReplayStale) are lost.
-//! The retries of a provider are above all layers; a layer that sends a request again does so behind
-//! their back, and what it sends may be billed twice.
+//! Layers see one request per attempt, with its typed extensions, and its response, whatever its
+//! status. A layer that builds a new request must copy the extensions. Otherwise the request loses
+//! its timeouts and [`ReplayStale`](crate::ReplayStale).
 //!
-//! Layers see the key: its header is marked sensitive, which `tower-http` heeds when it prints.
-//! They see the URL too, and a trace prints it: with some services an account's number is in it.
+//! A provider's retries happen above all layers. A layer that retries does so without the
+//! provider's knowledge, and a repeated request may be billed twice.
+//!
+//! Layers see the API key; its header is marked sensitive, so that `tower-http` does not print it.
+//! Layers also see the URL, and trace layers print it. With some services it contains the account
+//! id.
 //!
 //! # Backpressure
 //!
-//! A request waits until the service is ready, and is then sent on the very clone that said so.
-//! That wait counts towards [`Timeouts::total`] and has no other limit.
-//! Each request has a clone of its own. A service that has none, such as `tower`'s limit on rates,
-//! goes below a buffer: `.buffer(8).rate_limit(..)`. A boxed one is a `BoxCloneSyncService`.
+//! A request waits until the service is ready and is then sent on the same clone that reported
+//! readiness. The wait counts towards [`Timeouts::total`] and has no other timeout. Each request
+//! uses its own clone. Put a service that is not `Clone`, such as `tower`'s rate limit, below a
+//! buffer: `.buffer(8).rate_limit(..)`. To box a service, use `BoxCloneSyncService`.
 //!
-//! `tower`'s limit on concurrency, as `tower` has it for all services, is one on answers that are
-//! waited for: a place is free again once the *head* has come, and the body streams on without one.
-//! A limit on streams gives the place to the body; the wait for one is then part of the call, and
-//! counts in [`Timeouts::head`]:
+//! `tower`'s concurrency limit covers only the wait for the response headers: the permit is
+//! released when they arrive, while the body is still streaming. To limit concurrent streams, hold
+//! the permit in the body. The wait for a permit is then part of the call and counts towards
+//! [`Timeouts::head`]:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -77,33 +78,34 @@
 //! # }
 //! ```
 //!
-//! # Limits on time
+//! # Timeouts
 //!
-//! `HttpTransport` keeps its limits as it does without layers, those of the request among them.
-//! Where the request reaches none, [`Timeouts::head`] is kept here, from the call of the service to
-//! the head, with all that lies between: a queue, the connection, the writing.
-//! That an `HttpTransport` has begun with the request is all that lifts it: from there on the limits
-//! are its own.
+//! `HttpTransport` enforces its timeouts, including those of the request, as it does without
+//! layers. Until the request reaches an `HttpTransport`, [`Timeouts::head`] is enforced here. It
+//! covers everything from the call of the service to the response headers, such as queues and
+//! connection setup. Once an `HttpTransport` has started with the request, its own timeouts apply
+//! instead.
 //!
-//! A limit of a layer's that is an error, as `tower`'s is, ends as in the table below, and nothing is
-//! sent again. One that answers in the service's place, as `tower-http`'s does with a status of your
-//! choice, is taken for the service, and what the provider repeats it repeats.
+//! A layer's timeout that fails with an error, such as `tower`'s, is reported as in the table
+//! below, and the request is not sent again. A timeout layer that returns a response instead, as
+//! `tower-http`'s does with a status of your choice, is indistinguishable from the service: the
+//! provider retries such a status as usual.
 //!
 //! # Errors
 //!
-//! An [`Error`] anywhere among the causes of a layer's error is what the caller gets, with its kind
-//! and [`Error::sent`].
-//! Anything else says nothing about what was sent, and so it is not sent again unasked:
+//! If the source chain of a layer's error contains an [`Error`], the caller gets that one, with its
+//! kind and [`Error::sent`]. Any other error does not show whether the request was sent, so the
+//! request is not repeated by default:
 //!
-//! | what failed | kind | sent |
+//! | failure | kind | sent |
 //! | --- | --- | --- |
-//! | the service says that it is not ready | `Disconnected` | no |
+//! | the service is not ready | `Disconnected` | no |
 //! | hyper-util's pooled client has no connection | `Connect` | no |
-//! | the call of the service | `Disconnected` | maybe |
-//! | the body | `Truncated` | yes |
+//! | the call of the service failed | `Disconnected` | maybe |
+//! | the body failed | `Truncated` | yes |
 //!
-//! The layer's error is the [`source`](std::error::Error::source).
-//! Who knows better says so in a layer: here a request that is turned away may be sent again.
+//! The layer's error is the [`source`](std::error::Error::source). To report more, map the error in
+//! a layer. In this example a rejected request may be sent again:
 //!
 //! ```
 //! use inferstream_transport::{Error, ErrorKind, HttpTransport, Sent, tower::ServiceTransport};
@@ -126,23 +128,24 @@
 //! # }
 //! ```
 //!
-//! # What a service must do by itself
+//! # Requirements on a service
 //!
-//! - Send a request once.
-//! - Follow no redirect: a layer that follows one takes the key along, perhaps to another host.
-//!   Around `HttpTransport` it has nothing to follow, as a redirect is an error there; above another
-//!   client leave it out. A redirect that reaches this transport is an error as always.
-//! - Bound the head's size. `HttpTransport` does.
+//! - Send each request once.
+//! - Do not follow redirects: a layer that follows one forwards the API key, perhaps to another
+//!   host. `HttpTransport` returns redirects as errors, so such a layer has no effect there; do not
+//!   use it on top of another client. A redirect that reaches this transport is an error.
+//! - Limit the size of the response headers. `HttpTransport` does.
 //! - Close the connection when the future or the body is dropped.
 //!
-//! `HttpTransport` asks for no encoding and refuses one, so that a layer that unpacks has nothing to
-//! do. Above another client it works, and how much comes out of a small answer is then up to what
-//! reads the events. An encoded answer that nobody unpacked is an error.
+//! `HttpTransport` requests no content encoding and rejects encoded responses, so a decompression
+//! layer has no effect on it. On top of another client it works; the limit on the decompressed size
+//! is then up to the reader of the events. A response that is still encoded here is an error.
 //!
-//! A connection that switches protocols (101) goes through layers that hand on the body as it is,
-//! such as a limit on concurrency. Where one wraps it, such as a trace, the body is one-way, and a
-//! request to switch is refused with `Config` before anything is sent. One that makes a [`Body`] of
-//! it again, as the limit on streams above does, cannot be told from one that hands it on: what is
+//! A connection that switches protocols (101) passes through layers that leave the body unchanged,
+//! such as a concurrency limit. A layer that wraps the body, such as a trace, makes it one-way, so
+//! a request to switch protocols is rejected with `Config` before anything is sent. A layer that
+//! wraps it in a [`Body`] again, as the stream limit above does, cannot be detected: sending data
+//! to the connection then fails.
 //! sent to the connection is an error then.
 
 mod taken;
@@ -180,12 +183,11 @@ pub use http_body_util::Full;
 
 pub(crate) use self::taken::Taken;
 
-/// A [`Transport`] of any service that turns requests into answers.
+/// A [`Transport`] on top of any service that maps requests to responses.
 ///
-/// See the [module](self) for what it keeps and what the service must keep by itself.
+/// See the [module](self) for what this type enforces and what the service must do.
 ///
-/// `B` is the request's body as the service takes it, made of the bytes: the compiler finds it out
-/// from the service.
+/// `B` is the type of the service's request body. It is inferred from the service.
 #[must_use = "a transport does nothing unless something is sent"]
 pub struct ServiceTransport<S, B = Full<Bytes>> {
     service: S,
@@ -202,7 +204,7 @@ where
     R: http_body::Body + Send + 'static,
     R::Error: Into<BoxError>,
 {
-    /// Wraps a service; every request goes to a clone of it.
+    /// Wraps a service. Every request is sent to a clone of it.
     pub fn new(service: S) -> Self {
         Self {
             service,
@@ -225,7 +227,8 @@ where
         let asks_to_switch = request.headers().contains_key(header::UPGRADE);
         if asks_to_switch && TypeId::of::<R>() != TypeId::of::<Body>() {
             let error = Error::config(
-                "a connection cannot switch protocols below a layer that wraps the answer's body",
+                "cannot switch protocols below a layer that wraps the response body: remove the \
+                 layer for this request",
             );
             return Box::pin(ready(Err(error.with_sent(Sent::No))));
         }
@@ -240,14 +243,15 @@ where
             let is_ready = poll_fn(|cx| service.poll_ready(cx)).await;
             is_ready.map_err(|cause| not_ready(cause.into()))?;
             let call = service.call(request.map(B::from));
-            // It may hold a place in a queue that is for others.
+            // Drop the clone early: it may hold a permit that other requests wait for.
             drop(service);
-            let answer = async { call.await.map_err(|cause| not_answered(cause.into())) };
-            accept(within(limits.head, &taken, answer).await?, asks_to_switch)
+            let response = async { call.await.map_err(|cause| call_failed(cause.into())) };
+            accept(within(limits.head, &taken, response).await?, asks_to_switch)
         })
     }
 
-    /// Spawns the task, outside a tokio runtime on the one that sent last; without any it is dropped.
+    /// Spawns the task on the current runtime, or else on the one that last sent a request. Without
+    /// either, the task is dropped.
     fn detach(&self, task: BoxFuture<'static, ()>) {
         self.runtime.detach(task);
     }
@@ -262,7 +266,8 @@ where
         self.runtime.now()
     }
 
-    /// Waits; without a tokio runtime it returns at once, because there `send` fails anyway.
+    /// Sleeps for the duration. Outside a tokio runtime it returns at once, because `send` fails
+    /// there anyway.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         runtime::sleep(duration)
     }
@@ -288,9 +293,9 @@ impl<S, B> fmt::Debug for ServiceTransport<S, B> {
     }
 }
 
-/// Always ready: a request that finds no idle connection makes one.
+/// Always returns ready: a request that finds no idle connection opens one.
 ///
-/// The body is one of `http-body`, as the layers of `tower-http` want it.
+/// The body type implements `http_body::Body`, as the layers of `tower-http` require.
 impl Service<Request<Full<Bytes>>> for HttpTransport {
     type Response = Response<Body>;
     type Error = Error;
@@ -305,7 +310,7 @@ impl Service<Request<Full<Bytes>>> for HttpTransport {
     }
 }
 
-/// Returns the bytes that such a body is made of.
+/// Returns the data of a request body that is held in memory.
 fn bytes(mut body: Full<Bytes>) -> Bytes {
     let mut cx = Context::from_waker(Waker::noop());
     match http_body::Body::poll_frame(Pin::new(&mut body), &mut cx) {
@@ -316,7 +321,7 @@ fn bytes(mut body: Full<Bytes>) -> Bytes {
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// Refuses the heads that no protocol may see, and makes a body of the rest.
+/// Rejects responses that no protocol handles, such as redirects, and wraps the body.
 fn accept<R>(response: Response<R>, asks_to_switch: bool) -> Result<Response<Body>>
 where
     R: http_body::Body + Send + 'static,
@@ -325,19 +330,21 @@ where
     let (parts, body) = response.into_parts();
     let refusal = if parts.status.is_redirection() {
         let message = format!(
-            "the service answered with a redirect ({}), which is not followed",
+            "the service responded with a redirect ({}), which this transport does not follow",
             parts.status
         );
         Error::new(ErrorKind::Redirect, message)
     } else if parts.status == StatusCode::SWITCHING_PROTOCOLS && !asks_to_switch {
-        Error::protocol("the service switched protocols unasked")
+        Error::protocol(
+            "unexpected 101 response from the service: the request did not ask to switch protocols",
+        )
     } else if let Some(encoding) = foreign_encoding(&parts.headers) {
         if !parts.status.is_success() {
-            // The status says enough, and the body nothing.
+            // The status alone is enough to report; the encoded body is dropped.
             return Ok(Response::from_parts(parts, Body::from("")));
         }
         Error::protocol(format!(
-            "the answer is encoded ({encoding}), and no layer unpacked it"
+            "unexpected content encoding ({encoding}) in the response: add a decompression layer"
         ))
     } else {
         return Ok(Response::from_parts(parts, unwrapped(body)));
@@ -347,7 +354,7 @@ where
         .with_head(parts.status, parts.headers))
 }
 
-/// Returns the body itself if it is one of ours, which may be a connection in both directions.
+/// Returns the body unchanged if it is a [`Body`], which may be a connection in both directions.
 fn unwrapped<R>(body: R) -> Body
 where
     R: http_body::Body + Send + 'static,
@@ -362,9 +369,9 @@ where
     })
 }
 
-/// The body of a service, with our errors in place of its own.
+/// A service's response body, with its errors converted to [`Error`].
 struct Foreign<R> {
-    /// Absent once the body has ended or failed. Dropping it closes the connection.
+    /// `None` once the body has ended or failed. Dropping the body closes the connection.
     inner: Option<Pin<Box<R>>>,
 }
 
@@ -411,18 +418,21 @@ where
 
 fn not_ready(cause: BoxError) -> Error {
     ours(&*cause).unwrap_or_else(|| {
-        Error::new(ErrorKind::Disconnected, "the service takes no requests")
-            .with_sent(Sent::No)
-            .with_source(cause)
+        Error::new(
+            ErrorKind::Disconnected,
+            "the service is not ready: its `poll_ready` failed",
+        )
+        .with_sent(Sent::No)
+        .with_source(cause)
     })
 }
 
-fn not_answered(cause: BoxError) -> Error {
+fn call_failed(cause: BoxError) -> Error {
     ours(&*cause).unwrap_or_else(|| {
         let error = if is_unconnected(&*cause) {
-            Error::new(ErrorKind::Connect, "the service has no connection").with_sent(Sent::No)
+            Error::new(ErrorKind::Connect, "the service failed to connect").with_sent(Sent::No)
         } else {
-            let message = "the service failed before the answer's head came";
+            let message = "the service failed before the response headers";
             Error::new(ErrorKind::Disconnected, message).with_sent(Sent::Maybe)
         };
         error.with_source(cause)
@@ -431,34 +441,34 @@ fn not_answered(cause: BoxError) -> Error {
 
 fn broken_off(cause: BoxError) -> Error {
     ours(&*cause).unwrap_or_else(|| {
-        let message = "the service failed in the middle of the answer";
+        let message = "the service failed in the middle of the response";
         Error::new(ErrorKind::Truncated, message)
             .with_sent(Sent::Yes)
             .with_source(cause)
     })
 }
 
-/// Returns the first error among the causes that is one of ours.
+/// Returns the first [`Error`] of this workspace in the source chain.
 fn ours(error: &(dyn StdError + 'static)) -> Option<Error> {
     causes(error)
         .find_map(|cause| cause.downcast_ref::<Error>())
         .cloned()
 }
 
-/// Returns true if hyper-util's client was asked and nothing was sent.
+/// Returns true if hyper-util's client failed before sending anything.
 fn is_unconnected(error: &(dyn StdError + 'static)) -> bool {
     causes(error)
         .find_map(|cause| cause.downcast_ref::<legacy::Error>())
         .is_some_and(legacy::Error::is_connect)
 }
 
-/// Returns the error and what lies below, one after the other.
+/// Iterates over the error and its sources.
 fn causes<'a>(
     error: &'a (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |error| {
         let error: &'a (dyn StdError + 'static) = *error;
-        // The source of an I/O error is the source of what it was made of, which is passed over.
+        // `io::Error::source` skips the error that it was created from, so take that one first.
         let made_of = error.downcast_ref().and_then(io::Error::get_ref);
         match made_of {
             Some(error) => Some(error),

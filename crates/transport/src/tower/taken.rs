@@ -1,4 +1,4 @@
-//! Who keeps the limit on the head: a transport of ours below the layers, or the service's.
+//! A marker on requests that shows whether a transport below the layers enforces the head timeout.
 
 use std::{
     future::Future,
@@ -13,16 +13,16 @@ use std::{
 use http::Request;
 use inferstream_core::{Error, Phase, Result, Sent};
 
-/// A note on a request: whether somebody below the layers keeps its limits.
+/// A marker on a request: whether a transport below the layers enforces its timeouts.
 #[derive(Clone, Default)]
 pub(crate) struct Taken {
     is_taken: Arc<AtomicBool>,
-    /// The note of the service that this one is within.
+    /// The marker of the enclosing service, if services are nested.
     above: Option<Arc<Self>>,
 }
 
 impl Taken {
-    /// Makes a note that is signed together with the one that the request has.
+    /// Creates a marker that also marks the request's existing one.
     pub(super) fn below<B>(request: &Request<B>) -> Self {
         let above = request.extensions().get::<Self>().cloned();
         Self {
@@ -31,7 +31,7 @@ impl Taken {
         }
     }
 
-    /// Says that whoever has this request keeps its limits.
+    /// Marks the request: from here on its holder enforces the timeouts.
     pub(crate) fn mark<B>(request: &Request<B>) {
         let mut note = request.extensions().get::<Self>();
         while let Some(taken) = note {
@@ -41,19 +41,19 @@ impl Taken {
     }
 }
 
-/// Waits for the answer, within the limit unless somebody below keeps it.
+/// Waits for the response. The timeout applies unless a transport below enforces it.
 pub(super) async fn within<T>(
     limit: Option<Duration>,
     taken: &Taken,
-    answer: impl Future<Output = Result<T>>,
+    response: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     let Some(limit) = limit else {
-        return answer.await;
+        return response.await;
     };
-    let mut answer = pin!(answer);
-    match tokio::time::timeout(limit, answer.as_mut()).await {
-        Ok(answer) => answer,
-        Err(_) if taken.is_taken.load(Ordering::Relaxed) => answer.await,
+    let mut response = pin!(response);
+    match tokio::time::timeout(limit, response.as_mut()).await {
+        Ok(response) => response,
+        Err(_) if taken.is_taken.load(Ordering::Relaxed) => response.await,
         Err(_) => Err(Error::timeout(Phase::Head, limit).with_sent(Sent::Maybe)),
     }
 }

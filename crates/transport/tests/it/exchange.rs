@@ -1,4 +1,4 @@
-//! One request, one answer: what goes over the wire, and what is refused.
+//! One request and one response: the bytes on the wire, and what the transport rejects.
 
 use bytes::Bytes;
 use http::Request;
@@ -6,7 +6,7 @@ use inferstream_transport::{ErrorKind, Sent, Transport};
 
 use crate::server::{HELLO, Server, check_error, closed_port, fetch, listen, post, transport};
 
-/// Sends to a server with one answer, which must fail so.
+/// Sends a request to a server with one scripted response and checks the error.
 async fn check(answer: &str, kind: ErrorKind, message: &str) -> Server {
     let server = Server::start(&[&[answer]]).await;
     check_error(
@@ -58,7 +58,7 @@ async fn a_request_is_in_origin_form_and_asks_for_no_encoding() {
 }
 
 #[tokio::test]
-async fn a_user_agent_of_the_request_stays() {
+async fn the_user_agent_of_a_request_is_kept() {
     let server = Server::start(&[&[HELLO]]).await;
     let mut request = post(&server.url("/"));
     request
@@ -69,7 +69,7 @@ async fn a_user_agent_of_the_request_stays() {
 }
 
 #[tokio::test]
-async fn any_status_is_an_answer() {
+async fn any_status_is_a_response() {
     let server =
         Server::start(&[&["HTTP/1.1 429 Too Many\r\ncontent-length: 4\r\n\r\nbusy"]]).await;
     let response = transport().send(post(&server.url("/"))).await.unwrap();
@@ -81,7 +81,7 @@ async fn any_status_is_an_answer() {
 }
 
 #[tokio::test]
-async fn a_chunked_body_comes_whole_after_an_interim_head() {
+async fn a_chunked_body_is_complete_after_an_interim_response() {
     let answer = "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n\
                   3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n";
     let server = Server::start(&[&[answer]]).await;
@@ -92,13 +92,13 @@ async fn a_chunked_body_comes_whole_after_an_interim_head() {
 }
 
 #[tokio::test]
-async fn an_encoded_answer_is_refused() {
+async fn an_encoded_response_is_an_error() {
     let gzip = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\nabc";
     check(gzip, ErrorKind::Protocol, "gzip").await;
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n";
     check(chunked, ErrorKind::Protocol, "gzip").await;
     let secret = "HTTP/1.1 200 OK\r\ncontent-encoding: csk-secret\r\ncontent-length: 0\r\n\r\n";
-    check(secret, ErrorKind::Protocol, "in an unknown way").await;
+    check(secret, ErrorKind::Protocol, "(unknown)").await;
 }
 
 #[tokio::test]
@@ -112,7 +112,7 @@ async fn an_encoded_error_keeps_its_status() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_none_is_not_dropped() {
+async fn an_invalid_port_is_an_error_and_not_ignored() {
     for port in ["99999", "80x", ""] {
         let result = fetch(&transport(), post(&format!("http://127.0.0.1:{port}/"))).await;
         check_error(result, ErrorKind::Config, "port");
@@ -120,7 +120,7 @@ async fn a_port_that_is_none_is_not_dropped() {
 }
 
 #[tokio::test]
-async fn identity_is_no_encoding() {
+async fn identity_is_accepted_as_content_encoding() {
     let server = Server::start(&[&[
         "HTTP/1.1 200 OK\r\ncontent-encoding: identity\r\ncontent-length: 2\r\n\r\nok",
     ]])
@@ -132,7 +132,7 @@ async fn identity_is_no_encoding() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed_and_shows_its_origin_only() {
+async fn a_redirect_is_an_error_that_shows_only_the_origin() {
     let other = Server::start(&[&[HELLO]]).await;
     let answer = format!(
         "HTTP/1.1 307 Temporary Redirect\r\nlocation: http://u:secret@127.0.0.1:{}/secret?key=secret\r\n\
@@ -149,7 +149,7 @@ async fn a_redirect_is_not_followed_and_shows_its_origin_only() {
 }
 
 #[tokio::test]
-async fn a_relative_redirect_leads_to_the_same_origin() {
+async fn a_relative_redirect_shows_the_same_origin() {
     let server = check(
         "HTTP/1.1 302 Found\r\nlocation: /secret?key=secret\r\ncontent-length: 0\r\n\r\n",
         ErrorKind::Redirect,
@@ -160,7 +160,7 @@ async fn a_relative_redirect_leads_to_the_same_origin() {
 }
 
 #[tokio::test]
-async fn a_redirect_to_nowhere_is_one_too() {
+async fn a_redirect_without_a_valid_target_is_an_error_too() {
     check(
         "HTTP/1.1 301 Moved\r\ncontent-length: 0\r\n\r\n",
         ErrorKind::Redirect,
@@ -170,29 +170,29 @@ async fn a_redirect_to_nowhere_is_one_too() {
 }
 
 #[tokio::test]
-async fn a_head_above_64_kib_is_too_large() {
+async fn headers_above_64_kib_are_an_error() {
     let head = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "x".repeat(70_000));
     check(&head, ErrorKind::TooLarge, "64 KiB").await;
 }
 
 #[tokio::test]
-async fn a_head_of_2000_headers_is_too_large() {
+async fn two_thousand_headers_are_an_error() {
     let head = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(2000));
-    check(&head, ErrorKind::TooLarge, "100 headers").await;
+    check(&head, ErrorKind::TooLarge, "100 fields").await;
 }
 
 #[tokio::test]
-async fn what_is_not_http_is_a_protocol_error() {
+async fn a_response_that_is_not_http_is_a_protocol_error() {
     check(
-        "hello, this is no HTTP server\r\n\r\n",
+        "hello, this is not an HTTP server\r\n\r\n",
         ErrorKind::Protocol,
-        "not HTTP/1.1",
+        "expected HTTP/1.1",
     )
     .await;
 }
 
 #[tokio::test]
-async fn a_tls_port_asked_in_clear_is_pointed_out() {
+async fn plain_http_to_a_tls_port_is_explained() {
     let port = listen(|mut socket| async move {
         use tokio::io::AsyncWriteExt;
         crate::server::read_request(&mut socket).await;
@@ -201,24 +201,28 @@ async fn a_tls_port_asked_in_clear_is_pointed_out() {
     })
     .await;
     let result = fetch(&transport(), post(&format!("http://127.0.0.1:{port}/"))).await;
-    check_error(result, ErrorKind::Tls, "is the URL meant to be https://?");
+    check_error(result, ErrorKind::Tls, "should start with https://");
 }
 
 #[tokio::test]
-async fn an_end_before_the_head_is_a_lost_connection_and_one_request() {
+async fn a_close_before_the_headers_is_disconnected_after_one_request() {
     let server = Server::start(&[&[""], &[HELLO]]).await;
     let mut request = post(&server.url("/secret"));
     request
         .extensions_mut()
         .insert(inferstream_transport::ReplayStale);
     let result = fetch(&transport(), request).await;
-    let error = check_error(result, ErrorKind::Disconnected, "before the answer's head");
+    let error = check_error(
+        result,
+        ErrorKind::Disconnected,
+        "before the response headers",
+    );
     assert_eq!(error.sent(), Some(Sent::Maybe));
     assert_eq!(server.requests().len(), 1);
 }
 
 #[tokio::test]
-async fn a_body_with_broken_frames_breaks_the_protocol() {
+async fn a_body_with_invalid_chunks_is_a_protocol_error() {
     let long = format!("5;{}", "a".repeat(200_000));
     for chunk in ["xyz\r\n", "fffffffffffffffff\r\n", "1\r\nXX", &long] {
         let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
@@ -238,7 +242,7 @@ async fn a_body_with_broken_frames_breaks_the_protocol() {
 }
 
 #[tokio::test]
-async fn a_body_cut_short_is_truncated() {
+async fn an_incomplete_body_is_truncated() {
     for answer in [
         "HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhello",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
@@ -254,7 +258,7 @@ async fn a_body_cut_short_is_truncated() {
 }
 
 #[tokio::test]
-async fn a_refused_connection_says_so() {
+async fn a_refused_connection_is_a_connect_error() {
     let port = closed_port().await;
     let result = fetch(
         &transport(),
@@ -267,7 +271,7 @@ async fn a_refused_connection_says_so() {
 }
 
 #[tokio::test]
-async fn a_host_may_be_a_v6_address() {
+async fn a_host_may_be_an_ipv6_address() {
     let Ok(listener) = tokio::net::TcpListener::bind("[::1]:0").await else {
         println!("skipped: no IPv6 on loopback");
         return;
@@ -301,19 +305,19 @@ async fn a_name_without_an_address_is_a_dns_error() {
 }
 
 #[tokio::test]
-async fn a_url_that_is_none_of_ours_is_refused_unsent() {
+async fn an_unsupported_url_is_an_error_and_nothing_is_sent() {
     for url in ["ftp://host/", "/path", "http://user:secret@host/"] {
         let request = Request::get(url).body(Bytes::new()).unwrap();
         check_error(
             fetch(&transport(), request).await,
             ErrorKind::Config,
-            "the URL",
+            "invalid URL",
         );
     }
 }
 
 #[tokio::test]
-async fn an_answer_may_come_before_the_request_is_out() {
+async fn a_response_may_arrive_before_the_request_is_written() {
     let port = listen(|mut socket| async move {
         use tokio::io::AsyncWriteExt;
         let answer = b"HTTP/1.1 413 Too Large\r\ncontent-length: 8\r\n\r\ntoo long";
@@ -327,9 +331,9 @@ async fn an_answer_may_come_before_the_request_is_out() {
 }
 
 #[tokio::test]
-async fn a_connection_closed_at_once_is_lost_and_not_waited_for() {
+async fn a_connection_closed_at_once_fails_without_a_timeout() {
     let server = Server::start(&[]).await;
     let result = fetch(&transport(), post(&server.url("/secret"))).await;
-    check_error(result, ErrorKind::Disconnected, "was lost");
+    check_error(result, ErrorKind::Disconnected, " lost");
     assert_eq!(server.accepted(), 1);
 }

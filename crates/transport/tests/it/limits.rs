@@ -1,4 +1,5 @@
-//! The limits on writing, waiting and shaking hands. Only what ends is asserted, not when.
+//! Timeouts of the phases connect, TLS, write and head. The tests assert which one ends a request,
+//! not when.
 
 use std::time::Duration;
 
@@ -12,16 +13,16 @@ use crate::server::{
 };
 
 #[tokio::test]
-async fn silence_after_half_a_head_ends_at_the_limit() {
+async fn silence_in_the_headers_ends_at_the_head_timeout() {
     let server = Server::start(&[&["HTTP/1.1 200 OK\r\ncontent-\0hold"]]).await;
     let result = fetch(&transport(), hurried(&server.url("/secret"))).await;
     let error = check_error(result, ErrorKind::Timeout(Phase::Head), "127.0.0.1");
     assert_eq!(error.sent(), Some(Sent::Yes));
-    server.hung_up().await;
+    server.client_closed().await;
 }
 
 #[tokio::test]
-async fn the_builders_limits_hold_where_the_request_has_none() {
+async fn the_builders_timeouts_apply_to_requests_without_their_own() {
     let server = Server::start(&[&[HOLD]]).await;
     let limits = inferstream_transport::Timeouts::default().head(Duration::from_millis(50));
     let transport = builder().timeouts(limits).build().unwrap();
@@ -30,7 +31,7 @@ async fn the_builders_limits_hold_where_the_request_has_none() {
 }
 
 #[tokio::test]
-async fn an_endless_flood_of_interim_heads_ends_at_the_limit() {
+async fn endless_interim_responses_end_at_the_head_timeout() {
     let port = listen(|mut socket| async move {
         read_request(&mut socket).await;
         let flood = b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1000);
@@ -42,7 +43,7 @@ async fn an_endless_flood_of_interim_heads_ends_at_the_limit() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_read_ends_at_the_limit() {
+async fn a_server_that_does_not_read_ends_at_the_write_timeout() {
     let port = listen(|socket| async move {
         std::future::pending::<()>().await;
         drop(socket);
@@ -59,7 +60,7 @@ async fn a_server_that_does_not_read_ends_at_the_limit() {
 }
 
 #[tokio::test]
-async fn silence_in_the_handshake_ends_at_the_limit() {
+async fn silence_in_the_handshake_ends_at_the_tls_timeout() {
     let port = listen(|socket| async move {
         std::future::pending::<()>().await;
         drop(socket);
@@ -70,10 +71,10 @@ async fn silence_in_the_handshake_ends_at_the_limit() {
     assert_eq!(error.sent(), Some(Sent::No));
 }
 
-/// Linux drops the connections that a listener has no room for; others refuse them.
+/// Linux drops connections when the backlog of the listener is full; other systems refuse them.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_host_that_does_not_answer_ends_at_the_limit() {
+async fn an_unresponsive_host_ends_at_the_connect_timeout() {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let listener = socket.listen(1).unwrap();
@@ -89,7 +90,7 @@ async fn a_host_that_does_not_answer_ends_at_the_limit() {
 }
 
 #[test]
-fn without_a_runtime_there_is_an_error_and_no_panic() {
+fn sending_outside_a_runtime_is_an_error_and_not_a_panic() {
     let transport = transport();
     transport.detach(Box::pin(async {}));
     let mut sleep = transport.sleep(Duration::from_secs(1));
@@ -97,14 +98,14 @@ fn without_a_runtime_there_is_an_error_and_no_panic() {
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     assert!(sleep.as_mut().poll(&mut cx).is_ready());
     let std::task::Poll::Ready(Err(error)) = send.as_mut().poll(&mut cx) else {
-        panic!("no answer is expected");
+        panic!("no response is expected");
     };
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.to_string().contains("tokio runtime"));
 }
 
 #[test]
-fn what_is_let_go_of_outside_the_runtime_runs_on_the_last_one() {
+fn a_task_detached_outside_a_runtime_runs_on_the_last_one() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -120,7 +121,7 @@ fn what_is_let_go_of_outside_the_runtime_runs_on_the_last_one() {
 }
 
 #[tokio::test]
-async fn clones_share_a_clock_that_sleeps_advance() {
+async fn clones_share_a_clock_that_advances_during_sleep() {
     let transport = transport();
     let clone = transport.clone();
     let before = clone.now();

@@ -1,6 +1,6 @@
-//! The transport against servers and proxies on loopback, with scripted bytes.
+//! Tests of the transport against scripted servers and proxies on loopback.
 
-#![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their servers
+#![allow(clippy::unwrap_used)] // clippy allows it in tests only, not in the helpers around them
 
 mod exchange;
 mod limits;

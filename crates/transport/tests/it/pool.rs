@@ -1,4 +1,4 @@
-//! Connections used twice, replaced or closed.
+//! The connection pool: reuse, replacement and closing.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn a_connection_serves_the_next_request() {
 }
 
 #[tokio::test]
-async fn chunked_and_empty_bodies_give_their_connection_back() {
+async fn chunked_and_empty_bodies_return_their_connection() {
     let server = Server::start(&[&[
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
         "HTTP/1.1 204 No Content\r\n\r\n",
@@ -43,7 +43,7 @@ async fn chunked_and_empty_bodies_give_their_connection_back() {
 }
 
 #[tokio::test]
-async fn an_end_that_has_come_takes_one_poll_to_see() {
+async fn an_end_that_has_arrived_is_seen_with_one_poll() {
     let whole = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
     let server = Server::start(&[&[whole, HELLO]]).await;
     let transport = transport();
@@ -64,12 +64,12 @@ async fn an_end_that_has_come_takes_one_poll_to_see() {
 }
 
 #[tokio::test]
-async fn a_connection_is_not_kept_where_a_side_says_close() {
+async fn a_connection_is_not_kept_after_connection_close() {
     const CLOSE: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n\0hold";
     let server = Server::start(&[&[CLOSE], &[HELLO]]).await;
     let transport = transport();
     fetch(&transport, post(&server.url("/"))).await.unwrap();
-    server.hung_up().await;
+    server.client_closed().await;
     fetch(&transport, post(&server.url("/"))).await.unwrap();
     assert_eq!(server.accepted(), 2);
 }
@@ -79,11 +79,11 @@ async fn a_connection_is_not_kept_after_a_server_error() {
     const DOWN: &str = "HTTP/1.1 503 Down\r\ncontent-length: 0\r\n\r\n\0hold";
     let server = Server::start(&[&[DOWN]]).await;
     drop(transport().send(post(&server.url("/"))).await.unwrap());
-    server.hung_up().await;
+    server.client_closed().await;
 }
 
 #[tokio::test]
-async fn parallel_requests_have_their_own_connections() {
+async fn parallel_requests_use_separate_connections() {
     let server = Server::start(&[&[HELLO], &[HELLO]]).await;
     let transport = transport();
     let first = transport.send(post(&server.url("/"))).await.unwrap();
@@ -94,11 +94,11 @@ async fn parallel_requests_have_their_own_connections() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_that_was_closed_is_not_used() {
+async fn a_closed_idle_connection_is_not_reused() {
     let server = Server::start(&[&[HELLO], &[HELLO]]).await;
     let transport = transport();
     fetch(&transport, post(&server.url("/"))).await.unwrap();
-    // The first connection closes after its one answer; this lets the news arrive.
+    // The first connection closes after its response; this lets the client notice.
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(
         fetch(&transport, post(&server.url("/"))).await.unwrap(),
@@ -127,13 +127,13 @@ async fn a_stale_connection_is_an_error_without_permission() {
     let transport = transport();
     fetch(&transport, post(&server.url("/"))).await.unwrap();
     let result = fetch(&transport, post(&server.url("/"))).await;
-    let error = check_error(result, ErrorKind::Disconnected, "was lost");
+    let error = check_error(result, ErrorKind::Disconnected, " lost");
     assert_eq!(error.sent(), Some(Sent::Maybe));
     assert_eq!((server.accepted(), server.requests().len()), (1, 2));
 }
 
 #[tokio::test]
-async fn a_connection_that_died_within_an_answer_is_not_replaced() {
+async fn a_connection_lost_within_a_response_is_not_replaced() {
     let server = Server::start(&[&[HELLO, "HTTP/1.1 2"], &[HELLO]]).await;
     let transport = transport();
     fetch(&transport, post(&server.url("/"))).await.unwrap();
@@ -142,7 +142,7 @@ async fn a_connection_that_died_within_an_answer_is_not_replaced() {
     check_error(
         fetch(&transport, request).await,
         ErrorKind::Disconnected,
-        "was lost",
+        " lost",
     );
     assert_eq!(server.accepted(), 1);
 }
@@ -159,7 +159,7 @@ async fn dropping_a_body_closes_the_socket() {
         .into_body();
     assert_eq!(body.data().await.unwrap().unwrap(), "ok");
     drop(body);
-    server.hung_up().await;
+    server.client_closed().await;
 }
 
 #[tokio::test]
@@ -170,11 +170,11 @@ async fn dropping_a_request_closes_the_socket() {
     tokio::time::timeout(Duration::from_millis(50), send)
         .await
         .unwrap_err();
-    server.hung_up().await;
+    server.client_closed().await;
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_closed_at_its_limit() {
+async fn an_idle_connection_is_closed_at_its_timeout() {
     let server = Server::start(&[&[HELLO, HOLD]]).await;
     let transport = builder()
         .pool_idle(Duration::from_millis(20))
@@ -182,13 +182,13 @@ async fn an_idle_connection_is_closed_at_its_limit() {
         .unwrap();
     fetch(&transport, post(&server.url("/"))).await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
-    // The server reads on and sees the end of input, where the second request would be.
+    // The server keeps reading and sees the end of input instead of a second request.
     fetch(&transport, post(&server.url("/"))).await.unwrap_err();
     assert_eq!((server.accepted(), server.requests().len()), (2, 1));
 }
 
 #[tokio::test]
-async fn without_an_idle_limit_nothing_is_kept() {
+async fn a_zero_idle_timeout_keeps_no_connection() {
     let server = Server::start(&[&[HELLO], &[HELLO]]).await;
     let transport = builder().pool_idle(Duration::ZERO).build().unwrap();
     fetch(&transport, post(&server.url("/"))).await.unwrap();
@@ -197,7 +197,7 @@ async fn without_an_idle_limit_nothing_is_kept() {
 }
 
 #[test]
-fn a_connection_stays_with_the_runtime_that_drives_it() {
+fn a_connection_is_not_reused_on_another_runtime() {
     let runtime = || {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         builder.enable_all().build().unwrap()
@@ -208,7 +208,7 @@ fn a_connection_stays_with_the_runtime_that_drives_it() {
     let ask = || fetch(&transport, post(&server.url("/")));
     let (first, second) = (runtime(), runtime());
     assert_eq!(first.block_on(ask()).unwrap(), "hello");
-    // The first one's sockets stand still while nobody drives it.
+    // The sockets of the first runtime make no progress while it is not running.
     assert_eq!(second.block_on(ask()).unwrap(), "hello");
     assert_eq!(first.block_on(ask()).unwrap(), "hello");
     assert_eq!((server.accepted(), server.requests().len()), (2, 3));

@@ -1,4 +1,4 @@
-//! Proxies of each kind: the way through, and what they say when there is none.
+//! Proxies of each kind: tunnels, forwarding, credentials and errors.
 
 use std::sync::{Arc, Mutex};
 
@@ -16,7 +16,7 @@ use crate::{
 
 type Log = Arc<Mutex<Vec<String>>>;
 
-/// Starts a proxy that knows `CONNECT` and wants `user:pass`; returns its port.
+/// Starts an HTTP proxy that supports `CONNECT` and requires `user:pass`; returns its port.
 async fn connect_proxy(log: Log) -> u16 {
     listen(move |mut socket| {
         let log = log.clone();
@@ -40,7 +40,7 @@ async fn connect_proxy(log: Log) -> u16 {
     .await
 }
 
-/// Starts a SOCKS5 proxy that wants `user:pass`, tells the kind of address it was asked for, and
+/// Starts a SOCKS5 proxy that requires `user:pass`, records the address type of each request, and
 /// connects to the port on loopback.
 async fn socks_proxy(log: Log) -> u16 {
     listen(move |mut socket| {
@@ -129,7 +129,7 @@ async fn https_goes_through_a_tunnel_with_basic_authorization() {
 }
 
 #[tokio::test]
-async fn a_proxy_may_itself_speak_tls() {
+async fn an_https_proxy_is_connected_over_tls() {
     let (pem, acceptor) = authority("127.0.0.1");
     let server = Server::start_tls(acceptor.clone(), &[HELLO]).await;
     let proxy = listen(move |socket| {
@@ -154,11 +154,11 @@ async fn a_proxy_may_itself_speak_tls() {
 }
 
 #[tokio::test]
-async fn wrong_credentials_are_the_proxys_error_and_not_retried() {
+async fn wrong_proxy_credentials_are_a_proxy_error_and_not_retried() {
     let port = connect_proxy(Log::default()).await;
     for (login, message) in [
-        ("user:secret@", "did not accept"),
-        ("", "wants a user name"),
+        ("user:secret@", "rejected the user name"),
+        ("", "requires credentials"),
     ] {
         let transport = through(format!("http://{login}127.0.0.1:{port}"));
         let result = fetch(&transport, post("https://127.0.0.1:1/secret")).await;
@@ -174,7 +174,7 @@ async fn wrong_credentials_are_the_proxys_error_and_not_retried() {
 }
 
 #[tokio::test]
-async fn a_proxys_refusal_names_its_status() {
+async fn a_refusal_of_a_proxy_shows_its_status() {
     let port = listen(|mut socket| async move {
         read_request(&mut socket).await;
         socket
@@ -185,12 +185,16 @@ async fn a_proxys_refusal_names_its_status() {
     .await;
     let transport = through(format!("http://127.0.0.1:{port}"));
     let result = fetch(&transport, post("https://127.0.0.1:1/secret")).await;
-    let error = check_error(result, ErrorKind::Proxy, "answered 502 Bad Gateway");
+    let error = check_error(
+        result,
+        ErrorKind::Proxy,
+        "responded with status 502 Bad Gateway",
+    );
     assert!(error.is_retryable());
 }
 
 #[tokio::test]
-async fn a_dead_proxy_is_named() {
+async fn an_unreachable_proxy_is_named() {
     let port = closed_port().await;
     for scheme in ["http", "https", "socks5", "socks5h"] {
         let transport = through(format!("{scheme}://user:secret@127.0.0.1:{port}"));
@@ -206,7 +210,7 @@ async fn a_dead_proxy_is_named() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_is_none_is_named() {
+async fn a_server_that_is_not_a_proxy_is_named() {
     let port = listen(|mut socket| async move {
         let _ = socket
             .write_all(b"220 mail ready, and a line to read\r\n\r\n")
@@ -216,14 +220,14 @@ async fn a_proxy_that_is_none_is_named() {
     .await;
     let transport = through(format!("http://127.0.0.1:{port}"));
     let result = fetch(&transport, post("https://127.0.0.1:1/")).await;
-    check_error(result, ErrorKind::Proxy, "does not speak HTTP");
+    check_error(result, ErrorKind::Proxy, "expected HTTP");
     let transport = through(format!("socks5://127.0.0.1:{port}"));
     let result = fetch(&transport, post("https://127.0.0.1:1/")).await;
-    check_error(result, ErrorKind::Proxy, "opened no way");
+    check_error(result, ErrorKind::Proxy, "refused the tunnel");
 }
 
 #[tokio::test]
-async fn a_silent_proxy_ends_at_the_limit() {
+async fn a_silent_proxy_ends_at_the_timeout() {
     let port = listen(|socket| async move {
         std::future::pending::<()>().await;
         drop(socket);
@@ -231,11 +235,11 @@ async fn a_silent_proxy_ends_at_the_limit() {
     .await;
     let transport = through(format!("http://127.0.0.1:{port}"));
     let result = fetch(&transport, crate::server::hurried("https://127.0.0.1:1/")).await;
-    check_error(result, ErrorKind::Proxy, "did not answer within");
+    check_error(result, ErrorKind::Proxy, "did not respond within");
 }
 
 #[tokio::test]
-async fn http_goes_to_a_proxy_in_absolute_form() {
+async fn plain_http_uses_the_absolute_form_at_a_proxy() {
     let proxy = Server::start(&[&[HELLO]]).await;
     let transport = through(format!("http://user:pass@127.0.0.1:{}", proxy.port));
     assert_eq!(
@@ -256,10 +260,10 @@ async fn http_goes_to_a_proxy_in_absolute_form() {
     );
 }
 
-/// Starts a proxy that reads some of a request, says this and closes; returns its port.
-async fn saying(answer: &'static [u8]) -> u16 {
+/// Starts a proxy that reads part of a request, sends these bytes and closes; returns its port.
+async fn responding_with(answer: &'static [u8]) -> u16 {
     listen(move |mut socket| async move {
-        // A SOCKS server looks at the first bytes alone.
+        // A SOCKS server looks only at the first bytes.
         socket.read_exact(&mut [0; 3]).await.unwrap();
         socket.write_all(answer).await.unwrap();
         let _ = socket.shutdown().await;
@@ -269,17 +273,17 @@ async fn saying(answer: &'static [u8]) -> u16 {
 }
 
 #[tokio::test]
-async fn an_http_proxy_that_is_a_socks_port_is_blamed() {
+async fn a_socks_port_configured_as_an_http_proxy_is_explained() {
     let tor = b"HTTP/1.0 501 Tor is not an HTTP Proxy\r\nContent-Type: text/html\r\n\r\n<html>";
     for answer in [&b""[..], b"\x05\xff", b"\x00\x5b\0\0\0\0\0\0", tor] {
-        let port = saying(answer).await;
+        let port = responding_with(answer).await;
         for url in ["https://api.test/secret", "http://api.test/secret"] {
             let transport = through(format!("http://127.0.0.1:{port}"));
             let result = fetch(&transport, post(url)).await;
             let error = check_error(result, ErrorKind::Proxy, "socks5h://");
             let proxy = format!("the proxy 127.0.0.1:{port}");
             assert!(error.to_string().starts_with(&proxy), "{url}: {error}");
-            // A request in absolute form may have gone on to the service.
+            // The proxy may have forwarded a request in absolute form.
             let repeat = match answer {
                 b"" if url.starts_with("https") => Repeat::Safe,
                 b"" => Repeat::Ambiguous,
@@ -291,26 +295,26 @@ async fn an_http_proxy_that_is_a_socks_port_is_blamed() {
 }
 
 #[tokio::test]
-async fn a_socks_proxy_that_is_an_http_port_is_blamed() {
-    let port = saying(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+async fn an_http_port_configured_as_a_socks_proxy_is_explained() {
+    let port = responding_with(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
     let transport = through(format!("socks5h://127.0.0.1:{port}"));
     let result = fetch(&transport, post("https://api.test/")).await;
-    check_error(result, ErrorKind::Proxy, "speaks HTTP and not SOCKS");
+    check_error(result, ErrorKind::Proxy, "uses HTTP instead of SOCKS");
 }
 
 #[tokio::test]
-async fn an_http_proxy_that_speaks_tls_is_blamed() {
-    let port = saying(b"\x15\x03\x03\0\x02\x02\x16").await;
+async fn a_tls_port_configured_as_an_http_proxy_is_explained() {
+    let port = responding_with(b"\x15\x03\x03\0\x02\x02\x16").await;
     for url in ["https://api.test/secret", "http://api.test/secret"] {
         let transport = through(format!("http://127.0.0.1:{port}"));
         let result = fetch(&transport, post(url)).await;
-        check_error(result, ErrorKind::Proxy, "is its URL meant to be https://?");
+        check_error(result, ErrorKind::Proxy, "should start with https://");
     }
 }
 
 #[tokio::test]
-async fn a_401_of_the_proxy_itself_is_the_proxys() {
-    // tinyproxy, for credentials that are wrong.
+async fn a_401_from_the_proxy_is_a_proxy_error() {
+    // tinyproxy sends this for wrong credentials.
     const TINYPROXY: &str = "HTTP/1.1 401 Unauthorized\r\nServer: tinyproxy/1.11.1\r\n\
         Content-Type: text/html\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     const ASKING: &str = "HTTP/1.1 401 Unauthorized\r\nProxy-Authenticate: Basic realm=\"x\"\r\n\
@@ -320,7 +324,7 @@ async fn a_401_of_the_proxy_itself_is_the_proxys() {
             let proxy = Server::start(&[&[answer]]).await;
             let transport = through(format!("http://user:secret@127.0.0.1:{}", proxy.port));
             let result = fetch(&transport, post(url)).await;
-            let error = check_error(result, ErrorKind::Proxy, "did not accept the user name");
+            let error = check_error(result, ErrorKind::Proxy, "rejected the user name");
             assert_eq!(error.status().unwrap(), 401);
             assert!(!error.is_retryable());
         }
@@ -328,7 +332,7 @@ async fn a_401_of_the_proxy_itself_is_the_proxys() {
 }
 
 #[tokio::test]
-async fn a_401_of_the_service_through_a_proxy_is_the_services() {
+async fn a_401_from_the_service_is_not_a_proxy_error() {
     let answer = "HTTP/1.1 401 Unauthorized\r\nServer: nginx\r\n\
         Via: 1.1 tinyproxy (tinyproxy/1.11.1)\r\nContent-Length: 2\r\n\r\nno";
     let proxy = Server::start(&[&[answer]]).await;
@@ -338,16 +342,16 @@ async fn a_401_of_the_service_through_a_proxy_is_the_services() {
 }
 
 #[tokio::test]
-async fn a_407_in_absolute_form_is_the_proxys() {
+async fn a_407_in_absolute_form_is_a_proxy_error() {
     let proxy = Server::start(&[&["HTTP/1.1 407 No\r\ncontent-length: 0\r\n\r\n"]]).await;
     let transport = through(format!("http://127.0.0.1:{}", proxy.port));
     let result = fetch(&transport, post("http://api.test/secret")).await;
-    let error = check_error(result, ErrorKind::Proxy, "wants a user name");
+    let error = check_error(result, ErrorKind::Proxy, "requires credentials");
     assert_eq!(error.status().unwrap(), 407);
 }
 
 #[tokio::test]
-async fn socks_leads_there_by_name_or_by_address() {
+async fn socks_targets_are_names_or_addresses() {
     let (pem, acceptor) = authority("localhost");
     let server = Server::start_tls(acceptor, &[HELLO]).await;
     let log = Log::default();
@@ -377,13 +381,13 @@ async fn socks_carries_plain_http_too() {
 }
 
 #[tokio::test]
-async fn socks_refusals_are_the_proxys() {
+async fn socks_refusals_are_proxy_errors() {
     let port = socks_proxy(Log::default()).await;
     let closed = closed_port().await;
     for (login, message, retryable) in [
-        ("user:fail@", "did not accept", false),
-        ("", "wants a user name", false),
-        ("user:pass@", "opened no way", true),
+        ("user:fail@", "rejected the user name", false),
+        ("", "requires credentials", false),
+        ("user:pass@", "refused the tunnel", true),
     ] {
         let transport = through(format!("socks5h://{login}127.0.0.1:{port}"));
         let url = format!("https://127.0.0.1:{closed}/secret");
@@ -408,6 +412,6 @@ async fn a_certificate_is_checked_through_a_tunnel_too() {
     check_error(
         fetch(&transport, post(&url)).await,
         ErrorKind::Tls,
-        "not trusted",
+        "untrusted authority",
     );
 }

@@ -1,4 +1,4 @@
-//! Scripts into servers: what each connection answers, and what it was asked.
+//! A scripted server: fixed responses per connection, and a record of the requests.
 
 use std::{
     sync::{
@@ -19,51 +19,56 @@ use tokio::{
     sync::Notify,
 };
 
-/// An answer that keeps its connection.
+/// A response that keeps its connection open.
 pub(crate) const HELLO: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
 
-/// In place of an answer: silence until the client hangs up.
+/// Instead of a response: silence until the client closes.
 pub(crate) const HOLD: &str = "\0hold";
 
 pub(crate) struct Server {
     pub(crate) port: u16,
     accepted: Arc<AtomicUsize>,
     requests: Arc<Mutex<Vec<String>>>,
-    hung_up: Arc<Notify>,
+    client_closed: Arc<Notify>,
 }
 
 impl Server {
-    /// Starts a server whose n-th connection answers one request after the other as the n-th script
-    /// says, then closes. Connections beyond the scripts are closed at once.
+    /// Starts a server. Its n-th connection sends the responses of the n-th script, one per
+    /// request, then closes. Further connections are closed at once.
     pub(crate) async fn start(scripts: &[&[&str]]) -> Self {
         let scripts: Vec<Vec<String>> = scripts.iter().map(|script| owned(script)).collect();
         let (server, listener) = Self::bind().await;
-        let (accepted, requests, hung_up) = server.handles();
+        let (accepted, requests, client_closed) = server.handles();
         tokio::spawn(async move {
             loop {
                 let (socket, _) = listener.accept().await.unwrap();
                 let script = scripts.get(accepted.fetch_add(1, Ordering::SeqCst));
                 let script = script.cloned().unwrap_or_default();
-                tokio::spawn(play(socket, script, requests.clone(), hung_up.clone()));
+                tokio::spawn(play(
+                    socket,
+                    script,
+                    requests.clone(),
+                    client_closed.clone(),
+                ));
             }
         });
         server
     }
 
-    /// Starts the same behind TLS; every connection plays the one script.
+    /// Starts the server behind TLS; every connection uses the same script.
     pub(crate) async fn start_tls(acceptor: tokio_rustls::TlsAcceptor, script: &[&str]) -> Self {
         let script = owned(script);
         let (server, listener) = Self::bind().await;
-        let (accepted, requests, hung_up) = server.handles();
+        let (accepted, requests, client_closed) = server.handles();
         tokio::spawn(async move {
             loop {
                 let (socket, _) = listener.accept().await.unwrap();
                 accepted.fetch_add(1, Ordering::SeqCst);
-                let (requests, hung_up) = (requests.clone(), hung_up.clone());
+                let (requests, client_closed) = (requests.clone(), client_closed.clone());
                 let (acceptor, script) = (acceptor.clone(), script.clone());
                 tokio::spawn(async move {
                     if let Ok(stream) = acceptor.accept(socket).await {
-                        play(stream, script, requests, hung_up).await;
+                        play(stream, script, requests, client_closed).await;
                     }
                 });
             }
@@ -77,17 +82,17 @@ impl Server {
             port: listener.local_addr().unwrap().port(),
             accepted: Arc::default(),
             requests: Arc::default(),
-            hung_up: Arc::default(),
+            client_closed: Arc::default(),
         };
         (server, listener)
     }
 
-    #[allow(clippy::type_complexity)] // three shared counters, taken apart at once
+    #[allow(clippy::type_complexity)] // three shared counters, destructured at once
     fn handles(&self) -> (Arc<AtomicUsize>, Arc<Mutex<Vec<String>>>, Arc<Notify>) {
         (
             self.accepted.clone(),
             self.requests.clone(),
-            self.hung_up.clone(),
+            self.client_closed.clone(),
         )
     }
 
@@ -103,9 +108,9 @@ impl Server {
         self.requests.lock().unwrap().clone()
     }
 
-    /// Waits until a client closes a connection that holds.
-    pub(crate) async fn hung_up(&self) {
-        let wait = tokio::time::timeout(Duration::from_secs(10), self.hung_up.notified());
+    /// Waits until the client closes a connection.
+    pub(crate) async fn client_closed(&self) {
+        let wait = tokio::time::timeout(Duration::from_secs(10), self.client_closed.notified());
         wait.await.expect("the client keeps the connection");
     }
 }
@@ -118,7 +123,7 @@ async fn play<S: AsyncRead + AsyncWrite + Unpin>(
     mut socket: S,
     script: Vec<String>,
     requests: Arc<Mutex<Vec<String>>>,
-    hung_up: Arc<Notify>,
+    client_closed: Arc<Notify>,
 ) {
     for answer in &script {
         let Some(request) = read_request(&mut socket).await else {
@@ -135,14 +140,14 @@ async fn play<S: AsyncRead + AsyncWrite + Unpin>(
         let _ = socket.flush().await;
         if hold {
             let _ = socket.read(&mut [0]).await;
-            hung_up.notify_one();
+            client_closed.notify_one();
             return;
         }
     }
     let _ = socket.shutdown().await;
 }
 
-/// Reads a head and the body that its `content-length` announces; `None` at the end of input.
+/// Reads the headers and the body of `content-length` bytes; returns `None` at the end of input.
 pub(crate) async fn read_request<S: AsyncRead + Unpin>(socket: &mut S) -> Option<String> {
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"\r\n\r\n") {
@@ -157,7 +162,7 @@ pub(crate) async fn read_request<S: AsyncRead + Unpin>(socket: &mut S) -> Option
     Some(head + std::str::from_utf8(&body).unwrap())
 }
 
-/// Accepts one connection after the other and hands each to `serve`; returns the port.
+/// Accepts connections and passes each to `serve`; returns the port.
 pub(crate) async fn listen<F: Future<Output = ()> + Send + 'static>(
     serve: impl Fn(TcpStream) -> F + Send + 'static,
 ) -> u16 {
@@ -172,7 +177,7 @@ pub(crate) async fn listen<F: Future<Output = ()> + Send + 'static>(
     port
 }
 
-/// A port that nobody listens on.
+/// Returns a port without a listener.
 pub(crate) async fn closed_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap().port()
@@ -193,7 +198,7 @@ pub(crate) fn post(url: &str) -> Request<Bytes> {
         .unwrap()
 }
 
-/// The same with a short limit on each phase.
+/// Returns the same request with a short timeout for each phase.
 pub(crate) fn hurried(url: &str) -> Request<Bytes> {
     let short = Duration::from_millis(100);
     let limits = Timeouts::default()
@@ -218,7 +223,7 @@ pub(crate) async fn fetch(transport: &HttpTransport, request: Request<Bytes>) ->
     read(transport.send(request).await?.into_body()).await
 }
 
-/// Sends the request, which must fail so.
+/// Sends the request and checks its error.
 #[track_caller]
 pub(crate) fn check_error(result: Result<String>, kind: ErrorKind, message: &str) -> Error {
     let error = result.expect_err("the request succeeded");

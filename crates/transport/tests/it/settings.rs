@@ -1,4 +1,4 @@
-//! Settings that are refused before the first request, by name.
+//! Invalid settings are errors of `build` that name the setting.
 
 use inferstream_transport::{ErrorKind, HttpTransport, HttpTransportBuilder, Roots, Transport};
 
@@ -19,38 +19,41 @@ fn builder() -> HttpTransportBuilder {
 }
 
 #[test]
-fn a_certificate_must_be_one() {
-    check_refused(builder().certificate_pem("rubbish"), "holds no certificate");
-    check_refused(builder().certificate_pem(""), "holds no certificate");
+fn an_invalid_certificate_is_an_error() {
+    check_refused(builder().certificate_pem("rubbish"), "with at least one");
+    check_refused(builder().certificate_pem(""), "with at least one");
     let begun = "-----BEGIN CERTIFICATE-----\nMIIB";
-    check_refused(builder().certificate_pem(begun), "not PEM");
+    check_refused(builder().certificate_pem(begun), "expected PEM text");
     let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
-    check_refused(builder().certificate_pem(key), "holds no certificate");
+    check_refused(builder().certificate_pem(key), "with at least one");
     let empty = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    check_refused(builder().certificate_pem(empty), "cannot be read");
+    check_refused(
+        builder().certificate_pem(empty),
+        "expected valid X.509 certificates",
+    );
 }
 
 #[test]
-fn trusting_only_given_certificates_needs_one() {
+fn given_roots_require_a_certificate() {
     check_refused(builder().roots(Roots::Given), "certificate_pem");
 }
 
 #[test]
-fn a_proxy_must_have_a_url_that_means_one() {
+fn an_invalid_proxy_url_is_an_error() {
     check_refused(
         builder().proxy("http://user:secret@ host"),
-        "given to `proxy` is not a URL",
+        "invalid proxy URL in `proxy`: expected a URL",
     );
     check_refused(
         builder().proxy("ftp://user:secret@host"),
-        "scheme other than",
+        "expected the scheme",
     );
-    check_refused(builder().proxy(""), "is not a URL");
+    check_refused(builder().proxy(""), "expected a URL");
     check_refused(builder().proxy("http://user:secret@host:0"), "port");
 }
 
 #[test]
-fn a_user_agent_must_fit_into_a_header() {
+fn a_user_agent_must_be_a_valid_header_value() {
     check_refused(builder().user_agent("a\r\nb"), "user_agent");
 }
 

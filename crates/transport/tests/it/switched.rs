@@ -1,4 +1,4 @@
-//! A connection that leaves HTTP: bytes both ways, and no other request on it.
+//! Connections that switch protocols: data in both directions, and no reuse.
 
 use std::{
     future::poll_fn,
@@ -34,7 +34,7 @@ async fn send(body: &mut Body, bytes: impl Into<Bytes>) -> Result<()> {
     Ok(())
 }
 
-/// Reads so many bytes, in however many pieces.
+/// Reads exactly this many bytes, in any number of chunks.
 async fn read(body: &mut Body, length: usize) -> Vec<u8> {
     let mut read = Vec::new();
     while read.len() < length {
@@ -68,13 +68,13 @@ async fn check_echo(transport: impl Transport, url: String) {
 }
 
 #[tokio::test]
-async fn bytes_go_both_ways() {
+async fn data_is_sent_and_received() {
     let port = listen(echo).await;
     check_echo(transport(), format!("http://127.0.0.1:{port}/")).await;
 }
 
 #[tokio::test]
-async fn bytes_go_both_ways_over_tls() {
+async fn data_is_sent_and_received_over_tls() {
     let (pem, acceptor) = authority("127.0.0.1");
     let port = listen(move |socket| {
         let acceptor = acceptor.clone();
@@ -85,7 +85,7 @@ async fn bytes_go_both_ways_over_tls() {
 }
 
 #[tokio::test]
-async fn what_is_too_much_for_the_socket_at_once_is_sent_all_the_same() {
+async fn more_data_than_the_socket_buffer_is_sent_completely() {
     let port = listen(|mut socket| async move {
         read_request(&mut socket).await;
         socket.write_all(SWITCH).await.unwrap();
@@ -106,7 +106,7 @@ async fn what_is_too_much_for_the_socket_at_once_is_sent_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_an_answer_like_any() {
+async fn a_refused_switch_is_an_ordinary_response() {
     let server = Server::start(&[&["HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno"]]).await;
     let response = transport().send(ask(&server.url("/"))).await.unwrap();
     assert_eq!(response.status(), 403);
@@ -117,7 +117,7 @@ async fn a_refusal_is_an_answer_like_any() {
 }
 
 #[tokio::test]
-async fn the_way_to_another_protocol_is_a_connection_of_its_own() {
+async fn a_switched_connection_is_not_shared() {
     let connections = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&connections);
     let port = listen(move |mut socket| {
@@ -146,11 +146,11 @@ async fn the_way_to_another_protocol_is_a_connection_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_switch_that_nobody_asked_for_is_refused() {
+async fn an_unexpected_101_is_an_error() {
     let head = std::str::from_utf8(SWITCH).unwrap();
     let server = Server::start(&[&[head]]).await;
     let result = fetch(&transport(), post(&server.url("/secret"))).await;
-    check_error(result, ErrorKind::Protocol, "unasked");
+    check_error(result, ErrorKind::Protocol, "unexpected 101");
 }
 
 #[tokio::test]

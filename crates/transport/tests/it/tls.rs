@@ -1,4 +1,4 @@
-//! Certificates that are good or not, and ports that speak the other language.
+//! TLS: valid and invalid certificates, and ports that do not use the expected protocol.
 
 use std::sync::Arc;
 
@@ -9,7 +9,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::server::{HELLO, Server, builder, check_error, fetch, listen, post, transport};
 
-/// Returns an authority's PEM, and an acceptor with a certificate of its for the host.
+/// Returns the PEM of an authority, and an acceptor with a certificate of that authority for the
+/// host.
 pub(crate) fn authority(host: &str) -> (String, TlsAcceptor) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -39,13 +40,13 @@ pub(crate) fn trusting(pem: &str) -> HttpTransport {
 }
 
 #[tokio::test]
-async fn an_unknown_authority_is_refused_and_a_given_one_trusted() {
+async fn an_unknown_authority_is_rejected_and_an_added_one_trusted() {
     let (pem, acceptor) = authority("127.0.0.1");
     let server = Server::start_tls(acceptor, &[HELLO, HELLO]).await;
     let url = format!("https://127.0.0.1:{}/secret", server.port);
 
     let result = fetch(&transport(), post(&url)).await;
-    let error = check_error(result, ErrorKind::Tls, "an authority that is not trusted");
+    let error = check_error(result, ErrorKind::Tls, "signed by an untrusted authority");
     assert_eq!(error.sent(), Some(Sent::No));
     assert!(server.requests().is_empty());
 
@@ -62,7 +63,7 @@ async fn an_unknown_authority_is_refused_and_a_given_one_trusted() {
 }
 
 #[tokio::test]
-async fn a_certificate_for_another_host_is_refused() {
+async fn a_certificate_for_another_host_is_rejected() {
     let (pem, acceptor) = authority("example.com");
     let server = Server::start_tls(acceptor, &[HELLO]).await;
     let url = format!("https://127.0.0.1:{}/secret", server.port);
@@ -74,8 +75,8 @@ async fn a_certificate_for_another_host_is_refused() {
 }
 
 #[tokio::test]
-async fn an_authoritys_certificate_in_a_servers_place_is_explained() {
-    // As `openssl req -x509` makes one: self-signed, and with CA:TRUE.
+async fn a_ca_certificate_presented_by_a_server_is_explained() {
+    // A certificate as created by `openssl req -x509`: self-signed, with CA:TRUE.
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -109,17 +110,17 @@ async fn an_end_without_close_notify_is_truncated() {
                 .await
                 .unwrap();
             stream.flush().await.unwrap();
-            // Only TCP ends: anybody on the way could have done that.
+            // Only TCP is closed, which an attacker on the path could do as well.
             stream.get_mut().0.shutdown().await.unwrap();
         }
     })
     .await;
     let result = fetch(&trusting(&pem), post(&format!("https://127.0.0.1:{port}/"))).await;
-    check_error(result, ErrorKind::Truncated, "the connection was lost");
+    check_error(result, ErrorKind::Truncated, "connection lost");
 }
 
 #[tokio::test]
-async fn tls_to_a_clear_port_is_pointed_out() {
+async fn tls_to_a_plain_http_port_is_explained() {
     let port = listen(|mut socket| async move {
         let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
         let _ = tokio::io::copy(&mut socket, &mut tokio::io::sink()).await;
@@ -130,16 +131,16 @@ async fn tls_to_a_clear_port_is_pointed_out() {
         post(&format!("https://127.0.0.1:{port}/secret")),
     )
     .await;
-    check_error(result, ErrorKind::Tls, "is the URL meant to be http://?");
+    check_error(result, ErrorKind::Tls, "should start with http://");
 }
 
 #[tokio::test]
-async fn clear_to_a_tls_port_is_pointed_out() {
+async fn plain_http_to_a_tls_port_is_explained() {
     let (_, acceptor) = authority("127.0.0.1");
     let port = listen(move |socket| {
         let acceptor = acceptor.clone();
         async move {
-            // rustls answers what is not TLS with an alert.
+            // rustls sends an alert in response to data that is not TLS.
             let _ = acceptor.accept(socket).await;
         }
     })
@@ -149,5 +150,5 @@ async fn clear_to_a_tls_port_is_pointed_out() {
         post(&format!("http://127.0.0.1:{port}/secret")),
     )
     .await;
-    check_error(result, ErrorKind::Tls, "is the URL meant to be https://?");
+    check_error(result, ErrorKind::Tls, "should start with https://");
 }

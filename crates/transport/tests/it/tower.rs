@@ -1,4 +1,4 @@
-//! Services as transports and our transport as a service: what layers see, and what comes through.
+//! The `tower` adapters: layers around the transport, and other services as transports.
 
 use std::{
     collections::VecDeque,
@@ -49,19 +49,19 @@ async fn fetch(transport: &impl Transport, request: Request<Bytes>) -> Result<St
     read(transport.send(request).await?.into_body()).await
 }
 
-/// A transport below a layer that wraps the bodies of answers.
+/// Returns the transport below a layer that wraps response bodies.
 fn traced(transport: HttpTransport) -> impl Transport {
     let builder = ServiceBuilder::new().layer(TraceLayer::new_for_http());
     ServiceTransport::new(builder.service(transport))
 }
 
-/// A client that is not ours.
-fn foreign() -> Client<HttpConnector, Full<Bytes>> {
+/// Returns a client of another library.
+fn other_client() -> Client<HttpConnector, Full<Bytes>> {
     Client::builder(TokioExecutor::new()).build_http()
 }
 
-/// A service that answers every request so.
-fn answering<F>(
+/// Returns a service that responds to every request with this response.
+fn responding<F>(
     answer: impl Fn(Request<Bytes>) -> F + Clone + Send + Sync + 'static,
 ) -> impl Transport
 where
@@ -70,14 +70,14 @@ where
     ServiceTransport::new(service_fn(answer))
 }
 
-/// A transport whose service fails before the head.
+/// Returns a transport whose service fails before the headers.
 fn failing<E: Into<BoxError>>(
     failure: impl Fn() -> E + Clone + Send + Sync + 'static,
 ) -> impl Transport {
-    answering(move |_| ready(Err(failure().into())))
+    responding(move |_| ready(Err(failure().into())))
 }
 
-/// An error of a layer around another.
+/// A layer's error with another error as its source.
 #[derive(Debug)]
 struct Layered(BoxError);
 
@@ -119,7 +119,7 @@ async fn a_request_goes_through_layers_as_it_is() {
 }
 
 #[tokio::test]
-async fn extensions_survive() {
+async fn extensions_are_kept() {
     let seen = Arc::new(Mutex::new(None));
     let note = Arc::clone(&seen);
     let inner = transport();
@@ -136,7 +136,7 @@ async fn extensions_survive() {
         .service(inner);
     let layered = ServiceTransport::new(service);
 
-    // The second connection is found dead, which takes the permission to be mended.
+    // The second request finds its connection closed; only with permission is it sent again.
     let server = Server::start(&[&[HELLO, ""], &[HELLO]]).await;
     fetch(&layered, post(&server.url("/"))).await.unwrap();
     let limits = Timeouts::default().head(Duration::from_secs(7));
@@ -150,18 +150,18 @@ async fn extensions_survive() {
 }
 
 #[tokio::test]
-async fn the_limits_of_a_request_reach_the_transport_below() {
+async fn the_timeouts_of_a_request_reach_the_transport_below() {
     let server = Server::start(&[&[HOLD]]).await;
     let layered = traced(transport());
     let result = fetch(&layered, crate::server::hurried(&server.url("/secret"))).await;
     let error = check_error(result, ErrorKind::Timeout(Phase::Head), "no answer came");
-    // The layers' own limit could not know.
+    // The timeout of the layers could not name the phase.
     assert_eq!(error.sent(), Some(Sent::Yes));
 }
 
 #[tokio::test]
-async fn a_service_without_limits_is_held_to_the_heads() {
-    let transport = answering(|_| std::future::pending());
+async fn the_head_timeout_applies_to_other_services() {
+    let transport = responding(|_| std::future::pending());
     let mut request = post("http://127.0.0.1/secret");
     let limits = Timeouts::default().head(Duration::from_millis(50));
     request.extensions_mut().insert(limits);
@@ -171,7 +171,7 @@ async fn a_service_without_limits_is_held_to_the_heads() {
 }
 
 #[tokio::test]
-async fn errors_of_the_transport_below_come_through_as_they_are() {
+async fn errors_of_the_transport_below_are_returned_unchanged() {
     let service = || {
         ServiceBuilder::new()
             .layer(TraceLayer::new_for_http())
@@ -186,7 +186,7 @@ async fn errors_of_the_transport_below_come_through_as_they_are() {
     let refusing = format!("http://127.0.0.1:{}/secret", closed_port().await);
     check(refusing, ErrorKind::Connect, "refused", Sent::No).await;
     let silent = Server::start(&[&[""]]).await.url("/secret");
-    check(silent, ErrorKind::Disconnected, "was lost", Sent::Maybe).await;
+    check(silent, ErrorKind::Disconnected, " lost", Sent::Maybe).await;
     let moved = "HTTP/1.1 307 Moved\r\nlocation: /secret\r\ncontent-length: 0\r\n\r\n";
     let server = Server::start(&[&[moved]]).await;
     let url = server.url("/secret");
@@ -195,7 +195,7 @@ async fn errors_of_the_transport_below_come_through_as_they_are() {
 }
 
 #[tokio::test]
-async fn an_error_of_ours_is_found_at_any_depth() {
+async fn our_error_is_found_at_any_depth_of_the_source_chain() {
     let ours = || Error::new(ErrorKind::Quota, "used up").with_sent(Sent::Yes);
     let check = async |transport: &dyn Transport| {
         let result = transport.send(post("http://127.0.0.1/")).await;
@@ -214,19 +214,23 @@ async fn an_error_of_ours_is_found_at_any_depth() {
 }
 
 #[tokio::test]
-async fn an_error_of_a_layer_is_a_lost_connection_that_names_it() {
+async fn an_error_of_a_layer_is_the_source_of_disconnected() {
     let result = fetch(
         &failing(|| Layered("why".into())),
         post("http://host/secret"),
     )
     .await;
-    let error = check_error(result, ErrorKind::Disconnected, "before the answer's head");
+    let error = check_error(
+        result,
+        ErrorKind::Disconnected,
+        "before the response headers",
+    );
     assert_eq!(error.sent(), Some(Sent::Maybe));
     assert!(error.source().unwrap().is::<Layered>());
 }
 
 #[tokio::test]
-async fn a_limit_of_a_layer_is_its_cause() {
+async fn a_timeout_of_a_layer_is_the_source() {
     let server = Server::start(&[&[HOLD]]).await;
     let service = ServiceBuilder::new()
         .timeout(Duration::from_millis(50))
@@ -236,13 +240,17 @@ async fn a_limit_of_a_layer_is_its_cause() {
         post(&server.url("/secret")),
     )
     .await;
-    let error = check_error(result, ErrorKind::Disconnected, "before the answer's head");
+    let error = check_error(
+        result,
+        ErrorKind::Disconnected,
+        "before the response headers",
+    );
     assert!(error.source().unwrap().is::<Elapsed>());
-    server.hung_up().await;
+    server.client_closed().await;
 }
 
 #[tokio::test]
-async fn what_a_layer_turns_away_may_be_called_unsent() {
+async fn a_layer_can_report_a_rejected_request_as_unsent() {
     let server = Server::start(&[&[HOLD]]).await;
     let service = ServiceBuilder::new()
         .map_err(|error: BoxError| match error.downcast::<Overloaded>() {
@@ -261,7 +269,7 @@ async fn what_a_layer_turns_away_may_be_called_unsent() {
 }
 
 #[tokio::test]
-async fn a_layer_may_answer_in_place_of_the_service() {
+async fn a_layer_may_respond_instead_of_the_service() {
     let server = Server::start(&[&[HOLD]]).await;
     let limit = Duration::from_millis(50);
     let limit = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, limit);
@@ -270,7 +278,7 @@ async fn a_layer_may_answer_in_place_of_the_service() {
     let response = sent.await.unwrap();
     assert_eq!(response.status(), 504);
     assert_eq!(read(response.into_body()).await.unwrap(), "");
-    server.hung_up().await;
+    server.client_closed().await;
 }
 
 #[tokio::test]
@@ -284,10 +292,10 @@ async fn a_layer_may_limit_the_body() {
     let error = body.data().await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Truncated);
     assert!(error.source().is_some());
-    server.hung_up().await;
+    server.client_closed().await;
 }
 
-/// Makes a request with this limit on the head.
+/// Returns a request with this head timeout.
 fn limited(url: &str, head: Duration) -> Request<Bytes> {
     let mut request = post(url);
     let limits = Timeouts::default().head(head);
@@ -296,11 +304,11 @@ fn limited(url: &str, head: Duration) -> Request<Bytes> {
 }
 
 #[tokio::test]
-async fn a_request_that_our_transport_has_not_begun_is_held_to_the_heads() {
+async fn the_head_timeout_applies_until_our_transport_starts() {
     let server = Server::start(&[&[HELLO]]).await;
     let inner = transport();
-    // It takes the request, as services do, and then waits with it.
-    let transport = answering(move |request| {
+    // Takes the request, as services do, and then waits before sending it.
+    let transport = responding(move |request| {
         let answer = inner.clone().call(request.map(Full::new));
         async move {
             std::future::pending::<()>().await;
@@ -309,15 +317,15 @@ async fn a_request_that_our_transport_has_not_begun_is_held_to_the_heads() {
     });
     let request = limited(&server.url("/secret"), Duration::from_millis(50));
     let result = tokio::time::timeout(Duration::from_secs(10), fetch(&transport, request)).await;
-    let result = result.expect("nobody keeps the limit");
+    let result = result.expect("the timeout is not enforced");
     check_error(result, ErrorKind::Timeout(Phase::Head), "within 50ms");
     assert_eq!(server.accepted(), 0);
 }
 
 #[tokio::test]
-async fn services_one_in_the_other_leave_the_limits_to_our_transport_too() {
+async fn nested_services_leave_the_timeouts_to_our_transport() {
     let ours = transport();
-    // What happens once our transport has had the request is between it and the layer.
+    // Once our transport has the request, timeouts are a matter between it and the layer.
     let inner = ServiceTransport::new(service_fn(move |request: Request<Full<Bytes>>| {
         let ours = ours.clone();
         async move {
@@ -327,7 +335,7 @@ async fn services_one_in_the_other_leave_the_limits_to_our_transport_too() {
             Ok::<_, BoxError>(Response::new(Body::from("hello")))
         }
     }));
-    let outer = answering(move |request| {
+    let outer = responding(move |request| {
         let sent = inner.send(request);
         async { Ok(sent.await?) }
     });
@@ -336,7 +344,7 @@ async fn services_one_in_the_other_leave_the_limits_to_our_transport_too() {
 }
 
 #[tokio::test]
-async fn a_service_that_panics_gives_its_place_back() {
+async fn a_service_that_panics_releases_its_permit() {
     let calls = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&calls);
     let service =
@@ -354,7 +362,7 @@ async fn a_service_that_panics_gives_its_place_back() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_dropped_while_it_waits_gives_its_turn_up() {
+async fn a_request_dropped_while_waiting_leaves_the_queue() {
     let server = Server::start(&[&[HOLD], &[HELLO]]).await;
     let service = ServiceBuilder::new()
         .concurrency_limit(1)
@@ -375,7 +383,7 @@ async fn a_request_that_is_dropped_while_it_waits_gives_its_turn_up() {
     assert_eq!(third.await.unwrap(), "hello");
 }
 
-/// A body of these frames, which lies about its size; an error is told in its place.
+/// A body of these frames with a wrong size hint; an `Err` frame is returned as an error.
 struct Frames(VecDeque<Result<Frame<Bytes>, BoxError>>);
 
 impl http_body::Body for Frames {
@@ -395,7 +403,7 @@ impl http_body::Body for Frames {
 }
 
 #[tokio::test]
-async fn a_body_of_any_service_is_its_data() {
+async fn the_data_frames_of_any_body_are_returned() {
     let data = |text: &'static str| Ok(Frame::data(Bytes::from_static(text.as_bytes())));
     let trailers = || Ok(Frame::trailers(http::HeaderMap::new()));
     let read_all = async |frames: Vec<Result<Frame<Bytes>, BoxError>>| {
@@ -430,7 +438,7 @@ async fn a_body_of_any_service_is_its_data() {
     );
 }
 
-/// A body that has ever more pieces, and nothing in them.
+/// A body of endless empty frames.
 struct Nothings;
 
 impl http_body::Body for Nothings {
@@ -446,7 +454,7 @@ impl http_body::Body for Nothings {
 }
 
 #[tokio::test]
-async fn a_body_of_nothings_leaves_the_thread_to_others() {
+async fn a_body_of_empty_frames_yields_to_other_tasks() {
     let service = service_fn(|_: Request<Bytes>| ready(Ok::<_, BoxError>(Response::new(Nothings))));
     let sent = ServiceTransport::new(service).send(post("http://host/"));
     let mut body = sent.await.unwrap().into_body();
@@ -454,12 +462,12 @@ async fn a_body_of_nothings_leaves_the_thread_to_others() {
     assert!(read.await.is_err());
 }
 
-/// Polls once.
+/// Polls the future once.
 async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await
 }
 
-/// A service of which each clone must be ready itself, and is only after some polls.
+/// A service whose clones each become ready only after some polls.
 #[derive(Debug)]
 struct Bashful {
     inner: HttpTransport,
@@ -529,13 +537,13 @@ impl Service<Request<Bytes>> for Never {
 #[tokio::test]
 async fn a_service_that_is_never_ready_has_sent_nothing() {
     let result = fetch(&ServiceTransport::new(Never), post("http://host/secret")).await;
-    let error = check_error(result, ErrorKind::Disconnected, "takes no requests");
+    let error = check_error(result, ErrorKind::Disconnected, "is not ready");
     assert_eq!(error.sent(), Some(Sent::No));
     assert_eq!(error.source().unwrap().to_string(), "out of order");
 }
 
 #[tokio::test]
-async fn a_place_of_towers_limit_is_free_after_the_head() {
+async fn a_permit_of_towers_limit_is_released_after_the_headers() {
     let server = Server::start(&[&[OPEN], &[HELLO]]).await;
     let service = ServiceBuilder::new()
         .concurrency_limit(1)
@@ -560,15 +568,15 @@ async fn a_place_of_towers_limit_is_free_after_the_head() {
         "hello"
     );
     drop(body);
-    server.hung_up().await;
+    server.client_closed().await;
 }
 
 #[tokio::test]
-async fn a_place_that_the_body_holds_is_free_after_the_body() {
+async fn a_permit_held_by_the_body_is_released_after_the_body() {
     let server = Server::start(&[&[OPEN], &[HELLO]]).await;
     let places = Arc::new(tokio::sync::Semaphore::new(1));
     let inner = transport();
-    let transport = answering(move |request| {
+    let transport = responding(move |request| {
         let (inner, places) = (inner.clone(), Arc::clone(&places));
         async move {
             let place = places.acquire_owned().await;
@@ -603,7 +611,7 @@ async fn dropping_a_body_closes_the_socket_below_the_layers() {
         .into_body();
     assert_eq!(body.data().await.unwrap().unwrap(), "ok");
     drop(body);
-    server.hung_up().await;
+    server.client_closed().await;
 }
 
 #[tokio::test]
@@ -614,11 +622,11 @@ async fn dropping_a_request_closes_the_socket_below_the_layers() {
     tokio::time::timeout(Duration::from_millis(50), send)
         .await
         .unwrap_err();
-    server.hung_up().await;
+    server.client_closed().await;
 }
 
 #[tokio::test]
-async fn a_body_cut_short_is_truncated_below_the_layers_too() {
+async fn an_incomplete_body_is_truncated_below_layers_too() {
     let cut = "HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhello";
     for is_ours in [true, false] {
         let server = Server::start(&[&[cut]]).await;
@@ -626,7 +634,7 @@ async fn a_body_cut_short_is_truncated_below_the_layers_too() {
         let sent = if is_ours {
             traced(transport()).send(request)
         } else {
-            ServiceTransport::new(foreign()).send(request)
+            ServiceTransport::new(other_client()).send(request)
         };
         let mut body = sent.await.unwrap().into_body();
         assert_eq!(body.data().await.unwrap().unwrap(), "hello");
@@ -639,10 +647,10 @@ async fn a_body_cut_short_is_truncated_below_the_layers_too() {
 }
 
 #[tokio::test]
-async fn no_layer_makes_our_transport_take_an_encoded_answer() {
+async fn a_decompression_layer_does_not_enable_encoded_responses() {
     const GZIP: &str = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\nabc";
     let server = Server::start(&[&[GZIP]]).await;
-    // What tower-http's layer does before it sends.
+    // What tower-http's decompression layer does before it sends a request.
     let service = ServiceBuilder::new()
         .map_request(|mut request: Request<Full<Bytes>>| {
             let gzip = HeaderValue::from_static("gzip");
@@ -664,20 +672,20 @@ async fn no_layer_makes_our_transport_take_an_encoded_answer() {
 
     let server = Server::start(&[&[GZIP], &[GZIP]]).await;
     let result = fetch(
-        &ServiceTransport::new(foreign()),
+        &ServiceTransport::new(other_client()),
         post(&server.url("/secret")),
     )
     .await;
-    check_error(result, ErrorKind::Protocol, "no layer unpacked it");
+    check_error(result, ErrorKind::Protocol, "add a decompression layer");
 
-    // What it does with an answer: the header goes, the bytes are others.
+    // What it does with a response: it removes the header and replaces the bytes.
     let service = ServiceBuilder::new()
         .map_response(|mut response: Response<hyper::body::Incoming>| {
             response.headers_mut().remove("content-encoding");
             let unpacked = |_| Bytes::from_static(b"unpacked");
             response.map(|body| body.map_frame(move |frame| frame.map_data(unpacked)))
         })
-        .service(foreign());
+        .service(other_client());
     let text = fetch(&ServiceTransport::new(service), post(&server.url("/"))).await;
     assert_eq!(text.unwrap(), "unpacked");
 }
@@ -687,16 +695,16 @@ async fn an_encoded_error_of_another_client_keeps_its_status() {
     let gzip =
         "HTTP/1.1 401 Unauthorized\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\nabc";
     let server = Server::start(&[&[gzip]]).await;
-    let sent = ServiceTransport::new(foreign()).send(post(&server.url("/")));
+    let sent = ServiceTransport::new(other_client()).send(post(&server.url("/")));
     let response = sent.await.unwrap();
     assert_eq!(response.status(), 401);
     assert!(response.into_body().data().await.is_none());
 }
 
 #[tokio::test]
-async fn another_client_is_a_transport_too() {
+async fn another_client_can_be_a_transport() {
     let server = Server::start(&[&[HELLO]]).await;
-    let transport = ServiceTransport::new(foreign());
+    let transport = ServiceTransport::new(other_client());
     let text = fetch(&transport, post(&server.url("/v1/chat"))).await;
     assert_eq!(text.unwrap(), "hello");
     let asked = &server.requests()[0];
@@ -707,14 +715,14 @@ async fn another_client_is_a_transport_too() {
     let error = check_error(
         fetch(&transport, post(&url)).await,
         ErrorKind::Connect,
-        "has no connection",
+        "failed to connect",
     );
     assert_eq!(error.sent(), Some(Sent::No));
     let server = Server::start(&[&[""]]).await;
     let error = check_error(
         fetch(&transport, post(&server.url("/secret"))).await,
         ErrorKind::Disconnected,
-        "before the answer's head",
+        "before the response headers",
     );
     assert_eq!(error.sent(), Some(Sent::Maybe));
 }
@@ -723,7 +731,7 @@ async fn another_client_is_a_transport_too() {
 async fn a_redirect_of_another_client_is_not_followed() {
     let moved = "HTTP/1.1 302 Found\r\nlocation: /secret\r\ncontent-length: 0\r\n\r\n";
     let server = Server::start(&[&[moved, HELLO]]).await;
-    let transport = ServiceTransport::new(foreign());
+    let transport = ServiceTransport::new(other_client());
     let result = fetch(&transport, post(&server.url("/secret"))).await;
     let error = check_error(result, ErrorKind::Redirect, "302");
     assert_eq!(error.status().unwrap(), 302);
@@ -742,7 +750,7 @@ fn ask_to_switch(url: &str) -> Request<Bytes> {
 }
 
 #[tokio::test]
-async fn a_connection_switches_below_layers_that_leave_the_body_alone() {
+async fn protocols_switch_below_layers_that_keep_the_body() {
     let port = listen(|mut socket| async move {
         read_request(&mut socket).await;
         socket.write_all(SWITCH.as_bytes()).await.unwrap();
@@ -766,7 +774,7 @@ async fn a_connection_switches_below_layers_that_leave_the_body_alone() {
 }
 
 #[tokio::test]
-async fn a_connection_does_not_switch_below_a_layer_that_wraps_the_body() {
+async fn switching_protocols_below_a_body_wrapper_is_an_error() {
     let server = Server::start(&[&[SWITCH]]).await;
     let layered = traced(transport());
     let sent = layered.send(ask_to_switch(&server.url("/secret"))).await;
@@ -776,19 +784,19 @@ async fn a_connection_does_not_switch_below_a_layer_that_wraps_the_body() {
 }
 
 #[tokio::test]
-async fn a_switch_that_nobody_asked_for_is_refused_of_any_service() {
-    let transport = answering(|_| {
+async fn an_unexpected_101_of_any_service_is_an_error() {
+    let transport = responding(|_| {
         let response = Response::builder().status(101).body(Body::from(""));
         ready(Ok(response.unwrap()))
     });
     let result = fetch(&transport, post("http://host/secret")).await;
-    check_error(result, ErrorKind::Protocol, "unasked");
+    check_error(result, ErrorKind::Protocol, "unexpected 101");
 }
 
 #[tokio::test]
-async fn a_task_is_let_go_of_outside_a_runtime_too() {
+async fn a_task_is_detached_outside_a_runtime_too() {
     let done = Arc::new(Notify::new());
-    let transport = answering(|_| ready(Ok(Response::new(Body::from("hello")))));
+    let transport = responding(|_| ready(Ok(Response::new(Body::from("hello")))));
     assert_eq!(
         fetch(&transport, post("http://host/")).await.unwrap(),
         "hello"
@@ -802,8 +810,8 @@ async fn a_task_is_let_go_of_outside_a_runtime_too() {
 }
 
 #[test]
-fn without_a_runtime_nothing_is_sent() {
-    let transport = answering(|_| ready(Ok(Response::new(Body::from("hello")))));
+fn nothing_is_sent_outside_a_runtime() {
+    let transport = responding(|_| ready(Ok(Response::new(Body::from("hello")))));
     let mut send = transport.send(post("http://host/secret"));
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     let Poll::Ready(result) = send.as_mut().poll(&mut cx) else {
