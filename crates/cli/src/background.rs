@@ -1,4 +1,4 @@
-//! What goes on though nobody waits for it, until the program ends.
+//! Background tasks of the transport, awaited before the program exits.
 
 use std::{
     mem,
@@ -12,15 +12,15 @@ use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
 
 use crate::output::say;
 
-/// How long the program waits for it: as long as one request to cancel may take.
+/// How long the program waits for background tasks: the timeout of a cancellation request.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// The tasks that a transport was told to let run on.
+/// The background tasks of a transport.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Background(Arc<Mutex<Vec<JoinHandle<()>>>>);
 
 impl Background {
-    /// Waits for all of them, for 2 s at most.
+    /// Waits up to 2 s for all tasks.
     pub(crate) async fn settle(&self) {
         let all = async {
             loop {
@@ -29,12 +29,12 @@ impl Background {
                     return;
                 }
                 for task in tasks {
-                    // One that panicked has ended too.
+                    // A task that panicked has ended too.
                     let _ = task.await;
                 }
             }
         };
-        // What takes longer is let go of.
+        // Slower tasks are abandoned.
         let _ = timeout(LIMIT, all).await;
     }
 
@@ -43,7 +43,7 @@ impl Background {
     }
 }
 
-/// A transport whose background can be waited for, and which announces retries.
+/// A transport that tracks its background tasks and prints a line for each retry.
 #[derive(Debug)]
 pub(crate) struct Watched {
     transport: HttpTransport,

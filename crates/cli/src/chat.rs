@@ -1,4 +1,4 @@
-//! A prompt in, an answer out.
+//! The `chat` command: sends the prompt and prints the response.
 
 use std::{
     io, panic,
@@ -21,12 +21,12 @@ use crate::{
     spinner::Spinner,
 };
 
-/// Asks, and prints the answer.
+/// Runs the `chat` command.
 pub(crate) fn run(args: &Chat, verbose: bool) -> Result<(), Failure> {
-    // Read before signals are listened for: there is nothing to keep yet.
+    // Read files before the signal handlers start; nothing needs to be saved yet.
     let (name, _) = route(args.service.provider, args.model.as_deref());
     let read = check::flags(name, &args.service).and_then(|()| {
-        // What is wrong already is said before standard input is waited for.
+        // Check the arguments before waiting for standard input.
         check::options(args, &args.prompt.join(" "))?;
         let prompt = prompt::read(args)?;
         check::options(args, &prompt)?;
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Chat, verbose: bool) -> Result<(), Failure> {
         if let Some(service) = service {
             service.settle().await;
         }
-        // A terminal that hung up takes nothing more, and that is no reason of its own.
+        // After a hangup the terminal accepts no output; report the signal, not that failure.
         if !matches!(outcome, Err(Failure::Interrupted(_))) {
             ended?;
         }
@@ -76,13 +76,13 @@ pub(crate) fn run(args: &Chat, verbose: bool) -> Result<(), Failure> {
     })
 }
 
-/// How long what is being printed at Ctrl-C may take: nobody may read it any longer.
+/// How long printing may continue after Ctrl-C, in case the reader has stopped reading.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Prints on a thread of its own, so that a reader who does not read holds up nothing else.
+/// Prints on a separate thread, so that a blocked reader does not block signals or the network.
 struct Printer<'a> {
     interrupt: &'a Interrupt,
-    /// `None` while it prints, and for ever where that was not waited for.
+    /// `None` while the thread prints. It stays `None` if the thread was abandoned.
     sink: Option<Sink>,
 }
 
@@ -132,7 +132,7 @@ impl<'a> Printer<'a> {
         }
     }
 
-    /// Prints what belongs after the last event, unless the reader has stopped reading.
+    /// Prints what follows the last event, unless the reader has stopped reading.
     fn end(&mut self, response: &ChatResponse, failure: Option<&Failure>) -> io::Result<()> {
         match &mut self.sink {
             None => Ok(()),
@@ -141,7 +141,7 @@ impl<'a> Printer<'a> {
     }
 }
 
-/// What was asked for at the prompt.
+/// The request of the user.
 struct Asked<'a> {
     args: &'a Chat,
     verbose: bool,
@@ -185,13 +185,13 @@ impl Asked<'_> {
         spinner.stop();
         match response? {
             Ok(response) => {
-                self.tell(&response, &mut spinner);
+                self.report(&response, &mut spinner);
                 answer.response = response;
                 printer.response(&answer.response).await
             }
             Err(error) => {
                 if let Some(partial) = error.partial() {
-                    self.tell(partial, &mut spinner);
+                    self.report(partial, &mut spinner);
                     answer.response = partial.clone();
                 }
                 printer.response(&answer.response).await?;
@@ -214,12 +214,12 @@ impl Asked<'_> {
             Ok(stream) => stream,
             Err(error) => {
                 if let Some(partial) = error.partial() {
-                    self.tell(partial, &mut spinner);
+                    self.report(partial, &mut spinner);
                 }
                 return Err(error.into());
             }
         };
-        self.tell_of(stream.partial(), stream.meta(), &mut spinner);
+        self.report_meta(stream.partial(), stream.meta(), &mut spinner);
         let told = stream.meta().warnings.len();
         let outcome = loop {
             let event = match self.interrupt.or(spinner.during(stream.next())).await {
@@ -243,12 +243,12 @@ impl Asked<'_> {
         outcome
     }
 
-    fn tell(&self, response: &ChatResponse, spinner: &mut Spinner) {
-        self.tell_of(response, &response.meta, spinner);
+    fn report(&self, response: &ChatResponse, spinner: &mut Spinner) {
+        self.report_meta(response, &response.meta, spinner);
     }
 
-    /// Says what came with the answer's head.
-    fn tell_of(&self, response: &ChatResponse, meta: &Meta, spinner: &mut Spinner) {
+    /// Prints warnings, and with `--verbose` the status, rate limits and the prediction.
+    fn report_meta(&self, response: &ChatResponse, meta: &Meta, spinner: &mut Spinner) {
         let mut lines = Vec::new();
         for warning in &meta.warnings {
             lines.push(format!("warning: {warning}"));
@@ -256,7 +256,7 @@ impl Asked<'_> {
         if self.verbose {
             let id = meta.request_id().unwrap_or("none");
             lines.push(format!(
-                "answered {} after {:.2} s, attempts: {}, request id: {id}",
+                "status {} after {:.2} s, attempts: {}, request id: {id}",
                 meta.status.as_u16(),
                 meta.time_to_head.as_secs_f64(),
                 meta.attempts,
@@ -268,7 +268,9 @@ impl Asked<'_> {
             }
             for (name, limit) in meta.rate_limits().limits {
                 if let (Some(remaining), Some(limit)) = (limit.remaining, limit.limit) {
-                    lines.push(format!("rate limit {name}: {remaining} of {limit} left"));
+                    lines.push(format!(
+                        "rate limit {name}: {remaining} of {limit} remaining"
+                    ));
                 }
             }
         }
@@ -282,16 +284,16 @@ impl Asked<'_> {
     }
 }
 
-/// What came of a request, and when.
+/// A response and its timing.
 #[derive(Debug, Default)]
 struct Answer {
     response: ChatResponse,
-    /// From the request to the first token, where the answer was streamed.
+    /// Time from the request to the first token of a streamed response.
     first: Option<Duration>,
 }
 
 impl Answer {
-    /// Returns what `--usage` says, if anything came.
+    /// Returns the line that `--usage` prints, if anything was received.
     fn usage(&self) -> Option<String> {
         let Usage {
             input_tokens,
@@ -304,7 +306,7 @@ impl Answer {
         };
         let tokens = match (self.response.usage, self.first) {
             (None, None) => return None,
-            (None, Some(_)) => "tokens not told".to_owned(),
+            (None, Some(_)) => "token counts not reported".to_owned(),
             (Some(_), _) => format!(
                 "{} input tokens, {} output tokens",
                 count(input_tokens),
@@ -323,7 +325,7 @@ impl Answer {
     }
 }
 
-/// Returns the command that lists the models of the service that was asked.
+/// Returns the command that lists the models of this service.
 fn models_command(name: ProviderName, args: &Chat) -> String {
     let mut command = format!("inferstream models -p {}", check::name(name));
     if args.service.playground {

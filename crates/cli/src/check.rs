@@ -1,4 +1,4 @@
-//! Checks for flags and options that would have no effect: each is an error, before anything is sent.
+//! Rejects flags and options that would have no effect, before anything is sent.
 
 use clap::ValueEnum as _;
 use inferstream::{Error, Result};
@@ -6,10 +6,10 @@ use inferstream_simulator::Fault;
 
 use crate::args::{Chat, ProviderName, Service};
 
-/// The members of a request that hold the conversation.
+/// The members of a request that contain the conversation.
 const CONVERSATION: &[&str] = &["input", "messages", "prompt"];
 
-/// The members of a request that hold the token limit, as services and models name it.
+/// The names of the token limit in requests, by service and model.
 const TOKEN_LIMIT: &[&str] = &[
     "max_completion_tokens",
     "max_length",
@@ -21,11 +21,11 @@ const TOKEN_LIMIT: &[&str] = &[
     "num_predict",
 ];
 
-/// Refuses the options that another option, a flag or the prompt contradicts.
+/// Rejects options that conflict with another option, a flag or the prompt.
 ///
 /// # Errors
 ///
-/// `Config`, which names both.
+/// Returns `Config`, which names both.
 pub(crate) fn options(args: &Chat, prompt: &str) -> Result<()> {
     let set: [(&str, bool, &[&str]); 7] = [
         ("the prompt", !prompt.is_empty(), CONVERSATION),
@@ -59,25 +59,25 @@ pub(crate) fn options(args: &Chat, prompt: &str) -> Result<()> {
         let other = set.find(|(_, is_set, members)| *is_set && members.contains(&name.as_str()));
         if let Some((other, ..)) = other {
             return Err(Error::config(format!(
-                "invalid option `{name}`: {other} sets the same; give one of them"
+                "invalid option `{name}`: {other} sets the same value; use only one of them"
             )));
         }
         if args.option[..at].iter().any(|(earlier, _)| earlier == name) {
             return Err(Error::config(format!(
-                "invalid option `{name}`: it is given twice"
+                "invalid option `{name}`: it is repeated"
             )));
         }
     }
     Ok(())
 }
 
-/// Returns true if an option holds the conversation, so that no prompt is needed.
+/// Returns true if an option contains the conversation, so that no prompt is required.
 pub(crate) fn asks_by_option(args: &Chat) -> bool {
     let names = |(name, _): &(String, _)| CONVERSATION.contains(&name.as_str());
     args.option.iter().any(names)
 }
 
-/// Returns true if the user set a token limit, by the flag or by an option.
+/// Returns true if the user set a token limit with the flag or an option.
 pub(crate) fn limits_tokens(args: &Chat) -> bool {
     let limits = |(name, value): &(String, inferstream::Json)| {
         TOKEN_LIMIT.contains(&name.as_str()) && value.as_str().trim() != "null"
@@ -85,11 +85,11 @@ pub(crate) fn limits_tokens(args: &Chat) -> bool {
     args.max_tokens.is_some() || args.option.iter().any(limits)
 }
 
-/// Refuses the flags of another provider, and the faults that cannot happen with this one.
+/// Rejects flags of other providers, and faults that this provider cannot have.
 ///
 /// # Errors
 ///
-/// `Config`, which names the flag or fault and where it belongs.
+/// Returns `Config`, which names the flag or fault and the provider that it belongs to.
 pub(crate) fn flags(provider: ProviderName, flags: &Service) -> Result<()> {
     use ProviderName::{Cerebras, Cloudflare, Replicate};
 
@@ -109,34 +109,34 @@ pub(crate) fn flags(provider: ProviderName, flags: &Service) -> Result<()> {
         if is_given && owner != provider {
             let (owner, provider) = (name(owner), name(provider));
             return Err(Error::config(format!(
-                "invalid flag `{flag}` for {provider}: it belongs to {owner}; leave it out, or give \
+                "invalid flag `{flag}` for {provider}: it belongs to {owner}; remove it, or use \
                  `-p {owner}`"
             )));
         }
     }
     if flags.playground && flags.key_file.is_some() {
         return Err(Error::config(
-            "invalid flag `--key-file` for the playground: it takes no key; leave it out",
+            "invalid flag `--key-file` for the playground: the playground takes no key; remove it",
         ));
     }
     let at = Place::of(provider, flags);
     match flags.fault.iter().find(|fault| !happens(fault, at)) {
         None => Ok(()),
         Some(fault) => Err(Error::config(format!(
-            "invalid fault `{fault}`: it cannot happen with {}; `inferstream simulate --help` says \
-             where each can",
+            "invalid fault `{fault}`: not available for {}; `inferstream simulate --help` lists \
+             the faults of each provider",
             at.name(provider)
         ))),
     }
 }
 
-/// Returns the provider's name at the prompt.
+/// Returns the provider's name on the command line.
 pub(crate) fn name(provider: ProviderName) -> String {
     let value = provider.to_possible_value();
     value.map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
-/// The protocol that is spoken, as far as faults differ.
+/// The protocol in use, which decides the available faults.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Place {
     Agent,
@@ -168,7 +168,7 @@ impl Place {
     }
 }
 
-/// Returns whether the simulator can do this there, as the documentation of [`Fault`] lists it.
+/// Returns whether the simulator supports the fault for this protocol, as documented at [`Fault`].
 fn happens(fault: &Fault, at: Place) -> bool {
     match fault {
         Fault::Aborted

@@ -1,4 +1,4 @@
-//! Finish reasons that say that a response is not what the model would have said in full.
+//! Finish reasons of responses that ended before the model was done.
 
 use inferstream::{ChatResponse, FinishReason};
 
@@ -9,11 +9,11 @@ enum Early {
     Filter,
     Length,
     Repetition,
-    /// A reason that is not known to mean that the response is complete.
-    Strange,
+    /// An unknown finish reason.
+    Unknown,
 }
 
-/// The words of services, in lower case and without punctuation.
+/// Finish reasons of services, in lower case and without punctuation.
 ///
 /// Sources: OpenAI (`length`, `content_filter`), Anthropic (`max_tokens`, `end_turn`, `tool_use`,
 /// `stop_sequence`, `refusal`, `model_context_window_exceeded`), Gemini (`MAX_TOKENS`, `SAFETY`,
@@ -66,7 +66,7 @@ const WORDS: [(Early, &[&str]); 4] = [
     (Early::Repetition, &["repetition", "repetitive"]),
 ];
 
-/// The words of services for a response that is complete.
+/// Finish reasons of complete responses.
 const COMPLETE: [&str; 23] = [
     "",
     "complete",
@@ -112,21 +112,21 @@ impl Early {
         let known = WORDS
             .iter()
             .find(|(_, words)| words.contains(&word.as_str()));
-        Some(known.map_or(Self::Strange, |(early, _)| *early))
+        Some(known.map_or(Self::Unknown, |(early, _)| *early))
     }
 }
 
-/// How a complete stream of events ended, as far as its text may not be complete.
+/// How a stream ended whose text may be incomplete.
 #[derive(Debug, Default)]
 pub(crate) struct Ending {
-    /// What standard error says, a line per choice.
+    /// Warnings for standard error, one per choice.
     pub(crate) warnings: Vec<String>,
-    /// Whether more ended the response than the token limit that the user set.
+    /// True unless the only cause was the token limit that the user set.
     pub(crate) is_early: bool,
 }
 
 impl Ending {
-    /// Reads the finish reasons of a response; `limited` is whether the user set a token limit.
+    /// Evaluates the finish reasons of a response. `limited` is true if the user set a token limit.
     pub(crate) fn of(response: &ChatResponse, limited: bool) -> Self {
         let mut ending = Self::default();
         for choice in &response.choices {
@@ -141,18 +141,16 @@ impl Ending {
                 _ => format!("choice {}", choice.index),
             };
             let why = match early {
-                Early::Context => "is incomplete: it reached the end of the model's context",
-                Early::Filter => "is incomplete: a content filter of the service ended it",
+                Early::Context => "is incomplete: it reached the model's context limit",
+                Early::Filter => "is incomplete: stopped by a content filter of the service",
                 Early::Length if limited => {
-                    "is incomplete: it reached the token limit that was set"
+                    "is incomplete: it reached the token limit of the request"
                 }
                 Early::Length => {
-                    "is incomplete: it reached the service's token limit; `--max-tokens` sets another"
+                    "is incomplete: it reached the service's token limit; set another with `--max-tokens`"
                 }
-                Early::Repetition => {
-                    "is incomplete: the service ended it because it repeated itself"
-                }
-                Early::Strange => "may be incomplete: it ended for a reason that is not known",
+                Early::Repetition => "is incomplete: stopped by the service because of repetition",
+                Early::Unknown => "may be incomplete: unknown finish reason",
             };
             ending
                 .warnings
@@ -198,6 +196,6 @@ mod tests {
         check(&["sensitive", "SAFETY", "refusal"], Some(Early::Filter));
         check(&["context_length_exceeded"], Some(Early::Context));
         check(&["repetition"], Some(Early::Repetition));
-        check(&["gone_fishing", "OTHER"], Some(Early::Strange));
+        check(&["gone_fishing", "OTHER"], Some(Early::Unknown));
     }
 }

@@ -1,4 +1,4 @@
-//! The files that flags name in, what stands in them out.
+//! Reads the files that flags name.
 
 use std::{fs::File, io::Read as _, path::Path};
 
@@ -6,7 +6,7 @@ use inferstream::{ApiKey, Error, cerebras::Cookies};
 
 use crate::args::Service as Flags;
 
-/// What stands in the files that the flags name.
+/// The contents of the files that flags name.
 #[derive(Debug)]
 pub(crate) struct Files {
     pub(crate) key: Option<ApiKey>,
@@ -16,7 +16,7 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Reads them. Blocks, for as long as nobody writes into a pipe among them.
+    /// Reads the files. Blocks while a named pipe among them has no data.
     pub(crate) fn read(flags: &Flags) -> Result<Self, Error> {
         let cookies = flags.cookies.as_ref();
         Ok(Self {
@@ -27,18 +27,18 @@ impl Files {
     }
 }
 
-/// Reads the key that stands in a file.
+/// Reads the API key from a file.
 fn key(path: &Path) -> Result<ApiKey, Error> {
     let key = String::from_utf8(read(path)?);
-    let key = key.map_err(|_| Error::config("not a key, not even text"));
+    let key = key.map_err(|_| Error::config("invalid API key: expected UTF-8 text"));
     key.and_then(ApiKey::new)
         .map_err(|error| error.context(path.display()))
 }
 
-/// Reads a file of settings: at most 1 MiB, more than any bundle of certificates has.
+/// Reads a file of up to 1 MiB, more than any certificate bundle needs.
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
     const LIMIT: u64 = 1 << 20;
-    let broken = |error| Error::config(format!("{}: {error}", path.display()));
+    let broken = |error| Error::config(format!("cannot read {}: {error}", path.display()));
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(broken)?;
     file.take(LIMIT + 1)
@@ -46,7 +46,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
         .map_err(broken)?;
     if LIMIT < bytes.len() as u64 {
         return Err(Error::config(format!(
-            "{}: larger than 1 MiB",
+            "invalid file {}: expected at most 1 MiB",
             path.display()
         )));
     }

@@ -1,4 +1,4 @@
-//! A page and a person before it in, a session's file out.
+//! The `login` command: saves the session of a browser.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use inferstream::{
 
 use crate::{args::Login, exit::Failure, output::say, runtime};
 
-/// Opens the page, waits, and writes down what it gave.
+/// Runs the `login` command.
 pub(crate) fn run(args: &Login) -> Result<(), Failure> {
     runtime::run(async |interrupt| {
         let failed = |warning: &dyn std::fmt::Display| Error::config(warning.to_string());
@@ -20,18 +20,18 @@ pub(crate) fn run(args: &Login) -> Result<(), Failure> {
         if let Some(program) = &args.browser {
             browser = browser.program(program);
         }
-        say("a browser opens the page; it closes by itself when the page's check is passed");
+        say("opening the page in a browser; it closes when the page's check is complete");
         let session = interrupt.or(browser.session()).await??;
         let mut warnings = Vec::new();
-        // Whatever stands there is replaced: this is a new session.
+        // A new session replaces the old one.
         let written = file.update(|_| Some(()), |_| Some(session.to_json()), &mut warnings);
         match (written, warnings.first()) {
             (false, Some(warning)) => Err(failed(warning).into()),
-            (false, None) => Err(Error::config("the session's file was not written").into()),
+            (false, None) => Err(Error::config("cannot write the session file").into()),
             (true, _) => {
                 let count = session.cookies.len();
                 let path = args.session_file.display();
-                say(&format!("{count} cookies are kept in {path}"));
+                say(&format!("saved {count} cookies to {path}"));
                 Ok(())
             }
         }

@@ -1,4 +1,4 @@
-//! Arguments in, exit code out.
+//! The command-line program `inferstream`.
 
 mod args;
 mod background;

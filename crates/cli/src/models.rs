@@ -1,4 +1,4 @@
-//! The models of a provider.
+//! The `models` command.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -15,13 +15,13 @@ use crate::{
     spinner::Spinner,
 };
 
-/// Asks for the models, and prints them.
+/// Requests the models and prints them.
 pub(crate) fn run(args: &Models) -> Result<(), Failure> {
     let (name, _) = route(args.service.provider, None);
     check::flags(name, &args.service)?;
     if let Some(fault) = args.service.fault.first() {
         return Err(Error::config(format!(
-            "invalid fault `{fault}` for `models`: faults happen to requests of `chat` alone"
+            "invalid fault `{fault}` for `models`: faults apply only to `chat`"
         ))
         .into());
     }

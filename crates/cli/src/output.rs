@@ -1,4 +1,4 @@
-//! Events into what is printed: text, lines of JSON, or one object.
+//! Output of events as text, as lines of JSON, or as one JSON object.
 
 use std::{
     borrow::Cow,
@@ -15,13 +15,13 @@ use crate::{
     screen::{self, Screen},
 };
 
-/// Says something on standard error; what a service sent is escaped, so that no terminal obeys it.
+/// Prints lines to standard error, with control characters from services escaped.
 pub(crate) fn say(lines: &str) {
-    // There is nowhere to say that standard error is closed.
+    // If standard error is closed, there is nowhere to report it.
     let _ = writeln!(anstream::stderr().lock(), "{}", screen::lines(lines));
 }
 
-/// Where an answer goes.
+/// The output format of a response.
 #[derive(Debug)]
 pub(crate) enum Sink {
     Json,
@@ -30,7 +30,7 @@ pub(crate) enum Sink {
 }
 
 impl Sink {
-    /// Creates the one that the flags ask for.
+    /// Creates the sink that the flags select.
     pub(crate) fn new(args: &Chat) -> Self {
         if args.json {
             return Self::Json;
@@ -48,12 +48,12 @@ impl Sink {
         })
     }
 
-    /// Prints an event, at once where this sink prints events.
+    /// Prints an event. Sinks that print one object at the end ignore it.
     pub(crate) fn event(&mut self, event: &ChatEvent) -> io::Result<()> {
         match self {
             Self::Json => Ok(()),
             Self::Jsonl(stdout) => match event {
-                // A call is printed once, when it is whole.
+                // Print a tool call once, when it is complete.
                 ChatEvent::ToolCallStart { .. } | ChatEvent::ToolCallDelta { .. } => Ok(()),
                 event => print_json(stdout, event),
             },
@@ -61,7 +61,7 @@ impl Sink {
         }
     }
 
-    /// Prints a whole answer that came at once, in place of its events.
+    /// Prints a response that arrived all at once, instead of its events.
     pub(crate) fn response(&mut self, response: &ChatResponse) -> io::Result<()> {
         for event in events(response) {
             self.event(&event)?;
@@ -69,7 +69,7 @@ impl Sink {
         Ok(())
     }
 
-    /// Prints what belongs after the last event: `response` is what came, whole or not.
+    /// Prints what follows the last event. The response may be incomplete.
     pub(crate) fn end(
         &mut self,
         response: &ChatResponse,
@@ -87,12 +87,12 @@ impl Sink {
     }
 }
 
-/// How far the last line that was printed is.
+/// The state of the last printed line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Line {
     /// Nothing was printed yet, or the line has ended.
     Fresh,
-    /// It wants an end.
+    /// The line needs a line break.
     Open,
 }
 
@@ -106,12 +106,12 @@ impl Line {
     }
 }
 
-/// Text on standard output, thoughts on standard error.
+/// Prints text to standard output and reasoning to standard error.
 #[derive(Debug)]
 pub(crate) struct Plain {
     stdout: Stdout,
     text: Line,
-    /// `None` where standard output is not a terminal: what reads it gets the text as it is.
+    /// `None` unless standard output is a terminal: a pipe gets the text unchanged.
     text_screen: Option<Screen>,
     shows_reasoning: bool,
     reasoning: Line,
@@ -143,12 +143,12 @@ impl Plain {
             } if self.shows_reasoning => {
                 self.end_text()?;
                 let shown = shown(&mut self.reasoning_screen, text);
-                // There is nowhere to say that standard error is closed.
+                // If standard error is closed, there is nowhere to report it.
                 let _ = if self.reasoning_screen.is_some() {
                     let mut stderr = anstream::stderr().lock();
                     write!(stderr, "\x1b[2m{shown}\x1b[0m").and_then(|()| stderr.flush())
                 } else {
-                    // `anstream` would take escape sequences of the text out.
+                    // `anstream` would remove escape sequences in the text.
                     io::stderr().write_all(shown.as_bytes())
                 };
                 self.reasoning = Line::after(text);
@@ -188,7 +188,7 @@ impl Plain {
     }
 }
 
-/// The whole answer as one object.
+/// The complete response as one object.
 #[derive(Serialize)]
 struct Object<'a> {
     text: &'a str,
@@ -218,7 +218,7 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Takes a whole answer apart, into the events that it could have been streamed as.
+/// Splits a response into the events of an equivalent stream.
 fn events(response: &ChatResponse) -> Vec<ChatEvent> {
     let mut events = Vec::new();
     for choice in &response.choices {
@@ -252,17 +252,16 @@ fn events(response: &ChatResponse) -> Vec<ChatEvent> {
     events
 }
 
-/// Prints a value as one line, at once.
+/// Prints a value as one line and flushes.
 pub(crate) fn print_json(stdout: &mut impl io::Write, value: &impl Serialize) -> io::Result<()> {
     stdout.write_all(json_line(value)?.as_bytes())?;
     stdout.flush()
 }
 
-/// Returns a value as JSON on a line of its own, for every reader's notion of a line, and for a
-/// terminal too.
+/// Serializes a value as JSON on one line that is safe for terminals and line readers.
 ///
-/// JSON lets DEL, C1 controls, U+2028, U+2029 and the characters that reorder a line stand in a string
-/// as they are; they come only in strings, and so an escape says the same.
+/// JSON strings may contain DEL, C1 controls, U+2028, U+2029 and bidirectional controls unescaped.
+/// They occur only within strings, so replacing them by escapes does not change the value.
 pub(crate) fn json_line(value: &impl Serialize) -> io::Result<String> {
     let json = serde_json::to_string(value)?;
     let special = |char| screen::controls(char) || matches!(char, '\u{2028}' | '\u{2029}');
@@ -272,7 +271,7 @@ pub(crate) fn json_line(value: &impl Serialize) -> io::Result<String> {
             None => line.push_str(part),
             Some(last) => {
                 line.push_str(&part[..part.len() - last.len_utf8()]);
-                // Each of them has four digits at most.
+                // All of these characters have at most four hexadecimal digits.
                 let escape = format!("\\u{:04x}", u32::from(last));
                 line.push_str(&escape);
             }

@@ -1,4 +1,4 @@
-//! The prompt: what is piped in, then the arguments.
+//! The prompt: piped standard input, followed by the arguments.
 
 use std::{
     io::{self, IsTerminal as _, Read as _},
@@ -11,15 +11,15 @@ use inferstream::{Error, Result};
 
 use crate::{args::Chat, check, output::say};
 
-/// The most that is read of standard input: no request may be larger.
+/// The maximum size of standard input, which is also the maximum size of a request.
 const MAX_PROMPT: u64 = 16 << 20;
 
-/// How long nothing may come from standard input before the program says that it waits for it.
+/// How long standard input may be silent before a message explains that the program is waiting.
 const SILENCE: Duration = Duration::from_secs(2);
 
-/// Reads the prompt. Blocks until the end of a standard input that is not a terminal.
+/// Reads the prompt. Blocks until the end of standard input unless it is a terminal.
 ///
-/// It may be empty where an option holds the conversation.
+/// The prompt may be empty if an option contains the conversation.
 pub(crate) fn read(args: &Chat) -> Result<String> {
     let piped = !args.no_stdin && !io::stdin().is_terminal();
     let mut prompt = if piped { piped_in()? } else { String::new() };
@@ -36,27 +36,27 @@ pub(crate) fn read(args: &Chat) -> Result<String> {
         return Ok(String::new());
     }
     Err(Error::config(
-        "there is no prompt: give it as arguments or pipe it in",
+        "missing prompt: pass it as arguments or on standard input",
     ))
 }
 
-/// Reads standard input to its end, and says that it does where nothing comes.
+/// Reads standard input to its end. Prints a message if nothing arrives for a while.
 fn piped_in() -> Result<String> {
     let (heard, silence) = mpsc::channel();
-    // It ends with this function, which drops the sender.
+    // The thread ends when this function drops the sender.
     thread::spawn(move || {
         loop {
             match silence.recv_timeout(SILENCE) {
                 Ok(()) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
-                    say("waiting for the end of standard input; `--no-stdin` does not read it");
+                    say("waiting for the end of standard input (use `--no-stdin` to ignore it)");
                     return;
                 }
             }
         }
     });
-    let failed = |error| Error::config(format!("standard input: {error}"));
+    let failed = |error| Error::config(format!("cannot read standard input: {error}"));
     let mut stdin = io::stdin().lock().take(MAX_PROMPT + 1);
     let mut read = Vec::new();
     let mut buffer = vec![0; 64 << 10];
@@ -65,7 +65,7 @@ fn piped_in() -> Result<String> {
             Ok(0) => break,
             Ok(length) => {
                 read.extend_from_slice(&buffer[..length]);
-                // Nothing listens once it has been said.
+                // The receiver is gone after the message was printed.
                 let _ = heard.send(());
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -74,8 +74,9 @@ fn piped_in() -> Result<String> {
     }
     if MAX_PROMPT < read.len() as u64 {
         return Err(Error::config(
-            "standard input is larger than a request may be: 16 MiB",
+            "invalid prompt on standard input: expected at most 16 MiB",
         ));
     }
-    String::from_utf8(read).map_err(|_| Error::config("standard input is not UTF-8"))
+    String::from_utf8(read)
+        .map_err(|_| Error::config("invalid prompt on standard input: expected UTF-8"))
 }

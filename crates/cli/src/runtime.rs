@@ -1,4 +1,4 @@
-//! The runtime, and the signals that end the program early.
+//! The tokio runtime and signal handling.
 
 use std::{
     future::Future,
@@ -11,11 +11,11 @@ use tokio::{runtime, sync::Notify, time::sleep};
 
 use crate::exit::Failure;
 
-/// How long the program may take to end after a signal, unless there is a second one: longer than it
-/// takes to tell the service.
+/// How long the program may take to exit after a first signal. Longer than a cancellation request
+/// takes.
 const GRACE: Duration = Duration::from_secs(4);
 
-/// Runs to the end what is asynchronous.
+/// Runs an asynchronous command to its end.
 pub(crate) fn run(
     work: impl AsyncFnOnce(&Interrupt) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
@@ -23,14 +23,14 @@ pub(crate) fn run(
         .worker_threads(1)
         .enable_all()
         .build()
-        .map_err(|error| Failure::Io("the runtime could not be started".to_owned(), error))?;
+        .map_err(|error| Failure::Io("cannot start the runtime".to_owned(), error))?;
     let outcome = runtime.block_on(async { work(&Interrupt::listen()?).await });
-    // A lookup of a name that hangs is not waited for.
+    // Do not wait for a hanging DNS lookup.
     runtime.shutdown_background();
     outcome
 }
 
-/// A signal that asks the program to end.
+/// A signal that ends the program.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Signal {
     #[cfg(unix)]
@@ -41,7 +41,7 @@ pub(crate) enum Signal {
 }
 
 impl Signal {
-    /// Returns the code to exit with: that of a shell for a program that the signal ended.
+    /// Returns the exit code that a shell reports for the signal.
     pub(crate) fn code(self) -> u8 {
         match self {
             #[cfg(unix)]
@@ -53,7 +53,7 @@ impl Signal {
     }
 }
 
-/// Reports the first signal.
+/// Receives the first signal.
 #[derive(Debug)]
 pub(crate) struct Interrupt(Arc<Heard>);
 
@@ -65,13 +65,13 @@ struct Heard {
 
 impl Interrupt {
     fn listen() -> Result<Self, Failure> {
-        let failed = |error| Failure::Io("signals cannot be listened for".to_owned(), error);
+        let failed = |error| Failure::Io("cannot install signal handlers".to_owned(), error);
         let mut signals = Signals::listen().map_err(failed)?;
         let heard = Arc::new(Heard::default());
         let interrupt = Self(Arc::clone(&heard));
         tokio::spawn(async move {
             let signal = signals.next().await;
-            // It is set here alone.
+            // This is the only place that sets it.
             let _ = heard.signal.set(signal);
             heard.notify.notify_one();
             tokio::select! {
@@ -93,7 +93,7 @@ impl Interrupt {
         }
     }
 
-    /// Waits for a future, unless a signal comes first.
+    /// Waits for a future, or fails if a signal arrives first.
     pub(crate) async fn or<T>(&self, future: impl Future<Output = T>) -> Result<T, Failure> {
         tokio::select! {
             biased;
@@ -103,12 +103,12 @@ impl Interrupt {
     }
 }
 
-/// The signals that are listened for.
+/// The signals that are handled.
 #[cfg(unix)]
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
-    /// `None` where it stays ignored.
+    /// `None` if SIGHUP is ignored.
     hangup: Option<tokio::signal::unix::Signal>,
 }
 
@@ -140,9 +140,11 @@ impl Signals {
     }
 }
 
-/// Returns true if the program was started with SIGHUP ignored, as by `nohup`: it stays so.
+/// Returns true if the program was started with SIGHUP ignored, as by `nohup`; it then stays
+/// ignored.
 ///
-/// Linux reports it in a file. Elsewhere only `unsafe` code could ask, and a hangup ends the program.
+/// Linux reports this in a file. Elsewhere only `unsafe` code could query it, so SIGHUP ends the
+/// program.
 #[cfg(unix)]
 fn ignores_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -152,7 +154,7 @@ fn ignores_hangup() -> bool {
     mask.is_some_and(|mask| mask & 1 == 1)
 }
 
-/// The signal that is listened for.
+/// The signal that is handled.
 #[cfg(not(unix))]
 struct Signals(tokio::signal::windows::CtrlC);
 

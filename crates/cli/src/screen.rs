@@ -1,18 +1,18 @@
-//! A filter for text that a service sent: a terminal shows it and does not obey it.
+//! Escaping of untrusted text, so that it cannot control the terminal.
 
 use std::fmt::Write as _;
 
-/// Returns true for the characters that a terminal obeys in place of showing them, line feeds and
-/// tabs apart: the other control characters (C0, DEL, C1), and those that reorder a line.
+/// Returns true for characters that can control a terminal, except line feeds and tabs: the other
+/// control characters (C0, DEL, C1) and bidirectional overrides and isolates.
 ///
-/// Single marks of direction (U+200E, U+200F, U+061C) are part of ordinary text in some languages, and
-/// change the order of their neighbors at most.
+/// Single direction marks (U+200E, U+200F, U+061C) are part of ordinary text in some languages and
+/// affect at most the order of their neighbors.
 pub(crate) fn controls(char: char) -> bool {
     let is_control = char.is_control() && !matches!(char, '\n' | '\t');
     is_control || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Escapes a text for the terminal, its lines as they are.
+/// Escapes a text for the terminal and keeps its line breaks.
 pub(crate) fn lines(text: &str) -> String {
     let mut screen = Screen::default();
     let mut shown = screen.show(text);
@@ -20,23 +20,23 @@ pub(crate) fn lines(text: &str) -> String {
     shown
 }
 
-/// Escapes a text for the terminal, and puts it on one line.
+/// Escapes a text for the terminal, on one line.
 pub(crate) fn line(text: &str) -> String {
     lines(text).replace('\n', " ")
 }
 
-/// A text on its way to a terminal, in fragments cut anywhere.
+/// Escapes a text that arrives in fragments.
 ///
-/// Each character is judged by itself, so that no sequence gets through in two fragments.
+/// Each character is escaped independently, so a sequence split across fragments is escaped too.
 #[derive(Debug, Default)]
 pub(crate) struct Screen {
-    /// Whether the last character was a carriage return: one before a line feed is part of a line's
-    /// end, and any other would let the text overwrite itself.
+    /// True if the last character was a carriage return. Before a line feed it is part of a line
+    /// break; otherwise it would let the text overwrite the line.
     after_return: bool,
 }
 
 impl Screen {
-    /// Returns the next fragment as the terminal may have it.
+    /// Returns the escaped form of the next fragment.
     pub(crate) fn show(&mut self, text: &str) -> String {
         let mut shown = String::with_capacity(text.len());
         for char in text.chars() {
@@ -57,7 +57,7 @@ impl Screen {
         shown
     }
 
-    /// Returns what is left to show at the text's end.
+    /// Returns the remaining output at the end of the text.
     pub(crate) fn end(&mut self) -> &'static str {
         if std::mem::take(&mut self.after_return) {
             "\\r"
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_obeys_is_escaped_and_the_rest_stays() {
+    fn control_characters_are_escaped_and_other_text_is_kept() {
         for (text, shown) in [
             ("", ""),
             (

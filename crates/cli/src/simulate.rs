@@ -1,4 +1,4 @@
-//! The simulator as a server, until Ctrl-C.
+//! The `simulate` command: runs the simulator until Ctrl-C.
 
 use std::{
     fs,
@@ -9,7 +9,7 @@ use inferstream_simulator::Simulator;
 
 use crate::{args::Simulate, exit::Failure, output::say, runtime, service::simulator};
 
-/// Runs the server.
+/// Runs the `simulate` command.
 pub(crate) fn run(args: &Simulate) -> Result<(), Failure> {
     runtime::run(async |interrupt| {
         let mut builder = simulator(args.seed, args.tps, &args.fault)
@@ -21,9 +21,10 @@ pub(crate) fn run(args: &Simulate) -> Result<(), Failure> {
         if let Some(key) = &args.api_key {
             builder = builder.api_key(key);
         }
-        let simulator = builder.start().await.map_err(|error| {
-            Failure::Io(format!("port {} cannot be listened on", args.port), error)
-        })?;
+        let simulator = builder
+            .start()
+            .await
+            .map_err(|error| Failure::Io(format!("cannot listen on port {}", args.port), error))?;
         if let (Some(path), Some(pem)) = (&args.cert_file, simulator.certificate_pem()) {
             fs::write(path, pem).map_err(|error| Failure::Io(path.display().to_string(), error))?;
         }
@@ -57,7 +58,7 @@ fn how_to_use(args: &Simulate, simulator: &Simulator) -> String {
     };
     let mut text = format!(
         "\
-SIMULATED: no model runs here; answers are made up. Ctrl-C ends it. To ask it, elsewhere:
+SIMULATED: no model runs; responses are generated. Press Ctrl-C to stop. In another terminal:
 
   curl -N{curl} {url}/chat/completions \\
     -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
@@ -77,7 +78,7 @@ SIMULATED: no model runs here; answers are made up. Ctrl-C ends it. To ask it, e
 "
     );
     if args.tls && args.cert_file.is_none() {
-        text.push_str("\nWith --cert-file the certificate is written to a file.\n");
+        text.push_str("\nUse --cert-file to write the certificate to a file.\n");
     }
     text
 }

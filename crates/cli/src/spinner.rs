@@ -1,4 +1,4 @@
-//! A sign of life on a terminal, until there is something to read.
+//! A progress indicator on the terminal until output starts.
 
 use std::{
     future::Future,
@@ -12,12 +12,12 @@ use tokio::time::{Instant, timeout};
 
 const FRAMES: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
 
-/// An answer that comes sooner is not announced.
+/// No spinner is shown for faster responses.
 const DELAY: Duration = Duration::from_millis(300);
 
 const INTERVAL: Duration = Duration::from_millis(80);
 
-/// A spinner on standard error, gone when it is dropped.
+/// A spinner on standard error. Dropping it removes it.
 #[derive(Debug)]
 pub(crate) struct Spinner {
     enabled: bool,
@@ -26,7 +26,7 @@ pub(crate) struct Spinner {
 }
 
 impl Spinner {
-    /// Creates a spinner, which shows itself if standard error is a terminal.
+    /// Creates a spinner, which is shown only if standard error is a terminal.
     pub(crate) fn new() -> Self {
         Self {
             enabled: io::stderr().is_terminal(),
@@ -35,7 +35,7 @@ impl Spinner {
         }
     }
 
-    /// Waits for a future and spins meanwhile.
+    /// Waits for a future and shows the spinner meanwhile.
     pub(crate) async fn during<T>(&mut self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
         while self.enabled {
@@ -50,13 +50,13 @@ impl Spinner {
         future.await
     }
 
-    /// Ends it and clears its place.
+    /// Stops the spinner and clears it.
     pub(crate) fn stop(&mut self) {
         self.enabled = false;
         self.clear();
     }
 
-    /// Clears its place, so that a line can be printed there.
+    /// Clears the spinner so that a line can be printed.
     pub(crate) fn clear(&mut self) {
         if 0 < self.drawn {
             self.drawn = 0;

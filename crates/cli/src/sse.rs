@@ -1,4 +1,4 @@
-//! An event stream in, lines of JSON out.
+//! The `sse` command: converts an event stream to lines of JSON.
 
 use std::io::{self, BufWriter, Read as _, Write};
 
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::{args::Sse, exit::Failure, output::json_line};
 
-/// How much is read at once.
+/// The size of the read buffer.
 const READ: usize = 64 << 10;
 
 /// Decodes standard input.
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &Sse) -> Result<(), Failure> {
             decoder.push(Bytes::copy_from_slice(piece));
             print_items(&mut decoder, &mut stdout)
         });
-        // The next read may wait long, and what was whole before a failure belongs out.
+        // Flush before the next read, which may block, so that complete events are visible at once.
         stdout.flush()?;
         outcome?;
     }

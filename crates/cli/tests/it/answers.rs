@@ -1,4 +1,4 @@
-//! What is printed of an answer.
+//! The output of `chat`, in all formats.
 
 use std::{
     io::{Read as _, Write as _},
@@ -19,7 +19,7 @@ fn texts(lines: &[Value], kind: &str) -> String {
 }
 
 #[test]
-fn every_form_says_the_same() {
+fn all_formats_contain_the_same_text() {
     let plain = simulated(&[]);
     assert_eq!(plain.code, Some(0), "{}", plain.stderr);
     assert!(plain.stderr.starts_with("SIMULATED: "));
@@ -41,14 +41,14 @@ fn every_form_says_the_same() {
 }
 
 #[test]
-fn another_seed_is_another_answer() {
+fn another_seed_gives_another_response() {
     let one = simulated(&["--sim-seed", "1"]).stdout;
     assert_eq!(one, simulated(&["--sim-seed", "1"]).stdout);
     assert_ne!(one, simulated(&["--sim-seed", "2"]).stdout);
 }
 
 #[test]
-fn lines_of_json_end_in_counts_times_and_the_reason() {
+fn jsonl_ends_with_usage_timing_and_finish() {
     let lines = simulated(&["--jsonl"]).lines();
     let mut kinds: Vec<&str> = lines
         .iter()
@@ -65,7 +65,7 @@ fn lines_of_json_end_in_counts_times_and_the_reason() {
 }
 
 #[test]
-fn one_object_has_all_members_in_their_order() {
+fn a_json_object_has_all_members_in_order() {
     let run = simulated(&["--json"]);
     let keys = [
         "text",
@@ -89,7 +89,7 @@ fn one_object_has_all_members_in_their_order() {
 }
 
 #[test]
-fn a_tool_call_is_printed_once_and_whole() {
+fn a_tool_call_is_printed_once_when_complete() {
     let flags = [
         "-o",
         r#"tools=[{"type":"function","function":{"name":"weather","parameters":{"type":"object","properties":{"city":{"type":"string"}}}}}]"#,
@@ -116,13 +116,13 @@ fn a_tool_call_is_printed_once_and_whole() {
 }
 
 #[test]
-fn thoughts_go_to_standard_error_when_asked_for() {
-    let thoughts = simulated(&["--json"]).json()["reasoning"].clone();
-    let thoughts = thoughts.as_str().unwrap();
-    assert!(!simulated(&[]).stderr.contains(thoughts));
-    assert!(!simulated(&["-R"]).stderr.contains(thoughts));
+fn reasoning_is_printed_to_standard_error_on_request() {
+    let reasoning = simulated(&["--json"]).json()["reasoning"].clone();
+    let reasoning = reasoning.as_str().unwrap();
+    assert!(!simulated(&[]).stderr.contains(reasoning));
+    assert!(!simulated(&["-R"]).stderr.contains(reasoning));
     let shown = simulated(&["--reasoning"]);
-    assert!(shown.stderr.contains(&format!("{thoughts}\n")));
+    assert!(shown.stderr.contains(&format!("{reasoning}\n")));
     assert_eq!(shown.stdout, simulated(&[]).stdout);
 }
 
@@ -140,8 +140,8 @@ fn usage_is_one_line_on_standard_error() {
 }
 
 #[test]
-fn a_speed_that_nothing_tells_is_not_said() {
-    // The other providers' services tell no times, and a document has none.
+fn an_unknown_speed_is_not_printed() {
+    // Other services report no times, and a response without a stream has no first event.
     let run = simulated(&["-p", "cloudflare", "-u", "--no-stream"]);
     let line = run.stderr.lines().last().unwrap();
     assert!(line.starts_with("usage: "), "{line}");
@@ -149,16 +149,16 @@ fn a_speed_that_nothing_tells_is_not_said() {
 }
 
 #[test]
-fn verbose_tells_of_the_head() {
+fn verbose_prints_status_and_rate_limits() {
     for flags in [&["-v"][..], &["-v", "--no-stream"]] {
         let run = simulated(flags);
-        assert!(run.stderr.contains("answered 200 after"), "{}", run.stderr);
+        assert!(run.stderr.contains("status 200 after"), "{}", run.stderr);
         assert!(run.stderr.contains("rate limit "));
     }
 }
 
 #[test]
-fn standard_input_comes_before_the_arguments() {
+fn standard_input_precedes_the_arguments() {
     let flags = ["chat", "--simulate", "--tps", "0", "--json"];
     let ask = |input: &str, arguments: &[&str]| {
         let run = run_with(&[&flags, arguments].concat(), input.as_bytes());
@@ -172,10 +172,10 @@ fn standard_input_comes_before_the_arguments() {
 }
 
 #[test]
-fn without_a_prompt_it_is_wrong_usage() {
+fn a_missing_prompt_is_a_usage_error() {
     let run = run(&["chat", "--simulate"]);
     assert_eq!(run.code, Some(2));
-    assert!(run.error().contains("no prompt"));
+    assert!(run.error().contains("missing prompt"));
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn a_model_may_name_its_provider() {
     for model in ["tiny", "cerebras/tiny"] {
         assert_eq!(simulated(&["-m", model, "--json"]).json()["model"], "tiny");
     }
-    // The service's word on a model with another prefix, which is part of its name.
+    // The service rejects a model with another prefix, which is part of the model's name.
     assert_eq!(simulated(&["-m", "elsewhere/tiny"]).code, Some(1));
 }
 
@@ -225,7 +225,7 @@ fn models_are_listed() {
 }
 
 #[test]
-fn help_tells_exit_codes_and_environment() {
+fn help_lists_exit_codes_and_environment_variables() {
     for args in [&["--help"][..], &["chat", "--help"], &["models", "--help"]] {
         let run = run(args);
         assert_eq!(run.code, Some(0));
@@ -237,14 +237,15 @@ fn help_tells_exit_codes_and_environment() {
     assert_eq!(run(&[]).code, Some(2));
 }
 
-/// Runs against a service that sends these bytes of an event stream, and closes the connection.
+/// Runs the program against a service that sends these bytes of an event stream and closes the
+/// connection.
 fn run_against(stream: &'static [u8], flags: &[&str]) -> crate::Run {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     let server = thread::spawn(move || {
         let (mut socket, _) = listener.accept().unwrap();
         let mut request = Vec::new();
-        // The body is one object, and its end is the request's.
+        // The request body is one JSON object, so its closing brace ends the request.
         while !request.ends_with(b"}") {
             let mut read = [0; 4096];
             let length = socket.read(&mut read).unwrap();
@@ -261,7 +262,7 @@ fn run_against(stream: &'static [u8], flags: &[&str]) -> crate::Run {
 }
 
 #[test]
-fn what_was_replaced_or_cut_is_a_line_on_standard_error() {
+fn replaced_bytes_and_truncation_are_warnings() {
     let cut = b"data: {\"choices\":[{\"delta\":{\"content\":\"a\xFFb\"}}]}\n\n\
         data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n\
         data: {\"choices\":[],\"usage\":{\"prom";

@@ -1,4 +1,4 @@
-//! Cloudflare at the prompt.
+//! Cloudflare on the command line.
 
 use crate::{Run, Server, command, run, simulated};
 
@@ -9,7 +9,7 @@ fn cloudflare(args: &[&str]) -> Run {
 }
 
 #[test]
-fn an_answer_comes_with_its_counts() {
+fn a_response_has_token_counts() {
     for model in ["llama-3.3-70b", "llama-2-7b", "@cf/qwen/qwq-32b"] {
         let run = cloudflare(&["--json", "-m", model, "--max-tokens", "5"]);
         assert_eq!(run.code, Some(0), "{}", run.stderr);
@@ -20,22 +20,22 @@ fn an_answer_comes_with_its_counts() {
 }
 
 #[test]
-fn a_gateway_may_stand_between() {
+fn requests_can_use_a_gateway() {
     let run = cloudflare(&["--gateway", "mine", "--json"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert_eq!(run.json()["finish_reason"], "stop");
 }
 
-/// Checks the exit code of a fault, and what is said of it.
+/// Checks the exit code and the error message of a fault.
 #[track_caller]
-fn check(fault: &str, code: i32, says: &str) {
+fn check(fault: &str, code: i32, message: &str) {
     let run = cloudflare(&["--fault", fault, "--attempts", "1"]);
     assert_eq!(run.code, Some(code), "{fault}: {}", run.stderr);
-    assert!(run.error().contains(says), "{fault}: {}", run.error());
+    assert!(run.error().contains(message), "{fault}: {}", run.error());
 }
 
 #[test]
-fn what_goes_wrong_has_its_code() {
+fn faults_have_their_exit_codes() {
     check("quota", 4, "daily free allocation");
     check("429", 4, "try again");
     check("context", 1, "context window");
@@ -48,7 +48,7 @@ fn what_goes_wrong_has_its_code() {
 }
 
 #[test]
-fn account_and_token_are_asked_for() {
+fn a_missing_account_or_token_is_an_error() {
     let asked = run(&["chat", "-p", "cloudflare", "Hi"]);
     assert_eq!(asked.code, Some(2));
     assert!(asked.error().contains("CLOUDFLARE_ACCOUNT_ID"));
@@ -73,7 +73,7 @@ fn models_are_listed() {
 }
 
 #[test]
-fn the_playground_is_asked_without_a_token() {
+fn the_playground_needs_no_token() {
     let run = cloudflare(&["--playground", "--json"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert_eq!(run.json()["finish_reason"], "stop");
@@ -85,7 +85,7 @@ fn the_playground_is_asked_without_a_token() {
 }
 
 #[test]
-fn the_playground_is_asked_as_its_page_does_today() {
+fn the_playground_agent_works_over_a_websocket() {
     let agent = |flags: &[&str]| cloudflare(&[&["--playground", "--agent"], flags].concat());
     let run = agent(&["--json"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
@@ -101,7 +101,7 @@ fn the_playground_is_asked_as_its_page_does_today() {
 }
 
 #[test]
-fn a_session_is_kept_in_a_file() {
+fn a_session_is_stored_in_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("auth_Cloudflare.json");
     let file = path.to_str().unwrap();

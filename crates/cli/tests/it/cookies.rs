@@ -1,4 +1,4 @@
-//! Cerebras' key by a browser's cookies.
+//! The Cerebras key obtained with cookies from a browser.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use crate::{Run, command, run};
 
 const FILE: &str = "127.0.0.1\tFALSE\t/\tTRUE\t0\t__Secure-session-token\tc4nary-0f-the-file\n";
 
-/// A file of cookies, and its path.
+/// Creates a file of cookies; returns it with its path.
 fn file(text: &str) -> (TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cookies.txt");
@@ -18,12 +18,12 @@ fn file(text: &str) -> (TempDir, String) {
 }
 
 #[track_caller]
-fn check(file_text: &str, args: &[&str], code: i32, says: &str) {
+fn check(file_text: &str, args: &[&str], code: i32, message: &str) {
     let (_folder, path) = file(file_text);
     let args = [&["chat", "Hi", "-v", "--cookies", &path], args].concat();
     let run = run(&args);
     assert_eq!(run.code, Some(code), "{}", run.stderr);
-    assert!(run.stderr.contains(says), "{}", run.stderr);
+    assert!(run.stderr.contains(message), "{}", run.stderr);
     assert!(!run.stderr.contains("c4nary"), "{}", run.stderr);
     assert_eq!(run.stdout, "");
 }
@@ -41,13 +41,13 @@ fn cookies_are_exchanged_for_a_key() {
 }
 
 #[test]
-fn a_key_that_is_refused_twice_is_the_error() {
+fn a_key_rejected_twice_is_the_error() {
     let args = ["--simulate", "--fault", "401", "--fault", "401"];
     check(FILE, &args, 3, "cerebras answered 401");
 }
 
 #[test]
-fn cookies_that_are_of_no_use() {
+fn unusable_cookies_are_errors() {
     let simulate = &["--simulate"][..];
     check("", simulate, 2, "cookies.txt: there is no cookie in it");
     check("[{\"name\":\"c4nary", simulate, 2, "no JSON from line 1");
@@ -58,7 +58,7 @@ fn cookies_that_are_of_no_use() {
         2,
         "none of the cookies is for inference.cerebras.ai",
     );
-    // A true session is not for the simulator.
+    // The simulator does not accept a real session.
     let own = ".cerebras.ai\tTRUE\t/\tTRUE\t0\ta\tc4nary-0f-the-file\n";
     check(own, simulate, 2, "none of the cookies is for 127.0.0.1");
     let old = "inference.cerebras.ai\tFALSE\t/\tTRUE\t1\ta\tc4nary-0f-the-file\n";
@@ -75,11 +75,11 @@ fn cookies_that_are_of_no_use() {
         "invalid flag `--cookies` for replicate: it belongs to cerebras",
     );
     check(FILE, &["--key-file", "x"], 2, "cannot be used with");
-    // Cookies where the file's name belongs.
+    // Cookies given instead of a file name.
     let given = run(&["chat", "Hi", "-v", "--cookies", "token=c4nary-0f-the-file"]);
     assert_eq!(given.code, Some(2));
-    let says = "there is no such file; if these are cookies, write them to one";
-    assert!(given.error().ends_with(says), "{}", given.stderr);
+    let message = "there is no such file; if these are cookies, write them to one";
+    assert!(given.error().ends_with(message), "{}", given.stderr);
     assert!(!given.stderr.contains("c4nary"), "{}", given.stderr);
     let missing = run(&["chat", "Hi", "--cookies", "no/such/file"]);
     assert_eq!(missing.code, Some(2));
@@ -91,7 +91,7 @@ fn cookies_that_are_of_no_use() {
 }
 
 #[test]
-fn a_key_of_the_environment_comes_first_and_is_told() {
+fn a_key_in_the_environment_takes_precedence_with_a_warning() {
     let (_folder, path) = file(FILE);
     let args = [
         "chat",
@@ -105,6 +105,6 @@ fn a_key_of_the_environment_comes_first_and_is_told() {
     ];
     let run = Run::of(command(&args).env("CEREBRAS_API_KEY", "csk-own"));
     assert_eq!(run.code, Some(5), "{}", run.stderr);
-    let told = "CEREBRAS_API_KEY is set: the cookies are not used";
-    assert!(run.stderr.contains(told), "{}", run.stderr);
+    let warning = "CEREBRAS_API_KEY is set: ignoring `--cookies`";
+    assert!(run.stderr.contains(warning), "{}", run.stderr);
 }

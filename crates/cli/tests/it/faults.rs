@@ -1,16 +1,16 @@
-//! What goes wrong at the service.
+//! Faults of the service: exit codes, messages and JSON errors.
 
 use serde_json::{Value, json};
 
 use crate::simulated;
 
-/// Checks the exit code and the error of a fault, in all forms.
+/// Checks the exit code and the error of a fault, in all output formats.
 #[track_caller]
-fn check(fault: &str, flags: &[&str], code: i32, kind: &str, says: &str) -> Value {
+fn check(fault: &str, flags: &[&str], code: i32, kind: &str, message: &str) -> Value {
     let flags = [&["--fault", fault, "--attempts", "1"], flags].concat();
     let plain = simulated(&flags);
     assert_eq!(plain.code, Some(code), "{}", plain.stderr);
-    assert!(plain.error().contains(says), "{}", plain.error());
+    assert!(plain.error().contains(message), "{}", plain.error());
     assert!(plain.stdout.is_empty() || plain.stdout.ends_with('\n'));
 
     let lines = simulated(&[&["--jsonl"], &flags[..]].concat());
@@ -20,7 +20,7 @@ fn check(fault: &str, flags: &[&str], code: i32, kind: &str, says: &str) -> Valu
         (&error["type"], &error["kind"]),
         (&json!("error"), &json!(kind))
     );
-    assert!(error["message"].as_str().unwrap().contains(says));
+    assert!(error["message"].as_str().unwrap().contains(message));
 
     let object = simulated(&[&["--json"], &flags[..]].concat());
     assert_eq!(object.code, Some(code));
@@ -38,7 +38,7 @@ fn check_status(fault: &str, code: i32, kind: &str, status: u16) {
 }
 
 #[test]
-fn statuses() {
+fn statuses_have_their_exit_codes() {
     check_status("400", 1, "invalid_request", 400);
     check_status("401", 3, "auth", 401);
     check_status("402", 4, "quota", 402);
@@ -50,21 +50,21 @@ fn statuses() {
 }
 
 #[test]
-fn the_wait_that_the_service_asks_for_is_told() {
+fn the_retry_after_of_the_service_is_printed() {
     let run = simulated(&["--fault", "429:7", "--attempts", "1", "--jsonl"]);
     assert!(run.error().ends_with("(try again in 7 s)"));
     assert_eq!(run.lines().pop().unwrap()["retry_after"], 7.0);
 }
 
 #[test]
-fn a_fault_that_passes_is_outlasted() {
+fn a_temporary_fault_is_retried() {
     let run = simulated(&["--fault", "503", "-v"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert!(run.stderr.contains("attempts: 2"));
 }
 
 #[test]
-fn a_wait_between_attempts_is_announced() {
+fn each_retry_is_printed_with_its_delay() {
     for form in [&[][..], &["--json"], &["--jsonl"]] {
         let run = simulated(&[&["--fault", "429:1", "--fault", "503"], form].concat());
         assert_eq!(run.code, Some(0), "{}", run.stderr);
@@ -86,7 +86,7 @@ fn a_wait_between_attempts_is_announced() {
 }
 
 #[test]
-fn answers_that_break_off() {
+fn a_cut_response_is_truncated() {
     for fault in ["cut", "truncate"] {
         let error = check(fault, &[], 6, "truncated", "");
         assert_eq!(error["status"], Value::Null);
@@ -98,18 +98,18 @@ fn answers_that_break_off() {
 }
 
 #[test]
-fn answers_that_make_no_sense() {
+fn an_invalid_response_is_a_protocol_error() {
     check("badjson", &[], 1, "protocol", "JSON");
     check("error", &[], 1, "provider", "reported an error");
 }
 
 #[test]
-fn a_connection_that_is_closed_before_the_answer() {
+fn a_connection_closed_before_the_response_is_disconnected() {
     check("close", &[], 5, "disconnected", "lost");
 }
 
 #[test]
-fn silence_ends_by_its_limit() {
+fn silence_ends_at_the_timeout() {
     let error = check("stall", &["--idle-timeout", "0.2"], 5, "timeout", "200ms");
     assert_eq!(error["phase"], "idle");
     let flags = ["--first-event-timeout", "0.2"];
@@ -119,18 +119,18 @@ fn silence_ends_by_its_limit() {
 }
 
 #[test]
-fn causes_are_told_when_asked_for() {
+fn verbose_prints_the_causes() {
     let run = |flags: &[&str]| simulated(&[&["--fault", "cut"], flags].concat()).stderr;
     assert!(!run(&[]).contains("caused by:"));
     assert!(run(&["-v"]).contains("\ncaused by: "));
 }
 
 #[test]
-fn usage_is_told_of_what_came() {
+fn usage_is_printed_for_partial_responses() {
     let run = simulated(&["--fault", "cut", "-u"]);
     assert!(
         run.stderr
-            .contains("\nusage: tokens not told, first token after ")
+            .contains("\nusage: token counts not reported, first token after ")
     );
     let run = simulated(&["--fault", "500", "--attempts", "1", "-u"]);
     assert!(!run.stderr.contains("usage:"));

@@ -1,4 +1,4 @@
-//! Standard input that is waited for, or not read.
+//! Waiting for standard input, and ignoring it.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -7,14 +7,14 @@ use std::{
 
 use crate::{Run, command};
 
-/// Starts the program with a standard input that stays open.
+/// Starts the program with standard input kept open.
 fn start(args: &[&str]) -> Child {
     let args = [&["chat", "--simulate", "--tps", "0", "Hi"], args].concat();
     command(&args).stdin(Stdio::piped()).spawn().unwrap()
 }
 
 #[test]
-fn silence_on_standard_input_is_announced() {
+fn waiting_for_standard_input_prints_a_message() {
     let mut child = start(&[]);
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(b"some, but not all\n").unwrap();
@@ -32,10 +32,10 @@ fn silence_on_standard_input_is_announced() {
 }
 
 #[test]
-fn standard_input_is_not_read_where_it_is_not_wanted() {
+fn no_stdin_ignores_standard_input() {
     for flag in ["-n", "--no-stdin"] {
         let mut child = start(&[flag]);
-        // It is open until the program has ended.
+        // The pipe stays open until the program has ended.
         let stdin = child.stdin.take();
         let run = Run::from(child.wait_with_output().unwrap());
         drop(stdin);

@@ -1,6 +1,6 @@
-//! The program itself: arguments and standard input in, output and exit codes out.
+//! Tests of the program: arguments, standard input, output and exit codes.
 
-#![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
+#![allow(clippy::unwrap_used)] // clippy allows it in tests only, not in their helpers
 
 mod answers;
 mod cloudflare;
@@ -27,7 +27,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-/// The program, with nothing of the environment that it heeds.
+/// Returns the program with none of the environment variables that it reads.
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_inferstream"));
     for name in ["ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"] {
@@ -52,7 +52,7 @@ fn command(args: &[&str]) -> Command {
     command
 }
 
-/// What a run of the program came to.
+/// The result of a run.
 struct Run {
     code: Option<i32>,
     stdout: String,
@@ -73,7 +73,7 @@ impl Run {
         self.stdout.lines().map(parse).collect()
     }
 
-    /// The one line that says what went wrong.
+    /// Returns the only error line on standard error.
     #[track_caller]
     fn error(&self) -> &str {
         let is_error = |line: &&str| line.starts_with("error: ");
@@ -97,18 +97,18 @@ fn run(args: &[&str]) -> Run {
     Run::of(&mut command(args))
 }
 
-/// Asks the simulator, as fast as it goes.
+/// Runs `chat` against the simulator at unlimited speed.
 fn simulated(args: &[&str]) -> Run {
     run(&[&["chat", "--simulate", "--tps", "0", "Hi"], args].concat())
 }
 
-/// Runs with this standard input.
+/// Runs the program with this standard input.
 fn run_with(args: &[&str], input: &[u8]) -> Run {
     let mut child = command(args).stdin(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     thread::scope(|scope| {
         scope.spawn(move || match stdin.write_all(input) {
-            // A program that stops reading is a result too.
+            // The program may stop reading early.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             outcome => outcome.unwrap(),
         });
@@ -116,9 +116,9 @@ fn run_with(args: &[&str], input: &[u8]) -> Run {
     })
 }
 
-/// Answers each request of one connection at a time with this, and closes; returns the base URL.
+/// Serves this response to each request, one connection at a time; returns the base URL.
 ///
-/// It runs until the tests end.
+/// The server runs until the tests end.
 fn serve(status: u16, content_type: &str, body: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
@@ -141,14 +141,14 @@ fn serve(status: u16, content_type: &str, body: &str) -> String {
                 }
             }
             socket.read_exact(&mut vec![0; length]).unwrap();
-            // A program that has gone is a result too.
+            // The program may have exited.
             let _ = socket.get_mut().write_all(response.as_bytes());
         }
     });
     url
 }
 
-/// Serves a stream of these deltas of choice 0 and then this finish reason.
+/// Serves a stream of these deltas for choice 0, followed by this finish reason.
 fn serve_stream(deltas: &[Value], reason: &str) -> String {
     let chunk = |delta: &Value, reason: Value| {
         json!({
@@ -169,7 +169,7 @@ fn serve_stream(deltas: &[Value], reason: &str) -> String {
     )
 }
 
-/// Asks a compatible service.
+/// Runs `chat` against a compatible service.
 fn ask(url: &str, args: &[&str]) -> Run {
     let service = [
         "-p",
@@ -184,7 +184,7 @@ fn ask(url: &str, args: &[&str]) -> Run {
     run(&[&["chat", "Hi"], &service[..], args].concat())
 }
 
-/// `inferstream simulate`, until it is dropped.
+/// A running `inferstream simulate`, stopped on drop.
 struct Server {
     child: Child,
     stdout: BufReader<ChildStdout>,
@@ -207,7 +207,7 @@ impl Server {
         }
     }
 
-    /// What it prints after its first line, until it ends.
+    /// Returns the output after the first line.
     #[cfg(unix)]
     fn rest(&mut self) -> String {
         let mut rest = String::new();
@@ -218,7 +218,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It has ended already where the test ended it.
+        // A test may have ended it already.
         let _ = self.child.kill();
         self.child.wait().unwrap();
     }

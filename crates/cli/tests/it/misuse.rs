@@ -1,52 +1,61 @@
-//! Flags and options that would have no effect.
+//! Flags and options without effect are errors.
 
 use crate::{Run, ask, command, run, serve_stream, simulated};
 
 #[track_caller]
-fn check(args: &[&str], says: &str) {
+fn check(args: &[&str], message: &str) {
     let run = run(&[&["chat", "Hi"], args].concat());
     assert_eq!(run.code, Some(2), "{args:?}: {}", run.stderr);
-    assert!(run.error().contains(says), "{}", run.error());
+    assert!(run.error().contains(message), "{}", run.error());
     assert_eq!(run.stdout, "");
 }
 
 #[test]
-fn an_option_beside_the_flag_or_the_prompt_that_sets_the_same() {
-    check(&["-o", "messages=[]"], "the prompt sets the same");
+fn an_option_that_repeats_a_flag_or_the_prompt_is_an_error() {
+    check(&["-o", "messages=[]"], "the prompt sets the same value");
     check(
         &["-p", "replicate", "-o", "prompt=x"],
-        "the prompt sets the same",
+        "the prompt sets the same value",
     );
     for name in ["max_tokens", "max_completion_tokens", "max_new_tokens"] {
         let option = format!("{name}=5");
         check(
             &["--max-tokens", "4", "-o", &option],
-            "`--max-tokens` sets the same",
+            "`--max-tokens` sets the same value",
         );
     }
     check(
         &["-s", "x", "-o", "system_prompt=x"],
-        "`--system` sets the same",
+        "`--system` sets the same value",
     );
     check(
         &["--temperature", "1", "-o", "temperature=0"],
         "`--temperature`",
     );
-    check(&["--seed", "1", "-o", "seed=0"], "`--seed` sets the same");
-    check(&["--stop", "x", "-o", "stop=y"], "`--stop` sets the same");
-    check(&["-m", "x", "-o", "model=y"], "`--model` sets the same");
+    check(
+        &["--seed", "1", "-o", "seed=0"],
+        "`--seed` sets the same value",
+    );
+    check(
+        &["--stop", "x", "-o", "stop=y"],
+        "`--stop` sets the same value",
+    );
+    check(
+        &["-m", "x", "-o", "model=y"],
+        "`--model` sets the same value",
+    );
     for provider in ["cerebras", "cloudflare", "replicate"] {
         let option = ["-p", provider, "-o", "stream=false"];
         check(&option, "`--no-stream`");
     }
     check(
         &["-o", "a=1", "-o", "b=1", "-o", "a=1"],
-        "`a`: it is given twice",
+        "`a`: it is repeated",
     );
 }
 
 #[test]
-fn an_option_may_hold_the_conversation_in_place_of_a_prompt() {
+fn an_option_may_replace_the_prompt() {
     let messages = r#"messages=[{"role":"user","content":"Hi"}]"#;
     let whole = run(&["chat", "--simulate", "--tps", "0", "-o", messages]);
     assert_eq!(whole.code, Some(0), "{}", whole.stderr);
@@ -54,7 +63,7 @@ fn an_option_may_hold_the_conversation_in_place_of_a_prompt() {
 }
 
 #[test]
-fn a_flag_of_another_provider() {
+fn a_flag_of_another_provider_is_an_error() {
     for (provider, flags, owner) in [
         ("cerebras", &["--account", "x"][..], "cloudflare"),
         ("openai-compat", &["--gateway", "x"], "cloudflare"),
@@ -68,11 +77,11 @@ fn a_flag_of_another_provider() {
         ("cablyai", &["--stream-origin", "https://x"], "replicate"),
         ("cloudflare", &["--cookies", "x"], "cerebras"),
     ] {
-        let says = format!("`{}` for {provider}: it belongs to {owner}", flags[0]);
-        check(&[&["-p", provider], flags].concat(), &says);
+        let message = format!("`{}` for {provider}: it belongs to {owner}", flags[0]);
+        check(&[&["-p", provider], flags].concat(), &message);
         let models = run(&[&["models", "-p", provider], flags].concat());
         assert_eq!(models.code, Some(2), "{}", models.stderr);
-        assert!(models.error().contains(&says), "{}", models.error());
+        assert!(models.error().contains(&message), "{}", models.error());
     }
     // The provider may be part of the model's name.
     check(&["-m", "replicate/a/b", "--account", "x"], "for replicate");
@@ -81,7 +90,7 @@ fn a_flag_of_another_provider() {
 }
 
 #[test]
-fn a_fault_that_cannot_happen() {
+fn a_fault_of_another_provider_is_an_error() {
     let playground = ["-p", "cloudflare", "--playground"];
     for (service, fault) in [
         (&["-p", "cerebras"][..], "heartbeats"),
@@ -93,10 +102,10 @@ fn a_fault_that_cannot_happen() {
         (&playground, "restart"),
         (&playground, "cutall"),
     ] {
-        let says = format!("`{fault}`: it cannot happen with");
+        let message = format!("`{fault}`: not available for");
         check(
             &[service, &["--simulate", "--fault", fault]].concat(),
-            &says,
+            &message,
         );
     }
     let models = run(&["models", "--simulate", "--fault", "503"]);
@@ -104,7 +113,7 @@ fn a_fault_that_cannot_happen() {
 }
 
 #[test]
-fn a_model_that_is_not_known_points_to_the_list() {
+fn an_unknown_model_has_a_hint() {
     let hint = |run: &Run| {
         let hint = run
             .stderr
@@ -131,7 +140,7 @@ fn a_model_that_is_not_known_points_to_the_list() {
             unknown.stderr
         );
     }
-    // A stream of a prediction that is gone says nothing of the model.
+    // A missing prediction stream does not concern the model.
     let gone = simulated(&["-p", "replicate", "--fault", "stream:404"]);
     assert_eq!(hint(&gone), "", "{}", gone.stderr);
     let url = serve_stream(&[], "stop");

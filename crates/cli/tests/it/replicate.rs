@@ -1,4 +1,4 @@
-//! Replicate at the prompt.
+//! Replicate on the command line.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -16,7 +16,7 @@ fn replicate(args: &[&str]) -> Run {
 }
 
 #[test]
-fn an_answer_comes_with_its_counts() {
+fn a_response_has_token_counts() {
     let run = replicate(&["--json", "-m", "openai/gpt-5", "--max-tokens", "5"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let answer = run.json();
@@ -28,14 +28,14 @@ fn an_answer_comes_with_its_counts() {
 }
 
 #[test]
-fn a_provider_may_stand_before_the_model() {
+fn a_model_may_start_with_its_provider() {
     let model = "replicate/meta/meta-llama-3-8b-instruct";
     let run = simulated(&["--json", "-m", model]);
     assert_eq!(run.json()["model"], "meta/meta-llama-3-8b-instruct");
 }
 
 #[test]
-fn a_stream_that_is_cut_is_taken_up_again() {
+fn a_cut_stream_is_resumed() {
     let whole = replicate(&[]);
     for fault in ["cut", "truncate", "cutall", "early", "nourl"] {
         let run = replicate(&["--fault", fault]);
@@ -44,16 +44,16 @@ fn a_stream_that_is_cut_is_taken_up_again() {
     }
 }
 
-/// Checks the exit code of a fault, and what is said of it.
+/// Checks the exit code and the error message of a fault.
 #[track_caller]
-fn check(fault: &str, code: i32, says: &str) {
+fn check(fault: &str, code: i32, message: &str) {
     let run = replicate(&["--fault", fault, "--idle-timeout", "1"]);
     assert_eq!(run.code, Some(code), "{fault}: {}", run.stderr);
-    assert!(run.error().contains(says), "{fault}: {}", run.error());
+    assert!(run.error().contains(message), "{fault}: {}", run.error());
 }
 
 #[test]
-fn what_goes_wrong_has_its_code() {
+fn faults_have_their_exit_codes() {
     check("failed", 1, "prediction failed: ");
     check("error", 1, "prediction failed: ");
     check("canceled", 1, "was canceled");
@@ -69,14 +69,14 @@ fn what_goes_wrong_has_its_code() {
 }
 
 #[test]
-fn without_a_key_it_says_where_keys_are() {
+fn a_missing_key_error_shows_where_to_get_one() {
     let asked = run(&["chat", "-p", "replicate", "Hi"]);
     assert_eq!(asked.code, Some(3));
     assert!(asked.error().contains("REPLICATE_API_TOKEN"));
     assert!(asked.error().contains("replicate.com/account/api-tokens"));
 }
 
-/// `inferstream simulate`, and where Replicate is in it.
+/// A running `inferstream simulate` and the addresses of its Replicate API.
 struct Service {
     _server: Server,
     url: String,
@@ -109,7 +109,7 @@ impl Service {
         }
     }
 
-    /// The program, told where the service is and what key it takes.
+    /// Returns the program configured for this service and its key.
     fn command(&self, args: &[&str]) -> std::process::Command {
         let mut command = command(args);
         command
@@ -120,7 +120,7 @@ impl Service {
 }
 
 #[test]
-fn a_stream_elsewhere_must_be_allowed() {
+fn a_stream_at_another_origin_must_be_allowed() {
     let service = Service::start("0");
     let chat = ["chat", "-p", "replicate", "Hi"];
     let refused = Run::of(&mut service.command(&chat));
@@ -131,7 +131,7 @@ fn a_stream_elsewhere_must_be_allowed() {
 }
 
 #[test]
-fn a_stream_elsewhere_may_be_allowed_in_the_environment() {
+fn a_stream_origin_can_be_allowed_in_the_environment() {
     let service = Service::start("0");
     let ask = |origins: &str| {
         let mut command = service.command(&["chat", "-p", "replicate", "Hi"]);
@@ -149,7 +149,7 @@ fn a_stream_elsewhere_may_be_allowed_in_the_environment() {
 }
 
 #[test]
-fn verbose_names_the_prediction() {
+fn verbose_prints_the_prediction() {
     let flags: [&[&str]; 3] = [&[], &["--no-stream"], &["--fault", "failed"]];
     for flags in flags {
         let run = replicate(&[&["-v"], flags].concat());
@@ -172,7 +172,7 @@ fn models_are_listed() {
     assert!(models.as_array().unwrap().iter().any(is_there));
 }
 
-/// What became of the predictions of a service, the newest first.
+/// Returns the statuses of the service's predictions, newest first.
 #[cfg(unix)]
 fn statuses(service: &Service) -> Vec<String> {
     use std::{io::Read as _, io::Write as _, net::TcpStream};
@@ -193,7 +193,7 @@ fn statuses(service: &Service) -> Vec<String> {
 
 #[cfg(unix)]
 #[test]
-fn what_nobody_waits_for_is_canceled() {
+fn an_abandoned_prediction_is_canceled() {
     use std::io::Read as _;
     let service = Service::start("20");
     let args = ["chat", "-p", "replicate", "Hi", "--stream-origin"];
@@ -223,7 +223,7 @@ fn what_nobody_waits_for_is_canceled() {
         assert_eq!(statuses(&service), ["canceled"], "{name}");
     }
 
-    // Before anything was read.
+    // Interrupted before any output was read.
     let mut command = service.command(&args);
     let child = command.spawn().unwrap();
     while statuses(&service).len() < 2 {
@@ -233,7 +233,7 @@ fn what_nobody_waits_for_is_canceled() {
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
     assert_eq!(statuses(&service), ["canceled", "canceled"]);
 
-    // As with `| head`.
+    // Closed output, as with `| head`.
     let (child, stdout) = first_word();
     drop(stdout);
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(141));

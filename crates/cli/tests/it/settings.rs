@@ -1,4 +1,4 @@
-//! Settings that cannot be used, and networks that are not there.
+//! Invalid settings, and services that cannot be reached.
 
 use std::{
     fs,
@@ -12,11 +12,11 @@ use crate::{Run, Server, command, run, simulated};
 const SECRET: &str = "csk-very-secret";
 
 #[track_caller]
-fn check(args: &[&str], code: i32, says: &str) {
+fn check(args: &[&str], code: i32, message: &str) {
     let args = [&["chat", "Hi", "--attempts", "1"], args].concat();
     let run = Run::of(command(&args).env("CEREBRAS_API_KEY", SECRET));
     assert_eq!(run.code, Some(code), "{}", run.stderr);
-    assert!(run.error().contains(says), "{}", run.error());
+    assert!(run.error().contains(message), "{}", run.error());
     assert_eq!(run.stdout, "");
     let verbose =
         Run::of(command(&[&args, &["-v", "--json"][..]].concat()).env("CEREBRAS_API_KEY", SECRET));
@@ -29,14 +29,14 @@ fn check(args: &[&str], code: i32, says: &str) {
     }
 }
 
-/// A port that nobody listens on.
+/// Returns a port without a listener.
 fn closed_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
 
 #[test]
-fn no_key() {
+fn a_missing_key_is_an_error() {
     let run = run(&["chat", "Hi"]);
     assert_eq!(run.code, Some(3));
     assert!(run.error().contains("CEREBRAS_API_KEY"));
@@ -44,7 +44,7 @@ fn no_key() {
 }
 
 #[test]
-fn a_key_that_cannot_be_one() {
+fn an_invalid_key_is_an_error() {
     for (key, code) in [
         ("csk-very\nsecret", 2),
         ("csk-vérysecret", 2),
@@ -59,7 +59,7 @@ fn a_key_that_cannot_be_one() {
 }
 
 #[test]
-fn a_key_from_a_file_comes_first() {
+fn a_key_file_takes_precedence() {
     let server = Server::start(&["--api-key", "right"]);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key");
@@ -84,8 +84,8 @@ fn a_key_from_a_file_comes_first() {
 }
 
 #[test]
-fn an_engine_on_this_machine_needs_no_key() {
-    // It lets anything pass but a missing key, as the service does.
+fn a_local_service_needs_no_key() {
+    // The simulator accepts everything except a missing key, as the service does.
     let server = Server::start(&[]);
     let run = run(&["chat", "Hi", "--base-url", &server.url]);
     assert_eq!(run.code, Some(3));
@@ -148,7 +148,7 @@ fn what_is_missing_is_said_with_the_flags_name() {
 }
 
 #[test]
-fn a_base_url_pasted_whole_is_told() {
+fn a_base_url_with_an_endpoint_path_is_an_error() {
     let url = "http://127.0.0.1:9/v1/chat/completions";
     for provider in ["cablyai", "cerebras", "openai-compat"] {
         let args = ["-p", provider, "-m", "x", "--base-url", url];
@@ -157,7 +157,7 @@ fn a_base_url_pasted_whole_is_told() {
 }
 
 #[test]
-fn base_urls_that_are_none() {
+fn invalid_base_urls_are_errors() {
     for url in [
         "nonsense",
         "",
@@ -177,7 +177,7 @@ fn base_urls_that_are_none() {
 }
 
 #[test]
-fn a_port_that_nobody_listens_on() {
+fn a_closed_port_is_a_connection_failure() {
     let url = format!("http://127.0.0.1:{}/v1", closed_port());
     check(&["--base-url", &url], 5, "refused the connection");
     let models = run(&["models", "--base-url", &url, "--attempts", "1"]);
@@ -185,21 +185,21 @@ fn a_port_that_nobody_listens_on() {
 }
 
 #[test]
-fn tls_where_there_is_none_and_the_reverse() {
+fn a_wrong_url_scheme_is_explained() {
     let clear = Server::start(&[]);
     let url = clear.url.replace("http:", "https:");
-    check(&["--base-url", &url], 5, "does not speak TLS");
+    check(&["--base-url", &url], 5, "does not use TLS");
 
     let tls = Server::start(&["--tls"]);
     let url = tls.url.replace("https:", "http:");
-    check(&["--base-url", &url], 5, "speaks TLS");
+    check(&["--base-url", &url], 5, "uses TLS");
     check(&["--base-url", &tls.url], 5, "certificate_pem");
     let untrusted = run(&["chat", "Hi", "--base-url", &tls.url]);
     assert!(untrusted.stderr.contains("is `--cacert`"));
 }
 
 #[test]
-fn certificates() {
+fn certificates_are_checked_and_can_be_added() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (cert, rubbish, broken) = (path("cert.pem"), path("rubbish"), path("broken.pem"));
@@ -220,8 +220,8 @@ fn certificates() {
 }
 
 #[test]
-fn proxies() {
-    // No proxy, so it refuses to be one.
+fn proxies_are_used_and_named_in_errors() {
+    // The server is not a proxy, so it rejects the request.
     let server = Server::start(&[]);
     let refusing = server.url.trim_end_matches("/v1");
     let target = format!("https://127.0.0.1:{}/v1", closed_port());
@@ -255,7 +255,7 @@ fn proxies() {
 }
 
 #[test]
-fn flags_that_make_no_sense() {
+fn invalid_flags_are_usage_errors() {
     for flags in [
         &["-p", "nobody"][..],
         &["--idle-timeout", "-1"],
@@ -276,7 +276,7 @@ fn flags_that_make_no_sense() {
 }
 
 #[test]
-fn any_compatible_service_is_asked_by_its_url() {
+fn any_compatible_service_works_by_its_url() {
     let server = Server::start(&[]);
     let url = server.url.replace("/v1", "/compatible/v1");
     let ask = |model: &[&str], url: Option<&str>| {
@@ -294,11 +294,11 @@ fn any_compatible_service_is_asked_by_its_url() {
     assert!(run.error().contains("OPENAI_COMPAT_BASE_URL"));
     let run = ask(&[], Some(&url));
     assert_eq!(run.code, Some(2));
-    assert!(run.error().contains("name one"));
+    assert!(run.error().contains("name one with `--model`"));
 }
 
 #[test]
-fn cablyai_is_asked_with_a_key() {
+fn cablyai_requires_a_key() {
     let run = Run::of(
         command(&["chat", "-p", "cablyai", "-m", "deepseek-v3", "Hi"])
             .env_remove("CABLYAI_API_KEY"),
@@ -316,7 +316,7 @@ fn cablyai_is_asked_with_a_key() {
 }
 
 #[test]
-fn a_setting_that_the_provider_lacks_is_refused_or_left_out() {
+fn an_unsupported_setting_is_an_error_or_omitted() {
     let ask = |flags: &[&str]| {
         let playground = ["-p", "cloudflare", "--playground", "--seed", "7"];
         simulated(&[&playground[..], flags].concat())
@@ -339,14 +339,14 @@ fn a_setting_that_the_provider_lacks_is_refused_or_left_out() {
     assert!(!run.stderr.contains("seed"), "{}", run.stderr);
 }
 
-/// Runs against a server that refuses the one request, and returns what it was sent.
+/// Runs the program against a server that rejects its request, and returns the request.
 fn sent(args: &[&str]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     let server = thread::spawn(move || {
         let (mut socket, _) = listener.accept().unwrap();
         let mut read = Vec::new();
-        // The body is one object, and ends the request.
+        // The request body is one JSON object, so its closing brace ends the request.
         while !read.ends_with(b"}") {
             let mut piece = [0; 4096];
             let length = socket.read(&mut piece).unwrap();
@@ -363,7 +363,7 @@ fn sent(args: &[&str]) -> String {
 }
 
 #[test]
-fn cerebras_behind_a_gateway_is_asked_as_at_its_own_host() {
+fn behind_gateway_sends_the_format_of_cerebras() {
     let plain = sent(&["--max-tokens", "7"]);
     assert!(plain.contains("\"max_tokens\":7"), "{plain}");
     let gateway = sent(&["--max-tokens", "7", "--behind-gateway"]);

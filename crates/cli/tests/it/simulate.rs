@@ -1,4 +1,4 @@
-//! The simulator as a server.
+//! The `simulate` command.
 
 use std::net::TcpListener;
 
@@ -20,20 +20,20 @@ fn the_first_line_is_the_base_url() {
 }
 
 #[test]
-fn faults_come_in_their_order_and_then_every_time() {
+fn faults_apply_in_order_and_then_every_fault() {
     let server = Server::start(&["--fault", "429", "--fault", "cut", "--every-fault", "500"]);
     let codes: Vec<_> = (0..4).map(|_| ask(&server)).collect();
     assert_eq!(codes, [Some(4), Some(6), Some(1), Some(1)]);
 }
 
 #[test]
-fn a_key_can_be_asked_for() {
+fn a_key_can_be_required() {
     assert_eq!(ask(&Server::start(&["--api-key", "any"])), Some(0));
     assert_eq!(ask(&Server::start(&["--api-key", "other"])), Some(3));
 }
 
 #[test]
-fn a_port_that_is_taken_is_an_error() {
+fn a_port_in_use_is_an_error() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     let run = run(&["simulate", "--port", &port]);

@@ -1,8 +1,8 @@
-//! Event streams into JSON.
+//! The `sse` command.
 
 use crate::run_with;
 
-/// Checks what an input gives, however it is cut.
+/// Checks the output for an input, with several chunk sizes.
 #[track_caller]
 fn check(input: &[u8], lines: &[&str]) {
     let whole = run_with(&["sse"], input);
@@ -15,7 +15,7 @@ fn check(input: &[u8], lines: &[&str]) {
 }
 
 #[test]
-fn frames_are_objects() {
+fn events_are_json_objects() {
     check(b"", &[]);
     check(
         b"data: a\n\n",
@@ -31,7 +31,7 @@ fn frames_are_objects() {
 }
 
 #[test]
-fn line_ends_and_the_byte_order_mark() {
+fn all_line_endings_and_a_byte_order_mark_are_accepted() {
     let frame = r#"{"event":"message","data":"a","id":""}"#;
     for end in ["\n", "\r", "\r\n"] {
         let input = format!("\u{feff}: comment{end}data: a{end}{end}data: a{end}{end}");
@@ -40,7 +40,7 @@ fn line_ends_and_the_byte_order_mark() {
 }
 
 #[test]
-fn a_reconnection_time_is_in_its_place() {
+fn a_reconnection_time_is_printed_in_order() {
     check(
         b"data: a\n\nretry: 2500\nretry: x\ndata: b\n\n",
         &[
@@ -52,7 +52,7 @@ fn a_reconnection_time_is_in_its_place() {
 }
 
 #[test]
-fn a_frame_that_is_cut_off_is_dropped() {
+fn an_incomplete_event_is_dropped() {
     check(b"data: a", &[]);
     check(b"data: a\n", &[]);
 }
@@ -67,7 +67,7 @@ fn any_bytes_are_accepted() {
 }
 
 #[test]
-fn a_line_without_end_is_an_error_after_what_was_whole() {
+fn an_endless_line_is_an_error_after_the_complete_events() {
     let mut input = b"data: a\n\ndata: ".to_vec();
     input.resize(3 << 20, b'x');
     let run = run_with(&["sse"], &input);
@@ -77,12 +77,12 @@ fn a_line_without_end_is_an_error_after_what_was_whole() {
 }
 
 #[test]
-fn pieces_without_size_are_wrong_usage() {
+fn a_chunk_size_of_zero_is_a_usage_error() {
     assert_eq!(run_with(&["sse", "--chunk-size", "0"], b"").code, Some(2));
 }
 
 #[test]
-fn a_line_is_a_line_to_every_reader() {
+fn unicode_line_separators_are_escaped() {
     check(
         "data: a\u{85}b\u{2028}c\u{2029}d\n\n".as_bytes(),
         &[r#"{"event":"message","data":"a\u0085b\u2028c\u2029d","id":""}"#],

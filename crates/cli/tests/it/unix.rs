@@ -28,12 +28,12 @@ pub(crate) fn signal(child: &Child, name: &str) {
     );
 }
 
-/// Runs until the program has printed so many bytes, then interrupts it.
+/// Runs until the program has printed this many bytes, then interrupts it.
 fn interrupted(flags: &[&str], bytes: usize) -> Run {
     signaled("INT", flags, bytes)
 }
 
-/// Runs until the program has printed so many bytes, then sends it a signal.
+/// Runs until the program has printed this many bytes, then sends it a signal.
 fn signaled(name: &str, flags: &[&str], bytes: usize) -> Run {
     let args = [&["chat", "--simulate", "--fault", "stall", "Hi"], flags].concat();
     let mut child = command(&args).spawn().unwrap();
@@ -52,7 +52,7 @@ fn signaled(name: &str, flags: &[&str], bytes: usize) -> Run {
 }
 
 #[test]
-fn ctrl_c_keeps_what_came() {
+fn ctrl_c_keeps_the_partial_response() {
     let run = interrupted(&["--tps", "0"], 20);
     assert_eq!(run.code, Some(130));
     assert!(run.stdout.starts_with("You asked") && run.stdout.ends_with('\n'));
@@ -64,7 +64,7 @@ fn ctrl_c_keeps_what_came() {
 }
 
 #[test]
-fn other_signals_do_what_ctrl_c_does() {
+fn other_signals_keep_the_partial_response() {
     for (name, code) in [("TERM", 143), ("HUP", 129)] {
         let run = signaled(name, &["--tps", "0"], 20);
         assert_eq!(run.code, Some(code), "{}", run.stderr);
@@ -83,8 +83,8 @@ fn other_signals_do_what_ctrl_c_does() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_hangup_that_is_ignored_stays_ignored() {
-    // As by `nohup`.
+fn an_ignored_hangup_stays_ignored() {
+    // As `nohup` does.
     let program = env!("CARGO_BIN_EXE_inferstream");
     let mut child = Command::new("sh")
         .args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", program])
@@ -103,13 +103,13 @@ fn a_hangup_that_is_ignored_stays_ignored() {
 }
 
 #[test]
-fn ctrl_c_keeps_what_came_in_one_object() {
+fn ctrl_c_prints_the_partial_json_object() {
     let args = ["--simulate", "--tps", "0", "--fault", "stall", "--json"];
     let args = [&["chat", "Hi", "-v"], &args[..]].concat();
     let mut child = command(&args).spawn().unwrap();
-    // Nothing is printed before the end, but that there is a head is told.
+    // Nothing is printed before the end, but the arrival of the headers is.
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().starts_with("answered 200")));
+    assert!(lines.any(|line| line.unwrap().starts_with("status 200")));
     thread::sleep(Duration::from_millis(500));
     interrupt(&child);
     let run = Run::from(child.wait_with_output().unwrap());
@@ -122,7 +122,7 @@ fn ctrl_c_keeps_what_came_in_one_object() {
 }
 
 #[test]
-fn ctrl_c_is_heard_while_the_head_is_waited_for() {
+fn ctrl_c_works_while_waiting_for_the_headers() {
     let mut child = command(&["chat", "--simulate", "--fault", "silence", "Hi"])
         .spawn()
         .unwrap();
@@ -134,7 +134,7 @@ fn ctrl_c_is_heard_while_the_head_is_waited_for() {
 }
 
 #[test]
-fn ctrl_c_is_heard_while_a_file_is_waited_for() {
+fn ctrl_c_works_while_waiting_for_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("pipe");
     assert!(
@@ -149,7 +149,7 @@ fn ctrl_c_is_heard_while_a_file_is_waited_for() {
         let mut child = command(&["chat", "Hi", flag, pipe.to_str().unwrap()])
             .spawn()
             .unwrap();
-        // Nobody writes into it.
+        // A named pipe without a writer.
         thread::sleep(Duration::from_millis(500));
         interrupt(&child);
         assert_eq!(child.wait().unwrap().signal(), Some(2));
@@ -158,12 +158,12 @@ fn ctrl_c_is_heard_while_a_file_is_waited_for() {
 }
 
 #[test]
-fn ctrl_c_is_heard_while_nobody_reads_the_output() {
+fn ctrl_c_works_while_the_output_is_blocked() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     let server = thread::spawn(move || {
         let (mut socket, _) = listener.accept().unwrap();
-        // Some of the request: it must have begun before its answer does.
+        // Part of the request, which must start before its response does.
         assert_ne!(socket.read(&mut [0; 4096]).unwrap(), 0);
         let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
         socket.write_all(head.as_bytes()).unwrap();
@@ -171,7 +171,7 @@ fn ctrl_c_is_heard_while_nobody_reads_the_output() {
         let chunk = format!(
             r#"data: {{"id":"1","object":"chat.completion.chunk","created":1,"model":"tiny","choices":[{{"index":0,"delta":{{"content":"{text}"}}}}]}}"#
         );
-        // Until the program has gone.
+        // Until the program has exited.
         while write!(socket, "{chunk}\n\n").is_ok() {}
     });
     let mut child = command(&["chat", "Hi", "--base-url", &url])
@@ -187,7 +187,7 @@ fn ctrl_c_is_heard_while_nobody_reads_the_output() {
 }
 
 #[test]
-fn ctrl_c_ends_the_simulator_well() {
+fn ctrl_c_ends_the_simulator_with_success() {
     let mut server = Server::start(&[]);
     interrupt(&server.child);
     assert_eq!(server.child.wait().unwrap().code(), Some(0));
@@ -195,7 +195,7 @@ fn ctrl_c_ends_the_simulator_well() {
 }
 
 #[test]
-fn a_reader_that_goes_ends_it_quietly() {
+fn a_closed_output_ends_the_program_silently() {
     for flags in [&[][..], &["--jsonl"], &["--jsonl", "--no-stream"]] {
         let args = [&["chat", "--simulate", "--tps", "400", "Hi"], flags].concat();
         let mut child = command(&args).spawn().unwrap();
@@ -210,7 +210,7 @@ fn a_reader_that_goes_ends_it_quietly() {
 }
 
 #[test]
-fn frames_come_out_while_the_input_is_open() {
+fn events_are_printed_while_the_input_is_open() {
     let mut child = command(&["sse"]).stdin(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
