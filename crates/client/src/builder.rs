@@ -7,23 +7,23 @@ use inferstream_core::{ApiKey, Error, Result, RetryPolicy, Timeouts, Transport};
 
 use crate::{setting::Setting, url::with_version};
 
-/// What a client is set up with, whatever its protocol.
+/// The settings of a client that do not depend on its protocol.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Settings {
-    /// The key, where the service wants one.
+    /// The API key; `None` if the service needs none.
     pub key: Option<Setting>,
-    /// Where the service is; `None` is the provider's default.
+    /// The base URL of the service; `None` for the provider's default.
     pub base_url: Option<Setting>,
-    /// The headers of every request.
+    /// Headers that are sent with every request.
     pub headers: HeaderMap,
-    /// The timeouts of requests that have none of their own; `None` is the provider's default.
+    /// The timeouts of requests without their own; `None` for the provider's default.
     pub timeouts: Option<Timeouts>,
-    /// The retries of requests that have no policy of their own.
+    /// The retry policy of requests without their own.
     pub retry: RetryPolicy,
-    /// Whether a model that is not among the known ones is refused before anything is sent.
+    /// Whether requests for unknown models are refused before anything is sent: false by default.
     pub only_known_models: bool,
-    /// What requests go through; `None` is the default transport.
+    /// The transport; `None` for the default transport.
     pub transport: Option<Arc<dyn Transport>>,
 }
 
@@ -36,11 +36,11 @@ impl Settings {
         }
     }
 
-    /// Reads the key and the base URL from the first of these environment variables that is set.
+    /// Reads the key and the base URL, each from the first of its environment variables that is set.
     ///
     /// # Errors
     ///
-    /// `Config` if one is not Unicode.
+    /// `Config` if a variable is not Unicode.
     pub fn from_env(key: &[&'static str], base_url: &[&'static str]) -> Result<Self> {
         Ok(Self {
             key: Setting::from_env(key)?,
@@ -53,18 +53,18 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// `Config` for a key that no header can hold; it names the environment variable.
+    /// `Config` if the key is not valid in a header. The message names the environment variable.
     pub fn api_key(&self) -> Result<Option<ApiKey>> {
         let read = |key: &Setting| ApiKey::new(key.value()).map_err(|error| key.explain(error));
         self.key.as_ref().map(read).transpose()
     }
 
-    /// Returns the base URL, or else the default one, and `/v1` behind a URL without a path.
+    /// Returns the base URL, or else the default one. `/v1` is added to a URL without a path.
     pub fn base_url_or(&self, default: &str) -> String {
         with_version(self.base_url.as_ref().map_or(default, Setting::value))
     }
 
-    /// Puts the environment variable of the base URL before an error about it.
+    /// Adds the environment variable of the base URL, if it came from one, to an error about it.
     pub fn explain_base(&self, error: Error) -> Error {
         match &self.base_url {
             Some(url) => url.explain(error),
@@ -76,7 +76,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// `Config` where none is set and the feature `transport` is off, or the default one cannot be
+    /// `Config` if none is set and the feature `transport` is off, or if the default one cannot be
     /// created.
     pub fn transport(&self) -> Result<Arc<dyn Transport>> {
         match &self.transport {
@@ -93,22 +93,23 @@ fn default_transport() -> Result<Arc<dyn Transport>> {
 
 #[cfg(not(feature = "transport"))]
 fn default_transport() -> Result<Arc<dyn Transport>> {
-    Err(
-        Error::config("missing transport: set one, or turn on the feature `transport`")
-            .with_setting("transport"),
+    Err(Error::config(
+        "missing transport: set one with `transport`, or turn on the feature `transport`",
     )
+    .with_setting("transport"))
 }
 
-/// Adds to a builder the setters that all providers share.
+/// Adds to a builder the setters that all providers share: `transport`, `header`, `timeouts` and
+/// `retry`; `with key` also adds `api_key`.
 ///
-/// The builder has a field `settings` of the type [`Settings`]. `with key` adds `api_key`.
+/// The builder must have a field `settings` of the type [`Settings`].
 #[macro_export]
 macro_rules! builder {
     ($builder:ident with key) => {
         $crate::builder!($builder);
 
         impl $builder {
-            /// Sets the key; white space around it is dropped.
+            /// Sets the API key. White space around it is removed.
             pub fn api_key(mut self, key: impl Into<String>) -> Self {
                 self.settings.key = Some($crate::Setting::new(key));
                 self
@@ -117,13 +118,13 @@ macro_rules! builder {
     };
     ($builder:ident) => {
         impl $builder {
-            /// Sets what requests go through; with the feature `transport` there is a default.
+            /// Sets the transport. It has a default only with the feature `transport`.
             pub fn transport(mut self, transport: impl $crate::core::Transport) -> Self {
                 self.settings.transport = Some(::std::sync::Arc::new(transport));
                 self
             }
 
-            /// Sets a header of every request.
+            /// Sets a header that is sent with every request, replacing an earlier one of that name.
             pub fn header(
                 mut self,
                 name: $crate::http::HeaderName,
@@ -133,13 +134,13 @@ macro_rules! builder {
                 self
             }
 
-            /// Sets the timeouts of requests that have none of their own.
+            /// Sets the timeouts of requests without their own.
             pub fn timeouts(mut self, timeouts: $crate::core::Timeouts) -> Self {
                 self.settings.timeouts = Some(timeouts);
                 self
             }
 
-            /// Sets the retries of requests that have no policy of their own.
+            /// Sets the retry policy of requests without their own.
             pub fn retry(mut self, retry: $crate::core::RetryPolicy) -> Self {
                 self.settings.retry = retry;
                 self

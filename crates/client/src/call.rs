@@ -1,4 +1,4 @@
-//! One call of the user, and the loop that sends its requests.
+//! The settings of one call, and the loop that sends its requests.
 
 use std::{
     borrow::Cow,
@@ -19,27 +19,26 @@ use inferstream_core::{
 
 use crate::redact::Redact;
 
-/// What applies to one call of the user, and to every request that it takes.
-///
-/// Cloning is cheap but for the secrets.
+/// The settings of one call of the user, which apply to every request that is sent for it: a chat may
+/// need several, for example to get a key or to resume a stream.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Call {
-    /// What requests go through.
+    /// The transport.
     pub transport: Arc<dyn Transport>,
     /// The base URL, without a slash at its end.
     pub base: Arc<str>,
-    /// The headers of every request.
+    /// Headers that are sent with every request.
     pub headers: HeaderMap,
-    /// The key of every request, where the service wants one.
+    /// The API key that is sent with every request; `None` if the service needs none.
     pub key: Option<ApiKey>,
     /// The timeouts; [`Timeouts::total`] counts from [`at`](Self::at).
     pub timeouts: Timeouts,
-    /// When a request is sent again.
+    /// The retry policy.
     pub retry: RetryPolicy,
-    /// What must not be shown of what the service says.
+    /// The secrets that are removed from what the service sends.
     pub redact: Redact,
-    /// When the call began, by the transport's clock.
+    /// The start of the call, by the clock of the transport.
     pub at: Duration,
 }
 
@@ -51,37 +50,41 @@ pub struct Refusal<'a> {
     pub status: StatusCode,
     /// Its headers.
     pub headers: &'a HeaderMap,
-    /// Its body, of which at most 64 KiB are read.
+    /// The first 64 KiB of its body.
     pub body: &'a Bytes,
-    /// The time, for dates in the headers.
+    /// The current time, to compare with dates in the headers.
     pub now: SystemTime,
 }
 
-/// How the responses to a request are judged.
+/// The service-specific part of [`Call::send`]: which responses are a success, and which errors the
+/// others are.
 ///
-/// A closure that makes an [`Error`] of a [`Refusal`] is a judge.
+/// A closure that returns the [`Error`] of a [`Refusal`] implements it.
 pub trait Judge: Send + Sync {
     /// Returns the error of a response whose status is not a success.
     fn refusal(&self, refusal: Refusal<'_>) -> Error;
 
-    /// Adds to the error of a request that got no response; by default it stays as it is.
+    /// Adds details to the error of a request that got no response; by default the error stays
+    /// unchanged.
     ///
-    /// What the transport quotes has been redacted.
+    /// Secrets have already been removed from the error.
     fn lost(&self, error: Error) -> Error {
         error
     }
 
-    /// Observes the headers of every response before it is judged; by default they are ignored.
+    /// Observes the headers of every response, for example to store cookies; by default they are
+    /// ignored.
     fn observe(&self, headers: &HeaderMap) {
         let _ = headers;
     }
 
-    /// Returns true for a status that is a success; by default 2xx.
+    /// Returns true if a status is a success: 2xx by default.
     fn accepts(&self, status: StatusCode) -> bool {
         status.is_success()
     }
 
-    /// Returns the secrets of the call; by default those it began with. Those of cookies grow.
+    /// Returns the secrets of the call: by default those that it began with. A judge that stores
+    /// cookies adds their values.
     fn secrets<'a>(&self, redact: &'a Redact) -> Cow<'a, Redact> {
         Cow::Borrowed(redact)
     }
@@ -94,7 +97,7 @@ impl<F: Fn(Refusal<'_>) -> Error + Send + Sync> Judge for F {
 }
 
 impl Call {
-    /// Begins a call: its time runs from now on.
+    /// Creates a call that begins now, without base URL, headers, key and secrets.
     pub fn new(transport: Arc<dyn Transport>, timeouts: Timeouts, retry: RetryPolicy) -> Self {
         Self {
             at: transport.now(),
@@ -112,16 +115,19 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// `Config` if the base URL and the path are not a URL.
+    /// `Config` if the path is not valid in a URL.
     pub fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<Bytes>> {
         let url = format!("{}{path}", self.base).parse::<Uri>();
         let url = url.map_err(|_| {
-            Error::config("invalid URL: the base URL and the path do not make a URL together")
+            Error::config("invalid path of a request: expected a path that is valid in a URL")
         })?;
         Ok(self.request_to(method, url, body))
     }
 
-    /// Creates a request for a URL, with the call's headers and its key. A body is JSON.
+    /// Creates a request for a URL, with the call's headers and its key. The content type is JSON,
+    /// unless the body is empty.
+    ///
+    /// The key is sent to the host of this URL: use it only for hosts that may get the key.
     pub fn request_to(&self, method: Method, url: Uri, body: Bytes) -> Request<Bytes> {
         let has_body = !body.is_empty();
         let mut request = Request::new(body);
@@ -140,15 +146,16 @@ impl Call {
         request
     }
 
-    /// Sends a request until a response has a success status or the retry policy ends.
+    /// Sends a request, and sends it again as the retry policy allows, until a response has a success
+    /// status.
     ///
-    /// This is the only loop that sends requests: each attempt has the call's timeouts, an error's body
-    /// is read for at most 2 s, and what the service says is redacted.
+    /// Each attempt has the call's timeouts. The body of an error is read for at most 2 s. Secrets are
+    /// removed from errors and from the headers of the response.
     ///
     /// # Errors
     ///
-    /// The last attempt's error, with the number of attempts; `Timeout` of the phase `total` where
-    /// the call's time is over.
+    /// The error of the last attempt, with the number of attempts; `Timeout(Total)` if the total
+    /// timeout of the call has elapsed.
     ///
     /// # Cancel safety
     ///
@@ -161,7 +168,8 @@ impl Call {
         Ok(started)
     }
 
-    /// Adds to a request what the transport is to know of the call.
+    /// Adds to a request the extensions by which the transport gets the timeouts, the permission to
+    /// replay it on a new connection, and a counter of such replays.
     pub fn prepare(&self, mut request: Request<Bytes>) -> Request<Bytes> {
         let extensions = request.extensions_mut();
         extensions.insert(self.timeouts);
@@ -172,8 +180,8 @@ impl Call {
         request
     }
 
-    /// Makes attempts as often as a policy says, and returns the outcome of the last one with their
-    /// number, which counts the replays that the transport noted in the prepared request.
+    /// Runs attempts until one succeeds or the policy ends, and returns the value with the number of
+    /// attempts, including the replays that the transport counted in the prepared request.
     ///
     /// # Errors
     ///
@@ -202,7 +210,7 @@ impl Call {
         }
     }
 
-    /// Names the whole limit in an error of what was left of it.
+    /// Replaces the remaining time in a timeout by the configured total, which the user knows.
     fn whole_total(&self, error: Error) -> Error {
         match (error.kind(), self.timeouts.total) {
             (ErrorKind::Timeout(Phase::Total), Some(total)) => Error::timeout(Phase::Total, total)
@@ -216,7 +224,7 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// What the transport reports, and what the judge makes of a status that is not a success.
+    /// The error of the transport, or the judge's error for a status that is not a success.
     pub async fn attempt(&self, request: Request<Bytes>, judge: &dyn Judge) -> Result<Started> {
         let host = request.uri().host().unwrap_or_default().to_owned();
         let response = match self.transport.send(request).await {
@@ -237,7 +245,7 @@ impl Call {
         Err(self.judged(response, judge).await)
     }
 
-    /// Makes the error of a response whose status is not a success.
+    /// Creates the error of a response whose status is not a success.
     async fn judged(&self, response: Response<Body>, judge: &dyn Judge) -> Error {
         let transport = &*self.transport;
         let (head, body) = response.into_parts();
@@ -251,11 +259,11 @@ impl Call {
         judge.secrets(&self.redact).error(error)
     }
 
-    /// Requests a document from a URL or a path, of at most so many bytes.
+    /// Sends a request, and returns the complete body of the response, of at most `limit` bytes.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send); `TooLarge` above the limit.
+    /// As [`send`](Self::send); `TooLarge` if the body exceeds the limit.
     pub async fn document(
         &self,
         request: Request<Bytes>,

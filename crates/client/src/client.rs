@@ -20,42 +20,42 @@ use crate::{
     url::base_url,
 };
 
-/// Whether a response is read as it comes or at once.
+/// Whether a response is requested as a stream or as one document.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Mode {
-    /// The events as the service sends them.
+    /// A stream of events.
     Stream,
     /// One document that holds the complete response.
     Whole,
 }
 
-/// A service's protocol: what a [`Client`] of it needs to know.
+/// The protocol of a service, which a [`Client`] uses.
 pub trait Protocol: fmt::Debug + Send + Sync + 'static {
-    /// A request, encoded: what [`open`](Self::open) sends and reads the response by.
+    /// An encoded request, with what [`open`](Self::open) needs to decode the response.
     type Encoded: Clone + Send + Sync + 'static;
 
-    /// Returns what the provider is.
+    /// Returns the description of the provider.
     fn info(&self) -> &ProviderInfo;
 
     /// Returns what the provider supports for a model.
     fn capabilities(&self, model: &str) -> Capabilities;
 
-    /// Returns the model of requests that name none: that of [`info`](Self::info) by default.
+    /// Returns the model of requests that do not name one: that of [`info`](Self::info) by default.
     fn default_model(&self) -> Option<&str> {
         self.info().default_model()
     }
 
-    /// Refuses a base URL that the protocol cannot use; by default none.
+    /// Checks a base URL when a client is created; by default all are valid.
     ///
     /// # Errors
     ///
-    /// `Config` that says what is wrong.
+    /// `Config` if the protocol cannot use the base URL.
     fn check_base(&self, base: &str) -> Result<()> {
         let _ = base;
         Ok(())
     }
 
-    /// Returns true if the service lists its models without a key; false by default.
+    /// Returns true if the service lists its models without a key: false by default.
     fn lists_without_key(&self) -> bool {
         false
     }
@@ -64,14 +64,14 @@ pub trait Protocol: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// What the request is refused for before anything is sent: `Unsupported`, `Config` and
-    /// `TooLarge`.
+    /// `Unsupported`, `Config` or `TooLarge` for a request that must not be sent.
     fn encode(&self, request: ChatRequest, mode: Mode) -> Result<Self::Encoded>;
 
     /// Returns the settings that the encoded request had to drop.
     fn unsupported(encoded: Self::Encoded) -> Vec<Unsupported>;
 
-    /// Adds to a call's secrets what the request says beyond its messages; by default nothing.
+    /// Adds to the secrets of a call the protocol's own secret parts of a request; by default nothing
+    /// is added. The key and the messages of the request are included in any case.
     fn redact(&self, request: &ChatRequest, redact: Redact) -> Redact {
         let _ = request;
         redact
@@ -81,28 +81,28 @@ pub trait Protocol: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Everything that can be known before the first event, after the retries.
+    /// Any error before the first event, after the retries.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future closes the connection, and cancels what the service does on its behalf.
+    /// Dropping the future closes the connection, and cancels a job that the service runs for it.
     fn open(
         self: Arc<Self>,
         call: Call,
         encoded: Self::Encoded,
     ) -> BoxFuture<'static, Result<ChatStream>>;
 
-    /// Requests the service's list of models.
+    /// Requests the model list of the service.
     ///
     /// # Errors
     ///
-    /// As any request.
+    /// As [`Call::send`]; `Protocol` if the response is not a model list.
     fn models(self: Arc<Self>, call: Call) -> BoxFuture<'static, Result<Vec<Model>>>;
 }
 
 /// A client of a service that speaks a [`Protocol`].
 ///
-/// Cloning is cheap; clones share connections, the key and the list of models.
+/// Cloning is cheap; clones share connections, the key and the model list.
 #[derive(Debug)]
 pub struct Client<P> {
     protocol: Arc<P>,
@@ -132,17 +132,17 @@ impl<P: Protocol> Client<P> {
     ///
     /// # Errors
     ///
-    /// `Config` for a base URL or a header that cannot be used, or where there is no transport.
+    /// `Config` if the key, the base URL or a header is invalid, or the transport is missing.
     pub fn new(protocol: P, base: &str, settings: Settings) -> Result<Self> {
         let key = Fixed(settings.api_key()?);
         Self::with_credentials(protocol, base, settings, key)
     }
 
-    /// As [`new`](Self::new), with the key from elsewhere.
+    /// Creates a client that gets its key from credentials. The key of the settings is ignored.
     ///
     /// # Errors
     ///
-    /// As `new`.
+    /// As [`new`](Self::new).
     pub fn with_credentials(
         protocol: P,
         base: &str,
@@ -168,11 +168,12 @@ impl<P: Protocol> Client<P> {
         })
     }
 
-    /// Creates a client whose calls fail for want of a key, unless one is set.
+    /// Creates a client for a service that needs a key. If none is set, the client is created all the
+    /// same, and its calls fail with the error `missing` before anything is sent.
     ///
     /// # Errors
     ///
-    /// As `new`.
+    /// As [`new`](Self::new).
     pub fn with_required_key(
         protocol: P,
         base: &str,
@@ -190,7 +191,7 @@ impl<P: Protocol> Client<P> {
         &self.protocol
     }
 
-    /// Returns the protocol, shared.
+    /// Returns the protocol as a shared pointer.
     pub fn protocol_arc(&self) -> Arc<P> {
         Arc::clone(&self.protocol)
     }
@@ -200,11 +201,11 @@ impl<P: Protocol> Client<P> {
         &self.shared.base
     }
 
-    /// Checks that there is a key, where the service wants one.
+    /// Checks that a required key is set. Sends nothing.
     ///
     /// # Errors
     ///
-    /// `Auth` that says where to get one.
+    /// `Auth` if the key is missing.
     pub fn check_key(&self) -> Result<()> {
         self.shared
             .credentials
@@ -212,23 +213,23 @@ impl<P: Protocol> Client<P> {
             .map_or(Ok(()), |error| Err(error.clone()))
     }
 
-    /// Begins a call of the client itself, with its key: for documents such as a list of models.
+    /// Begins a call with the client's key and settings, for documents such as an account's state.
     ///
     /// # Errors
     ///
-    /// `Auth` where there is no key and the service wants one.
+    /// `Auth` if a required key is missing; any error of the credentials that obtain one.
     pub async fn call(&self) -> Result<Call> {
         let call = self.keyless_call();
         let key = self.shared.credentials.key().await?;
         Ok(with_key(call, key))
     }
 
-    /// Begins a call of the client itself without a key, for documents that need none.
+    /// Begins a call with the client's settings and without a key, for documents that need none.
     pub fn keyless_call(&self) -> Call {
         self.begin(&ChatRequest::default())
     }
 
-    /// Begins a call for a request; the key is still to come.
+    /// Begins a call for a request, without the key.
     fn begin(&self, request: &ChatRequest) -> Call {
         let shared = &self.shared;
         let settings = &shared.settings;
@@ -249,8 +250,8 @@ impl<P: Protocol> Client<P> {
         call
     }
 
-    /// Does something by a call that has a key, and once more with another key where that was refused
-    /// and can be renewed. The call's whole time is one for all of it.
+    /// Runs `work` with a key. If the service refuses the key and the credentials can renew it, runs
+    /// `work` once more with the new key. The total timeout of the call includes everything.
     async fn keyed<T>(
         &self,
         call: Call,
@@ -273,13 +274,13 @@ impl<P: Protocol> Client<P> {
         };
         let outcome = work(Some(renewed.clone())).await;
         if outcome.as_ref().is_err_and(is_refusal) {
-            // So that the next call gets a new one at once.
+            // The renewed key was refused too. The next call must not begin with it.
             let _ = credentials.renews(&renewed);
         }
         outcome
     }
 
-    /// Gives a request without a model the default one.
+    /// Sets the default model of a request without a model.
     fn named(&self, mut request: ChatRequest) -> ChatRequest {
         if request.model.is_none() {
             request.model = self.protocol.default_model().map(str::to_owned);
@@ -322,7 +323,8 @@ impl<P: Protocol> Client<P> {
         self.keyed(call, open).await
     }
 
-    /// Keeps a list of models for [`known_models`](Provider::known_models).
+    /// Sets the models that [`known_models`](Provider::known_models) returns, until the next model
+    /// list is requested.
     pub fn set_known_models(&self, list: Vec<Model>) {
         let known = &self.shared.known;
         *known.lock().unwrap_or_else(PoisonError::into_inner) = Some(list);
@@ -385,7 +387,7 @@ fn with_key(mut call: Call, key: Option<ApiKey>) -> Call {
     call
 }
 
-/// Returns true for an error that the key may be the reason of, while nothing of a response came.
+/// Returns true for an error that an invalid key may have caused, if no part of a response came before.
 fn is_refusal(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Auth | ErrorKind::Permission) && error.partial().is_none()
 }

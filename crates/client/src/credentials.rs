@@ -1,4 +1,4 @@
-//! Where the key of a call comes from.
+//! The source of a client's key.
 
 use std::{fmt, future::ready};
 
@@ -6,34 +6,34 @@ use inferstream_core::{ApiKey, BoxFuture, Error, Result};
 
 /// The source of a client's key.
 ///
-/// [`Fixed`] and [`Missing`] serve most providers; a session that leases keys implements it.
+/// Most providers use [`Fixed`] and [`Missing`]. A session that obtains and renews keys implements the
+/// trait itself.
 pub trait Credentials: fmt::Debug + Send + Sync + 'static {
-    /// Returns the key to send, or `None` where the service wants none.
+    /// Returns the key to send, or `None` if the service needs none.
     ///
     /// # Errors
     ///
-    /// `Auth` where there is no key and the service wants one; what obtaining it failed with.
+    /// `Auth` if a required key is missing; any error while the key is obtained.
     ///
     /// # Cancel safety
     ///
-    /// The caller may drop the future and ask again.
+    /// The future may be dropped at any time, and the method called again.
     fn key(&self) -> BoxFuture<'_, Result<Option<ApiKey>>>;
 
-    /// Returns the error of every call, where the service wants a key and there is none; `None` by
-    /// default.
+    /// Returns the error of all calls if a required key is missing: `None` by default.
     fn missing(&self) -> Option<&Error> {
         None
     }
 
-    /// Returns true if [`key`](Self::key) may return another key now that the service refused this
-    /// one; false by default.
+    /// Discards a key that the service refused, and returns true if [`key`](Self::key) may return
+    /// another one now: false by default.
     fn renews(&self, refused: &ApiKey) -> bool {
         let _ = refused;
         false
     }
 }
 
-/// A key that does not change, or none where the service wants none.
+/// A key that does not change, or `None` for a service that needs none.
 #[derive(Clone, Debug, Default)]
 pub struct Fixed(pub Option<ApiKey>);
 
@@ -43,7 +43,8 @@ impl Credentials for Fixed {
     }
 }
 
-/// No key at a service that wants one: every call fails with this error before anything is sent.
+/// Credentials without the key that the service needs: every call fails with this error before anything
+/// is sent.
 #[derive(Clone, Debug)]
 pub struct Missing(pub Error);
 

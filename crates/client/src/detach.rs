@@ -1,4 +1,4 @@
-//! What is to be told to a service in; the same out, though nobody may wait for it.
+//! Futures that finish in the background, such as a cancellation that the service must receive.
 
 use std::{
     fmt,
@@ -11,18 +11,18 @@ use std::{
 
 use inferstream_core::{BoxFuture, Error, Phase, Result, Transport};
 
-/// The longest that what nobody waits for may take.
+/// The time limit for background work.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// Waits for a future, but not longer than the limit.
+/// Waits for a future for at most `limit`.
 ///
 /// # Errors
 ///
-/// `Timeout`, of the phase `head`.
+/// `Timeout(Head)` if the limit elapses first.
 ///
 /// # Cancel safety
 ///
-/// As the future's own.
+/// That of the future, which is dropped with this one.
 pub async fn within<T>(
     transport: &dyn Transport,
     limit: Duration,
@@ -39,7 +39,7 @@ pub async fn within<T>(
     .await
 }
 
-/// Waits for a future as long as for what nobody waits for: 2 s.
+/// Waits for a future for at most 2 s, the limit for background work.
 ///
 /// # Errors
 ///
@@ -47,31 +47,30 @@ pub async fn within<T>(
 ///
 /// # Cancel safety
 ///
-/// As the future's own.
+/// As [`within`].
 pub async fn briefly<T>(transport: &dyn Transport, future: BoxFuture<'_, T>) -> Result<T> {
     within(transport, LIMIT, future).await
 }
 
-/// Lets a future run on by itself, for 2 s at most.
+/// Runs a future in the background, by [`Transport::detach`], for at most 2 s.
 pub fn detach<T: 'static>(transport: &Arc<dyn Transport>, future: BoxFuture<'static, T>) {
     let clock = Arc::clone(transport);
     transport.detach(Box::pin(async move {
-        // Nobody is there to be told.
+        // No caller is left to receive an error.
         drop(briefly(&*clock, future).await);
     }));
 }
 
-/// A future that does not end where nobody waits for it: dropped before its end it runs on by itself,
-/// for 2 s at most.
+/// A future that finishes even if it is dropped: it then runs in the background, for at most 2 s.
 #[must_use = "futures do nothing unless polled"]
 pub struct DetachOnDrop<T: 'static> {
     transport: Arc<dyn Transport>,
-    /// `None` once it has an outcome, or has panicked.
+    /// `None` once it has completed or panicked.
     begun: Option<BoxFuture<'static, T>>,
 }
 
 impl<T> DetachOnDrop<T> {
-    /// Takes what is to be brought to its end.
+    /// Wraps a future, which is polled in the foreground until it is dropped.
     pub fn new(transport: Arc<dyn Transport>, future: BoxFuture<'static, T>) -> Self {
         let begun = Some(future);
         Self { transport, begun }
@@ -82,7 +81,7 @@ impl<T> Future for DetachOnDrop<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        // Taken out: what panics is not to run on.
+        // Taken out while it is polled, so that a future that panics is not detached by `drop`.
         let Some(mut begun) = self.begun.take() else {
             return Poll::Pending;
         };

@@ -1,19 +1,18 @@
-//! Pages of HTML in place of a response: browser challenges, and all others.
+//! Recognition of HTML pages in place of a response, and of browser challenges among them.
 
 use http::HeaderMap;
 
-/// Returns true if a body is a page of HTML or XML, whatever its content type says.
+/// Returns true if a body is HTML or XML, regardless of its content type.
 pub fn is_page(body: &str) -> bool {
     let body = body.trim_start_matches('\u{feff}').trim_start();
     body.starts_with('<')
 }
 
-/// Returns true if a response is a browser challenge: a page whose script only a browser passes.
+/// Returns true if a response is a browser challenge: a page with a script that only browsers pass.
 ///
-/// It is known by a header (`cf-mitigated` of Cloudflare, `x-vercel-mitigated` of Vercel,
-/// `x-amzn-waf-action` of AWS WAF), or else by what stands in Cloudflare's challenge pages and in its
-/// block page. A gateway's page of errors (502, 504, 520 to 530) is not a challenge: its status says
-/// what it is.
+/// It is recognized by a header (`cf-mitigated` of Cloudflare, `x-vercel-mitigated` of Vercel,
+/// `x-amzn-waf-action` of AWS WAF), or by texts of Cloudflare's challenge and block pages. An error
+/// page of a gateway (502, 504, 520 to 530) is not a challenge.
 ///
 /// ```
 /// use http::HeaderMap;
@@ -36,8 +35,9 @@ const HEADERS: [(&str, &str); 4] = [
     ("x-vercel-mitigated", "challenge"),
 ];
 
-/// What stands in Cloudflare's pages. Not among them are `cf-cloudflare-status`, which is in each of
-/// its 5xx pages, and `challenge-platform`, a script that it adds to the pages of others too.
+/// Texts of Cloudflare's challenge and block pages. The list has neither `cf-cloudflare-status`,
+/// which is in all of its 5xx pages, nor `challenge-platform`, a script that it adds to other sites'
+/// pages too.
 const MARKS: [&str; 7] = [
     "<title>Just a moment",
     "<title>Attention Required! | Cloudflare",

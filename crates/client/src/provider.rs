@@ -1,10 +1,10 @@
-//! The macro that gives a public type the methods of a provider.
+//! The macro that adds the methods of a provider to a public type.
 
-/// Gives a public type the methods of a provider, and implements
+/// Adds the inherent methods of a provider to a public type, and implements
 /// [`Provider`](inferstream_core::Provider) for it.
 ///
-/// The expression is a reference to what does the work: a [`Client`](crate::Client), or another
-/// `Provider`. The documentation of `stream` can be extended.
+/// The expression is a reference to the provider that does the work, such as a
+/// [`Client`](crate::Client). `#[stream doc = "…"]` adds a line to the documentation of `stream`.
 #[macro_export]
 macro_rules! provider {
     (
@@ -18,8 +18,8 @@ macro_rules! provider {
             ///
             /// # Errors
             ///
-            /// Everything that can be known before the first event, after the retries; `Auth` before
-            /// anything is sent if a key is needed and missing.
+            /// Any error before the first event, after the retries; `Auth` before anything is sent if a
+            /// required key is missing.
             ///
             /// # Cancel safety
             ///
@@ -37,11 +37,13 @@ macro_rules! provider {
             ///
             /// # Errors
             ///
-            /// As [`stream`](Self::stream), and as the stream's items.
+            /// As [`stream`](Self::stream) and as the items of its stream: `Truncated` if the
+            /// response is incomplete. [`Error::partial`](inferstream_core::Error::partial) is what was received
+            /// until then.
             ///
             /// # Cancel safety
             ///
-            /// As [`stream`](Self::stream).
+            /// Dropping the future closes the connection.
             pub fn chat(
                 &self,
                 request: impl Into<$crate::core::ChatRequest>,
@@ -51,12 +53,12 @@ macro_rules! provider {
                 $crate::core::Provider::chat($client, request.into())
             }
 
-            /// Requests the list of models, which [`known_models`](Self::known_models) returns from then
+            /// Requests the model list, which [`known_models`](Self::known_models) returns from then
             /// on.
             ///
             /// # Errors
             ///
-            /// As any request.
+            /// As [`stream`](Self::stream); `Protocol` if the response is not a model list.
             pub fn models(
                 &self,
             ) -> $crate::core::BoxFuture<
@@ -67,14 +69,14 @@ macro_rules! provider {
                 $crate::core::Provider::models($client)
             }
 
-            /// Returns the models that are known without a request: those of the last list, or else the
-            /// built-in ones.
+            /// Returns the models that are known without a request: those that
+            /// [`models`](Self::models) last returned, or else the built-in ones.
             pub fn known_models(&self) -> ::std::vec::Vec<$crate::core::Model> {
                 let $this = self;
                 $crate::core::Provider::known_models($client)
             }
 
-            /// Returns what the provider is.
+            /// Returns the description of the provider: its id, its models and where to get a key.
             pub fn info(&self) -> &$crate::core::ProviderInfo {
                 let $this = self;
                 $crate::core::Provider::info($client)
@@ -92,8 +94,8 @@ macro_rules! provider {
             ///
             /// # Errors
             ///
-            /// What the request would be refused for before it is sent: `Unsupported`, `Config`,
-            /// `ModelNotSupported` and `TooLarge`.
+            /// `Unsupported`, `Config`, `ModelNotSupported` or `TooLarge` for a request that
+            /// [`stream`](Self::stream) would refuse before sending.
             pub fn check(
                 &self,
                 request: impl Into<$crate::core::ChatRequest>,

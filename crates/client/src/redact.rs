@@ -1,4 +1,4 @@
-//! Removal of secrets from what a service says.
+//! Removal of secrets from what a service sends.
 
 use std::{
     cmp::Reverse,
@@ -12,27 +12,28 @@ use http::{HeaderMap, HeaderValue};
 
 use inferstream_core::{ApiKey, ChatRequest, Error, ErrorKind, Json, Part, provider::OneLine};
 
-/// The secrets that a service may repeat and an error must not show: credentials and the prompt.
+/// The secrets of a call, credentials and the prompt, which a service may repeat and an error must
+/// not show.
 ///
-/// Only what the service says is searched: its message, code, body and headers, and the causes of a
-/// transport's error, which layers write. The client's own part of an error's message, with its host
-/// names, provider names and hints, stays as it is.
+/// Only what the service sent is searched: its message, code, body and headers, and the sources of a
+/// transport's error. The client's own part of an error's message, with host names, provider names and
+/// hints, stays unchanged.
 ///
-/// A credential counts from 8 bytes on: placeholders such as `ollama` or `EMPTY` are ordinary words.
-/// A prompt counts from 12 bytes on, for the same reason. It is recognized in full, by its beginning,
-/// on one line, and as JSON.
+/// Credentials of less than 8 bytes and prompts of less than 12 bytes are not removed, because
+/// placeholders such as `ollama` or `EMPTY` are ordinary words. Secrets are recognized in full, by
+/// their first 24 characters, on one line, and as JSON.
 ///
-/// Cloning is cheap. The texts are kept once, as they are: the forms in which a service may repeat
-/// them are made when there is an error to search.
+/// Cloning is cheap, because clones share the texts. The forms in which a service may repeat a secret
+/// are computed only when an error is searched.
 #[derive(Clone, Default)]
 pub struct Redact {
-    /// Texts of the prompt.
+    /// The texts of the prompt.
     texts: Vec<Arc<str>>,
     credentials: Vec<Arc<str>>,
 }
 
 impl Redact {
-    /// Creates it for a key and a request's messages.
+    /// Collects a key, and the texts, reasoning and tool arguments of a request's messages.
     pub fn new(key: Option<&ApiKey>, request: &ChatRequest) -> Self {
         let mut redact = Self::default();
         if let Some(key) = key {
@@ -61,7 +62,7 @@ impl Redact {
         self
     }
 
-    /// Adds a text that counts as a part of the prompt, unless it is shorter than 12 bytes.
+    /// Adds a text of the prompt, unless it is shorter than 12 bytes.
     #[must_use]
     pub fn text(mut self, text: &str) -> Self {
         if SHORTEST_TEXT <= text.len() {
@@ -70,20 +71,22 @@ impl Redact {
         self
     }
 
-    /// Removes the secrets from what a service said in an error: its message, also where the error's
-    /// own message quotes it, its code, body and headers, and from the error's causes.
+    /// Returns an error with the secrets removed from the parts that a service sent: its message,
+    /// also where the error's own message quotes it, its code, body and headers, and the error's
+    /// sources.
     ///
-    /// The rest of the error's message is ours and stays, except for `UntrustedHost`: it names a host
-    /// that the service chose, and so credentials are removed from it.
+    /// The rest of the error's message is the client's own and stays, except for `UntrustedHost`: it
+    /// names a host that the service chose, so credentials are removed from it.
     #[must_use]
     pub fn error(&self, error: Error) -> Error {
         self.forms(usize::MAX).error(error)
     }
 
-    /// As [`error`](Self::error), for the error of a transport that sent a request to this host.
+    /// Returns the error of a transport without the secrets, as [`error`](Self::error) does. `host`
+    /// is the host that the request was sent to.
     ///
-    /// A transport may be the user's, and quote what it was sent. So credentials are removed from the
-    /// message too, except those that are a part of the host's name: the message names the host.
+    /// A user's own transport may quote the request, so credentials are removed from the message too,
+    /// except those that occur in the host name, which the message may show.
     #[must_use]
     pub fn transport_error(&self, error: Error, host: &str) -> Error {
         let forms = self.forms(usize::MAX);
@@ -94,11 +97,11 @@ impl Redact {
 
     /// Replaces the values of headers that repeat a secret.
     ///
-    /// Headers that decide what is done, such as `Retry-After`, rate limits and the request's id, are
-    /// searched for credentials only: that they hold a part of a prompt is a coincidence.
+    /// Headers with a function, such as `Retry-After`, rate limits and the request id, are searched for
+    /// credentials only: if they contain a part of the prompt, that is a coincidence.
     pub fn headers(&self, headers: &mut HeaderMap) {
         let longest = headers.values().map(HeaderValue::len).max();
-        // A longer text cannot be a part of any of them.
+        // Texts that are longer than all values cannot be in any of them, and need no forms.
         self.forms(longest.unwrap_or_default()).headers(headers);
     }
 
@@ -107,12 +110,12 @@ impl Redact {
         self.forms(usize::MAX).line(text)
     }
 
-    /// Makes the forms of the secrets that are at most so long.
+    /// Returns the forms of the secrets that have at most `longest` bytes.
     fn forms(&self, longest: usize) -> Forms {
         let all = |texts: &[Arc<str>]| {
             let texts = texts.iter().filter(|text| text.len() <= longest);
             let mut forms = texts.flat_map(|text| quotations(text)).collect::<Vec<_>>();
-            // A secret may be a part of another.
+            // The longest first, because a secret may be a part of another.
             forms.sort_by_key(|secret| Reverse(secret.len()));
             forms
         };
@@ -131,7 +134,7 @@ impl Redact {
 struct Forms {
     /// All secrets, the longest first.
     secrets: Vec<String>,
-    /// Those of them that are credentials.
+    /// The credentials among them.
     credentials: Vec<String>,
 }
 
@@ -169,7 +172,7 @@ impl Forms {
             return error;
         };
         let line = self.line(words);
-        // A quotation may lack the full stop at the end.
+        // The error's message may quote it without the full stop at the end.
         let quoted = words.strip_suffix('.').unwrap_or(words).to_owned();
         let redacted = self.line(&quoted);
         error
@@ -186,7 +189,7 @@ impl Forms {
                 &self.secrets
             };
             if is_among(secrets, &text) {
-                *value = HeaderValue::from_static("(a secret was here)");
+                *value = HeaderValue::from_static("(a secret was removed)");
             }
         }
     }
@@ -212,7 +215,9 @@ impl Forms {
     fn redacted_body(&self, body: &Bytes) -> Option<Bytes> {
         let text = String::from_utf8_lossy(body);
         let blotted = self.blotted(&text);
-        // JSON may spell every character as an escape, and hold JSON in its strings.
+        // Any character may be escaped in JSON, and a string may contain JSON again, so the text is
+        // searched after one, two and three levels of unescaping. There the positions of the original
+        // text are lost, so the complete body is removed.
         let mut plain = blotted.clone();
         for _ in 0..3 {
             plain = unescaped(&plain);
@@ -258,7 +263,7 @@ fn without<'a>(error: Error, secrets: impl Iterator<Item = &'a String>) -> Error
     error.map_message(|_| redacted)
 }
 
-/// Returns true for headers that decide what is done with a response or shown of a request.
+/// Returns true for headers that control how a response is handled, or that identify a request.
 fn decides(name: &str) -> bool {
     const NAMES: [&str; 12] = [
         "cf-mitigated",
@@ -283,11 +288,11 @@ impl fmt::Debug for Redact {
     }
 }
 
-/// Returns what a cause says and those below it, on one line.
+/// Returns the messages of an error and its sources on one line.
 fn causes(cause: &(dyn StdError + 'static)) -> String {
     let mut said = cause.to_string();
     let mut below = cause.source();
-    // One that leads to itself would never end.
+    // The limit ends a chain that contains itself.
     for _ in 0..16 {
         let Some(cause) = below else { break };
         said = format!("{said}: {cause}");
@@ -308,7 +313,7 @@ fn quotations(text: &str) -> Vec<String> {
             ascii.push(char);
         } else {
             for unit in char.encode_utf16(&mut [0; 2]) {
-                // A String takes whatever is written.
+                // Writing to a `String` cannot fail.
                 let _ = write!(ascii, "\\u{unit:04x}");
             }
         }
@@ -319,7 +324,7 @@ fn quotations(text: &str) -> Vec<String> {
     forms
 }
 
-/// Undoes the escapes of JSON strings (RFC 8259, section 7); what is not an escape stays.
+/// Decodes the escapes of JSON strings (RFC 8259, section 7); other text stays.
 fn unescaped(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
@@ -345,7 +350,8 @@ fn unescaped(text: &str) -> String {
     plain + rest
 }
 
-/// Reads the `\uXXXX` that a text begins with, all in a row, and returns how many bytes they take.
+/// Decodes the consecutive `\uXXXX` at the start of a text, and returns their code units and their
+/// length.
 fn code_units(text: &str) -> (Vec<u16>, usize) {
     let mut units = Vec::new();
     let mut rest = text;
@@ -359,14 +365,15 @@ fn code_units(text: &str) -> (Vec<u16>, usize) {
     (units, text.len() - rest.len())
 }
 
-/// The shortest credential that is searched for: placeholders that engines without a key ask for are
-/// shorter, and stand in their messages as words.
+/// The least bytes of a credential that is removed. Placeholders for engines without a key are
+/// shorter, and occur in messages as ordinary words.
 const SHORTEST_CREDENTIAL: usize = 8;
 
-/// The shortest text that counts as a prompt: a shorter one is a common word.
+/// The least bytes of a prompt that is removed. Shorter prompts are ordinary words.
 const SHORTEST_TEXT: usize = 12;
 
-/// Blots out the beginning of a secret that a service shows in part.
+/// Replaces the beginning of a secret, of at least 24 characters, for services that quote a secret in
+/// part.
 fn blot_beginning(text: &mut String, secret: &str) {
     const SHOWN: usize = 24;
     let Some((end, _)) = secret.char_indices().nth(SHOWN) else {

@@ -1,10 +1,12 @@
-//! An environment variable in; a setting that knows where it is from out.
+//! A setting that records which environment variable it came from.
 
 use std::{env, fmt};
 
 use inferstream_core::{Error, Result};
 
-/// A setting's text, and the variable that it is from, for the errors about it.
+/// The text of a setting, and the environment variable that it came from, for error messages.
+///
+/// `Debug` does not show the text, which may be a key.
 #[derive(Clone)]
 pub struct Setting {
     value: String,
@@ -12,7 +14,7 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// Creates a setting that is written in the program.
+    /// Creates a setting that did not come from an environment variable.
     pub fn new(value: impl Into<String>) -> Self {
         Self {
             value: value.into(),
@@ -20,11 +22,11 @@ impl Setting {
         }
     }
 
-    /// Reads the first of the variables that is set to more than white space.
+    /// Reads the first of the environment variables that is set and not blank.
     ///
     /// # Errors
     ///
-    /// `Config` if that one is not Unicode.
+    /// `Config` if that variable is not Unicode.
     pub fn from_env(variables: &[&'static str]) -> Result<Option<Self>> {
         for &name in variables {
             match env::var(name) {
@@ -37,7 +39,9 @@ impl Setting {
                 }
                 Err(env::VarError::NotPresent) => {}
                 Err(env::VarError::NotUnicode(_)) => {
-                    return Err(Error::config(format!("{name} is not Unicode")));
+                    return Err(Error::config(format!(
+                        "invalid {name}: expected Unicode text"
+                    )));
                 }
             }
         }
@@ -49,7 +53,7 @@ impl Setting {
         &self.value
     }
 
-    /// Puts the variable's name before an error about the setting.
+    /// Adds the name of the variable, if any, to an error about the setting.
     pub fn explain(&self, error: Error) -> Error {
         match self.variable {
             None => error,
@@ -60,7 +64,7 @@ impl Setting {
 
 impl fmt::Debug for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // It may be the key.
+        // The text may be the key.
         f.debug_struct("Setting")
             .field("variable", &self.variable)
             .finish_non_exhaustive()

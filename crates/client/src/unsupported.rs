@@ -8,7 +8,8 @@ use inferstream_core::{
 
 /// The settings that a protocol removes from a request because its service does not support them.
 ///
-/// [`settle`](Self::settle) decides by the request's policy whether the request is refused.
+/// [`settle`](Self::settle) decides by the request's
+/// [`on_unsupported`](ChatRequest::on_unsupported) whether the request is refused.
 ///
 /// ```
 /// use inferstream_client::Dropped;
@@ -19,7 +20,7 @@ use inferstream_core::{
 /// dropped.keep(&mut request, "the service does not know it", |field| field != Field::Seed);
 /// dropped.settle()?; // an error if the policy is `Error`
 /// assert_eq!(request.seed, None);
-/// assert_eq!(dropped.warnings(), ["`seed` was left out: the service does not know it"]);
+/// assert_eq!(dropped.warnings(), ["`seed` was dropped: the service does not know it"]);
 /// # Ok::<(), inferstream_core::Error>(())
 /// ```
 #[derive(Debug)]
@@ -48,7 +49,8 @@ impl Dropped {
         self.detail(field, reason);
     }
 
-    /// Adds a detail that the response does not depend on: without a policy it is dropped with a warning.
+    /// Adds a detail that the response does not depend on: without a policy it is dropped with a
+    /// warning.
     pub fn detail(&mut self, field: impl Into<String>, reason: impl Into<String>) {
         self.list.push(Unsupported::new(field, reason));
     }
@@ -86,7 +88,7 @@ impl Dropped {
             [one] => one.to_string(),
             [first, ..] => {
                 let reason = OneLine(&first.reason);
-                format!("{} were left out: {reason}", fields(several.iter()))
+                format!("{} were dropped: {reason}", fields(several.iter()))
             }
             [] => String::new(),
         });
@@ -107,7 +109,7 @@ impl Dropped {
         let refused = match self.policy {
             None => self.refused.iter().map(|&at| &self.list[at]).collect(),
             Some(OnUnsupported::Warn | OnUnsupported::Ignore) => Vec::new(),
-            // The strictest, also for a policy of a later version.
+            // `Error`, and unknown policies of later versions: the strictest is the safe choice.
             Some(_) => self.list.iter().collect::<Vec<_>>(),
         };
         let (message, them) = match refused.as_slice() {
@@ -116,14 +118,15 @@ impl Dropped {
             several => (fields(several.iter().copied()), "them"),
         };
         let message = format!(
-            "{} does not take {message}; leave {them} out, or have {them} left out by `on_unsupported`",
+            "{} does not support {message}; remove {them}, or set `on_unsupported` to drop {them}",
             self.provider
         );
         Err(Error::new(ErrorKind::Unsupported, message))
     }
 }
 
-/// The most fields that one line names; [`Provider::check`](inferstream_core::Provider::check) returns all.
+/// The most fields that one line names; [`Provider::check`](inferstream_core::Provider::check)
+/// returns all.
 const FIELDS: usize = 8;
 
 fn fields<'a>(list: impl ExactSizeIterator<Item = &'a Unsupported>) -> String {

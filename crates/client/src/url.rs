@@ -1,14 +1,15 @@
-//! A base URL as a user writes it in; one that paths can be put behind out.
+//! Validation and normalization of base URLs.
 
 use http::Uri;
 
 use inferstream_core::{Error, Result};
 
-/// Checks a base URL and returns it without its last slash.
+/// Checks a base URL, and returns it without white space around it and slashes at its end.
 ///
 /// # Errors
 ///
-/// `Config` that says what is wrong; no part of the URL is shown, since it may hold a password.
+/// `Config` if it is invalid: it needs the scheme `http` or `https` and a host, and must not have a
+/// user name, a query or a fragment. The message does not show the URL, which may contain a password.
 pub fn base_url(url: &str) -> Result<String> {
     check(url).map_err(|error| error.with_setting("base_url"))
 }
@@ -20,14 +21,14 @@ fn check(url: &str) -> Result<String> {
         Some("http" | "https") => {}
         _ => {
             return Err(Error::config(
-                "the base URL must begin with `https://` or `http://`",
+                "invalid base URL: expected `https://` or `http://` at its beginning",
             ));
         }
     }
     let authority = uri.authority().ok_or_else(not_a_url)?;
     if authority.as_str().contains('@') {
         return Err(Error::config(
-            "the base URL holds a user name; keys have a setting of their own",
+            "invalid base URL: expected no user name or password: set the key as its own setting",
         ));
     }
     if authority.host().is_empty() {
@@ -38,18 +39,18 @@ fn check(url: &str) -> Result<String> {
         |port: &http::uri::Port<&str>| port.as_str().bytes().all(|byte| byte.is_ascii_digit());
     if authority.as_str() != authority.host() && !port.as_ref().is_some_and(is_number) {
         return Err(Error::config(
-            "the base URL's port is none: it is a number up to 65535",
+            "invalid port in the base URL: expected 0 to 65535",
         ));
     }
     if uri.query().is_some() || url.contains('#') {
         return Err(Error::config(
-            "the base URL has a query or a fragment; it must end in a path",
+            "invalid base URL: expected no query and no fragment",
         ));
     }
     Ok(url.trim_end_matches('/').to_owned())
 }
 
-/// Adds `/v1` to a URL without a path, as the official clients of several services have it.
+/// Adds `/v1` to a URL without a path, as the official clients of several services do.
 pub fn with_version(url: &str) -> String {
     let url = url.trim().trim_end_matches('/');
     match url.parse::<Uri>() {
@@ -58,12 +59,12 @@ pub fn with_version(url: &str) -> String {
     }
 }
 
-/// Returns true if both URLs lead to one host, whatever the port.
+/// Returns true if two URLs have the same host, regardless of scheme and port.
 pub fn same_host(one: &str, other: &str) -> bool {
     let host = |url: &str| Some(url.parse::<Uri>().ok()?.host()?.to_ascii_lowercase());
     host(one) == host(other)
 }
 
 fn not_a_url() -> Error {
-    Error::config("the base URL is not one; it looks like `https://api.example.com/v1`")
+    Error::config("invalid base URL: expected something like `https://api.example.com/v1`")
 }

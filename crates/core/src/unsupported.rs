@@ -68,7 +68,7 @@ impl Unsupported {
 impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reason = OneLine(&self.reason);
-        write!(f, "{} was left out: {reason}", Name(&self.field))
+        write!(f, "{} was dropped: {reason}", Name(&self.field))
     }
 }
 

@@ -136,16 +136,16 @@ fn what_would_be_lost_is_refused() {
     ];
     for (name, request) in settings {
         let line = format!(
-            "cloudflare does not take `{name}`: unknown to the playground; leave it out, or have it \
-             left out by `on_unsupported`"
+            "cloudflare does not support `{name}`: unknown to the playground; remove it, or set \
+             `on_unsupported` to drop it"
         );
         check_refusal(&request, &line);
     }
     let strict = Tool::new("t", Json::from_text("{}")).strict(true);
     check_refusal(
         &hi().tool(strict),
-        "cloudflare does not take `tools/t#strict`: the playground makes no such promise; leave it out, or \
-         have it left out by `on_unsupported`",
+        "cloudflare does not support `tools/t#strict`: the playground makes no such promise; remove it, or \
+         set `on_unsupported` to drop it",
     );
 }
 

@@ -281,8 +281,8 @@ fn one_of_several_is_any_of_them_where_no_two_can_be() {
     let request = request.on_unsupported(OnUnsupported::Error);
     assert_eq!(
         refused(&request).to_string(),
-        "cerebras does not take `response_format#/oneOf`: `anyOf` is sent instead, which accepts \
-         values that match several; leave it out, or have it left out by `on_unsupported`"
+        "cerebras does not support `response_format#/oneOf`: `anyOf` is sent instead, which accepts \
+         values that match several; remove it, or set `on_unsupported` to drop it"
     );
 }
 

@@ -23,8 +23,7 @@ fn all_that_is_lacking_is_named_at_once() {
     let error = Service::Replicate.check(&request).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "replicate does not take `n`, `logprobs`; leave them out, or have them left out by \
-         `on_unsupported`"
+        "replicate does not support `n`, `logprobs`; remove them, or set `on_unsupported` to drop them"
     );
     let request = request.on_unsupported(OnUnsupported::Error);
     let error = Service::Replicate.check(&request).unwrap_err();
@@ -49,7 +48,7 @@ fn what_is_left_out_is_a_warning_unless_it_is_ignored() {
     };
     assert_eq!(
         ask(OnUnsupported::Warn),
-        ["`seed`, `user_id` were left out: unknown to the service"]
+        ["`seed`, `user_id` were dropped: unknown to the service"]
     );
     assert!(ask(OnUnsupported::Ignore).is_empty());
 }
@@ -61,9 +60,9 @@ fn a_line_names_no_more_than_a_few_and_stays_a_line() {
         request.tool(Tool::new(name, Json::from_text("{}")).strict(true))
     });
     let error = Service::Playground.check(&request).unwrap_err().to_string();
-    let first = "cloudflare does not take `tools/\\n\\u{1b}[31m0\\u{202e}longlong";
+    let first = "cloudflare does not support `tools/\\n\\u{1b}[31m0\\u{202e}longlong";
     assert!(error.starts_with(first), "{error}");
-    let last = "…` and 92 more; leave them out, or have them left out by `on_unsupported`";
+    let last = "…` and 92 more; remove them, or set `on_unsupported` to drop them";
     assert!(error.ends_with(last), "{error}");
     assert!(error.len() < 1500, "{error}");
 

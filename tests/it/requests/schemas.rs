@@ -260,8 +260,8 @@ fn a_narrower_schema_is_refused_where_nothing_may_be_left_out() {
     let request = of_schema(schema, true).on_unsupported(OnUnsupported::Error);
     assert_eq!(
         refused(&request).to_string(),
-        "cerebras does not take `response_format#/minLength`: the service does not support this \
-         keyword; leave it out, or have it left out by `on_unsupported`"
+        "cerebras does not support `response_format#/minLength`: the service does not support this \
+         keyword; remove it, or set `on_unsupported` to drop it"
     );
 }
 

@@ -325,7 +325,7 @@ fn an_unsupported_setting_is_an_error_or_omitted() {
         let run = ask(flags);
         assert_eq!(run.code, Some(2));
         assert!(
-            run.stderr.contains("does not take `seed`"),
+            run.stderr.contains("does not support `seed`"),
             "{}",
             run.stderr
         );
@@ -333,7 +333,7 @@ fn an_unsupported_setting_is_an_error_or_omitted() {
     }
     let run = ask(&["--on-unsupported", "warn"]);
     assert_eq!(run.code, Some(0));
-    assert!(run.stderr.contains("`seed` was left out"), "{}", run.stderr);
+    assert!(run.stderr.contains("`seed` was dropped"), "{}", run.stderr);
     let run = ask(&["--on-unsupported", "ignore"]);
     assert_eq!(run.code, Some(0));
     assert!(!run.stderr.contains("seed"), "{}", run.stderr);
