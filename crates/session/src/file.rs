@@ -1,4 +1,4 @@
-//! A session's bytes in; the same bytes after a crash, a race or a full disk out.
+//! A cache file that survives crashes, concurrent writers and full disks.
 
 use std::{
     collections::BTreeSet,
@@ -12,31 +12,31 @@ use std::{
 #[cfg(unix)]
 use crate::place;
 
-/// How long another holder of the lock is waited for, before it is done without.
+/// How long to wait for the lock before continuing without it.
 ///
-/// A write takes milliseconds, so that whoever holds it longer hangs.
+/// A write takes milliseconds, so a process that holds the lock longer probably hangs.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 
-/// The longest path that is used: Linux takes no longer one.
+/// The longest path, in bytes: the limit of Linux.
 const MAX_PATH: usize = 4096;
 
-/// The longest name of a file: with what is put around it, it stays below the 255 bytes of file
-/// systems.
+/// The longest file name, in bytes. With the prefix and suffix of temporary files it stays below 255
+/// bytes, the limit of file systems.
 const MAX_NAME: usize = 200;
 
-/// Something that keeps a session from being kept, though no request from being sent.
+/// A reason why a session is not stored in its file. Requests are sent all the same.
 ///
-/// It is one line that names the file, but neither its folder nor anything that it holds.
+/// It is one line that names the file, but neither its folder nor its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning(String);
 
 impl Warning {
-    /// Creates a warning from its line, which must not contain the folder or a secret.
+    /// Creates a warning from its text, one line without the folder and without secrets.
     pub fn new(message: impl Into<String>) -> Self {
         Self(message.into())
     }
 
-    /// Returns the line.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -54,32 +54,34 @@ impl From<Warning> for String {
     }
 }
 
-/// A small file that several processes read and rewrite, such as `auth_Cloudflare.json`.
+/// A cache file for a session, such as `auth_Cloudflare.json`, which several processes read and
+/// rewrite.
 ///
-/// - Its folder is made with mode 0700; one that others may write to, of another owner or behind a
-///   link is refused.
-/// - The file is refused if it is a link, has other names, is no regular file or another's. One
-///   that others may read is read with a warning and made 0600; one that others may write to is
-///   not read, and replaced by the next write.
-/// - It is written beside itself, with mode 0600, synced and renamed: what is read is old or new.
-/// - A JSON object whose member `version` is above 1 is of a newer version of this client. It is
-///   neither read nor written, set aside or deleted.
-/// - What is damaged is set aside as `<name>.corrupt`, one of which is kept.
-/// - Writers hold a lock on `<name>.lock`. It is waited for 2 s; without it the write is still
-///   atomic, only another's simultaneous change may be lost.
+/// - The folder is created with mode 0700. It is not used if other users can write to it, if it has
+///   another owner, or if it is a link.
+/// - The file is not used if it is a link, has hard links, is not a regular file or has another owner.
+///   If other users can read it, it is read with a warning, and its mode is changed to 0600. If other
+///   users can write to it, it is not read, and the next write replaces it.
+/// - Writes are atomic: a temporary file with mode 0600 is written, synced and renamed. Readers see the
+///   old or the new content.
+/// - A JSON object whose member `version` is above 1 belongs to a newer version of this client. It is
+///   not read, changed, renamed or deleted.
+/// - A damaged file is renamed to `<name>.corrupt`, replacing an earlier one.
+/// - Writers hold a lock on `<name>.lock`, for which they wait 2 s by default. Without the lock a write
+///   is still atomic, but a concurrent change of another process may be lost.
 ///
-/// What goes wrong is a [`Warning`], each once, and the caller goes on without the file.
+/// Failures are reported as a [`Warning`], each once, and the caller continues without the file.
 ///
 /// # Blocking
 ///
 /// [`read`](Self::read), [`update`](Self::update) and [`remove`](Self::remove) wait for disks and
-/// locks: an asynchronous caller gives them a thread that may block.
+/// locks. In asynchronous code, call them on a thread that may block.
 ///
 /// # Platforms
 ///
-/// Owner, mode and lock are Unix's. Elsewhere no file is read or written, with a warning that says
-/// so: a session is then kept in memory only.
-#[cfg_attr(not(unix), allow(dead_code))] // only the steps on Unix look into it
+/// Owners, modes and locks need Unix. On other systems no file is read or written: a warning says so,
+/// and the session is kept in memory only.
+#[cfg_attr(not(unix), allow(dead_code))] // read only on Unix
 pub struct CacheFile {
     pub(crate) folder: PathBuf,
     pub(crate) name: String,
@@ -89,23 +91,26 @@ pub struct CacheFile {
 }
 
 impl CacheFile {
-    /// Takes the path of a file that need not exist; a relative one counts from where the process
-    /// is now.
+    /// Creates a handle for a path. The file need not exist. A relative path is resolved against the
+    /// current directory now.
     ///
     /// # Errors
     ///
-    /// A warning, if the path names no file, is longer than 4096 bytes, or if the file's own name
-    /// is longer than 200 bytes or not plain text.
+    /// A warning if the path is longer than 4096 bytes, or does not end in a file name of at most 200
+    /// bytes in UTF-8 without control characters.
     pub fn new(path: impl AsRef<Path>) -> Result<Self, Warning> {
         let off = |why: &str| Warning::new(format!("the session is kept in memory only: {why}"));
-        let path = std::path::absolute(path).map_err(|_| off("its path is none"))?;
+        let path = std::path::absolute(path)
+            .map_err(|_| off("invalid path: expected one that can be made absolute"))?;
         let name = path.file_name().and_then(OsStr::to_str);
         let name = name.filter(|name| name.len() <= MAX_NAME && !name.contains(char::is_control));
         let (Some(folder), Some(name)) = (path.parent(), name) else {
-            return Err(off("its path does not end in a plain file name"));
+            return Err(off(
+                "invalid path: expected a file name of at most 200 bytes without control characters",
+            ));
         };
         if MAX_PATH < path.as_os_str().len() {
-            return Err(off("its path is too long"));
+            return Err(off("invalid path: expected at most 4096 bytes"));
         }
         Ok(Self {
             folder: folder.to_owned(),
@@ -116,32 +121,32 @@ impl CacheFile {
         })
     }
 
-    /// Takes a path below the home folder, as the environment names that.
+    /// Creates a handle for a path below the home folder, whose path is the value of an environment
+    /// variable such as `HOME`.
     ///
     /// # Errors
     ///
-    /// A warning, if there is no home, or one that is relative, not UTF-8 or too long: what the
-    /// environment gets wrong turns the file off.
+    /// A warning if the home folder is missing, relative, not UTF-8 or too long.
     pub fn in_home(home: Option<&OsStr>, below: &str) -> Result<Self, Warning> {
         let home = home.and_then(OsStr::to_str).map(Path::new);
         match home.filter(|home| home.is_absolute()) {
             Some(home) => Self::new(home.join(below)),
             None => Err(Warning::new(
-                "the session is kept in memory only: there is no usable home folder",
+                "the session is kept in memory only: the home folder is missing or invalid",
             )),
         }
     }
 
-    /// Sets how long the lock is waited for, 2 s by default.
+    /// Sets how long to wait for the lock: 2 s by default.
     #[must_use]
     pub fn lock_wait(mut self, wait: Duration) -> Self {
         self.lock_wait = wait;
         self
     }
 
-    /// Reads the file; none if there is none, or none that may be used.
+    /// Reads the file. Returns `None` if it does not exist or is not used.
     ///
-    /// `parse` returns none for damaged content, which is then set aside. Blocks.
+    /// `parse` returns `None` for damaged content; the file is then renamed. Blocks.
     pub fn read<T>(
         &self,
         parse: impl Fn(&[u8]) -> Option<T>,
@@ -151,10 +156,9 @@ impl CacheFile {
         self.or_warn(read, warnings).flatten()
     }
 
-    /// Reads the file, and writes what `change` makes of it, with no other writer in between.
+    /// Reads the file, and writes what `change` returns for its content, while holding the lock.
     ///
-    /// Where `change` returns none, nothing is written. Returns true if nothing is left to be
-    /// written. Blocks.
+    /// If `change` returns `None`, nothing is written. Returns true unless writing failed. Blocks.
     pub fn update<T>(
         &self,
         parse: impl Fn(&[u8]) -> Option<T>,
@@ -165,9 +169,10 @@ impl CacheFile {
         self.or_warn(written, warnings).is_some()
     }
 
-    /// Deletes the file, if `is_meant` says so of what it holds now.
+    /// Deletes the file if `is_meant` returns true for its current content, or if the content is
+    /// damaged or other users can write to it.
     ///
-    /// Returns true if what was meant is gone. Blocks.
+    /// Returns true unless deleting failed. Blocks.
     pub fn remove<T>(
         &self,
         parse: impl Fn(&[u8]) -> Option<T>,
@@ -186,7 +191,7 @@ impl CacheFile {
         result.map_err(|message| self.warn(&message, warnings)).ok()
     }
 
-    /// Adds a warning, unless this file has given it before.
+    /// Adds a warning, unless it was added before.
     pub(crate) fn warn(&self, message: &str, warnings: &mut Vec<Warning>) {
         let message = format!("the session file {}: {message}", self.name);
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
@@ -198,7 +203,7 @@ impl CacheFile {
 
 impl fmt::Debug for CacheFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The folder may name a person.
+        // The path of the folder may contain a user name.
         f.debug_struct("CacheFile")
             .field("name", &self.name)
             .finish_non_exhaustive()
@@ -212,7 +217,10 @@ mod place {
     type Outcome<T> = Result<T, String>;
 
     pub(super) fn read<T, P>(_: &CacheFile, _: P, _: &mut Vec<Warning>) -> Outcome<Option<T>> {
-        Err("it is not used: on this system sessions are kept in memory only".to_owned())
+        Err(
+            "it is not used: this system is not Unix, so the session is kept in memory only"
+                .to_owned(),
+        )
     }
 
     pub(super) fn update<P, C>(_: &CacheFile, _: P, _: C, _: &mut Vec<Warning>) -> Outcome<()> {

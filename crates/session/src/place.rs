@@ -1,4 +1,4 @@
-//! A file's path and what it is to hold in, the file's content out: the steps on Unix.
+//! The operations of a cache file on Unix.
 
 use std::{
     fs::{DirBuilder, File},
@@ -20,13 +20,13 @@ use serde_json::Value;
 
 use crate::file::{CacheFile, Warning};
 
-/// The most bytes that are read: a session has some KiB.
+/// The largest file that is read, in bytes; a session has a few KiB.
 const MAX_SIZE: u64 = 1 << 20;
 
-/// The age from which a temporary file is one that a killed process left behind.
+/// The age from which a temporary file is considered left behind by a killed process.
 const LEFT_BEHIND: Duration = Duration::from_secs(60 * 60);
 
-/// What goes for every open: no link is followed, nothing is waited for, nothing is inherited.
+/// The flags of every open: do not follow links, do not block, and close on exec.
 const CAREFUL: OFlags = OFlags::NOFOLLOW
     .union(OFlags::NONBLOCK)
     .union(OFlags::CLOEXEC)
@@ -34,16 +34,16 @@ const CAREFUL: OFlags = OFlags::NOFOLLOW
 
 const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// What stands at the file's name.
+/// What was found at the path of the file.
 enum Found<T> {
     Absent,
     Damaged,
-    /// Others may have written it.
+    /// A file that other users can write to.
     Distrusted,
     Whole(T),
 }
 
-/// The file within its open folder, and where to complain.
+/// The file with its open folder, and the list for its warnings.
 struct Place<'a> {
     file: &'a CacheFile,
     folder: File,
@@ -66,7 +66,8 @@ pub(crate) fn read<T>(
     let mut found = place.look(&parse)?;
     let mut _lock = None;
     if matches!(found, Found::Damaged) {
-        // Another may have replaced it by now, and must not while it is set aside.
+        // Another process may have replaced the file since. It is read again under the lock, so that
+        // only a damaged file is renamed.
         _lock = place.lock();
         found = place.look(&parse)?;
     }
@@ -118,12 +119,12 @@ pub(crate) fn remove<T>(
     }
     match rustix::fs::unlinkat(&place.folder, &*file.name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => place.sync_folder(),
-        Err(errno) => return Err(failed("it was not deleted")(errno)),
+        Err(errno) => return Err(failed("deleting it failed")(errno)),
     }
     Ok(())
 }
 
-/// Opens the folder, if there is one and only its owner may write to it.
+/// Opens the folder, if it exists and only its owner, the current user, can write to it.
 fn open_folder(file: &CacheFile) -> Result<Option<File>, String> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let open = || rustix::fs::openat(CWD, &file.folder, flags, Mode::empty());
@@ -131,17 +132,17 @@ fn open_folder(file: &CacheFile) -> Result<Option<File>, String> {
         Ok(folder) => File::from(folder),
         Err(Errno::NOENT) => return Ok(None),
         Err(Errno::LOOP | Errno::NOTDIR) => {
-            return Err("its folder is a link or none, and not used".to_owned());
+            return Err("its folder is not used: it is a link or not a directory".to_owned());
         }
-        Err(errno) => return Err(failed("its folder cannot be opened")(errno)),
+        Err(errno) => return Err(failed("opening its folder failed")(errno)),
     };
     let metadata = folder.metadata();
-    let metadata = metadata.map_err(failed("its folder cannot be examined"))?;
+    let metadata = metadata.map_err(failed("examining its folder failed"))?;
     if metadata.uid() != geteuid().as_raw() {
-        return Err("its folder has another owner, and is not used".to_owned());
+        return Err("its folder is not used: it has another owner".to_owned());
     }
     if metadata.mode() & 0o002 != 0 {
-        return Err("anybody may write to its folder, which is not used".to_owned());
+        return Err("its folder is not used: other users can write to it".to_owned());
     }
     Ok(Some(folder))
 }
@@ -154,39 +155,43 @@ fn make_folder(file: &CacheFile) -> Result<File, String> {
         .recursive(true)
         .mode(0o700)
         .create(&file.folder);
-    made.map_err(failed("its folder cannot be made"))?;
-    open_folder(file)?.ok_or_else(|| "its folder is gone again".to_owned())
+    made.map_err(failed("creating its folder failed"))?;
+    open_folder(file)?.ok_or_else(|| "its folder was deleted by another process".to_owned())
 }
 
 impl Place<'_> {
-    /// Reads what stands at the file's name, if it is a file that may be read.
+    /// Reads the file, if it is one that may be used.
     fn look<T>(&mut self, parse: &impl Fn(&[u8]) -> Option<T>) -> Result<Found<T>, String> {
         let flags = OFlags::RDONLY | CAREFUL;
         let opened = match self.open(&self.file.name, flags) {
             Ok(opened) => opened,
             Err(Errno::NOENT) => return Ok(Found::Absent),
-            Err(Errno::LOOP) => return Err("it is a link, and not used".to_owned()),
-            Err(errno) => return Err(failed("it cannot be opened")(errno)),
+            Err(Errno::LOOP) => return Err("it is not used: it is a link".to_owned()),
+            Err(errno) => return Err(failed("opening it failed")(errno)),
         };
-        let metadata = opened.metadata().map_err(failed("it cannot be examined"))?;
+        let metadata = opened.metadata().map_err(failed("examining it failed"))?;
         if !metadata.is_file() {
-            return Err("it is no regular file, and not used".to_owned());
+            return Err("it is not used: it is not a regular file".to_owned());
         }
         if metadata.uid() != geteuid().as_raw() {
-            return Err("it has another owner, and is not used".to_owned());
+            return Err("it is not used: it has another owner".to_owned());
         }
-        // None is left of a file that was replaced a moment ago.
+        // A count of 0 is fine: another process has just replaced the file that was opened.
         if 1 < metadata.nlink() {
-            return Err("it has another name too (a hard link), and is not used".to_owned());
+            return Err("it is not used: it has a hard link".to_owned());
         }
         if metadata.mode() & 0o022 != 0 {
-            self.warn("others may write to it; it is not read, and the next write replaces it");
+            self.warn(
+                "other users can write to it: it is not read, and the next write replaces it",
+            );
             return Ok(Found::Distrusted);
         }
         if metadata.mode() & 0o077 != 0 {
             match rustix::fs::fchmod(&opened, PRIVATE) {
-                Ok(()) => self.warn("others could read it; it has mode 0600 now"),
-                Err(errno) => self.warn(&failed("others may read it")(errno)),
+                Ok(()) => self.warn("other users could read it: its mode was changed to 0600"),
+                Err(errno) => self.warn(&failed(
+                    "other users can read it, and changing its mode failed",
+                )(errno)),
             }
         }
         if MAX_SIZE < metadata.len() {
@@ -194,25 +199,25 @@ impl Place<'_> {
         }
         let mut bytes = Vec::new();
         let read = opened.take(MAX_SIZE + 1).read_to_end(&mut bytes);
-        read.map_err(failed("it cannot be read"))?;
+        read.map_err(failed("reading it failed"))?;
         let is_whole = bytes.len() as u64 <= MAX_SIZE;
         if is_whole && is_newer(&bytes) {
             return Err(
-                "it was written by a newer version of this client, and is left as it is".to_owned(),
+                "it was written by a newer version of this client, and stays unchanged".to_owned(),
             );
         }
         let content = is_whole.then(|| parse(&bytes)).flatten();
         Ok(content.map_or(Found::Damaged, Found::Whole))
     }
 
-    /// Returns what was found whole, and sets aside what is damaged.
+    /// Returns the content, or renames the file if it is damaged.
     fn whole<T>(&mut self, found: Found<T>) -> Option<T> {
         if let Found::Damaged = found {
             let (folder, name) = (&self.folder, &*self.file.name);
             let corrupt = format!("{name}.corrupt");
             let message = match rustix::fs::renameat(folder, name, folder, &*corrupt) {
-                Ok(()) => format!("it was damaged, and is {corrupt} now"),
-                Err(errno) => failed("it is damaged, and cannot be set aside")(errno),
+                Ok(()) => format!("it was damaged, and was renamed to {corrupt}"),
+                Err(errno) => failed("it is damaged, and renaming it failed")(errno),
             };
             self.warn(&message);
         }
@@ -222,15 +227,16 @@ impl Place<'_> {
         }
     }
 
-    /// Waits for the lock, which lasts while its file is open; none if it cannot be had.
+    /// Waits for the lock, which is held until the returned file is closed. Returns `None` with a
+    /// warning if locking fails.
     fn lock(&mut self) -> Option<File> {
         let name = format!("{}.lock", self.file.name);
         let locked = match self.open(&name, OFlags::RDWR | OFlags::CREATE | CAREFUL) {
             Ok(lock) if lock.metadata().is_ok_and(|metadata| metadata.is_file()) => {
                 self.wait(&lock).map(|()| lock)
             }
-            Ok(_) => Err("it cannot be locked: the lock is no regular file".to_owned()),
-            Err(errno) => Err(failed("it cannot be locked")(errno)),
+            Ok(_) => Err("locking it failed: the lock file is not a regular file".to_owned()),
+            Err(errno) => Err(failed("locking it failed")(errno)),
         };
         self.file.or_warn(locked, self.warnings)
     }
@@ -245,29 +251,31 @@ impl Place<'_> {
                     thread::sleep(Duration::from_millis(fastrand::u64(1..=10)));
                 }
                 Err(Errno::WOULDBLOCK) => {
-                    return Err("another process holds its lock for too long".to_owned());
+                    return Err(
+                        "locking it failed: another process holds the lock for too long".to_owned(),
+                    );
                 }
-                Err(errno) => return Err(failed("it cannot be locked")(errno)),
+                Err(errno) => return Err(failed("locking it failed")(errno)),
             }
         }
     }
 
-    /// Puts the bytes in the place of the file, all or none of them.
+    /// Replaces the file atomically by one with these bytes.
     fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
         let name = || format!(".{}.{:016x}", self.file.name, fastrand::u64(..));
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | CAREFUL;
-        // A forked process draws what its parent draws.
+        // A forked process draws the same random numbers as its parent, so a name may be taken.
         let names = [name(), name(), name()];
         let opened = names
             .into_iter()
             .map(|name| (self.open(&name, flags), name));
         let mut opened = opened.skip_while(|(opened, _)| matches!(opened, Err(Errno::EXIST)));
         let (temporary, name) = opened.next().unwrap_or((Err(Errno::EXIST), String::new()));
-        let mut temporary = temporary.map_err(failed("it was not written"))?;
+        let mut temporary = temporary.map_err(failed("writing it failed"))?;
         if let Err(error) = self.fill(&mut temporary, &name, bytes) {
-            // What cannot be deleted now is swept later.
+            // If this fails too, `sweep` deletes the file later.
             let _ = rustix::fs::unlinkat(&self.folder, &*name, AtFlags::empty());
-            return Err(failed("it was not written")(error));
+            return Err(failed("writing it failed")(error));
         }
         self.sync_folder();
         Ok(())
@@ -277,7 +285,7 @@ impl Place<'_> {
         temporary.write_all(bytes)?;
         match temporary.sync_all().map_err(|error| (error.kind(), error)) {
             Ok(()) => {}
-            // A file system that cannot sync is no reason to keep nothing.
+            // On a file system that cannot sync, an unsynced file is better than none.
             Err((io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported, _)) => {
                 self.warn(UNSYNCED);
             }
@@ -293,7 +301,7 @@ impl Place<'_> {
         }
     }
 
-    /// Deletes what killed processes left behind; what cannot be deleted stays.
+    /// Deletes the temporary files that killed processes left behind. Failures are ignored.
     fn sweep(&self) {
         let prefix = format!(".{}.", self.file.name);
         let entries = Dir::read_from(&self.folder).into_iter().flatten().flatten();
@@ -322,11 +330,12 @@ impl Place<'_> {
     }
 }
 
-/// The version of the file's form. A file without the member `version`, as the original writes it, is
-/// of this one.
+/// The version of the file format. A file without the member `version`, such as gpt4free writes it, has
+/// this version.
 const VERSION: f64 = 1.0;
 
-/// Returns true for JSON whose member `version` is above ours, as a number or as a text of one.
+/// Returns true for JSON whose member `version`, a number or a string with a number, is above
+/// `VERSION`.
 fn is_newer(bytes: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Versioned {
@@ -341,7 +350,7 @@ fn is_newer(bytes: &[u8]) -> bool {
     version.is_some_and(|version: f64| VERSION < version)
 }
 
-const UNSYNCED: &str = "it is written, but may not outlast a loss of power";
+const UNSYNCED: &str = "it was written, but may be lost in a power failure";
 
 fn failed<E: Into<io::Error>>(what: &str) -> impl Fn(E) -> String {
     move |error| format!("{what}: {}", error.into())

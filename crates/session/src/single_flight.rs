@@ -27,7 +27,7 @@ use inferstream_core::{BoxFuture, Error, Result};
 /// let current = || *key.lock().unwrap();
 /// let refresh = SingleFlight::new(|_| Duration::from_secs(10));
 /// for _ in 0..2 {
-///     // Asked for once: then it is there.
+///     // The second round finds the value, and does not refresh again.
 ///     let got = refresh.run(current, || Duration::ZERO, || {
 ///         *key.lock().unwrap() = Some("key");
 ///         ready(Ok("key"))
@@ -56,8 +56,8 @@ enum Turn<'a, T> {
 }
 
 impl SingleFlight {
-    /// Creates it with the back-off: for so long after a failure, callers get its error without a new
-    /// refresh.
+    /// Creates a single-flight refresh with its back-off: for that time after a failure, callers get
+    /// the same error without a new refresh.
     pub fn new(back_off: fn(&Error) -> Duration) -> Self {
         let state = Mutex::default();
         Self { back_off, state }
@@ -90,8 +90,9 @@ impl SingleFlight {
         self.run_impatiently(current, now, for_ever, refresh).await
     }
 
-    /// As [`run`](Self::run), but a caller that has waited for `patience` starts a refresh of its own:
-    /// a future that is not polled cannot keep all waiting.
+    /// Returns the current value, or refreshes it, as [`run`](Self::run) does; but a caller that has
+    /// waited for `patience` starts a refresh of its own. So a future that is not polled any more cannot
+    /// block the others.
     ///
     /// # Errors
     ///
@@ -122,6 +123,8 @@ impl SingleFlight {
                     });
                     match landed.await {
                         Some(landed) => landed?,
+                        // The refresh takes too long: this caller ends it for all waiters, and one of
+                        // them becomes the next to refresh.
                         None => self.end(&wait.flight),
                     }
                 }
@@ -134,6 +137,7 @@ impl SingleFlight {
 
     fn turn<T>(&self, current: impl Fn() -> Option<T>, now: Duration) -> Result<Turn<'_, T>> {
         let mut state = locked(&self.state);
+        // Checked under the lock: a refresh that has just ended is not repeated.
         if let Some(found) = current() {
             return Ok(Turn::Done(found));
         }
@@ -210,6 +214,8 @@ struct Lead<'a> {
 impl Lead<'_> {
     fn land(self, error: Option<&Error>, now: Duration) {
         let mut state = locked(&self.owner.state);
+        // A refresh that an impatient caller has replaced must not record its outcome over that of
+        // its successor.
         if state.is_of(&self.flight) {
             state.failed = error.map(|error| (now, error.clone()));
         }

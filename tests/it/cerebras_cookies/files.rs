@@ -53,11 +53,11 @@ fn a_header() {
 #[test]
 fn a_header_that_is_none() {
     let canary = |rest: &str| Cookies::from_header(&format!("a=b; {CANARY}{rest}"));
-    check_refused(canary(""), "cookie 2 of the header");
-    check_refused(canary("=\u{7f}"), "cookie 2 of the header");
-    check_refused(canary("=a\r\nHost: evil"), "cookie 2 of the header");
-    check_refused(canary("=ü"), "cookie 2 of the header");
-    check_refused(canary("=\0"), "cookie 2 of the header");
+    check_refused(canary(""), "invalid cookie 2 in the header");
+    check_refused(canary("=\u{7f}"), "invalid cookie 2 in the header");
+    check_refused(canary("=a\r\nHost: evil"), "invalid cookie 2 in the header");
+    check_refused(canary("=ü"), "invalid cookie 2 in the header");
+    check_refused(canary("=\0"), "invalid cookie 2 in the header");
     check_refused(Cookies::from_header(&format!("={CANARY}")), "cookie 1");
     check_refused(
         Cookies::from_header(&format!("a={}", "x".repeat(4096))),
@@ -112,7 +112,7 @@ fn lines_that_are_none_are_passed_over() {
         spaces.clone(),
         format!("# Netscape HTTP Cookie File\n\n{spaces}"),
     ] {
-        check_refused(Cookies::from_text(&text), "seven fields between tabs");
+        check_refused(Cookies::from_text(&text), "seven fields separated by tabs");
     }
 }
 
@@ -316,7 +316,10 @@ fn json_that_is_none() {
         &*"[".repeat(1 << 20),
         &*r#"{"a":"#.repeat(100_000),
     ] {
-        check_refused(Cookies::from_text(text), "no JSON from line 1, column ");
+        check_refused(
+            Cookies::from_text(text),
+            "invalid JSON of cookies at line 1, column ",
+        );
     }
     for text in [
         "[]",
@@ -325,7 +328,7 @@ fn json_that_is_none() {
         r#"{"log":{"entries":[]}}"#,
         r#"{"log":{}}"#,
     ] {
-        check_refused(Cookies::from_text(text), "there is no cookie in it");
+        check_refused(Cookies::from_text(text), "no cookie found");
     }
 }
 
@@ -336,7 +339,7 @@ fn there_are_limits() {
         pairs.join("; ")
     };
     assert_eq!(sent(Cookies::from_header(&many(300)).unwrap()), many(300));
-    check_refused(Cookies::from_header(&many(301)), "more than 300");
+    check_refused(Cookies::from_header(&many(301)), "at most 300");
 
     let list = |count: usize, domain: &str| {
         let one = |index| format!(r#"{{"name":"n{index}","value":"v","domain":"{domain}"}}"#);
@@ -347,14 +350,12 @@ fn there_are_limits() {
     assert_eq!(sent(list(300, ".cerebras.ai")), many(300));
     let error = door.builder(list(301, ".cerebras.ai")).build().unwrap_err();
     assert!(
-        error
-            .to_string()
-            .contains("more than 300 cookies for inference"),
+        error.to_string().contains("too many cookies for inference"),
         "{error}"
     );
     // Those of others do not count.
     let error = door.builder(list(5000, "example.com")).build().unwrap_err();
-    assert!(error.to_string().contains("none of the cookies"), "{error}");
+    assert!(error.to_string().contains("no cookie for "), "{error}");
 
     // Four pieces of a session fit, and five do not.
     let long = |count: usize| {
@@ -384,12 +385,12 @@ fn a_file_is_read() {
     assert_eq!(sent(read(b"\xef\xbb\xbf{\"a\":\"b\"}").unwrap()), "a=b");
     check_refused(
         read(b"\xff\xfea\0=\0b\0"),
-        "cookies.txt: not text in UTF-8: save it as that",
+        "cookies.txt: invalid text: expected UTF-8",
     );
-    check_refused(read(b""), "cookies.txt: there is no cookie");
+    check_refused(read(b""), "cookies.txt: no cookie found");
     check_refused(
         read(&vec![b' '; (16 << 20) + 1]),
-        "cookies.txt: larger than 16 MiB",
+        "cookies.txt: too large: expected at most 16 MiB",
     );
     std::fs::remove_dir_all(&folder).unwrap();
     check_refused(Cookies::from_file(&path), "cookies.txt: ");
@@ -409,11 +410,8 @@ fn cookies_in_place_of_a_file_are_not_shown() {
         format!("{CANARY}.{}", "x".repeat(100)),
     ] {
         let error = Cookies::from_file(&mistake).unwrap_err();
-        assert!(
-            error.to_string().starts_with("there is no such file"),
-            "{error}"
-        );
-        check_refused(Err(error), "these are cookies");
+        assert!(error.to_string().starts_with("no such file"), "{error}");
+        check_refused(Err(error), "the text of the cookies");
     }
 }
 

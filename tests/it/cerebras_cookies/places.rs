@@ -132,7 +132,7 @@ fn only_tls_carries_what_is_secure() {
     check_error(
         &error.unwrap_err(),
         ErrorKind::Config,
-        "the cookies for 127.0.0.1 are for other paths, or for TLS alone",
+        "no cookie for this URL of 127.0.0.1: its cookies are for other paths or for https only",
     );
 }
 
@@ -166,7 +166,7 @@ fn cookies_of_other_hosts_are_none() {
     check_error(
         &error.unwrap_err(),
         ErrorKind::Config,
-        "none of the cookies is for inference.cerebras.ai: export those of that page",
+        "no cookie for inference.cerebras.ai: export the cookies of that page",
     );
 }
 

@@ -49,18 +49,18 @@ fn a_key_rejected_twice_is_the_error() {
 #[test]
 fn unusable_cookies_are_errors() {
     let simulate = &["--simulate"][..];
-    check("", simulate, 2, "cookies.txt: there is no cookie in it");
-    check("[{\"name\":\"c4nary", simulate, 2, "no JSON from line 1");
-    let other = "evilcerebras.ai\tTRUE\t/\tTRUE\t0\ta\tc4nary-0f-the-file\n";
+    check("", simulate, 2, "cookies.txt: no cookie found");
     check(
-        other,
-        &[],
+        "[{\"name\":\"c4nary",
+        simulate,
         2,
-        "none of the cookies is for inference.cerebras.ai",
+        "invalid JSON of cookies at line 1",
     );
+    let other = "evilcerebras.ai\tTRUE\t/\tTRUE\t0\ta\tc4nary-0f-the-file\n";
+    check(other, &[], 2, "no cookie for inference.cerebras.ai");
     // The simulator does not accept a real session.
     let own = ".cerebras.ai\tTRUE\t/\tTRUE\t0\ta\tc4nary-0f-the-file\n";
-    check(own, simulate, 2, "none of the cookies is for 127.0.0.1");
+    check(own, simulate, 2, "no cookie for 127.0.0.1");
     let old = "inference.cerebras.ai\tFALSE\t/\tTRUE\t1\ta\tc4nary-0f-the-file\n";
     check(
         old,

@@ -40,11 +40,11 @@ pub(super) fn read(text: &str) -> Result<Vec<Found>> {
         let entries = har.log.entries.into_iter();
         return Ok(entries.flat_map(|Entry(found)| found).collect());
     }
-    // A message of serde_json quotes the text, which is secret.
+    // The message of serde_json may quote the text, which is secret.
     let value = serde_json::from_str::<Value>(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         invalid(format!(
-            "the cookies are no JSON from line {line}, column {column} on"
+            "invalid JSON of cookies at line {line}, column {column}"
         ))
     })?;
     let value = match value {

@@ -23,9 +23,10 @@ const MAX_HEADER: usize = 16 << 10;
 /// The longest name of a missing file that an error shows: a session's token is longer.
 const LONG_NAME: usize = 100;
 
-/// Cookies of a signed-in browser, to be exchanged for a key: unofficial.
+/// The cookies of a signed-in browser, which a provider exchanges for a key. This way to get a key is
+/// unofficial.
 ///
-/// They are kept in memory and sent to the host of the session alone. `Debug` shows only their number.
+/// They are kept in memory, and sent only to the host of the session. `Debug` shows only their number.
 ///
 /// ```
 /// use inferstream_session::Cookies;
@@ -59,7 +60,8 @@ impl Cookies {
     ///
     /// # Errors
     ///
-    /// `Config` if there is no cookie, if one is invalid, or for more than 300 or 16 KiB.
+    /// `Config` if a cookie is invalid, or if there is no cookie, more than 300 cookies or more than
+    /// 16 KiB.
     pub fn from_header(header: &str) -> Result<Self> {
         let header = header.trim();
         let header = match header.split_at_checked("cookie:".len()) {
@@ -74,7 +76,7 @@ impl Cookies {
         let found = pairs.map(|(index, pair)| match pair.split_once('=') {
             Some((name, value)) if is_pair(name, value) => Ok(bare(name, value).into()),
             _ => Err(invalid(format!(
-                "cookie {} of the header is none: it looks like `a=b; c=d`",
+                "invalid cookie {} in the header: expected `name=value` pairs separated by `; `",
                 index + 1
             ))),
         });
@@ -85,19 +87,20 @@ impl Cookies {
         Self::new(found)
     }
 
-    /// Reads a file in UTF-8; its content decides its form, see [`from_text`](Self::from_text). Blocks;
-    /// on a pipe, until its writer is done.
+    /// Reads a file in UTF-8, whose format is detected: see [`from_text`](Self::from_text). Blocks,
+    /// on a pipe until the writer closes it.
     ///
     /// # Errors
     ///
-    /// As `from_text`, with the file's name; also `Config` if it cannot be read or is above 16 MiB.
+    /// As `from_text`, with the path in the message; also `Config` if the file cannot be read or is
+    /// larger than 16 MiB.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         // The path may be the cookies themselves, which must not be shown.
         let is_pair = path.to_string_lossy().contains(['=', '{', '[']);
         let is_token = path.file_name().is_some_and(|name| LONG_NAME < name.len());
         if (is_pair || is_token) && !path.exists() {
-            let message = "there is no such file; if these are cookies, write them to one";
+            let message = "no such file: if this is the text of the cookies, save it to a file";
             return Err(invalid(message));
         }
         let read = || {
@@ -107,16 +110,16 @@ impl Cookies {
                 .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
                 .map_err(unread)?;
             if MAX_FILE < bytes.len() as u64 {
-                return Err(invalid("larger than 16 MiB"));
+                return Err(invalid("too large: expected at most 16 MiB"));
             }
             let text = String::from_utf8(bytes);
-            Self::from_text(&text.map_err(|_| invalid("not text in UTF-8: save it as that"))?)
+            Self::from_text(&text.map_err(|_| invalid("invalid text: expected UTF-8"))?)
         };
         read().map_err(|error: Error| error.context(path.display()))
     }
 
-    /// Parses the content of a file: a `cookies.txt` (Netscape); JSON as browser extensions export it, a
-    /// list of objects or an object of names and values; a HAR; or the header alone.
+    /// Parses the content of a file: a `cookies.txt` (Netscape); JSON as browser extensions export
+    /// it, a list of objects or an object of names and values; a HAR; or the header alone.
     ///
     /// Invalid entries are skipped, and [`jar`](Self::jar) skips cookies for other hosts.
     ///
@@ -131,18 +134,17 @@ impl Cookies {
     ///
     /// # Errors
     ///
-    /// `Config` if it has another form or is above 16 MiB, or if there is no cookie.
+    /// `Config` if the format is unknown, the text is larger than 16 MiB, or there is no cookie.
     pub fn from_text(text: &str) -> Result<Self> {
         if MAX_FILE < text.len() as u64 {
-            return Err(invalid("the cookies are larger than 16 MiB"));
+            return Err(invalid("cookies too large: expected at most 16 MiB"));
         }
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         match text.trim_start().as_bytes() {
             [b'{' | b'[', ..] => Self::new(json::read(text)?),
             _ if netscape::is_it(text) => match netscape::read(text) {
                 found if found.is_empty() => Err(invalid(
-                    "there is no cookie in it: in a cookies.txt each is a line of seven fields between \
-                     tabs",
+                    "no cookie found: expected lines of seven fields separated by tabs",
                 )),
                 found => Self::new(found.into_iter().map(Found::from).collect()),
             },
@@ -153,19 +155,19 @@ impl Cookies {
     fn new(found: Vec<Found>) -> Result<Self> {
         if found.is_empty() {
             return Err(invalid(
-                "there is no cookie in it; a HAR holds them only if it is saved with sensitive data",
+                "no cookie found: a HAR has cookies only if it is saved with sensitive data",
             ));
         }
         Ok(Self { found })
     }
 
-    /// Returns a jar of the cookies that a URL's host would get, with the parent domains that cookies may
-    /// name (see [`Jar::new`]).
+    /// Returns a jar of the cookies that a URL's host would get, with the parent domains that cookies
+    /// may name (see [`Jar::new`]).
     ///
     /// # Errors
     ///
-    /// `Config` if none of the cookies is for the host, path and scheme of the URL, or for more than 300
-    /// or 16 KiB.
+    /// `Config` if none of the cookies is for the host, path and scheme of the URL, or for more than
+    /// 300 or 16 KiB.
     pub fn jar<S: AsRef<str>>(
         &self,
         parents: impl IntoIterator<Item = S>,
@@ -183,13 +185,15 @@ impl Cookies {
             }
         }
         let https = url.scheme_str() == Some("https");
-        // In 1970 no cookie has expired.
+        // At this time no cookie has expired: whether they have is checked before each request.
         let line = jar.header(host, url.path(), https, SystemTime::UNIX_EPOCH);
         let Some(line) = line else {
             return Err(invalid(if jar.is_empty() {
-                format!("none of the cookies is for {host}: export those of that page")
+                format!("no cookie for {host}: export the cookies of that page")
             } else {
-                format!("the cookies for {host} are for other paths, or for TLS alone")
+                format!(
+                    "no cookie for this URL of {host}: its cookies are for other paths or for https only"
+                )
             }));
         };
         if MAX_HEADER < line.len() {
@@ -207,7 +211,7 @@ impl fmt::Debug for Cookies {
     }
 }
 
-/// Creates a cookie of which only name and value are known.
+/// Creates a cookie whose host, path and expiry are unknown.
 fn bare(name: &str, value: &str) -> GivenCookie {
     GivenCookie {
         name: name.to_owned(),
@@ -226,11 +230,11 @@ fn invalid(message: impl Into<String>) -> Error {
 }
 
 fn too_long() -> Error {
-    invalid("the cookies are longer than a header of 16 KiB: export those of one page")
+    invalid("too many cookies: expected at most 16 KiB: export the cookies of one page only")
 }
 
 fn too_many(whose: &str) -> Error {
     invalid(format!(
-        "there are more than {MAX_COOKIES} cookies for {whose}: export those of one page"
+        "too many cookies for {whose}: expected at most {MAX_COOKIES}: export the cookies of one page only"
     ))
 }

@@ -11,15 +11,15 @@ pub struct GivenCookie {
     pub name: String,
     /// Its value.
     pub value: String,
-    /// The host that it is for; `None` if unknown: then it is for the host of the request.
+    /// The host that it is sent to; `None` if unknown, and then that of the request it is added for.
     pub host: Option<String>,
-    /// Whether it is for subdomains of that host too.
+    /// Whether it is also sent to the subdomains of that host.
     pub below: bool,
-    /// The path that it is for, with everything below.
+    /// The path that it is sent to, with everything below it.
     pub path: String,
     /// When it expires, in seconds since 1970; `None` for a session cookie.
     pub expires: Option<u64>,
-    /// Whether it is sent over TLS alone.
+    /// Whether it is sent only over TLS.
     pub secure: bool,
 }
 

@@ -82,7 +82,7 @@ enum Scope {
     Domain,
     /// To its host alone.
     Host,
-    /// To its host alone, until that sets a cookie of the same name: the original scope is unknown.
+    /// Only to its host, until that sets a cookie of the same name. The original scope is unknown.
     Restored,
 }
 
@@ -118,7 +118,8 @@ impl Jar {
         self
     }
 
-    /// Stores and deletes cookies as a response from this host, to a request of this path, demands.
+    /// Stores and deletes cookies by the `Set-Cookie` headers of a response from this host to a
+    /// request for this path.
     pub fn absorb(
         &mut self,
         host: &str,
@@ -178,8 +179,8 @@ impl Jar {
     /// Adds a cookie if this host would get it, on some path and at some time; returns true if it was
     /// added.
     ///
-    /// The newest cookie of the same name, host and path is kept; a cookie of unknown host replaces, and
-    /// is replaced by, any of its name. Cookies beyond the limit are added too, so that
+    /// The newest cookie of the same name, host and path is kept; a cookie of unknown host replaces,
+    /// and is replaced by, any of its name. Cookies beyond the limit are added too, so that
     /// [`len`](Self::len) counts them.
     pub fn give(&mut self, host: &str, given: &GivenCookie) -> bool {
         let Some((host, place)) = canonical(host).and_then(|host| {
@@ -209,7 +210,7 @@ impl Jar {
         true
     }
 
-    /// Drops the cookies of a name that this host would get.
+    /// Removes the cookies with a name that this host would get.
     pub fn discard(&mut self, host: &str, name: &str) {
         if let Some(host) = canonical(host) {
             self.cookies

@@ -1,4 +1,4 @@
-//! A write that is killed or refused at each system call: old or new content, never mixed.
+//! Tests that a write killed or failing at any system call leaves the old or the new content.
 
 use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
 
@@ -10,14 +10,15 @@ use crate::{
     processes::{SEED, WARNED, child},
 };
 
-/// What the write may call. Memory, signals and the like cannot fail in a way that matters.
+/// The system calls of a write that can fail. Memory and signals are left out: their failures do not
+/// matter.
 const CALLS: &str = "openat,mkdir,mkdirat,fstat,statx,newfstatat,flock,getdents64,read,write,fsync,\
                      fchmod,renameat,renameat2,unlinkat,close,stat";
 
 const OLD: &[u8] = b"old";
 const NEW: &str = "new, and longer than the old";
 
-/// A folder with the old content, and a place for a trace.
+/// A folder with the old content and a path for the trace.
 struct Place {
     root: TempDir,
     path: PathBuf,
@@ -48,7 +49,7 @@ impl Place {
             "-e",
             &calls,
         ];
-        // Nothing else is traced or disturbed than what is done to these.
+        // Only calls on these paths are traced and made to fail.
         let folder = self.path.parent().unwrap();
         let temporary = Rng::with_seed(SEED).u64(..);
         let temporary = folder.join(format!(".{NAME}.{temporary:016x}"));
@@ -67,7 +68,7 @@ impl Place {
         (said, fs::read_to_string(&trace).unwrap_or_default())
     }
 
-    /// Checks that a reader finds the one or the other; returns whether it is the new.
+    /// Checks that a reader finds the old or the new content, and returns true if it is the new one.
     #[track_caller]
     fn check(&self, what: &str) -> bool {
         let bytes = fs::read(&self.path).unwrap();
@@ -81,7 +82,7 @@ impl Place {
     }
 }
 
-/// Returns name and arguments of each call in the trace.
+/// Returns the name and the arguments of each call in the trace.
 fn calls(trace: &str) -> impl Iterator<Item = (&str, &str)> {
     let lines = trace.lines().filter_map(|line| line.split_once(' '));
     lines.filter_map(|(_, call)| call.trim_start().split_once('('))
@@ -142,7 +143,7 @@ fn a_kill_at_any_call_leaves_old_or_new() {
         let (said, _) = place.write(Some(&what));
         assert!(!said.contains("test result"), "{what}: not killed");
         ends[usize::from(place.check(&what))] += 1;
-        // Nothing that a killed one left stops the next.
+        // What a killed write left behind does not stop the next one.
         place.write(None);
         assert!(place.check(&what), "{what}");
     }
@@ -164,7 +165,7 @@ fn an_error_at_any_call_leaves_old_or_new() {
             assert!(said.contains("test result: ok"), "{what}: {said}");
             let is_new = place.check(&what);
             assert!(is_new || said.contains(WARNED), "{what}: {said}");
-            // Where something failed, nothing is left lying about.
+            // After a failure, no temporary file is left.
             let names = fs::read_dir(place.path.parent().unwrap()).unwrap();
             let count = names.filter(|name| {
                 let name = name.as_ref().unwrap().file_name();
@@ -184,14 +185,14 @@ fn file_systems_without_locks_or_syncs_are_used_with_a_warning() {
     for (inject, why) in [
         (
             "flock:error=ENOLCK",
-            "it cannot be locked: No locks available",
+            "locking it failed: No locks available",
         ),
         (
             "flock:error=EOPNOTSUPP",
-            "it cannot be locked: Operation not supported",
+            "locking it failed: Operation not supported",
         ),
-        ("fsync:error=EINVAL", "may not outlast a loss of power"),
-        ("fsync:error=ENOSYS", "may not outlast a loss of power"),
+        ("fsync:error=EINVAL", "may be lost in a power failure"),
+        ("fsync:error=ENOSYS", "may be lost in a power failure"),
     ] {
         let place = Place::new();
         let (said, _) = place.write(Some(inject));

@@ -1,4 +1,4 @@
-//! Several processes at one file: this program again, told by its environment what to do.
+//! Tests with several processes: this program starts itself, with its task in the environment.
 
 use std::{
     collections::BTreeSet,
@@ -13,11 +13,11 @@ use tempfile::TempDir;
 
 use crate::file::{MARK, NAME, is_root, mode, parse, run};
 
-/// What the child is to do, and at which path.
+/// The variables with the task of a child and the path of the file.
 const TASK: &str = "INFERSTREAM_TEST_TASK";
 const PATH: &str = "INFERSTREAM_TEST_PATH";
 
-/// What children of this test print of the warnings they get.
+/// The prefix of the lines in which children print their warnings.
 pub(crate) const WARNED: &str = "warned: ";
 
 /// What the names of temporary files come from in children that write.
@@ -154,7 +154,7 @@ fn check_mount(options: &str, size: usize, why: &str) {
     }
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("kept").join(NAME);
-    // The mount ends with its namespace.
+    // The mount is removed with its namespace.
     let script = format!(
         "cd \"${PATH}/../..\" 2>/dev/null || cd \"$(dirname \"$(dirname \"${PATH}\")\")\" && \
          mkdir -m 700 kept && mount -t tmpfs -o mode=700,size=16k none kept && \
@@ -177,12 +177,12 @@ fn check_mount(options: &str, size: usize, why: &str) {
 
 #[test]
 fn a_full_disk_leaves_the_old_content() {
-    check_mount("rw", 100_000, "it was not written: No space left on device");
+    check_mount("rw", 100_000, "writing it failed: No space left on device");
 }
 
 #[test]
 fn a_read_only_disk_leaves_the_old_content() {
-    check_mount("ro", 10, "it was not written: Read-only file system");
+    check_mount("ro", 10, "writing it failed: Read-only file system");
 }
 
 #[test]
@@ -194,10 +194,10 @@ fn a_folder_without_permission_leaves_the_old_content() {
     crate::file::set_mode(folder.path(), 0o755);
     let path = folder.path().join("kept").join(NAME);
     let nobody = ["setpriv", "--reuid=65534", "--clear-groups"];
-    // It may not make the folder, and then, not its own, not use it.
+    // The user can neither create the folder nor use one of another owner.
     for why in [
-        "its folder cannot be made: Permission denied",
-        "its folder has another owner",
+        "creating its folder failed: Permission denied",
+        "its folder is not used: it has another owner",
     ] {
         let output = child(&nobody, "write 1", &path).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
@@ -213,7 +213,7 @@ fn a_folder_without_permission_leaves_the_old_content() {
     let text = child(&nobody, "write 1", &path).output().unwrap().stdout;
     let text = String::from_utf8_lossy(&text);
     assert!(
-        text.contains("it was not written: Permission denied"),
+        text.contains("writing it failed: Permission denied"),
         "{text}"
     );
     assert!(!path.exists());

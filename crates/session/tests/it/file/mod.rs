@@ -1,4 +1,4 @@
-//! The file's protocol, by itself.
+//! Tests of the cache file in one process.
 
 mod trust;
 
@@ -23,7 +23,7 @@ pub(crate) const MARK: &[u8] = b"whole:";
 
 const CANARY: &str = "canary-77ac";
 
-/// A folder, and a file in it that need not be there.
+/// A folder, and the path of a file in it that need not exist.
 struct Place {
     root: TempDir,
     path: PathBuf,
@@ -36,7 +36,7 @@ impl Place {
         Self { root, path }
     }
 
-    /// Puts content there, with mode 0600.
+    /// Writes content to the file, with mode 0600.
     fn with(content: &[u8]) -> Self {
         let place = Self::new();
         place.make_folder();
@@ -83,7 +83,7 @@ pub(crate) fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().mode() & 0o7777
 }
 
-/// Reads, and returns the warnings beside.
+/// Reads the file, and returns the content with the warnings.
 fn read(file: &CacheFile) -> (Option<Vec<u8>>, Vec<String>) {
     let mut warnings = Vec::new();
     let read = file.read(parse, &mut warnings);
@@ -102,7 +102,7 @@ fn remove(file: &CacheFile) -> (bool, Vec<String>) {
     (is_removed, lines(warnings))
 }
 
-/// Checks that no warning says more than it may.
+/// Checks that no warning shows the folder or the content.
 #[track_caller]
 fn lines(warnings: Vec<Warning>) -> Vec<String> {
     let lines: Vec<String> = warnings.into_iter().map(String::from).collect();
@@ -188,7 +188,7 @@ fn a_file_of_a_newer_version_is_left_as_it_is() {
     ] {
         let content = content.as_bytes();
         let place = Place::with(content);
-        let newer = "it was written by a newer version of this client, and is left as it is";
+        let newer = "it was written by a newer version of this client, and stays unchanged";
         for parse_all in [true, false] {
             let parse = |bytes: &[u8]| parse_all.then(|| bytes.to_vec());
             let mut warnings = Vec::new();
@@ -248,11 +248,11 @@ fn damaged_content_is_set_aside() {
         assert_eq!(file.read(json, &mut warnings), None);
         check_one(
             &lines(warnings),
-            "was damaged, and is auth_Cloudflare.json.corrupt now",
+            "was damaged, and was renamed to auth_Cloudflare.json.corrupt",
         );
         assert!(!place.path.exists());
         assert_eq!(fs::read(place.beside(".corrupt")).unwrap(), content);
-        // One is kept, and the warning given once.
+        // Only one damaged file is kept, and the warning is reported once.
         fs::write(&place.path, content).unwrap();
         set_mode(&place.path, 0o600);
         let mut warnings = Vec::new();
@@ -290,7 +290,7 @@ fn damage_that_cannot_be_set_aside_is_replaced() {
     let file = place.file();
     let (content, warnings) = read(&file);
     assert_eq!(content, None);
-    check_one(&warnings, "cannot be set aside");
+    check_one(&warnings, "renaming it failed");
     assert_eq!(write(&file, b"whole:1"), (true, vec![]));
     assert_eq!(read(&file).0.unwrap(), b"1");
 }
@@ -304,7 +304,7 @@ fn a_lock_that_is_held_is_waited_for_and_then_done_without() {
     holder.lock().unwrap();
     let (is_written, warnings) = write(&file, b"whole:3");
     assert!(is_written);
-    check_one(&warnings, "another process holds its lock for too long");
+    check_one(&warnings, "another process holds the lock for too long");
     assert_eq!(read(&file), (Some(b"3".to_vec()), vec![]));
     holder.unlock().unwrap();
     assert_eq!(write(&place.file(), b"whole:4"), (true, vec![]));
@@ -317,12 +317,12 @@ fn a_lock_that_is_none_is_done_without() {
     symlink(&target, place.beside(".lock")).unwrap();
     let (is_written, warnings) = write(&place.file(), b"whole:2");
     assert!(is_written && !target.exists());
-    check_one(&warnings, "it cannot be locked");
+    check_one(&warnings, "locking it failed");
     fs::remove_file(place.beside(".lock")).unwrap();
     if run(Command::new("mkfifo").arg(place.beside(".lock"))) {
         let (is_written, warnings) = write(&place.file(), b"whole:3");
         assert!(is_written);
-        check_one(&warnings, "the lock is no regular file");
+        check_one(&warnings, "the lock file is not a regular file");
     }
 }
 
@@ -428,7 +428,7 @@ fn nothing_tells_where_the_file_is_or_what_it_holds() {
     }
 }
 
-/// Runs a tool; false, and said aloud, where it is missing or may not.
+/// Runs a tool. Returns false, with a message, if it is missing or not permitted.
 pub(crate) fn run(command: &mut Command) -> bool {
     let is_run = command.status().is_ok_and(|status| status.success());
     if !is_run {

@@ -1,4 +1,4 @@
-//! What the file, its folder and its lock may not be, and who may own them.
+//! Tests of files, folders and locks that are not used because of their type, owner or mode.
 
 use std::{
     fs,
@@ -19,7 +19,10 @@ fn a_file_that_others_could_read_is_read_once_and_closed() {
         set_mode(&place.path, open);
         let (content, warnings) = read(&place.file());
         assert_eq!(content.unwrap(), b"1");
-        check_one(&warnings, "others could read it; it has mode 0600 now");
+        check_one(
+            &warnings,
+            "other users could read it: its mode was changed to 0600",
+        );
         assert_eq!(mode(&place.path), 0o600);
         assert_eq!(read(&place.file()), (Some(b"1".to_vec()), vec![]));
     }
@@ -33,7 +36,7 @@ fn a_file_that_others_could_write_is_replaced_unread() {
         let file = place.file();
         let (content, warnings) = read(&file);
         assert_eq!(content, None);
-        check_one(&warnings, "others may write to it");
+        check_one(&warnings, "other users can write to it");
         assert_eq!(mode(&place.path), open, "reading leaves it alone");
         let mut seen = Some(vec![]);
         let keep = |old| {
@@ -47,7 +50,7 @@ fn a_file_that_others_could_write_is_replaced_unread() {
     }
 }
 
-/// Checks that all three leave alone what stands there, and say why.
+/// Checks that read, update and remove leave the file unchanged, and report why.
 #[track_caller]
 fn check_refused(place: &Place, why: &str) {
     let before = fs::symlink_metadata(&place.path).unwrap();
@@ -98,14 +101,14 @@ fn folders_and_pipes_are_refused_without_waiting() {
     let place = Place::new();
     place.make_folder();
     fs::create_dir(&place.path).unwrap();
-    check_refused(&place, "no regular file");
+    check_refused(&place, "not a regular file");
     fs::remove_dir(&place.path).unwrap();
     if run(Command::new("mkfifo").arg(&place.path)) {
-        check_refused(&place, "no regular file");
+        check_refused(&place, "not a regular file");
         fs::remove_file(&place.path).unwrap();
     }
     drop(std::os::unix::net::UnixListener::bind(&place.path).unwrap());
-    check_refused(&place, "cannot be opened");
+    check_refused(&place, "opening it failed");
 }
 
 #[test]
@@ -118,7 +121,7 @@ fn devices_are_refused() {
     place.make_folder();
     // The numbers of /dev/full.
     if run(Command::new("mknod").arg(&place.path).args(["c", "1", "7"])) {
-        check_refused(&place, "no regular file");
+        check_refused(&place, "not a regular file");
         assert!(
             fs::metadata(&place.path)
                 .unwrap()
@@ -152,23 +155,29 @@ fn folders_of_others_links_and_open_ones_are_refused() {
     let place = Place::with(b"whole:1");
     for open in [0o777, 0o702, 0o1777] {
         set_mode(place.folder(), open);
-        check(&place, "anybody may write to its folder");
+        check(
+            &place,
+            "its folder is not used: other users can write to it",
+        );
     }
     set_mode(place.folder(), 0o700);
     if is_root() {
         std::os::unix::fs::chown(place.folder(), Some(65534), None).unwrap();
-        check(&place, "its folder has another owner");
+        check(&place, "its folder is not used: it has another owner");
         std::os::unix::fs::chown(place.folder(), Some(0), None).unwrap();
     }
     let real = place.root.path().join("real");
     fs::rename(place.folder(), &real).unwrap();
     symlink(&real, place.folder()).unwrap();
-    check(&place, "its folder is a link");
+    check(&place, "its folder is not used: it is a link");
     fs::remove_file(place.folder()).unwrap();
     fs::write(place.folder(), "").unwrap();
     let (is_written, warnings) = write(&place.file(), b"whole:2");
     assert!(!is_written);
-    check_one(&warnings, "its folder is a link or none");
+    check_one(
+        &warnings,
+        "its folder is not used: it is a link or not a directory",
+    );
 }
 
 #[test]
@@ -215,7 +224,7 @@ fn what_replaces_the_file_meanwhile_is_never_written_through() {
     assert_eq!(mode(&target), 0o600);
 }
 
-/// Ends the other thread, by a panic too.
+/// Stops the other thread when dropped, also by a panic.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
