@@ -14,8 +14,8 @@ use inferstream_core::{
     provider::{Permit, Semaphore, Total, in_current_span},
 };
 
-/// The default limit. Services rarely allow one key more, and one process can read so many streams
-/// without tokens waiting for each other.
+/// The default limit. Services rarely allow more for one key, and one process can read this many
+/// streams without delaying their tokens.
 const MAX_IN_FLIGHT: usize = 64;
 
 /// A provider with a limit on the responses in flight.
@@ -146,8 +146,8 @@ impl Provider for ConcurrencyLimit {
     ///
     /// # Errors
     ///
-    /// Those of the provider, and `Timeout(Total)` with nothing sent if the time ran out before a permit
-    /// was granted.
+    /// Those of the provider, and `Timeout(Total)` with nothing sent if the time ran out before a
+    /// permit was granted.
     ///
     /// # Cancel safety
     ///

@@ -47,8 +47,8 @@ pub struct ThinkTags {
 }
 
 impl ThinkTags {
-    /// Creates tags with other names. An empty tag never matches; white space at the start of the opening
-    /// tag is ignored.
+    /// Creates tags with other names. An empty tag never matches; white space at the start of the
+    /// opening tag is ignored.
     pub fn new(open: impl Into<String>, close: impl Into<String>) -> Self {
         // White space before the tag is passed over in any case.
         let open = open.into().trim_start().to_owned();
@@ -279,7 +279,7 @@ enum Fragment {
     Reasoning(Text),
 }
 
-/// Splits the text of one choice, wherever its fragments begin and end.
+/// An incremental splitter for the text of one choice. Tags may be split between fragments.
 #[derive(Debug)]
 struct Splitter {
     at: At,
@@ -294,6 +294,7 @@ enum At {
     Reasoning,
     /// In the text, without a tag so far: a closing tag is still dropped.
     Bare,
+    /// After the first closing tag: everything that follows is text.
     Answer,
 }
 
@@ -351,6 +352,7 @@ impl Splitter {
                 return;
             }
             let close = find(rest, &tags.close);
+            // What follows `perhaps` may be the start of a closing tag, and is held back.
             let perhaps = rest.len() - after.held(rest, &tags.close);
             if self.at == At::Start {
                 let begin = rest.trim_start();
@@ -358,6 +360,8 @@ impl Splitter {
                 let opens = !tags.open.is_empty() && begin.starts_with(&*tags.open);
                 // The first tag counts, and a closing tag may start with white space.
                 if close.is_none_or(|place| space <= place) {
+                    // Either the white space may belong to a closing tag, or what follows it is only the
+                    // beginning of an opening tag so far: the next fragment decides.
                     if perhaps < space || after.held(begin, &tags.open) == begin.len() && !opens {
                         let (now, later) = rest.split_at(perhaps.min(space));
                         give(self.at, now);

@@ -165,8 +165,8 @@ fn each_that_failed_is_a_warning() {
     assert_eq!(
         warnings(&fallback, "hi"),
         [
-            "`one` did not answer (no room); asked `two`",
-            "`two` did not answer (no way); asked `three`",
+            "`one` failed (no room); asked `two`",
+            "`two` failed (no way); asked `three`",
         ]
     );
 }
@@ -179,8 +179,8 @@ fn a_warning_says_what_else_was_asked_for() {
     assert_eq!(
         warnings(&fallback, ChatRequest::new("model").user("hi")),
         [
-            "`one` did not answer (no room); asked `two` for its default model",
-            "`two` did not answer (no way); asked `three` for `own`",
+            "`one` failed (no room); asked `two` for its default model",
+            "`two` failed (no way); asked `three` for `own`",
         ]
     );
 }
@@ -192,8 +192,8 @@ fn warnings_of_the_stream_s_own_stay() {
     assert_eq!(
         warnings(&fallback, "hi"),
         [
-            "`two` did not answer (no way); asked `three`",
-            "`one` did not answer (no room); asked `two`",
+            "`two` failed (no way); asked `three`",
+            "`one` failed (no room); asked `two`",
         ]
     );
 }
@@ -214,7 +214,7 @@ fn no_headers_and_no_body_are_told() {
     let told = warnings(&fallback, request.clone());
     assert_eq!(
         told,
-        ["`one` did not answer (it failed); asked `two`, without the request's headers"]
+        ["`one` failed (it failed); asked `two`, without the request's headers"]
     );
     let error = now(Fallback::new(one.clone()).or(one).chat(request)).unwrap_err();
     assert!(!shown(&error).contains(SECRET), "{}", shown(&error));

@@ -274,7 +274,7 @@ fn what_is_told_is_one_line_whatever_a_cause_says() {
         .or(Fake::new("two", [says("two")]))
         .stream("hi".into()));
     let told = stream.unwrap().meta().warnings.join("|");
-    assert_eq!(told, "`one` did not answer (no\\nroom); asked `two`");
+    assert_eq!(told, "`one` failed (no\\nroom); asked `two`");
 }
 
 #[test]
@@ -290,8 +290,8 @@ fn warnings_and_what_is_delivered_go_through_all_of_them() {
     let opened = now(limit_of(outer).stream("hi".into())).unwrap();
     let mut stream = ThinkTags::default().split_stream(opened);
     let told = [
-        "`one` did not answer (no room); asked `four`",
-        "`four` did not answer (no room); asked `five`",
+        "`one` failed (no room); asked `four`",
+        "`four` failed (no room); asked `five`",
     ];
     assert_eq!(stream.meta().warnings, told);
     Pin::new(&mut stream).warn("mine".to_owned());

@@ -59,7 +59,7 @@ fn check(first: Answer, warning: &str) {
     let [told] = outcome.meta().warnings.as_slice() else {
         panic!("{:?}", outcome.meta().warnings);
     };
-    assert!(told.starts_with("`cerebras` did not answer ("), "{told}");
+    assert!(told.starts_with("`cerebras` failed ("), "{told}");
     assert!(told.contains(warning), "{told}");
     assert!(!told.contains(KEY), "{told}");
 }

@@ -139,9 +139,9 @@ impl EventStream for Answer {
     }
 }
 
-/// The failures of the providers that were asked before.
+/// The failures of the providers that were tried before.
 pub(super) struct Failures {
-    /// The id of the provider that is asked now.
+    /// The id of the provider that is tried now.
     asked: Cow<'static, str>,
     pub(super) warnings: Vec<String>,
     /// The last failure, with the earlier ones in its chain of sources.
@@ -149,7 +149,7 @@ pub(super) struct Failures {
 }
 
 impl Failures {
-    /// Creates it with the provider that is asked first.
+    /// Creates an empty list, with the id of the provider that is tried first.
     pub(super) fn none(asked: Cow<'static, str>) -> Self {
         Self {
             asked,
@@ -158,11 +158,11 @@ impl Failures {
         }
     }
 
-    /// Adds the failure of the current provider, and sets the one that is asked next.
+    /// Adds the failure of the current provider, and sets the one that is tried next.
     pub(super) fn add(&mut self, error: Error, asked: Cow<'static, str>, told: &str) {
         let id = std::mem::replace(&mut self.asked, asked);
         self.warnings
-            .push(format!("`{id}` did not answer ({error}); {told}"));
+            .push(format!("`{id}` failed ({error}); {told}"));
         self.last = Some(match self.last.take() {
             None => error.context(id),
             Some(earlier) => chain::after(error.context(id), earlier),

@@ -1,4 +1,4 @@
-//! One provider of a fallback, and the request that it gets.
+//! One provider of a fallback, and its variant of the request.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -11,14 +11,14 @@ pub(super) struct Candidate {
     naming: Naming,
 }
 
-/// Which model a provider is asked for in place of the request's.
+/// The model that a provider is asked for.
 #[derive(Clone, Debug)]
 pub(super) enum Naming {
-    /// This one.
+    /// This model.
     Always(String),
-    /// The request's.
+    /// The model of the request.
     AsAsked,
-    /// The request's if the provider may know it, else the provider's default.
+    /// The model of the request if the provider may know it, or else the default model of the provider.
     IfKnown,
 }
 

@@ -1,4 +1,4 @@
-//! A provider that asks the next of several where one fails before its response begins.
+//! A provider that tries several providers in order, until the response of one begins.
 
 mod answer;
 mod candidate;
@@ -16,9 +16,9 @@ use inferstream_core::{
     provider::{Total, in_current_span},
 };
 
-/// Providers that are asked one after another, until a response begins.
+/// A provider that tries several providers in order, until the response of one begins.
 ///
-/// The next provider is asked only if the error came before the first content of the response. Text,
+/// The next provider is tried only if the error came before the first content of the response. Text,
 /// reasoning, a tool call, log probabilities and a finish are content: after them, an error is
 /// returned to the caller. `Raw`, `Usage` and `Timing` are not content.
 /// `stream` therefore waits for the first content, not only for the headers, and then delivers the
@@ -48,8 +48,8 @@ use inferstream_core::{
 /// A provider that failed after the request was sent, for example by a timeout, may still have worked
 /// on it and bill it.
 ///
-/// Each provider retries by its own policy before its error gets here. To ask the next provider
-/// immediately, set [`RetryPolicy::never`](inferstream_core::RetryPolicy::never) on the request.
+/// Each provider first retries by its own policy. To try the next provider immediately, set
+/// [`RetryPolicy::never`](inferstream_core::RetryPolicy::never) on the request.
 ///
 /// # Models
 ///
@@ -144,13 +144,12 @@ struct Shared {
 }
 
 impl Fallback {
-    /// Creates a fallback with the provider that is asked first; without another it changes nothing.
+    /// Creates a fallback with the provider that is tried first. Add others with [`or`](Self::or).
     pub fn new(first: impl Provider) -> Self {
         Self::of(Candidate::new(Arc::new(first), Naming::AsAsked))
     }
 
-    /// Creates a fallback with the provider that is asked first, and the model that it is always asked
-    /// for.
+    /// Creates a fallback with the provider that is tried first, always for this model.
     pub fn new_with_model(first: impl Provider, model: impl Into<String>) -> Self {
         Self::of(Candidate::new(
             Arc::new(first),
@@ -166,19 +165,21 @@ impl Fallback {
     pub fn from_providers<P: Provider>(providers: impl IntoIterator<Item = P>) -> Result<Self> {
         let mut providers = providers.into_iter();
         match providers.next() {
-            None => Err(Error::config("a fallback has no provider to begin with")),
+            None => Err(Error::config(
+                "missing provider: expected at least one in a fallback",
+            )),
             Some(first) => Ok(providers.fold(Self::new(first), Self::or)),
         }
     }
 
-    /// Adds a provider that is asked if those before it failed, for the request's model if it knows
-    /// that, else for its default model: see [Models](Self#models).
+    /// Adds a provider that is tried if those before it failed, for the request's model if it knows
+    /// that, or else for its default model: see [Models](Self#models).
     #[must_use]
     pub fn or(self, provider: impl Provider) -> Self {
         self.and_then(Candidate::new(Arc::new(provider), Naming::IfKnown))
     }
 
-    /// Adds a provider that is asked if those before it failed, always for this model.
+    /// Adds a provider that is tried if those before it failed, always for this model.
     #[must_use]
     pub fn or_with_model(self, provider: impl Provider, model: impl Into<String>) -> Self {
         let naming = Naming::Always(model.into());
@@ -260,7 +261,7 @@ impl Fallback {
     }
 }
 
-/// Whether there is another provider to ask.
+/// Whether there is another provider to try.
 #[derive(Clone, Copy)]
 enum Rank {
     Last,
@@ -268,7 +269,7 @@ enum Rank {
 }
 
 impl Shared {
-    /// Asks one provider after another, and returns the first response with the failures before it.
+    /// Tries one provider after another, and returns the first response with the failures before it.
     async fn ask<T>(
         &self,
         mut request: ChatRequest,
@@ -300,7 +301,7 @@ impl Shared {
         }
     }
 
-    /// Returns true if the next provider may be asked after this error.
+    /// Returns true if the next provider may be tried after this error.
     fn leaves(&self, error: &Error) -> bool {
         // `chat` may fail after content, which is in `partial`.
         let has_content = |partial: &ChatResponse| !partial.choices.is_empty();
@@ -338,8 +339,8 @@ impl Provider for Fallback {
         checked.map_err(|error| failures.explain(error))
     }
 
-    /// Asks one provider after another, and waits for the first content of a response, or for the headers
-    /// from the last provider.
+    /// Tries one provider after another, and waits for the first content of a response, or for the
+    /// headers from the last provider.
     ///
     /// # Errors
     ///
@@ -364,7 +365,7 @@ impl Provider for Fallback {
         })
     }
 
-    /// Asks one provider after another for a complete response.
+    /// Tries one provider after another for a complete response.
     ///
     /// # Errors
     ///
