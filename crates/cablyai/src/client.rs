@@ -6,9 +6,9 @@ use inferstream_openai_compat::Chat;
 
 use crate::dialect::{BASE_URL, CablyAiDialect, INFO, Preset};
 
-/// A client of CablyAI, or of a service that answers in its place.
+/// A client of CablyAI, or of a compatible service at another base URL.
 ///
-/// Cloning is cheap; clones share connections and the list of models.
+/// Cloning is cheap; clones share connections and the model list.
 #[derive(Clone, Debug)]
 pub struct CablyAi {
     client: Client<Chat<CablyAiDialect>>,
@@ -23,7 +23,7 @@ pub struct CablyAiBuilder {
 }
 
 inferstream_client::provider! {
-    #[stream doc = "There is no default model: a request that names none is `Config`."]
+    #[stream doc = "There is no default model: a request without one fails with `Config`."]
     impl CablyAi: this => &this.client
 }
 
@@ -35,8 +35,8 @@ impl CablyAi {
     ///
     /// # Errors
     ///
-    /// `Auth` if there is no key, unless the URL leads elsewhere; `Config` if the key or the URL cannot
-    /// be used.
+    /// `Auth` if the key is missing, unless the base URL has another host; `Config` if the key or the
+    /// base URL is invalid.
     #[cfg(feature = "transport")]
     pub fn from_env() -> Result<Self> {
         let cablyai = CablyAiBuilder::from_env()?.build()?;
@@ -44,18 +44,19 @@ impl CablyAi {
         Ok(cablyai)
     }
 
-    /// Returns a builder without any setting: no environment variable is read.
+    /// Returns a builder with the default settings. No environment variable is read.
     pub fn builder() -> CablyAiBuilder {
         CablyAiBuilder::default()
     }
 }
 
 impl CablyAiBuilder {
-    /// Reads `CABLYAI_API_KEY` and `CABLYAI_BASE_URL` where they are set; what is set afterwards wins.
+    /// Reads `CABLYAI_API_KEY` and `CABLYAI_BASE_URL`, if they are set. Later calls of setters override
+    /// them.
     ///
     /// # Errors
     ///
-    /// `Config` if one is not Unicode.
+    /// `Config` if a variable is not Unicode.
     pub fn from_env() -> Result<Self> {
         Ok(Self {
             settings: Settings::from_env(&["CABLYAI_API_KEY"], &["CABLYAI_BASE_URL"])?,
@@ -63,23 +64,23 @@ impl CablyAiBuilder {
         })
     }
 
-    /// Sets where the service is: `https://cablyai.com/v1`.
+    /// Sets the base URL: `https://cablyai.com/v1` by default.
     ///
-    /// A URL without a path gets `/v1`. A service elsewhere is asked without a key if none is set.
+    /// `/v1` is added to a URL without a path. At another host the key is optional.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.settings.base_url = Some(Setting::new(url));
         self
     }
 
-    /// Sets which headers go with every request, unless [`header`](Self::header) sets one of them:
-    /// [`Preset::Browser`].
+    /// Sets the headers that are sent with every request: [`Preset::Browser`] by default.
+    /// [`header`](Self::header) replaces single ones.
     pub fn preset(mut self, preset: Preset) -> Self {
         self.preset = preset;
         self
     }
 
-    /// Sets whether a model that is not among [`CablyAi::known_models`] is refused, with
-    /// `ModelNotSupported`, before anything is sent: false.
+    /// Sets whether requests for models that are not in [`CablyAi::known_models`] fail with
+    /// `ModelNotSupported` before anything is sent: false by default.
     pub fn only_known_models(mut self, only: bool) -> Self {
         self.settings.only_known_models = only;
         self
@@ -89,7 +90,7 @@ impl CablyAiBuilder {
     ///
     /// # Errors
     ///
-    /// `Config` for a key, URL or header that cannot be used, or where there is no transport.
+    /// `Config` if the key, the base URL or a header is invalid, or if the transport is missing.
     pub fn build(self) -> Result<CablyAi> {
         let mut settings = self.settings;
         check_headers(&settings.headers)?;
@@ -111,6 +112,7 @@ impl CablyAiBuilder {
 
 fn no_key() -> Error {
     let login = INFO.login_url();
-    let message = format!("cablyai needs a key: set CABLYAI_API_KEY; keys were at {login}");
+    let message =
+        format!("missing key for cablyai: set CABLYAI_API_KEY; keys were created at {login}");
     Error::new(ErrorKind::Auth, message).with_setting("api_key")
 }

@@ -1,4 +1,4 @@
-//! How CablyAI was asked, and its models as data.
+//! The headers that CablyAI expected, and its models.
 
 use std::sync::LazyLock;
 
@@ -9,10 +9,10 @@ use http::{
 use inferstream_core::{Capabilities, ProviderInfo};
 use inferstream_openai_compat::Dialect;
 
-/// Where the service was, with the version that every path begins with.
+/// The base URL of the service, with the version that every path begins with.
 pub(crate) const BASE_URL: &str = "https://cablyai.com/v1";
 
-/// The models that the gpt4free class of February 2025 knew, in its order.
+/// The models of the gpt4free class of February 2025, in its order.
 pub const HISTORICAL_MODELS: [&str; 13] = [
     "gpt-4o-mini",
     "searchgpt",
@@ -29,17 +29,17 @@ pub const HISTORICAL_MODELS: [&str; 13] = [
     "tinyswallow1.5b",
 ];
 
-/// The aliases of that class, alias first.
+/// The model aliases of that class, as pairs of alias and model.
 ///
-/// Two of them are names of models too, which the class made something else of; this client sends
-/// those as they are written, and resolves the third alone.
+/// The first and the last alias are also names of models, which that class replaced. This client sends
+/// those names unchanged, and resolves only the second alias.
 pub const HISTORICAL_ALIASES: [(&str, &str); 3] = [
     ("gpt-4o-mini", "searchgpt"),
     ("llama-3.1-8b", "llama-3.1-8b-instruct"),
     ("deepseek-r1", "deepseek-r1-uncensored"),
 ];
 
-/// What CablyAI was; no sign of life was found after August 2025.
+/// The description of CablyAI, which was last seen in August 2025.
 pub(crate) static INFO: LazyLock<ProviderInfo> = LazyLock::new(|| {
     let mut info = ProviderInfo::new("cablyai", "CablyAI", "https://cablyai.com/chat");
     info.login_url = Some("https://cablyai.com".into());
@@ -49,24 +49,24 @@ pub(crate) static INFO: LazyLock<ProviderInfo> = LazyLock::new(|| {
     info
 });
 
-/// The headers that go with every request.
+/// A set of headers that are sent with every request.
 ///
 /// ```
 /// use inferstream_cablyai::{CablyAi, Preset};
 ///
-/// // A gateway of another make, which wants to see no browser's headers.
+/// // A gateway that needs no browser headers.
 /// let builder = CablyAi::builder().base_url("http://localhost:8080").preset(Preset::Plain);
 /// ```
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Preset {
-    /// Those of the gpt4free class of February 2025, as a browser would send them; its `origin` had a
-    /// path, which no origin has (RFC 6454, section 7), and is `https://cablyai.com` here.
+    /// The headers of the gpt4free class of February 2025, corrected to those of a browser: its
+    /// `origin` had a path, which is invalid (RFC 6454, section 7). Here it is `https://cablyai.com`.
     #[default]
     Browser,
-    /// The same to the letter: `origin: https://cablyai.com/chat`.
+    /// Exactly the headers of that class, with `origin: https://cablyai.com/chat`.
     Literal,
-    /// None but what every request has.
+    /// No headers beyond those that every request has.
     Plain,
 }
 

@@ -99,7 +99,8 @@ fn without_a_key_nothing_is_sent() {
     let client = CablyAi::builder().transport(wire.clone()).build().unwrap();
     let error = refusal(&client, &wire, hi());
     assert_eq!(error.kind(), ErrorKind::Auth);
-    let message = "cablyai needs a key: set CABLYAI_API_KEY; keys were at https://cablyai.com";
+    let message =
+        "missing key for cablyai: set CABLYAI_API_KEY; keys were created at https://cablyai.com";
     assert_eq!(error.to_string(), message);
     let error = block_on(&wire.clock, client.models()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Auth);
