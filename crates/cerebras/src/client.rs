@@ -15,9 +15,9 @@ use crate::session::Session;
 
 /// A client of Cerebras Inference.
 ///
-/// Cloning is cheap; clones share connections and the list of models.
+/// Cloning is cheap; clones share connections and the model list.
 ///
-/// What a request would lose here can be asked before it is sent:
+/// [`check`](Self::check) returns what the service does not support in a request, without sending it:
 ///
 /// ```
 /// # #[cfg(feature = "transport")]
@@ -55,8 +55,8 @@ pub struct CerebrasBuilder {
 }
 
 inferstream_client::provider! {
-    #[stream doc = "By cookies, errors are also what their session reports: `Auth`, `Permission` or `Redirect`"]
-    #[stream doc = "where nobody is signed in, `Challenge` for a browser challenge."]
+    #[stream doc = "With cookies, the session can fail too: `Auth`, `Permission` or `Redirect` if nobody is"]
+    #[stream doc = "signed in, `Challenge` for a browser challenge."]
     impl Cerebras: this => &this.client
 }
 
@@ -68,8 +68,8 @@ impl Cerebras {
     ///
     /// # Errors
     ///
-    /// `Auth` if there is no key, unless the URL leads elsewhere; `Config` if the key or the URL cannot
-    /// be used.
+    /// `Auth` if the key is missing, unless the base URL has another host; `Config` if the key or the
+    /// base URL is invalid.
     #[cfg(feature = "transport")]
     pub fn from_env() -> Result<Self> {
         let cerebras = CerebrasBuilder::from_env()?.build()?;
@@ -77,18 +77,18 @@ impl Cerebras {
         Ok(cerebras)
     }
 
-    /// Returns a builder without any setting: no environment variable is read.
+    /// Returns a builder with the default settings. No environment variable is read.
     pub fn builder() -> CerebrasBuilder {
         CerebrasBuilder::default()
     }
 
-    /// Requests the public list of models, which needs no key: `/public/v1/models`.
+    /// Requests the public model list (`/public/v1/models`), which needs no key.
     ///
-    /// [`models`](Self::models) does the same where there is no key.
+    /// [`models`](Self::models) does the same if no key is set.
     ///
     /// # Errors
     ///
-    /// As any request.
+    /// As [`models`](Self::models).
     pub fn public_models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {
         let client = self.client.clone();
         Box::pin(async move {
@@ -102,12 +102,12 @@ impl Cerebras {
 }
 
 impl CerebrasBuilder {
-    /// Reads `CEREBRAS_API_KEY` and `CEREBRAS_BASE_URL` where they are set; what is set afterwards
-    /// wins.
+    /// Reads `CEREBRAS_API_KEY` and `CEREBRAS_BASE_URL`, if they are set. Later calls of setters
+    /// override them.
     ///
     /// # Errors
     ///
-    /// `Config` if one is not Unicode.
+    /// `Config` if a variable is not Unicode.
     pub fn from_env() -> Result<Self> {
         Ok(Self {
             settings: Settings::from_env(&["CEREBRAS_API_KEY"], &["CEREBRAS_BASE_URL"])?,
@@ -115,19 +115,19 @@ impl CerebrasBuilder {
         })
     }
 
-    /// Sets where the service is: `https://api.cerebras.ai/v1`.
+    /// Sets the base URL: `https://api.cerebras.ai/v1` by default.
     ///
-    /// A URL without a path gets `/v1`, as the official SDKs have it. A service at another host, such
-    /// as an engine on this machine, is asked without a key if none is set. It gets the token limit as
-    /// `max_tokens`, which every compatible one knows, and JSON schemas unchanged. Where that host is a
-    /// gateway to Cerebras, add [`behind_gateway`](Self::behind_gateway).
+    /// `/v1` is added to a URL without a path, as in the official SDKs. At another host, such as a
+    /// local engine, the key is optional, the token limit is sent as `max_tokens`, which every
+    /// compatible service knows, and JSON schemas are sent unchanged. If that host is a gateway to
+    /// Cerebras, add [`behind_gateway`](Self::behind_gateway).
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.settings.base_url = Some(Setting::new(url));
         self
     }
 
-    /// Says that the service at the base URL is Cerebras behind a gateway or proxy of another host:
-    /// false by default.
+    /// Declares that the base URL leads to Cerebras through a gateway or proxy at another host: false
+    /// by default.
     ///
     /// Requests are then checked and encoded as for Cerebras itself: JSON schemas are adapted to what
     /// it accepts, and the token limit is sent as `max_completion_tokens`. A key remains optional,
@@ -146,15 +146,16 @@ impl CerebrasBuilder {
         self
     }
 
-    /// Gets the key by the cookies of a browser that is signed in: unofficial.
+    /// Sets the cookies of a signed-in browser, with which the client gets the key. This way is
+    /// unofficial, and it is unknown whether the service still supports it.
     ///
-    /// The first request asks the page's session for the account's demo key, which is kept in memory
-    /// until it is refused or the session ends, and then asked for once more; clones share it. A
-    /// refusal of the cookies answers all who ask within 30 s. The cookies go to the session's host
-    /// alone, and the key to the [base URL](Self::base_url). A request's whole limit holds for both.
+    /// The first request gets the demo key of the account from the session of the page. The key is
+    /// kept in memory, shared by clones, until the service refuses it or the session ends; then it is
+    /// requested once more. After the cookies were refused, all calls fail for 30 s without a new
+    /// request. The cookies are sent only to the host of the session, and the key only to the [base
+    /// URL](Self::base_url). The total timeout of a request includes the request for the key.
     ///
-    /// A key that is set wins, and the session is never asked. Whether the service still answers is
-    /// unknown.
+    /// If an API key is set too, it is used, and the session is never requested.
     #[cfg(feature = "cookies")]
     #[cfg_attr(docsrs, doc(cfg(feature = "cookies")))]
     pub fn cookies(mut self, cookies: Cookies) -> Self {
@@ -162,10 +163,10 @@ impl CerebrasBuilder {
         self
     }
 
-    /// Sets where the page of the session is, for tests: `https://inference.cerebras.ai`. What is asked
-    /// is `/api/auth/session` below it.
+    /// Sets the URL of the page with the session, for tests: `https://inference.cerebras.ai` by
+    /// default. The client requests `/api/auth/session` below it.
     ///
-    /// Cookies that name no host go there, and those of other hosts do not.
+    /// Cookies without a host are sent there; cookies of other hosts are not.
     #[cfg(feature = "cookies")]
     #[cfg_attr(docsrs, doc(cfg(feature = "cookies")))]
     pub fn session_url(mut self, url: impl Into<String>) -> Self {
@@ -173,12 +174,12 @@ impl CerebrasBuilder {
         self
     }
 
-    /// Sets from how many bytes on a request is sent compressed by gzip, where that makes it smaller:
-    /// never by default.
+    /// Sets the size, in bytes, from which requests are compressed with gzip if that makes them
+    /// smaller. By default nothing is compressed.
     ///
-    /// It saves time where a large prompt goes over a slow line. Compressing takes a few milliseconds
-    /// for each megabyte, in the task that asks. The service takes it at its own address, by its
-    /// documentation of November 2026; another may not.
+    /// It saves time for large prompts on slow connections. Compression takes a few milliseconds for
+    /// each megabyte, in the calling task. Cerebras accepts it by its documentation of November 2026;
+    /// a service at another base URL may not.
     ///
     /// ```
     /// use inferstream_cerebras::Cerebras;
@@ -197,8 +198,8 @@ impl CerebrasBuilder {
     ///
     /// # Errors
     ///
-    /// `Config` for a key, URL or header that cannot be used, for cookies of which none is for the
-    /// session, or where there is no transport.
+    /// `Config` if the key, the base URL or a header is invalid, if no cookie is for the session, or
+    /// if the transport is missing.
     pub fn build(self) -> Result<Cerebras> {
         let settings = self.settings;
         let base = settings.base_url_or(BASE_URL);
@@ -241,6 +242,7 @@ fn by_cookies(
 
 fn no_key() -> Error {
     let login = INFO.login_url();
-    let message = format!("cerebras needs a key: set CEREBRAS_API_KEY; keys are at {login}");
+    let message =
+        format!("missing key for cerebras: set CEREBRAS_API_KEY; create a key at {login}");
     Error::new(ErrorKind::Auth, message).with_setting("api_key")
 }

@@ -1,4 +1,4 @@
-//! How Cerebras speaks the protocol, and its models as data.
+//! The differences of Cerebras from the protocol, and its models.
 
 use std::sync::LazyLock;
 
@@ -12,18 +12,18 @@ use inferstream_openai_compat::{Dialect, SchemaRules};
 
 use crate::gzip;
 
-/// The default model of the time when the service was young; retired in 2026.
+/// The early default model of the service, which was retired in 2026.
 pub const HISTORICAL_DEFAULT_MODEL: &str = "llama3.1-70b";
 
 const DEFAULT_MODEL: &str = "gpt-oss-120b";
 
-/// Where the service is, with the version that every path begins with.
+/// The base URL of the service, with the version that every path begins with.
 pub(crate) const BASE_URL: &str = "https://api.cerebras.ai/v1";
 
-/// Where keys are made.
+/// The page on which users create keys.
 pub(crate) const KEYS: &str = "https://cloud.cerebras.ai";
 
-/// What Cerebras is, as of November 2026.
+/// The description of Cerebras, as of November 2026.
 pub(crate) static INFO: LazyLock<ProviderInfo> = LazyLock::new(|| {
     let mut info = ProviderInfo::new(
         "cerebras",
@@ -52,17 +52,17 @@ pub(crate) static INFO: LazyLock<ProviderInfo> = LazyLock::new(|| {
 
 #[derive(Debug)]
 pub(crate) struct CerebrasDialect {
-    /// Whether the service is another one, such as an engine of another make at another host.
+    /// Whether the base URL leads to another service, such as a local engine.
     elsewhere: bool,
-    /// Whether the key comes from the page's session.
+    /// Whether the key comes from the session of cookies.
     pub(crate) by_session: bool,
-    /// The strict rules of its structured outputs: nothing beyond the smallest set (documentation of
-    /// 2026, and the refusals of `format`, `maxLength`, `minItems`, `maxItems`, `definitions`, lists of
-    /// types and open objects that users told of from July 2025 to September 2026).
+    /// The JSON Schema keywords of its structured outputs: nothing beyond the smallest set. Sources:
+    /// the documentation of 2026, and users' reports from July 2025 to September 2026 of refusals of
+    /// `format`, `maxLength`, `minItems`, `maxItems`, `definitions`, lists of types and open objects.
     schema_rules: SchemaRules,
-    /// Whether the service is the one that lists its models without a key.
+    /// Whether the service has a model list that needs no key.
     pub(crate) has_public_models: bool,
-    /// From how many bytes on a request is compressed.
+    /// The size in bytes from which requests are compressed; `None` for never.
     pub(crate) gzip_from: Option<usize>,
 }
 
@@ -83,18 +83,18 @@ impl Dialect for CerebrasDialect {
         &INFO
     }
 
-    // What another engine makes of these, it says itself.
+    // Another service is not checked: it may accept what Cerebras refuses, and reports its own errors.
     fn adapt(&self, _: &str, request: &mut ChatRequest, _: &mut Dropped) -> Result<()> {
         if self.elsewhere {
             return Ok(());
         }
         if request.tools.is_empty() && !request.has_extra("tools") {
             match request.tool_choice {
-                // Without tools they say nothing, and the service refuses them.
+                // Without tools they mean nothing, and the service refuses them.
                 Some(ToolChoice::Auto | ToolChoice::None) => request.tool_choice = None,
                 Some(_) => {
                     return Err(Error::config(
-                        "`tool_choice` asks for a tool, and the request has none: add it to `tools`",
+                        "invalid `tool_choice`: expected a tool in `tools`, which is empty",
                     )
                     .with_setting("tool_choice"));
                 }
@@ -113,7 +113,7 @@ impl Dialect for CerebrasDialect {
         Some((gzip::compress(body)?, HeaderValue::from_static("gzip")))
     }
 
-    // Cerebras accepts `max_tokens` too, but calls it deprecated; other engines know nothing else.
+    // Cerebras deprecates `max_tokens`, but other engines know only that.
     fn max_tokens_field(&self) -> &'static str {
         if self.elsewhere {
             "max_tokens"
@@ -122,7 +122,7 @@ impl Dialect for CerebrasDialect {
         }
     }
 
-    // `reasoning_content` in a message is refused as an unknown field.
+    // Cerebras refuses `reasoning_content` as an unknown field.
     fn reasoning_field(&self) -> Option<&'static str> {
         Some("reasoning")
     }
@@ -138,7 +138,7 @@ impl Dialect for CerebrasDialect {
         self.has_public_models
     }
 
-    // There is no variable to check where the key is not the user's.
+    // The usual hint names the environment variable, which is useless for a key from the session.
     fn refine(&self, error: Error) -> Error {
         let is_refusal = matches!(error.kind(), ErrorKind::Auth | ErrorKind::Permission);
         let status = error.status().filter(|_| is_refusal && self.by_session);
@@ -151,18 +151,20 @@ impl Dialect for CerebrasDialect {
         let words = words.unwrap_or_default();
         error.map_message(|_| {
             format!(
-                "cerebras answered {status}{words} (the key is of the page's session; keys of your own \
-                 are at {KEYS})"
+                "cerebras returned {status}{words} (the key came from the session of the cookies; create \
+                 your own key at {KEYS})"
             )
         })
     }
 
-    // The recorded streams end at the chunk with finish reason, usage and time, without `[DONE]`.
+    // The recorded streams end at the chunk with finish reason, usage and time, without `[DONE]`, so
+    // waiting for the marker would wait for the connection to close.
     fn ends_with_usage(&self) -> bool {
         true
     }
 
-    // An unknown field is a 422, at times with an empty body; another engine reports what it lacks.
+    // Cerebras refuses an unknown field with 422, sometimes without a body, so that users would not
+    // learn which field it was. Other engines are not checked.
     fn knows_field(&self, field: Field) -> bool {
         let is_known = matches!(
             field,
@@ -199,27 +201,27 @@ pub(crate) fn public_models_url(base: &str) -> String {
     }
 }
 
-/// Checks what the service's second version is strict about: a tool's message answers a call of the
-/// message of the model right before it, each call is answered, and no two calls of a message have one
-/// id.
+/// Checks the rules of the service's version 2 for tool calls: each tool message responds to a call
+/// of the assistant's message directly before it, each call has a response, and the ids of a
+/// message's calls differ.
 ///
-/// Messages are counted from 0.
+/// Errors number the messages from 0.
 fn check_calls(messages: &[Message]) -> Result<()> {
-    // Those that wait for their answer, and whose they are.
+    // The ids of the calls without a response so far.
     let mut open = Vec::<&str>::new();
     for (index, message) in messages.iter().enumerate() {
         if message.role == Role::Tool {
             let Some(id) = message.tool_call_id.as_deref() else {
                 return Err(Error::config(format!(
-                    "message {index} is a tool's, and does not say which call it answers"
+                    "invalid message {index}: expected the id of the tool call that it responds to"
                 )));
             };
             match open.iter().position(|call| *call == id) {
                 Some(place) => open.swap_remove(place),
                 None => {
                     return Err(Error::config(format!(
-                        "message {index} answers the tool call `{id}`, which no message right before it \
-                         has open"
+                        "invalid message {index}: expected an open tool call directly before it, and `{id}` is \
+                         none of them"
                     )));
                 }
             };
@@ -229,7 +231,7 @@ fn check_calls(messages: &[Message]) -> Result<()> {
         for call in &message.tool_calls {
             if open.contains(&&*call.id) {
                 return Err(Error::config(format!(
-                    "message {index} has two tool calls of the id `{}`: each needs its own",
+                    "invalid message {index}: expected different ids of its tool calls, got `{}` twice",
                     call.id
                 )));
             }
@@ -243,7 +245,7 @@ fn check_answered(open: &[&str], index: usize) -> Result<()> {
     match open {
         [] => Ok(()),
         [id, ..] => Err(Error::config(format!(
-            "the tool call `{id}` is not answered before message {index}: put a tool's message there"
+            "missing response to the tool call `{id}`: add a tool message before message {index}"
         ))),
     }
 }

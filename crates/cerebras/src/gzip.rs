@@ -1,22 +1,22 @@
-//! A request's body in, the same in fewer bytes out.
+//! Gzip compression of requests.
 
 use bytes::Bytes;
 
-/// Compresses a body (RFC 1952), or returns `None` where that makes nothing smaller.
+/// Compresses a body (RFC 1952), or returns `None` if that does not make it smaller.
 #[cfg(feature = "gzip")]
 pub(crate) fn compress(body: &[u8]) -> Option<Bytes> {
     use std::io::Write;
 
     use flate2::{Compression, write::GzEncoder};
 
-    // The fastest level: it takes most of what there is to be had of text.
+    // For text, the fastest level is almost as good as the others.
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(body).ok()?;
     let compressed = encoder.finish().ok()?;
     (compressed.len() < body.len()).then(|| Bytes::from(compressed))
 }
 
-/// Nobody can ask for it.
+/// Returns `None`: without the feature there is no setting to compress requests.
 #[cfg(not(feature = "gzip"))]
 pub(crate) fn compress(_: &[u8]) -> Option<Bytes> {
     None
@@ -28,7 +28,7 @@ mod tests {
 
     #[test]
     fn what_gets_no_smaller_is_left() {
-        // Less than the head and the checksum of what would be made of it.
+        // Shorter than the header and the checksum of a gzip file.
         assert_eq!(compress(br#"{"model":"m"}"#), None);
         assert!(compress(&[b' '; 100]).is_some_and(|small| small.len() < 100));
     }

@@ -1,4 +1,4 @@
-//! Cookies in, the key of the session that they belong to out.
+//! Credentials that exchange the cookies of a signed-in browser for a key.
 
 use std::{
     borrow::Cow,
@@ -23,28 +23,28 @@ use serde_json::Value;
 
 use crate::dialect::KEYS;
 
-/// Where people sign in.
+/// The page on which users sign in.
 const SITE: &str = "https://inference.cerebras.ai";
 
-/// Where the session is, below the site.
+/// The path of the session endpoint.
 const PATH: &str = "/api/auth/session";
 
-/// The most that the session's document may hold: a true one has less than 10 KiB.
+/// The largest session document, in bytes; a real one has less than 10 KiB.
 const MAX_BODY: usize = 1 << 20;
 
-/// The longest key: one that a browser could keep in a cookie. True ones have about 50 bytes.
+/// The longest key, in bytes: a browser's limit for a cookie. Real keys have about 50 bytes.
 const MAX_KEY: usize = 4096;
 
-/// The parent domain that cookies may be for, beside the session's own host.
+/// The parent domain that cookies may name, in addition to the host of the session.
 const DOMAIN: &str = "cerebras.ai";
 
-/// How long a refusal answers those who ask again: the same cookies would be refused again.
+/// How long calls fail after the cookies were refused, because the same cookies would be refused again.
 const BACK_OFF: Duration = Duration::from_secs(30);
 
-/// How long another's asking is waited for: several times what a healthy one takes.
+/// How long to wait for another caller's request for the key: several times what it usually takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A session of the page's, and the key that it gave last.
+/// A session of the page, with the key that it returned last.
 pub(crate) struct Session {
     url: Uri,
     transport: Arc<dyn Transport>,
@@ -59,16 +59,16 @@ struct State {
     lease: Option<Lease>,
 }
 
-/// A key, as one request has it.
+/// A key with its expiry.
 #[derive(Clone)]
 struct Lease {
     key: ApiKey,
-    /// When the session ends, in seconds since 1970, if it says so.
+    /// The end of the session, in seconds since 1970, if known.
     expires: Option<u64>,
 }
 
 impl Session {
-    /// Creates the session of cookies at a site: `https://inference.cerebras.ai` by default.
+    /// Creates a session of cookies at a site, by default `https://inference.cerebras.ai`.
     pub(crate) fn new(
         cookies: &Cookies,
         site: Option<&str>,
@@ -79,7 +79,8 @@ impl Session {
         let site = base_url(site.unwrap_or(SITE)).map_err(|error| error.context("the session"))?;
         let url = format!("{site}{PATH}").parse::<Uri>();
         let url = url.map_err(|_| {
-            Error::config("the session's URL is not one").with_setting("session_url")
+            Error::config("invalid URL of the session: expected an http or https URL")
+                .with_setting("session_url")
         })?;
         let jar = cookies.jar([DOMAIN], &url)?;
         let back_off = |error: &Error| {
@@ -99,7 +100,7 @@ impl Session {
         })
     }
 
-    /// Returns the key, which one of those who need it asks for.
+    /// Returns the key. Concurrent callers share one request for it.
     async fn lease(&self) -> Result<Lease> {
         let now = || self.transport.now();
         let kept = || self.kept(self.transport.system_time());
@@ -129,14 +130,14 @@ impl Session {
         Ok(lease)
     }
 
-    /// Returns the header of the cookies: they go to the session's own host, and nothing else does.
+    /// Returns the `Cookie` header, which is sent only to the host of the session.
     fn cookie(&self, now: SystemTime) -> Result<HeaderValue> {
         let (host, https) = self.place();
         let cookie = self.state().jar.header(host, self.url.path(), https, now);
         cookie.ok_or_else(|| sign_in(ErrorKind::Auth, "the cookies have expired"))
     }
 
-    /// Removes the cookies from an error of the network, and says what was asked.
+    /// Removes the cookies from an error of the transport, and adds that the session was requested.
     fn explain(&self, error: Error) -> Error {
         if error.kind() == ErrorKind::Redirect {
             return redirect();
@@ -153,7 +154,7 @@ impl Session {
     /// Returns the values of the cookies as secrets.
     fn redact(&self) -> Redact {
         let (host, https) = self.place();
-        // All of them are alive in 1970, so that none is missing that was sent a while ago.
+        // In 1970 no cookie has expired, so the list has all cookies that were sent, even a while ago.
         let path = self.url.path();
         let line = self.state().jar.header(host, path, https, UNIX_EPOCH);
         let line = line.as_ref().and_then(|line| line.to_str().ok());
@@ -164,7 +165,7 @@ impl Session {
         })
     }
 
-    /// Returns the session's host, and whether the way there is TLS.
+    /// Returns the host of the session, and whether it is reached over TLS.
     fn place(&self) -> (&str, bool) {
         let host = self.url.host().unwrap_or_default();
         (host, self.url.scheme_str() == Some("https"))
@@ -182,7 +183,7 @@ impl Credentials for Session {
 
     fn renews(&self, refused: &ApiKey) -> bool {
         let mut state = self.state();
-        // A late refusal of an old key does not forget a new one.
+        // A late refusal of an old key must not discard a newer one.
         let is_it = |lease: &Lease| lease.key.expose() == refused.expose();
         if state.lease.as_ref().is_some_and(is_it) {
             state.lease = None;
@@ -207,7 +208,7 @@ impl Judge for Session {
         Cow::Owned(self.redact())
     }
 
-    // Neither headers nor body: they may hold cookies, or the key.
+    // The error has neither headers nor body, because they may contain cookies or the key.
     fn refusal(&self, refusal: Refusal<'_>) -> Error {
         let Refusal {
             status,
@@ -222,9 +223,9 @@ impl Judge for Session {
             _ if is_challenge(headers, &text(body)) => challenge(),
             _ if status.is_redirection() => redirect(),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                sign_in(told.kind(), format!("the cookies are refused ({code})"))
+                sign_in(told.kind(), format!("the cookies were refused ({code})"))
             }
-            _ => make_key(told.kind(), format!("the session answers {code}")),
+            _ => make_key(told.kind(), format!("the session endpoint returned {code}")),
         };
         error
             .with_status(status)
@@ -239,31 +240,36 @@ impl fmt::Debug for Session {
     }
 }
 
-/// Reads the key, and when the session ends.
+/// Reads the key and the end of the session.
 fn read(headers: &HeaderMap, body: &Bytes, now: SystemTime) -> Result<(ApiKey, Option<u64>)> {
     if is_challenge(headers, &text(body)) {
         return Err(challenge());
     }
     if is_html(headers) || is_page(&text(body)) {
-        let what = "the session is a page of HTML";
+        let what = "the session endpoint returned an HTML page";
         return Err(make_key(ErrorKind::Protocol, what));
     }
-    let broken = |what| make_key(ErrorKind::Protocol, format!("the session {what}"));
+    let broken = |what| {
+        make_key(
+            ErrorKind::Protocol,
+            format!("invalid session: expected {what}"),
+        )
+    };
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let session = serde_json::from_slice::<Value>(body).map_err(|_| broken("is no JSON"))?;
+    let session = serde_json::from_slice::<Value>(body).map_err(|_| broken("JSON"))?;
     let (Value::Null | Value::Object(_)) = session else {
-        return Err(broken("is no JSON object"));
+        return Err(broken("a JSON object"));
     };
     let expires = session["expires"].as_str().and_then(read_time);
     let key = match &session["user"] {
         Value::Null => {
             return Err(sign_in(
                 ErrorKind::Auth,
-                "the cookies are of nobody who is signed in",
+                "the session of the cookies is not signed in",
             ));
         }
         Value::Object(user) => user.get("demoApiKey").unwrap_or(&Value::Null),
-        _ => return Err(broken("has a user that is no object")),
+        _ => return Err(broken("an object as its user")),
     };
     if is_over(expires, now) {
         return Err(sign_in(ErrorKind::Auth, "the session has expired"));
@@ -271,12 +277,17 @@ fn read(headers: &HeaderMap, body: &Bytes, now: SystemTime) -> Result<(ApiKey, O
     match key {
         Value::Null => {}
         Value::String(key) if key.trim().is_empty() => {}
-        Value::String(key) if MAX_KEY < key.len() => return Err(broken("has a key that is none")),
+        Value::String(key) if MAX_KEY < key.len() => {
+            return Err(broken("a key that is valid in a header"));
+        }
         Value::String(key) => {
             let key = ApiKey::new(key.as_str());
-            return Ok((key.map_err(|_| broken("has a key that is none"))?, expires));
+            return Ok((
+                key.map_err(|_| broken("a key that is valid in a header"))?,
+                expires,
+            ));
         }
-        _ => return Err(broken("has a key that is no text")),
+        _ => return Err(broken("a string as its key")),
     }
     Err(make_key(ErrorKind::Auth, "the account has no demo key"))
 }
@@ -286,7 +297,7 @@ fn is_over(expires: Option<u64>, now: SystemTime) -> bool {
     expires.is_some_and(|end| end <= now.as_secs())
 }
 
-/// Returns true if the content type is that of a page.
+/// Returns true if the content type is HTML.
 fn is_html(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     let kind = kind.unwrap_or_default().to_ascii_lowercase();
@@ -297,28 +308,28 @@ fn text(body: &Bytes) -> Cow<'_, str> {
     String::from_utf8_lossy(body)
 }
 
-/// Says what is wrong with the cookies, and what to do.
+/// Creates an error that new cookies can fix.
 fn sign_in(kind: ErrorKind, what: impl fmt::Display) -> Error {
     let message = format!("{what}: sign in at {SITE} and export the cookies again");
     Error::new(kind, message).context("cerebras")
 }
 
-/// Says why cookies are of no use, and what to do.
+/// Creates an error that only an API key can fix.
 fn make_key(kind: ErrorKind, what: impl fmt::Display) -> Error {
-    let message = format!("{what}: make a key at {KEYS}");
+    let message = format!("{what}: create a key at {KEYS}");
     Error::new(kind, message).context("cerebras")
 }
 
 fn challenge() -> Error {
     make_key(
         ErrorKind::Challenge,
-        "the session is behind a page that wants to see a browser",
+        "the session endpoint returned a browser challenge",
     )
 }
 
 fn redirect() -> Error {
     sign_in(
         ErrorKind::Redirect,
-        "the session is a redirect, which is not followed",
+        "the session endpoint returned a redirect, which is not followed",
     )
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::support::{Piece, broken, seconds};
 
 const SIGN_IN: &str = "sign in at https://inference.cerebras.ai and export the cookies again";
-const MAKE_KEY: &str = "make a key at https://cloud.cerebras.ai";
+const MAKE_KEY: &str = "create a key at https://cloud.cerebras.ai";
 
 #[track_caller]
 fn check(answer: Answer, kind: ErrorKind, what: &str, remedy: &str) {
@@ -34,7 +34,7 @@ fn nobody_is_signed_in() {
         r#"{"user":null}"#,
         r#"{"expires":"2026-12-21T04:30:00.000Z"}"#,
     ] {
-        let what = "the cookies are of nobody who is signed in";
+        let what = "the session of the cookies is not signed in";
         check(session(document), ErrorKind::Auth, what, SIGN_IN);
     }
 }
@@ -79,7 +79,7 @@ fn a_page_stands_where_the_session_was() {
         check(
             answer,
             ErrorKind::Protocol,
-            "the session is a page of HTML",
+            "the session endpoint returned an HTML page",
             MAKE_KEY,
         );
     }
@@ -94,7 +94,7 @@ fn a_page_wants_to_see_a_browser() {
         page(200, html),
         Answer::json(403, "{}").header("cf-mitigated", "challenge"),
     ] {
-        let what = "the session is behind a page that wants to see a browser";
+        let what = "the session endpoint returned a browser challenge";
         check(answer, ErrorKind::Challenge, what, MAKE_KEY);
     }
 }
@@ -106,28 +106,33 @@ fn a_status_says_no() {
         (
             401,
             ErrorKind::Auth,
-            "the cookies are refused (401)",
+            "the cookies were refused (401)",
             SIGN_IN,
         ),
         (
             403,
             ErrorKind::Permission,
-            "the cookies are refused (403)",
+            "the cookies were refused (403)",
             SIGN_IN,
         ),
         (
             404,
             ErrorKind::NotFound,
-            "the session answers 404",
+            "the session endpoint returned 404",
             MAKE_KEY,
         ),
         (
             429,
             ErrorKind::RateLimited,
-            "the session answers 429",
+            "the session endpoint returned 429",
             MAKE_KEY,
         ),
-        (500, ErrorKind::Server, "the session answers 500", MAKE_KEY),
+        (
+            500,
+            ErrorKind::Server,
+            "the session endpoint returned 500",
+            MAKE_KEY,
+        ),
     ] {
         let answer = Answer::json(status, &body)
             .header("set-cookie", format!("a={CANARY}"))
@@ -142,7 +147,7 @@ fn a_status_says_no() {
 
 #[test]
 fn a_redirect_is_not_followed() {
-    let what = "the session is a redirect, which is not followed";
+    let what = "the session endpoint returned a redirect, which is not followed";
     for status in [301, 302, 307, 308] {
         for target in [
             "https://evilcerebras.ai/",
@@ -161,31 +166,28 @@ fn a_redirect_is_not_followed() {
 #[test]
 fn json_is_broken_or_another() {
     for (document, what) in [
-        ("", "is no JSON"),
-        (
-            r#"{"user":{"demoApiKey":"c4nary-0f-the-session"#,
-            "is no JSON",
-        ),
-        (r"{} {}", "is no JSON"),
-        (&*"[".repeat(100_000), "is no JSON"),
-        ("[]", "is no JSON object"),
-        ("false", "is no JSON object"),
-        (r#""c4nary-0f-the-session""#, "is no JSON object"),
+        ("", "JSON"),
+        (r#"{"user":{"demoApiKey":"c4nary-0f-the-session"#, "JSON"),
+        (r"{} {}", "JSON"),
+        (&*"[".repeat(100_000), "JSON"),
+        ("[]", "a JSON object"),
+        ("false", "a JSON object"),
+        (r#""c4nary-0f-the-session""#, "a JSON object"),
         (
             r#"{"user":"c4nary-0f-the-session"}"#,
-            "has a user that is no object",
+            "an object as its user",
         ),
-        (r#"{"user":{"demoApiKey":7}}"#, "has a key that is no text"),
+        (r#"{"user":{"demoApiKey":7}}"#, "a string as its key"),
         (
             r#"{"user":{"demoApiKey":"c4nary-0f-the-session\n x"}}"#,
-            "has a key that is none",
+            "a key that is valid in a header",
         ),
         (
             &*format!(r#"{{"user":{{"demoApiKey":"{}"}}}}"#, "k".repeat(4097)),
-            "has a key that is none",
+            "a key that is valid in a header",
         ),
     ] {
-        let what = format!("the session {what}");
+        let what = format!("invalid session: expected {what}");
         check(session(document), ErrorKind::Protocol, &what, MAKE_KEY);
     }
 }
@@ -199,8 +201,8 @@ fn a_key_that_is_refused_is_said_to_be_the_sessions() {
         let door = Door::new([signed_in("demo-1")], move |_| refused(status));
         let error = door.ask(&door.client()).unwrap_err();
         let line = format!(
-            "cerebras answered {reason}: Wrong API Key (the key is of the page's session; keys of your \
-             own are at https://cloud.cerebras.ai)"
+            "cerebras returned {reason}: Wrong API Key (the key came from the session of the cookies; \
+             create your own key at https://cloud.cerebras.ai)"
         );
         check_error(&error, kind, &line);
         assert_eq!(error.code(), Some("wrong_api_key"));

@@ -335,6 +335,6 @@ fn without_cookies_there_is_no_key_as_ever() {
     check_error(
         &error,
         ErrorKind::Auth,
-        "cerebras needs a key: set CEREBRAS_API_KEY; keys are at https://cloud.cerebras.ai",
+        "missing key for cerebras: set CEREBRAS_API_KEY; create a key at https://cloud.cerebras.ai",
     );
 }

@@ -37,7 +37,7 @@ fn answers_come_in_any_order_right_behind_the_calls() {
 
 #[test]
 fn a_call_without_an_answer_is_refused() {
-    let line = "the tool call `b` is not answered before message 3: put a tool's message there";
+    let line = "missing response to the tool call `b`: add a tool message before message 3";
     let messages = vec![
         Message::user("u"),
         calls(["a", "b"]),
@@ -52,7 +52,8 @@ fn a_call_without_an_answer_is_refused() {
 fn an_answer_without_a_call_is_refused() {
     let line = |index, id| {
         format!(
-            "message {index} answers the tool call `{id}`, which no message right before it has open"
+            "invalid message {index}: expected an open tool call directly before it, and `{id}` is none of \
+             them"
         )
     };
     assert_eq!(refusal(vec![Message::tool("a", "1")]), line(0, "a"));
@@ -65,7 +66,7 @@ fn an_answer_without_a_call_is_refused() {
     let of_nobody = vec![calls(["a"]), Message::new(Role::Tool, "1")];
     assert_eq!(
         refusal(of_nobody),
-        "message 1 is a tool's, and does not say which call it answers"
+        "invalid message 1: expected the id of the tool call that it responds to"
     );
     let other = vec![calls(["a"]), Message::tool("b", "1")];
     assert_eq!(refusal(other), line(1, "b"));
@@ -73,7 +74,7 @@ fn an_answer_without_a_call_is_refused() {
 
 #[test]
 fn two_calls_of_one_id_are_refused() {
-    let line = "message 0 has two tool calls of the id `a`: each needs its own";
+    let line = "invalid message 0: expected different ids of its tool calls, got `a` twice";
     let messages = vec![
         calls(["a", "a"]),
         Message::tool("a", "1"),
@@ -93,7 +94,7 @@ fn a_choice_of_tools_needs_tools() {
             (error.kind(), &*error.to_string()),
             (
                 ErrorKind::Config,
-                "`tool_choice` asks for a tool, and the request has none: add it to `tools`"
+                "invalid `tool_choice`: expected a tool in `tools`, which is empty"
             )
         );
     }

@@ -1,9 +1,9 @@
-//! Cookies, their session and the chat over real sockets, by the simulator.
+//! Tests of cookies, their session and the chat over real sockets, against the simulator.
 
 use inferstream_cerebras::{Cerebras, CerebrasBuilder, Cookies, ErrorKind, HttpTransport};
 use inferstream_simulator::{CerebrasSession, Simulator, SimulatorBuilder};
 
-/// A session in the form of a `cookies.txt`, with cookies of others around it.
+/// A `cookies.txt` with a session, and with cookies of other hosts.
 const FILE: &str = "# Netscape HTTP Cookie File\n\
     #HttpOnly_127.0.0.1\tFALSE\t/\tTRUE\t4102444800\t__Secure-session-token\tc4nary-0f-the-file\n\
     .cerebras.ai\tTRUE\t/\tTRUE\t4102444800\tother\tc4nary-0f-another\n";
@@ -107,7 +107,7 @@ async fn what_the_session_sets_comes_back() {
 #[tokio::test]
 async fn each_state_says_what_to_do() {
     let sign_in = "sign in at https://inference.cerebras.ai and export the cookies again";
-    let make_key = "make a key at https://cloud.cerebras.ai";
+    let make_key = "create a key at https://cloud.cerebras.ai";
     for (state, kind, remedy) in [
         (CerebrasSession::Null, ErrorKind::Auth, sign_in),
         (CerebrasSession::Empty, ErrorKind::Auth, sign_in),

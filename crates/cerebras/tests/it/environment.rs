@@ -1,4 +1,4 @@
-//! What a client by the environment needs; each case is a process of its own.
+//! Tests of clients that are set up by environment variables, each in its own process.
 
 use std::{env, process::Command};
 
@@ -7,7 +7,7 @@ use inferstream_cerebras::Cerebras;
 const CHILD: &str = "INFERSTREAM_TEST_CEREBRAS";
 const MARK: &str = "cerebras says ";
 
-/// Tells whether there is a client; does nothing where nobody asks.
+/// Prints whether a client can be created. Does nothing unless another test started it.
 #[test]
 fn the_child_tells_whether_there_is_a_client() {
     if env::var_os(CHILD).is_some() {

@@ -1,4 +1,4 @@
-//! Cerebras over real sockets, at a simulated service, and its schemas and environment.
+//! Tests of the client over real sockets, against the simulator, of its schemas and environment.
 
 #![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
 

@@ -1,4 +1,4 @@
-//! JSON schemas as the client puts them, at a service that is strict: each checks the other.
+//! Tests that a strict service accepts the JSON schemas that the client rewrites.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,7 @@ use inferstream_cerebras::{
 use inferstream_simulator::Simulator;
 use serde_json::{Value, json};
 
-/// Sends what is for the service's own host to the simulator.
+/// A transport that sends requests for the service's host to the simulator.
 #[derive(Debug)]
 struct Detour {
     transport: HttpTransport,
@@ -57,7 +57,7 @@ async fn start() -> (Simulator, Cerebras) {
     (simulator, builder.build().unwrap())
 }
 
-/// Schemas as libraries make them: pydantic, zod, schemars, OpenAPI 3.0.
+/// Schemas that libraries generate: pydantic, zod, schemars, OpenAPI 3.0.
 fn schemas() -> Vec<Value> {
     let film = json!({
         "title": "Film", "type": "object",

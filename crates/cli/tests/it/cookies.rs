@@ -43,7 +43,7 @@ fn cookies_are_exchanged_for_a_key() {
 #[test]
 fn a_key_rejected_twice_is_the_error() {
     let args = ["--simulate", "--fault", "401", "--fault", "401"];
-    check(FILE, &args, 3, "cerebras answered 401");
+    check(FILE, &args, 3, "cerebras returned 401");
 }
 
 #[test]
