@@ -166,8 +166,8 @@ impl Cookies {
     ///
     /// # Errors
     ///
-    /// `Config` if none of the cookies is for the host, path and scheme of the URL, or for more than
-    /// 300 or 16 KiB.
+    /// `Config` if no cookie is for the host, path and scheme of the URL, or if more than 300 cookies or
+    /// more than 16 KiB are.
     pub fn jar<S: AsRef<str>>(
         &self,
         parents: impl IntoIterator<Item = S>,
