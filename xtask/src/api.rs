@@ -10,7 +10,7 @@ use crate::{
     workspace,
 };
 
-/// The tool that lists a public API, in the version that the snapshots are made with.
+/// The tool that lists a public API, in the version used for the snapshots.
 const TOOL: &str = "cargo-public-api 0.52";
 
 pub(crate) fn job(arguments: &[String]) -> Result<Outcome> {
@@ -20,7 +20,8 @@ pub(crate) fn job(arguments: &[String]) -> Result<Outcome> {
         _ => return Err("usage: cargo xtask api [--update]".into()),
     };
     if !succeeds(&mut cargo(words("public-api --version"))) {
-        let reason = format!("no {TOOL} here: cargo install --locked cargo-public-api@0.52.0");
+        let reason =
+            format!("{TOOL} is missing: run cargo install --locked cargo-public-api@0.52.0");
         return Ok(Outcome::Skipped(reason));
     }
     let mut changed = Vec::new();
@@ -43,14 +44,14 @@ pub(crate) fn job(arguments: &[String]) -> Result<Outcome> {
         Ok(Outcome::Done)
     } else {
         let changed = changed.join(", ");
-        Err(
-            format!("the public API of {changed} changed: `cargo xtask api --update` accepts it")
-                .into(),
+        Err(format!(
+            "the public API of {changed} changed: `cargo xtask api --update` updates the snapshot"
         )
+        .into())
     }
 }
 
-/// Returns where a package's snapshot is.
+/// Returns the path of a package's snapshot.
 fn snapshot(package: &str) -> PathBuf {
     let name = match package.strip_prefix("inferstream-") {
         Some(name) => name,
@@ -61,7 +62,7 @@ fn snapshot(package: &str) -> PathBuf {
 
 /// Lists the public API of a package with all its features.
 fn list(package: &str) -> Result<String> {
-    // A folder of its own: the variable makes cargo build dependencies again.
+    // A separate target folder, because the variable would make cargo rebuild dependencies.
     let target = target().join("api");
     let line = format!(
         "rustdoc --quiet --locked --lib --all-features -p {package} -- \
@@ -75,11 +76,11 @@ fn list(package: &str) -> Result<String> {
 }
 
 fn public_api(json: &Path) -> Result<String> {
-    // Implementations that every type has, and those of `Send` and its like, would hide the rest.
+    // Blanket and auto trait implementations would hide the rest.
     stdout(cargo(words("public-api --color never -ss --rustdoc-json")).arg(json))
 }
 
-/// Returns the lines that only one of two listings has, with `-` or `+` before them.
+/// Returns the lines that only one of two listings contains, prefixed with `-` or `+`.
 fn difference(old: &str, new: &str) -> Vec<String> {
     let lines = |text| str::lines(text).collect::<BTreeSet<_>>();
     let (before, after) = (lines(old), lines(new));

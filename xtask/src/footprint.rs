@@ -1,12 +1,14 @@
-//! The crates that a user builds, counted against what the README promises.
+//! The number of crates that a user builds, checked against the limits.
 
 use std::collections::BTreeSet;
 
 use crate::run::{Outcome, Result, cargo, stdout, words};
 
-/// The most crates, itself included, that a user of a package builds, by package and features.
+/// The maximum number of crates, including itself, that a user of a package builds, by package and
+/// features.
 ///
-/// The floor for a client on hyper and rustls is about forty, and the leanest client of another kind has 127.
+/// The minimum for a client on hyper and rustls is about 40; the smallest comparable client has
+/// 127.
 const LIMITS: &[(&str, &str, usize)] = &[
     ("inferstream-core", "", 16),
     ("inferstream-compose", "", 18),
@@ -60,7 +62,7 @@ fn count(package: &str, features: &str) -> Result<BTreeSet<String>> {
     Ok(crates(&stdout(&mut cargo(words(&line)))?))
 }
 
-/// Returns each crate once, as `name version`, whatever marks `cargo tree` puts behind them.
+/// Returns each crate once, as `name version`, without the markers of `cargo tree`.
 fn crates(tree: &str) -> BTreeSet<String> {
     let crate_of = |line: &str| {
         let mut words = words(line);

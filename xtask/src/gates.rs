@@ -1,4 +1,4 @@
-//! The gates that are one or a few cargo commands.
+//! Jobs that consist of one or a few cargo commands.
 
 use std::{env, path::PathBuf, process::Command};
 
@@ -32,9 +32,10 @@ pub(crate) fn docs(_: &[String]) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Checks every library with no feature and with each one alone.
+/// Checks every library without features and with each feature alone.
 ///
-/// Clippy instead of `check`: its `-D warnings` is for the one package, so that nothing else is built again.
+/// Uses clippy instead of `check`, because its `-D warnings` applies to one package only, so
+/// dependencies are not rebuilt.
 pub(crate) fn features(_: &[String]) -> Result<Outcome> {
     for package in workspace::packages()?
         .iter()
@@ -69,14 +70,14 @@ pub(crate) fn msrv(_: &[String]) -> Result<Outcome> {
         .ok_or("inferstream-core states no rust-version")?;
     let toolchains = stdout(Command::new("rustup").args(["toolchain", "list"])).unwrap_or_default();
     let Some(toolchain) = words(&toolchains).find(|name| name.starts_with(version)) else {
-        return Ok(Outcome::Skipped(format!("no Rust {version} here")));
+        return Ok(Outcome::Skipped(format!("Rust {version} is missing")));
     };
     for package in packages.iter().filter(|package| package.is_library()) {
-        // The simulator and the program promise less, and say so in their manifests.
+        // The simulator and the program require a newer compiler, as stated in their manifests.
         if package.rust_version.as_deref() != Some(version) {
             continue;
         }
-        // Through rustup, for the `cargo` that started us is another toolchain's.
+        // Uses rustup, because the running `cargo` belongs to another toolchain.
         let mut command = Command::new("rustup");
         command
             .args(["run", toolchain])
@@ -86,10 +87,11 @@ pub(crate) fn msrv(_: &[String]) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Checks `deny.toml`; the advisories only where their data is at hand or `--fetch` gets it.
+/// Checks `deny.toml`. Advisories are checked only if their database is available or `--fetch`
+/// downloads it.
 pub(crate) fn deny(arguments: &[String]) -> Result<Outcome> {
     if !succeeds(&mut cargo(["deny", "--version"])) {
-        return Ok(Outcome::Skipped("no cargo-deny here".to_owned()));
+        return Ok(Outcome::Skipped("cargo-deny is missing".to_owned()));
     }
     if arguments.iter().any(|argument| argument == "--fetch") {
         run(&mut cargo(words("deny --locked check")))?;
@@ -103,11 +105,11 @@ pub(crate) fn deny(arguments: &[String]) -> Result<Outcome> {
         "deny --locked check bans licenses sources",
     )))?;
     Ok(Outcome::Skipped(
-        "no advisory data here; bans, licences and sources passed".to_owned(),
+        "the advisory database is missing; bans, licences and sources passed".to_owned(),
     ))
 }
 
-/// Returns where cargo-deny keeps the advisory data.
+/// Returns the folder of cargo-deny's advisory database.
 fn advisories() -> Option<PathBuf> {
     let home = env::var_os("CARGO_HOME")
         .map(PathBuf::from)

@@ -1,4 +1,4 @@
-//! The jobs of the house: `cargo xtask <job>`.
+//! The jobs of this workspace: `cargo xtask <job>`.
 
 use std::{env, fmt::Write as _, process::ExitCode, time::Instant};
 
@@ -18,7 +18,7 @@ mod tidy;
 
 use crate::run::{Outcome, Result};
 
-/// One job: its name, what it does, and the function that does it.
+/// A job: its name, its description and its function.
 struct Job {
     name: &'static str,
     about: &'static str,
@@ -26,73 +26,69 @@ struct Job {
 }
 
 const JOBS: &[Job] = &[
-    job("ci", "every gate that is cheap, in order", ci),
-    job("fmt", "the code is formatted", gates::fmt),
+    job("ci", "all inexpensive checks, in order", ci),
+    job("fmt", "check the formatting", gates::fmt),
     job(
         "tidy",
-        "arrows, names, manifests and files keep our rules",
+        "check dependencies, names, manifests, files and wording",
         tidy::job,
     ),
-    job("lint", "clippy finds nothing", gates::lint),
-    job("test", "every test, with every feature", gates::test),
+    job("lint", "run clippy without warnings", gates::lint),
+    job("test", "run all tests with all features", gates::test),
     job(
         "docs",
-        "the documentation builds without a warning",
+        "build the documentation without warnings",
         gates::docs,
     ),
     job(
         "features",
-        "each library builds with each feature alone",
+        "build each library with each feature alone",
         gates::features,
     ),
     job(
         "api",
-        "each library has the public API of its snapshot; `api --update` writes them",
+        "compare public APIs with their snapshots; `api --update` writes them",
         api::job,
     ),
     job(
         "footprint",
-        "the crates that a user builds are few",
+        "check the number of crates that a user builds",
         footprint::job,
     ),
     job(
         "outside",
-        "the README's program runs outside this workspace",
+        "run the README's program outside this workspace",
         outside::job,
     ),
     job(
         "msrv",
-        "the libraries build with the oldest Rust we promise",
+        "build the libraries with the minimum supported Rust version",
         gates::msrv,
     ),
     job(
         "deny",
-        "licences, sources, duplicates; advisories by `deny --fetch`",
+        "check licences, sources and duplicates; `deny --fetch` adds advisories",
         gates::deny,
     ),
     job(
         "fuzz-smoke",
-        "each fuzz target for a few seconds",
+        "run each fuzz target for a few seconds",
         fuzz::smoke,
     ),
     job(
         "fuzz",
-        "one fuzz target for long: fuzz TARGET [SECONDS]",
+        "run one fuzz target: fuzz TARGET [SECONDS]",
         fuzz::job,
     ),
     job(
         "bench",
-        "our speed beside that of other crates: bench decode [--check | --update]",
+        "compare our speed with other crates: bench decode [--check | --update]",
         bench::job,
     ),
-    job(
-        "sdk",
-        "official clients read what our client reads",
-        sdk::job,
-    ),
+    job("sdk", "compare official clients with ours", sdk::job),
     job(
         "real-server",
-        "our program against a real inference server",
+        "test our program against a real inference server",
         real_server::job,
     ),
 ];
@@ -105,7 +101,7 @@ const fn job(
     Job { name, about, run }
 }
 
-/// What `ci` runs, cheapest first; the tests are not here, for their output is the one to read last.
+/// The jobs of `ci`, cheapest first. The tests are separate, because their output should come last.
 const GATES: &[&str] = &[
     "fmt",
     "tidy",
@@ -155,7 +151,7 @@ fn list() {
     }
 }
 
-/// Runs every gate, also after one has failed, and says at the end how each went.
+/// Runs all checks, even after a failure, and prints a summary.
 fn ci(_: &[String]) -> Result<Outcome> {
     let mut report = String::new();
     let mut failed = Vec::new();

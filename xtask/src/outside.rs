@@ -1,4 +1,4 @@
-//! The README's program as a user would build it: outside this workspace, with one dependency of ours.
+//! The README's program, built as a user would: outside this workspace, with one dependency.
 
 use std::{env, fs};
 
@@ -10,7 +10,7 @@ use crate::{
     tidy::readme,
 };
 
-/// A program outside: its name, its dependency on us, and the path by which it names the provider.
+/// A program outside the workspace: its name, its dependency, and the path of the provider in it.
 const PROGRAMS: &[(&str, &str, &str)] = &[
     (
         "outside-cerebras",
@@ -44,25 +44,26 @@ pub(crate) fn job(_: &[String]) -> Result<Outcome> {
     }
     match printed.as_slice() {
         [one, _] if one.trim().is_empty() => Err("the program printed nothing".into()),
-        [one, two] if one != two => Err(format!("not the same answer:\n{one}\n{two}").into()),
+        [one, two] if one != two => Err(format!("the responses differ:\n{one}\n{two}").into()),
         _ => Ok(Outcome::Done),
     }
 }
 
 fn build_and_run(name: &str, dependency: &str, source: &str, url: &str) -> Result<String> {
     let folder = target().join("outside").join(name);
-    // TOML's plain strings take a Windows path as it is.
+    // TOML literal strings accept Windows paths unchanged.
     let dependency = dependency.replace("ROOT", &root().display().to_string());
     let manifest = format!(
         "[package]\nname = \"{name}\"\nedition = \"2024\"\n\n\
          # Not a member of the workspace above.\n[workspace]\n\n\
          [dependencies]\n{dependency}\ntokio = {{ version = \"1\", features = [\"macros\", \"rt\"] }}\n\n\
-         # As ours, so that what we have built already serves here too.\n\
+         # The same profile, so that existing build output is reused.\n\
          [profile.dev]\ndebug = \"line-tables-only\"\n"
     );
     write(folder.join("Cargo.toml"), &manifest)?;
     write(folder.join("src/main.rs"), source)?;
-    // The versions that we test with: nothing is resolved anew, and much is built already.
+    // Use this workspace's lock file: no versions are resolved, and existing build output is
+    // reused.
     fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock"))?;
 
     let mut command = cargo(words("build --quiet"));

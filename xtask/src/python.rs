@@ -1,4 +1,4 @@
-//! A Python environment of our own, below the target folder.
+//! A Python environment below the target folder.
 
 use std::{
     env,
@@ -8,7 +8,7 @@ use std::{
 
 use crate::run::{Result, run, succeeds, target};
 
-/// An interpreter that finds the packages it was made for.
+/// A Python interpreter with the required packages.
 pub(crate) struct Python(PathBuf);
 
 impl Python {
@@ -17,9 +17,9 @@ impl Python {
     }
 }
 
-/// Returns the environment that a variable names, or makes one and installs the packages into it.
+/// Returns the environment that the variable names, or creates one and installs the packages.
 ///
-/// Without Python 3 there is none.
+/// Returns `None` without Python 3.
 pub(crate) fn environment(name: &str, variable: &str, packages: &[&str]) -> Result<Option<Python>> {
     if let Some(folder) = env::var_os(variable) {
         return Ok(Some(interpreter(Path::new(&folder))));

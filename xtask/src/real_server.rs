@@ -1,4 +1,5 @@
-//! Our program against a real inference server: llama.cpp's, with a small model of random weights.
+//! A test of our program against a real inference server: llama.cpp with a small model of random
+//! weights.
 
 use std::{
     net::TcpStream,
@@ -20,23 +21,23 @@ const PORT: u16 = 8801;
 /// The first build of the server takes minutes; its start takes seconds.
 const START: Duration = Duration::from_secs(60);
 
-/// What the program must do: a name, its arguments beside `--no-stream`, and what is expected.
+/// A test: a name, the arguments besides `--no-stream`, and the check of the result.
 type Case<'a> = (&'a str, &'a str, Expect);
 
 type Expect = fn(&Answer) -> std::result::Result<(), String>;
 
-/// What the program did.
+/// The result of a run.
 struct Answer {
     code: Option<i32>,
     stdout: String,
     stderr: String,
 }
 
-/// The same is expected of streams and of whole answers.
+/// The tests that apply to streams and complete responses alike.
 const CASES: &[Case<'static>] = &[
     ("text", "--max-tokens 40", is_text),
     ("length", "--json --max-tokens 12", is_cut_at_length),
-    // Random weights come to one of these letters soon.
+    // Random weights soon produce one of these letters.
     ("stop", "--json --stop e --stop o", is_stopped),
 ];
 
@@ -88,7 +89,7 @@ pub(crate) fn job(_: &[String]) -> Result<Outcome> {
 
 fn start(mut python: Command, model: &PathBuf) -> Result<Background> {
     if TcpStream::connect(("127.0.0.1", PORT)).is_ok() {
-        return Err(format!("something else listens on port {PORT}").into());
+        return Err(format!("port {PORT} is in use").into());
     }
     python.args(words(
         "-m llama_cpp.server --model_alias tiny --host 127.0.0.1 --n_ctx 512 --port",
@@ -98,7 +99,7 @@ fn start(mut python: Command, model: &PathBuf) -> Result<Background> {
     let begin = Instant::now();
     while TcpStream::connect(("127.0.0.1", PORT)).is_err() {
         if server.has_ended() || START < begin.elapsed() {
-            return Err("the server does not listen".into());
+            return Err("the server did not start listening".into());
         }
         thread::sleep(Duration::from_millis(100));
     }
@@ -112,7 +113,7 @@ fn ask(program: &Path, arguments: &str, question: &str) -> Result<Answer> {
         .arg(format!("http://127.0.0.1:{PORT}/v1"))
         .args(words(arguments))
         .arg(question.trim_end());
-    // The server takes any key; a person's own has no business here.
+    // The server accepts any key; do not send the user's own.
     command
         .env("CEREBRAS_API_KEY", "local")
         .stdin(Stdio::null());
@@ -153,20 +154,20 @@ fn ends(answer: &Answer, reason: &str) -> std::result::Result<(), String> {
     }
 }
 
-/// This server promises a stream with 200, fails, and closes it cleanly without a word.
+/// This server starts a stream with status 200, fails, and closes it cleanly without an error.
 fn is_cut_off(answer: &Answer) -> std::result::Result<(), String> {
     match answer.code {
         Some(6) if !answer.stderr.is_empty() => Ok(()),
-        code => Err(format!("exit {code:?} where 6 and a message were due")),
+        code => Err(format!("expected exit code 6 and a message, got {code:?}")),
     }
 }
 
-/// Where nothing is promised yet, it says 400 and why.
+/// Without a stream, the server responds with status 400 and the reason.
 fn is_refused(answer: &Answer) -> std::result::Result<(), String> {
     match answer.code {
         Some(1) if answer.stdout.is_empty() && answer.stderr.contains("context length") => Ok(()),
         code => Err(format!(
-            "exit {code:?} where 1 and the server's reason were due"
+            "expected exit code 1 and the server's reason, got {code:?}"
         )),
     }
 }

@@ -1,4 +1,4 @@
-//! Commands in, outcomes out: how a job starts a program, reads its output and ends it.
+//! Helpers to run commands, read their output and stop them.
 
 use std::{
     env,
@@ -10,18 +10,18 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-/// Why a job failed, in words.
+/// The reason for a failed job.
 pub(crate) type Error = Box<dyn StdError>;
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
-/// How a job ended that did not fail.
+/// The outcome of a job that did not fail.
 pub(crate) enum Outcome {
     Done,
-    /// The machine lacks what the job needs, and this is what.
+    /// Something that the job needs is missing on this machine.
     Skipped(String),
 }
 
-/// How many characters of an argument are shown.
+/// The maximum number of characters of an argument in messages.
 const SHOWN: usize = 100;
 
 /// Returns the workspace's root.
@@ -30,7 +30,7 @@ pub(crate) fn root() -> PathBuf {
     manifest.parent().unwrap_or(manifest).to_owned()
 }
 
-/// Returns the folder for what builds leave behind.
+/// Returns the folder for build output.
 pub(crate) fn target() -> PathBuf {
     match env::var_os("CARGO_TARGET_DIR") {
         Some(target) => root().join(target),
@@ -38,14 +38,14 @@ pub(crate) fn target() -> PathBuf {
     }
 }
 
-/// Returns a command that starts cargo at the workspace's root.
+/// Returns a cargo command that runs at the workspace's root.
 pub(crate) fn cargo<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(root());
     command
 }
 
-/// Splits words at spaces, for commands that have none inside an argument.
+/// Splits a command line at spaces; arguments must not contain any.
 pub(crate) fn words(line: &str) -> impl Iterator<Item = &str> {
     line.split_ascii_whitespace()
 }
@@ -63,14 +63,14 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     }
 }
 
-/// Runs a command and returns what it printed, whether it succeeded or not.
+/// Runs a command and returns its output, even if it fails.
 pub(crate) fn output(command: &mut Command) -> Result<Output> {
     command
         .output()
         .map_err(|cause| format!("cannot start {}: {cause}", shown(command)).into())
 }
 
-/// Runs a command and returns its standard output; its failure is ours.
+/// Runs a command and returns its standard output, or an error if it fails.
 pub(crate) fn stdout(command: &mut Command) -> Result<String> {
     let output = output(command)?;
     if !output.status.success() {
@@ -80,7 +80,7 @@ pub(crate) fn stdout(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Returns true if the command can be started and succeeds, unseen.
+/// Returns true if the command can be started and succeeds; hides its output.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command
         .stdout(Stdio::null())
@@ -89,7 +89,7 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Returns a command as one would type it, long arguments cut.
+/// Returns the command line, with long arguments shortened.
 pub(crate) fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let name = program
@@ -111,14 +111,14 @@ pub(crate) fn shown(command: &Command) -> String {
     })
 }
 
-/// Reads a file; the error names it.
+/// Reads a file. The error names the file.
 pub(crate) fn read(path: impl AsRef<Path>) -> Result<String> {
     let path = path.as_ref();
     fs::read_to_string(path)
         .map_err(|cause| format!("cannot read {}: {cause}", path.display()).into())
 }
 
-/// Writes a file and its folders; the error names it.
+/// Writes a file and creates its folders. The error names the file.
 pub(crate) fn write(path: impl AsRef<Path>, content: &str) -> Result<()> {
     let path = path.as_ref();
     path.parent()
@@ -127,7 +127,7 @@ pub(crate) fn write(path: impl AsRef<Path>, content: &str) -> Result<()> {
         .map_err(|cause| format!("cannot write {}: {cause}", path.display()).into())
 }
 
-/// A program in the background, ended with this value.
+/// A background process, stopped on drop.
 pub(crate) struct Background(Child);
 
 impl Background {
@@ -139,7 +139,7 @@ impl Background {
         Ok(Self(child))
     }
 
-    /// Waits for the first line of the program's output, where that is piped.
+    /// Waits for the first line of the process's piped output.
     pub(crate) fn first_line(&mut self) -> Result<String> {
         let output = self.0.stdout.as_mut().ok_or("the output is not piped")?;
         let mut line = String::new();
@@ -150,7 +150,7 @@ impl Background {
         }
     }
 
-    /// Returns true if the program has ended by itself.
+    /// Returns true if the process has exited.
     pub(crate) fn has_ended(&mut self) -> bool {
         !matches!(self.0.try_wait(), Ok(None))
     }
@@ -158,13 +158,13 @@ impl Background {
 
 impl Drop for Background {
     fn drop(&mut self) {
-        // It may have ended already, and then there is nothing to end.
+        // It may have exited already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Builds our program and returns where it lies.
+/// Builds our program and returns its path.
 pub(crate) fn build_program() -> Result<PathBuf> {
     run(&mut cargo(words(
         "build --quiet --locked -p inferstream-cli --bin inferstream",

@@ -1,4 +1,5 @@
-//! The official clients beside ours, at simulated services. By hand: it asks the package indexes.
+//! A comparison of official clients with ours, on simulated services. Not part of CI: it downloads
+//! packages.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -7,7 +8,7 @@ use crate::{
     run::{Outcome, Result, build_program, root, run, succeeds, target},
 };
 
-// The versions that the tables of `tests/sdk` are about: a newer one may be known for something else.
+// The versions that the tables in `tests/sdk` describe; newer ones may behave differently.
 const PYTHON: [&str; 4] = [
     "cerebras_cloud_sdk==1.91.0",
     "cloudflare==5.9.0",
@@ -29,20 +30,20 @@ pub(crate) fn job(_: &[String]) -> Result<Outcome> {
     };
     let folder = npm()?;
     if folder.is_none() {
-        eprintln!("SKIPPED: npm's clients, for there is no npm here");
+        eprintln!("SKIPPED: the clients from npm, because npm is missing");
     }
     let program = build_program()?;
     for name in ["check_chat.py", "check_cloudflare.py", "check_replicate.py"] {
         let mut script = python.command();
         script.arg(root().join("tests/sdk").join(name));
         script.arg(&program).args(&folder);
-        // Proxies are not for loopback.
+        // Do not use a proxy for loopback.
         run(script.env("NO_PROXY", "127.0.0.1"))?;
     }
     Ok(Outcome::Done)
 }
 
-/// Installs npm's clients below the target folder; returns where, unless there is no npm.
+/// Installs the npm clients below the target folder. Returns their path, or `None` without npm.
 fn npm() -> Result<Option<PathBuf>> {
     if !succeeds(Command::new("npm").arg("--version")) {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! What `cargo metadata` says of our own packages.
+//! The packages of this workspace, as reported by `cargo metadata`.
 
 use std::path::{Path, PathBuf};
 
@@ -9,17 +9,17 @@ use crate::run::{Result, cargo, stdout, words};
 /// A package of this workspace.
 pub(crate) struct Package {
     pub(crate) name: String,
-    /// The folder of its manifest.
+    /// The folder of the manifest.
     pub(crate) folder: PathBuf,
     pub(crate) dependencies: Vec<Dependency>,
-    /// The features by name, `default` among them where there is one.
+    /// The names of the features, including `default` if it exists.
     pub(crate) features: Vec<String>,
     pub(crate) rust_version: Option<String>,
     pub(crate) has_library: bool,
     pub(crate) is_published: bool,
 }
 
-/// One line of a `[dependencies]` table.
+/// A line of a `[dependencies]` table.
 pub(crate) struct Dependency {
     pub(crate) name: String,
     pub(crate) kind: Kind,
@@ -34,7 +34,7 @@ pub(crate) enum Kind {
 }
 
 impl Package {
-    /// Returns the names of what users of the package build, optional ones left out.
+    /// Returns the required dependencies of users of the package.
     pub(crate) fn required(&self) -> impl Iterator<Item = &str> {
         let is_required = |dependency: &&Dependency| {
             dependency.kind != Kind::Development && !dependency.is_optional
@@ -45,7 +45,7 @@ impl Package {
             .map(|dependency| dependency.name.as_str())
     }
 
-    /// Returns the names of what users of the package build or may build.
+    /// Returns the required and optional dependencies of users of the package.
     pub(crate) fn possible(&self) -> impl Iterator<Item = &str> {
         let is_possible = |dependency: &&Dependency| dependency.kind != Kind::Development;
         self.dependencies
@@ -54,13 +54,13 @@ impl Package {
             .map(|dependency| dependency.name.as_str())
     }
 
-    /// Returns true if others build it into their programs.
+    /// Returns true for a published library.
     pub(crate) fn is_library(&self) -> bool {
         self.has_library && self.is_published
     }
 }
 
-/// Asks cargo for the packages of this workspace.
+/// Runs `cargo metadata` and returns the packages of this workspace.
 pub(crate) fn packages() -> Result<Vec<Package>> {
     let text = stdout(&mut cargo(words(
         "metadata --format-version 1 --no-deps --locked",
@@ -84,7 +84,7 @@ fn package(value: &Value) -> Package {
             .collect(),
         rust_version: value["rust_version"].as_str().map(str::to_owned),
         has_library: list(&value["targets"]).any(is_library),
-        // An empty list of registries is how cargo spells `publish = false`.
+        // Cargo reports `publish = false` as an empty list of registries.
         is_published: value["publish"].is_null(),
     }
 }

@@ -1,10 +1,10 @@
-//! Who may depend on whom. Dependencies of tests are free.
+//! The dependencies that each package may have. Dependencies of tests are not restricted.
 
 use crate::{run::Result, workspace::Package};
 
-/// A package and those of ours that it may name.
+/// A package and the packages of this workspace that it may depend on.
 ///
-/// A package that is not here breaks the rule: a new crate is a change of the design.
+/// Every package must be listed: a new crate changes the design.
 const ARROWS: &[(&str, &[&str])] = &[
     ("inferstream-core", &[]),
     (
@@ -47,7 +47,7 @@ const PROVIDER: &[&str] = &[
     "inferstream-transport",
 ];
 
-/// A provider that a browser's session can sign in to.
+/// A provider that can sign in with a browser session.
 const PROVIDER_WITH_SESSION: &[&str] = &[
     "inferstream-client",
     "inferstream-core",
@@ -90,7 +90,7 @@ const EVERYTHING: &[&str] = &[
     "inferstream-transport",
 ];
 
-/// What does I/O or waits, and the packages that may name it.
+/// Crates that perform I/O or wait, and the packages that may depend on them.
 const RUNTIME: &[&str] = &[
     "hyper",
     "hyper-util",
@@ -106,17 +106,17 @@ const MAY_NAME_RUNTIME: &[&str] = &[
     "tests",
     "xtask",
 ];
-/// The one provider with optional features that need a process, a file lock or a WebSocket.
+/// The provider with optional features that need a process, a file lock or a WebSocket.
 const MAY_NAME_RUNTIME_OPTIONALLY: &[&str] = &["inferstream-cloudflare"];
 
-/// JSON, which core carries as text unless a feature asks for more.
+/// JSON support, which is optional in core.
 const JSON: &[&str] = &["serde", "serde_json"];
 
-/// What core tells of calls if it is asked to, and nobody else: each call is seen once.
+/// Crates for traces, which only core writes, so that each call is reported once.
 const WATCHING: &[&str] = &["tracing"];
 const MAY_WATCH: &[&str] = &["inferstream-core", "tests"];
 
-/// What nobody builds: C code to audit and install, or a second HTTP client.
+/// Crates that no build may contain: C libraries, or a second HTTP client.
 const BANNED: &[&str] = &["native-tls", "openssl", "openssl-sys", "reqwest"];
 
 #[expect(clippy::unnecessary_wraps, reason = "the other checks read files")]
@@ -128,7 +128,7 @@ fn broken(package: &Package) -> Vec<String> {
     let name = package.name.as_str();
     let Some((_, allowed)) = ARROWS.iter().find(|(from, _)| *from == name) else {
         return vec![format!(
-            "{name}: say in tidy/arrows.rs what it may depend on"
+            "{name}: missing in tidy/arrows.rs: add its allowed dependencies"
         )];
     };
     let mut broken = Vec::new();
@@ -140,16 +140,19 @@ fn broken(package: &Package) -> Vec<String> {
         let may_name_runtime =
             MAY_NAME_RUNTIME.contains(&name) || MAY_NAME_RUNTIME_OPTIONALLY.contains(&name);
         if is_ours && !allowed.contains(&to) {
-            complain(to, "not an arrow of the design");
+            complain(to, "not allowed by the design");
         }
         if is_runtime && !may_name_runtime {
-            complain(to, "only transports, programs and tests touch the runtime");
+            complain(
+                to,
+                "only transports, programs and tests may depend on the runtime",
+            );
         }
         if WATCHING.contains(&to) && !MAY_WATCH.contains(&name) {
-            complain(to, "core sees every call, for all providers");
+            complain(to, "only core writes traces, for all providers");
         }
         if BANNED.contains(&to) {
-            complain(to, "nobody builds it");
+            complain(to, "banned");
         }
     }
     for to in package.required() {
@@ -157,17 +160,17 @@ fn broken(package: &Package) -> Vec<String> {
         if is_protocol && to == "inferstream-transport" {
             complain(
                 to,
-                "the transport is a feature, so that users can bring their own",
+                "must be an optional feature, so that users can provide a transport",
             );
         }
         if name == "inferstream" && PROVIDERS.contains(&to) {
-            complain(to, "a provider is a feature of the facade");
+            complain(to, "must be an optional feature of the facade");
         }
         if MAY_NAME_RUNTIME_OPTIONALLY.contains(&name) && RUNTIME.contains(&to) {
             complain(to, "must be optional");
         }
         if name == "inferstream-core" && JSON.contains(&to) {
-            complain(to, "core knows no JSON");
+            complain(to, "core must not require JSON");
         }
         if WATCHING.contains(&to) {
             complain(to, "must be optional");
@@ -283,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_crate_must_be_said() {
+    fn a_new_crate_must_be_listed() {
         check("inferstream-new", "bytes", Kind::Normal, false, false);
     }
 }

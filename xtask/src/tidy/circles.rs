@@ -1,4 +1,4 @@
-//! Circles of imports between the files of a crate.
+//! Import cycles between the files of a crate.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -7,12 +7,12 @@ use crate::{
     workspace::Package,
 };
 
-/// A crate and the most files that may import each other in a circle; crates not listed are not checked.
+/// A crate and the largest allowed cycle of files; crates that are not listed are not checked.
 ///
 /// A circle within one vocabulary is harmless. One that joins a server to each of its services is not.
 const LARGEST: &[(&str, usize)] = &[("cloudflare", 1), ("replicate", 1), ("simulator", 1)];
 
-/// The files of a crate by their module's path; `lib.rs` and `main.rs` have an empty one.
+/// The files of a crate by module path, which is empty for `lib.rs` and `main.rs`.
 type Files = BTreeMap<Vec<String>, String>;
 
 pub(crate) fn check(_: &[Package]) -> Result<Vec<String>> {
@@ -26,7 +26,7 @@ pub(crate) fn check(_: &[Package]) -> Result<Vec<String>> {
     Ok(broken)
 }
 
-/// Adds the files below a folder, with tests and comments removed.
+/// Adds the files below a folder, without tests and comments.
 fn collect(folder: &Path, module: &mut Vec<String>, files: &mut Files) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -81,7 +81,7 @@ fn faults(name: &str, largest: usize, files: &Files) -> Vec<String> {
     let mut faults = Vec::new();
     let mut seen: Vec<&Vec<String>> = Vec::new();
     for (start, found) in &reachable {
-        // Two files are in the same circle if each reaches the other.
+        // Two files are in the same cycle if each reaches the other.
         let circle = files.keys();
         let circle =
             circle.filter(|other| found.contains(other) && reachable[other].contains(start));
@@ -106,11 +106,11 @@ fn shown(module: &[String]) -> String {
     }
 }
 
-/// Returns the files that a file names by a path.
+/// Returns the files that a file refers to by a path.
 fn imports<'a>(module: &[String], text: &str, files: &'a Files) -> Vec<&'a Vec<String>> {
     let mut found: Vec<&Vec<String>> = Vec::new();
     let mut add = |path: Vec<String>| {
-        // The longest part of the path that is a file; what follows it is an item there.
+        // The longest prefix of the path that is a file; the rest is an item in it.
         let ends = (0..=path.len()).rev();
         let file = ends.map(|end| files.get_key_value(&path[..end]));
         if let Some((file, _)) = file.flatten().next()
@@ -153,7 +153,7 @@ fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// Reads one path, or each of a list in braces, and returns what follows.
+/// Parses one path, or each path of a list in braces, and returns the rest.
 fn tree<'a>(text: &'a str, base: &[String], paths: &mut Vec<Vec<String>>) -> &'a str {
     let text = text.trim_start();
     if let Some(mut rest) = text.strip_prefix('{') {
@@ -244,7 +244,7 @@ mod tests {
             1,
             &["a: 2 files import each other, more than 1: b, b::c"],
         );
-        // To declare a module is not to import it.
+        // Declaring a module does not import it.
         check(&[("b", "mod c;\n"), ("b::c", "use super::h;\n")], 1, &[]);
     }
 

@@ -1,4 +1,4 @@
-//! What a Rust file of ours looks like from outside.
+//! Checks of each Rust file: its first line, its length, and no functions in `lib.rs`.
 
 use std::{
     fs,
@@ -10,10 +10,10 @@ use crate::{
     workspace::Package,
 };
 
-/// The most lines that a file has without a reason.
+/// The maximum number of lines without an exception.
 const MAX_LINES: usize = 500;
 
-/// The most lines of a file of tests, which is read test by test.
+/// The maximum number of lines of a test file.
 const MAX_TEST_LINES: usize = 1000;
 
 /// Longer files, each with its reason.
@@ -23,7 +23,7 @@ pub(crate) fn check(_: &[Package]) -> Result<Vec<String>> {
     let root = root();
     let mut broken = Vec::new();
     for folder in ["crates", "tests", "xtask"] {
-        for path in rust_files(&root.join(folder))? {
+        for path in files_below(&root.join(folder), &["rs"])? {
             let name = path
                 .strip_prefix(&root)
                 .unwrap_or(&path)
@@ -52,7 +52,7 @@ fn faults(name: &str, text: &str) -> Vec<String> {
     let most = if is_test { MAX_TEST_LINES } else { MAX_LINES };
     if most < lines && !has_reason {
         faults.push(format!(
-            "{name}: {lines} lines, and no reason in tidy/files.rs"
+            "{name}: {lines} lines, but at most {most} are allowed without a reason in tidy/files.rs"
         ));
     }
     faults
@@ -63,16 +63,20 @@ fn is_function(line: &str) -> bool {
     !line.starts_with("//") && (line.starts_with("fn ") || line.contains(" fn "))
 }
 
-/// Returns the Rust files below a folder, what builds leave behind excepted.
-fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
+/// Returns the files with these extensions below a folder, except for build output and hidden folders.
+pub(super) fn files_below(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
-            if !path.ends_with("target") {
-                files.extend(rust_files(&path)?);
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name != "target" && name != "node_modules" && !name.starts_with('.') {
+                files.extend(files_below(&path, extensions)?);
             }
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        } else if path
+            .extension()
+            .is_some_and(|found| extensions.iter().any(|extension| found == *extension))
+        {
             files.push(path);
         }
     }
@@ -91,8 +95,8 @@ mod tests {
     }
 
     #[test]
-    fn a_file_says_what_it_is_for() {
-        check("crates/core/src/text.rs", "//! Bytes in, text out.\n", 0);
+    fn a_file_starts_with_a_doc_comment() {
+        check("crates/core/src/text.rs", "//! A decoder of text.\n", 0);
         check("crates/core/src/text.rs", "use std::fmt;\n", 1);
         check(
             "crates/core/src/lib.rs",

@@ -1,4 +1,4 @@
-//! What a manifest of ours says, read line by line: our own are plain enough for that.
+//! Checks of the manifests, which are simple enough to read line by line.
 
 use crate::{
     run::{Result, read, root},
@@ -41,14 +41,14 @@ fn faults(name: &str, text: &str) -> Vec<String> {
             faults.push(format!("{name}: [{table}]: write it as one line"));
         } else if line.contains('=') && !takes_version {
             faults.push(format!(
-                "{name}: `{line}`: versions stand in the workspace's manifest"
+                "{name}: `{line}`: versions belong in the workspace's manifest"
             ));
         }
     }
     faults
 }
 
-/// Dependencies are sorted, ours before the others'.
+/// Dependencies are sorted, with those of this workspace first.
 fn unsorted(name: &str, text: &str) -> Vec<String> {
     let mut faults = Vec::new();
     let mut last = ("", (false, ""));
@@ -61,14 +61,14 @@ fn unsorted(name: &str, text: &str) -> Vec<String> {
         }
         let order = (!key.starts_with("inferstream"), key);
         if table == last.0 && order < last.1 {
-            faults.push(format!("{name}: [{table}]: {key} comes too late"));
+            faults.push(format!("{name}: [{table}]: {key} is not sorted"));
         }
         last = (table, order);
     }
     faults
 }
 
-/// Returns the lines of a manifest with the table each stands in, comments and blank lines left out.
+/// Returns the lines of a manifest with their tables, without comments and blank lines.
 fn entries(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut table = "";
     text.lines().map(str::trim).filter_map(move |line| {

@@ -1,4 +1,4 @@
-//! Our conventions as checks: each takes the workspace and returns what breaks a rule.
+//! Checks of the project's conventions. Each takes the workspace and returns violations.
 
 use crate::{
     run::{Outcome, Result},
@@ -9,18 +9,17 @@ mod arrows;
 mod circles;
 mod files;
 mod manifests;
+mod phrases;
 pub(crate) mod readme;
+mod words;
 
-/// One convention: what it says, and what breaks it.
+/// A convention: its description and its check.
 type Check = (&'static str, fn(&[Package]) -> Result<Vec<String>>);
 
 const CHECKS: &[Check] = &[
+    ("dependencies follow the design", arrows::check),
     (
-        "dependencies point where the design lets them",
-        arrows::check,
-    ),
-    (
-        "files open with what they are for, stay short, and lib.rs is a table of contents",
+        "files start with a doc comment, stay short, and lib.rs contains no functions",
         files::check,
     ),
     (
@@ -31,9 +30,10 @@ const CHECKS: &[Check] = &[
         "the README has two set-up commands, and CI runs one of them",
         readme::check,
     ),
+    ("files have no import cycles", circles::check),
     (
-        "files do not import each other in circles where the design has none",
-        circles::check,
+        "comments, strings, test names and Markdown contain no banned phrases",
+        words::check,
     ),
 ];
 
@@ -51,7 +51,7 @@ pub(crate) fn job(_: &[String]) -> Result<Outcome> {
     if broken == 0 {
         Ok(Outcome::Done)
     } else {
-        Err(format!("{broken} places break a rule").into())
+        Err(format!("{broken} violations of the conventions").into())
     }
 }
 
@@ -90,5 +90,10 @@ mod tests {
     #[test]
     fn imports_have_no_circles() {
         check(super::CHECKS[4]);
+    }
+
+    #[test]
+    fn prose_has_no_banned_phrases() {
+        check(super::CHECKS[5]);
     }
 }

@@ -1,4 +1,4 @@
-//! The README's commands, and whether CI runs what it tells newcomers to run.
+//! Checks of the README's commands, and that CI runs the ones it recommends.
 
 use crate::{
     run::{Result, read, root},
