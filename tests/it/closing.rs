@@ -1,4 +1,5 @@
-//! Work that a complete response waits for, over a protocol that ends at its first finish reason.
+//! Background work that a complete response waits for, with a protocol that ends at its first
+//! finish reason.
 
 use std::{
     future::{pending, poll_fn},

@@ -1,4 +1,4 @@
-//! Documents in place of a stream, over a protocol that returns its ending as text.
+//! Documents instead of a stream, with a protocol that returns its ending as text.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! JSON as it comes, and read into the caller's types.
+//! JSON values, and JSON deserialized into the caller's types.
 
 use inferstream_core::{ChatEvent, ChatResponse, ErrorKind, FinishReason, Json, ToolCall};
 use proptest::prelude::*;
@@ -182,7 +182,7 @@ fn check_all(text: &mut String, letters: &[&str], left: usize, last: Option<usiz
             None
         }
         Some(json) => {
-            assert!(begins(text), "{json} of {text}, which is none");
+            assert!(begins(text), "{json} of {text}, which is invalid");
             let is_json = serde_json::from_str::<serde::de::IgnoredAny>(json.as_str()).is_ok();
             assert!(is_json, "{json} of {text}");
             let same = text.trim_start().bytes().zip(json.as_str().bytes());
@@ -297,7 +297,7 @@ fn an_answer_is_read_into_the_callers_type() {
 }
 
 #[test]
-fn an_answer_that_is_none_says_why_and_shows_nothing() {
+fn an_invalid_response_is_an_error_that_shows_no_content() {
     let broken = answer(r#"{"city":"a secret","people":"many"}"#, FinishReason::Stop);
     let error = broken.parse::<Place>().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol);
@@ -416,7 +416,7 @@ fn the_place_is_the_texts_own() {
 }
 
 #[test]
-fn a_number_that_the_limit_cut_off_is_none() {
+fn a_number_cut_off_by_the_limit_is_omitted() {
     for text in ["12", " -1", "1.5", "```\n12"] {
         let cut = answer(text, FinishReason::Length);
         assert_eq!(cut.parse::<f64>().unwrap_err().kind(), ErrorKind::Truncated);

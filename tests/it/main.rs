@@ -1,4 +1,4 @@
-//! What every crate does, seen through its public API.
+//! Tests of every crate through its public API.
 
 // In a test a panic is the message.
 #![allow(clippy::unwrap_used)]

@@ -1,4 +1,4 @@
-//! Answers that go on in another body, over a toy protocol: what is asked for, and how it ends.
+//! Responses that continue in another body, over a toy protocol.
 
 use std::{
     collections::VecDeque,
@@ -141,7 +141,7 @@ fn an_answer_goes_on_in_another_body() {
 }
 
 #[test]
-fn a_lost_connection_may_be_taken_up_again() {
+fn a_lost_connection_may_be_resumed() {
     let first = vec!["data: a\n\ndat".into(), broken().into()];
     let second = Next::Pieces(vec!["data: b\n\n".into(), broken().into()]);
     let third = Next::Pieces(vec!["data: c\n\ndata: [DONE]\n\n".into()]);

@@ -1,5 +1,4 @@
-//! One of many callers gets what all need, and what nobody waits for comes to its end: whoever
-//! comes, goes, fails or panics.
+//! Single-flight refresh: one caller gets what all need, also if it is dropped, fails or panics.
 
 use std::{
     future::Future,
@@ -140,7 +139,7 @@ fn waiting<const COUNT: usize>(world: &Arc<World>) -> [Caller; COUNT] {
 }
 
 #[test]
-fn one_gets_it_for_all() {
+fn one_refresh_serves_all_callers() {
     let world = World::new();
     let mut callers = waiting::<5>(&world);
     assert_eq!(world.begun.load(SeqCst), 1);
@@ -223,7 +222,7 @@ fn a_waker_that_holds_who_waits_does_no_harm() {
 }
 
 #[test]
-fn who_was_polled_last_is_woken() {
+fn the_last_polled_waker_is_woken() {
     let world = World::new();
     let [mut lead, mut waits] = waiting(&world);
     let before = std::mem::take(&mut waits.alarm);
@@ -261,7 +260,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(5_000))]
 
     #[test]
-    fn whoever_comes_and_goes_nobody_waits_for_nothing(moves in moves()) {
+    fn every_waiter_finishes_whichever_caller_is_dropped(moves in moves()) {
         let world = World::new();
         let mut callers: Vec<Caller> = Vec::new();
         for step in moves {
@@ -293,7 +292,7 @@ proptest! {
                 Move::Forget => *world.found.lock().unwrap() = None,
                 Move::Pass => world.clock.advance(seconds(6)),
             }
-            // Who waits waits for one that runs, or has been called.
+            // A waiting caller waits for a running refresh, or has been woken.
             let runs = world.running.load(SeqCst) == 1;
             prop_assert!(runs || callers.iter().all(Caller::is_woken));
         }
@@ -303,14 +302,14 @@ proptest! {
                 world.land(Ok(7));
             }
             let woken = callers.iter().any(Caller::is_woken);
-            prop_assert!(woken, "{} wait for ever", callers.len());
+            prop_assert!(woken, "{} wait forever", callers.len());
             callers.retain_mut(|caller| !caller.is_woken() || caller.poll().is_none());
         }
         prop_assert_eq!(world.running.load(SeqCst), 0);
     }
 }
 
-// What nobody waits for.
+// Refreshes without a waiting caller.
 
 /// Pending so often, then done; notes that it was polled, and that it is gone.
 struct Work {
@@ -354,7 +353,7 @@ fn work(left: usize, panics: bool) -> (Work, [Arc<AtomicUsize>; 2]) {
 }
 
 #[test]
-fn what_is_dropped_before_its_end_runs_on_wherever_that_is() {
+fn a_dropped_refresh_continues_in_the_background() {
     for polls in 0..=4 {
         let script = Script::new([]);
         let transport: Arc<dyn Transport> = script.clone();
@@ -372,7 +371,7 @@ fn what_is_dropped_before_its_end_runs_on_wherever_that_is() {
 }
 
 #[test]
-fn what_panics_does_not_run_on() {
+fn a_refresh_that_panics_does_not_continue() {
     let script = Script::new([]);
     let transport: Arc<dyn Transport> = script.clone();
     let (work, [polled, gone]) = work(3, true);
@@ -384,7 +383,7 @@ fn what_panics_does_not_run_on() {
 }
 
 #[test]
-fn what_never_ends_is_let_go_of_after_two_seconds() {
+fn an_endless_refresh_is_dropped_after_two_seconds() {
     let script = Script::new([]);
     let transport: Arc<dyn Transport> = script.clone();
     drop(DetachOnDrop::new(

@@ -1,4 +1,4 @@
-//! Repeats: which errors, how often, after how long, and what headers say of it.
+//! Retries: which errors, how often, after which delay, and the headers that affect them.
 
 use std::{
     future::ready,

@@ -1,4 +1,4 @@
-//! Answers as they come, over a toy protocol: what is yielded, how it ends, and when it is given up.
+//! Streamed responses over a toy protocol: events, endings and cancellation.
 
 use std::{sync::Arc, task::Poll, time::Duration};
 
@@ -447,7 +447,7 @@ fn the_total_counts_from_the_start() {
 }
 
 #[test]
-fn limits_beyond_all_time_are_none() {
+fn very_long_timeouts_never_expire() {
     let timeouts = Timeouts::none()
         .first_event(Duration::MAX)
         .idle(Duration::MAX)

@@ -1,4 +1,4 @@
-//! Thoughts between tags, told apart from the answer however the text is cut.
+//! Reasoning between tags, separated from the text wherever the stream is cut.
 
 use std::{
     pin::Pin,
@@ -86,7 +86,7 @@ fn texts<'a>(pieces: impl IntoIterator<Item = &'a str>) -> Vec<Result<ChatEvent>
     pieces.into_iter().map(text).chain([Ok(finish)]).collect()
 }
 
-/// Returns the thoughts and the answer.
+/// Returns the reasoning and the text.
 fn split(pieces: &[&str], tags: &ThinkTags) -> (String, String) {
     let stream = tags.split_stream(stream(texts(pieces.iter().copied())));
     let response = block_on(&Clock::new(), stream.finish()).unwrap();
@@ -119,7 +119,7 @@ fn check(text: &str, tags: &ThinkTags, thoughts: &str, answer: &str) {
 }
 
 #[test]
-fn thoughts_stand_between_the_tags() {
+fn reasoning_is_between_the_tags() {
     let tags = ThinkTags::default();
     check("<think>Hm.</think>Yes.", &tags, "Hm.", "Yes.");
     check("<think>Hm.\n</think>\n\nYes.", &tags, "Hm.\n", "\n\nYes.");
@@ -129,7 +129,7 @@ fn thoughts_stand_between_the_tags() {
 }
 
 #[test]
-fn text_without_thoughts_is_untouched() {
+fn text_without_reasoning_is_unchanged() {
     let tags = ThinkTags::default();
     for text in [
         "",
@@ -153,7 +153,7 @@ fn what_looks_like_a_tag_later_on_is_text() {
 }
 
 #[test]
-fn thoughts_that_do_not_end_are_thoughts() {
+fn reasoning_without_a_closing_tag_is_reasoning() {
     let tags = ThinkTags::default();
     check("<think>Hm. </thin", &tags, "Hm. </thin", "");
     check("<think>", &tags, "", "");
@@ -168,7 +168,7 @@ fn a_closing_tag_alone_is_left_out() {
 }
 
 #[test]
-fn thoughts_may_be_open_from_the_start() {
+fn reasoning_may_be_open_from_the_start() {
     let tags = ThinkTags::default().opened(true);
     check("Hm.</think>Yes.", &tags, "Hm.", "Yes.");
     check("Hm.", &tags, "Hm.", "");
@@ -191,7 +191,7 @@ fn what_is_no_tag_is_held_back_for_less_than_one() {
 }
 
 #[test]
-fn each_choice_has_thoughts_of_its_own() {
+fn each_choice_has_its_own_reasoning() {
     let text = |choice, text: &str| Ok(ChatEvent::text(choice, Text::from(text)));
     let finish = |choice| Ok(ChatEvent::finish(choice, FinishReason::Stop));
     let events = [
@@ -272,7 +272,7 @@ fn what_was_read_before_is_neither_lost_nor_forgotten() {
 }
 
 #[test]
-fn what_has_failed_before_is_no_whole_answer() {
+fn a_failed_stream_is_not_complete() {
     let truncated = Error::new(ErrorKind::Truncated, "cut");
     let mut stream = stream([Ok(ChatEvent::text(0, "Ye")), Err(truncated)]);
     poll(&mut stream).unwrap().unwrap();
@@ -319,7 +319,7 @@ fn what_is_known_of_the_answer_is_known_at_once_and_its_end_at_the_end() {
     assert_eq!(stream.partial().end, Some(End::Marker));
 }
 
-/// The same by the text as a whole: the thoughts and the answer, by these tags.
+/// The same for the complete text: its reasoning and its text, by these tags.
 fn reference_of(text: &str, open: &str, close: &str, opened: bool) -> (String, String) {
     let find = |text: &str, tag: &str| (!tag.is_empty()).then(|| text.find(tag)).flatten();
     let begin = text.trim_start();
@@ -366,7 +366,7 @@ const TAGS: [(&str, &str); 12] = [
 ];
 
 #[test]
-fn tags_of_any_form_are_told_apart_however_the_text_is_cut() {
+fn any_tags_are_recognized_however_the_text_is_cut() {
     let letters = [
         "<", "t", "h", "|", "\n", "a", "b", "</t", "<think>", "</think>",
     ];
@@ -389,7 +389,7 @@ fn tags_of_any_form_are_told_apart_however_the_text_is_cut() {
 }
 
 #[test]
-fn white_space_before_an_opening_tag_is_none_of_it() {
+fn white_space_before_an_opening_tag_is_not_part_of_it() {
     let tags = ThinkTags::new("\n <think>\n", "\n</think>\n\n");
     check("<think>\nHm.\n</think>\n\nYes.", &tags, "Hm.", "Yes.");
     check("\n <think>\nHm.\n</think>\n\nYes.", &tags, "Hm.", "\n Yes.");

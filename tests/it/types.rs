@@ -1,4 +1,4 @@
-//! What is said and answered: serde forms, keys, errors, rate limits, JSON.
+//! Public types: serde formats, keys, errors, rate limits and JSON.
 
 use std::{error::Error as _, fmt::Debug, time::Duration};
 
@@ -827,7 +827,7 @@ fn what_has_no_json_form_is_refused() {
 }
 
 #[test]
-fn json_that_is_none_cannot_be_serialized() {
+fn invalid_json_cannot_be_serialized() {
     let tool = Tool::new("f", Json::from_text("{"));
     assert!(serde_json::to_string(&tool).is_err());
 }

@@ -1,4 +1,4 @@
-//! Nobody waits any longer: the agent is told, once, wherever that happens.
+//! Dropped turns: the agent is asked to cancel exactly once.
 
 use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
@@ -45,7 +45,7 @@ fn a_stream_that_is_dropped_is_canceled_once() {
 }
 
 #[test]
-fn what_has_ended_is_not_canceled() {
+fn an_ended_turn_is_not_canceled() {
     // Three texts and the finish.
     let agent = plan().serve();
     drop_after(&agent, 4);
@@ -66,7 +66,7 @@ fn canceling_gives_what_was_delivered() {
 }
 
 #[test]
-fn canceling_that_nobody_waits_for_happens_all_the_same() {
+fn a_cancel_is_sent_even_if_its_future_is_dropped() {
     let agent = plan().serve();
     block_on(&agent.clock, async {
         let mut stream = client(&agent).stream(PROMPT).await.unwrap();
@@ -100,7 +100,7 @@ fn abandon(agent: &Agent, polls: usize) -> bool {
 }
 
 #[test]
-fn a_turn_is_canceled_wherever_it_is_dropped_while_it_is_taken_up_again() {
+fn a_turn_dropped_while_it_resumes_is_canceled() {
     for resume in [
         Resume::Runs(4),
         Resume::Silent,
@@ -152,7 +152,7 @@ fn a_turn_is_canceled_on_another_connection_where_its_own_is_lost() {
 }
 
 #[test]
-fn what_goes_wrong_on_this_side_alone_is_canceled() {
+fn a_local_failure_cancels_the_turn() {
     let calls: Vec<String> = (0..130)
         .map(|index| {
             format!(r#"{{"type":"tool-input-start","toolCallId":"c{index}","toolName":"f"}}"#)
@@ -219,7 +219,7 @@ fn canceling_ends_though_the_service_does_not() {
 }
 
 #[test]
-fn a_cancel_that_cannot_be_told_says_so() {
+fn a_failed_cancel_is_an_error() {
     let agent = Plan {
         cuts: vec![Some((800, Break::Lost))],
         resume: Resume::Refused(403),

@@ -1,4 +1,4 @@
-//! Connections that break at every byte: whole with another connection, and never whole without.
+//! Connections cut at every byte: complete after a reconnect, truncated without one.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ const GOOD: [Resume; 7] = [
 ];
 
 #[test]
-fn an_answer_is_whole_wherever_its_connection_breaks() {
+fn a_response_is_complete_wherever_its_connection_breaks() {
     let length = length();
     for resume in GOOD {
         for how in [Break::Lost, Break::Closed] {
@@ -49,7 +49,7 @@ fn an_answer_is_whole_wherever_its_connection_breaks() {
                 let at = format!("{resume:?}, {how:?} at {bytes} of {length}");
                 assert_eq!(outcome.text(), TEXT, "{at}");
                 if outcome.elapsed == Duration::from_secs(2) {
-                    // The finish came, and then nobody waits for more than 2 s.
+                    // After the finish, the client waits for at most 2 s.
                     assert_eq!(resume, Resume::Silent, "{at}");
                     assert_eq!(outcome.kind(), Some(ErrorKind::Truncated), "{at}");
                     continue;
@@ -69,7 +69,7 @@ fn an_answer_is_whole_wherever_its_connection_breaks() {
 }
 
 #[test]
-fn an_answer_is_never_whole_where_it_cannot_be_taken_up_again() {
+fn a_response_that_cannot_be_resumed_is_never_complete() {
     let length = length();
     for resume in [
         Resume::Gone,
@@ -100,7 +100,7 @@ fn another_answer_is_not_put_behind_the_first() {
 }
 
 #[test]
-fn a_turn_is_taken_up_three_times() {
+fn a_turn_is_resumed_three_times() {
     let cuts = |count| vec![Some((330, Break::Lost)); count];
     for (count, kind) in [(3, None), (4, Some(ErrorKind::Truncated))] {
         let (outcome, agent) = run(Plan {

@@ -1,4 +1,4 @@
-//! An agent in memory: it speaks WebSocket, and its connections break where they are told to.
+//! An in-memory agent that speaks WebSocket and breaks its connections as scripted.
 
 use std::{
     collections::VecDeque,

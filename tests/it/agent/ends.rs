@@ -1,4 +1,4 @@
-//! How a turn ends: whole, failed, broken off.
+//! The ends of a turn: complete, failed or truncated.
 
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ fn an_error_chunk_is_an_error() {
 }
 
 #[test]
-fn an_end_without_a_finish_is_not_whole() {
+fn an_end_without_a_finish_is_not_complete() {
     for count in 0..CHUNKS.len() - 1 {
         let (outcome, agent) = run(Plan::new(&CHUNKS[..count]));
         assert_eq!(outcome.kind(), Some(ErrorKind::Truncated), "{count} chunks");
@@ -75,7 +75,7 @@ fn an_end_without_a_finish_is_not_whole() {
 }
 
 #[test]
-fn a_finish_whose_end_never_comes_is_whole_after_two_seconds() {
+fn a_finish_without_an_end_is_complete_after_two_seconds() {
     let (outcome, agent) = run(Plan {
         last: Vec::new(),
         ..plan()
@@ -143,7 +143,7 @@ fn a_close_before_the_end_is_no_end() {
 }
 
 #[test]
-fn a_close_behind_the_finish_is_whole_if_it_is_a_normal_one() {
+fn a_normal_close_after_the_finish_is_complete() {
     let mut chunks = CHUNKS.to_vec();
     chunks.push(r#"{"type":"text-delta","id":"0","delta":"never"}"#);
     for (code, kind) in [
@@ -163,7 +163,7 @@ fn a_close_behind_the_finish_is_whole_if_it_is_a_normal_one() {
 }
 
 #[test]
-fn the_end_marker_of_event_streams_is_none_here() {
+fn the_end_marker_of_event_streams_is_not_recognized() {
     for marker in ["[DONE]", "\"[DONE]\"", "[DONE] and more"] {
         let (outcome, agent) = run(Plan {
             last: Vec::new(),
@@ -253,7 +253,7 @@ fn a_busy_service_is_tried_again() {
 }
 
 #[test]
-fn a_connection_that_breaks_is_truncated_and_says_so() {
+fn a_broken_connection_is_truncated() {
     let agent = Plan {
         cuts: vec![Some((520, Break::Lost)); 4],
         ..plan()

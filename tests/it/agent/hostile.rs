@@ -1,4 +1,4 @@
-//! What no agent should send.
+//! Invalid and hostile messages from an agent.
 
 use inferstream_cloudflare::ErrorKind;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! The playground's agent over a scripted connection: what is said, what is delivered, how it ends.
+//! The playground's agent over a scripted connection: requests, events and endings.
 
 mod cancel;
 mod cuts;
@@ -21,7 +21,7 @@ use serde_json::json;
 use self::{double::Agent, plan::Plan};
 use crate::support::{Outcome, block_on, check_line};
 
-/// What the request asks, which must not stand in an error.
+/// What the request asks, which must not appear in an error.
 const PROMPT: &str = "a prompt that nobody else may read";
 
 /// T-CF-4 of what the services send, between the chunks that the AI SDK has around it.
@@ -140,7 +140,7 @@ fn a_chunk_may_have_line_ends_between_its_tokens() {
 }
 
 #[test]
-fn what_is_of_others_is_passed_over() {
+fn messages_of_other_turns_are_ignored() {
     let mut plan = plan();
     let mut strange = vec![
         json!({"type": "cf_agent_use_chat_response", "id": "another", "body": "{\"type\":\"text-delta\",\"delta\":\"x\"}"}),

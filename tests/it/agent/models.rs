@@ -1,4 +1,4 @@
-//! The list that an agent has.
+//! The agent's list of models.
 
 use inferstream_cloudflare::{ErrorKind, Model, Result};
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ fn models_that_make_text_are_listed() {
 }
 
 #[test]
-fn what_is_no_list_is_a_protocol_error() {
+fn an_invalid_list_is_a_protocol_error() {
     for reply in [
         json!({"success": false, "error": "Method getModels does not exist"}),
         json!({"success": true, "result": {}}),

@@ -1,4 +1,4 @@
-//! What an agent in memory does, as data.
+//! The script of an in-memory agent, as data.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub(super) enum Break {
     Closed,
 }
 
-/// What the agent does about a turn that is to be taken up again.
+/// How the agent handles a request to resume a turn.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Resume {
     /// It runs: so many of its chunks come again, the others are new.

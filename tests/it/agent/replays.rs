@@ -1,4 +1,4 @@
-//! Answers of every kind of event, sent again: nothing is lost, nothing comes twice.
+//! Replayed responses with every kind of event: nothing is lost or duplicated.
 
 use inferstream_cloudflare::{ChatEvent, ChatRequest, ErrorKind};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What is said to the agent, and what is refused before a byte is sent.
+//! Messages sent to the agent, and requests rejected before anything is sent.
 
 use inferstream_cloudflare::{ChatRequest, Cloudflare, ErrorKind, Message, Tool};
 use serde_json::{Value, json};
@@ -85,7 +85,7 @@ fn extras_are_settings() {
 }
 
 #[test]
-fn what_the_agent_does_not_take_is_refused_unsent() {
+fn an_unsupported_request_is_rejected_before_sending() {
     let requests = [
         (ChatRequest::from(PROMPT).max_tokens(5), "max_tokens"),
         (ChatRequest::from(PROMPT).seed(5), "seed"),

@@ -1,4 +1,4 @@
-//! What is said where a turn is taken up again.
+//! Messages sent and received when a turn is resumed.
 
 use std::time::Duration;
 

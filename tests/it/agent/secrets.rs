@@ -1,4 +1,4 @@
-//! What no error shows, though the agent repeats it.
+//! Secrets that the agent repeats and no error shows.
 
 use inferstream_cloudflare::{ChatRequest, ErrorKind};
 use serde_json::{Value, json};

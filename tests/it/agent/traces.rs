@@ -1,4 +1,4 @@
-//! What a subscriber of `tracing` sees of an agent's turns.
+//! Traces of an agent's turns.
 
 use serde_json::Value;
 
@@ -42,7 +42,7 @@ fn a_turn_is_a_call() {
 }
 
 #[test]
-fn a_turn_that_is_taken_up_again_is_one_call() {
+fn a_resumed_turn_is_one_call() {
     let plan = Plan {
         cuts: vec![Some((700, Break::Lost))],
         ..plan()
@@ -57,7 +57,7 @@ fn a_turn_that_is_taken_up_again_is_one_call() {
 }
 
 #[test]
-fn a_turn_that_is_let_go_of_is_no_error() {
+fn a_dropped_turn_is_not_an_error() {
     for cancels in [false, true] {
         let agent = plan().serve();
         let ((), recorder) = watched(&agent, |agent| {

@@ -1,4 +1,4 @@
-//! What is said where the session gives no key, and that it says no cookie.
+//! Errors of a session without a key, which never show a cookie.
 
 use inferstream_cerebras::Cookies;
 use inferstream_core::{Error, ErrorKind, Repeat, Sent};
@@ -86,7 +86,7 @@ fn a_page_stands_where_the_session_was() {
 }
 
 #[test]
-fn a_page_wants_to_see_a_browser() {
+fn a_browser_challenge_is_an_error() {
     let html = "<html><title>Just a moment...</title></html>";
     for answer in [
         page(403, html),

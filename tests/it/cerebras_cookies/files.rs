@@ -1,4 +1,4 @@
-//! The forms in which users have cookies, and files that are none.
+//! The formats of cookie files, and invalid files.
 
 use inferstream_cerebras::Cookies;
 use inferstream_core::{ErrorKind, Result};
@@ -51,7 +51,7 @@ fn a_header() {
 }
 
 #[test]
-fn a_header_that_is_none() {
+fn an_invalid_header_is_an_error() {
     let canary = |rest: &str| Cookies::from_header(&format!("a=b; {CANARY}{rest}"));
     check_refused(canary(""), "invalid cookie 2 in the header");
     check_refused(canary("=\u{7f}"), "invalid cookie 2 in the header");
@@ -86,7 +86,7 @@ fn a_file_of_netscapes() {
 }
 
 #[test]
-fn lines_that_are_none_are_passed_over() {
+fn invalid_lines_are_ignored() {
     check(
         "inference.cerebras.ai\tFALSE\t/\tFALSE\t0\ta\tb\n\
          inference.cerebras.ai FALSE / FALSE 0 spaces no\n\
@@ -149,7 +149,7 @@ fn a_list_of_an_extensions() {
 }
 
 #[test]
-fn what_is_no_cookie_in_a_list_is_passed_over() {
+fn invalid_cookies_in_a_list_are_ignored() {
     check(
         r#"[{"name":"a","value":"b"},{"name":"x"},{"value":"x"},{"name":1,"value":"x"},
             {"name":"x","value":7},{"name":"x","value":"\n"},{"name":"x;","value":"x"},null,7,"x",[],{},
@@ -292,7 +292,7 @@ fn what_a_har_says_without_a_host_is_replaced_by_what_it_says_with_one() {
         &har(&[&entry(PAGE, bare, wide), &entry(PAGE, newest, "")]),
         "a=newest",
     );
-    // Deleted is deleted, whoever was said to have it.
+    // A deleted cookie is removed, whatever host it was set for.
     let gone =
         r#"{"name":"a","value":"","domain":".cerebras.ai","expires":"1969-01-01T00:00:00Z"}"#;
     let other = r#"{"name":"c","value":"d"}"#;
@@ -308,7 +308,7 @@ fn what_a_har_says_without_a_host_is_replaced_by_what_it_says_with_one() {
 }
 
 #[test]
-fn json_that_is_none() {
+fn invalid_json_is_an_error() {
     for text in [
         &*format!(r#"[{{"name":"a","value":"{CANARY}"}}"#),
         &*format!(r#"{{"a":"{CANARY}"}} x"#),

@@ -1,4 +1,4 @@
-//! When the session is asked for a key, and when it is not.
+//! When the session is asked for a key.
 
 use std::{task::Poll, time::Duration};
 

@@ -1,4 +1,4 @@
-//! How long a request waits for the key, its own asking or another's.
+//! Timeouts while a request waits for the key, also for another request's refresh.
 
 use inferstream_core::{ChatRequest, ErrorKind, Phase, Timeouts};
 
@@ -59,7 +59,7 @@ fn the_clients_limit_is_one_for_session_and_answer() {
 }
 
 #[test]
-fn one_who_has_no_more_time_spoils_it_for_nobody() {
+fn a_timeout_does_not_affect_other_callers() {
     let door = Door::of_session(signed_in("demo-1").after(seconds(5)));
     let client = door.client();
     let asked = vec![client.stream(hasty(1)), client.stream(hasty(60))];
@@ -69,7 +69,7 @@ fn one_who_has_no_more_time_spoils_it_for_nobody() {
 }
 
 #[test]
-fn one_who_is_not_polled_is_not_waited_for_without_end() {
+fn callers_do_not_wait_forever_for_an_unpolled_refresh() {
     let door = Door::of_session(signed_in("demo-1").after(seconds(1)));
     let client = door.client();
     let mut first = Box::pin(text(&client));
@@ -92,7 +92,7 @@ fn one_who_is_not_polled_is_not_waited_for_without_end() {
 }
 
 #[test]
-fn one_who_fails_after_all_does_not_undo_what_another_got() {
+fn a_late_failure_does_not_undo_another_refresh() {
     let sessions = [session("{}").after(seconds(1)), signed_in("demo-1")];
     let door = Door::new(sessions, |_| whole());
     let client = door.client();

@@ -1,4 +1,4 @@
-//! Cerebras by a browser's cookies: the key that they are exchanged for, and where they go.
+//! Cerebras with cookies from a browser, which are exchanged for a key.
 
 mod errors;
 mod files;

@@ -1,4 +1,4 @@
-//! Where cookies go, and where they do not.
+//! The hosts and paths to which cookies are sent.
 
 use http::header::COOKIE;
 use inferstream_cerebras::Cookies;
@@ -159,7 +159,7 @@ fn another_session_gets_what_names_no_host() {
 }
 
 #[test]
-fn cookies_of_other_hosts_are_none() {
+fn cookies_of_other_hosts_are_not_used() {
     let other = r#"[{"name":"a","value":"c4nary-0f-the-session","domain":"evilcerebras.ai"}]"#;
     let door = Door::of_session(signed_in("demo-1"));
     let error = door.builder(Cookies::from_text(other).unwrap()).build();
@@ -228,7 +228,7 @@ fn headers_of_the_users_are_for_the_chat() {
 }
 
 #[test]
-fn a_session_url_that_is_none_is_said() {
+fn an_invalid_session_url_is_an_error() {
     let door = Door::of_session(signed_in("demo-1"));
     for url in ["", "ftp://x", "https://u:p@x", "https://x/?a"] {
         let built = door.builder(cookies()).session_url(url).build();

@@ -1,4 +1,4 @@
-//! Where a request goes, and the headers that go with it.
+//! The URL and the headers of a request.
 
 use http::{HeaderName, HeaderValue, Method};
 use inferstream_cerebras::Cerebras;
@@ -56,7 +56,7 @@ fn the_version_stands_once_in_each_url() {
 }
 
 #[test]
-fn a_base_url_that_is_none_is_refused_and_not_shown() {
+fn an_invalid_base_url_is_an_error_and_not_shown() {
     for base in [
         "",
         "api.test",
@@ -94,7 +94,7 @@ fn slashes_at_the_end_of_the_base_url_do_not_count() {
 }
 
 #[test]
-fn a_port_that_is_none_is_not_dropped() {
+fn an_invalid_port_is_not_ignored() {
     for port in ["99999", "65536", "-1", "+80", "80x", ""] {
         let wire = Wire::new([]);
         let url = format!("http://127.0.0.1:{port}/v1");
@@ -196,7 +196,7 @@ fn a_client_without_a_key_sends_nothing() {
 }
 
 #[test]
-fn a_key_that_cannot_stand_in_a_header_is_refused_and_not_shown() {
+fn an_invalid_key_is_an_error_and_not_shown() {
     for key in ["", " \n", "a b", "h1dden\u{e9}", "h1dden\nx", "h1dden\0"] {
         let error = Cerebras::builder()
             .api_key(key)

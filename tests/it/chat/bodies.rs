@@ -1,4 +1,4 @@
-//! Bodies that are declared as something else, or are something else.
+//! Bodies whose content differs from their content type.
 
 use inferstream_core::ErrorKind;
 

@@ -1,4 +1,4 @@
-//! Content that a service sends twice: each once, and none lost.
+//! Content that a service sends twice is returned once.
 
 use inferstream_core::{ChatRequest, ErrorKind};
 
@@ -139,7 +139,7 @@ fn reasoning_has_many_names_and_comes_once() {
 }
 
 #[test]
-fn parts_of_a_content_are_told_apart_by_their_types() {
+fn parts_of_a_content_are_distinguished_by_type() {
     for (content, text, reasoning) in [
         (
             r#"[{"type":"thinking","thinking":"r"},{"type":"text","text":"a"}]"#,

@@ -1,4 +1,4 @@
-//! Counts of tokens, in whichever chunk and of whichever type.
+//! Token counts in any chunk and of any JSON type.
 
 use inferstream_core::Usage;
 
@@ -68,7 +68,7 @@ fn counts_may_be_of_any_type() {
 }
 
 #[test]
-fn usage_of_another_type_is_none() {
+fn usage_of_another_type_is_ignored() {
     for usage in ["\"n/a\"", "0", "false", "[]"] {
         let c = format!(r#"{{"choices":[],"usage":{usage}}}"#);
         let outcome = chunks(&[TEXT, &c, FINISH]);

@@ -1,4 +1,4 @@
-//! What a dialect changes of a request.
+//! The differences between dialects in a request.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,4 @@
-//! Whole answers: one JSON document, asked for or not.
+//! Responses that are one JSON document, requested or not.
 
 use inferstream_core::{End, ErrorKind, FinishReason, ToolCall};
 
@@ -80,7 +80,7 @@ fn a_document_cut_at_any_byte_is_truncated() {
                 assert_eq!((Some(error.kind()), wire.count()), (kind, 1), "{text}");
             }
         }
-        // All of it, but the connection broke: nobody knows that it was all.
+        // Complete, but the connection broke, so the client cannot know that it is.
         let answer = Answer::new(200, [piece(&body), broken()]);
         assert_eq!(
             run(Client::Cerebras, answer).kind(),
@@ -206,7 +206,7 @@ fn a_length_that_cut_the_answer_is_told() {
 }
 
 #[test]
-fn a_document_that_stalls_is_not_waited_for_for_ever() {
+fn a_stalled_document_times_out() {
     let answer = Answer::new(200, [Piece::from("{\"choices\":"), Piece::Hang]);
     let outcome = run(Client::Plain, answer);
     assert!(

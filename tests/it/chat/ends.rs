@@ -1,4 +1,4 @@
-//! How an answer ends, and how long the end is waited for.
+//! The end of a response, and how long the client waits for it.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What services answer in place of an answer: its kind and its words.
+//! Error responses of services: their kinds and messages.
 
 use inferstream_core::{ChatRequest, ErrorKind, Phase, Timeouts};
 

@@ -1,4 +1,4 @@
-//! Errors that come inside an answer, and events that are none.
+//! Errors inside a response, and events that only look like errors.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The shapes in which services report errors, wherever in an answer they come, and their kinds.
+//! The shapes of error objects, anywhere in a response, and their kinds.
 
 use inferstream_core::{ErrorKind, Repeat};
 

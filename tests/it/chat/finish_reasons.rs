@@ -1,4 +1,4 @@
-//! The words with which services end a choice.
+//! The finish reasons of services.
 
 use inferstream_core::{End, ErrorKind, FinishReason};
 

@@ -1,4 +1,4 @@
-//! Recorded answers and their events, and the rule for an answer that is cut anywhere.
+//! Recorded responses and their events, also when cut at any byte.
 
 use inferstream_core::FinishReason;
 

@@ -1,4 +1,4 @@
-//! Characters that come in halves, each half as an escape.
+//! Surrogate pairs split into two escapes.
 
 use inferstream_core::{ChatEvent, ChatRequest};
 

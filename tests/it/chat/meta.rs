@@ -1,4 +1,4 @@
-//! What comes with an answer: the same in whole ones, in streams, and in those that broke off.
+//! The metadata of complete, streamed and truncated responses.
 
 use inferstream_compose::ThinkTags;
 use inferstream_core::{ChatRequest, ChatResponse, ErrorKind, Replays, RetryPolicy, Timing, Usage};
@@ -175,7 +175,7 @@ fn a_stream_that_came_at_once_has_no_rate_by_our_clock() {
 }
 
 #[test]
-fn tokens_that_nobody_counted_have_no_rate() {
+fn missing_token_counts_have_no_rate() {
     let times = r#"{"choices":[],"usage":{"prompt_tokens":9},"time_info":{"completion_time":0.5}}"#;
     for rest in [times, r#"{"choices":[]}"#] {
         let pieces = [
@@ -208,7 +208,7 @@ fn there_is_no_rate_before_the_end_and_there_is_one_at_an_error() {
 }
 
 #[test]
-fn thoughts_told_apart_leave_the_rate() {
+fn separated_reasoning_does_not_change_the_rate() {
     let pieces = [
         frames(&[TEXT]),
         wait(3),
@@ -223,7 +223,7 @@ fn thoughts_told_apart_leave_the_rate() {
 }
 
 #[test]
-fn a_time_that_is_none_counts_as_not_told() {
+fn an_invalid_time_is_ignored() {
     let mut response = ChatResponse::default();
     let (mut usage, mut timing) = (Usage::default(), Timing::default());
     usage.output_tokens = Some(60);

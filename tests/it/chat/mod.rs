@@ -1,5 +1,5 @@
-//! The chat protocol that providers share, and Cerebras: recorded answers, answers that services
-//! should not send and do, and what becomes of them however they are cut.
+//! The chat protocol shared by providers, and Cerebras: recorded and invalid responses, cut at any
+//! byte.
 
 mod addresses;
 mod bodies;
@@ -57,7 +57,7 @@ impl Dialect for Plain {
     }
 }
 
-/// Who asks.
+/// The caller of the service.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Client {
     Cerebras,

@@ -1,4 +1,4 @@
-//! The lists of models, their aliases and their successors.
+//! Lists of models, aliases and successors.
 
 use http::Method;
 use inferstream_core::{ChatRequest, ErrorKind};
@@ -52,7 +52,7 @@ fn known_models_need_no_request() {
 }
 
 #[test]
-fn a_list_of_models_that_is_none_is_an_error() {
+fn an_invalid_list_of_models_is_an_error() {
     for body in ["", "null", "{}", "<html>", "{\"data\":[", "7"] {
         let wire = Wire::new([Answer::json(200, body)]);
         let error = block_on(&wire.clock, cerebras(&wire).models()).unwrap_err();

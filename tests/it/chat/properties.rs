@@ -1,4 +1,4 @@
-//! What holds for any text, cut anywhere, and for any bytes.
+//! Properties of any text cut at any byte, and of any bytes.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! What is asked again, and how long is waited before.
+//! Retries and their delays.
 
 use std::time::Duration;
 

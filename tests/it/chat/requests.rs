@@ -1,4 +1,4 @@
-//! What is sent: the body, member by member.
+//! The request body, member by member.
 
 use inferstream_client::{Setting, Settings};
 use inferstream_core::{
@@ -100,7 +100,7 @@ fn each_setting_is_a_member() {
 }
 
 #[test]
-fn the_limit_of_tokens_has_the_service_s_name() {
+fn the_token_limit_has_the_service_s_name() {
     check(new().max_tokens(5), &json!({ "max_completion_tokens": 5 }));
     check_of(
         Client::Plain,

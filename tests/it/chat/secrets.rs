@@ -1,4 +1,4 @@
-//! Errors that repeat a key, a prompt or an answer: none of them is shown.
+//! Errors never show a key, a prompt or a response that the service repeats.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! Deltas that hold the text so far: each part of it once, and none lost.
+//! Deltas that contain the whole text so far: each part is returned once.
 
 use inferstream_core::ErrorKind;
 

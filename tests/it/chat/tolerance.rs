@@ -1,4 +1,4 @@
-//! What services send though the protocol does not say so.
+//! Deviations of services from the protocol.
 
 use inferstream_core::{ChatEvent, ChatRequest, End, ErrorKind, FinishReason};
 
@@ -168,7 +168,7 @@ fn two_choices_come_interleaved() {
             ["plain sent more choices than the 2 requested: the others were dropped"]
         );
     }
-    // One choice without its end is no whole answer.
+    // With one unfinished choice the response is incomplete.
     let answer = Answer::sse([Piece::from(sse(&list[..5]).as_str())]);
     let outcome = run_request(Client::Plain, answer, ChatRequest::from("hi").n(2));
     assert_eq!(outcome.kind(), Some(ErrorKind::Truncated));
@@ -205,7 +205,7 @@ fn reasons_to_end_are_told_as_they_came() {
         assert_eq!(outcome.response().finish_reason(), Some(&reason));
         assert_eq!(outcome.response().end, Some(End::FinishReason));
     }
-    // An empty one is none.
+    // An empty one counts as missing.
     for none in ["\"\"", "null"] {
         let last = format!(r#"{{"choices":[{{"index":0,"delta":{{}},"finish_reason":{none}}}]}}"#);
         let outcome = plain_stream(sse(&[TEXT, &last]));
@@ -323,7 +323,7 @@ fn logprobs_are_passed_on() {
 }
 
 #[test]
-fn likelihoods_of_thoughts_are_told_apart_in_each_choice() {
+fn log_probabilities_of_reasoning_are_separated_in_each_choice() {
     let chunks = [
         r#"{"choices":[{"index":1,"delta":{"reasoning":"r"},"reasoning_logprobs":{"content":[1]},"logprobs":null}]}"#,
         r#"{"choices":[{"index":0,"delta":{"content":"x"},"logprobs":{"content":[2]},"reasoning_logprobs":null}]}"#,

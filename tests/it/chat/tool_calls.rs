@@ -1,4 +1,4 @@
-//! Tool calls as services cut, number and name them.
+//! Tool calls as services split, number and name them.
 
 use inferstream_core::{ChatEvent, ErrorKind, ToolCall};
 
@@ -317,7 +317,7 @@ fn calls_of_two_choices_are_kept_apart() {
 }
 
 #[test]
-fn calls_without_number_and_id_are_told_apart() {
+fn calls_without_number_and_id_are_distinguished() {
     let outcome = read(&[
         r#"[{"function":{"name":"f","arguments":"{}"}},{"function":{"name":"g","arguments":"{}"}}]"#,
     ]);
@@ -352,7 +352,7 @@ fn a_calls_id_may_come_later() {
 }
 
 #[test]
-fn calls_stand_in_the_order_in_which_they_begin() {
+fn calls_are_in_the_order_in_which_they_start() {
     check(
         &[
             r#"[{"index":1,"id":"b","function":{"name":"g","arguments":"["}}]"#,

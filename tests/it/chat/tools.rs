@@ -1,4 +1,4 @@
-//! Tools as they are sent, and the schemas of their arguments.
+//! Tools in requests, and the schemas of their arguments.
 
 use inferstream_core::{ErrorKind, Json, ResponseFormat, Tool, ToolChoice};
 use serde_json::{Value, json};
@@ -85,7 +85,7 @@ fn a_schema_read_from_json_keeps_its_order_too() {
 }
 
 #[test]
-fn json_that_is_none_is_not_sent() {
+fn invalid_json_is_not_sent() {
     let tool = Tool::new("f", Json::from_text("{"));
     check_refused(
         Client::Cerebras,

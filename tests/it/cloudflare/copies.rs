@@ -1,4 +1,4 @@
-//! Text that comes in both forms at once, and Responses objects.
+//! Text sent in both formats at once, and Responses objects.
 
 use inferstream_cloudflare::{Door, ErrorKind};
 

@@ -1,4 +1,4 @@
-//! Counts of tokens: whose they are, and what they tell of the end.
+//! Token counts: where they come from, and what they show about the end.
 
 use inferstream_cloudflare::{ChatRequest, Door, End, ErrorKind};
 

@@ -1,4 +1,4 @@
-//! Whole answers: one JSON document, asked for or not.
+//! Responses that are one JSON document, requested or not.
 
 use inferstream_cloudflare::{Door, End, ErrorKind};
 

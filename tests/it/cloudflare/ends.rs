@@ -1,4 +1,4 @@
-//! How an answer ends: reasons, markers and what is waited for.
+//! The end of a response: finish reasons, markers and timeouts.
 
 use inferstream_cloudflare::{Door, End, ErrorKind};
 

@@ -1,4 +1,4 @@
-//! What the environment says; each case is a process of its own, since the environment is one.
+//! Environment variables; each case runs in its own process.
 
 use std::{env, process::Command};
 

@@ -1,4 +1,4 @@
-//! What the service answers in place of an answer: every code in every shape.
+//! Error responses of the service: every code in every shape.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Errors that come inside an answer.
+//! Errors inside a response.
 
 use inferstream_cloudflare::ErrorKind;
 
@@ -95,7 +95,7 @@ fn a_failure_that_names_no_error_is_one() {
 }
 
 #[test]
-fn an_empty_list_of_errors_is_none() {
+fn an_empty_list_of_errors_is_not_an_error() {
     let outcome = chunks(&[r#"{"response":"a","errors":[],"success":true}"#]);
     assert_eq!(outcome.text(), "a");
     let outcome = chunks(&[r#"{"response":"a","error":null}"#]);

@@ -1,4 +1,4 @@
-//! What a family of models wants otherwise.
+//! Differences between the families of models.
 
 use inferstream_cloudflare::{
     ChatRequest, Door, ErrorKind, Json, Message, ResponseFormat, Role, Tool, ToolCall, ToolChoice,

@@ -1,4 +1,4 @@
-//! Every member of every form with every wrong type: an answer has one end, and nothing panics.
+//! Every member with every wrong type: the response has one end, and nothing panics.
 
 use inferstream_cloudflare::{Door, ErrorKind};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Workers AI over a scripted transport: what is sent, what is delivered, and how it ends.
+//! Workers AI over a scripted transport: requests, events and endings.
 
 mod copies;
 mod counts;

@@ -1,4 +1,4 @@
-//! The list of models, by pages, and a model's schema.
+//! The paginated list of models, and a model's schema.
 
 use http::Method;
 use inferstream_cloudflare::{Cloudflare, ErrorKind, Model};
@@ -172,7 +172,7 @@ fn where_fetching_fails_the_list_at_hand_stays() {
         assert!(error.is_err(), "{failure:?}: {error:?}");
         assert_eq!(fresh.known_models(), built_in, "{failure:?}");
 
-        // The second page fails: half a list is none.
+        // The second page fails: an incomplete list is an error.
         let wire = Wire::new([page(1, 100, 2), page(1, 100, 150), failure.clone()]);
         let client = client(&wire);
         block_on(&wire.clock, client.models()).unwrap();

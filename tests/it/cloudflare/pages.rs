@@ -1,4 +1,4 @@
-//! Pages in place of an answer: recognised, and never shown.
+//! HTML pages instead of a response: recognized, and never shown.
 
 use inferstream_cloudflare::{Door, ErrorKind};
 
@@ -11,7 +11,7 @@ fn page(door: Door, status: u16, body: &str) -> Refusal {
     refuse(door, [answer])
 }
 
-/// What a page that wants to see a browser has in it.
+/// Parts of a browser challenge.
 const MARKS: [&str; 5] = [
     "<p id=\"cf-spinner-please-wait\">",
     "<title>Attention Required! | Cloudflare</title>",

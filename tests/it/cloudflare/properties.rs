@@ -1,4 +1,4 @@
-//! What holds for any mix of chunks, cut anywhere, and for any bytes.
+//! Properties of any chunks cut at any byte, and of any bytes.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Answer, DOORS, Outcome, fixtures, piece, run, stream_of};
 use crate::support::strategies::{self, pieces};
 
-/// A chunk, the text in it and the thoughts.
+/// A chunk, its text and its reasoning.
 #[derive(Clone, Debug)]
 struct Chunk {
     json: Value,

@@ -1,4 +1,4 @@
-//! What is sent by either path: the place, the headers, the body.
+//! Requests of both endpoints: URL, headers and body.
 
 use http::{HeaderName, HeaderValue, Method};
 use inferstream_cloudflare::{
@@ -125,7 +125,7 @@ fn the_key_is_a_bearer_and_marked() {
 }
 
 #[test]
-fn the_older_pair_stands_in_headers_of_its_own() {
+fn the_older_credentials_have_their_own_headers() {
     let wire = wire();
     let client = Cloudflare::builder()
         .account_id(ACCOUNT)
@@ -269,7 +269,7 @@ fn a_bare_request_holds_the_needful_and_a_limit() {
     assert_eq!(body["stream"], true);
     assert_eq!(body["max_tokens"], 2048);
     let body = send(Door::Native, "hi").json();
-    assert_eq!(body.get("model"), None, "it stands in the path");
+    assert_eq!(body.get("model"), None, "it is in the path");
     assert_eq!(body["messages"], messages);
     assert_eq!(body["stream"], true);
     assert_eq!(body["max_tokens"], 2048);

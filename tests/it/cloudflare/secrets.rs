@@ -1,4 +1,4 @@
-//! Keys, address and prompt are shown by nothing.
+//! Keys, addresses and prompts are never shown.
 
 use inferstream_cloudflare::{ChatRequest, Cloudflare, CloudflareBuilder, Door, Error};
 

@@ -1,4 +1,4 @@
-//! What chunks say, alone and together.
+//! The content of chunks, alone and combined.
 
 use super::{Answer, DOORS, chunks, run, stream_of};
 
@@ -82,7 +82,7 @@ fn a_number_as_content_is_text() {
 }
 
 #[test]
-fn thoughts_have_two_names() {
+fn reasoning_has_two_names() {
     let outcome = chunks(&[
         r#"{"choices":[{"index":0,"delta":{"reasoning":"a","reasoning_content":null}}]}"#,
         r#"{"choices":[{"index":0,"delta":{"reasoning":null,"reasoning_content":"b"}}]}"#,
@@ -95,7 +95,7 @@ fn thoughts_have_two_names() {
 }
 
 #[test]
-fn thoughts_may_stand_in_native_chunks() {
+fn native_chunks_may_contain_reasoning() {
     let outcome = chunks(&[
         r#"{"response":"","reasoning":"a"}"#,
         r#"{"response":null,"reasoning_content":"b","p":"x"}"#,

@@ -1,4 +1,4 @@
-//! Tool calls in the service's several forms.
+//! Tool calls in the service's formats.
 
 use inferstream_cloudflare::ErrorKind;
 use serde_json::{Value, json};

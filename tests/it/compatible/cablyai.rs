@@ -1,4 +1,4 @@
-//! CablyAI: its headers, its key and its models.
+//! CablyAI: headers, key and models.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use inferstream_cablyai::{
@@ -79,7 +79,7 @@ fn the_headers_are_those_of_the_original() {
 }
 
 #[test]
-fn a_header_of_the_callers_stands_in_place_of_the_presets() {
+fn a_header_of_the_caller_replaces_the_preset() {
     let headers = headers(|builder| {
         builder
             .header(header::USER_AGENT, HeaderValue::from_static("mine"))

@@ -1,4 +1,4 @@
-//! What the environment says; each case is a process of its own, since the environment is one.
+//! Environment variables; each case runs in its own process.
 
 use std::{env, process::Command};
 
@@ -103,7 +103,7 @@ fn url_and_key_are_taken() {
         let found = ask(name, Some("http://else.test/x"), None);
         assert_eq!(found["url"], "http://else.test/x/chat/completions");
         assert_eq!(found["authorization"], json!(null));
-        // An empty one is none.
+        // An empty one counts as missing.
         let found = ask(name, Some("http://else.test"), Some(" "));
         assert_eq!(found["authorization"], json!(null));
     }

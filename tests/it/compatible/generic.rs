@@ -1,4 +1,4 @@
-//! Any compatible service, with what differs as data.
+//! A generic compatible service, with its differences as data.
 
 use inferstream::Hub;
 use inferstream_core::{ChatRequest, ErrorKind, Field, Message, ToolCall};
@@ -161,7 +161,7 @@ fn a_path_is_the_callers() {
 }
 
 #[test]
-fn a_path_that_is_none_is_refused_at_once() {
+fn an_invalid_path_is_an_error_of_build() {
     for path in ["/a b", "/a\nb", "/a#b", "/a\u{7f}", "", "chat", "?a=b"] {
         let error = builder(&wire()).path(path).build().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{path}");

@@ -1,4 +1,4 @@
-//! CablyAI, and the door for any service that speaks the protocol.
+//! CablyAI, and the client for any compatible service.
 
 mod cablyai;
 mod environment;

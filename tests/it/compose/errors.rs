@@ -1,4 +1,4 @@
-//! Which errors move on, and what is told of those that did.
+//! Which errors fall back to the next provider, and how they are reported.
 
 use std::{error::Error as StdError, fmt, io};
 

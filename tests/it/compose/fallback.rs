@@ -1,4 +1,4 @@
-//! When the next provider is asked, and what of an answer that failed is seen: nothing.
+//! When a fallback uses the next provider; a failed response is never visible.
 
 use std::sync::{Arc, atomic::Ordering::SeqCst};
 
@@ -205,7 +205,7 @@ fn a_whole_answer_that_was_lost_after_content_is_not_asked_for_elsewhere() {
 }
 
 #[test]
-fn an_error_after_content_tells_of_those_before_it() {
+fn an_error_after_content_reports_the_earlier_errors() {
     let one = Fake::new("one", [Act::Refuse(busy())]);
     let cut = Error::new(ErrorKind::Truncated, "the answer was cut off");
     let lost = [Step::Event(ChatEvent::text(0, "a")), Step::Fail(cut)];
@@ -255,10 +255,10 @@ fn so_much_without_content_counts_as_an_answer() {
     assert_eq!(two.count(), 0);
 }
 
-// Who lets go.
+// The caller drops the stream.
 
 #[test]
-fn what_failed_is_let_go_of_before_the_next_is_asked() {
+fn a_failed_response_is_dropped_before_the_next_provider_is_called() {
     let one = Fake::new("one", [then_fails(quiet())]);
     let two = Fake {
         log: std::sync::Arc::clone(&one.log),
@@ -269,7 +269,7 @@ fn what_failed_is_let_go_of_before_the_next_is_asked() {
 }
 
 #[test]
-fn whoever_drops_the_future_drops_the_request_under_way() {
+fn dropping_the_future_drops_the_pending_request() {
     for first in [Act::Silence, steps([Step::Hang])] {
         let (fallback, [one, two]) = pair(first.clone());
         let mut task = Task::new(fallback.stream("hi".into()));

@@ -1,4 +1,4 @@
-//! Providers and wakers that do what they should not, and what that may cost the others.
+//! Misbehaving providers and wakers, and their effect on other callers.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -308,7 +308,7 @@ fn limit_of(provider: impl Provider) -> ConcurrencyLimit {
 // Time.
 
 #[test]
-fn a_total_holds_through_all_that_stand_in_each_other() {
+fn a_total_timeout_applies_through_nested_providers() {
     let clock = Clock::new();
     let request = || ChatRequest::from("hi").timeouts(Timeouts::default().total(seconds(30)));
     let two = Fake::new("two", [says("two")]);

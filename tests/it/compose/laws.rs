@@ -1,4 +1,4 @@
-//! What holds for any script: laws, and a plain model of what a fallback does.
+//! Properties of any script, compared with a simple model of a fallback.
 
 use inferstream_compose::{ConcurrencyLimit, Fallback};
 use inferstream_core::{
@@ -180,7 +180,7 @@ proptest! {
         }
         for (nth, fake) in fakes.iter().enumerate() {
             prop_assert_eq!(fake.count(), usize::from(nth <= place), "each is asked once, in order");
-            prop_assert_eq!(fake.running(), 0, "and let go of");
+            prop_assert_eq!(fake.running(), 0, "and dropped");
             prop_assert!(fake.log.most.load(std::sync::atomic::Ordering::SeqCst) <= 1);
         }
     }

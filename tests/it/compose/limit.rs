@@ -1,4 +1,4 @@
-//! A limit on the answers that come at once: who holds a place, for how long, and who waits how long.
+//! The concurrency limit: how long a permit is held, and how long callers wait.
 
 use std::{pin::Pin, sync::atomic::Ordering::SeqCst, task::Poll};
 
@@ -71,7 +71,7 @@ fn a_limit_of_none_is_one() {
 }
 
 #[test]
-fn who_came_first_goes_first() {
+fn permits_are_given_in_order() {
     let limit = ConcurrencyLimit::new(hangs()).max_in_flight(1);
     let mut running = open(&limit);
     let mut waiting: Vec<_> = (0..10).map(|_| enter(&limit)).collect();
@@ -296,7 +296,7 @@ fn a_place_that_comes_too_late_is_passed_on() {
 }
 
 #[test]
-fn who_is_late_gives_up_its_turn() {
+fn a_caller_that_times_out_leaves_the_queue() {
     let clock = Clock::new();
     let limit = ConcurrencyLimit::new(hangs()).max_in_flight(1);
     let limit = limit.timer(Ticks(clock.clone()));

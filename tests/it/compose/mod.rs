@@ -95,7 +95,7 @@ struct Log {
     /// How many ran at once, at most.
     most: AtomicUsize,
     canceled: AtomicUsize,
-    /// Whether the service takes for ever to be told of a cancellation.
+    /// Whether a cancellation request never completes.
     is_deaf: AtomicBool,
     /// How often the events were polled for.
     polls: AtomicUsize,

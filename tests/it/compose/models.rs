@@ -1,4 +1,4 @@
-//! What each provider of a fallback is asked for, and what a fallback says of itself.
+//! Which model each provider of a fallback is asked for, and the fallback's own name.
 
 use http::HeaderValue;
 use inferstream_compose::{ConcurrencyLimit, Fallback};
@@ -81,7 +81,7 @@ fn a_service_without_a_default_is_asked_for_the_name() {
 }
 
 #[test]
-fn who_names_no_model_gets_each_one_s_default() {
+fn a_request_without_a_model_uses_each_default() {
     check(&two().knows(&["model"]), None, None);
 }
 

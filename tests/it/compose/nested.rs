@@ -1,5 +1,4 @@
-//! Compositions in compositions, with callers that go at any moment: no place, no request and no
-//! wake-up is lost.
+//! Nested compositions with callers that leave at any time: no permit, request or wake-up is lost.
 
 use std::sync::Arc;
 
@@ -124,7 +123,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn whoever_goes_and_whenever_all_others_come_to_their_end(
+    fn all_remaining_callers_finish_whichever_is_dropped(
         shape in shapes(),
         moves in vec((any::<usize>(), 0..8_usize), 0..60),
     ) {
@@ -157,7 +156,7 @@ proptest! {
         while !tasks.is_empty() {
             let before = tasks.len();
             let woken = tasks.iter().any(Task::is_woken);
-            prop_assert!(woken, "{before} wait for ever");
+            prop_assert!(woken, "{before} wait forever");
             tasks.retain_mut(|task| !task.is_woken() || task.poll().is_none());
             parts.check();
         }

@@ -1,4 +1,4 @@
-//! Places and turns, whatever the order of things: none is lost, none is given twice.
+//! Permits and their queue, in any order of events: none is lost or given twice.
 
 use std::{
     collections::VecDeque,
@@ -43,7 +43,7 @@ struct Model {
     free: usize,
     /// Numbers, first come first.
     waiting: VecDeque<usize>,
-    /// Who has a place and does not know.
+    /// Callers with a permit that have not been polled since.
     given: Vec<usize>,
 }
 
@@ -55,7 +55,7 @@ impl Model {
         }
     }
 
-    /// Who is gone, whether it waited or had been given a place.
+    /// Callers that were dropped, with or without a permit.
     fn leave(&mut self, number: usize) {
         if let Some(place) = self.given.iter().position(|given| *given == number) {
             self.given.remove(place);

@@ -1,4 +1,4 @@
-//! Providers of the house in a fallback, over scripted wires.
+//! This workspace's providers in a fallback, over scripted transports.
 
 use inferstream_cerebras::Cerebras;
 use inferstream_cloudflare::Cloudflare;

@@ -1,4 +1,4 @@
-//! What a browser's export tells: which of its cookies a jar takes, and when they end.
+//! Cookies from a browser's export: which are accepted, and when they expire.
 
 use inferstream_session::{GivenCookie, Jar, read_time};
 

@@ -1,4 +1,4 @@
-//! `Set-Cookie` headers in, the next request's cookies out.
+//! A cookie jar: `Set-Cookie` headers and the cookies of the next request.
 
 mod given;
 mod places;

@@ -1,4 +1,4 @@
-//! Where a cookie goes: its host, its path, and whether the way there is secure.
+//! Where a cookie is sent: host, path and secure connections.
 
 use inferstream_session::Jar;
 

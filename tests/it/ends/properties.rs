@@ -1,4 +1,4 @@
-//! What holds for any response, cut at any byte.
+//! Properties of any response cut at any byte.
 
 use inferstream_core::ErrorKind;
 use proptest::{collection::vec, prelude::*};

@@ -1,4 +1,4 @@
-//! Replies that are one document, and empty ones.
+//! Responses that are one document, and empty ones.
 
 use inferstream_core::ErrorKind;
 

@@ -1,4 +1,4 @@
-//! How an event stream of messages ends, and how long the end is waited for.
+//! The end of an event stream, and how long the client waits for it.
 
 use inferstream_core::{End, ErrorKind};
 

@@ -1,4 +1,4 @@
-//! The two event streams: of messages, and the oldest.
+//! The two event stream formats: messages, and the oldest one.
 
 use inferstream_core::{ChatEvent, ErrorKind, FinishReason};
 

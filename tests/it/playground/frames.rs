@@ -1,4 +1,4 @@
-//! Which protocol a reply speaks, and its frames.
+//! The detection of a response's protocol, and its frames.
 
 use std::fmt::Write;
 

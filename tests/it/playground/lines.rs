@@ -1,4 +1,4 @@
-//! The data stream: its codes one by one, and how it ends.
+//! The data stream format: its codes, and how it ends.
 
 use inferstream_core::{ChatEvent, End, ErrorKind, FinishReason};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Cloudflare's playground: its three protocols, from their bytes to their events.
+//! Cloudflare's playground: its three protocols, from bytes to events.
 
 mod documents;
 mod ends;
@@ -21,7 +21,7 @@ use inferstream_core::{
 
 use crate::support::{Outcome, Piece, Script, body, broken, piece, sse};
 
-/// What the request asked, which must not stand in an error.
+/// What the request asked, which must not appear in an error.
 const PROMPT: &str = "a prompt that nobody else may read";
 
 /// Reads an answer to its end, and checks what holds for every answer.

@@ -1,4 +1,4 @@
-//! The body of a request.
+//! The request body.
 
 use inferstream_cloudflare::playground::encode::body;
 use inferstream_core::{

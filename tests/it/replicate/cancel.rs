@@ -1,4 +1,4 @@
-//! Answers that nobody wants any longer: what the service is told, and how often.
+//! Abandoned predictions: what the service is sent, and how often.
 
 use inferstream_compose::{ConcurrencyLimit, Fallback, ThinkTags};
 use inferstream_core::{ChatEvent, ErrorKind, Provider, Sent};
@@ -120,7 +120,7 @@ fn an_answer_dropped_at_any_wait_is_canceled_once_or_has_ended() {
         let at = format!("after {polls} polls");
         let cancels = service.count(What::Cancel);
         match (known, told_all) {
-            // Nobody knows the id; who waits for it may still cancel.
+            // The id is not known yet; the background task may still cancel.
             (false, _) => assert!(cancels <= made, "{at}"),
             (true, false) => assert_eq!(cancels, 1, "{at}"),
             (true, true) => assert_eq!(cancels, 0, "{at}: it had ended"),
@@ -175,7 +175,7 @@ fn an_answer_that_is_polled_for_is_canceled_as_one_that_streams() {
 }
 
 #[test]
-fn an_answer_dropped_while_it_is_taken_up_again_is_canceled_once() {
+fn a_response_dropped_while_it_resumes_is_canceled_once() {
     let cut = |streams: Vec<Answer>| {
         slow()
             .stream(streams)

@@ -1,4 +1,4 @@
-//! How a prediction is made: where it is asked for, with what, and how often.
+//! The creation of a prediction: its endpoint, body and retries.
 
 use std::time::Duration;
 
@@ -151,7 +151,7 @@ fn a_create_says_who_asks_and_does_not_ask_to_wait() {
 }
 
 #[test]
-fn waiting_does_not_stand_in_the_way_of_the_text() {
+fn waiting_does_not_delay_the_text() {
     // With `Prefer: wait` the answer comes whole, though its status may say `processing`.
     for status in ["starting", "processing", "succeeded"] {
         let whole = prediction(status, &json!(["a", "b"]));
@@ -305,7 +305,7 @@ fn an_answer_without_an_id_is_a_protocol_error() {
 }
 
 #[test]
-fn an_id_that_cannot_stand_in_a_path_is_a_protocol_error() {
+fn an_id_that_is_invalid_in_a_path_is_a_protocol_error() {
     for id in ["../account", "a/b?c", "a b", "a#b", "é"] {
         let body = json!({"id": id, "status": "starting"}).to_string();
         let service = always(Answer::json(201, &body));
@@ -369,7 +369,7 @@ fn a_wait_that_is_too_long_is_told_at_once() {
 }
 
 #[test]
-fn a_wait_that_is_none_is_a_wait_of_our_own() {
+fn an_invalid_retry_after_is_replaced_by_the_default_delay() {
     let bodies = [
         r#"{"retry_after":-5}"#,
         r#"{"retry_after":1e400}"#,
@@ -532,7 +532,7 @@ fn an_answer_that_says_nothing_may_stand_for_a_prediction() {
 }
 
 #[test]
-fn a_prediction_with_an_id_that_is_none_is_canceled_where_it_says() {
+fn a_prediction_with_an_invalid_id_is_canceled_at_its_cancel_url() {
     let mut value = prediction("starting", &Value::Null);
     value["id"] = json!("a/b");
     let service = scene("").create([created(&value)]).serve();

@@ -1,4 +1,4 @@
-//! Streams cut at every byte, and what the service does when it is asked again.
+//! Streams cut at every byte, and the requests that resume them.
 
 use inferstream_core::{ChatResponse, Error, ErrorKind};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! A service in memory: it answers by what is asked, and keeps all that it was asked.
+//! An in-memory service that records its requests.
 
 use std::{
     fmt,
@@ -35,7 +35,7 @@ pub(super) struct Asked {
     pub(super) nth: usize,
     pub(super) at: Duration,
     pub(super) request: Request<Bytes>,
-    /// What became of the answer's body; `None` before its head.
+    /// The state of the response body; `None` before its head.
     watch: Arc<Mutex<Option<Arc<Watch>>>>,
 }
 

@@ -1,4 +1,4 @@
-//! How predictions end: by `done` and its reasons, by an error, by their state.
+//! The ends of a prediction: `done` with its reasons, errors, and states.
 
 use inferstream_core::{End, ErrorKind, FinishReason};
 use serde_json::{Value, json};

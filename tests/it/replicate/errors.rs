@@ -1,4 +1,4 @@
-//! What the service says when it refuses, whatever of it is missing.
+//! Error responses of the service, also with missing members.
 
 use inferstream_core::{ChatRequest, ErrorKind, RetryPolicy};
 use serde_json::json;
@@ -77,7 +77,7 @@ fn a_refusal_has_its_kind_and_its_words() {
 }
 
 #[test]
-fn a_model_that_is_not_official_is_told_apart_by_a_hint() {
+fn a_model_that_is_not_official_has_a_hint() {
     let body = r#"{"detail":"The requested resource could not be found.","status":404}"#;
     let outcome = refused(Answer::problem(404, body));
     let line = outcome.error().to_string();

@@ -1,4 +1,4 @@
-//! Recorded answers and their events, however their bytes are cut and their lines end.
+//! Recorded responses and their events, with any cuts and line endings.
 
 use inferstream_core::{ErrorKind, FinishReason};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Streams and documents that no service should send, and what becomes of them.
+//! Invalid and hostile streams and documents.
 
 use inferstream_core::{ChatEvent, ChatRequest, ErrorKind};
 use serde_json::{Value, json};

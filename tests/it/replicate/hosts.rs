@@ -1,4 +1,4 @@
-//! Who sees the key: hosts that the service names, and others.
+//! The hosts to which the key is sent.
 
 use inferstream_core::ErrorKind;
 use serde_json::{Value, json};
@@ -85,7 +85,7 @@ fn a_stream_at_a_foreign_host_is_not_opened() {
 }
 
 #[test]
-fn a_host_with_an_empty_label_is_none() {
+fn a_host_with_an_empty_label_is_invalid() {
     for url in [
         "https://.replicate.com/x",
         "https://stream..replicate.com/x",

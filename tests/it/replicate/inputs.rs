@@ -1,4 +1,4 @@
-//! The inputs of a prediction: what each family of models is sent, and what is refused.
+//! The inputs of a prediction for each family of models, and rejected requests.
 
 use inferstream_core::{
     ChatRequest, ErrorKind, Json, Message, Part, ResponseFormat, Role, Tool, ToolChoice,
@@ -288,7 +288,7 @@ fn what_the_models_cannot_do_is_refused() {
 }
 
 #[test]
-fn numbers_that_are_none_are_refused() {
+fn invalid_numbers_are_rejected() {
     let request = || ChatRequest::new(LLAMA_3).user("hi");
     for request in [
         request().temperature(f64::NAN),

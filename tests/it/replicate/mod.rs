@@ -1,4 +1,4 @@
-//! Predictions over a scripted transport: what is sent, what is delivered, and how it ends.
+//! Predictions over a scripted transport: requests, events and endings.
 
 mod cancel;
 mod create;
@@ -224,7 +224,7 @@ fn run_with(service: &Service, client: &Replicate, request: impl Into<ChatReques
     read(service, opened)
 }
 
-/// Reads a stream to its end and lets go of it.
+/// Reads a stream to its end and drops it.
 #[track_caller]
 fn read(service: &Service, opened: Result<ChatStream>) -> Outcome {
     let outcome = Outcome::read(service, opened);
@@ -259,7 +259,7 @@ fn check_key(service: &Service) {
             let request = format!("{:?} {:?}", asked.request.headers(), asked.request.body());
             assert!(!request.contains(KEY), "the key went to {uri}");
         }
-        assert!(!uri.to_string().contains(KEY), "the key stands in a URL");
+        assert!(!uri.to_string().contains(KEY), "the key is in a URL");
     }
 }
 

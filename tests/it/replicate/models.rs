@@ -1,4 +1,4 @@
-//! Models, versions and schemas: what is asked for, and that lists go on only at home.
+//! Models, versions and schemas; lists are continued only at the service's own host.
 
 use inferstream_core::ErrorKind;
 use inferstream_replicate::Replicate;
@@ -215,7 +215,7 @@ fn a_schema_that_is_not_told_is_a_protocol_error() {
 }
 
 #[test]
-fn names_that_are_none_are_refused() {
+fn invalid_names_are_rejected() {
     let service = others([document(&model("a", "b"))]);
     let client = client(&service);
     for name in [
@@ -236,7 +236,7 @@ fn names_that_are_none_are_refused() {
 }
 
 #[test]
-fn lists_that_are_none_are_protocol_errors() {
+fn invalid_lists_are_protocol_errors() {
     for body in [
         "",
         "no JSON",

@@ -1,4 +1,4 @@
-//! Predictions without a stream, which are asked for until they have ended.
+//! Predictions without a stream, which are polled until they end.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ fn a_prediction_without_a_stream_is_asked_for_its_output() {
 }
 
 #[test]
-fn a_stream_s_address_that_is_none_is_no_stream() {
+fn an_invalid_stream_url_counts_as_missing() {
     for stream in [json!(null), json!(""), json!(7), json!({}), json!([])] {
         let mut value = prediction("starting", &Value::Null);
         value["urls"]["stream"] = stream.clone();
@@ -283,7 +283,7 @@ fn an_output_that_is_no_text_is_not_passed_over() {
 }
 
 #[test]
-fn a_document_that_is_none_is_not_an_answer() {
+fn an_invalid_document_is_not_a_response() {
     for body in ["", "no JSON", "[]", "null", "7", "{}", "<html>"] {
         let service = polled([]).prediction([Answer::json(200, body)]).serve();
         let outcome = run_on(&service);
@@ -363,7 +363,7 @@ fn a_failure_is_told_though_the_output_shrank() {
 }
 
 #[test]
-fn a_document_of_another_prediction_is_none_of_it() {
+fn a_document_of_another_prediction_is_ignored() {
     let mut other = succeeded(&["evil"]);
     other["id"] = json!("other");
     let outcome = run(polled([growing(&["a"]), other]));

@@ -1,4 +1,4 @@
-//! What holds for any tokens, cut anywhere, on any service that goes on in its own way.
+//! Properties of any tokens cut at any byte, on any service that resumes in its own way.
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 

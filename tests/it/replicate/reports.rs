@@ -1,4 +1,4 @@
-//! What public reports show: codes, objects as outputs, failing streams, contradictions.
+//! Behavior from public reports: codes, objects as outputs, failing streams, contradictions.
 
 use inferstream_core::{ChatRequest, Error, ErrorKind, Phase, Repeat, Sent, Timeouts};
 use serde_json::{Value, json};

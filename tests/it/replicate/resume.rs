@@ -1,4 +1,4 @@
-//! Streams that are cut and taken up again: what is asked for, and what is made of the answers.
+//! Streams that are cut and resumed: the requests, and the resulting response.
 
 use std::time::Duration;
 
@@ -185,7 +185,7 @@ fn ids_are_opaque() {
 }
 
 #[test]
-fn other_text_is_told_apart() {
+fn other_text_is_distinguished() {
     let other = [
         "uno ", "dos ", "tres ", "cuatro ", "cinco ", "seis ", "siete ", "ocho",
     ];
@@ -389,7 +389,7 @@ fn a_comment_of_a_dead_stream_is_no_end() {
 }
 
 #[test]
-fn a_stream_asks_when_it_is_to_be_taken_up_again() {
+fn a_stream_is_requested_again_to_resume() {
     let least = Duration::from_millis(250);
     for (retry, wait) in [
         ("0", least..=seconds(30)),
@@ -528,7 +528,7 @@ fn a_prediction_that_is_gone_is_not_taken_up() {
 
 #[test]
 fn a_stream_that_only_ends_after_a_cut_proves_nothing() {
-    // The second connection says that this was all: nobody knows of what.
+    // The second connection ends cleanly, but what came before it is unknown.
     for told in [
         trouble(),
         document(&prediction("succeeded", &Value::Null)),

@@ -1,4 +1,4 @@
-//! What must not show: the key, the prompt, and the addresses that are secrets.
+//! Secrets that are never shown: the key, the prompt and secret addresses.
 
 use inferstream_core::{ChatRequest, Json, RetryPolicy};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! How long the phases of an answer may take; all by a clock that is moved by hand.
+//! The timeouts of a response's phases, on a manual clock.
 
 use std::time::Duration;
 

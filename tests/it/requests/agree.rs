@@ -1,4 +1,4 @@
-//! What `check` says, and what then becomes of the request: random requests to every service.
+//! The result of `check` agrees with the request: random requests to every service.
 
 use std::sync::Arc;
 
@@ -289,7 +289,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
-    fn a_check_says_what_becomes_of_the_request(
+    fn a_check_agrees_with_the_request(
         door in doors(),
         model in prop::option::of(select(MODELS)),
         mut request in requests(),

@@ -1,4 +1,4 @@
-//! What Cerebras is strict about: the calls of tools and their answers.
+//! Requirements of Cerebras on tool calls and their results.
 
 use inferstream_core::{ChatRequest, ErrorKind, Json, Message, Role, Tool, ToolCall, ToolChoice};
 

@@ -1,4 +1,4 @@
-//! Schemas that are made of others: what holds together, what is one of several, what is referred to.
+//! Schemas composed with `allOf`, `anyOf`, `oneOf` and `$ref`.
 
 use inferstream_core::{ErrorKind, OnUnsupported};
 use inferstream_openai_compat::SchemaRules;

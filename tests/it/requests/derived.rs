@@ -1,4 +1,4 @@
-//! Schemas that `schemars` produces, rewritten for a service.
+//! Schemas that `schemars` generates, rewritten for a service.
 
 use std::collections::BTreeMap;
 

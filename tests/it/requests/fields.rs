@@ -1,4 +1,4 @@
-//! Every setting, and the JSON that each provider makes of it.
+//! Every setting and its JSON at each provider.
 
 use inferstream_core::{
     ChatRequest, ErrorKind, Field, Json, Message, OnUnsupported, Part, ResponseFormat, Tool,

@@ -1,4 +1,4 @@
-//! Requests to Cerebras that are sent compressed.
+//! Compressed requests to Cerebras.
 
 use std::io::Read;
 

@@ -1,4 +1,4 @@
-//! What a request asks for, at each provider: sent, left out, or refused.
+//! The settings of a request at each provider: sent, omitted or rejected.
 
 mod agree;
 mod calls;

@@ -1,4 +1,4 @@
-//! What becomes of what a provider lacks.
+//! How settings that a provider does not support are handled.
 
 use inferstream::Hub;
 use inferstream_compose::{ConcurrencyLimit, Fallback};
@@ -107,7 +107,7 @@ fn what_another_setting_needs_goes_with_it() {
 }
 
 #[test]
-fn what_extra_stands_in_place_of_is_not_asked_about() {
+fn a_setting_replaced_by_extra_is_not_checked() {
     let wire = wire();
     let provider = compatible(&wire, |builder| {
         builder.unknown_fields([Field::N, Field::UserId])

@@ -1,4 +1,4 @@
-//! The keyword `$schema`, which is sent to no service.
+//! The keyword `$schema`, which is never sent.
 
 use inferstream_core::{Json, ResponseFormat, Tool};
 use inferstream_openai_compat::without_schema_uri;

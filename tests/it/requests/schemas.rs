@@ -1,4 +1,4 @@
-//! What a service takes of a JSON schema.
+//! JSON schemas, rewritten to what a service supports.
 
 use std::fmt::Write;
 
@@ -38,7 +38,7 @@ pub(super) fn sent(schema: &str, strict: bool) -> (String, Vec<Unsupported>) {
     (text[start..end].to_owned(), list)
 }
 
-/// Checks what becomes of a strict schema, and the names of what is lost.
+/// Checks the rewritten form of a strict schema and the names of the lost keywords.
 #[track_caller]
 pub(super) fn check(schema: &str, expected: &str, left_out: &[&str]) {
     let (text, list) = sent(schema, true);

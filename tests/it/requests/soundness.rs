@@ -1,4 +1,4 @@
-//! Which values a schema accepts before and after it is rewritten for a service.
+//! The values that a schema accepts before and after it is rewritten for a service.
 
 use std::collections::BTreeSet;
 
@@ -359,7 +359,7 @@ fn put(
     Ok((schema.clone(), lost))
 }
 
-/// Checks that a refusal names a keyword that stands in the schema, and where.
+/// Checks that a refusal names a keyword of the schema and its location.
 #[track_caller]
 fn check_refusal(schema: &Value, error: &Error) {
     let line = error.to_string();

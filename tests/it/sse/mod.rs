@@ -1,4 +1,4 @@
-//! Event streams: the standard's rules, one by one, and what holds for any bytes.
+//! Event streams: the rules of the standard, and properties of any bytes.
 
 mod naive;
 
@@ -544,7 +544,7 @@ fn a_decoder_is_a_framer() {
 }
 
 #[test]
-fn a_decoder_begins_anew() {
+fn a_decoder_can_be_reset() {
     let mut decoder = Decoder::default().end_event("done");
     decoder.push("id: 1\nretry: 5\ndata: a\n\ndata: b\ndat".into());
     assert_eq!(decoder.next_frame().unwrap().unwrap().data, "a");

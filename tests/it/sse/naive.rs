@@ -1,4 +1,4 @@
-//! A second decoder, as the standard's text reads: everything at once, and nothing clever.
+//! A simple reference decoder that follows the text of the standard.
 
 use std::time::Duration;
 

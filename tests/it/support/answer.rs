@@ -1,4 +1,4 @@
-//! An answer as it is on the wire.
+//! A scripted response.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ pub(crate) struct Answer {
     pieces: Vec<Piece>,
     /// What the transport says in place of an answer.
     error: Option<Error>,
-    /// How long the head is waited for; `None` is for ever.
+    /// How long to wait for the headers; `None` waits forever.
     delay: Option<Duration>,
 }
 
@@ -70,7 +70,7 @@ impl Answer {
         self
     }
 
-    /// Returns the response once its head is due, and what becomes of its body.
+    /// Returns the response once its head is due, and a record of its body.
     pub(crate) async fn respond(self, clock: Arc<Clock>) -> Result<(Response<Body>, Arc<Watch>)> {
         match self.delay {
             None => std::future::pending().await,

@@ -1,4 +1,4 @@
-//! A scripted body, and what became of it.
+//! A scripted body that records how it was used.
 
 use std::{
     pin::Pin,
@@ -59,7 +59,7 @@ pub(crate) fn broken() -> Piece {
     Piece::Error(error.with_sent(Sent::Yes))
 }
 
-/// What became of a scripted body.
+/// The state of a scripted body.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     polls: AtomicUsize,

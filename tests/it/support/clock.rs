@@ -1,4 +1,4 @@
-//! A clock moved by hand, and what runs a future by it.
+//! A manual clock, and an executor that uses it.
 
 use std::{
     future::Future,

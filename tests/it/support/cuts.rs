@@ -1,4 +1,4 @@
-//! Streams that are cut at every byte: what of them is delivered, and how they end.
+//! Streams cut at every byte: their events and their endings.
 
 use inferstream_core::ErrorKind;
 

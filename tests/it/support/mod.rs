@@ -1,4 +1,4 @@
-//! Doubles, what runs them, and what the tests of all providers ask of an answer.
+//! Test doubles, and helpers shared by the tests of all providers.
 
 mod answer;
 mod body;

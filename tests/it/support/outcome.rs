@@ -1,4 +1,4 @@
-//! What a caller sees of an answer, and what holds for every answer.
+//! The outcome of a response as its caller sees it, and rules for every response.
 
 use std::{error::Error as StdError, time::Duration};
 
@@ -36,7 +36,7 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// Reads a stream to its end and lets go of it.
+    /// Reads a stream to its end and drops it.
     #[track_caller]
     pub(crate) fn read(double: &impl Double, opened: Result<ChatStream>) -> Self {
         let clock = double.clock();
@@ -81,7 +81,7 @@ impl Outcome {
         self.events.iter().filter_map(text).collect()
     }
 
-    /// Returns the model's thoughts of choice 0.
+    /// Returns the reasoning of choice 0.
     pub(crate) fn reasoning(&self) -> String {
         let text = |event: &ChatEvent| match event {
             ChatEvent::Reasoning {
@@ -138,7 +138,7 @@ impl Outcome {
         self.end.as_ref().err().map(Error::kind)
     }
 
-    /// Returns true if an answer was taken up again and was another then.
+    /// Returns true if a response was resumed and differed from before.
     pub(crate) fn is_diverged(&self) -> bool {
         matches!(&self.end, Err(error)
             if error.kind() == ErrorKind::Truncated && error.code() == Some("diverged"))
@@ -250,7 +250,7 @@ pub(crate) fn shown(error: &Error) -> String {
     shown
 }
 
-/// What became of a request that was refused.
+/// The result of a rejected request.
 pub(crate) struct Refusal {
     pub(crate) error: Error,
     pub(crate) attempts: usize,

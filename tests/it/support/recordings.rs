@@ -1,4 +1,4 @@
-//! Recorded answers: bytes in a file, and beside them the events that they give.
+//! Recorded responses: files of bytes with their expected events.
 
 use std::{env, fs, path::PathBuf};
 

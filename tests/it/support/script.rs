@@ -1,4 +1,4 @@
-//! A transport that answers from a list.
+//! A transport that sends responses from a list.
 
 use std::{
     collections::VecDeque,

@@ -1,4 +1,4 @@
-//! What properties are tested with: cuts, halves of characters, JSON of any shape.
+//! Strategies for property tests: cuts, surrogate halves, any JSON.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! A transport that answers by rule and keeps what it was sent.
+//! A transport that responds by rule and records its requests.
 
 use std::{
     fmt,

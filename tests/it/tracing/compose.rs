@@ -1,4 +1,4 @@
-//! Providers made of providers: a span for each call that is made, below the caller's.
+//! Composed providers: one span per call, below the caller's span.
 
 use std::{future::Future, sync::Arc};
 

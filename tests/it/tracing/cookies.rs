@@ -1,4 +1,4 @@
-//! Calls whose key is asked for by cookies: one span each, whatever that takes.
+//! Calls that get their key with cookies: one span each.
 
 use inferstream_cerebras::Cookies;
 use tracing::info_span;

@@ -1,4 +1,4 @@
-//! How a call's span ends: with an error, dropped, canceled.
+//! The end of a call's span: error, dropped or canceled.
 
 use inferstream_core::Timeouts;
 use serde_json::Value;
@@ -122,7 +122,7 @@ fn a_prediction_that_was_made_is_named_though_it_failed() {
 }
 
 #[test]
-fn a_limit_on_time_is_told_with_its_phase() {
+fn a_timeout_is_recorded_with_its_phase() {
     let hangs = |pieces: &[&str]| {
         let pieces = pieces.iter().map(|piece| Piece::from(*piece));
         Answer::sse(pieces.chain([Piece::Hang]))

@@ -1,4 +1,4 @@
-//! What is told inside a call: attempts that are made again, and answers that are taken up again.
+//! Events inside a call's span: retries and resumed responses.
 
 use serde_json::Value;
 use tracing::Level;
@@ -49,7 +49,7 @@ fn the_last_attempt_is_told_by_the_span_alone() {
 }
 
 #[test]
-fn an_answer_that_is_taken_up_again_is_told() {
+fn a_resumed_response_is_recorded() {
     let piece = "event: output\nid: 1:0\ndata: answ\n\n";
     let rest = "event: output\nid: 2:0\ndata: 3r\n\nevent: done\nid: 3:0\ndata: {}\n\n";
     for (end, level, error_type) in [

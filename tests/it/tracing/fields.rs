@@ -1,4 +1,4 @@
-//! The fields of a call's span: each by its name, and none that is not known.
+//! The fields of a call's span; unknown values are omitted.
 
 use inferstream_core::{Json, ResponseFormat};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! A layer of the usual registry of spans, for what a subscriber made by hand cannot show.
+//! A layer for the registry of `tracing-subscriber`.
 
 use std::{
     fmt::{self, Write},

@@ -1,4 +1,4 @@
-//! What a subscriber of `tracing` sees of calls, through every door.
+//! Traces of calls through every entry point.
 
 mod compose;
 mod content;

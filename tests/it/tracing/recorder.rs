@@ -1,4 +1,4 @@
-//! A subscriber that keeps spans and events as they came.
+//! A subscriber that records spans and events.
 
 use std::{
     fmt,
@@ -16,7 +16,7 @@ use tracing::{
 /// Which spans and events are wanted: what a filter of the user's says.
 pub(crate) type Filter = fn(&Metadata<'_>) -> bool;
 
-/// A span, and what became of it.
+/// A span and its state.
 #[derive(Clone, Debug)]
 pub(crate) struct Span {
     pub(crate) name: &'static str,

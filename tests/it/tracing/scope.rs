@@ -1,4 +1,4 @@
-//! Where a call's span is, and where it is not.
+//! When a call's span is entered.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -82,7 +82,7 @@ fn told(seen: &Seen) -> Vec<(&str, Option<usize>)> {
     events.map(|told| (told.message(), told.span)).collect()
 }
 
-/// What becomes of a stream of which the first event has been read.
+/// How a stream ends after its first event has been read.
 #[derive(Clone, Copy, Debug)]
 enum Then {
     Cancel,

@@ -62,5 +62,5 @@ pub(super) const REMAINING: &[(&str, usize)] = &[
     ("crates/replicate", 51),
     ("crates/session", 6),
     ("crates/simulator", 7),
-    ("tests", 83),
+    ("tests", 15),
 ];
