@@ -3,6 +3,7 @@
 mod cablyai;
 mod environment;
 mod generic;
+mod openrouter;
 
 use inferstream_core::Model;
 
