@@ -82,6 +82,7 @@ impl ChatDecode {
     pub(crate) fn not_a_chunk(&self, json: &str, error: &serde_json::Error) -> Error {
         let what = match json.trim_start().as_bytes().first() {
             Some(b'<') => "an HTML page",
+            Some(b'{' | b'[') if !error.is_data() => "invalid JSON",
             _ => "data of another protocol",
         };
         Error::protocol(format!("{} sent {what} instead of a chunk", self.provider)).with_source(
