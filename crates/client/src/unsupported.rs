@@ -121,7 +121,7 @@ impl Dropped {
             "{} does not support {message}; remove {them}, or set `on_unsupported` to drop {them}",
             self.provider
         );
-        Err(Error::new(ErrorKind::Unsupported, message))
+        Err(Error::new(ErrorKind::Unsupported, message).with_setting("on_unsupported"))
     }
 }
 
