@@ -40,10 +40,10 @@ fn faults_have_their_exit_codes() {
     check("429", 4, "try again");
     check("context", 1, "context window");
     check("plan", 3, "Workers Free plan");
-    check("challenge", 3, "wants to see a browser");
-    check("html", 1, "a page of HTML");
+    check("challenge", 3, "with a browser challenge");
+    check("html", 1, "with an HTML page");
     check("notsuccess", 1, "Upstream service unavailable");
-    check("nofinish", 6, "not whole");
+    check("nofinish", 6, "is incomplete");
     check("cut", 6, "lost");
 }
 

@@ -235,7 +235,7 @@ fn proxies_are_used_and_named_in_errors() {
 
     let closed = format!("http://127.0.0.1:{}", closed_port());
     check(&["--base-url", &target, "--proxy", &closed], 5, "the proxy");
-    check(&["--proxy", "nonsense:"], 2, "the URL given to `proxy`");
+    check(&["--proxy", "nonsense:"], 2, "invalid proxy URL");
 
     let ask = |flags: &[&str]| {
         let args = [&["chat", "Hi", "--base-url", &server.url], flags].concat();
@@ -294,7 +294,8 @@ fn any_compatible_service_works_by_its_url() {
     assert!(run.error().contains("OPENAI_COMPAT_BASE_URL"));
     let run = ask(&[], Some(&url));
     assert_eq!(run.code, Some(2));
-    assert!(run.error().contains("name one with `--model`"));
+    assert!(run.error().starts_with("error: missing model"));
+    assert!(run.stderr.contains("is `--model`"), "{}", run.stderr);
 }
 
 #[test]
