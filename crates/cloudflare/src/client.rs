@@ -102,6 +102,10 @@ impl Cloudflare {
         })
     }
 
+    #[cfg_attr(
+        not(feature = "playground"),
+        expect(clippy::unnecessary_wraps, reason = "only the playground fails here")
+    )]
     pub(crate) fn workers_ai(&self) -> Result<Client<Chat<WorkersAi>>> {
         match &self.service {
             Service::WorkersAi(client) => Ok(client.clone()),
