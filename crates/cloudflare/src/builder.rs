@@ -188,7 +188,7 @@ impl CloudflareBuilder {
         };
         let id = account.value().trim();
         if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            let error = Error::config("the account's id is none: it has letters and digits alone");
+            let error = Error::config("invalid account id: expected letters and digits");
             return Err(account.explain(error.with_setting("account_id")));
         }
         let default = match self.gateway {
@@ -202,7 +202,7 @@ impl CloudflareBuilder {
             Some(name) if is_name(name) => format!("{base}/{id}/{name}/workers-ai"),
             Some(_) => {
                 return Err(Error::config(
-                    "the gateway's name is none: it has letters, digits, `-` and `_`",
+                    "invalid gateway name: expected letters, digits, `-` and `_`",
                 )
                 .with_setting("gateway"));
             }

@@ -105,7 +105,7 @@ fn adapt(inputs: Inputs, request: &mut ChatRequest, dropped: &mut Dropped) {
     if request.user_id.take().is_some() {
         dropped.detail(
             Field::UserId.name(),
-            "no input of Replicate's models says who asks",
+            "no input of Replicate's models identifies the user",
         );
     }
     let is_detailed = |part: &Part| {

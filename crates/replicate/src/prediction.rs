@@ -21,7 +21,7 @@ use crate::{
     wire::{Prediction, Urls},
 };
 
-/// The longest that a stream which is taken up again may take to answer: it is there, or it is of no use.
+/// The longest wait for the response head of a resumed stream, and the longest `Retry-After` before it.
 const REOPEN: Duration = Duration::from_secs(10);
 
 /// The longest that one question for the prediction may take, its repetitions included.

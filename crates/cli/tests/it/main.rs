@@ -171,6 +171,11 @@ fn serve_stream(deltas: &[Value], reason: &str) -> String {
 
 /// Runs `chat` against a compatible service.
 fn ask(url: &str, args: &[&str]) -> Run {
+    run(&ask_args(url, args))
+}
+
+/// Returns the arguments of [`ask`].
+fn ask_args<'a>(url: &'a str, args: &[&'a str]) -> Vec<&'a str> {
     let service = [
         "-p",
         "openai-compat",
@@ -181,7 +186,7 @@ fn ask(url: &str, args: &[&str]) -> Run {
         "--base-url",
         url,
     ];
-    run(&[&["chat", "Hi"], &service[..], args].concat())
+    [&["chat", "Hi"], &service[..], args].concat()
 }
 
 /// A running `inferstream simulate`, stopped on drop.

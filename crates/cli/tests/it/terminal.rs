@@ -11,7 +11,7 @@ use std::{
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::json;
 
-use crate::{ask, command, serve, serve_stream};
+use crate::{ask, ask_args, command, serve, serve_stream};
 
 /// Terminal control sequences: clear the screen, set the title, a C1 control, overwrite a line,
 /// reorder one, and delete.
@@ -28,17 +28,7 @@ fn at_terminal(descriptor: u8, url: &str, args: &[&str]) -> String {
         .read(true)
         .open(OsStr::from_bytes(name.as_bytes()))
         .unwrap();
-    let service = [
-        "-p",
-        "openai-compat",
-        "-m",
-        "m",
-        "--attempts",
-        "1",
-        "--base-url",
-        url,
-    ];
-    let mut command: Command = command(&[&["chat", "Hi"], &service[..], args].concat());
+    let mut command: Command = command(&ask_args(url, args));
     command
         .env("NO_COLOR", "1")
         .stdout(Stdio::null())

@@ -54,7 +54,7 @@ pub(super) fn refine_inside(error: Error, json: &str) -> Error {
     let error = error.with_code(code.to_string());
     match meaning(code) {
         None => error,
-        // Inside an answer that is `Provider`, as for every service.
+        // Inside a response, a server error is `Provider`, as for every service.
         Some((ErrorKind::Server, repeat)) => error.with_repeat(repeat),
         Some((kind, repeat)) => error.with_kind(kind).with_repeat(repeat),
     }
