@@ -15,7 +15,7 @@ use crate::playground::{Carrier, PlaygroundSettings, Refresher, session::Session
 use crate::{
     client::{Cloudflare, Service},
     models::INFO,
-    workers_ai::{Door, WorkersAi},
+    workers_ai::{Endpoint, WorkersAi},
 };
 
 /// Where the service is, with the version that every path begins with.
@@ -38,7 +38,7 @@ pub struct CloudflareBuilder {
     key: Option<Setting>,
     gateway: Option<String>,
     gateway_token: Option<Setting>,
-    door: Door,
+    endpoint: Endpoint,
     #[cfg(feature = "playground")]
     playground: PlaygroundSettings,
     settings: Settings,
@@ -143,9 +143,9 @@ impl CloudflareBuilder {
         self
     }
 
-    /// Sets by which of the service's paths models are asked: [`Door::ByModel`].
-    pub fn door(mut self, door: Door) -> Self {
-        self.door = door;
+    /// Sets the endpoint that requests are sent to; the default is [`Endpoint::ByModel`].
+    pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
+        self.endpoint = endpoint;
         self
     }
 
@@ -208,7 +208,7 @@ impl CloudflareBuilder {
             }
         };
         let protocol = Chat::new(WorkersAi {
-            door: self.door,
+            endpoint: self.endpoint,
             is_gateway: self.gateway.is_some(),
         });
         let client = if has_key {

@@ -11,7 +11,7 @@ mod models;
 pub mod playground;
 mod workers_ai;
 
-pub use crate::{builder::CloudflareBuilder, client::Cloudflare, workers_ai::Door};
+pub use crate::{builder::CloudflareBuilder, client::Cloudflare, workers_ai::Endpoint};
 #[doc(inline)]
 pub use inferstream_core::{
     ApiKey, Body, BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream,

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use inferstream_client::stream_or_document;
-use inferstream_cloudflare::{Cloudflare, Door};
+use inferstream_cloudflare::{Cloudflare, Endpoint};
 use inferstream_core::{
     Body, BoxFuture, ChatRequest, ChatStream, Error, Result, Timeouts, Timer, Transport,
     protocol::{Started, read_stream},
@@ -85,7 +85,7 @@ const NATIVE: &[(&str, &str, bool)] = &[
 #[derive(Clone, Copy, PartialEq)]
 enum Protocol {
     Chat,
-    WorkersAi(Door),
+    WorkersAi(Endpoint),
     Replicate,
 }
 
@@ -268,12 +268,12 @@ fn open(protocol: Protocol, stream: Bytes) -> Result<ChatStream> {
             let framer = stream_or_document(decoder, &http::HeaderMap::new());
             Ok(read_stream(started, framer, ChatDecode::new("fuzzed")))
         }
-        Protocol::WorkersAi(door) => {
+        Protocol::WorkersAi(endpoint) => {
             let builder = Cloudflare::builder().account_id("0123456789abcdef0123456789abcdef");
             let builder = builder
                 .api_token("fuzzed-token")
                 .transport(service)
-                .door(door);
+                .endpoint(endpoint);
             run(builder.build()?.stream(ChatRequest::from("hi")))
         }
         Protocol::Replicate => {
@@ -289,8 +289,8 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     };
     let protocol = match first % 4 {
         0 => Protocol::Chat,
-        1 => Protocol::WorkersAi(Door::Native),
-        2 => Protocol::WorkersAi(Door::OpenAi),
+        1 => Protocol::WorkersAi(Endpoint::Native),
+        2 => Protocol::WorkersAi(Endpoint::OpenAi),
         _ => Protocol::Replicate,
     };
     let mut bytes = Vec::new();

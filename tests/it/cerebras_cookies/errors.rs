@@ -4,7 +4,7 @@ use inferstream_cerebras::Cookies;
 use inferstream_core::{Error, ErrorKind, Repeat, Sent};
 
 use super::{
-    Answer, CANARY, CHAT, Door, HOST, SESSION, check_error, check_hidden, cookies, refused,
+    Answer, CANARY, CHAT, HOST, SESSION, Service, check_error, check_hidden, cookies, refused,
     session, signed_in,
 };
 use crate::support::{Piece, broken, seconds};
@@ -14,10 +14,10 @@ const MAKE_KEY: &str = "create a key at https://cloud.cerebras.ai";
 
 #[track_caller]
 fn check(answer: Answer, kind: ErrorKind, what: &str, remedy: &str) {
-    let door = Door::of_session(answer);
-    let error = door.ask(&door.client()).unwrap_err();
+    let service = Service::of_session(answer);
+    let error = service.ask(&service.client()).unwrap_err();
     check_error(&error, kind, &format!("cerebras: {what}: {remedy}"));
-    assert_eq!((door.count(SESSION), door.count(CHAT)), (1, 0));
+    assert_eq!((service.count(SESSION), service.count(CHAT)), (1, 0));
 }
 
 fn page(status: u16, text: &str) -> Answer {
@@ -137,8 +137,8 @@ fn a_status_says_no() {
         let answer = Answer::json(status, &body)
             .header("set-cookie", format!("a={CANARY}"))
             .header("retry-after", "7");
-        let door = Door::of_session(answer.clone());
-        let error = door.ask(&door.client()).unwrap_err();
+        let service = Service::of_session(answer.clone());
+        let error = service.ask(&service.client()).unwrap_err();
         assert_eq!(error.status().unwrap(), status);
         assert_eq!(error.retry_after(), Some(seconds(7)));
         check(answer, kind, what, remedy);
@@ -198,8 +198,8 @@ fn a_key_that_is_refused_is_said_to_be_the_sessions() {
         (401, ErrorKind::Auth, "401 Unauthorized"),
         (403, ErrorKind::Permission, "403 Forbidden"),
     ] {
-        let door = Door::new([signed_in("demo-1")], move |_| refused(status));
-        let error = door.ask(&door.client()).unwrap_err();
+        let service = Service::new([signed_in("demo-1")], move |_| refused(status));
+        let error = service.ask(&service.client()).unwrap_err();
         let line = format!(
             "cerebras returned {reason}: Wrong API Key (the key came from the session of the cookies; \
              create your own key at https://cloud.cerebras.ai)"
@@ -208,9 +208,13 @@ fn a_key_that_is_refused_is_said_to_be_the_sessions() {
         assert_eq!(error.code(), Some("wrong_api_key"));
     }
     // One that is set is the variable's.
-    let door = Door::new([signed_in("demo-1")], |_| refused(401));
-    let client = door.builder(cookies()).api_key("csk-own").build().unwrap();
-    let error = door.ask(&client).unwrap_err();
+    let service = Service::new([signed_in("demo-1")], |_| refused(401));
+    let client = service
+        .builder(cookies())
+        .api_key("csk-own")
+        .build()
+        .unwrap();
+    let error = service.ask(&client).unwrap_err();
     assert!(error.to_string().contains("CEREBRAS_API_KEY"), "{error}");
 }
 
@@ -220,16 +224,16 @@ fn a_session_has_a_limit() {
         let rest = "x".repeat(length - r#"{"user":{"demoApiKey":"k"},"a":""}"#.len());
         session(&format!(r#"{{"user":{{"demoApiKey":"k"}},"a":"{rest}"}}"#))
     };
-    let door = Door::of_session(long(1 << 20));
-    assert_eq!(door.ask(&door.client()).unwrap(), "Hello.");
-    let door = Door::of_session(long((1 << 20) + 1));
-    let error = door.ask(&door.client()).unwrap_err();
+    let service = Service::of_session(long(1 << 20));
+    assert_eq!(service.ask(&service.client()).unwrap(), "Hello.");
+    let service = Service::of_session(long((1 << 20) + 1));
+    let error = service.ask(&service.client()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooLarge);
     assert!(
         error.to_string().starts_with("cerebras's session: "),
         "{error}"
     );
-    assert_eq!(door.count(CHAT), 0);
+    assert_eq!(service.count(CHAT), 0);
 }
 
 #[test]
@@ -237,8 +241,8 @@ fn a_connection_is_lost() {
     let told = Error::new(ErrorKind::Disconnected, format!("the peer said {CANARY}"))
         .with_sent(Sent::Yes)
         .with_repeat(Repeat::Never);
-    let door = Door::of_session(Answer::error(told));
-    let error = door.ask(&door.client()).unwrap_err();
+    let service = Service::of_session(Answer::error(told));
+    let error = service.ask(&service.client()).unwrap_err();
     check_error(
         &error,
         ErrorKind::Disconnected,
@@ -246,8 +250,8 @@ fn a_connection_is_lost() {
     );
 
     let cut = Answer::new(200, [Piece::from(r#"{"user":"#), broken()]);
-    let door = Door::of_session(cut);
-    let error = door.ask(&door.client()).unwrap_err();
+    let service = Service::of_session(cut);
+    let error = service.ask(&service.client()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Disconnected);
     check_hidden(&error);
 }
@@ -263,10 +267,10 @@ fn no_cookie_of_one_name_with_another_shows() {
     let said = format!("t={second}; t={first}");
     let told = Error::new(ErrorKind::Disconnected, format!("the peer said {said}"))
         .with_source(Error::config(format!("because of {said}")));
-    let door = Door::of_session(Answer::error(told));
-    let client = door.builder(cookies).build().unwrap();
-    let error = door.ask(&client).unwrap_err();
-    assert_eq!(door.cookies(), said);
+    let service = Service::of_session(Answer::error(told));
+    let client = service.builder(cookies).build().unwrap();
+    let error = service.ask(&client).unwrap_err();
+    assert_eq!(service.cookies(), said);
     let shown = format!("{error} {error:?}");
     assert!(!shown.contains(first) && !shown.contains(second), "{shown}");
 }
@@ -274,7 +278,7 @@ fn no_cookie_of_one_name_with_another_shows() {
 #[test]
 fn a_session_that_never_answers_runs_into_a_limit() {
     let silent = Answer::new(200, [Piece::Hang]);
-    let door = Door::of_session(silent);
-    let error = door.ask(&door.client()).unwrap_err();
+    let service = Service::of_session(silent);
+    let error = service.ask(&service.client()).unwrap_err();
     assert!(error.is_timeout(), "{error}");
 }

@@ -4,16 +4,16 @@ use inferstream_cerebras::Cookies;
 use inferstream_core::{ErrorKind, Result};
 use proptest::prelude::*;
 
-use super::{CANARY, Door, check_hidden, signed_in};
+use super::{CANARY, Service, check_hidden, signed_in};
 use crate::support::seconds;
 
 /// What a session at the page would be sent.
 #[track_caller]
 fn sent(cookies: Cookies) -> String {
-    let door = Door::of_session(signed_in("demo-1"));
-    let client = door.builder(cookies).build().unwrap();
-    door.ask(&client).unwrap();
-    door.cookies()
+    let service = Service::of_session(signed_in("demo-1"));
+    let client = service.builder(cookies).build().unwrap();
+    service.ask(&client).unwrap();
+    service.cookies()
 }
 
 #[track_caller]
@@ -297,14 +297,14 @@ fn what_a_har_says_without_a_host_is_replaced_by_what_it_says_with_one() {
         r#"{"name":"a","value":"","domain":".cerebras.ai","expires":"1969-01-01T00:00:00Z"}"#;
     let other = r#"{"name":"c","value":"d"}"#;
     let text = har(&[&entry(PAGE, &format!("{bare},{other}"), gone)]);
-    let door = Door::of_session(signed_in("demo-1"));
-    let client = door
+    let service = Service::of_session(signed_in("demo-1"));
+    let client = service
         .builder(Cookies::from_text(&text).unwrap())
         .build()
         .unwrap();
-    door.0.clock.advance(seconds(9));
-    door.ask(&client).unwrap();
-    assert_eq!(door.cookies(), "c=d");
+    service.0.clock.advance(seconds(9));
+    service.ask(&client).unwrap();
+    assert_eq!(service.cookies(), "c=d");
 }
 
 #[test]
@@ -346,15 +346,21 @@ fn there_are_limits() {
         let all: Vec<String> = (0..count).map(one).collect();
         Cookies::from_text(&format!("[{}]", all.join(","))).unwrap()
     };
-    let door = Door::of_session(signed_in("demo-1"));
+    let service = Service::of_session(signed_in("demo-1"));
     assert_eq!(sent(list(300, ".cerebras.ai")), many(300));
-    let error = door.builder(list(301, ".cerebras.ai")).build().unwrap_err();
+    let error = service
+        .builder(list(301, ".cerebras.ai"))
+        .build()
+        .unwrap_err();
     assert!(
         error.to_string().contains("too many cookies for inference"),
         "{error}"
     );
     // Those of others do not count.
-    let error = door.builder(list(5000, "example.com")).build().unwrap_err();
+    let error = service
+        .builder(list(5000, "example.com"))
+        .build()
+        .unwrap_err();
     assert!(error.to_string().contains("no cookie for "), "{error}");
 
     // Four pieces of a session fit, and five do not.
@@ -365,7 +371,7 @@ fn there_are_limits() {
         Cookies::from_text(&format!("[{}]", all.join(","))).unwrap()
     };
     assert_eq!(sent(long(4)).len(), 4 * 4003 + 3 * 2);
-    let error = door.builder(long(5)).build().unwrap_err();
+    let error = service.builder(long(5)).build().unwrap_err();
     assert!(error.to_string().contains("16 KiB"), "{error}");
     assert_eq!(error.kind(), ErrorKind::Config);
     let header = format!("a={}", "b; c=".repeat(4000));
@@ -430,9 +436,9 @@ proptest! {
             "\t", "\n", "#HttpOnly_", ".cerebras.ai", "TRUE", "/", "0", "a=b", ";", "\u{feff}", "é",
         ]), 0..40)
     ) {
-        let door = Door::of_session(signed_in("demo-1"));
+        let service = Service::of_session(signed_in("demo-1"));
         if let Ok(cookies) = Cookies::from_text(&pieces.concat()) {
-            drop(door.builder(cookies).build());
+            drop(service.builder(cookies).build());
         }
     }
 }

@@ -6,7 +6,7 @@ use inferstream_cerebras::{Cerebras, Cookies};
 use inferstream_core::{BoxFuture, ErrorKind, Result, RetryPolicy};
 
 use super::{
-    Answer, CHAT, Door, SESSION, all, check_error, cookies, refused, session, signed_in, text,
+    Answer, CHAT, SESSION, Service, all, check_error, cookies, refused, session, signed_in, text,
     whole,
 };
 use crate::support::{block_on, poll_once, seconds};
@@ -23,77 +23,77 @@ fn only(key: &'static str, status: u16) -> impl Fn(&str) -> Answer {
 }
 
 /// Asks fifty times at once.
-fn fifty(door: &Door, client: &Cerebras) -> Vec<Result<String>> {
+fn fifty(service: &Service, client: &Cerebras) -> Vec<Result<String>> {
     let one = |_| -> BoxFuture<'_, Result<String>> { Box::pin(text(client)) };
-    block_on(&door.0.clock, all((0..50).map(one).collect()))
+    block_on(&service.0.clock, all((0..50).map(one).collect()))
 }
 
 #[test]
 fn cookies_become_a_key_once() {
-    let door = Door::of_session(signed_in("demo-1"));
-    let client = door.client();
+    let service = Service::of_session(signed_in("demo-1"));
+    let client = service.client();
     for _ in 0..3 {
-        assert_eq!(door.ask(&client).unwrap(), "Hello.");
+        assert_eq!(service.ask(&client).unwrap(), "Hello.");
     }
-    assert_eq!((door.count(SESSION), door.count(CHAT)), (1, 3));
-    let first = &door.all()[0];
+    assert_eq!((service.count(SESSION), service.count(CHAT)), (1, 3));
+    let first = &service.all()[0];
     assert_eq!(first.method(), "GET");
     assert_eq!(
-        door.cookies(),
+        service.cookies(),
         "session-token=c4nary-0f-the-session; theme=dark"
     );
-    for request in &door.all()[1..] {
+    for request in &service.all()[1..] {
         assert_eq!(request.headers()["authorization"], "Bearer demo-1");
     }
 }
 
 #[test]
 fn fifty_at_once_ask_the_session_once() {
-    let door = Door::of_session(signed_in("demo-1").after(seconds(1)));
-    let client = door.client();
-    let answers = fifty(&door, &client);
+    let service = Service::of_session(signed_in("demo-1").after(seconds(1)));
+    let client = service.client();
+    let answers = fifty(&service, &client);
     assert!(
         answers
             .into_iter()
             .all(|answer| answer.unwrap() == "Hello.")
     );
-    assert_eq!((door.count(SESSION), door.count(CHAT)), (1, 50));
+    assert_eq!((service.count(SESSION), service.count(CHAT)), (1, 50));
 }
 
 #[test]
 fn fifty_at_once_get_the_one_error() {
-    let door = Door::of_session(session("null").after(seconds(1)));
-    let client = door.client();
-    for answer in fifty(&door, &client) {
+    let service = Service::of_session(session("null").after(seconds(1)));
+    let client = service.client();
+    for answer in fifty(&service, &client) {
         assert_eq!(answer.unwrap_err().kind(), ErrorKind::Auth);
     }
-    assert_eq!((door.count(SESSION), door.count(CHAT)), (1, 0));
+    assert_eq!((service.count(SESSION), service.count(CHAT)), (1, 0));
 }
 
 #[test]
 fn a_leader_that_is_dropped_hands_over() {
-    let door = Door::new([Answer::hang(), signed_in("demo-1")], |_| whole());
-    let client = door.client();
+    let service = Service::new([Answer::hang(), signed_in("demo-1")], |_| whole());
+    let client = service.client();
     let mut leader = Box::pin(text(&client));
     let mut other = Box::pin(text(&client));
     assert!(poll_once(leader.as_mut()).0.is_pending());
     assert!(poll_once(other.as_mut()).0.is_pending());
-    assert_eq!(door.count(SESSION), 1);
+    assert_eq!(service.count(SESSION), 1);
     drop(leader);
-    assert_eq!(block_on(&door.0.clock, other).unwrap(), "Hello.");
-    assert_eq!(door.count(SESSION), 2);
+    assert_eq!(block_on(&service.0.clock, other).unwrap(), "Hello.");
+    assert_eq!(service.count(SESSION), 2);
 }
 
 #[test]
 fn a_key_that_is_refused_is_asked_for_once_more() {
     for status in [401, 403] {
         let sessions = [signed_in("demo-1"), signed_in("demo-2")];
-        let door = Door::new(sessions, only("demo-2", status));
-        let client = door.client();
-        assert_eq!(door.ask(&client).unwrap(), "Hello.");
-        assert_eq!((door.count(SESSION), door.count(CHAT)), (2, 2));
-        assert_eq!(door.ask(&client).unwrap(), "Hello.");
-        assert_eq!((door.count(SESSION), door.count(CHAT)), (2, 3));
+        let service = Service::new(sessions, only("demo-2", status));
+        let client = service.client();
+        assert_eq!(service.ask(&client).unwrap(), "Hello.");
+        assert_eq!((service.count(SESSION), service.count(CHAT)), (2, 2));
+        assert_eq!(service.ask(&client).unwrap(), "Hello.");
+        assert_eq!((service.count(SESSION), service.count(CHAT)), (2, 3));
     }
 }
 
@@ -104,7 +104,7 @@ fn a_whole_answer_and_the_models_do_the_same() {
         signed_in("demo-2"),
         signed_in("demo-3"),
     ];
-    let door = Door::new(sessions, |key| match key {
+    let service = Service::new(sessions, |key| match key {
         "Bearer demo-2" => {
             let message = r#"{"role":"assistant","content":"Hi."}"#;
             let choice = format!(r#"{{"index":0,"finish_reason":"stop","message":{message}}}"#);
@@ -113,12 +113,12 @@ fn a_whole_answer_and_the_models_do_the_same() {
         "Bearer demo-3" => Answer::json(200, r#"{"data":[{"id":"m"}]}"#),
         _ => refused(401),
     });
-    let client = door.client();
-    let whole = block_on(&door.0.clock, client.chat("Hi")).unwrap();
+    let client = service.client();
+    let whole = block_on(&service.0.clock, client.chat("Hi")).unwrap();
     assert_eq!(whole.text(), "Hi.");
-    assert_eq!(door.count(SESSION), 2);
-    let client = door.client();
-    let models = block_on(&door.0.clock, client.models()).unwrap();
+    assert_eq!(service.count(SESSION), 2);
+    let client = service.client();
+    let models = block_on(&service.0.clock, client.models()).unwrap();
     assert_eq!(models[0].id, "m");
 }
 
@@ -129,44 +129,44 @@ fn a_new_key_that_is_refused_too_is_the_error() {
         signed_in("demo-2"),
         signed_in("demo-3"),
     ];
-    let door = Door::new(sessions, only("demo-3", 401));
-    let client = door.client();
-    assert_eq!(door.ask(&client).unwrap_err().kind(), ErrorKind::Auth);
-    assert_eq!((door.count(SESSION), door.count(CHAT)), (2, 2));
+    let service = Service::new(sessions, only("demo-3", 401));
+    let client = service.client();
+    assert_eq!(service.ask(&client).unwrap_err().kind(), ErrorKind::Auth);
+    assert_eq!((service.count(SESSION), service.count(CHAT)), (2, 2));
     // It was forgotten: the next request asks the session.
-    assert_eq!(door.ask(&client).unwrap(), "Hello.");
-    assert_eq!((door.count(SESSION), door.count(CHAT)), (3, 3));
+    assert_eq!(service.ask(&client).unwrap(), "Hello.");
+    assert_eq!((service.count(SESSION), service.count(CHAT)), (3, 3));
 }
 
 #[test]
 fn the_same_key_again_is_not_tried_again() {
-    let door = Door::new([signed_in("demo-1")], |_| refused(403));
-    let error = door.ask(&door.client()).unwrap_err();
+    let service = Service::new([signed_in("demo-1")], |_| refused(403));
+    let error = service.ask(&service.client()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Permission);
-    assert_eq!((door.count(SESSION), door.count(CHAT)), (2, 1));
+    assert_eq!((service.count(SESSION), service.count(CHAT)), (2, 1));
 }
 
 #[test]
 fn fifty_refused_at_once_ask_the_session_once_more() {
     let sessions = [signed_in("demo-1"), signed_in("demo-2").after(seconds(1))];
-    let door = Door::new(sessions, |key| match key {
+    let service = Service::new(sessions, |key| match key {
         "Bearer demo-2" => whole(),
         _ => refused(401).after(seconds(1)),
     });
-    let client = door.client();
-    let answers = fifty(&door, &client);
+    let client = service.client();
+    let answers = fifty(&service, &client);
     assert!(
         answers
             .into_iter()
             .all(|answer| answer.unwrap() == "Hello.")
     );
-    assert_eq!((door.count(SESSION), door.count(CHAT)), (2, 100));
+    assert_eq!((service.count(SESSION), service.count(CHAT)), (2, 100));
 }
 
 #[test]
 fn what_comes_after_a_refusal_says_what_to_do() {
-    let door = Door::new([signed_in("demo-1"), session("{}")], |_| refused(401));
-    let error = door.ask(&door.client()).unwrap_err();
+    let service = Service::new([signed_in("demo-1"), session("{}")], |_| refused(401));
+    let error = service.ask(&service.client()).unwrap_err();
     assert!(
         error
             .to_string()
@@ -179,37 +179,44 @@ fn what_comes_after_a_refusal_says_what_to_do() {
 #[test]
 fn other_errors_forget_no_key() {
     for status in [400, 404, 429, 500] {
-        let door = Door::new([signed_in("demo-1")], move |_| refused(status));
-        let client = door.client();
+        let service = Service::new([signed_in("demo-1")], move |_| refused(status));
+        let client = service.client();
         for _ in 0..2 {
-            door.ask(&client).unwrap_err();
+            service.ask(&client).unwrap_err();
         }
-        assert_eq!((door.count(SESSION), door.count(CHAT)), (1, 2), "{status}");
+        assert_eq!(
+            (service.count(SESSION), service.count(CHAT)),
+            (1, 2),
+            "{status}"
+        );
     }
 }
 
 #[test]
 fn a_refusal_inside_an_answer_is_not_asked_about_again() {
     let inside = r#"data: {"error":{"message":"no","code":"wrong_api_key"},"status_code":401}"#;
-    let door = Door::new([signed_in("demo-1")], move |_| {
+    let service = Service::new([signed_in("demo-1")], move |_| {
         Answer::sse([crate::support::piece(format!("{inside}\n\n").as_bytes())])
     });
-    door.ask(&door.client()).unwrap_err();
-    assert_eq!((door.count(SESSION), door.count(CHAT)), (1, 1));
+    service.ask(&service.client()).unwrap_err();
+    assert_eq!((service.count(SESSION), service.count(CHAT)), (1, 1));
 }
 
 #[test]
 fn a_key_that_is_set_wins() {
-    let door = Door::of_session(signed_in("demo-1"));
+    let service = Service::of_session(signed_in("demo-1"));
     let other = Cookies::from_header("a=b").unwrap();
-    let client = door
+    let client = service
         .builder(other)
         .api_key("csk-own")
         .session_url("ftp://never")
         .build();
-    assert_eq!(door.ask(&client.unwrap()).unwrap(), "Hello.");
-    assert_eq!((door.count(SESSION), door.count(CHAT)), (0, 1));
-    assert_eq!(door.all()[0].headers()["authorization"], "Bearer csk-own");
+    assert_eq!(service.ask(&client.unwrap()).unwrap(), "Hello.");
+    assert_eq!((service.count(SESSION), service.count(CHAT)), (0, 1));
+    assert_eq!(
+        service.all()[0].headers()["authorization"],
+        "Bearer csk-own"
+    );
 }
 
 #[test]
@@ -224,12 +231,12 @@ fn a_key_is_kept_no_longer_than_its_session() {
         "1970-01-01T01:01:00.5+01:00",
         "Thu, 01 Jan 1970 00:01:00 GMT",
     ] {
-        let door = Door::new([ends("demo-1", at), signed_in("demo-2")], |_| whole());
-        let client = door.client();
+        let service = Service::new([ends("demo-1", at), signed_in("demo-2")], |_| whole());
+        let client = service.client();
         for (passed, sessions) in [(0, 1), (59, 1), (1, 2), (1000, 2)] {
-            door.0.clock.advance(seconds(passed));
-            door.ask(&client).unwrap();
-            assert_eq!(door.count(SESSION), sessions, "{at} {passed}");
+            service.0.clock.advance(seconds(passed));
+            service.ask(&client).unwrap();
+            assert_eq!(service.count(SESSION), sessions, "{at} {passed}");
         }
     }
     // What is no time says nothing.
@@ -240,48 +247,51 @@ fn a_key_is_kept_no_longer_than_its_session() {
         "1970-01-01",
         "9999999999999-01-01T00:00:00Z",
     ] {
-        let door = Door::of_session(ends("demo-1", at));
-        assert_eq!(door.ask(&door.client()).unwrap(), "Hello.", "{at}");
+        let service = Service::of_session(ends("demo-1", at));
+        assert_eq!(service.ask(&service.client()).unwrap(), "Hello.", "{at}");
     }
 }
 
 #[test]
 fn a_refusal_of_the_cookies_answers_for_a_while() {
-    let door = Door::new([session("{}"), signed_in("demo-1")], |_| whole());
-    let client = door.client();
+    let service = Service::new([session("{}"), signed_in("demo-1")], |_| whole());
+    let client = service.client();
     for _ in 0..3 {
-        door.ask(&client).unwrap_err();
-        door.0.clock.advance(Duration::from_secs(9));
+        service.ask(&client).unwrap_err();
+        service.0.clock.advance(Duration::from_secs(9));
     }
-    assert_eq!(door.count(SESSION), 1);
-    door.0.clock.advance(seconds(9));
-    assert_eq!(door.ask(&client).unwrap(), "Hello.");
+    assert_eq!(service.count(SESSION), 1);
+    service.0.clock.advance(seconds(9));
+    assert_eq!(service.ask(&client).unwrap(), "Hello.");
 }
 
 #[test]
 fn what_passes_is_tried_again_at_once() {
-    let door = Door::new([Answer::json(503, "{}"), signed_in("demo-1")], |_| whole());
-    let client = door.client();
-    assert_eq!(door.ask(&client).unwrap_err().kind(), ErrorKind::Overloaded);
-    assert_eq!(door.ask(&client).unwrap(), "Hello.");
+    let service = Service::new([Answer::json(503, "{}"), signed_in("demo-1")], |_| whole());
+    let client = service.client();
+    assert_eq!(
+        service.ask(&client).unwrap_err().kind(),
+        ErrorKind::Overloaded
+    );
+    assert_eq!(service.ask(&client).unwrap(), "Hello.");
 
     // And by the policy.
-    let door = Door::new([Answer::json(503, "{}"), signed_in("demo-1")], |_| whole());
-    let client = door
+    let service = Service::new([Answer::json(503, "{}"), signed_in("demo-1")], |_| whole());
+    let client = service
         .builder(cookies())
         .retry(RetryPolicy::default())
         .build();
-    assert_eq!(door.ask(&client.unwrap()).unwrap(), "Hello.");
-    assert_eq!(door.count(SESSION), 2);
+    assert_eq!(service.ask(&client.unwrap()).unwrap(), "Hello.");
+    assert_eq!(service.count(SESSION), 2);
 }
 
 #[test]
 fn what_the_session_sets_is_sent_next() {
     let set = "session-token=next; Path=/; HttpOnly; Secure";
     let first = signed_in("demo-1").header("set-cookie", set);
-    let door = Door::new([first, signed_in("demo-2")], only("demo-2", 401));
-    door.ask(&door.client()).unwrap();
-    let cookies = door.cookies();
+    let service = Service::new([first, signed_in("demo-2")], only("demo-2", 401));
+    service.ask(&service.client()).unwrap();
+    let cookies = service.cookies();
     let mut pairs: Vec<&str> = cookies.split("; ").collect();
     pairs.sort_unstable();
     assert_eq!(pairs, ["session-token=next", "theme=dark"]);
@@ -295,37 +305,37 @@ fn what_the_session_sets_is_sent_next() {
         ("session-token=; Max-Age=0", "theme=dark"),
     ] {
         let first = signed_in("demo-1").header("set-cookie", set);
-        let door = Door::new([first, signed_in("demo-2")], only("demo-2", 401));
-        door.ask(&door.client()).unwrap();
-        assert_eq!(door.cookies(), expected);
+        let service = Service::new([first, signed_in("demo-2")], only("demo-2", 401));
+        service.ask(&service.client()).unwrap();
+        assert_eq!(service.cookies(), expected);
     }
 }
 
 #[test]
 fn clones_share_the_key() {
-    let door = Door::of_session(signed_in("demo-1"));
-    let client = door.client();
+    let service = Service::of_session(signed_in("demo-1"));
+    let client = service.client();
     for client in [client.clone(), client] {
-        door.ask(&client).unwrap();
+        service.ask(&client).unwrap();
     }
-    assert_eq!(door.count(SESSION), 1);
+    assert_eq!(service.count(SESSION), 1);
 }
 
 #[test]
 fn nothing_is_asked_before_the_first_request() {
-    let door = Door::of_session(signed_in("demo-1"));
-    let client = door.client();
+    let service = Service::of_session(signed_in("demo-1"));
+    let client = service.client();
     assert!(!client.known_models().is_empty());
     let future = client.stream("Hi");
     drop(future);
-    assert_eq!(door.all().len(), 0);
+    assert_eq!(service.all().len(), 0);
 }
 
 #[test]
 fn without_cookies_there_is_no_key_as_ever() {
-    let door = Door::of_session(signed_in("demo-1"));
+    let service = Service::of_session(signed_in("demo-1"));
     let client = Cerebras::builder()
-        .transport(door.0.clone())
+        .transport(service.0.clone())
         .build()
         .unwrap();
     let (outcome, _) = poll_once(text(&client));

@@ -24,9 +24,9 @@ const CANARY: &str = "c4nary-0f-the-session";
 
 /// A wire to the session and to the chat.
 #[derive(Clone, Debug)]
-struct Door(Wire);
+struct Service(Wire);
 
-impl Door {
+impl Service {
     /// Takes the answers of the session, of which the last is given again, and those of the chat by
     /// the key.
     fn new(

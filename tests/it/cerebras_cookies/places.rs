@@ -5,7 +5,7 @@ use inferstream_cerebras::Cookies;
 use inferstream_core::ErrorKind;
 
 use super::{
-    Answer, CANARY, CHAT, Door, HOST, SESSION, check_error, cookies, refused, signed_in, whole,
+    Answer, CANARY, CHAT, HOST, SESSION, Service, check_error, cookies, refused, signed_in, whole,
 };
 use crate::support::seconds;
 
@@ -22,8 +22,8 @@ fn check(members: &str, goes: bool) {
 
 #[track_caller]
 fn check_at(url: &str, members: &str, goes: bool) {
-    let door = Door::of_session(signed_in("demo-1"));
-    let builder = door.builder(list(members)).session_url(url);
+    let service = Service::of_session(signed_in("demo-1"));
+    let builder = service.builder(list(members)).session_url(url);
     let client = match builder.build() {
         Ok(client) => client,
         Err(error) => {
@@ -31,9 +31,9 @@ fn check_at(url: &str, members: &str, goes: bool) {
             return assert_eq!(error.kind(), ErrorKind::Config);
         }
     };
-    door.0.clock.advance(seconds(1000));
-    door.ask(&client).unwrap();
-    let requests = door.all();
+    service.0.clock.advance(seconds(1000));
+    service.ask(&client).unwrap();
+    let requests = service.all();
     let sent = requests[0].headers()[COOKIE].to_str().unwrap();
     assert_eq!(
         sent.split("; ").any(|pair| pair == "a=b"),
@@ -124,8 +124,8 @@ fn only_tls_carries_what_is_secure() {
     check(&format!(r#""domain":"{HOST}","secure":true"#), true);
     // By its name.
     let named = Cookies::from_header("__Secure-a=b").unwrap();
-    let door = Door::of_session(signed_in("demo-1"));
-    let error = door
+    let service = Service::of_session(signed_in("demo-1"));
+    let error = service
         .builder(named)
         .session_url("http://127.0.0.1:1")
         .build();
@@ -143,16 +143,16 @@ fn another_session_gets_what_names_no_host() {
         "http://localhost:7",
         "https://example.com",
     ] {
-        let door = Door::of_session(signed_in("demo-1"));
+        let service = Service::of_session(signed_in("demo-1"));
         let host = url.parse::<http::Uri>().unwrap().host().unwrap().to_owned();
         let text = format!(
             r#"[{{"name":"a","value":"b"}},{{"name":"own","value":"1","domain":"{host}"}},
                 {{"name":"c","value":"d","domain":".cerebras.ai"}}]"#
         );
         let cookies = Cookies::from_text(&text).unwrap();
-        let client = door.builder(cookies).session_url(url).build().unwrap();
-        drop(door.ask(&client));
-        let request = &door.all()[0];
+        let client = service.builder(cookies).session_url(url).build().unwrap();
+        drop(service.ask(&client));
+        let request = &service.all()[0];
         assert_eq!(*request.uri(), *format!("{url}/api/auth/session"));
         assert_eq!(request.headers()[COOKIE], "a=b; own=1");
     }
@@ -161,8 +161,8 @@ fn another_session_gets_what_names_no_host() {
 #[test]
 fn cookies_of_other_hosts_are_not_used() {
     let other = r#"[{"name":"a","value":"c4nary-0f-the-session","domain":"evilcerebras.ai"}]"#;
-    let door = Door::of_session(signed_in("demo-1"));
-    let error = door.builder(Cookies::from_text(other).unwrap()).build();
+    let service = Service::of_session(signed_in("demo-1"));
+    let error = service.builder(Cookies::from_text(other).unwrap()).build();
     check_error(
         &error.unwrap_err(),
         ErrorKind::Config,
@@ -176,19 +176,19 @@ fn cookies_that_have_expired_are_not_sent() {
         r#"[{{"name":"a","value":"{CANARY}","domain":"{HOST}","expires":5}},
             {{"name":"b","value":"{CANARY}","domain":"{HOST}","expires":9}}]"#
     );
-    let door = Door::of_session(signed_in("demo-1"));
-    let client = door
+    let service = Service::of_session(signed_in("demo-1"));
+    let client = service
         .builder(Cookies::from_text(&text).unwrap())
         .build()
         .unwrap();
-    door.0.clock.advance(seconds(9));
+    service.0.clock.advance(seconds(9));
     check_error(
-        &door.ask(&client).unwrap_err(),
+        &service.ask(&client).unwrap_err(),
         ErrorKind::Auth,
         "cerebras: the cookies have expired: sign in at https://inference.cerebras.ai and export \
          the cookies again",
     );
-    assert_eq!(door.all().len(), 0);
+    assert_eq!(service.all().len(), 0);
 }
 
 #[test]
@@ -199,9 +199,9 @@ fn the_api_and_a_redirect_get_no_cookie() {
         signed_in("demo-1").header("set-cookie", "x=y; Domain=.cerebras.ai; Secure"),
         Answer::new(302, []).header("location", target),
     ] {
-        let door = Door::new([answer], |_| refused(401));
-        drop(door.ask(&door.client()));
-        for request in door.all() {
+        let service = Service::new([answer], |_| refused(401));
+        drop(service.ask(&service.client()));
+        for request in service.all() {
             let is_session = *request.uri() == *SESSION;
             assert!(is_session || *request.uri() == *CHAT, "{}", request.uri());
             assert_eq!(request.headers().contains_key(COOKIE), is_session);
@@ -215,12 +215,16 @@ fn the_api_and_a_redirect_get_no_cookie() {
 
 #[test]
 fn headers_of_the_users_are_for_the_chat() {
-    let door = Door::new([signed_in("demo-1")], |_| whole());
+    let service = Service::new([signed_in("demo-1")], |_| whole());
     let value = http::HeaderValue::from_static("gateway-token");
     let name = http::HeaderName::from_static("x-gateway");
-    let client = door.builder(cookies()).header(name, value).build().unwrap();
-    door.ask(&client).unwrap();
-    let [session, chat] = &door.all()[..] else {
+    let client = service
+        .builder(cookies())
+        .header(name, value)
+        .build()
+        .unwrap();
+    service.ask(&client).unwrap();
+    let [session, chat] = &service.all()[..] else {
         panic!("two requests");
     };
     assert!(!session.headers().contains_key("x-gateway"));
@@ -229,24 +233,26 @@ fn headers_of_the_users_are_for_the_chat() {
 
 #[test]
 fn an_invalid_session_url_is_an_error() {
-    let door = Door::of_session(signed_in("demo-1"));
+    let service = Service::of_session(signed_in("demo-1"));
     for url in ["", "ftp://x", "https://u:p@x", "https://x/?a"] {
-        let built = door.builder(cookies()).session_url(url).build();
+        let built = service.builder(cookies()).session_url(url).build();
         let error = built.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.to_string().starts_with("the session: "), "{error}");
     }
-    let builder = door.builder(cookies()).session_url("https://u:hunter2@x");
+    let builder = service
+        .builder(cookies())
+        .session_url("https://u:hunter2@x");
     assert!(!format!("{builder:?}").contains("hunter2"));
 }
 
 #[test]
 fn debug_shows_no_cookie() {
-    let door = Door::of_session(signed_in("demo-k3y-canary"));
-    let builder = door.builder(cookies());
+    let service = Service::of_session(signed_in("demo-k3y-canary"));
+    let builder = service.builder(cookies());
     let before = format!("{:?} {:#?} {builder:?}", cookies(), cookies());
     let client = builder.build().unwrap();
-    door.ask(&client).unwrap();
+    service.ask(&client).unwrap();
     let shown = format!("{before} {client:?} {client:#?}");
     assert!(
         !shown.contains(CANARY) && !shown.contains("demo-k3y"),

@@ -1,6 +1,6 @@
 //! Text sent in both formats at once, and Responses objects.
 
-use inferstream_cloudflare::{Door, ErrorKind};
+use inferstream_cloudflare::{Endpoint, ErrorKind};
 
 use super::{Answer, DOORS, Outcome, chunks, run};
 
@@ -55,8 +55,8 @@ fn a_document_in_both_forms_gives_its_text_once() {
             inner.clone(),
             format!(r#"{{"result":{inner},"success":true,"errors":[]}}"#),
         ] {
-            for door in DOORS {
-                let outcome = run(door, Answer::json(200, &document));
+            for endpoint in DOORS {
+                let outcome = run(endpoint, Answer::json(200, &document));
                 assert_eq!(outcome.kind(), None, "{document}: {:?}", outcome.end);
                 assert_eq!(outcome.text(), "a", "{document}");
             }
@@ -88,7 +88,7 @@ const MESSAGE: &str = r#"{"id":"msg_1","content":[{"annotations":[],"text":"Hell
 #[test]
 fn a_responses_object_gives_its_text() {
     let document = responses(r#""status":"completed""#, &format!("{REASONING},{MESSAGE}"));
-    let outcome = run(Door::Native, Answer::json(200, &document));
+    let outcome = run(Endpoint::Native, Answer::json(200, &document));
     assert_eq!(outcome.kind(), None, "{:?}", outcome.end);
     let response = outcome.response();
     assert_eq!(
@@ -103,15 +103,18 @@ fn a_responses_object_gives_its_text() {
 fn a_responses_object_says_how_it_ended() {
     let call = r#"{"type":"function_call","call_id":"c1","name":"f","arguments":"{}"}"#;
     let document = responses(r#""status":"completed""#, call);
-    let outcome = run(Door::Native, Answer::json(200, &document));
+    let outcome = run(Endpoint::Native, Answer::json(200, &document));
     assert_eq!(outcome.reason(), "tool_calls");
     assert_eq!(outcome.response().tool_calls()[0].name, "f");
     let cut = r#""status":"incomplete","incomplete_details":{"reason":"max_output_tokens"}"#;
-    let outcome = run(Door::Native, Answer::json(200, &responses(cut, MESSAGE)));
+    let outcome = run(
+        Endpoint::Native,
+        Answer::json(200, &responses(cut, MESSAGE)),
+    );
     assert_eq!(outcome.reason(), "length");
     for status in ["failed", "incomplete", "cancelled"] {
         let document = responses(&format!(r#""status":"{status}""#), MESSAGE);
-        let outcome = run(Door::Native, Answer::json(200, &document));
+        let outcome = run(Endpoint::Native, Answer::json(200, &document));
         assert_eq!(outcome.kind(), Some(ErrorKind::Provider), "{status}");
         assert_eq!(outcome.error().partial().unwrap().text(), "Hello there!");
     }

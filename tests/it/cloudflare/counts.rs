@@ -1,6 +1,6 @@
 //! Token counts: where they come from, and what they show about the end.
 
-use inferstream_cloudflare::{ChatRequest, Door, End, ErrorKind};
+use inferstream_cloudflare::{ChatRequest, End, Endpoint, ErrorKind};
 
 use super::{Answer, Outcome, chunks, open_chunks, run_request, sse, stream_of, streams::TAIL};
 
@@ -50,7 +50,7 @@ fn a_tail_may_be_counts_and_nothing_else() {
     assert_eq!(outcome.kind(), Some(ErrorKind::Truncated));
     let bytes = sse(&[text, tail, "[DONE]"]);
     let request = ChatRequest::from("hi").max_tokens(2);
-    let outcome = run_request(Door::Native, stream_of(bytes), request);
+    let outcome = run_request(Endpoint::Native, stream_of(bytes), request);
     assert_eq!(outcome.reason(), "length");
 }
 
@@ -93,7 +93,7 @@ fn counted(request: ChatRequest, tokens: u64) -> Outcome {
         3000 + tokens
     );
     let bytes = sse(&[r#"{"response":"a"}"#, &tail, "[DONE]"]);
-    run_request(Door::Native, stream_of(bytes), request)
+    run_request(Endpoint::Native, stream_of(bytes), request)
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_reason_is_not_overruled_by_counts() {
         r#"{"response":"","usage":{"prompt_tokens":1,"completion_tokens":5,"total_tokens":6}}"#,
         "[DONE]",
     ]);
-    let outcome = run_request(Door::Native, stream_of(bytes), request().max_tokens(5));
+    let outcome = run_request(Endpoint::Native, stream_of(bytes), request().max_tokens(5));
     assert_eq!(outcome.reason(), "stop");
 }
 
@@ -135,7 +135,7 @@ fn a_reason_is_not_overruled_by_counts() {
 fn a_document_at_the_limit_tells_so_too() {
     let document = r#"{"result":{"response":"a","usage":{"prompt_tokens":1,"completion_tokens":5,"total_tokens":6}},"success":true,"errors":[],"messages":[]}"#;
     let request = || ChatRequest::from("hi");
-    let of = |request| run_request(Door::Native, Answer::json(200, document), request);
+    let of = |request| run_request(Endpoint::Native, Answer::json(200, document), request);
     assert_eq!(of(request()).reason(), "stop");
     assert_eq!(of(request().max_tokens(5)).reason(), "length");
 }

@@ -1,6 +1,6 @@
 //! Responses that are one JSON document, requested or not.
 
-use inferstream_cloudflare::{Door, End, ErrorKind};
+use inferstream_cloudflare::{End, Endpoint, ErrorKind};
 
 use super::{Answer, DOORS, Wire, client, run, sse, stream_of};
 use crate::support::block_on;
@@ -34,7 +34,7 @@ fn a_document_in_answer_to_a_stream_is_an_answer() {
             "a",
         ),
     ] {
-        for door in DOORS {
+        for endpoint in DOORS {
             for content_type in [
                 "application/json",
                 "text/event-stream",
@@ -42,7 +42,7 @@ fn a_document_in_answer_to_a_stream_is_an_answer() {
                 "",
             ] {
                 let answer = Answer::json(200, document).header("content-type", content_type);
-                let outcome = run(door, answer);
+                let outcome = run(endpoint, answer);
                 assert_eq!(outcome.kind(), None, "{content_type} {document}");
                 assert_eq!(outcome.text(), text, "{content_type} {document}");
                 assert_eq!(outcome.response().end, Some(End::FinishReason));
@@ -55,7 +55,7 @@ fn a_document_in_answer_to_a_stream_is_an_answer() {
 fn a_document_cut_short_is_no_answer() {
     let document = r#"{"result":{"response":"a"},"success":true,"errors":[],"messages":[]}"#;
     for place in 0..document.len() {
-        let outcome = run(Door::Native, Answer::json(200, &document[..place]));
+        let outcome = run(Endpoint::Native, Answer::json(200, &document[..place]));
         let kind = outcome.kind();
         assert!(
             matches!(kind, Some(ErrorKind::Truncated | ErrorKind::Protocol)),
@@ -76,8 +76,8 @@ fn a_document_without_an_answer_is_no_success() {
         "null",
         "",
     ] {
-        for door in DOORS {
-            let outcome = run(door, Answer::json(200, document));
+        for endpoint in DOORS {
+            let outcome = run(endpoint, Answer::json(200, document));
             assert!(outcome.end.is_err(), "{document}: {outcome:?}");
         }
     }

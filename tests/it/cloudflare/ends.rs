@@ -1,6 +1,6 @@
 //! The end of a response: finish reasons, markers and timeouts.
 
-use inferstream_cloudflare::{Door, End, ErrorKind};
+use inferstream_cloudflare::{End, Endpoint, ErrorKind};
 
 use super::{Answer, DOORS, chunks, open_chunks, run, sse, stream_of, streams::TAIL};
 use crate::support::{Piece, seconds};
@@ -73,8 +73,8 @@ fn every_reason_has_its_name() {
         let document = format!(
             r#"{{"result":{{"choices":[{{"index":0,"message":{{"content":"a"}},"finish_reason":"{word}"}}]}},"success":true,"errors":[],"messages":[]}}"#
         );
-        for door in DOORS {
-            assert_eq!(run(door, Answer::json(200, &document)).reason(), reason);
+        for endpoint in DOORS {
+            assert_eq!(run(endpoint, Answer::json(200, &document)).reason(), reason);
         }
     }
 }
@@ -100,7 +100,7 @@ fn the_reason_error_is_an_error() {
         }
     }
     let document = r#"{"result":{"choices":[{"index":0,"message":{"content":"a"},"finish_reason":"error"}]},"success":true}"#;
-    let outcome = run(Door::OpenAi, Answer::json(200, document));
+    let outcome = run(Endpoint::OpenAi, Answer::json(200, document));
     assert_eq!(outcome.kind(), Some(ErrorKind::Provider), "{document}");
 }
 
@@ -117,8 +117,8 @@ fn a_marker_without_a_reason_is_a_stop() {
         "[DONE]",
     ] {
         let bytes = [r#"data: {"response":"a"}"#, "\n\n", marker].concat();
-        for door in DOORS {
-            let outcome = run(door, stream_of(&bytes));
+        for endpoint in DOORS {
+            let outcome = run(endpoint, stream_of(&bytes));
             assert_eq!(outcome.kind(), None, "{marker:?}");
             assert_eq!((outcome.text().as_str(), outcome.reason()), ("a", "stop"));
         }
@@ -153,7 +153,7 @@ fn nothing_after_the_marker_is_read() {
     assert_eq!(outcome.text(), "a");
     let bytes = sse(&[r#"{"response":"a"}"#, "[DONE]"]);
     let pieces = [Piece::from(bytes.as_str()), Piece::Hang];
-    let outcome = run(Door::Native, Answer::sse(pieces));
+    let outcome = run(Endpoint::Native, Answer::sse(pieces));
     assert_eq!(
         outcome.elapsed,
         seconds(0),
@@ -171,7 +171,7 @@ fn a_marker_in_the_text_is_text() {
 fn the_tail_is_waited_for_two_seconds() {
     let finish = r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}"#;
     let pieces = [Piece::from(sse(&[finish]).as_str()), Piece::Hang];
-    let outcome = run(Door::OpenAi, Answer::sse(pieces.clone()));
+    let outcome = run(Endpoint::OpenAi, Answer::sse(pieces.clone()));
     assert_eq!(outcome.elapsed, seconds(2));
     assert_eq!(outcome.reason(), "stop");
     let [finish, hang] = pieces;
@@ -181,6 +181,6 @@ fn the_tail_is_waited_for_two_seconds() {
         Piece::from(sse(&[TAIL]).as_str()),
         hang,
     ];
-    let outcome = run(Door::OpenAi, Answer::sse(late));
+    let outcome = run(Endpoint::OpenAi, Answer::sse(late));
     assert_eq!(outcome.usage(), [Some(10), Some(2), Some(12)]);
 }

@@ -2,7 +2,7 @@
 
 use std::{env, process::Command};
 
-use inferstream_cloudflare::{CloudflareBuilder, Door};
+use inferstream_cloudflare::{CloudflareBuilder, Endpoint};
 use serde_json::{Value, json};
 
 use super::{ACCOUNT, requests::wire};
@@ -27,7 +27,10 @@ fn tell() -> Value {
     };
     let has_account = builder.has_account();
     let wire = wire();
-    let built = builder.door(Door::OpenAi).transport(wire.clone()).build();
+    let built = builder
+        .endpoint(Endpoint::OpenAi)
+        .transport(wire.clone())
+        .build();
     let sent = built.and_then(|client| block_on(&wire.clock, client.stream("hi")));
     if let Err(error) = sent {
         let line = error.to_string();

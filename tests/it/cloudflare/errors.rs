@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use inferstream_cloudflare::{Door, ErrorKind};
+use inferstream_cloudflare::{Endpoint, ErrorKind};
 
 use super::{Answer, DOORS, TOKEN, Wire, builder, check_line, sse, stream_of};
 use crate::support::{Refusal, block_on, seconds};
 
 #[track_caller]
-pub(super) fn refuse(door: Door, answers: impl IntoIterator<Item = Answer>) -> Refusal {
+pub(super) fn refuse(endpoint: Endpoint, answers: impl IntoIterator<Item = Answer>) -> Refusal {
     let wire = Wire::new(answers);
-    let client = builder(&wire).door(door).build().unwrap();
+    let client = builder(&wire).endpoint(endpoint).build().unwrap();
     let error = match block_on(&wire.clock, client.stream("hi")) {
         Err(error) => error,
         Ok(stream) => block_on(&wire.clock, stream.finish()).unwrap_err(),
@@ -50,8 +50,8 @@ fn shapes(code: u32, status: u16, words: &str) -> Vec<String> {
 #[track_caller]
 fn check(code: u32, status: u16, words: &str, kinds: &[ErrorKind], attempts: usize) {
     for body in shapes(code, status, words) {
-        for door in DOORS {
-            let refusal = refuse(door, [Answer::json(status, &body)]);
+        for endpoint in DOORS {
+            let refusal = refuse(endpoint, [Answer::json(status, &body)]);
             let error = &refusal.error;
             let at = format!("{status} {body}");
             assert!(kinds.contains(&error.kind()), "{:?}: {at}", error.kind());
@@ -92,7 +92,7 @@ fn a_quota_that_is_gone_is_not_asked_again() {
 fn a_quota_s_hint_is_no_invitation() {
     for body in shapes(4006, 429, QUOTA) {
         let refusal = refuse(
-            Door::Native,
+            Endpoint::Native,
             [Answer::json(429, &body).header("retry-after", "1")],
         );
         assert_eq!(refusal.attempts, 1, "{body}");
@@ -292,7 +292,7 @@ fn a_refusal_under_a_status_of_success_is_a_refusal() {
                 stream_of(&body),
                 stream_of(sse(&[&body])),
             ] {
-                let refusal = refuse(Door::Native, [answer]);
+                let refusal = refuse(Endpoint::Native, [answer]);
                 let error = &refusal.error;
                 // A failure of the service inside an answer is `Provider`.
                 let kind = match kind {
@@ -321,8 +321,8 @@ fn a_refusal_under_a_status_of_success_says_whether_it_may_pass() {
         let body = format!(
             r#"{{"result":null,"success":false,"errors":[{{"code":{code},"message":"{message}"}}],"messages":[]}}"#
         );
-        for door in DOORS {
-            let refusal = refuse(door, [Answer::json(200, &body)]);
+        for endpoint in DOORS {
+            let refusal = refuse(endpoint, [Answer::json(200, &body)]);
             assert_eq!(refusal.error.kind(), kind);
             assert_eq!(refusal.error.is_retryable(), retryable);
             assert_eq!(refusal.error.code(), Some(&*code.to_string()));
@@ -341,7 +341,7 @@ fn a_message_that_is_json_gives_its_words() {
         let body = format!(
             r#"{{"errors":[{{"code":5006,"message":"{message}"}}],"success":false,"result":{{}},"messages":[]}}"#
         );
-        let refusal = refuse(Door::Native, [Answer::json(400, &body)]);
+        let refusal = refuse(Endpoint::Native, [Answer::json(400, &body)]);
         assert_eq!(refusal.error.code(), Some("5006"), "{body}");
         let line = refusal.error.to_string();
         assert!(line.contains("the words"), "{line}");
@@ -352,7 +352,7 @@ fn a_message_that_is_json_gives_its_words() {
 #[test]
 fn the_service_s_words_have_no_layers_of_names() {
     for body in shapes(3040, 429, BUSY) {
-        let refusal = refuse(Door::Native, [Answer::json(429, &body)]);
+        let refusal = refuse(Endpoint::Native, [Answer::json(429, &body)]);
         let words = refusal.error.provider_message().unwrap();
         assert!(words.starts_with(BUSY), "{words}: {body}");
     }
@@ -362,13 +362,13 @@ fn the_service_s_words_have_no_layers_of_names() {
 fn waits_are_those_that_the_service_names() {
     let body = shapes(3040, 429, BUSY).remove(0);
     let refusal = refuse(
-        Door::OpenAi,
+        Endpoint::OpenAi,
         [Answer::json(429, &body).header("retry-after", "7")],
     );
     assert_eq!(refusal.attempts, 3);
     assert!(seconds(14) <= refusal.waited, "{:?}", refusal.waited);
     let day = Answer::json(429, &body).header("retry-after", "86400");
-    let refusal = refuse(Door::OpenAi, [day]);
+    let refusal = refuse(Endpoint::OpenAi, [day]);
     assert_eq!(refusal.attempts, 1, "nobody waits a day");
     assert_eq!(refusal.error.retry_after(), Some(seconds(86400)));
 }
@@ -434,13 +434,13 @@ fn errors_of_any_type_are_judged_by_their_status() {
         "",
         "plain text",
     ] {
-        for door in DOORS {
-            let refusal = refuse(door, [Answer::json(401, body)]);
+        for endpoint in DOORS {
+            let refusal = refuse(endpoint, [Answer::json(401, body)]);
             assert_eq!(refusal.error.kind(), ErrorKind::Auth, "{body}");
-            let refusal = refuse(door, [Answer::json(429, body)]);
+            let refusal = refuse(endpoint, [Answer::json(429, body)]);
             assert_eq!(refusal.error.kind(), ErrorKind::RateLimited, "{body}");
             assert_eq!(refusal.attempts, 3, "{body}");
-            let refusal = refuse(door, [Answer::json(500, body)]);
+            let refusal = refuse(endpoint, [Answer::json(500, body)]);
             assert_eq!(refusal.error.kind(), ErrorKind::Server, "{body}");
         }
     }

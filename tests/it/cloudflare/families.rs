@@ -1,7 +1,8 @@
 //! Differences between the families of models.
 
 use inferstream_cloudflare::{
-    ChatRequest, Door, ErrorKind, Json, Message, ResponseFormat, Role, Tool, ToolCall, ToolChoice,
+    ChatRequest, Endpoint, ErrorKind, Json, Message, ResponseFormat, Role, Tool, ToolCall,
+    ToolChoice,
 };
 use serde_json::{Value, json};
 
@@ -31,8 +32,8 @@ fn conversation(model: &str, ids: &[&str]) -> ChatRequest {
 
 /// Sends calls with these ids and returns the ids as they were sent.
 #[track_caller]
-fn sent_ids(door: Door, model: &str, ids: &[&str]) -> Vec<String> {
-    let body = send(door, conversation(model, ids)).json();
+fn sent_ids(endpoint: Endpoint, model: &str, ids: &[&str]) -> Vec<String> {
+    let body = send(endpoint, conversation(model, ids)).json();
     let messages = body["messages"].as_array().unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let calls = messages[1]["tool_calls"].as_array().unwrap();
@@ -50,7 +51,7 @@ fn sent_ids(door: Door, model: &str, ids: &[&str]) -> Vec<String> {
 
 #[test]
 fn mistral_s_ids_are_nine_letters_and_digits() {
-    for door in DOORS {
+    for endpoint in DOORS {
         let ids = [
             "call_1",
             "call-1",
@@ -62,7 +63,7 @@ fn mistral_s_ids_are_nine_letters_and_digits() {
             "abcDEF12",
             "abcDEF1234",
         ];
-        let sent = sent_ids(door, MISTRAL, &ids);
+        let sent = sent_ids(endpoint, MISTRAL, &ids);
         for id in &sent {
             assert_eq!(id.len(), 9, "{id}");
             assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id}");
@@ -71,16 +72,20 @@ fn mistral_s_ids_are_nine_letters_and_digits() {
         apart.sort();
         apart.dedup();
         assert_eq!(apart.len(), ids.len(), "{sent:?}");
-        assert_eq!(sent_ids(door, MISTRAL, &ids), sent, "the same each time");
-        assert_eq!(sent_ids(door, MISTRAL, &["abcDEF123"]), ["abcDEF123"]);
+        assert_eq!(
+            sent_ids(endpoint, MISTRAL, &ids),
+            sent,
+            "the same each time"
+        );
+        assert_eq!(sent_ids(endpoint, MISTRAL, &["abcDEF123"]), ["abcDEF123"]);
     }
 }
 
 #[test]
 fn other_families_keep_their_ids() {
-    for door in DOORS {
-        assert_eq!(sent_ids(door, LLAMA, &["call_1", ""]), ["call_1", ""]);
-        assert_eq!(sent_ids(door, GLM, &["call-1"]), ["call-1"]);
+    for endpoint in DOORS {
+        assert_eq!(sent_ids(endpoint, LLAMA, &["call_1", ""]), ["call_1", ""]);
+        assert_eq!(sent_ids(endpoint, GLM, &["call-1"]), ["call-1"]);
     }
 }
 
@@ -96,15 +101,15 @@ fn mistral_wants_its_word_after_a_tool() {
     check_refused(&request, ErrorKind::Unsupported);
     let request = conversation("mistral-small-3.1-24b", &["abcDEF123"]).user("by its alias");
     check_refused(&request, ErrorKind::Unsupported);
-    for door in DOORS {
-        send(door, conversation(MISTRAL, &["abcDEF123"]));
+    for endpoint in DOORS {
+        send(endpoint, conversation(MISTRAL, &["abcDEF123"]));
         send(
-            door,
+            endpoint,
             conversation(MISTRAL, &["abcDEF123"])
                 .assistant("5")
                 .user("and?"),
         );
-        send(door, conversation(LLAMA, &["abcDEF123"]).user("and?"));
+        send(endpoint, conversation(LLAMA, &["abcDEF123"]).user("and?"));
     }
 }
 
@@ -121,23 +126,23 @@ fn mistral_knows_no_schema() {
     let mut request = ChatRequest::new(MISTRAL).user("hi");
     request.response_format = Some(schema());
     check_refused(&request, ErrorKind::Unsupported);
-    for door in DOORS {
+    for endpoint in DOORS {
         let mut request = ChatRequest::new(MISTRAL).user("hi");
         request.response_format = Some(ResponseFormat::JsonObject);
-        let body = send(door, request).json();
+        let body = send(endpoint, request).json();
         assert_eq!(body["response_format"]["type"], "json_object");
     }
 }
 
 #[test]
 fn mistral_gets_no_settings_of_a_template() {
-    for door in DOORS {
+    for endpoint in DOORS {
         let request = ChatRequest::new(MISTRAL).user("hi").extra(
             "chat_template_kwargs",
             Json::from(json!({ "enable_thinking": false })),
         );
         let wire = wire();
-        let client = super::builder(&wire).door(door).build().unwrap();
+        let client = super::builder(&wire).endpoint(endpoint).build().unwrap();
         match block_on(&wire.clock, client.stream(request)) {
             Ok(_) => assert_eq!(wire.json().get("chat_template_kwargs"), None),
             Err(error) => {
@@ -160,18 +165,18 @@ fn with_tools(model: &str, tools: &[&str]) -> ChatRequest {
 #[test]
 fn glm_is_told_the_one_tool_by_its_name() {
     let named = json!({ "type": "function", "function": { "name": "add" } });
-    for door in DOORS {
-        let body = send(door, with_tools(GLM, &["add"])).json();
+    for endpoint in DOORS {
+        let body = send(endpoint, with_tools(GLM, &["add"])).json();
         assert_eq!(body["tool_choice"], named);
-        let body = send(door, with_tools("glm-4.7-flash", &["add"])).json();
+        let body = send(endpoint, with_tools("glm-4.7-flash", &["add"])).json();
         assert_eq!(body["tool_choice"], named, "by its alias");
-        let body = send(door, with_tools(LLAMA, &["add"])).json();
+        let body = send(endpoint, with_tools(LLAMA, &["add"])).json();
         assert_eq!(body["tool_choice"], "required");
         let request = with_tools(GLM, &["add", "sub"]).tool_choice(ToolChoice::Auto);
-        assert_eq!(send(door, request).json()["tool_choice"], "auto");
+        assert_eq!(send(endpoint, request).json()["tool_choice"], "auto");
         let request =
             with_tools(GLM, &["add", "sub"]).tool_choice(ToolChoice::Tool("add".to_owned()));
-        assert_eq!(send(door, request).json()["tool_choice"], named);
+        assert_eq!(send(endpoint, request).json()["tool_choice"], named);
     }
     check_refused(&with_tools(GLM, &["add", "sub"]), ErrorKind::Unsupported);
     check_refused(&with_tools(GLM, &[]), ErrorKind::Unsupported);

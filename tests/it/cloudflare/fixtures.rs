@@ -1,6 +1,6 @@
 //! Recorded responses and their events, also when cut at any byte.
 
-use inferstream_cloudflare::{ChatEvent, Door, ErrorKind};
+use inferstream_cloudflare::{ChatEvent, Endpoint, ErrorKind};
 
 use super::{Answer, DOORS, Outcome, piece, run, sse};
 use crate::support::{
@@ -36,19 +36,19 @@ pub(super) fn streams() -> Vec<Vec<u8>> {
 }
 
 fn run_as(
-    door: Door,
+    endpoint: Endpoint,
     (_, status, content_type): &(&str, u16, &str),
     pieces: impl IntoIterator<Item = Piece>,
 ) -> Outcome {
     let answer = Answer::new(*status, pieces).header("content-type", *content_type);
-    run(door, answer)
+    run(endpoint, answer)
 }
 
 #[test]
 fn recorded_answers_give_their_events() {
     for fixture in FIXTURES {
-        for door in DOORS {
-            let outcome = run_as(door, fixture, [piece(&read(fixture.0))]);
+        for endpoint in DOORS {
+            let outcome = run_as(endpoint, fixture, [piece(&read(fixture.0))]);
             recordings::check(fixture.0, &outcome);
         }
     }
@@ -64,7 +64,7 @@ fn every_fixture_is_in_the_table() {
 fn where_a_recorded_answer_is_split_does_not_matter() {
     for fixture in FIXTURES {
         let bytes = read(fixture.0);
-        let run = |pieces| run_as(Door::ByModel, fixture, pieces);
+        let run = |pieces| run_as(Endpoint::ByModel, fixture, pieces);
         let expected = run(vec![piece(&bytes)]).transcript();
         check_splits(fixture.0, &bytes, &expected, run);
     }
@@ -73,7 +73,7 @@ fn where_a_recorded_answer_is_split_does_not_matter() {
 #[test]
 fn line_ends_and_a_mark_do_not_matter() {
     for bytes in streams() {
-        let run = |pieces| run(Door::ByModel, Answer::sse(pieces));
+        let run = |pieces| run(Endpoint::ByModel, Answer::sse(pieces));
         let expected = run(vec![piece(&bytes)]).transcript();
         for (variant, bytes) in variants(&bytes) {
             check_splits(variant, &bytes, &expected, run);
@@ -81,7 +81,7 @@ fn line_ends_and_a_mark_do_not_matter() {
     }
 }
 
-impl Streams for Door {
+impl Streams for Endpoint {
     fn run(&self, pieces: Vec<Piece>) -> Outcome {
         run(*self, Answer::sse(pieces))
     }
@@ -113,7 +113,7 @@ fn a_recorded_stream_cut_at_any_byte_is_never_taken_for_whole() {
         .iter()
         .filter(|(_, _, content_type)| *content_type == SSE)
     {
-        check_cuts(name, &Door::ByModel, &read(name));
+        check_cuts(name, &Endpoint::ByModel, &read(name));
     }
 }
 
@@ -147,7 +147,7 @@ fn a_stream_of_either_door_cut_at_any_byte_is_never_taken_for_whole() {
         r#"{"errors":[{"code":3040,"message":"busy"}],"success":false,"result":{},"messages":[]}"#,
         "[DONE]",
     ]);
-    for door in DOORS {
+    for endpoint in DOORS {
         for (name, text) in [
             ("calls", &calls),
             ("two reasons", &twice),
@@ -156,13 +156,13 @@ fn a_stream_of_either_door_cut_at_any_byte_is_never_taken_for_whole() {
             ("an error", &error),
             ("errors", &errors),
         ] {
-            check_cuts(name, &door, text.as_bytes());
+            check_cuts(name, &endpoint, text.as_bytes());
         }
         for (variant, bytes) in variants(calls.as_bytes()) {
-            check_cuts(variant, &door, &bytes);
+            check_cuts(variant, &endpoint, &bytes);
         }
         for (variant, bytes) in variants(twice.as_bytes()) {
-            check_cuts(variant, &door, &bytes);
+            check_cuts(variant, &endpoint, &bytes);
         }
     }
 }
@@ -171,7 +171,7 @@ fn a_stream_of_either_door_cut_at_any_byte_is_never_taken_for_whole() {
 fn recorded_answers_say_what_the_documents_say() {
     let of = |name: &str| {
         let fixture = FIXTURES.iter().find(|(known, ..)| *known == name).unwrap();
-        run_as(Door::ByModel, fixture, [piece(&read(name))])
+        run_as(Endpoint::ByModel, fixture, [piece(&read(name))])
     };
     let outcome = of("cloudflare/t-cf-5.sse");
     assert_eq!(outcome.text(), "Hello chunk1");

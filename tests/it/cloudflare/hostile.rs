@@ -1,6 +1,6 @@
 //! Every member with every wrong type: the response has one end, and nothing panics.
 
-use inferstream_cloudflare::{Door, ErrorKind};
+use inferstream_cloudflare::{Endpoint, ErrorKind};
 use serde_json::{Value, json};
 
 use super::{Answer, DOORS, chunks, run, sse, stream_of};
@@ -106,10 +106,10 @@ fn chunks_of_any_type_have_one_end() {
             let before = r#"{"response":"before "}"#;
             let bytes = sse(&[before, &chunk, "[DONE]"]);
             // `run` checks that there is one end.
-            let outcome = run(Door::Native, stream_of(&bytes));
+            let outcome = run(Endpoint::Native, stream_of(&bytes));
             assert!(outcome.text().starts_with("before "), "{chunk}");
             // Without the end marker only a reason can make a success.
-            let outcome = run(Door::OpenAi, stream_of(sse(&[before, &chunk])));
+            let outcome = run(Endpoint::OpenAi, stream_of(sse(&[before, &chunk])));
             if outcome.end.is_ok() {
                 assert!(
                     chunk.contains("finish_reason") || chunk == "\"[DONE]\"",
@@ -152,7 +152,7 @@ fn documents_of_any_type_have_one_end() {
         for document in bent(&form) {
             let document = document.to_string();
             for status in [200, 400, 429] {
-                let outcome = run(Door::Native, Answer::json(status, &document));
+                let outcome = run(Endpoint::Native, Answer::json(status, &document));
                 if status != 200 {
                     assert!(outcome.end.is_err(), "{status} {document}");
                 }
@@ -172,48 +172,48 @@ fn depth_and_length_are_no_danger() {
             format!(r#"{{"tool_calls":[{{"name":"f","arguments":{value}}}]}}"#),
             format!(r#"{{"errors":{value}}}"#),
         ] {
-            for door in DOORS {
-                run(door, stream_of(sse(&[&text, "[DONE]"])));
-                run(door, Answer::json(200, &text));
-                run(door, Answer::json(500, &text));
+            for endpoint in DOORS {
+                run(endpoint, stream_of(sse(&[&text, "[DONE]"])));
+                run(endpoint, Answer::json(200, &text));
+                run(endpoint, Answer::json(500, &text));
             }
         }
     }
     let nested = format!(r#"{{"errors":[{{"code":1,"message":{}}}]}}"#, json!(deep));
-    run(Door::Native, Answer::json(400, &nested));
+    run(Endpoint::Native, Answer::json(400, &nested));
     let prefixes = format!(
         r#"{{"errors":[{{"code":1,"message":"{}m"}}]}}"#,
         "AiError: ".repeat(5_000)
     );
-    run(Door::Native, Answer::json(400, &prefixes));
+    run(Endpoint::Native, Answer::json(400, &prefixes));
     for index in ["1000000000", "18446744073709551615", "-1", "1e30"] {
         let call = format!(
             r#"{{"tool_calls":[{{"index":{index},"id":"a","function":{{"name":"f","arguments":"{{}}"}}}}]}}"#
         );
-        run(Door::Native, stream_of(sse(&[&call, "[DONE]"])));
+        run(Endpoint::Native, stream_of(sse(&[&call, "[DONE]"])));
         let choice = format!(r#"{{"choices":[{{"index":{index},"delta":{{"content":"a"}}}}]}}"#);
-        run(Door::OpenAi, stream_of(sse(&[&choice, "[DONE]"])));
+        run(Endpoint::OpenAi, stream_of(sse(&[&choice, "[DONE]"])));
     }
 }
 
 /// Members beside an answer, one member twice, and a chunk that is no object.
 #[test]
 fn nothing_of_a_chunk_is_lost() {
-    for door in DOORS {
+    for endpoint in DOORS {
         let outcome = run(
-            door,
+            endpoint,
             stream_of(sse(&[r#"{"response":"R","choices":[]}"#, "[DONE]"])),
         );
         assert_eq!(outcome.text(), "R");
         let outcome = run(
-            door,
+            endpoint,
             stream_of(sse(&[r#"{"response":"a","response":"b"}"#, "[DONE]"])),
         );
         assert_eq!(outcome.text(), "b");
         let failed = r#"{"response":"a","error":{"message":"boom","code":7009}}"#;
-        let outcome = run(door, stream_of(sse(&[failed, "[DONE]"])));
+        let outcome = run(endpoint, stream_of(sse(&[failed, "[DONE]"])));
         assert_eq!(outcome.kind(), Some(ErrorKind::Provider), "{outcome:?}");
-        let outcome = run(door, stream_of(sse(&[r#"["response"]"#, "[DONE]"])));
+        let outcome = run(endpoint, stream_of(sse(&[r#"["response"]"#, "[DONE]"])));
         assert_eq!(outcome.kind(), Some(ErrorKind::Protocol), "{outcome:?}");
     }
 }
@@ -222,8 +222,8 @@ fn nothing_of_a_chunk_is_lost() {
 fn a_list_of_calls_without_end_is_refused() {
     let list = vec![r#"{"name":"f"}"#; 129].join(",");
     let chunk = format!(r#"{{"tool_calls":[{list}]}}"#);
-    for door in DOORS {
-        let outcome = run(door, stream_of(sse(&[&chunk, "[DONE]"])));
+    for endpoint in DOORS {
+        let outcome = run(endpoint, stream_of(sse(&[&chunk, "[DONE]"])));
         assert_eq!(outcome.kind(), Some(ErrorKind::TooLarge), "{outcome:?}");
     }
 }
@@ -231,13 +231,13 @@ fn a_list_of_calls_without_end_is_refused() {
 #[test]
 fn calls_without_end_are_refused() {
     let call = r#"{"tool_calls":[{"name":"f","arguments":{}}]}"#;
-    for door in DOORS {
+    for endpoint in DOORS {
         let all = run(
-            door,
+            endpoint,
             stream_of(sse(&[&[call; 128][..], &["[DONE]"]].concat())),
         );
         assert_eq!(all.response().tool_calls().len(), 128);
-        let outcome = run(door, stream_of(sse(&[call; 129])));
+        let outcome = run(endpoint, stream_of(sse(&[call; 129])));
         assert_eq!(outcome.kind(), Some(ErrorKind::TooLarge), "{outcome:?}");
     }
 }
@@ -262,11 +262,11 @@ fn a_list_of_any_kind_without_end_is_refused() {
         ),
     ] {
         let chunk = [open, &list(item, 4097), close].concat();
-        for door in DOORS {
-            let outcome = run(door, stream_of(sse(&[text, &chunk, "[DONE]"])));
+        for endpoint in DOORS {
+            let outcome = run(endpoint, stream_of(sse(&[text, &chunk, "[DONE]"])));
             assert_eq!(outcome.kind(), Some(kind), "{open}");
             assert_eq!(outcome.text(), "a", "{open}");
-            let outcome = run(door, Answer::json(200, &chunk));
+            let outcome = run(endpoint, Answer::json(200, &chunk));
             assert_eq!(outcome.kind(), Some(kind), "{open}");
         }
     }
@@ -279,12 +279,12 @@ fn two_calls_of_one_number_are_not_taken_for_one() {
     let flat = r#"{"tool_calls":[{"name":"f","arguments":{"a":1}}]}"#;
     let other = r#"{"tool_calls":[{"id":"c","index":0,"function":{"name":"g","arguments":"{}"}}]}"#;
     let next = other.replace("\"index\":0", "\"index\":1");
-    for door in DOORS {
-        let outcome = run(door, stream_of(sse(&[flat, other, "[DONE]"])));
+    for endpoint in DOORS {
+        let outcome = run(endpoint, stream_of(sse(&[flat, other, "[DONE]"])));
         assert_eq!(outcome.kind(), Some(ErrorKind::Protocol), "{outcome:?}");
-        let outcome = run(door, stream_of(sse(&[flat, &next, "[DONE]"])));
+        let outcome = run(endpoint, stream_of(sse(&[flat, &next, "[DONE]"])));
         assert_eq!(outcome.response().tool_calls().len(), 2);
-        let outcome = run(door, stream_of(sse(&[other, flat, "[DONE]"])));
+        let outcome = run(endpoint, stream_of(sse(&[other, flat, "[DONE]"])));
         assert_eq!(outcome.response().tool_calls().len(), 2);
     }
 }
@@ -302,9 +302,9 @@ fn a_call_in_choices_beside_a_flat_one_is_seen_however_it_is_written() {
         format!(r#"[{{"message":{{"tool_calls": [{call}]}}}}]"#),
     ] {
         let chosen = format!(r#"{{"choices": {choices}}}"#);
-        for door in DOORS {
+        for endpoint in DOORS {
             for list in [[flat, &chosen], [&chosen, flat]] {
-                let outcome = run(door, stream_of(sse(&[list[0], list[1], "[DONE]"])));
+                let outcome = run(endpoint, stream_of(sse(&[list[0], list[1], "[DONE]"])));
                 assert_eq!(outcome.kind(), Some(ErrorKind::Protocol), "{list:?}");
             }
         }

@@ -18,7 +18,7 @@ mod secrets;
 mod streams;
 mod tools;
 
-use inferstream_cloudflare::{ChatRequest, Cloudflare, CloudflareBuilder, Door, Error};
+use inferstream_cloudflare::{ChatRequest, Cloudflare, CloudflareBuilder, Endpoint, Error};
 
 use crate::support::{self, Answer, Outcome, Wire, block_on, piece, sse};
 
@@ -28,7 +28,7 @@ const TOKEN: &str = "cft-5ecret-0f-the-test";
 const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
 
 /// Both of the service's paths.
-const DOORS: [Door; 2] = [Door::Native, Door::OpenAi];
+const DOORS: [Endpoint; 2] = [Endpoint::Native, Endpoint::OpenAi];
 
 fn builder(wire: &Wire) -> CloudflareBuilder {
     Cloudflare::builder()
@@ -43,20 +43,20 @@ fn client(wire: &Wire) -> Cloudflare {
 
 /// Reads an event stream of Workers AI.
 #[track_caller]
-pub(crate) fn run_stream(door: Door, pieces: Vec<support::Piece>) -> Outcome {
-    run(door, Answer::sse(pieces))
+pub(crate) fn run_stream(endpoint: Endpoint, pieces: Vec<support::Piece>) -> Outcome {
+    run(endpoint, Answer::sse(pieces))
 }
 
 /// Reads an answer to its end, and checks what holds for every answer.
 #[track_caller]
-fn run(door: Door, answer: Answer) -> Outcome {
-    run_request(door, answer, ChatRequest::from("hi"))
+fn run(endpoint: Endpoint, answer: Answer) -> Outcome {
+    run_request(endpoint, answer, ChatRequest::from("hi"))
 }
 
 #[track_caller]
-fn run_request(door: Door, answer: Answer, request: ChatRequest) -> Outcome {
+fn run_request(endpoint: Endpoint, answer: Answer, request: ChatRequest) -> Outcome {
     let wire = Wire::new([answer]);
-    let client = builder(&wire).door(door).build().unwrap();
+    let client = builder(&wire).endpoint(endpoint).build().unwrap();
     let opened = block_on(&wire.clock, client.stream(request));
     let outcome = Outcome::read(&wire, opened);
     outcome.check(TOKEN);
@@ -80,10 +80,10 @@ fn check_line(error: &Error) {
 /// An answer of these chunks, and nothing behind them.
 #[track_caller]
 fn open_chunks(chunks: &[&str]) -> Outcome {
-    let found = DOORS.map(|door| run(door, stream_of(sse(chunks))));
+    let found = DOORS.map(|endpoint| run(endpoint, stream_of(sse(chunks))));
     let [native, other] = found;
-    assert_eq!(native.lines(), other.lines(), "both doors read alike");
-    assert_eq!(native.kind(), other.kind(), "both doors end alike");
+    assert_eq!(native.lines(), other.lines(), "both endpoints read alike");
+    assert_eq!(native.kind(), other.kind(), "both endpoints end alike");
     native
 }
 

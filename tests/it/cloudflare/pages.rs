@@ -1,14 +1,14 @@
 //! HTML pages instead of a response: recognized, and never shown.
 
-use inferstream_cloudflare::{Door, ErrorKind};
+use inferstream_cloudflare::{Endpoint, ErrorKind};
 
 use super::{Answer, DOORS, errors::refuse};
 use crate::support::Refusal;
 
 #[track_caller]
-fn page(door: Door, status: u16, body: &str) -> Refusal {
+fn page(endpoint: Endpoint, status: u16, body: &str) -> Refusal {
     let answer = Answer::json(status, body).header("content-type", "text/html; charset=UTF-8");
-    refuse(door, [answer])
+    refuse(endpoint, [answer])
 }
 
 /// Parts of a browser challenge.
@@ -24,11 +24,11 @@ const MARKS: [&str; 5] = [
 fn a_challenge_is_known_by_its_header() {
     for body in ["", "<!DOCTYPE html><html></html>", "{}"] {
         for status in [403, 429, 503] {
-            for door in DOORS {
+            for endpoint in DOORS {
                 let answer = Answer::json(status, body)
                     .header("content-type", "text/html")
                     .header("cf-mitigated", "challenge");
-                let refusal = refuse(door, [answer]);
+                let refusal = refuse(endpoint, [answer]);
                 assert_eq!(
                     refusal.error.kind(),
                     ErrorKind::Challenge,
@@ -48,8 +48,8 @@ fn a_challenge_is_known_by_its_marks() {
         let body = format!(
             "<!DOCTYPE html><html lang=\"en-US\"><head>{mark}</head><body>secret words</body></html>"
         );
-        for door in DOORS {
-            let refusal = page(door, 403, &body);
+        for endpoint in DOORS {
+            let refusal = page(endpoint, 403, &body);
             assert_eq!(refusal.attempts, 1);
             assert_eq!(refusal.error.provider_message(), None);
             assert!(!refusal.error.to_string().contains("secret words"));
@@ -67,7 +67,7 @@ fn a_challenge_under_a_status_of_success_is_no_answer() {
         let body = format!("<!DOCTYPE html><html><head>{mark}</head></html>");
         for content_type in ["text/html", "text/event-stream", "application/json"] {
             let answer = Answer::json(200, &body).header("content-type", content_type);
-            let refusal = refuse(Door::OpenAi, [answer]);
+            let refusal = refuse(Endpoint::OpenAi, [answer]);
             let kind = refusal.error.kind();
             assert!(
                 matches!(
@@ -99,8 +99,8 @@ fn pages_are_judged_by_their_status_and_not_shown() {
         (525, ErrorKind::Server, 3),
         (530, ErrorKind::Server, 3),
     ] {
-        for door in DOORS {
-            let refusal = page(door, status, body);
+        for endpoint in DOORS {
+            let refusal = page(endpoint, status, body);
             assert_eq!(refusal.error.kind(), kind, "{status}");
             assert_eq!(refusal.attempts, attempts, "{status}");
             let line = refusal.error.to_string();
@@ -110,7 +110,7 @@ fn pages_are_judged_by_their_status_and_not_shown() {
             );
             assert_eq!(refusal.error.provider_message(), None, "{status}");
             // The same without a body.
-            let refusal = page(door, status, "");
+            let refusal = page(endpoint, status, "");
             assert_eq!(refusal.error.kind(), kind, "{status}");
             assert_eq!(refusal.attempts, attempts, "{status}");
         }
@@ -120,7 +120,7 @@ fn pages_are_judged_by_their_status_and_not_shown() {
 #[test]
 fn a_page_is_not_shown_by_debug_either() {
     let body = format!("<!DOCTYPE html><html>{}</html>", "page ".repeat(20_000));
-    let refusal = page(Door::Native, 500, &body);
+    let refusal = page(Endpoint::Native, 500, &body);
     let shown = format!("{:?}", refusal.error);
     assert!(!shown.contains("page page"), "{} bytes", shown.len());
 }
@@ -129,7 +129,7 @@ fn a_page_is_not_shown_by_debug_either() {
 fn a_redirect_is_not_followed() {
     for status in [301, 302, 307, 308] {
         let answer = Answer::new(status, []).header("location", "https://else.test/?key=h1dden");
-        let refusal = refuse(Door::Native, [answer]);
+        let refusal = refuse(Endpoint::Native, [answer]);
         assert_eq!(refusal.error.kind(), ErrorKind::Redirect);
         assert_eq!(refusal.attempts, 1);
         assert!(!format!("{0} {0:?}", refusal.error).contains("h1dden"));

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use inferstream_cloudflare::{Door, ErrorKind};
+use inferstream_cloudflare::{Endpoint, ErrorKind};
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Value, json};
 
@@ -98,7 +98,7 @@ fn seen(outcome: &Outcome) -> (Vec<String>, Option<&'static str>) {
     (outcome.lines(), outcome.kind().map(ErrorKind::as_str))
 }
 
-fn door() -> impl Strategy<Value = Door> {
+fn endpoint() -> impl Strategy<Value = Endpoint> {
     prop::sample::select(DOORS.to_vec())
 }
 
@@ -151,7 +151,7 @@ proptest! {
         ending in ending(),
         line_end in prop::sample::select(vec!["\n", "\r\n", "\r"]),
         cuts in vec(any::<usize>(), 0..12),
-        door in door(),
+        endpoint in endpoint(),
     ) {
         let mut stream = String::new();
         let mut frame = |json: &Value| {
@@ -178,8 +178,8 @@ proptest! {
             Ending::Bare => write!(stream, "[DONE]{line_end}{line_end}").unwrap(),
             _ => {}
         }
-        let whole = run(door, stream_of(&stream));
-        let found = run(door, Answer::sse(pieces(stream.as_bytes(), &cuts)));
+        let whole = run(endpoint, stream_of(&stream));
+        let found = run(endpoint, Answer::sse(pieces(stream.as_bytes(), &cuts)));
         prop_assert_eq!(seen(&found), seen(&whole));
         let text: String = list.iter().map(|chunk| chunk.text.as_str()).collect();
         let thoughts: String = list.iter().map(|chunk| chunk.thoughts.as_str()).collect();
@@ -206,7 +206,7 @@ proptest! {
         which in any::<prop::sample::Index>(),
         changes in vec((any::<usize>(), any::<u8>(), 0..40_usize), 1..6),
         cuts in vec(any::<usize>(), 0..12),
-        door in door(),
+        endpoint in endpoint(),
     ) {
         let streams = fixtures::streams();
         let mut bytes = which.get(&streams).clone();
@@ -215,8 +215,8 @@ proptest! {
             let end = (place + length).min(bytes.len());
             bytes.splice(place..end, [byte]);
         }
-        let whole = run(door, stream_of(&bytes));
-        let found = run(door, Answer::sse(pieces(&bytes, &cuts)));
+        let whole = run(endpoint, stream_of(&bytes));
+        let found = run(endpoint, Answer::sse(pieces(&bytes, &cuts)));
         prop_assert_eq!(seen(&found), seen(&whole));
     }
 
@@ -225,19 +225,19 @@ proptest! {
         first in any_json(),
         second in any_json(),
         status in prop::sample::select(vec![200, 400, 429, 500]),
-        door in door(),
+        endpoint in endpoint(),
     ) {
         let stream = format!("data: {first}\n\ndata: {second}\n\ndata: [DONE]\n\n");
-        let whole = run(door, stream_of(&stream));
-        let found = run(door, Answer::sse(stream.as_bytes().chunks(1).map(piece)));
+        let whole = run(endpoint, stream_of(&stream));
+        let found = run(endpoint, Answer::sse(stream.as_bytes().chunks(1).map(piece)));
         prop_assert_eq!(seen(&found), seen(&whole));
-        run(door, Answer::json(status, &first));
+        run(endpoint, Answer::json(status, &first));
     }
 
     #[test]
     fn any_bytes_have_one_end(bytes in vec(any::<u8>(), 0..300), cuts in vec(any::<usize>(), 0..6)) {
-        let whole = run(Door::Native, stream_of(&bytes));
-        let found = run(Door::Native, Answer::sse(pieces(&bytes, &cuts)));
+        let whole = run(Endpoint::Native, stream_of(&bytes));
+        let found = run(Endpoint::Native, Answer::sse(pieces(&bytes, &cuts)));
         prop_assert_eq!(seen(&found), seen(&whole));
     }
 }

@@ -2,8 +2,8 @@
 
 use http::{HeaderName, HeaderValue, Method};
 use inferstream_cloudflare::{
-    ChatRequest, Cloudflare, Door, ErrorKind, Json, Message, Part, Provider, ResponseFormat, Role,
-    Tool, ToolCall,
+    ChatRequest, Cloudflare, Endpoint, ErrorKind, Json, Message, Part, Provider, ResponseFormat,
+    Role, Tool, ToolCall,
 };
 use serde_json::{Value, json};
 
@@ -18,9 +18,9 @@ pub(super) fn wire() -> Wire {
 
 /// Sends a stream request and returns the wire.
 #[track_caller]
-pub(super) fn send(door: Door, request: impl Into<ChatRequest>) -> Wire {
+pub(super) fn send(endpoint: Endpoint, request: impl Into<ChatRequest>) -> Wire {
     let wire = wire();
-    let client = builder(&wire).door(door).build().unwrap();
+    let client = builder(&wire).endpoint(endpoint).build().unwrap();
     let stream = block_on(&wire.clock, client.stream(request)).unwrap();
     block_on(&wire.clock, stream.finish()).unwrap();
     assert_eq!(wire.count(), 1);
@@ -30,9 +30,9 @@ pub(super) fn send(door: Door, request: impl Into<ChatRequest>) -> Wire {
 /// Checks that nothing is sent by either path.
 #[track_caller]
 pub(super) fn check_refused(request: &ChatRequest, kind: ErrorKind) {
-    for door in DOORS {
+    for endpoint in DOORS {
         let wire = wire();
-        let client = builder(&wire).door(door).build().unwrap();
+        let client = builder(&wire).endpoint(endpoint).build().unwrap();
         let error = block_on(&wire.clock, client.stream(request.clone())).unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
         assert_eq!((wire.count(), error.attempts()), (0, 0), "{error}");
@@ -41,8 +41,8 @@ pub(super) fn check_refused(request: &ChatRequest, kind: ErrorKind) {
 
 /// Checks where a model is asked, below the account.
 #[track_caller]
-fn check_place(door: Door, model: &str, place: &str) {
-    let wire = send(door, ChatRequest::new(model).user("hi"));
+fn check_place(endpoint: Endpoint, model: &str, place: &str) {
+    let wire = send(endpoint, ChatRequest::new(model).user("hi"));
     let url = format!("https://api.cloudflare.com/client/v4/accounts/{ACCOUNT}/ai{place}");
     assert_eq!(wire.request().uri().to_string(), url);
     assert_eq!(wire.request().method(), Method::POST);
@@ -55,8 +55,8 @@ fn a_model_stands_raw_in_its_own_path() {
         "@hf/thebloke/zephyr-7b-beta-awq",
         "@cf/openai/gpt-oss-120b",
     ] {
-        check_place(Door::Native, model, &format!("/run/{model}"));
-        check_place(Door::OpenAi, model, "/v1/chat/completions");
+        check_place(Endpoint::Native, model, &format!("/run/{model}"));
+        check_place(Endpoint::OpenAi, model, "/v1/chat/completions");
     }
 }
 
@@ -66,14 +66,14 @@ fn the_model_chooses_the_path_where_nobody_does() {
         "@cf/meta/llama-2-7b-chat-int8",
         "@cf/google/gemma-2b-it-lora",
     ] {
-        check_place(Door::ByModel, model, &format!("/run/{model}"));
+        check_place(Endpoint::ByModel, model, &format!("/run/{model}"));
     }
     for model in [
         "@cf/google/gemma-4-26b-a4b-it",
         "@cf/openai/gpt-oss-120b",
         "@cf/moonshotai/kimi-k2.6",
     ] {
-        check_place(Door::ByModel, model, "/v1/chat/completions");
+        check_place(Endpoint::ByModel, model, "/v1/chat/completions");
     }
 }
 
@@ -94,7 +94,7 @@ fn a_model_that_is_no_path_is_not_sent() {
     ] {
         let request = ChatRequest::new(model).user("hi");
         let wire = wire();
-        let client = builder(&wire).door(Door::Native).build().unwrap();
+        let client = builder(&wire).endpoint(Endpoint::Native).build().unwrap();
         let result = block_on(&wire.clock, client.stream(request));
         assert!(result.is_err(), "{model}");
         assert_eq!(wire.count(), 0, "{model}");
@@ -104,15 +104,15 @@ fn a_model_that_is_no_path_is_not_sent() {
 #[test]
 fn the_default_model_is_that_of_the_original() {
     assert_eq!(client(&wire()).info().default_model(), Some(DEFAULT));
-    assert_eq!(send(Door::OpenAi, "hi").json()["model"], DEFAULT);
-    let url = send(Door::Native, "hi").request().uri().to_string();
+    assert_eq!(send(Endpoint::OpenAi, "hi").json()["model"], DEFAULT);
+    let url = send(Endpoint::Native, "hi").request().uri().to_string();
     assert!(url.ends_with(&format!("/ai/run/{DEFAULT}")), "{url}");
 }
 
 #[test]
 fn the_key_is_a_bearer_and_marked() {
-    for door in DOORS {
-        let request = send(door, "hi").request();
+    for endpoint in DOORS {
+        let request = send(endpoint, "hi").request();
         let headers = request.headers();
         let key = &headers["authorization"];
         assert_eq!(key, &format!("Bearer {TOKEN}"));
@@ -145,15 +145,15 @@ fn the_older_credentials_have_their_own_headers() {
 
 #[test]
 fn a_gateway_has_its_own_place_and_key() {
-    for (door, place) in [
-        (Door::Native, format!("/{DEFAULT}")),
-        (Door::OpenAi, "/v1/chat/completions".to_owned()),
+    for (endpoint, place) in [
+        (Endpoint::Native, format!("/{DEFAULT}")),
+        (Endpoint::OpenAi, "/v1/chat/completions".to_owned()),
     ] {
         let wire = wire();
         let client = builder(&wire)
             .gateway("my-gw_1")
             .gateway_token(" g4te ")
-            .door(door)
+            .endpoint(endpoint)
             .build()
             .unwrap();
         drop(block_on(&wire.clock, client.stream("hi")).unwrap());
@@ -177,7 +177,7 @@ fn another_place_is_the_caller_s_to_say() {
         let wire = wire();
         let client = builder(&wire)
             .base_url(base)
-            .door(Door::OpenAi)
+            .endpoint(Endpoint::OpenAi)
             .build()
             .unwrap();
         drop(block_on(&wire.clock, client.stream("hi")).unwrap());
@@ -189,7 +189,7 @@ fn another_place_is_the_caller_s_to_say() {
     let client = builder(&wire)
         .base_url("https://gw.test/x")
         .gateway("g")
-        .door(Door::Native);
+        .endpoint(Endpoint::Native);
     drop(block_on(&wire.clock, client.build().unwrap().stream("hi")).unwrap());
     let url = format!("https://gw.test/x/{ACCOUNT}/g/workers-ai/{DEFAULT}");
     assert_eq!(wire.request().uri().to_string(), url);
@@ -263,12 +263,12 @@ fn without_a_key_nothing_is_sent() {
 #[test]
 fn a_bare_request_holds_the_needful_and_a_limit() {
     let messages = json!([{ "role": "user", "content": "hi" }]);
-    let body = send(Door::OpenAi, "hi").json();
+    let body = send(Endpoint::OpenAi, "hi").json();
     assert_eq!(body["model"], DEFAULT);
     assert_eq!(body["messages"], messages);
     assert_eq!(body["stream"], true);
     assert_eq!(body["max_tokens"], 2048);
-    let body = send(Door::Native, "hi").json();
+    let body = send(Endpoint::Native, "hi").json();
     assert_eq!(body.get("model"), None, "it is in the path");
     assert_eq!(body["messages"], messages);
     assert_eq!(body["stream"], true);
@@ -277,14 +277,14 @@ fn a_bare_request_holds_the_needful_and_a_limit() {
 
 #[test]
 fn a_limit_of_the_caller_s_is_the_only_one() {
-    for door in DOORS {
-        let body = send(door, ChatRequest::from("hi").max_tokens(7)).json();
+    for endpoint in DOORS {
+        let body = send(endpoint, ChatRequest::from("hi").max_tokens(7)).json();
         assert_eq!(body["max_tokens"], 7);
-        let wire = send(door, ChatRequest::from("hi").extra("max_tokens", 9));
+        let wire = send(endpoint, ChatRequest::from("hi").extra("max_tokens", 9));
         assert_eq!(wire.json()["max_tokens"], 9);
         assert_eq!(wire.text().matches("max_tokens").count(), 1);
         let body = send(
-            door,
+            endpoint,
             ChatRequest::from("hi").extra("max_completion_tokens", 9),
         )
         .json();
@@ -295,7 +295,7 @@ fn a_limit_of_the_caller_s_is_the_only_one() {
 
 #[test]
 fn each_setting_is_a_member() {
-    for door in DOORS {
+    for endpoint in DOORS {
         let request = ChatRequest::from("hi")
             .temperature(0.5)
             .top_p(0.25)
@@ -307,7 +307,7 @@ fn each_setting_is_a_member() {
             .extra("repetition_penalty", 1.1)
             .extra("lora", "mine")
             .extra("raw", true);
-        let body = send(door, request).json();
+        let body = send(endpoint, request).json();
         for (name, value) in [
             ("temperature", json!(0.5)),
             ("top_p", json!(0.25)),
@@ -327,22 +327,22 @@ fn each_setting_is_a_member() {
 
 #[test]
 fn headers_of_the_request_go_along() {
-    for door in DOORS {
+    for endpoint in DOORS {
         let name = HeaderName::from_static("x-session-affinity");
         let request = ChatRequest::from("hi").header(name.clone(), HeaderValue::from_static("ses"));
-        assert_eq!(send(door, request).request().headers()[&name], "ses");
+        assert_eq!(send(endpoint, request).request().headers()[&name], "ses");
     }
 }
 
 #[test]
 fn content_is_never_null() {
-    for door in DOORS {
+    for endpoint in DOORS {
         let call = ToolCall::new("abcDEF123", "add", "{}");
         let request = ChatRequest::new(DEFAULT)
             .user("hi")
             .message(Message::empty(Role::Assistant).tool_call(call))
             .message(Message::tool("abcDEF123", "5"));
-        let body = send(door, request).json();
+        let body = send(endpoint, request).json();
         let messages = body["messages"].as_array().unwrap();
         assert_eq!(messages[1]["content"], "");
         assert_eq!(messages[1]["tool_calls"][0]["id"], "abcDEF123");
@@ -355,10 +355,10 @@ fn content_is_never_null() {
 
 #[test]
 fn tools_are_sent_by_either_path() {
-    for door in DOORS {
+    for endpoint in DOORS {
         let parameters = json!({ "type": "object", "properties": {} });
         let tool = Tool::new("add", Json::from(parameters.clone())).description("adds");
-        let body = send(door, ChatRequest::from("hi").tool(tool)).json();
+        let body = send(endpoint, ChatRequest::from("hi").tool(tool)).json();
         let tool = &body["tools"][0];
         // Flat, or the other form: the service takes both.
         let tool = tool.get("function").unwrap_or(tool);
@@ -371,10 +371,10 @@ fn tools_are_sent_by_either_path() {
 #[test]
 fn a_form_of_the_answer_is_asked_for() {
     let schema = json!({ "type": "object", "required": ["a"] });
-    for door in DOORS {
+    for endpoint in DOORS {
         let mut request = ChatRequest::from("hi");
         request.response_format = Some(ResponseFormat::JsonObject);
-        let body = send(door, request).json();
+        let body = send(endpoint, request).json();
         assert_eq!(body["response_format"], json!({ "type": "json_object" }));
         let mut request = ChatRequest::from("hi");
         request.response_format = Some(ResponseFormat::JsonSchema {
@@ -382,7 +382,7 @@ fn a_form_of_the_answer_is_asked_for() {
             schema: Json::from(schema.clone()),
             strict: Some(true),
         });
-        let body = send(door, request).json();
+        let body = send(endpoint, request).json();
         let format = &body["response_format"];
         assert_eq!(format["type"], "json_schema");
         let inner = &format["json_schema"];
@@ -406,8 +406,8 @@ fn images_are_data_alone() {
         Part::image("image/png", *b"\x00\xFFabc"),
         Part::image_url("data:image/png;base64,AP9hYmM="),
     ] {
-        for door in DOORS {
-            let body = send(door, with(part.clone())).json();
+        for endpoint in DOORS {
+            let body = send(endpoint, with(part.clone())).json();
             let part = &body["messages"][0]["content"][0];
             assert_eq!(part["image_url"]["url"], "data:image/png;base64,AP9hYmM=");
         }
@@ -417,8 +417,8 @@ fn images_are_data_alone() {
 #[test]
 fn two_answers_at_once_are_not_to_be_had() {
     check_refused(&ChatRequest::from("hi").n(2), ErrorKind::Unsupported);
-    for door in DOORS {
-        send(door, ChatRequest::from("hi").n(1));
+    for endpoint in DOORS {
+        send(endpoint, ChatRequest::from("hi").n(1));
     }
 }
 
@@ -459,16 +459,24 @@ fn the_original_s_names_of_models_are_known() {
     for (alias, id) in &table {
         assert_eq!(client.info().resolve(alias), *id, "{alias}");
     }
-    let body = send(Door::OpenAi, ChatRequest::new("gpt-oss-120b").user("hi")).json();
+    let body = send(
+        Endpoint::OpenAi,
+        ChatRequest::new("gpt-oss-120b").user("hi"),
+    )
+    .json();
     assert_eq!(body["model"], "@cf/openai/gpt-oss-120b");
-    let url = send(Door::Native, ChatRequest::new("llama-2-7b").user("hi"));
+    let url = send(Endpoint::Native, ChatRequest::new("llama-2-7b").user("hi"));
     let url = url.request().uri().to_string();
     assert!(
         url.ends_with("/ai/run/@cf/meta/llama-2-7b-chat-int8"),
         "{url}"
     );
     // Unknown names go as they are.
-    let body = send(Door::OpenAi, ChatRequest::new("@cf/new/model").user("hi")).json();
+    let body = send(
+        Endpoint::OpenAi,
+        ChatRequest::new("@cf/new/model").user("hi"),
+    )
+    .json();
     assert_eq!(body["model"], "@cf/new/model");
 }
 

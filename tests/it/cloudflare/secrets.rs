@@ -1,6 +1,6 @@
 //! Keys, addresses and prompts are never shown.
 
-use inferstream_cloudflare::{ChatRequest, Cloudflare, CloudflareBuilder, Door, Error};
+use inferstream_cloudflare::{ChatRequest, Cloudflare, CloudflareBuilder, Endpoint, Error};
 
 use super::{ACCOUNT, Answer, DOORS, Wire, sse, stream_of};
 use crate::support::block_on;
@@ -97,9 +97,9 @@ fn echoes() -> Vec<Answer> {
 fn a_service_that_repeats_them_is_not_quoted() {
     for way in [Way::Token, Way::Pair] {
         for answer in echoes() {
-            for door in DOORS {
+            for endpoint in DOORS {
                 let wire = Wire::new([answer.clone()]);
-                let client = builder(way, &wire).door(door).build().unwrap();
+                let client = builder(way, &wire).endpoint(endpoint).build().unwrap();
                 let request = || ChatRequest::from(PROMPT);
                 let error = block_on(&wire.clock, client.stream(request())).unwrap_err();
                 hidden_of(way, &error);
@@ -141,7 +141,10 @@ fn a_stream_that_repeats_them_is_not_quoted() {
             format!("no JSON {TOKEN} {EMAIL} {KEY} {GATEWAY} {PROMPT}"),
         ] {
             let wire = Wire::new([stream_of(sse(&[r#"{"response":"a"}"#, &error]))]);
-            let client = builder(way, &wire).door(Door::Native).build().unwrap();
+            let client = builder(way, &wire)
+                .endpoint(Endpoint::Native)
+                .build()
+                .unwrap();
             let stream = block_on(&wire.clock, client.stream(PROMPT)).unwrap();
             let error = block_on(&wire.clock, stream.finish()).unwrap_err();
             hidden_of(way, &error);
@@ -162,9 +165,12 @@ fn words_in_json_in_words_are_not_quoted_either() {
             Answer::json(200, &error),
             stream_of(sse(&[r#"{"response":"a"}"#, &error])),
         ] {
-            for door in DOORS {
+            for endpoint in DOORS {
                 let wire = Wire::new([answer.clone()]);
-                let client = builder(Way::Token, &wire).door(door).build().unwrap();
+                let client = builder(Way::Token, &wire)
+                    .endpoint(endpoint)
+                    .build()
+                    .unwrap();
                 let found = block_on(&wire.clock, async {
                     client.stream(PROMPT).await?.finish().await
                 });

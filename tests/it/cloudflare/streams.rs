@@ -15,8 +15,8 @@ fn check_response(value: &str, text: &str) {
     assert_eq!(outcome.reason(), "stop");
     let document =
         format!(r#"{{"result":{{"response":{value}}},"success":true,"errors":[],"messages":[]}}"#);
-    for door in DOORS {
-        let outcome = run(door, Answer::json(200, &document));
+    for endpoint in DOORS {
+        let outcome = run(endpoint, Answer::json(200, &document));
         assert_eq!(outcome.kind(), None, "{document}");
         assert_eq!(outcome.text(), text, "{document}");
     }
@@ -107,8 +107,8 @@ fn native_chunks_may_contain_reasoning() {
     assert_eq!(outcome.text(), "xy");
     for name in ["reasoning", "reasoning_content"] {
         let document = format!(r#"{{"result":{{"response":"x","{name}":"a"}},"success":true}}"#);
-        for door in DOORS {
-            let outcome = run(door, Answer::json(200, &document));
+        for endpoint in DOORS {
+            let outcome = run(endpoint, Answer::json(200, &document));
             assert_eq!(outcome.reasoning(), "a", "{name}");
             assert_eq!(outcome.text(), "x", "{name}");
         }
@@ -129,8 +129,8 @@ fn noise_is_no_content() {
 #[test]
 fn a_chunk_over_two_lines_is_one_chunk() {
     let bytes = "data: {\"response\":\ndata: \"a\"}\n\ndata: [DONE]\n\n";
-    for door in DOORS {
-        assert_eq!(run(door, stream_of(bytes)).text(), "a");
+    for endpoint in DOORS {
+        assert_eq!(run(endpoint, stream_of(bytes)).text(), "a");
     }
 }
 

@@ -88,8 +88,8 @@ fn arguments_are_given_as_they_are_written() {
         let outcome = chunks(&[&chunk]);
         assert_eq!(outcome.response().tool_calls()[0].arguments, arguments);
         let document = format!(r#"{{"result":{chunk},"success":true}}"#);
-        for door in DOORS {
-            let outcome = run(door, Answer::json(200, &document));
+        for endpoint in DOORS {
+            let outcome = run(endpoint, Answer::json(200, &document));
             assert_eq!(outcome.response().tool_calls()[0].arguments, arguments);
         }
     }
@@ -152,8 +152,8 @@ fn a_document_has_calls_in_either_form() {
         r#"{"result":{"tool_calls":[{"name":"f","arguments":{"a":1}}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}},"success":true}"#,
         r#"{"result":{"choices":[{"index":0,"message":{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]},"finish_reason":"tool_calls"}]},"success":true}"#,
     ] {
-        for door in DOORS {
-            let outcome = run(door, Answer::json(200, document));
+        for endpoint in DOORS {
+            let outcome = run(endpoint, Answer::json(200, document));
             check(&outcome, &[("f", json!({ "a": 1 }))]);
         }
     }

@@ -1,6 +1,6 @@
 //! The same response in each protocol.
 
-use inferstream_cloudflare::Door;
+use inferstream_cloudflare::Endpoint;
 use serde_json::{Value, json};
 
 use crate::{
@@ -60,8 +60,8 @@ impl Protocol {
         match self {
             Self::Chat => chat::run_stream(false, pieces),
             Self::Cerebras => chat::run_stream(true, pieces),
-            Self::Native => cloudflare::run_stream(Door::Native, pieces),
-            Self::OpenAi => cloudflare::run_stream(Door::OpenAi, pieces),
+            Self::Native => cloudflare::run_stream(Endpoint::Native, pieces),
+            Self::OpenAi => cloudflare::run_stream(Endpoint::OpenAi, pieces),
             Self::Lines | Self::Messages => playground::run(pieces),
             Self::Replicate => replicate::run_stream(pieces, Answer::json(503, "{}")),
         }

@@ -162,7 +162,7 @@ fn requests() -> impl Strategy<Value = ChatRequest> {
 
 /// Whom a request is for, and how that is set up.
 #[derive(Clone, Copy, Debug)]
-enum Door {
+enum Endpoint {
     Of(Service),
     /// The same, of which few are asked at once.
     Limited(Service),
@@ -176,7 +176,7 @@ enum Door {
     Known,
 }
 
-impl Door {
+impl Endpoint {
     fn provider(self, wire: &Wire) -> Arc<dyn Provider> {
         match self {
             Self::Of(service) => service.provider(wire),
@@ -259,26 +259,27 @@ fn services() -> impl Strategy<Value = Service> {
     select(Service::ALL.as_slice())
 }
 
-fn doors() -> impl Strategy<Value = Door> {
+fn endpoints() -> impl Strategy<Value = Endpoint> {
     prop_oneof![
-        9 => services().prop_map(Door::Of),
-        1 => select(LACKING).prop_map(Door::Lacking),
-        1 => Just(Door::Ruled),
-        1 => Just(Door::Known),
-        1 => services().prop_map(Door::Limited),
-        3 => (services(), services()).prop_map(|(one, other)| Door::Either(one, other)),
+        9 => services().prop_map(Endpoint::Of),
+        1 => select(LACKING).prop_map(Endpoint::Lacking),
+        1 => Just(Endpoint::Ruled),
+        1 => Just(Endpoint::Known),
+        1 => services().prop_map(Endpoint::Limited),
+        3 => (services(), services()).prop_map(|(one, other)| Endpoint::Either(one, other)),
     ]
 }
 
 /// Returns the field's name on the wire where it is not that of the setting.
-fn overridden(request: &ChatRequest, setting: Field, door: Door) -> bool {
+fn overridden(request: &ChatRequest, setting: Field, endpoint: Endpoint) -> bool {
     let has = |wire: &str| request.extra.iter().any(|(name, _)| name == wire);
-    match (setting, door) {
-        (Field::MaxTokens, Door::Of(Service::Cerebras) | Door::Limited(Service::Cerebras)) => {
-            has("max_completion_tokens")
-        }
+    match (setting, endpoint) {
+        (
+            Field::MaxTokens,
+            Endpoint::Of(Service::Cerebras) | Endpoint::Limited(Service::Cerebras),
+        ) => has("max_completion_tokens"),
         (Field::UserId, _) => has("user"),
-        (Field::Stop, Door::Of(Service::Replicate) | Door::Limited(Service::Replicate)) => {
+        (Field::Stop, Endpoint::Of(Service::Replicate) | Endpoint::Limited(Service::Replicate)) => {
             has("stop_sequences")
         }
         _ => has(setting.name()),
@@ -290,17 +291,17 @@ proptest! {
 
     #[test]
     fn a_check_agrees_with_the_request(
-        door in doors(),
+        endpoint in endpoints(),
         model in prop::option::of(select(MODELS)),
         mut request in requests(),
     ) {
-        if let Some(model) = model.or(Some("gpt-oss-120b").filter(|_| matches!(door, Door::Lacking(_) | Door::Ruled))) {
+        if let Some(model) = model.or(Some("gpt-oss-120b").filter(|_| matches!(endpoint, Endpoint::Lacking(_) | Endpoint::Ruled))) {
             request.model = Some(model.to_owned());
         }
         let policy = request.on_unsupported;
-        let checked = door.provider(&Wire::new([])).check(&request);
-        let (count, body, streamed) = door.stream(request.clone());
-        let (of_chat, chatted) = door.chat(request.clone());
+        let checked = endpoint.provider(&Wire::new([])).check(&request);
+        let (count, body, streamed) = endpoint.stream(request.clone());
+        let (of_chat, chatted) = endpoint.chat(request.clone());
         let told = |error: &Error| (error.kind(), error.to_string());
         let left_out = match checked {
             Err(error) => {
@@ -319,9 +320,9 @@ proptest! {
         let Ok(mut warnings) = streamed else {
             // Nobody there to shake hands.
             let has_agent = |service| service == Service::Agent;
-            let is_agent = match door {
-                Door::Of(service) | Door::Limited(service) => has_agent(service),
-                Door::Either(one, other) => has_agent(one) || has_agent(other),
+            let is_agent = match endpoint {
+                Endpoint::Of(service) | Endpoint::Limited(service) => has_agent(service),
+                Endpoint::Either(one, other) => has_agent(one) || has_agent(other),
                 _ => false,
             };
             prop_assert!(is_agent, "{:?}", streamed);
@@ -342,7 +343,7 @@ proptest! {
                 check_line(warning);
             }
         }
-        if let Door::Either(..) = door {
+        if let Endpoint::Either(..) = endpoint {
             return Ok(());
         }
         // What is named is not sent, and what is not named is.
@@ -353,20 +354,20 @@ proptest! {
                 without.unset(*known);
             }
         }
-        let (_, same, _) = door.stream(without);
+        let (_, same, _) = endpoint.stream(without);
         prop_assert_eq!(Some(&body), same.as_ref());
         for setting in request.settings() {
             let named = left_out.iter().any(|one| one.field == setting.name());
             let is_doubled = setting == Field::Logprobs && request.top_logprobs.is_some()
                 || setting == Field::ToolChoice && request.tools.is_empty();
-            if named || is_doubled || overridden(&request, setting, door) {
+            if named || is_doubled || overridden(&request, setting, endpoint) {
                 continue;
             }
             let mut without = request.clone();
             without.unset(setting);
-            let (_, other, _) = door.stream(without);
+            let (_, other, _) = endpoint.stream(without);
             if let Some(other) = other {
-                prop_assert_ne!(&body, &other, "{:?} lost {}", door, setting);
+                prop_assert_ne!(&body, &other, "{:?} lost {}", endpoint, setting);
             }
         }
     }

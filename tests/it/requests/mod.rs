@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use inferstream_cablyai::CablyAi;
 use inferstream_cerebras::Cerebras;
-use inferstream_cloudflare::{Cloudflare, Door};
+use inferstream_cloudflare::{Cloudflare, Endpoint};
 use inferstream_core::{ChatRequest, Error, Provider, RetryPolicy, Unsupported};
 use inferstream_openai_compat::{Compatible, CompatibleBuilder};
 use inferstream_replicate::Replicate;
@@ -88,7 +88,7 @@ impl Service {
             }
             Self::WorkersAi => Arc::new(workers_ai().transport(wire).build().unwrap()),
             Self::Native => {
-                let builder = workers_ai().door(Door::Native).transport(wire);
+                let builder = workers_ai().endpoint(Endpoint::Native).transport(wire);
                 Arc::new(builder.build().unwrap())
             }
         }

@@ -9,8 +9,8 @@ use tracing_subscriber::{layer::SubscriberExt, registry};
 
 use super::{log::Log, *};
 
-fn client(door: Door, wire: &Wire) -> Arc<dyn Provider> {
-    door.client(wire).into()
+fn client(endpoint: Endpoint, wire: &Wire) -> Arc<dyn Provider> {
+    endpoint.client(wire).into()
 }
 
 /// Calls inside one span and waits inside another; returns how each call began and ended.
@@ -50,19 +50,19 @@ fn asked(provider: &impl Provider, streams: bool) -> BoxFuture<'static, ()> {
 }
 
 /// A service that is down for one provider, and answers another.
-fn broken_first(door: Door) -> Wire {
+fn broken_first(endpoint: Endpoint) -> Wire {
     Wire::by(move |_, before| match before.len().checked_sub(1) {
         None => Answer::json(503, "{}"),
-        Some(place) => door.answers()[place].clone(),
+        Some(place) => endpoint.answers()[place].clone(),
     })
 }
 
 #[test]
 fn a_fallback_has_a_span_for_each_that_is_asked() {
     for streams in [false, true] {
-        let wire = broken_first(Door::Replicate);
-        let first = Fallback::new(client(Door::Cerebras, &wire));
-        let provider = first.or(client(Door::Replicate, &wire));
+        let wire = broken_first(Endpoint::Replicate);
+        let first = Fallback::new(client(Endpoint::Cerebras, &wire));
+        let provider = first.or(client(Endpoint::Replicate, &wire));
         assert_eq!(
             ask_within(&wire, || asked(&provider, streams)),
             ["in mine", "\"error\"", "in mine", "\"whole\""],
@@ -73,8 +73,8 @@ fn a_fallback_has_a_span_for_each_that_is_asked() {
 #[test]
 fn a_limited_provider_has_the_span_of_the_call() {
     for streams in [false, true] {
-        let wire = Wire::new(Door::Replicate.answers());
-        let provider = ConcurrencyLimit::new(client(Door::Replicate, &wire)).max_in_flight(1);
+        let wire = Wire::new(Endpoint::Replicate.answers());
+        let provider = ConcurrencyLimit::new(client(Endpoint::Replicate, &wire)).max_in_flight(1);
         assert_eq!(
             ask_within(&wire, || asked(&provider, streams)),
             ["in mine", "\"whole\""],
@@ -86,7 +86,7 @@ fn a_limited_provider_has_the_span_of_the_call() {
 fn a_call_that_waits_for_a_place_has_no_span_before() {
     let recorder = Recorder::new(everything);
     let wire = Wire::new([Answer::hang()]);
-    let provider = ConcurrencyLimit::new(client(Door::Cerebras, &wire)).max_in_flight(1);
+    let provider = ConcurrencyLimit::new(client(Endpoint::Cerebras, &wire)).max_in_flight(1);
     recorder.watch(|| {
         let mut first = provider.stream(PROMPT.into());
         let mut second = provider.stream(PROMPT.into());
@@ -101,9 +101,9 @@ fn a_call_that_waits_for_a_place_has_no_span_before() {
 fn combinators_keep_the_setting_for_content() {
     for (request, events) in [(ChatRequest::from(PROMPT), 0), (recorded(PROMPT), 3)] {
         let recorder = Recorder::new(everything);
-        let wire = broken_first(Door::Replicate);
-        let first = Fallback::new(client(Door::Cerebras, &wire));
-        let fallback = first.or(client(Door::Replicate, &wire));
+        let wire = broken_first(Endpoint::Replicate);
+        let first = Fallback::new(client(Endpoint::Cerebras, &wire));
+        let fallback = first.or(client(Endpoint::Replicate, &wire));
         let provider = ConcurrencyLimit::new(fallback).max_in_flight(1);
         let request = request.retry(RetryPolicy::never());
         recorder.watch(|| block_on(&wire.clock, provider.chat(request)).unwrap());

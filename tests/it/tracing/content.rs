@@ -26,21 +26,21 @@ fn at_most_debug(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= Level::DEBUG
 }
 
-/// All ways in which a call of a door may go.
-fn scenes(door: Door) -> Vec<Vec<Answer>> {
+/// All ways in which a call of a endpoint may go.
+fn scenes(endpoint: Endpoint) -> Vec<Vec<Answer>> {
     let echo =
         format!("{{\"message\":\"{KEY} {PROMPT} {ANSWER} {COOKIE}\",\"error\":\"{PROMPT}\"}}");
-    let mut scenes = vec![door.answers(), door.whole()];
+    let mut scenes = vec![endpoint.answers(), endpoint.whole()];
     for status in [400, 401, 403, 404, 429, 500, 503] {
         let refusal = Answer::json(status, &echo).header("set-cookie", format!("a={COOKIE}"));
         scenes.push(vec![refusal.header("x-request-id", KEY)]);
     }
     for end in [broken(), Piece::Hang, Piece::from("data: {\"broken")] {
-        let mut answers = door.answers();
+        let mut answers = endpoint.answers();
         let place = answers.len().min(2) - 1;
-        let piece = match door {
-            Door::Playground => format!("0:\"{ANSWER}\"\n"),
-            Door::Replicate => format!("event: output\nid: 1:0\ndata: {ANSWER}\n\n"),
+        let piece = match endpoint {
+            Endpoint::Playground => format!("0:\"{ANSWER}\"\n"),
+            Endpoint::Replicate => format!("event: output\nid: 1:0\ndata: {ANSWER}\n\n"),
             _ => sse(&[&chunk()]),
         };
         answers[place] = Answer::sse([Piece::from(piece.as_str()), end]);
@@ -51,10 +51,10 @@ fn scenes(door: Door) -> Vec<Vec<Answer>> {
 }
 
 /// Asks with every setting that may hold what is nobody's business.
-fn full_of_secrets(door: Door) -> ChatRequest {
+fn full_of_secrets(endpoint: Endpoint) -> ChatRequest {
     let schema = || Json::from_text(format!("{{\"title\":\"{PROMPT}\"}}"));
     let cookie = http::HeaderValue::from_static(COOKIE);
-    let request = door
+    let request = endpoint
         .request()
         .tool(Tool::new("look", schema()).description(PROMPT))
         .response_format(ResponseFormat::JsonSchema {
@@ -69,7 +69,7 @@ fn full_of_secrets(door: Door) -> ChatRequest {
         .user_id(KEY)
         .header(http::HeaderName::from_static("cookie"), cookie)
         .extra("note", PROMPT);
-    if matches!(door, Door::Playground | Door::Replicate) {
+    if matches!(endpoint, Endpoint::Playground | Endpoint::Replicate) {
         // What they cannot take of what is said is refused.
         return request;
     }
@@ -89,13 +89,13 @@ fn no_secret_is_shown_at_any_level() {
         (with_content, true),
         (content_alone, false),
     ] {
-        for door in DOORS {
-            for answers in scenes(door) {
+        for endpoint in DOORS {
+            for answers in scenes(endpoint) {
                 for retry in [RetryPolicy::never(), RetryPolicy::default()] {
-                    let request = full_of_secrets(door).retry(retry);
+                    let request = full_of_secrets(endpoint).retry(retry);
                     assert_eq!(request.record_content, RecordContent::Never);
-                    let (outcome, seen) = ask_under(filter, door, answers.clone(), request);
-                    assert_ne!(outcome.attempts, 0, "{door:?}: it was sent");
+                    let (outcome, seen) = ask_under(filter, endpoint, answers.clone(), request);
+                    assert_ne!(outcome.attempts, 0, "{endpoint:?}: it was sent");
                     let shown = seen.shown();
                     assert_eq!(shown.contains("gen_ai.request.model"), has_span, "{shown}");
                     for secret in [KEY, PROMPT, ANSWER, COOKIE, ACCOUNT, "https:", "\"?"] {
@@ -123,10 +123,10 @@ fn said(told: &Told, name: &str) -> Value {
 #[test]
 fn content_is_recorded_only_if_the_subscriber_enables_it() {
     for filter in [usual, at_most_debug] as [Filter; 2] {
-        for door in DOORS {
-            for answers in scenes(door) {
-                let request = recorded(full_of_secrets(door));
-                let (_, seen) = ask_under(filter, door, answers, request);
+        for endpoint in DOORS {
+            for answers in scenes(endpoint) {
+                let request = recorded(full_of_secrets(endpoint));
+                let (_, seen) = ask_under(filter, endpoint, answers, request);
                 for secret in [KEY, PROMPT, ANSWER, COOKIE, ACCOUNT] {
                     assert!(!seen.shown().contains(secret), "{secret}");
                 }
@@ -137,26 +137,31 @@ fn content_is_recorded_only_if_the_subscriber_enables_it() {
 
 #[test]
 fn content_is_recorded_as_events_of_the_span() {
-    for door in DOORS {
+    for endpoint in DOORS {
         for (filter, span) in [
             (with_content as Filter, Some(0)),
             (everything, Some(0)),
             (content_alone, None),
         ] {
-            let (_, seen) = ask_under(filter, door, door.answers(), recorded(door.request()));
+            let (_, seen) = ask_under(
+                filter,
+                endpoint,
+                endpoint.answers(),
+                recorded(endpoint.request()),
+            );
             let is_content = |told: &&Told| told.target == "inferstream::content";
             let events: Vec<_> = seen.events.iter().filter(is_content).collect();
             let [asked, answered] = *events else {
                 panic!("{events:?}");
             };
-            assert_eq!([asked.span, answered.span], [span; 2], "{door:?}");
+            assert_eq!([asked.span, answered.span], [span; 2], "{endpoint:?}");
             assert_eq!(
                 said(asked, "gen_ai.input.messages"),
                 json!([{"role": "user", "parts": [{"type": "text", "content": PROMPT}]}]),
             );
-            let reason = match door {
+            let reason = match endpoint {
                 // It does not say why it ended.
-                Door::Replicate => "unknown",
+                Endpoint::Replicate => "unknown",
                 _ => "stop",
             };
             assert_eq!(
@@ -178,7 +183,12 @@ fn content_is_recorded_as_events_of_the_span() {
 fn a_truncated_response_is_recorded_as_far_as_it_was_received() {
     let events = sse(&[&chunk()]);
     let answer = Answer::sse([Piece::from(events.as_str()), broken()]);
-    let (_, seen) = ask_under(with_content, Door::Cerebras, vec![answer], recorded(PROMPT));
+    let (_, seen) = ask_under(
+        with_content,
+        Endpoint::Cerebras,
+        vec![answer],
+        recorded(PROMPT),
+    );
     assert_eq!(
         said(&seen.events[1], "gen_ai.output.messages"),
         json!([{"role": "assistant", "parts": [{"type": "text", "content": ANSWER}]}]),
@@ -189,7 +199,7 @@ fn a_truncated_response_is_recorded_as_far_as_it_was_received() {
 fn a_call_without_a_response_records_its_messages() {
     let (_, seen) = ask_under(
         with_content,
-        Door::Cerebras,
+        Endpoint::Cerebras,
         vec![Answer::json(400, "{}")],
         recorded(PROMPT),
     );
@@ -215,7 +225,7 @@ fn every_kind_of_message_has_its_form() {
     let recorder = Recorder::new(with_content);
     let wire = Wire::new([Answer::hang()]);
     recorder.watch(|| {
-        let client = Door::Cerebras.client(&wire);
+        let client = Endpoint::Cerebras.client(&wire);
         assert!(poll_once(client.stream(recorded(request))).0.is_pending());
     });
     assert_eq!(

@@ -25,25 +25,25 @@ fn check(seen: &Seen, error_type: &str) -> Vec<String> {
 
 #[test]
 fn a_success_has_no_error() {
-    let (_, seen) = ask(Door::Cerebras, Door::Cerebras.answers(), PROMPT);
+    let (_, seen) = ask(Endpoint::Cerebras, Endpoint::Cerebras.answers(), PROMPT);
     let fields = &seen.call().fields;
     assert!(!fields.contains_key("error.type") && !fields.contains_key("otel.status_code"));
 }
 
 #[test]
 fn a_refusal_is_an_error() {
-    for door in DOORS {
+    for endpoint in DOORS {
         let refusal = Answer::json(401, &format!("{{\"message\":\"{KEY} {PROMPT}\"}}"));
-        let (outcome, seen) = ask(door, vec![refusal], door.request());
+        let (outcome, seen) = ask(endpoint, vec![refusal], endpoint.request());
         let kind = outcome.error().kind().as_str();
-        assert!(check(&seen, kind).is_empty(), "{door:?}");
+        assert!(check(&seen, kind).is_empty(), "{endpoint:?}");
     }
 }
 
 #[test]
 fn what_cannot_be_sent_is_an_error() {
-    for door in DOORS {
-        let (outcome, seen) = ask(door, door.answers(), ChatRequest::default());
+    for endpoint in DOORS {
+        let (outcome, seen) = ask(endpoint, endpoint.answers(), ChatRequest::default());
         assert_eq!(outcome.attempts, 0);
         check(&seen, "config");
     }
@@ -78,9 +78,9 @@ fn a_call_without_a_key_has_a_span() {
 
 #[test]
 fn an_error_before_the_head_is_one() {
-    for door in DOORS {
-        let (_, seen) = ask(door, vec![Answer::error(refused())], door.request());
-        assert!(check(&seen, "connect").is_empty(), "{door:?}");
+    for endpoint in DOORS {
+        let (_, seen) = ask(endpoint, vec![Answer::error(refused())], endpoint.request());
+        assert!(check(&seen, "connect").is_empty(), "{endpoint:?}");
     }
 }
 
@@ -88,7 +88,7 @@ fn an_error_before_the_head_is_one() {
 fn an_answer_that_is_cut_off_says_what_came() {
     let chunk = sse(&[&chunk()]);
     let answer = Answer::sse([Piece::from(chunk.as_str()), broken()]);
-    let (_, seen) = ask(Door::Cerebras, vec![answer], PROMPT);
+    let (_, seen) = ask(Endpoint::Cerebras, vec![answer], PROMPT);
     assert_eq!(
         check(&seen, "truncated"),
         [
@@ -103,7 +103,7 @@ fn an_answer_that_is_cut_off_says_what_came() {
 fn an_error_inside_an_answer_is_one() {
     let events = sse(&[&chunk(), r#"{"error":{"message":"no more"}}"#]);
     let answer = Answer::sse([Piece::from(events.as_str())]);
-    let (outcome, seen) = ask(Door::Cerebras, vec![answer], PROMPT);
+    let (outcome, seen) = ask(Endpoint::Cerebras, vec![answer], PROMPT);
     assert_eq!(outcome.error().kind(), ErrorKind::Provider);
     check(&seen, "provider");
 }
@@ -113,7 +113,7 @@ fn a_prediction_that_was_made_is_named_though_it_failed() {
     let mut failed = prediction("failed");
     failed["error"] = json!("no more");
     let answers = vec![Answer::json(201, &failed.to_string())];
-    let (outcome, seen) = ask(Door::Replicate, answers, PROMPT);
+    let (outcome, seen) = ask(Endpoint::Replicate, answers, PROMPT);
     let names = check(&seen, outcome.error().kind().as_str());
     assert!(
         names.contains(&"gen_ai.response.id".to_owned()),
@@ -132,12 +132,12 @@ fn a_timeout_is_recorded_with_its_phase() {
         (hangs(&[]), "timeout_first_event"),
         (hangs(&[&chunk]), "timeout_idle"),
     ] {
-        let (_, seen) = ask(Door::Cerebras, vec![answer], PROMPT);
+        let (_, seen) = ask(Endpoint::Cerebras, vec![answer], PROMPT);
         check(&seen, error_type);
     }
     let timeouts = Timeouts::default().total(seconds(1));
     let request = ChatRequest::from(PROMPT).timeouts(timeouts);
-    let (_, seen) = ask(Door::Cerebras, vec![Answer::hang()], request);
+    let (_, seen) = ask(Endpoint::Cerebras, vec![Answer::hang()], request);
     check(&seen, "timeout_total");
 }
 
@@ -148,7 +148,7 @@ fn begin(then: impl FnOnce(&Wire, inferstream_core::ChatStream)) -> Seen {
     let events = sse(&[&chunk()]);
     let wire = Wire::new([Answer::sse([Piece::from(events.as_str()), Piece::Hang])]);
     recorder.watch(|| {
-        let client = Door::Cerebras.client(&wire);
+        let client = Endpoint::Cerebras.client(&wire);
         let mut stream = block_on(&wire.clock, client.stream(PROMPT.into())).unwrap();
         block_on(&wire.clock, stream.next()).unwrap().unwrap();
         assert!(!recorder.seen().call().closed, "it goes on");
@@ -188,12 +188,12 @@ fn a_stream_that_is_canceled_is_told_as_such() {
 #[test]
 fn a_cancel_that_fails_is_an_error() {
     let recorder = Recorder::new(usual);
-    let mut answers = Door::Replicate.answers();
+    let mut answers = Endpoint::Replicate.answers();
     answers[1] = Answer::sse([Piece::Hang]);
     answers[2] = Answer::json(500, "{}");
     let wire = Wire::new(answers);
     recorder.watch(|| {
-        let client = Door::Replicate.client(&wire);
+        let client = Endpoint::Replicate.client(&wire);
         let stream = block_on(&wire.clock, client.stream(PROMPT.into())).unwrap();
         let told = stream.cancel();
         assert!(!recorder.seen().call().closed, "the service is being told");
@@ -208,12 +208,12 @@ fn a_cancel_that_fails_is_an_error() {
 
 #[test]
 fn a_call_that_is_dropped_before_the_head_is_told_as_such() {
-    for door in DOORS {
+    for endpoint in DOORS {
         for polls in [false, true] {
             let recorder = Recorder::new(usual);
             let wire = Wire::new([Answer::hang()]);
             recorder.watch(|| {
-                let mut call = door.client(&wire).stream(door.request());
+                let mut call = endpoint.client(&wire).stream(endpoint.request());
                 if polls {
                     assert!(poll_once(&mut call).0.is_pending());
                 }
@@ -226,14 +226,14 @@ fn a_call_that_is_dropped_before_the_head_is_told_as_such() {
 
 #[test]
 fn a_whole_answer_that_is_dropped_half_way_is_told_as_such() {
-    for door in DOORS {
+    for endpoint in DOORS {
         let recorder = Recorder::new(usual);
-        let mut answers = door.whole();
+        let mut answers = endpoint.whole();
         let last = answers.len().min(2) - 1;
         answers[last] = Answer::sse([Piece::from(sse(&[&chunk()]).as_str()), Piece::Hang]);
         let wire = Wire::new(answers);
         recorder.watch(|| {
-            let mut call = door.client(&wire).chat(door.request());
+            let mut call = endpoint.client(&wire).chat(endpoint.request());
             assert!(poll_once(&mut call).0.is_pending());
             assert!(!recorder.seen().call().closed);
         });
@@ -248,7 +248,7 @@ fn an_error_that_was_given_stays_the_end() {
         let chunk = sse(&[&chunk()]);
         let wire = Wire::new([Answer::sse([Piece::from(chunk.as_str()), broken()])]);
         recorder.watch(|| {
-            let client = Door::Cerebras.client(&wire);
+            let client = Endpoint::Cerebras.client(&wire);
             let mut stream = block_on(&wire.clock, client.stream(PROMPT.into())).unwrap();
             block_on(&wire.clock, stream.next()).unwrap().unwrap();
             block_on(&wire.clock, stream.next()).unwrap().unwrap_err();
@@ -265,12 +265,12 @@ fn an_error_that_was_given_stays_the_end() {
 #[test]
 fn a_cancel_whose_future_is_dropped_is_told_as_such() {
     let recorder = Recorder::new(usual);
-    let mut answers = Door::Replicate.answers();
+    let mut answers = Endpoint::Replicate.answers();
     answers[1] = Answer::sse([Piece::Hang]);
     answers[2] = Answer::hang();
     let wire = Wire::new(answers);
     recorder.watch(|| {
-        let client = Door::Replicate.client(&wire);
+        let client = Endpoint::Replicate.client(&wire);
         let stream = block_on(&wire.clock, client.stream(PROMPT.into())).unwrap();
         drop(stream.cancel());
     });
@@ -280,9 +280,9 @@ fn a_cancel_whose_future_is_dropped_is_told_as_such() {
 #[test]
 fn a_span_ends_with_the_answer_though_the_stream_is_kept() {
     let recorder = Recorder::new(usual);
-    let wire = Wire::new(Door::Cerebras.answers());
+    let wire = Wire::new(Endpoint::Cerebras.answers());
     recorder.watch(|| {
-        let client = Door::Cerebras.client(&wire);
+        let client = Endpoint::Cerebras.client(&wire);
         let mut stream = block_on(&wire.clock, client.stream(PROMPT.into())).unwrap();
         while block_on(&wire.clock, stream.next()).is_some() {}
         assert!(recorder.seen().call().closed);

@@ -11,7 +11,7 @@ fn an_attempt_that_is_made_again_is_told() {
     let recorder = Recorder::new(usual);
     let limited = Answer::json(429, &format!("{{\"message\":\"{KEY} {PROMPT}\"}}"));
     let mut answers = vec![limited.header("retry-after", "3"), Answer::error(refused())];
-    answers.extend(Door::Cerebras.answers());
+    answers.extend(Endpoint::Cerebras.answers());
     let wire = Wire::new(answers);
     let builder = Cerebras::builder().api_key(KEY).transport(wire.clone());
     let client = builder.build().unwrap();
@@ -44,7 +44,7 @@ fn an_attempt_that_is_made_again_is_told() {
 #[test]
 fn the_last_attempt_is_told_by_the_span_alone() {
     let answers = vec![Answer::json(429, "{}")];
-    let (_, seen) = ask(Door::Cerebras, answers, PROMPT);
+    let (_, seen) = ask(Endpoint::Cerebras, answers, PROMPT);
     assert!(seen.events.is_empty(), "{:?}", seen.events);
 }
 
@@ -57,10 +57,10 @@ fn a_resumed_response_is_recorded() {
         (None, Level::DEBUG, None),
     ] {
         let pieces = [Piece::from(piece)].into_iter().chain(end);
-        let mut answers = Door::Replicate.answers();
+        let mut answers = Endpoint::Replicate.answers();
         answers[1] = Answer::sse(pieces);
         answers.insert(2, Answer::sse([Piece::from(rest)]));
-        let (outcome, seen) = ask(Door::Replicate, answers, PROMPT);
+        let (outcome, seen) = ask(Endpoint::Replicate, answers, PROMPT);
         assert_eq!(outcome.text(), ANSWER);
         // What was cut is compared with the prediction, which is no more than that.
         let [told, compared] = &*seen.events else {
@@ -82,7 +82,7 @@ fn no_chunk_is_an_event() {
     let finish = finish();
     all.push(&finish);
     let answer = Answer::sse([Piece::from(sse(&all).as_str())]);
-    let (outcome, seen) = ask_under(everything, Door::Cerebras, vec![answer], PROMPT);
+    let (outcome, seen) = ask_under(everything, Endpoint::Cerebras, vec![answer], PROMPT);
     assert_eq!(outcome.events.len(), 102);
     assert!(seen.events.is_empty());
     assert_eq!(seen.spans.len(), 1);

@@ -6,8 +6,8 @@ use tracing::Level;
 
 use super::*;
 
-/// Returns the fields of a whole answer's span at a door.
-fn expected(door: Door) -> Value {
+/// Returns the fields of a whole answer's span at a endpoint.
+fn expected(endpoint: Endpoint) -> Value {
     let mut fields = json!({
         "otel.kind": "client",
         "gen_ai.operation.name": "chat",
@@ -19,21 +19,21 @@ fn expected(door: Door) -> Value {
         "inferstream.outcome": "whole",
         "server.port": 443,
     });
-    let (provider, model, address) = match door {
-        Door::CablyAi => ("cablyai", "deepseek-v3", "cablyai.com"),
-        Door::Compatible => ("groq", "llama3.2", "gateway.test"),
-        Door::Cerebras => ("cerebras", "gpt-oss-120b", "api.cerebras.ai"),
-        Door::WorkersAi => (
+    let (provider, model, address) = match endpoint {
+        Endpoint::CablyAi => ("cablyai", "deepseek-v3", "cablyai.com"),
+        Endpoint::Compatible => ("groq", "llama3.2", "gateway.test"),
+        Endpoint::Cerebras => ("cerebras", "gpt-oss-120b", "api.cerebras.ai"),
+        Endpoint::WorkersAi => (
             "cloudflare",
             "@cf/meta/llama-3.3-70b-instruct-fp8-fast",
             "api.cloudflare.com",
         ),
-        Door::Playground => (
+        Endpoint::Playground => (
             "cloudflare",
             "@cf/meta/llama-3.3-70b-instruct-fp8-fast",
             "playground.ai.cloudflare.com",
         ),
-        Door::Replicate => (
+        Endpoint::Replicate => (
             "replicate",
             "meta/meta-llama-3-70b-instruct",
             "api.replicate.com",
@@ -43,20 +43,20 @@ fn expected(door: Door) -> Value {
     fields["gen_ai.request.model"] = json!(model);
     fields["otel.name"] = json!(format!("chat {model}"));
     fields["server.address"] = json!(address);
-    if door == Door::Compatible {
+    if endpoint == Endpoint::Compatible {
         fields["server.port"] = json!(8443);
     }
-    match door {
-        Door::CablyAi | Door::Cerebras | Door::Compatible | Door::WorkersAi => {
+    match endpoint {
+        Endpoint::CablyAi | Endpoint::Cerebras | Endpoint::Compatible | Endpoint::WorkersAi => {
             fields["gen_ai.response.id"] = json!("chatcmpl-1");
             fields["gen_ai.response.model"] = json!("model-that-answered");
             fields["gen_ai.usage.cache_read.input_tokens"] = json!(3);
-            if door != Door::WorkersAi {
+            if endpoint != Endpoint::WorkersAi {
                 fields["gen_ai.usage.reasoning.output_tokens"] = json!(5);
             }
         }
-        Door::Playground => fields["gen_ai.response.id"] = json!("m-1"),
-        Door::Replicate => {
+        Endpoint::Playground => fields["gen_ai.response.id"] = json!("m-1"),
+        Endpoint::Replicate => {
             fields["gen_ai.response.id"] = json!("4awn473bsrztjzlx2b6ufoxkkm");
             fields["gen_ai.response.model"] = json!("meta/meta-llama-3-70b-instruct");
             fields["gen_ai.response.finish_reasons"] = json!("[\"unknown\"]");
@@ -67,35 +67,39 @@ fn expected(door: Door) -> Value {
 
 #[test]
 fn a_stream_has_a_span_by_the_conventions() {
-    for door in DOORS {
-        let (outcome, seen) = ask(door, door.answers(), door.request());
-        assert_eq!(outcome.text(), ANSWER, "{door:?}");
+    for endpoint in DOORS {
+        let (outcome, seen) = ask(endpoint, endpoint.answers(), endpoint.request());
+        assert_eq!(outcome.text(), ANSWER, "{endpoint:?}");
         let call = seen.call();
         assert_eq!((call.target, call.level), ("inferstream", Level::INFO));
         assert_eq!(
             Value::Object(call.fields.clone()),
-            expected(door),
-            "{door:?}"
+            expected(endpoint),
+            "{endpoint:?}"
         );
-        assert!(call.closed, "{door:?}");
+        assert!(call.closed, "{endpoint:?}");
         assert!(seen.events.is_empty(), "{:?}", seen.events);
     }
 }
 
 #[test]
 fn a_whole_answer_has_the_same_but_what_is_of_streams() {
-    for door in DOORS {
+    for endpoint in DOORS {
         let recorder = Recorder::new(usual);
-        let wire = Wire::new(door.whole());
-        let asked = || block_on(&wire.clock, door.client(&wire).chat(door.request()));
-        assert_eq!(recorder.watch(asked).unwrap().text(), ANSWER, "{door:?}");
-        let mut expected = expected(door);
+        let wire = Wire::new(endpoint.whole());
+        let asked = || block_on(&wire.clock, endpoint.client(&wire).chat(endpoint.request()));
+        assert_eq!(
+            recorder.watch(asked).unwrap().text(),
+            ANSWER,
+            "{endpoint:?}"
+        );
+        let mut expected = expected(endpoint);
         expected["gen_ai.request.stream"] = json!(false);
         let members = expected.as_object_mut().unwrap();
         members.remove("gen_ai.response.time_to_first_chunk");
         let seen = recorder.seen();
-        assert_eq!(seen.call().fields, *members, "{door:?}");
-        assert!(seen.call().closed, "{door:?}");
+        assert_eq!(seen.call().fields, *members, "{endpoint:?}");
+        assert!(seen.call().closed, "{endpoint:?}");
     }
 }
 
@@ -113,7 +117,7 @@ fn what_is_set_is_shown() {
         .stop(["a \"b\"", "\n"])
         .reasoning_effort("low")
         .response_format(ResponseFormat::JsonObject);
-    let (_, seen) = ask(Door::Cerebras, Door::Cerebras.answers(), request);
+    let (_, seen) = ask(Endpoint::Cerebras, Endpoint::Cerebras.answers(), request);
     let fields = &seen.call().fields;
     for (name, value) in [
         ("otel.name", json!("chat a-model")),
@@ -145,7 +149,7 @@ fn a_schema_is_json_and_text_is_text() {
     };
     for (format, shown) in [(schema, "json"), (ResponseFormat::Text, "text")] {
         let request = ChatRequest::from(PROMPT).response_format(format);
-        let (_, seen) = ask(Door::Cerebras, Door::Cerebras.answers(), request);
+        let (_, seen) = ask(Endpoint::Cerebras, Endpoint::Cerebras.answers(), request);
         assert_eq!(seen.call().fields["gen_ai.output.type"], shown);
     }
 }
@@ -158,7 +162,7 @@ fn a_server_elsewhere_is_named_without_its_path() {
         ("https://engine.test/v1", "engine.test", 443),
     ] {
         let recorder = Recorder::new(everything);
-        let wire = Wire::new(Door::Cerebras.answers());
+        let wire = Wire::new(Endpoint::Cerebras.answers());
         let builder = Cerebras::builder().base_url(url).transport(wire.clone());
         let client = builder.build().unwrap();
         let asked = || block_on(&wire.clock, client.stream(PROMPT));
@@ -187,7 +191,7 @@ fn what_is_no_word_of_the_services_is_not_shown() {
             "choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": said}],
         });
         let answer = Answer::sse([Piece::from(sse(&[&chunk.to_string(), "[DONE]"]).as_str())]);
-        let (_, seen) = ask(Door::Cerebras, vec![answer], PROMPT);
+        let (_, seen) = ask(Endpoint::Cerebras, vec![answer], PROMPT);
         let fields = &seen.call().fields;
         for name in ["gen_ai.response.id", "gen_ai.response.model"] {
             let shown = fields.get(name).and_then(Value::as_str);
@@ -207,8 +211,8 @@ fn a_prompt_in_the_place_of_a_word_is_not_shown() {
             .reasoning_effort(prompt);
         let (_, seen) = ask_under(
             everything,
-            Door::Cerebras,
-            Door::Cerebras.answers(),
+            Endpoint::Cerebras,
+            Endpoint::Cerebras.answers(),
             request,
         );
         let fields = &seen.call().fields;
@@ -225,7 +229,7 @@ fn several_choices_have_several_reasons() {
     let chunk = json!({"choices": [choice(0, "stop"), choice(1, "length")]});
     let answer = Answer::sse([Piece::from(sse(&[&chunk.to_string(), "[DONE]"]).as_str())]);
     let request = ChatRequest::from(PROMPT).n(2_u32);
-    let (_, seen) = ask(Door::Cerebras, vec![answer], request);
+    let (_, seen) = ask(Endpoint::Cerebras, vec![answer], request);
     let reasons = &seen.call().fields["gen_ai.response.finish_reasons"];
     assert_eq!(reasons, "[\"stop\",\"length\"]");
 }

@@ -20,7 +20,7 @@ fn targets(filter: &str) -> Targets {
 
 /// Opens a response of which nothing has been read.
 fn open(wire: &Wire, request: impl Into<ChatRequest>) -> ChatStream {
-    let client = Door::Cerebras.client(wire);
+    let client = Endpoint::Cerebras.client(wire);
     block_on(&wire.clock, client.stream(request.into())).unwrap()
 }
 
@@ -31,7 +31,7 @@ fn read(wire: &Wire, stream: ChatStream) {
 
 /// Makes a call under a subscriber.
 fn call(subscriber: impl Into<Dispatch>, request: impl Into<ChatRequest>) {
-    let wire = Wire::new(Door::Cerebras.answers());
+    let wire = Wire::new(Endpoint::Cerebras.answers());
     with_default(&subscriber.into(), || read(&wire, open(&wire, request)));
 }
 
@@ -94,8 +94,8 @@ fn layers_with_filters_of_their_own_lose_nothing() {
             .with(usual.clone().with_filter(LevelFilter::INFO))
             .with(other.with_filter(targets(filter)));
         with_default(&subscriber.into(), || {
-            let wire = Wire::new(Door::Cerebras.answers());
-            let client = Door::Cerebras.client(&wire);
+            let wire = Wire::new(Endpoint::Cerebras.answers());
+            let client = Endpoint::Cerebras.client(&wire);
             let call = client.stream(recorded(PROMPT));
             info_span!("mine").in_scope(|| info!("called"));
             let stream = block_on(&wire.clock, call).unwrap();
@@ -138,7 +138,7 @@ fn changes(before: &str, after: &str, request: impl Into<ChatRequest>) -> Log {
     let log = Log::default();
     let (filter, handle) = reload::Layer::new(targets(before));
     let subscriber = registry().with(filter).with(log.clone());
-    let wire = Wire::new(Door::Cerebras.answers());
+    let wire = Wire::new(Endpoint::Cerebras.answers());
     with_default(&subscriber.into(), || {
         let stream = open(&wire, request);
         handle.reload(targets(after)).unwrap();
@@ -167,7 +167,7 @@ fn each_subscriber_gets_the_content_that_it_enables_itself() {
     let enabling = Dispatch::new(registry().with(filter).with(content.clone()));
     let other = registry().with(LevelFilter::DEBUG);
     let other = Dispatch::new(other.with(usual.clone()));
-    let wire = Wire::new(Door::Cerebras.answers());
+    let wire = Wire::new(Endpoint::Cerebras.answers());
     let stream = with_default(&enabling, || open(&wire, recorded(PROMPT)));
     with_default(&other, || {
         info_span!("other").in_scope(|| read(&wire, stream));
@@ -178,7 +178,7 @@ fn each_subscriber_gets_the_content_that_it_enables_itself() {
     assert!(!usual.text().contains("gen_ai"), "{}", usual.text());
 
     // The other way round.
-    let wire = Wire::new(Door::Cerebras.answers());
+    let wire = Wire::new(Endpoint::Cerebras.answers());
     let stream = with_default(&other, || open(&wire, recorded(PROMPT)));
     with_default(&enabling, || read(&wire, stream));
     check_says(&usual, false, false);
@@ -190,7 +190,7 @@ fn content_of_a_call_without_a_span_is_in_the_callers_span() {
     let log = Log::default();
     let filter = targets("mine=info,inferstream::content=trace");
     let subscriber = registry().with(filter).with(log.clone());
-    let wire = Wire::new(Door::Cerebras.answers());
+    let wire = Wire::new(Endpoint::Cerebras.answers());
     with_default(&subscriber.into(), || {
         info_span!(target: "mine", "mine").in_scope(|| read(&wire, open(&wire, recorded(PROMPT))));
     });
@@ -253,7 +253,7 @@ fn a_dynamic_subscriber_sees_calls_too() {
         metadata.target() == "inferstream::content" || *metadata.level() <= Level::INFO
     });
     let subscriber = Dynamic(recorder.clone());
-    let wire = Wire::new(Door::Cerebras.answers());
+    let wire = Wire::new(Endpoint::Cerebras.answers());
     with_default(&Dispatch::new(subscriber), || {
         read(&wire, open(&wire, PROMPT));
     });

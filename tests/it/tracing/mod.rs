@@ -29,9 +29,9 @@ const ANSWER: &str = "answ3r";
 const COOKIE: &str = "c00kie-5ecret";
 const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
 
-/// By which door a call goes.
+/// By which endpoint a call goes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Door {
+enum Endpoint {
     CablyAi,
     Cerebras,
     Compatible,
@@ -40,16 +40,16 @@ enum Door {
     Replicate,
 }
 
-const DOORS: [Door; 6] = [
-    Door::CablyAi,
-    Door::Cerebras,
-    Door::Compatible,
-    Door::WorkersAi,
-    Door::Playground,
-    Door::Replicate,
+const DOORS: [Endpoint; 6] = [
+    Endpoint::CablyAi,
+    Endpoint::Cerebras,
+    Endpoint::Compatible,
+    Endpoint::WorkersAi,
+    Endpoint::Playground,
+    Endpoint::Replicate,
 ];
 
-impl Door {
+impl Endpoint {
     fn client(self, wire: &Wire) -> Box<dyn Provider> {
         let wire = wire.clone();
         let never = RetryPolicy::never();
@@ -237,14 +237,18 @@ fn recorded(request: impl Into<ChatRequest>) -> ChatRequest {
 
 /// Asks for a stream and reads it to its end.
 #[track_caller]
-fn ask(door: Door, answers: Vec<Answer>, request: impl Into<ChatRequest>) -> (Outcome, Seen) {
-    ask_under(usual, door, answers, request)
+fn ask(
+    endpoint: Endpoint,
+    answers: Vec<Answer>,
+    request: impl Into<ChatRequest>,
+) -> (Outcome, Seen) {
+    ask_under(usual, endpoint, answers, request)
 }
 
 #[track_caller]
 fn ask_under(
     filter: Filter,
-    door: Door,
+    endpoint: Endpoint,
     answers: Vec<Answer>,
     request: impl Into<ChatRequest>,
 ) -> (Outcome, Seen) {
@@ -252,7 +256,7 @@ fn ask_under(
     let wire = Wire::new(answers);
     let request = request.into();
     let outcome = recorder.watch(|| {
-        let opened = block_on(&wire.clock, door.client(&wire).stream(request));
+        let opened = block_on(&wire.clock, endpoint.client(&wire).stream(request));
         Outcome::read(&wire, opened)
     });
     (outcome, recorder.seen())

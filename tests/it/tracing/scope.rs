@@ -166,7 +166,7 @@ impl http_body::Body for PanickingBody {
 fn a_panic_leaves_the_span() {
     for in_body in [false, true] {
         let recorder = Recorder::new(everything);
-        let wire = Wire::new(Door::Cerebras.answers());
+        let wire = Wire::new(Endpoint::Cerebras.answers());
         recorder.watch(|| {
             let builder = Cerebras::builder().api_key(KEY);
             let transport = Panicking(Arc::new(wire.clone()), in_body);
@@ -236,8 +236,8 @@ fn a_call_that_moves_between_threads_is_one_span() {
 #[test]
 fn a_thread_without_a_subscriber_ends_the_span_all_the_same() {
     let recorder = Recorder::new(everything);
-    let wire = Wire::new(Door::Cerebras.answers());
-    let client = Door::Cerebras.client(&wire);
+    let wire = Wire::new(Endpoint::Cerebras.answers());
+    let client = Endpoint::Cerebras.client(&wire);
     let call = recorder.watch(|| client.chat(PROMPT.into()));
     let work = || block_on(&wire.clock, call).map(|answer| answer.text().to_owned());
     let answer = thread::scope(|scope| scope.spawn(work).join().unwrap());
@@ -250,9 +250,9 @@ fn a_thread_without_a_subscriber_ends_the_span_all_the_same() {
 #[test]
 fn the_callers_events_are_outside() {
     let recorder = Recorder::new(everything);
-    let wire = Wire::new(Door::Cerebras.answers());
+    let wire = Wire::new(Endpoint::Cerebras.answers());
     recorder.watch(|| {
-        let client = Door::Cerebras.client(&wire);
+        let client = Endpoint::Cerebras.client(&wire);
         let call = client.stream(PROMPT.into());
         info!("called");
         let mut stream = block_on(&wire.clock, call).unwrap();
@@ -270,19 +270,20 @@ fn the_callers_events_are_outside() {
 
 #[test]
 fn the_parent_is_the_span_of_the_call() {
-    for door in DOORS {
+    for endpoint in DOORS {
         let recorder = Recorder::new(everything);
-        let wire = Wire::new(door.answers());
+        let wire = Wire::new(endpoint.answers());
         recorder.watch(|| {
-            let call = info_span!("mine").in_scope(|| door.client(&wire).stream(door.request()));
+            let call =
+                info_span!("mine").in_scope(|| endpoint.client(&wire).stream(endpoint.request()));
             // Not the one that is current when it is polled.
             let stream = info_span!("other").in_scope(|| block_on(&wire.clock, call));
             block_on(&wire.clock, stream.unwrap().finish()).unwrap();
         });
         let seen = recorder.seen();
         let parent = seen.call().parent.unwrap();
-        assert_eq!(seen.spans[parent].name, "mine", "{door:?}");
-        assert!(seen.spans.iter().all(|span| span.closed), "{door:?}");
+        assert_eq!(seen.spans[parent].name, "mine", "{endpoint:?}");
+        assert!(seen.spans.iter().all(|span| span.closed), "{endpoint:?}");
     }
 }
 
@@ -339,8 +340,8 @@ fn nothing(_: &Metadata<'_>) -> bool {
 
 #[test]
 fn nobody_who_does_not_watch_sees_anything() {
-    for door in DOORS {
-        let (outcome, seen) = ask_under(nothing, door, door.answers(), door.request());
+    for endpoint in DOORS {
+        let (outcome, seen) = ask_under(nothing, endpoint, endpoint.answers(), endpoint.request());
         assert_eq!(outcome.text(), ANSWER);
         assert!(seen.spans.is_empty() && seen.events.is_empty());
     }
@@ -348,13 +349,17 @@ fn nobody_who_does_not_watch_sees_anything() {
 
 #[test]
 fn a_watched_request_is_the_same_on_the_wire() {
-    for door in DOORS {
+    for endpoint in DOORS {
         let requests = [nothing as Filter, everything].map(|filter| {
             let recorder = Recorder::new(filter);
-            let wire = Wire::new(door.answers());
+            let wire = Wire::new(endpoint.answers());
             recorder
                 .watch(|| {
-                    block_on(&wire.clock, door.client(&wire).stream(door.request())).map(drop)
+                    block_on(
+                        &wire.clock,
+                        endpoint.client(&wire).stream(endpoint.request()),
+                    )
+                    .map(drop)
                 })
                 .unwrap();
             let requests = wire.all().into_iter().map(|request| {
@@ -366,6 +371,6 @@ fn a_watched_request_is_the_same_on_the_wire() {
             });
             requests.collect::<Vec<_>>()
         });
-        assert_eq!(requests[0], requests[1], "{door:?}");
+        assert_eq!(requests[0], requests[1], "{endpoint:?}");
     }
 }

@@ -14,21 +14,21 @@ use super::{
 };
 use crate::models::INFO;
 
-/// By which of the service's paths a model is asked.
+/// The endpoint that chat requests are sent to.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Door {
-    /// `/ai/run/{model}` for models of the first year and adapters, else `/ai/v1/chat/completions`.
+pub enum Endpoint {
+    /// `/ai/run/{model}` for the oldest models and for adapters, `/ai/v1/chat/completions` for others.
     #[default]
     ByModel,
-    /// `/ai/v1/chat/completions`, which tells a finish reason.
+    /// `/ai/v1/chat/completions`, whose responses have a finish reason.
     OpenAi,
-    /// `/ai/run/{model}`, which takes fields that the other path does not: `lora`, `raw`, `prompt`.
+    /// `/ai/run/{model}`, which accepts fields that the other does not: `lora`, `raw`, `prompt`.
     Native,
 }
 
-impl Door {
-    /// Returns true if a model is asked at its own path.
+impl Endpoint {
+    /// Returns true if a model has an endpoint of its own.
     fn is_native(self, model: &str) -> bool {
         match self {
             Self::ByModel => families::is_native(model),
@@ -40,7 +40,7 @@ impl Door {
 
 #[derive(Debug)]
 pub(crate) struct WorkersAi {
-    pub(crate) door: Door,
+    pub(crate) endpoint: Endpoint,
     /// The base URL is that of an AI gateway, whose paths differ.
     pub(crate) is_gateway: bool,
 }
@@ -70,7 +70,7 @@ impl Dialect for WorkersAi {
     }
 
     fn path(&self, model: &str) -> String {
-        match (self.door.is_native(model), self.is_gateway) {
+        match (self.endpoint.is_native(model), self.is_gateway) {
             (true, true) => format!("/{model}"),
             (true, false) => format!("/run/{model}"),
             (false, _) => "/v1/chat/completions".to_owned(),
@@ -78,12 +78,12 @@ impl Dialect for WorkersAi {
     }
 
     fn names_model(&self, model: &str) -> bool {
-        !self.door.is_native(model)
+        !self.endpoint.is_native(model)
     }
 
     // The native path documents the bare schema, and its models know no other form.
     fn names_schema(&self, model: &str) -> bool {
-        !self.door.is_native(model)
+        !self.endpoint.is_native(model)
     }
 
     fn adapt(&self, model: &str, request: &mut ChatRequest, dropped: &mut Dropped) -> Result<()> {
@@ -98,7 +98,7 @@ impl Dialect for WorkersAi {
         if request.n.is_some_and(|n| n != 1) {
             dropped.take(request, Field::N, "Workers AI gives one answer");
         }
-        if self.door.is_native(model) {
+        if self.endpoint.is_native(model) {
             let reason = "unknown to the model's own path";
             dropped.keep(request, reason, families::is_native_setting);
             if let Some(ResponseFormat::JsonSchema { strict, .. }) = &mut request.response_format {

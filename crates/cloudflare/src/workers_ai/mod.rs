@@ -1,4 +1,4 @@
-//! Workers AI: the official door.
+//! Workers AI, the documented API.
 
 mod decode;
 mod dialect;
@@ -8,5 +8,5 @@ mod responses;
 mod search;
 mod wire;
 
-pub use self::dialect::Door;
+pub use self::dialect::Endpoint;
 pub(crate) use self::{dialect::WorkersAi, error::of_document, search::search};

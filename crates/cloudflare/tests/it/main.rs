@@ -14,8 +14,8 @@ mod session;
 use std::sync::LazyLock;
 
 use inferstream_cloudflare::{
-    ChatRequest, Cloudflare, CloudflareBuilder, Door, ErrorKind, FinishReason, HttpTransport, Json,
-    RetryPolicy, Tool,
+    ChatRequest, Cloudflare, CloudflareBuilder, Endpoint, ErrorKind, FinishReason, HttpTransport,
+    Json, RetryPolicy, Tool,
 };
 use inferstream_simulator::{Answer, Fault, Simulator, SimulatorBuilder};
 
@@ -50,27 +50,27 @@ fn client(simulator: &Simulator) -> CloudflareBuilder {
 #[tokio::test]
 async fn every_style_says_the_same_by_either_door() {
     let text = "Count to 12, true or false: 3.50 – «é» 👋🏽 null.";
-    for door in [Door::ByModel, Door::OpenAi, Door::Native] {
+    for endpoint in [Endpoint::ByModel, Endpoint::OpenAi, Endpoint::Native] {
         for model in MODELS {
             let answers = Simulator::builder()
                 .answer(Answer::text(text))
                 .answer(Answer::text(text));
             let simulator = start(answers).await;
-            let cloudflare = client(&simulator).door(door).build().unwrap();
+            let cloudflare = client(&simulator).endpoint(endpoint).build().unwrap();
             let request = ChatRequest::new(model).user("Hi");
             let stream = cloudflare.stream(request.clone()).await.unwrap();
             let streamed = stream.finish().await.unwrap();
             let whole = cloudflare.chat(request).await.unwrap();
             for response in [&streamed, &whole] {
                 // The word `null` is lost by the service where it parses tokens.
-                let parses = model.contains("qwq") && door != Door::OpenAi;
+                let parses = model.contains("qwq") && endpoint != Endpoint::OpenAi;
                 if !parses {
-                    assert_eq!(response.text(), text, "{model} {door:?}");
+                    assert_eq!(response.text(), text, "{model} {endpoint:?}");
                 }
                 assert_eq!(response.finish_reason(), Some(&FinishReason::Stop));
                 let usage = response.usage.unwrap();
                 let sum = usage.input_tokens.unwrap() + usage.output_tokens.unwrap();
-                assert_eq!(usage.total_tokens, Some(sum), "{model} {door:?}");
+                assert_eq!(usage.total_tokens, Some(sum), "{model} {endpoint:?}");
                 assert!(10 < usage.output_tokens.unwrap());
             }
             assert_eq!(simulator.counts().chats, 2);
@@ -80,10 +80,10 @@ async fn every_style_says_the_same_by_either_door() {
 
 #[tokio::test]
 async fn a_limit_is_told_by_every_style() {
-    for door in [Door::OpenAi, Door::Native] {
+    for endpoint in [Endpoint::OpenAi, Endpoint::Native] {
         for model in MODELS {
             let simulator = start(Simulator::builder()).await;
-            let cloudflare = client(&simulator).door(door).build().unwrap();
+            let cloudflare = client(&simulator).endpoint(endpoint).build().unwrap();
             let request = ChatRequest::new(model).user("Hi").max_tokens(6);
             for response in [
                 cloudflare
@@ -96,7 +96,7 @@ async fn a_limit_is_told_by_every_style() {
             ] {
                 let response = response.unwrap();
                 let reason = response.finish_reason();
-                assert_eq!(reason, Some(&FinishReason::Length), "{model} {door:?}");
+                assert_eq!(reason, Some(&FinishReason::Length), "{model} {endpoint:?}");
             }
         }
     }
@@ -104,7 +104,7 @@ async fn a_limit_is_told_by_every_style() {
 
 #[tokio::test]
 async fn tools_are_called_by_every_style() {
-    for door in [Door::OpenAi, Door::Native] {
+    for endpoint in [Endpoint::OpenAi, Endpoint::Native] {
         for model in MODELS {
             let arguments = r#"{"city":"Paris","days":3}"#;
             let call = || {
@@ -113,7 +113,7 @@ async fn tools_are_called_by_every_style() {
                     .tool_call("time", "{}")
             };
             let simulator = start(Simulator::builder().answer(call()).answer(call())).await;
-            let cloudflare = client(&simulator).door(door).build().unwrap();
+            let cloudflare = client(&simulator).endpoint(endpoint).build().unwrap();
             let schema = Json::from_text(r#"{"type":"object"}"#);
             let request = ChatRequest::new(model)
                 .user("Hi")
@@ -130,9 +130,9 @@ async fn tools_are_called_by_every_style() {
             ] {
                 let response = response.unwrap();
                 let calls = response.tool_calls();
-                assert_eq!(calls.len(), 2, "{model} {door:?}: {calls:?}");
+                assert_eq!(calls.len(), 2, "{model} {endpoint:?}: {calls:?}");
                 assert_eq!(calls[0].name, "weather");
-                assert_eq!(calls[0].arguments, arguments, "{model} {door:?}");
+                assert_eq!(calls[0].arguments, arguments, "{model} {endpoint:?}");
                 assert_eq!(calls[1].name, "time");
                 assert_eq!(response.finish_reason(), Some(&FinishReason::ToolCalls));
             }
@@ -212,13 +212,13 @@ async fn ends_are_what_they_are() {
 
 #[tokio::test]
 async fn a_gateway_is_asked_at_its_own_paths() {
-    for door in [Door::OpenAi, Door::Native] {
+    for endpoint in [Endpoint::OpenAi, Endpoint::Native] {
         let simulator = start(Simulator::builder()).await;
         let cloudflare = client(&simulator)
             .base_url(simulator.gateway_url())
             .gateway("my-gateway")
             .gateway_token("other")
-            .door(door)
+            .endpoint(endpoint)
             .build()
             .unwrap();
         let stream = cloudflare.stream("Hi").await.unwrap();

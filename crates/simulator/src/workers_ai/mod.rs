@@ -28,7 +28,7 @@ use crate::{
         model::Kind,
         native::Manner,
         refusal::{Asker, Problem, instead},
-        request::{Door, Request},
+        request::{Endpoint, Request},
     },
 };
 
@@ -53,7 +53,7 @@ struct Task<'a> {
 
 /// The target of a request.
 enum Target {
-    Answer(Door),
+    Answer(Endpoint),
     Models,
     Nothing,
     Schema,
@@ -65,8 +65,8 @@ pub(crate) fn answer(shared: &Shared, head: &Parts, path: &str, body: &[u8]) -> 
     let target = match (&head.method, rest, rest.strip_prefix("ai/run/")) {
         (&Method::GET, "ai/models/schema", _) => Target::Schema,
         (&Method::GET, "ai/models/search", _) => Target::Models,
-        (&Method::POST, "ai/v1/chat/completions", _) => Target::Answer(Door::Chat),
-        (&Method::POST, _, Some(model)) => Target::Answer(Door::Run(uri::decode(model))),
+        (&Method::POST, "ai/v1/chat/completions", _) => Target::Answer(Endpoint::Chat),
+        (&Method::POST, _, Some(model)) => Target::Answer(Endpoint::Run(uri::decode(model))),
         _ => Target::Nothing,
     };
     let task = Task {
@@ -87,8 +87,8 @@ pub(crate) fn gateway(shared: &Shared, head: &Parts, path: &str, body: &[u8]) ->
     let (name, rest) = split(rest);
     let target = match (&head.method, rest.strip_prefix("workers-ai/")) {
         _ if name.is_empty() => Target::Nothing,
-        (&Method::POST, Some("v1/chat/completions")) => Target::Answer(Door::Chat),
-        (&Method::POST, Some(model)) => Target::Answer(Door::Run(uri::decode(model))),
+        (&Method::POST, Some("v1/chat/completions")) => Target::Answer(Endpoint::Chat),
+        (&Method::POST, Some(model)) => Target::Answer(Endpoint::Run(uri::decode(model))),
         _ => Target::Nothing,
     };
     let task = Task {
@@ -112,13 +112,13 @@ pub(crate) fn too_large(gateway: bool) -> Reply {
 fn respond(shared: &Shared, head: &Parts, task: &Task<'_>, body: &[u8]) -> Outcome {
     let asker = &task.asker;
     let outcome = match &task.target {
-        Target::Answer(door) => {
+        Target::Answer(endpoint) => {
             shared.counter.add(|counts| &mut counts.chats);
             let mut script = shared.script();
             if script.raw_is_next() {
                 return script.next_raw(|fault| instead(fault, asker));
             }
-            chat(&shared.settings, &mut script, head, task, door, body)
+            chat(&shared.settings, &mut script, head, task, endpoint, body)
         }
         _ => look_up(&shared.settings, head, task).map(Outcome::Reply),
     };
@@ -135,11 +135,11 @@ fn chat(
     script: &mut Script,
     head: &Parts,
     task: &Task<'_>,
-    door: &Door,
+    endpoint: &Endpoint,
     body: &[u8],
 ) -> Result<Outcome, Problem> {
     check(settings, &head.headers, task)?;
-    let request = Request::parse(door, &task.asker, body)?;
+    let request = Request::parse(endpoint, &task.asker, body)?;
     let fault = script.next_fault();
     let instead = fault.as_ref().and_then(|fault| instead(fault, &task.asker));
     if let Some(outcome) = instead {
@@ -154,7 +154,7 @@ fn chat(
     Ok(Outcome::Reply(encoded(
         settings,
         &task.asker,
-        door,
+        endpoint,
         completion,
         fault,
     )))
@@ -163,12 +163,12 @@ fn chat(
 fn encoded(
     settings: &Settings,
     asker: &Asker,
-    door: &Door,
+    endpoint: &Endpoint,
     completion: Completion<'_>,
     fault: Option<&Fault>,
 ) -> Reply {
     let kind = completion.request.model.kind;
-    let at_run = matches!(door, Door::Run(_));
+    let at_run = matches!(endpoint, Endpoint::Run(_));
     let manner = match kind {
         Kind::Native(calls) if at_run => Some(Manner::Plain(calls)),
         Kind::Typed if at_run => Some(Manner::Typed),
@@ -185,9 +185,9 @@ fn encoded(
         Some(manner) => native::whole(&completion, manner),
         None => hybrid::whole(&completion),
     };
-    let body = match door {
-        Door::Chat => result.to_string().into(),
-        Door::Run(_) => model::wrap(result),
+    let body = match endpoint {
+        Endpoint::Chat => result.to_string().into(),
+        Endpoint::Run(_) => model::wrap(result),
     };
     let refusal = || Problem::upstream().reply(asker);
     damage::whole(body.into(), fault, refusal).delay(time)

@@ -24,7 +24,7 @@ const ONE_OF: &str = "oneOf at '/' not met, 0 matches: required properties at '/
 
 /// The endpoint of a request.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Door {
+pub(super) enum Endpoint {
     /// `ai/v1/chat/completions`; the body names the model.
     Chat,
     /// `ai/run`; the path names the model.
@@ -54,22 +54,22 @@ type Result<T> = std::result::Result<T, Problem>;
 
 impl Request {
     /// Parses a request, or returns the error response.
-    pub(super) fn parse(door: &Door, asker: &Asker, body: &[u8]) -> Result<Self> {
+    pub(super) fn parse(endpoint: &Endpoint, asker: &Asker, body: &[u8]) -> Result<Self> {
         if body.is_empty() {
             return Err(Problem::incomplete());
         }
         let fields: Fields = serde_json::from_slice(body)
             .map_err(|_| Problem::bad_input("Type mismatch of '/', 'object' expected"))?;
-        let name = match door {
-            Door::Chat => string(&fields, "model").unwrap_or_default(),
-            Door::Run(name) => name,
+        let name = match endpoint {
+            Endpoint::Chat => string(&fields, "model").unwrap_or_default(),
+            Endpoint::Run(name) => name,
         };
         let model = model::find(name).ok_or_else(|| Problem::no_such_model(asker, name))?;
-        let input = match (fields.get("messages"), fields.get("prompt"), door) {
+        let input = match (fields.get("messages"), fields.get("prompt"), endpoint) {
             (Some(messages), _, _) => messages,
-            (None, Some(prompt), Door::Run(_)) => prompt,
-            (None, None, Door::Run(_)) => return Err(Problem::bad_input(ONE_OF)),
-            (None, _, Door::Chat) => {
+            (None, Some(prompt), Endpoint::Run(_)) => prompt,
+            (None, None, Endpoint::Run(_)) => return Err(Problem::bad_input(ONE_OF)),
+            (None, _, Endpoint::Chat) => {
                 let what = "required properties at '/' are 'messages'";
                 return Err(Problem::bad_input(what));
             }

@@ -1,4 +1,4 @@
-//! Workers AI: chats at its doors, and what goes wrong with them.
+//! Workers AI: chats at its endpoints, and what goes wrong with them.
 
 mod api;
 mod faults;
