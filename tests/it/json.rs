@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 fn seen(text: &str) -> Option<String> {
-    Json::from_beginning(text).map(|json| json.to_string())
+    Json::from_partial(text).map(|json| json.to_string())
 }
 
 #[track_caller]
@@ -176,7 +176,7 @@ fn begins(text: &str) -> bool {
 /// Checks what is seen of a text and of all that it goes on to, letter by letter; `last` is how much
 /// of the text was said before its last letter.
 fn check_all(text: &mut String, letters: &[&str], left: usize, last: Option<usize>) {
-    let said = match Json::from_beginning(text) {
+    let said = match Json::from_partial(text) {
         None => {
             assert!(last.is_none() || !begins(text), "{text} is seen no more");
             None

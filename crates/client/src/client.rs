@@ -8,14 +8,14 @@ use std::{
 use http::HeaderMap;
 use inferstream_core::{
     ApiKey, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind,
-    Model, Provider, ProviderInfo, Result, Transport, Unsupported,
-    provider::{self, Total},
+    Model, Provider, ProviderInfo, Result, Transport, Unsupported, provider,
 };
 
 use crate::{
     builder::Settings,
     call::Call,
     credentials::{Credentials, Fixed, Missing},
+    deadline::Deadline,
     redact::Redact,
     url::base_url,
 };
@@ -259,14 +259,14 @@ impl<P: Protocol> Client<P> {
     ) -> Result<T> {
         let credentials = &self.shared.credentials;
         let limits = ChatRequest::default().timeouts(call.timeouts);
-        let total = Total::begin(Some(&call.transport), &limits);
-        let work = |key| total.limit(work(with_key(call.clone(), key)));
-        let key = total.limit(credentials.key()).await?;
+        let deadline = Deadline::begin(Some(&call.transport), &limits);
+        let work = |key| deadline.limit(work(with_key(call.clone(), key)));
+        let key = deadline.limit(credentials.key()).await?;
         let refusal = match (work(key.clone()).await, &key) {
             (Err(error), Some(key)) if is_refusal(&error) && credentials.renews(key) => error,
             (outcome, _) => return outcome,
         };
-        let renewed = total.limit(credentials.key()).await;
+        let renewed = deadline.limit(credentials.key()).await;
         let renewed = renewed.map_err(|error| error.with_source(refusal.clone()))?;
         let is_old = |new: &ApiKey| key.as_ref().is_some_and(|old| old.expose() == new.expose());
         let Some(renewed) = renewed.filter(|new| !is_old(new)) else {

@@ -11,10 +11,12 @@ mod url;
 
 mod call;
 
+mod deadline;
 mod detach;
 mod document;
 mod page;
 mod redact;
+mod semaphore;
 mod unsupported;
 
 #[doc(hidden)]
@@ -27,10 +29,12 @@ pub use crate::{
     call::{Call, Judge, Refusal},
     client::{Client, Mode, Protocol},
     credentials::{Credentials, Fixed, Missing},
+    deadline::Deadline,
     detach::{DetachOnDrop, briefly, detach, within},
     document::stream_or_document,
     page::{is_challenge, is_page},
     redact::Redact,
+    semaphore::{Acquire, Permit, Semaphore},
     setting::Setting,
     unsupported::Dropped,
     url::{base_url, same_host, with_version},

@@ -7,11 +7,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use inferstream_client::{Deadline, Permit, Semaphore};
 use inferstream_core::{
     BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream, Model, Provider,
-    ProviderInfo, Result, Sent, Timer, Unsupported,
-    protocol::EventStream,
-    provider::{Permit, Semaphore, Total, in_current_span},
+    ProviderInfo, Result, Sent, Timer, Unsupported, protocol::EventStream,
+    provider::in_current_span,
 };
 
 /// The default limit. Services rarely allow more for one key, and one process can read this many
@@ -103,22 +103,22 @@ impl ConcurrencyLimit {
 
     /// Waits for a permit, and reduces the request's total timeout by the time that took.
     async fn enter(&self, request: &mut ChatRequest) -> Result<Permit> {
-        let total = Total::begin(self.timer.as_ref(), request);
+        let deadline = Deadline::begin(self.timer.as_ref(), request);
         let mut permit = self.semaphore.acquire();
         let mut end = None;
         let permit = poll_fn(|cx| {
             if let Poll::Ready(permit) = Pin::new(&mut permit).poll(cx) {
                 return Poll::Ready(Ok(permit));
             }
-            match end.get_or_insert_with(|| total.end()) {
+            match end.get_or_insert_with(|| deadline.end()) {
                 None => Poll::Pending,
                 Some((sleep, error)) => sleep.as_mut().poll(cx).map(|()| Err(error.clone())),
             }
         });
         // A permit that is granted after the time is up is released again.
-        match (permit.await, total.over()) {
+        match (permit.await, deadline.over()) {
             (Ok(permit), None) => {
-                total.apply(request);
+                deadline.apply(request);
                 Ok(permit)
             }
             (Err(error), _) | (_, Some(error)) => {

@@ -52,7 +52,7 @@ pub enum ChatEvent {
         /// The tool's name.
         name: String,
     },
-    /// More of a call's arguments: [`Json::from_beginning`] reads what has come of them.
+    /// More of a call's arguments: [`Json::from_partial`] reads what has come of them.
     #[non_exhaustive]
     ToolCallDelta {
         /// The index of its choice.

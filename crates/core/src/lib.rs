@@ -14,7 +14,6 @@ pub mod sse;
 
 pub mod protocol;
 pub mod provider;
-mod semaphore;
 mod trace;
 mod transport;
 
@@ -23,10 +22,10 @@ mod retry;
 mod status;
 mod timeouts;
 
-mod beginning;
 mod json;
 mod line;
 mod model;
+mod partial_json;
 mod secret;
 mod text;
 #[cfg(feature = "json")]

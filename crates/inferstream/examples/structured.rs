@@ -64,7 +64,7 @@ async fn film(provider: &impl Provider) -> Result<Film> {
     let mut stream = provider.stream(request).await?;
     let mut shown = None;
     while stream.text().next().await.transpose()?.is_some() {
-        let so_far = Json::from_beginning(stream.partial().text());
+        let so_far = Json::from_partial(stream.partial().text());
         if so_far != shown {
             shown = so_far;
             println!("{}", shown.as_ref().map_or("", Json::as_str));

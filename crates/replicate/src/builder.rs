@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use http::HeaderValue;
-use inferstream_client::{Client, Setting, Settings, base_url, same_host};
-use inferstream_core::{Error, ErrorKind, Result, provider::Semaphore};
+use inferstream_client::{Client, Semaphore, Setting, Settings, base_url, same_host};
+use inferstream_core::{Error, ErrorKind, Result};
 
 use crate::{
     client::Replicate, info::INFO, inputs::Inputs, protocol::Predictions,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::HeaderValue;
-use inferstream_core::provider::Semaphore;
+use inferstream_client::Semaphore;
 
 use crate::{inputs::Inputs, trust::Trust};
 

@@ -11,7 +11,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         "inferstream-client",
         &["inferstream-core", "inferstream-transport"],
     ),
-    ("inferstream-compose", &["inferstream-core"]),
+    (
+        "inferstream-compose",
+        &["inferstream-client", "inferstream-core"],
+    ),
     ("inferstream-session", &["inferstream-core"]),
     (
         "inferstream-openai-compat",

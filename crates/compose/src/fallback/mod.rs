@@ -10,10 +10,10 @@ use self::{
     answer::{Answer, Failures},
     candidate::{Candidate, Naming},
 };
+use inferstream_client::Deadline;
 use inferstream_core::{
     BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind, Model, Phase,
-    Provider, ProviderInfo, Result, Timer, Unsupported,
-    provider::{Total, in_current_span},
+    Provider, ProviderInfo, Result, Timer, Unsupported, provider::in_current_span,
 };
 
 /// A provider that tries several providers in order, until the response of one begins.
@@ -275,7 +275,7 @@ impl Shared {
         mut request: ChatRequest,
         ask: impl Fn(&dyn Provider, ChatRequest, Rank) -> BoxFuture<'static, Result<T>> + Send,
     ) -> Result<(T, Failures)> {
-        let total = Total::begin(self.timer.as_ref(), &request);
+        let deadline = Deadline::begin(self.timer.as_ref(), &request);
         let mut candidate = &self.first;
         let mut failures = Failures::none(candidate.id());
         let mut others = self.others.iter();
@@ -286,12 +286,13 @@ impl Shared {
                 Some(_) => (request.clone(), Rank::NotLast),
             };
             let mut own = candidate.request(&self.first, own);
-            total.apply(&mut own);
+            deadline.apply(&mut own);
             let error = match ask(&*candidate.provider, own, rank).await {
                 Ok(answer) => return Ok((answer, failures)),
                 Err(error) => error,
             };
-            let Some(next) = next.filter(|_| self.leaves(&error) && total.over().is_none()) else {
+            let Some(next) = next.filter(|_| self.leaves(&error) && deadline.over().is_none())
+            else {
                 return Err(failures.explain(error));
             };
             failures.add(error, next.id(), &next.told(&self.first, &request));

@@ -2,22 +2,15 @@
 
 mod call;
 mod date;
-mod total;
 
 use std::{fmt, sync::Arc};
 
 pub use self::{
     call::{chat, stream},
     date::{read_cookie_date, read_time},
-    total::Total,
 };
 
-pub use crate::{
-    line::OneLine,
-    semaphore::{Acquire, Permit, Semaphore},
-    status::read_duration,
-    trace::in_current_span,
-};
+pub use crate::{line::OneLine, status::read_duration, trace::in_current_span};
 
 use crate::{
     error::Result,

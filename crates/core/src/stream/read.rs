@@ -350,7 +350,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
 
     /// Returns true if the beginning of an event contains text or an error.
     fn has_content(&mut self, tail: &OwnedFrame) -> bool {
-        let completed = Json::from_beginning(&tail.data);
+        let completed = Json::from_partial(&tail.data);
         let data = completed.as_ref().map_or(&*tail.data, Json::as_str);
         let buffer = Bytes::new();
         let frame = Frame {

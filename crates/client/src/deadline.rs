@@ -1,17 +1,12 @@
-//! The total timeout of a request, and what is left of it.
+//! The deadline of a request: its total timeout, counted from the start of the call.
 
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
-use crate::{
-    error::{Error, Result},
-    settings::ChatRequest,
-    timeouts::Phase,
-    transport::{BoxFuture, Timer},
-};
+use inferstream_core::{BoxFuture, ChatRequest, Error, Phase, Result, Timer};
 
-/// The total timeout of a request, including the work before it is sent.
+/// The deadline of a request, from its total timeout; work before the request is sent counts too.
 #[derive(Debug)]
-pub struct Total(Option<Running>);
+pub struct Deadline(Option<Running>);
 
 #[derive(Debug)]
 struct Running {
@@ -20,8 +15,8 @@ struct Running {
     limit: Duration,
 }
 
-impl Total {
-    /// Begins to count, if the request has the timeout and there is a clock.
+impl Deadline {
+    /// Starts to count, if the request has a total timeout and there is a timer.
     pub fn begin(timer: Option<&(impl Timer + Clone)>, request: &ChatRequest) -> Self {
         let limit = request.timeouts.and_then(|timeouts| timeouts.total);
         let running = timer.zip(limit).map(|(timer, limit)| Running {

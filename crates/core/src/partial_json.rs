@@ -1,42 +1,44 @@
-//! The beginning of a JSON value in, as much of the value as it says out.
+//! A parser for JSON whose end has not arrived: the value so far.
 
 use crate::json::Json;
 
 impl Json {
-    /// Returns the value that the beginning of its text says: what a tool's arguments are while they
-    /// come.
+    /// Parses JSON whose end has not arrived, such as the arguments of a tool call while they are
+    /// streamed, and returns the value so far.
     ///
-    /// Members and elements are there once their values are, a text as far as it has come; a number
-    /// or a word such as `true` only once something follows it, since it may go on. `None` where
-    /// nothing is said yet, where no JSON begins so, or where lists and objects stand more than 127
-    /// deep in each other.
+    /// A string is cut where the text ends. A member or an element is included once its value has
+    /// begun; a number or a word such as `true` only once another character follows, because it may
+    /// be longer.
+    ///
+    /// Returns `None` for text without a value so far, for text that is not JSON, and for arrays and
+    /// objects nested more than 127 deep.
     ///
     /// ```
     /// use inferstream_core::Json;
     ///
-    /// let seen = |text| Json::from_beginning(text).map(|json| json.to_string());
+    /// let seen = |text| Json::from_partial(text).map(|json| json.to_string());
     /// assert_eq!(seen(r#"{"city": "Ber"#).as_deref(), Some(r#"{"city": "Ber"}"#));
     /// assert_eq!(seen(r#"{"city": "Bern", "people": 134"#).as_deref(), Some(r#"{"city": "Bern"}"#));
     /// assert_eq!(seen(""), None);
     /// ```
     ///
-    /// The arguments of a call are the sum of its pieces, by choice and index:
+    /// The arguments of a call are the sum of its fragments, by choice and index:
     ///
     /// ```
     /// use std::collections::BTreeMap;
     ///
     /// use inferstream_core::{ChatEvent, Json};
     ///
-    /// # let piece = |piece| ChatEvent::tool_call_delta(0, 0, piece);
+    /// # let fragment = |text| ChatEvent::tool_call_delta(0, 0, text);
     /// # let mut events = vec![ChatEvent::tool_call_start(0, 0, "call-1", "look_up")];
-    /// # events.extend(["{\"city\": \"", "Bern", "\", \"people\": 134", "000}"].map(piece));
+    /// # events.extend(["{\"city\": \"", "Bern", "\", \"people\": 134", "000}"].map(fragment));
     /// let mut calls = BTreeMap::<(u32, u32), String>::new();
     /// let mut shown = Vec::new();
     /// for event in events {
     ///     if let ChatEvent::ToolCallDelta { choice, index, arguments, .. } = event {
     ///         let text = calls.entry((choice, index)).or_default();
     ///         text.push_str(&arguments);
-    ///         if let Some(so_far) = Json::from_beginning(text) {
+    ///         if let Some(so_far) = Json::from_partial(text) {
     ///             shown.push(so_far.to_string());
     ///         }
     ///     }
@@ -50,8 +52,8 @@ impl Json {
     /// assert_eq!(shown, expected);
     /// ```
     ///
-    /// It looks at each byte once: with each piece of a long text that is a new look at all of it.
-    pub fn from_beginning(text: &str) -> Option<Self> {
+    /// One call takes time in proportion to the text; a call per fragment parses the text again.
+    pub fn from_partial(text: &str) -> Option<Self> {
         let mut reader = Reader {
             text,
             at: 0,
@@ -74,9 +76,9 @@ impl Json {
 
 /// Why reading stopped.
 enum Stop {
-    /// The text is over.
+    /// The text ended.
     End,
-    /// No JSON goes on so.
+    /// The text is not JSON.
     Broken,
 }
 
