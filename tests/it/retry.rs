@@ -7,9 +7,9 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use inferstream_client::{error_of_head, retry_after};
 use inferstream_core::{
     Body, Error, ErrorKind, Phase, Repeat, Result, RetryPolicy, Sent, Transport,
-    protocol::retry_after,
 };
 use proptest::prelude::*;
 
@@ -46,7 +46,7 @@ fn busy() -> Error {
 /// The answer of a status and headers, as an error.
 fn answer(status: u16, headers: &[(&'static str, &str)]) -> Error {
     let headers = header_map(headers);
-    Error::of_head(
+    error_of_head(
         StatusCode::from_u16(status).unwrap(),
         &headers,
         SystemTime::UNIX_EPOCH,
@@ -649,7 +649,7 @@ proptest! {
             let mut headers = HeaderMap::new();
             headers.insert("retry-after", HeaderValue::from_static("Sun, 06 Nov 1994 08:49:40 GMT"));
             headers.insert(HeaderName::from_static(name), value);
-            let error = Error::of_head(StatusCode::TOO_MANY_REQUESTS, &headers, SystemTime::UNIX_EPOCH);
+            let error = error_of_head(StatusCode::TOO_MANY_REQUESTS, &headers, SystemTime::UNIX_EPOCH);
             run(&RetryPolicy::default(), None, &error);
         }
     }

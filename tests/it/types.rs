@@ -4,6 +4,7 @@ use std::{error::Error as _, fmt::Debug, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use inferstream_client::error_of_head;
 use inferstream_core::{
     ApiKey, ChatEvent, ChatRequest, ChatResponse, End, Error, ErrorKind, FinishReason, ImageSource,
     Json, Message, Meta, Model, Part, Phase, ProviderInfo, RateLimit, RateLimits, RecordContent,
@@ -556,7 +557,7 @@ fn an_error_is_one_line() {
     });
     let statuses = [200, 301, 400, 404, 429, 500, 599].map(|status| {
         let status = StatusCode::from_u16(status).unwrap();
-        Error::of_head(status, &HeaderMap::new(), std::time::SystemTime::UNIX_EPOCH)
+        error_of_head(status, &HeaderMap::new(), std::time::SystemTime::UNIX_EPOCH)
     });
     let others = [
         ChatRequest::default().validate().unwrap_err(),

@@ -13,7 +13,7 @@ use http::{
     header::{CONTENT_TYPE, COOKIE},
 };
 use inferstream_client::{
-    Call, Credentials, Judge, Redact, Refusal, base_url, is_challenge, is_page,
+    Call, Credentials, Judge, Redact, Refusal, base_url, error_of_head, is_challenge, is_page,
 };
 use inferstream_core::{
     ApiKey, BoxFuture, Error, ErrorKind, Result, RetryPolicy, Timeouts, Transport,
@@ -217,7 +217,7 @@ impl Judge for Session {
             now,
             ..
         } = refusal;
-        let told = Error::of_head(status, headers, now);
+        let told = error_of_head(status, headers, now);
         let code = status.as_u16();
         let error = match status {
             _ if is_challenge(headers, &text(body)) => challenge(),

@@ -14,6 +14,7 @@ mod call;
 mod deadline;
 mod detach;
 mod document;
+mod head;
 mod page;
 mod redact;
 mod semaphore;
@@ -32,6 +33,7 @@ pub use crate::{
     deadline::Deadline,
     detach::{DetachOnDrop, briefly, detach, within},
     document::stream_or_document,
+    head::{error_of_head, retry_after},
     page::{is_challenge, is_page},
     redact::Redact,
     semaphore::{Acquire, Permit, Semaphore},

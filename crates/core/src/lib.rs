@@ -19,9 +19,9 @@ mod transport;
 
 mod error;
 mod retry;
-mod status;
 mod timeouts;
 
+mod duration;
 mod json;
 mod line;
 mod model;

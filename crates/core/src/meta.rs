@@ -8,7 +8,7 @@ use std::{
 
 use http::{HeaderMap, StatusCode};
 
-use crate::{provider::read_time, status::read_duration};
+use crate::{duration::read_duration, provider::read_time};
 
 /// The metadata of a response.
 ///
@@ -152,8 +152,12 @@ impl RateLimits {
         Self::read(headers, None)
     }
 
-    /// As `from_headers`, with the time to use if the response has no `date`.
-    pub(crate) fn read(headers: &HeaderMap, now: Option<SystemTime>) -> Self {
+    /// Reads the limits from a response's headers, with the time to use if they have no `date`.
+    pub fn from_headers_at(headers: &HeaderMap, now: SystemTime) -> Self {
+        Self::read(headers, Some(now))
+    }
+
+    fn read(headers: &HeaderMap, now: Option<SystemTime>) -> Self {
         let date = headers.get(http::header::DATE);
         let date = date.and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
         let now = date.or(now);
@@ -217,8 +221,8 @@ impl RateLimits {
         }
     }
 
-    /// Returns the longest time until a limit that is used up is reset.
-    pub(crate) fn until_reset(&self) -> Option<Duration> {
+    /// Returns the longest time until a used-up limit is reset, or `None` if no limit is used up.
+    pub fn until_reset(&self) -> Option<Duration> {
         let used_up = self
             .limits
             .values()

@@ -3,6 +3,5 @@
 pub use crate::{
     event::Events,
     request::check_headers,
-    status::retry_after,
     stream::{Decode, Ending, EventStream, Finish, Flow, Started, read_stream},
 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use inferstream_client::{Redact, Refusal, is_challenge, is_page};
+use inferstream_client::{Redact, Refusal, error_of_head, is_challenge, is_page};
 use inferstream_core::{Error, ErrorKind, ProviderInfo, Repeat};
 
 use crate::told::Told;
@@ -25,7 +25,7 @@ pub(crate) fn error_of_status(
     } = *refusal;
     let text = String::from_utf8_lossy(body);
     let told = Told::read(&text);
-    let error = Error::of_head(status, headers, now);
+    let error = error_of_head(status, headers, now);
     let challenge = is_challenge(headers, &text);
     let kind = if challenge {
         ErrorKind::Challenge

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use inferstream_client::{Call, Judge, Redact, Refusal, is_challenge, is_page};
+use inferstream_client::{Call, Judge, Redact, Refusal, error_of_head, is_challenge, is_page};
 use inferstream_core::{Error, ErrorKind, Repeat};
 use serde_json::Value;
 
@@ -153,7 +153,7 @@ pub(crate) fn error_of_status(
     } = *refusal;
     let text = String::from_utf8_lossy(body);
     let problem = Problem::read(&text);
-    let error = Error::of_head(status, headers, now);
+    let error = error_of_head(status, headers, now);
     let retry_after = error.retry_after().or(problem.retry_after);
     let reason = status.canonical_reason().map(|reason| format!(" {reason}"));
     let reason = reason.unwrap_or_default();

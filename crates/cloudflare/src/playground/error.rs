@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use inferstream_client::{Refusal, is_challenge, is_page};
+use inferstream_client::{Refusal, error_of_head, is_challenge, is_page};
 use inferstream_core::{Error, ErrorKind, Repeat};
 
 /// Makes an error of an answer whose status is not a success.
@@ -14,7 +14,7 @@ pub(super) fn error_of_status(refusal: &Refusal<'_>) -> Error {
         now,
         ..
     } = *refusal;
-    let error = Error::of_head(status, headers, now);
+    let error = error_of_head(status, headers, now);
     let text = String::from_utf8_lossy(body);
     let reason = status.canonical_reason().unwrap_or_default();
     let message = format!("the playground answered {} {reason}", status.as_str());

@@ -10,7 +10,7 @@ pub use self::{
     date::{read_cookie_date, read_time},
 };
 
-pub use crate::{line::OneLine, status::read_duration, trace::in_current_span};
+pub use crate::{duration::read_duration, line::OneLine, trace::in_current_span};
 
 use crate::{
     error::Result,

@@ -1,0 +1,88 @@
+//! What the status and headers of a response say about an error and a retry.
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, HeaderValue, StatusCode};
+use inferstream_core::{Error, ErrorKind, RateLimits, Repeat, provider::read_duration};
+
+/// Creates an error from a response's status and headers: kind, status, headers, how long to wait,
+/// and whether the request may be sent again.
+///
+/// The status decides the kind and the repeat, unless the header `x-should-retry`, which OpenAI-like
+/// services send, is `false`, or is `true` with a 409, a 425 or a 5xx.
+///
+/// The wait is [`retry_after`], or for a 429 without it the time until the last of the used-up
+/// limits is reset, as [`RateLimits`] reads it.
+pub fn error_of_head(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Error {
+    let number = status.as_u16();
+    let should_retry = headers.get("x-should-retry").map(HeaderValue::as_bytes);
+    let repeat = match should_retry {
+        Some(b"false") => Repeat::Never,
+        Some(b"true") if matches!(number, 409 | 425 | 500..=599) => Repeat::Safe,
+        _ => repeat_of_status(number),
+    };
+    let wait = retry_after(headers, now).or_else(|| {
+        let limits = (number == 429).then(|| RateLimits::from_headers_at(headers, now));
+        limits?.until_reset()
+    });
+    let message = format!("the service returned {status}");
+    Error::new(kind_of_status(status), message)
+        .with_head(status, headers.clone())
+        .with_retry_after(wait)
+        .with_repeat(repeat)
+}
+
+/// Returns the kind of error that a status stands for.
+fn kind_of_status(status: StatusCode) -> ErrorKind {
+    match status.as_u16() {
+        401 => ErrorKind::Auth,
+        402 => ErrorKind::Quota,
+        403 => ErrorKind::Permission,
+        404 | 410 => ErrorKind::NotFound,
+        429 => ErrorKind::RateLimited,
+        503 | 529 => ErrorKind::Overloaded,
+        408 | 500..=599 => ErrorKind::Server,
+        300..=399 => ErrorKind::Redirect,
+        _ => ErrorKind::InvalidRequest,
+    }
+}
+
+/// Returns what a status alone says about sending the request again.
+///
+/// 520 to 530 are Cloudflare's: if it did not reach the service (521 to 523, 525, 526, 530), the
+/// request was not processed; after 520, 524 and 527 that is unknown.
+fn repeat_of_status(status: u16) -> Repeat {
+    match status {
+        408 | 429 | 500 | 502 | 503 | 504 | 521..=523 | 525 | 526 | 529 | 530 => Repeat::Safe,
+        520 | 524 | 527 => Repeat::Ambiguous,
+        _ => Repeat::Never,
+    }
+}
+
+/// Reads how long a response asks to wait: `retry-after-ms`, or else `retry-after` as seconds, as a
+/// duration with units such as `2m30s`, or as a date (RFC 9110, section 10.2.3), compared with the
+/// response's `date`, or else with `now`.
+///
+/// Values that are negative, not a number, or too large to be meant are ignored.
+pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
+    let duration = |seconds| Duration::try_from_secs_f64(seconds).ok();
+
+    let milliseconds = text("retry-after-ms").and_then(number);
+    if let Some(wait) = milliseconds.and_then(|number| duration(number / 1000.0)) {
+        return Some(wait);
+    }
+    let value = text("retry-after")?;
+    if let Some(seconds) = number(value) {
+        return duration(seconds);
+    }
+    if let Some(wait) = read_duration(value) {
+        return Some(wait);
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    let now = text("date")
+        .and_then(|date| httpdate::parse_http_date(date).ok())
+        .unwrap_or(now);
+    Some(date.duration_since(now).unwrap_or_default())
+}
