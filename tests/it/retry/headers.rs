@@ -1,0 +1,144 @@
+//! The headers that say how long to wait.
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use inferstream_client::{error_of_head, retry_after};
+use inferstream_core::RetryPolicy;
+use proptest::prelude::*;
+
+use super::{header_map, millis, run};
+use crate::support::seconds;
+
+/// Checks how long headers ask to wait; the calendar says 1 January 1970, 01:00.
+#[track_caller]
+fn check_hint(headers: &[(&'static str, &str)], wait: Option<Duration>) {
+    let now = SystemTime::UNIX_EPOCH + seconds(3600);
+    assert_eq!(retry_after(&header_map(headers), now), wait, "{headers:?}");
+}
+
+// Which.
+
+#[test]
+fn a_hint_is_seconds() {
+    check_hint(&[], None);
+    check_hint(&[("retry-after", "2")], Some(seconds(2)));
+    check_hint(&[("retry-after", " 2 ")], Some(seconds(2)));
+    check_hint(&[("retry-after", "0")], Some(seconds(0)));
+    check_hint(&[("retry-after", "1.5")], Some(millis(1500)));
+    check_hint(&[("retry-after", "86400")], Some(seconds(86400)));
+    check_hint(&[("retry-after", "2s")], Some(seconds(2)));
+    check_hint(&[("retry-after", "1m30s")], Some(seconds(90)));
+}
+
+#[test]
+fn a_hint_in_milliseconds_comes_first() {
+    check_hint(&[("retry-after-ms", "700")], Some(millis(700)));
+    check_hint(
+        &[("retry-after-ms", "0.5")],
+        Some(Duration::from_micros(500)),
+    );
+    check_hint(
+        &[("retry-after", "9"), ("retry-after-ms", "700")],
+        Some(millis(700)),
+    );
+    check_hint(
+        &[("retry-after", "9"), ("retry-after-ms", "soon")],
+        Some(seconds(9)),
+    );
+    check_hint(
+        &[("retry-after", "9"), ("retry-after-ms", "nan")],
+        Some(seconds(9)),
+    );
+    check_hint(
+        &[("retry-after", "9"), ("retry-after-ms", "")],
+        Some(seconds(9)),
+    );
+}
+
+#[test]
+fn negative_milliseconds_count_as_not_said() {
+    check_hint(&[("retry-after-ms", "-5")], None);
+    check_hint(
+        &[("retry-after", "9"), ("retry-after-ms", "-5")],
+        Some(seconds(9)),
+    );
+}
+
+#[test]
+fn a_hint_beyond_sense_counts_as_not_said() {
+    let long = "9".repeat(10 << 10);
+    for hint in [
+        "-1", "-0.5", "-5", "nan", "NaN", "inf", "-inf", "infinity", "1e400", "-1e400", "1e300",
+        "", " ", "soon", "2x", "1,5", "1 2", "0x10", "--", &long,
+    ] {
+        check_hint(&[("retry-after", hint)], None);
+    }
+}
+
+#[test]
+fn a_date_is_held_against_the_date_of_the_answer() {
+    let at = "Sun, 06 Nov 1994 08:49:40 GMT";
+    check_hint(
+        &[
+            ("retry-after", at),
+            ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
+        ],
+        Some(seconds(3)),
+    );
+    check_hint(
+        &[
+            ("retry-after", at),
+            ("date", "Sun, 06 Nov 1994 08:50:00 GMT"),
+        ],
+        Some(Duration::ZERO),
+    );
+}
+
+#[test]
+fn a_date_is_held_against_the_clock_where_the_answer_has_none() {
+    let at = "Thu, 01 Jan 1970 01:00:05 GMT";
+    check_hint(&[("retry-after", at)], Some(seconds(5)));
+    check_hint(
+        &[("retry-after", at), ("date", "yesterday")],
+        Some(seconds(5)),
+    );
+    check_hint(
+        &[("retry-after", "Thu, 01 Jan 1970 00:00:00 GMT")],
+        Some(Duration::ZERO),
+    );
+    check_hint(&[("retry-after", "Thu, 01 Jan 1970")], None);
+}
+
+#[test]
+fn of_two_hints_the_first_counts() {
+    check_hint_twice("3", "9");
+    check_hint_twice("3", "soon");
+}
+
+#[track_caller]
+fn check_hint_twice(first: &'static str, second: &'static str) {
+    let mut headers = HeaderMap::new();
+    headers.append("retry-after", HeaderValue::from_static(first));
+    headers.append("retry-after", HeaderValue::from_static(second));
+    let wait = retry_after(&headers, SystemTime::UNIX_EPOCH);
+    assert_eq!(wait, Some(seconds(3)));
+}
+
+proptest! {
+    #[test]
+    fn no_hint_panics(
+        name in prop::sample::select(vec!["retry-after", "retry-after-ms", "date"]),
+        value in prop::collection::vec(any::<u8>(), 0..40),
+        number in "-?[0-9]{0,30}(\\.[0-9]{0,10})?(e-?[0-9]{0,4})?",
+    ) {
+        for value in [value, number.into_bytes()] {
+            let Ok(value) = HeaderValue::from_bytes(&value) else { continue };
+            let mut headers = HeaderMap::new();
+            headers.insert("retry-after", HeaderValue::from_static("Sun, 06 Nov 1994 08:49:40 GMT"));
+            headers.insert(HeaderName::from_static(name), value);
+            let error = error_of_head(StatusCode::TOO_MANY_REQUESTS, &headers, SystemTime::UNIX_EPOCH);
+            run(&RetryPolicy::default(), None, &error);
+        }
+    }
+}
