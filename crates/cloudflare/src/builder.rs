@@ -1,4 +1,4 @@
-//! The builder of a client.
+//! The builder of [`Cloudflare`].
 
 #[cfg(feature = "playground")]
 use std::{path::PathBuf, sync::Arc};
@@ -18,17 +18,17 @@ use crate::{
     workers_ai::{Endpoint, WorkersAi},
 };
 
-/// Where the service is, with the version that every path begins with.
+/// The base URL of the API, with its version.
 const BASE_URL: &str = "https://api.cloudflare.com/client/v4";
 
-/// Where gateways are.
+/// The base URL of AI Gateways.
 const GATEWAY_URL: &str = "https://gateway.ai.cloudflare.com/v1";
 
 const AUTH_EMAIL: HeaderName = HeaderName::from_static("x-auth-email");
 const AUTH_KEY: HeaderName = HeaderName::from_static("x-auth-key");
 const GATEWAY_AUTH: HeaderName = HeaderName::from_static("cf-aig-authorization");
 
-/// The settings of a [`Cloudflare`].
+/// A builder for a [`Cloudflare`] client.
 #[derive(Debug, Default)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct CloudflareBuilder {
@@ -45,11 +45,12 @@ pub struct CloudflareBuilder {
 }
 
 impl Cloudflare {
-    /// Creates a client by the environment: see [`CloudflareBuilder::from_env`].
+    /// Creates a client from environment variables: see [`CloudflareBuilder::from_env`].
     ///
     /// # Errors
     ///
-    /// `Auth` if there is no token; `Config` if there is no account, or a variable cannot be used.
+    /// Returns `Auth` if there is no token, and `Config` if there is no account or a variable is
+    /// invalid.
     #[cfg(feature = "transport")]
     pub fn from_env() -> Result<Self> {
         let cloudflare = CloudflareBuilder::from_env()?.build()?;
@@ -59,7 +60,7 @@ impl Cloudflare {
         Ok(cloudflare)
     }
 
-    /// Begins to set up a client, from nothing: no environment variable is read.
+    /// Creates a builder without any settings; it reads no environment variables.
     pub fn builder() -> CloudflareBuilder {
         CloudflareBuilder::default()
     }
@@ -68,15 +69,16 @@ impl Cloudflare {
 inferstream_client::builder!(CloudflareBuilder);
 
 impl CloudflareBuilder {
-    /// Takes `CLOUDFLARE_ACCOUNT_ID`, `CLOUDFLARE_API_TOKEN`, and `CLOUDFLARE_BASE_URL` where they are
-    /// set; what is set afterwards wins.
+    /// Reads `CLOUDFLARE_ACCOUNT_ID`, `CLOUDFLARE_API_TOKEN` and `CLOUDFLARE_BASE_URL` if they are
+    /// set. Later calls of setters override them.
     ///
-    /// Without a token, `CLOUDFLARE_EMAIL` and `CLOUDFLARE_API_KEY` are the older pair, and
-    /// `CLOUDFLARE_API_KEY` alone is taken for a token.
+    /// Without `CLOUDFLARE_API_TOKEN`, `CLOUDFLARE_EMAIL` and `CLOUDFLARE_API_KEY` are the email
+    /// address and global API key of [`api_key`](Self::api_key), and `CLOUDFLARE_API_KEY` alone is
+    /// used as a token.
     ///
     /// # Errors
     ///
-    /// `Config` if one is not Unicode.
+    /// Returns `Config` if a variable is not valid Unicode.
     pub fn from_env() -> Result<Self> {
         let key = Setting::from_env(&["CLOUDFLARE_API_KEY"])?;
         let email = Setting::from_env(&["CLOUDFLARE_EMAIL"])?;
@@ -95,24 +97,24 @@ impl CloudflareBuilder {
         })
     }
 
-    /// Returns true if the account's id is set: without it there is nothing to build.
+    /// Returns true if the account id is set; `build` fails without it.
     pub fn has_account(&self) -> bool {
         self.account.is_some()
     }
 
-    /// Sets the account's id: 32 hexadecimal digits, on the dashboard's overview.
+    /// Sets the account id: 32 hexadecimal digits, shown on the overview page of the dashboard.
     pub fn account_id(mut self, id: impl Into<String>) -> Self {
         self.account = Some(Setting::new(id));
         self
     }
 
-    /// Sets the API token; white space around it is dropped.
+    /// Sets the API token; surrounding whitespace is removed.
     pub fn api_token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(Setting::new(token));
         self
     }
 
-    /// Sets the older pair of an account's email address and its global API key, in place of a token.
+    /// Authenticates with an account's email address and global API key instead of a token.
     pub fn api_key(mut self, email: impl Into<String>, key: impl Into<String>) -> Self {
         self.token = None;
         self.email = Some(Setting::new(email));
@@ -120,30 +122,30 @@ impl CloudflareBuilder {
         self
     }
 
-    /// Asks through an AI Gateway of the account's, by its name.
+    /// Sends requests through the AI Gateway of this name.
     ///
-    /// What the gateway is to do with a request goes by its headers, such as `cf-aig-skip-cache`:
-    /// [`header`](Self::header), or for one request
+    /// Headers such as `cf-aig-skip-cache` control how the gateway handles requests. Set them with
+    /// [`header`](Self::header), or for one request with
     /// [`ChatRequest::header`](crate::ChatRequest::header).
     pub fn gateway(mut self, name: impl Into<String>) -> Self {
         self.gateway = Some(name.into());
         self
     }
 
-    /// Sets the gateway's own token, where it wants one: `cf-aig-authorization`.
+    /// Sets the token of an authenticated gateway, sent as `cf-aig-authorization`.
     pub fn gateway_token(mut self, token: impl Into<String>) -> Self {
         self.gateway_token = Some(Setting::new(token));
         self
     }
 
-    /// Sets where the service is: `https://api.cloudflare.com/client/v4`, or of a gateway
-    /// `https://gateway.ai.cloudflare.com/v1`.
+    /// Sets the base URL. The default is `https://api.cloudflare.com/client/v4`, or
+    /// `https://gateway.ai.cloudflare.com/v1` with a gateway.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.settings.base_url = Some(Setting::new(url));
         self
     }
 
-    /// Sets the endpoint that requests are sent to; the default is [`Endpoint::ByModel`].
+    /// Sets which path of the service is used for requests. The default is [`Endpoint::ByModel`].
     pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
         self.endpoint = endpoint;
         self
@@ -153,8 +155,8 @@ impl CloudflareBuilder {
     ///
     /// # Errors
     ///
-    /// `Config` for an account, key, URL or header that cannot be used, or where there is no account
-    /// or no transport.
+    /// Returns `Config` if the account id, the key, the base URL or a header is invalid, or if the
+    /// account or the transport is missing.
     pub fn build(self) -> Result<Cloudflare> {
         let mut settings = self.settings;
         #[cfg(feature = "playground")]
@@ -182,7 +184,7 @@ impl CloudflareBuilder {
         let has_key = settings.key.is_some() || settings.headers.contains_key(AUTH_KEY);
         let Some(account) = self.account else {
             return Err(Error::config(
-                "cloudflare needs an account: set CLOUDFLARE_ACCOUNT_ID to the id on the dashboard",
+                "missing account id for cloudflare: set CLOUDFLARE_ACCOUNT_ID to the id on Cloudflare's dashboard",
             )
             .with_setting("account_id"));
         };
@@ -223,22 +225,22 @@ impl CloudflareBuilder {
 #[cfg(feature = "playground")]
 #[cfg_attr(docsrs, doc(cfg(feature = "playground")))]
 impl CloudflareBuilder {
-    /// Asks the playground, `https://playground.ai.cloudflare.com`, or another place that speaks its
-    /// protocols over HTTP: [`base_url`](Self::base_url).
+    /// Uses the playground over HTTP, at `https://playground.ai.cloudflare.com` or at the
+    /// [`base_url`](Self::base_url) of another server of the same protocols.
     ///
-    /// Unofficial: there is no token, and what stands for one is a session of a browser's cookies.
-    /// Its own page ended these protocols on 2025-10-28.
+    /// This is unofficial. It needs no token, but the cookies of a browser session. The page itself
+    /// stopped serving these protocols on 2025-10-28.
     pub fn playground(mut self) -> Self {
         self.playground.carrier = Some(Carrier::Http);
         self
     }
 
-    /// Asks the playground as its page does since October 2025: over a WebSocket to an agent.
+    /// Uses the playground over a WebSocket to an agent, as its page does since October 2025.
     ///
-    /// Unofficial, as [`playground`](Self::playground) is: the service wants the session of a browser
-    /// that has passed its check, and tells clients by their TLS handshake too, where this one is no
-    /// browser's. Each request has an agent of its own, with a name that nobody can guess; what it was
-    /// told is kept there until it has been idle for 15 minutes.
+    /// This is unofficial. The service requires the session of a browser that passed its check, and
+    /// may also reject clients whose TLS handshake is not that of a browser. Each request uses a
+    /// new agent with a random name, which keeps the conversation until it has been idle for 15
+    /// minutes.
     #[cfg(feature = "playground-agent")]
     #[cfg_attr(docsrs, doc(cfg(feature = "playground-agent")))]
     pub fn playground_agent(mut self) -> Self {
@@ -246,22 +248,24 @@ impl CloudflareBuilder {
         self
     }
 
-    /// Keeps the playground's session in a file: the JSON of gpt4free's `auth_Cloudflare.json`, with
-    /// `headers` and `cookies`.
+    /// Keeps the playground's session in a file, in the JSON format of gpt4free's
+    /// `auth_Cloudflare.json` with `headers` and `cookies`.
     ///
-    /// It is written with mode 0600 after a whole answer, and deleted after 401, 403 and a page that
-    /// wants to see a browser. What is wrong with it is a warning, and the request goes on.
+    /// The file is written with mode 0600 after a complete response, and deleted after 401, 403 or
+    /// a browser challenge. Problems with the file are reported as warnings, and the request is
+    /// sent anyway.
     pub fn session_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.playground.session_file = Some(path.into());
         self
     }
 
-    /// Sets what gets the playground a new session where there is none, or the one at hand is refused:
-    /// the cookies and headers of a browser that has passed its check.
+    /// Sets the function that gets a new playground session, which is the cookies and headers of a
+    /// browser that passed the check. It is called if there is no session, or if the session was
+    /// refused.
     ///
-    /// Of many requests that need it one calls it, and the others wait; a failure is theirs too, and
-    /// of those who ask within 30 s. A request whose session is refused is sent once more with the
-    /// new one. Without it a request goes with the default headers, and a refusal is an error.
+    /// Concurrent requests share one call. If it fails, all of them fail, and so do requests in the
+    /// next 30 s. A request whose session was refused is sent once more with the new one. Without
+    /// this function, requests are sent with the default headers, and a refusal is an error.
     pub fn refresh(
         mut self,
         refresh: impl Fn() -> BoxFuture<'static, Result<SessionData>> + Send + Sync + 'static,
@@ -270,7 +274,8 @@ impl CloudflareBuilder {
         self
     }
 
-    /// Sets whether any error makes the playground's session forgotten, as in the original: false.
+    /// Sets whether any error discards the playground's session, as in gpt4free. The default is
+    /// false: only 401, 403 and browser challenges do.
     pub fn forget_on_any_error(mut self, forget: bool) -> Self {
         self.playground.forget_on_any_error = forget;
         self
@@ -284,8 +289,10 @@ fn key(setting: &Setting, name: &'static str) -> Result<ApiKey> {
 
 fn secret(text: &str) -> Result<HeaderValue> {
     let mut value = HeaderValue::try_from(text.trim()).map_err(|_| {
-        Error::config("the email address or the key has a character that no header can hold")
-            .with_setting("api_key")
+        Error::config(
+            "invalid email address or key: expected characters that are allowed in a header",
+        )
+        .with_setting("api_key")
     })?;
     value.set_sensitive(true);
     Ok(value)
@@ -298,7 +305,8 @@ fn is_name(name: &str) -> bool {
 
 fn no_token() -> Error {
     let login = INFO.login_url();
-    let message =
-        format!("cloudflare needs a token: set CLOUDFLARE_API_TOKEN; tokens are at {login}");
+    let message = format!(
+        "missing token for cloudflare: set CLOUDFLARE_API_TOKEN; create a token at {login}"
+    );
     Error::new(ErrorKind::Auth, message).with_setting("api_token")
 }

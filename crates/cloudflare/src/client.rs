@@ -1,4 +1,4 @@
-//! The client: requests in, answers out.
+//! The client of Workers AI and of the playground.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{
     workers_ai::{WorkersAi, of_document, search},
 };
 
-/// A client of Cloudflare Workers AI, or of the playground.
+/// A client for Cloudflare Workers AI or for the playground.
 ///
 /// Cloning is cheap; clones share connections and the list of models.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub struct Cloudflare {
     service: Service,
 }
 
-/// The service that is asked.
+/// The service that requests are sent to.
 #[derive(Clone, Debug)]
 pub(crate) enum Service {
     WorkersAi(Client<Chat<WorkersAi>>),
@@ -32,13 +32,13 @@ pub(crate) enum Service {
 }
 
 inferstream_client::provider! {
-    #[stream doc = "A request that states no token limit gets one of 2048."]
+    #[stream doc = "Without a token limit in the request, 2048 is sent."]
     impl Cloudflare: this => this.provider()
 }
 
 impl Cloudflare {
-    /// Returns the limits of requests where nobody sets others: core's, but that the playground may
-    /// be silent for 300 s, as the gpt4free class that this client goes back to had it.
+    /// Returns the default timeouts. They are those of [`Timeouts::default`], except that the idle
+    /// timeout for the playground is 300 s, as in gpt4free's class.
     pub fn default_timeouts(playground: bool) -> Timeouts {
         if playground {
             Timeouts::default().idle(Duration::from_secs(300))
@@ -59,11 +59,11 @@ impl Cloudflare {
         }
     }
 
-    /// Asks for the models, of whatever task, that a text finds.
+    /// Searches the models of all tasks for a text.
     ///
     /// # Errors
     ///
-    /// As [`models`](Self::models).
+    /// The same as [`models`](Self::models).
     pub fn search(&self, text: &str) -> BoxFuture<'static, Result<Vec<Model>>> {
         let client = self.workers_ai();
         let query = format!("search={}", encoded(text));
@@ -75,11 +75,11 @@ impl Cloudflare {
         })
     }
 
-    /// Requests the schema of a model's input and output.
+    /// Requests the JSON schema of a model's input and output.
     ///
     /// # Errors
     ///
-    /// As [`models`](Self::models); `NotFound` if there is no such model.
+    /// The same as [`models`](Self::models), and `NotFound` if the model does not exist.
     pub fn schema(&self, model: &str) -> BoxFuture<'static, Result<Json>> {
         let client = self.workers_ai();
         let path = format!("/models/schema?model={}", encoded(INFO.resolve(model)));
@@ -89,7 +89,11 @@ impl Cloudflare {
             let protocol = client.protocol();
             protocol.dialect().check_lists()?;
             let body = protocol.document(&call, &path).await?;
-            let broken = || Error::protocol("cloudflare told no schema of the model");
+            let broken = || {
+                Error::protocol(
+                    "invalid response to the request for a model's schema: expected an object in `result`",
+                )
+            };
             let value = serde_json::from_slice::<serde_json::Value>(&body);
             let value = value.map_err(|_| broken())?;
             if let Some(error) = of_document(&value) {
@@ -112,13 +116,13 @@ impl Cloudflare {
             #[cfg(feature = "playground")]
             Service::Playground(_) => Err(Error::new(
                 ErrorKind::Unsupported,
-                "the playground lists the names of its models only",
+                "the playground does not support this: only `models` is available",
             )),
         }
     }
 }
 
-/// Encodes a text for a query (RFC 3986, section 2.1).
+/// Percent-encodes a text for use in a query (RFC 3986, section 2.1).
 fn encoded(text: &str) -> String {
     let encode = |byte: u8| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {

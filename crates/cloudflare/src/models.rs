@@ -1,4 +1,4 @@
-//! The provider's facts, and one model of its list.
+//! The provider's static data, and the parser for models of its list.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 const DEFAULT_MODEL: &str = "@cf/meta/llama-3.3-70b-instruct-fp8-fast";
 
-/// What Cloudflare is, as of November 2026.
+/// Facts about Cloudflare, as of November 2026.
 pub(crate) static INFO: LazyLock<ProviderInfo> = LazyLock::new(|| {
     let mut info = ProviderInfo::new(
         "cloudflare",
@@ -22,7 +22,7 @@ pub(crate) static INFO: LazyLock<ProviderInfo> = LazyLock::new(|| {
     info
 });
 
-/// Short names, from the table of gpt4free of July 2026, which this client goes back to.
+/// Short names, from gpt4free's table of July 2026.
 const ALIASES: [(&str, &str); 56] = [
     (
         "deepseek-coder-6.7b",
@@ -127,7 +127,7 @@ const ALIASES: [(&str, &str); 56] = [
     ("zephyr-7b-beta", "@hf/thebloke/zephyr-7b-beta-awq"),
 ];
 
-/// What the short names stand for.
+/// The models that the short names refer to.
 const MODELS: [&str; 54] = [
     "@cf/aisingapore/gemma-sea-lion-v4-27b-it",
     "@cf/deepseek-ai/deepseek-math-7b-instruct",
@@ -185,7 +185,7 @@ const MODELS: [&str; 54] = [
     "@hf/thebloke/zephyr-7b-beta-awq",
 ];
 
-/// Reads one model of the service's list.
+/// Parses one model of the service's list.
 pub(crate) fn model(value: &Value) -> Option<Model> {
     let name = value["name"].as_str().filter(|name| !name.is_empty())?;
     let mut model = Model::new(name);

@@ -1,4 +1,4 @@
-//! Dropped turns: the agent is asked to cancel exactly once.
+//! Dropped turns: the agent is told to cancel exactly once.
 
 use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::support::{Double, block_on};
 
-/// Reads so many events and drops the stream.
+/// Reads this many events and drops the stream.
 fn drop_after(agent: &Agent, events: usize) {
     block_on(&agent.clock, async {
         let mut stream = client(agent).stream(PROMPT).await.unwrap();
@@ -77,7 +77,7 @@ fn a_cancel_is_sent_even_if_its_future_is_dropped() {
     assert_eq!(agent.count("chat_request_cancel"), 1);
 }
 
-/// Polls a whole exchange so many times and drops it; returns true if it came to its end.
+/// Polls a complete exchange this many times and drops it. Returns true if it has ended.
 fn abandon(agent: &Agent, polls: usize) -> bool {
     let exchange = async {
         let mut stream = client(agent).stream(PROMPT).await.unwrap();
@@ -142,7 +142,7 @@ fn a_turn_is_canceled_on_another_connection_where_its_own_is_lost() {
     let told = block_on(&agent.clock, async {
         let mut stream = client(&agent).stream(PROMPT).await.unwrap();
         stream.next().await.unwrap().unwrap();
-        // It notices the loss, and waits before it connects again.
+        // The client notices the lost connection, and waits before it reconnects.
         poll_next(&mut stream).await;
         stream.cancel().await
     });
@@ -234,7 +234,7 @@ fn a_failed_cancel_is_an_error() {
     });
     if let Err(error) = told {
         assert!(
-            error.to_string().contains("the answer was not canceled"),
+            error.to_string().contains("canceling the response failed"),
             "{error}"
         );
         assert_ne!(error.kind(), ErrorKind::Truncated);

@@ -1,4 +1,4 @@
-//! Connections cut at every byte: complete after a reconnect, truncated without one.
+//! Connections that break at every byte: complete after a reconnect, truncated without one.
 
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use super::{
     run,
 };
 
-/// How many bytes an agent sends for a whole answer; two more are its answer to the goodbye.
+/// The number of bytes that an agent sends for a complete response, without the two bytes of its
+/// reply to a close frame.
 fn length() -> usize {
     let (_, agent) = run(plan());
     agent.seen.lock().unwrap().sent[0] - 2
@@ -24,7 +25,7 @@ fn cut(bytes: usize, how: Break, resume: Resume) -> Plan {
     }
 }
 
-/// Behaviours that give the answer again.
+/// The ways in which an agent sends the response again.
 const GOOD: [Resume; 7] = [
     Resume::Runs(0),
     Resume::Runs(4),
@@ -108,7 +109,7 @@ fn a_turn_is_resumed_three_times() {
             ..plan()
         });
         assert_eq!(outcome.kind(), kind, "{:?}", outcome.end);
-        // The last is to cancel what runs on.
+        // The last connection cancels the running turn.
         assert_eq!(agent.connections(), count + 1);
         let waited = outcome.elapsed.as_millis();
         assert_eq!(waited, 250 + 500 + 1000);

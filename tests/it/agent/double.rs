@@ -35,22 +35,22 @@ impl Plan {
     }
 }
 
-/// What was asked.
+/// The requests and messages that arrived.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) requests: Vec<Request<Bytes>>,
     /// The messages, each with the number of its connection.
     pub(super) messages: Vec<(usize, Value)>,
-    /// How many bytes each connection has sent.
+    /// The number of bytes that each connection has sent.
     pub(super) sent: Vec<usize>,
-    /// How many connections said goodbye.
+    /// The number of connections that sent a close frame.
     pub(super) closed: usize,
     id: String,
-    /// What the agent's model was set to.
+    /// The model that the agent was set to.
     model: Option<String>,
 }
 
-/// The transport to an agent.
+/// A transport to an agent.
 #[derive(Clone)]
 pub(super) struct Agent {
     pub(super) clock: Arc<Clock>,
@@ -60,7 +60,7 @@ pub(super) struct Agent {
 }
 
 impl Agent {
-    /// Returns how many messages of a type came.
+    /// Returns the number of messages of a type.
     pub(super) fn count(&self, kind: &str) -> usize {
         self.of(kind).len()
     }
@@ -163,13 +163,13 @@ impl fmt::Debug for Agent {
     }
 }
 
-/// The agent's end of one connection.
+/// The agent's side of one connection.
 struct Connection {
     agent: Agent,
     number: usize,
     frames: WebSocket<Pipe>,
     sent: usize,
-    /// A message that waits for its time.
+    /// A delayed message.
     later: Option<(BoxFuture<'static, ()>, Value)>,
     waker: Option<Waker>,
 }
@@ -210,7 +210,7 @@ impl Connection {
         drop(self.frames.send(message));
     }
 
-    /// Sends a response, with what distinguishes it.
+    /// Sends a response with these members.
     fn respond(&mut self, mut members: Value) {
         if self.agent.plan.pings {
             drop(self.frames.send(Message::Ping(Bytes::from_static(b"?"))));
@@ -265,13 +265,13 @@ impl Connection {
     }
 
     fn resuming(&mut self) {
-        // One of another turn comes first.
+        // A response of another turn comes first.
         self.say(&json!({"type": "cf_agent_stream_resuming", "id": "another"}));
         let id = self.agent.seen.lock().unwrap().id.clone();
         self.say(&json!({"type": "cf_agent_stream_resuming", "id": id}));
     }
 
-    /// Sends the chunks from one on, and the end.
+    /// Sends the chunks from this one on, and the end.
     fn run(&mut self, from: usize) {
         let plan = Arc::clone(&self.agent.plan);
         for (index, chunk) in plan.chunks.iter().enumerate().skip(from) {
@@ -336,7 +336,7 @@ impl Connection {
         }
     }
 
-    /// Takes what has come.
+    /// Handles the messages that have arrived.
     fn read(&mut self) {
         loop {
             let message = match self.frames.read() {
@@ -360,7 +360,7 @@ impl Connection {
     }
 }
 
-/// Joins neighbouring texts, as text: halves of characters find each other so.
+/// Joins neighboring texts, and with them the halves of surrogate pairs.
 fn join(chunks: &[String]) -> Vec<String> {
     let split = |chunk: &str| {
         let place = chunk.find("elta\":\"")? + "elta\":\"".len();

@@ -211,7 +211,7 @@ fn a_refusal_without_words_says_nothing_of_a_model() {
     });
     assert_eq!(outcome.kind(), Some(ErrorKind::InvalidRequest));
     let message = outcome.error().to_string();
-    assert_eq!(message, "the playground answered 400 Bad Request");
+    assert_eq!(message, "the playground returned 400 Bad Request");
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn an_answer_that_switches_nothing_is_a_protocol_error() {
     assert_eq!(outcome.kind(), Some(ErrorKind::Protocol));
     assert_eq!(
         outcome.error().to_string(),
-        "the playground answered 200 where a WebSocket should be"
+        "the playground returned 200: expected 101, the switch to a WebSocket"
     );
 }
 

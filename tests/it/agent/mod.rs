@@ -21,10 +21,10 @@ use serde_json::json;
 use self::{double::Agent, plan::Plan};
 use crate::support::{Outcome, block_on, check_line};
 
-/// What the request asks, which must not appear in an error.
+/// The prompt, which must not appear in an error.
 const PROMPT: &str = "a prompt that nobody else may read";
 
-/// T-CF-4 of what the services send, between the chunks that the AI SDK has around it.
+/// The chunks of the fixture T-CF-4, with the AI SDK's chunks around them.
 const CHUNKS: [&str; 8] = [
     r#"{"type":"start"}"#,
     r#"{"type":"start-step"}"#,
@@ -51,7 +51,7 @@ fn client(agent: &Agent) -> Cloudflare {
     builder(agent).build().unwrap()
 }
 
-/// Asks, reads to the end, and checks what holds for every answer.
+/// Sends the request, reads to the end, and checks the properties of every response.
 #[track_caller]
 fn ask(agent: &Agent, request: impl Into<ChatRequest>) -> Outcome {
     let before = agent.clock.elapsed();
@@ -158,7 +158,7 @@ fn messages_of_other_turns_are_ignored() {
     assert_eq!(outcome.text(), TEXT);
 }
 
-/// The bytes of messages that come unasked.
+/// Encodes messages that the agent sends unasked as WebSocket frames.
 fn raw(messages: &[serde_json::Value]) -> Vec<u8> {
     let frame = |message: &serde_json::Value| {
         let text = message.to_string();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// How a connection ends behind the bytes that it sends.
+/// How a connection ends after the bytes that it sends.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Break {
     Lost,
@@ -14,57 +14,58 @@ pub(super) enum Break {
 /// How the agent handles a request to resume a turn.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Resume {
-    /// It runs: so many of its chunks come again, the others are new.
+    /// The turn is running: this many of its chunks are sent again, and the others are new.
     Runs(usize),
-    /// It has ended meanwhile.
+    /// The turn has ended in the meantime.
     Ended,
-    /// As `Ended`, with neighbouring texts joined.
+    /// Like `Ended`, with neighboring texts joined.
     Joined,
-    /// As `Ended`, of an agent that says nothing of turns that do not run.
+    /// Like `Ended`, by an agent that does not reply if no turn is running.
     Silent,
-    /// It is about to begin, for as long as this.
+    /// The turn is about to start, after this delay.
     Pending(Duration),
-    /// Nothing is known of it.
+    /// The turn is unknown.
     Gone,
-    /// It goes on where the connection was lost, without what came before.
+    /// The turn continues where the connection was lost, without the earlier chunks.
     Middle,
-    /// Another answer comes.
+    /// A different response is sent.
     Other,
     /// The connection is refused with a status.
     Refused(u16),
 }
 
-/// What an agent does.
+/// The script of an agent.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     /// The bodies of its responses.
     pub(super) chunks: Vec<String>,
-    /// The messages behind them.
+    /// The messages after them.
     pub(super) last: Vec<Value>,
-    /// Of each connection, how many bytes it sends before it ends, and how; `None` is that it stays.
+    /// For each connection, the number of bytes that it sends before it ends, and how; `None` if it
+    /// stays open.
     pub(super) cuts: Vec<Option<(usize, Break)>>,
     pub(super) resume: Resume,
-    /// How many bytes come at once.
+    /// The number of bytes per read.
     pub(super) piece: usize,
     /// The status of the first connection, and its body.
     pub(super) status: (u16, &'static str),
-    /// What stands for the right answer to the key.
+    /// A value that replaces the correct `Sec-WebSocket-Accept`.
     pub(super) accept: Option<&'static str>,
-    /// Bytes that are sent behind the greeting, as they are.
+    /// Bytes that are sent after the handshake, unchanged.
     pub(super) raw: Vec<u8>,
-    /// After so many chunks, the code that the first connection is closed with.
+    /// The number of chunks after which the first connection is closed, with this code.
     pub(super) close: Option<(usize, u16)>,
-    /// A ping before each chunk.
+    /// Whether a ping precedes each chunk.
     pub(super) pings: bool,
-    /// As bytes in place of text.
+    /// Whether messages are binary instead of text.
     pub(super) binary: bool,
-    /// What the agent says of its settings.
+    /// The agent's reply to its settings.
     pub(super) refusal: Option<&'static str>,
-    /// The answer to a call of a method.
+    /// The reply to a method call.
     pub(super) reply: Value,
-    /// What comes again, in place of what `resume` says.
+    /// The chunks that are sent again, overriding `resume`.
     pub(super) again: Option<Vec<Value>>,
-    /// After the client's goodbye pongs come without end.
+    /// Whether endless pongs follow the client's close frame.
     pub(super) never_ends: bool,
 }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::support::{Outcome, block_on, lines};
 
-/// Every kind of chunk, with characters that are cut into halves.
+/// Every kind of chunk, with characters that are split into surrogate halves.
 const RICH: [&str; 15] = [
     r#"{"type":"start","messageId":"m1"}"#,
     r#"{"type":"start-step"}"#,
@@ -31,7 +31,7 @@ const RICH: [&str; 15] = [
     r#"{"type":"finish","finishReason":"tool-calls","messageMetadata":{"usage":{"inputTokens":3,"outputTokens":4}}}"#,
 ];
 
-/// Asks for raw chunks too, or not.
+/// Sets whether raw chunks are requested, too.
 fn run_raw(plan: Plan, raw: bool) -> (Outcome, Agent) {
     let agent = plan.serve();
     let request = ChatRequest::from(PROMPT).raw(raw);
@@ -41,7 +41,7 @@ fn run_raw(plan: Plan, raw: bool) -> (Outcome, Agent) {
     (outcome, agent)
 }
 
-/// Returns all but the raw chunks, with neighbouring pieces joined.
+/// Returns all events but the raw chunks, with neighboring fragments joined.
 fn told(outcome: &Outcome) -> (String, String, String, Vec<String>) {
     let arguments = outcome.events.iter().filter_map(|event| match event {
         ChatEvent::ToolCallDelta { arguments, .. } => Some(arguments.to_string()),
@@ -69,7 +69,7 @@ fn raw_chunks(outcome: &Outcome) -> Vec<String> {
     lines(outcome.events.iter().filter(is_raw))
 }
 
-/// How many bytes an agent sends for it, without its answer to the goodbye.
+/// The number of bytes that an agent sends for it, without its reply to a close frame.
 fn length(chunks: &[&str]) -> usize {
     let (_, agent) = run(Plan::new(chunks));
     let seen = agent.seen.lock().unwrap();
@@ -141,7 +141,7 @@ fn cuts_in_each_of_several_connections_make_no_difference() {
     }
 }
 
-/// A connection that is cut here, and then these chunks and the end.
+/// A connection that breaks here, followed by these chunks and the end.
 fn again(chunks: &[&str], cut: usize, again: &[&str]) -> Plan {
     let mut all: Vec<Value> = again
         .iter()

@@ -76,8 +76,8 @@ fn the_error_says_that_it_was_tried() {
         let (outcome, _) = run(broken(resume));
         let error = outcome.error();
         assert_eq!(error.kind(), ErrorKind::Truncated);
-        let message = "the connection was lost before the answer's end, and the playground did not \
-                       take it up again";
+        let message = "the connection was lost before the end of the response, and the playground did \
+                       not resume it";
         assert_eq!(error.to_string(), message);
         assert_eq!(outcome.text(), "Hello");
         assert_eq!(outcome.text(), error.partial().unwrap().text());

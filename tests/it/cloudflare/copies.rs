@@ -2,7 +2,7 @@
 
 use inferstream_cloudflare::{Endpoint, ErrorKind};
 
-use super::{Answer, DOORS, Outcome, chunks, run};
+use super::{Answer, ENDPOINTS, Outcome, chunks, run};
 
 fn check(list: &[&str], text: &str) -> Outcome {
     let outcome = chunks(list);
@@ -22,7 +22,7 @@ fn a_response_beside_choices_is_a_copy() {
         ],
         "Hello world",
     );
-    // One of the two alone is no copy.
+    // Text in only one of the two formats is not a duplicate.
     check(
         &[
             r#"{"response":"a","choices":[{"index":0,"delta":{"content":""}}]}"#,
@@ -55,7 +55,7 @@ fn a_document_in_both_forms_gives_its_text_once() {
             inner.clone(),
             format!(r#"{{"result":{inner},"success":true,"errors":[]}}"#),
         ] {
-            for endpoint in DOORS {
+            for endpoint in ENDPOINTS {
                 let outcome = run(endpoint, Answer::json(200, &document));
                 assert_eq!(outcome.kind(), None, "{document}: {:?}", outcome.end);
                 assert_eq!(outcome.text(), "a", "{document}");
@@ -75,7 +75,7 @@ fn numbers_that_json_does_not_know_do_not_end_a_response() {
     );
 }
 
-/// A Responses object as cloudflare/workerd#5111 shows it.
+/// A Responses object as in cloudflare/workerd#5111.
 fn responses(status: &str, output: &str) -> String {
     format!(
         r#"{{"result":{{"id":"resp_1","model":"@cf/openai/gpt-oss-120b","object":"response","output":[{output}],{status},"usage":{{"input_tokens":71,"output_tokens":20,"total_tokens":91}}}},"success":true,"errors":[],"messages":[]}}"#

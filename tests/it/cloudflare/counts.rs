@@ -23,10 +23,10 @@ fn counts_are_never_added_up() {
         r#"{"choices":[],"usage":{"prompt_tokens":147,"completion_tokens":0,"total_tokens":147}}"#;
     let outcome = chunks(&[heartbeat, &a, &b, heartbeat, TAIL]);
     assert_eq!(outcome.usage(), [Some(10), Some(2), Some(12)]);
-    // A heart-beat after the tail is no tail.
+    // A keep-alive chunk after the final usage does not replace it.
     let outcome = chunks(&[&a, &b, TAIL, heartbeat]);
     assert_eq!(outcome.usage(), [Some(10), Some(2), Some(12)]);
-    // The tail after the reason counts, also without an end marker.
+    // Usage after the finish reason counts, even without an end marker.
     let finish = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}}"#;
     let outcome = open_chunks(&[&a, finish, heartbeat, TAIL]);
     assert_eq!(outcome.usage(), [Some(10), Some(2), Some(12)]);
@@ -45,7 +45,7 @@ fn a_tail_may_be_counts_and_nothing_else() {
     let outcome = open_chunks(&[text, finish, tail]);
     assert_eq!(outcome.usage(), [Some(10), Some(2), Some(12)]);
     assert_eq!(outcome.response().end, Some(End::FinishReason));
-    // It is no end itself.
+    // A usage does not end the response.
     let outcome = open_chunks(&[text, tail]);
     assert_eq!(outcome.kind(), Some(ErrorKind::Truncated));
     let bytes = sse(&[text, tail, "[DONE]"]);
@@ -85,7 +85,7 @@ fn a_heart_beat_says_nothing() {
     assert_eq!(outcome.reason(), "stop");
 }
 
-/// Reads an answer that ends by the marker alone, and counted this many tokens.
+/// Reads a response that ends only with the marker and reports this many tokens.
 #[track_caller]
 fn counted(request: ChatRequest, tokens: u64) -> Outcome {
     let tail = format!(

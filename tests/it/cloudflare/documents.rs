@@ -2,7 +2,7 @@
 
 use inferstream_cloudflare::{End, Endpoint, ErrorKind};
 
-use super::{Answer, DOORS, Wire, client, run, sse, stream_of};
+use super::{Answer, ENDPOINTS, Wire, client, run, sse, stream_of};
 use crate::support::block_on;
 
 #[test]
@@ -34,7 +34,7 @@ fn a_document_in_answer_to_a_stream_is_an_answer() {
             "a",
         ),
     ] {
-        for endpoint in DOORS {
+        for endpoint in ENDPOINTS {
             for content_type in [
                 "application/json",
                 "text/event-stream",
@@ -76,7 +76,7 @@ fn a_document_without_an_answer_is_no_success() {
         "null",
         "",
     ] {
-        for endpoint in DOORS {
+        for endpoint in ENDPOINTS {
             let outcome = run(endpoint, Answer::json(200, document));
             assert!(outcome.end.is_err(), "{document}: {outcome:?}");
         }
@@ -94,7 +94,7 @@ fn a_whole_answer_is_asked_for_and_read_alike() {
     assert_ne!(body.get("stream"), Some(&serde_json::json!(true)));
     assert_eq!(body["max_tokens"], 2048);
     assert_eq!(wire.count(), 1);
-    // A stream in answer to it is read too, or refused: it is no empty success.
+    // A stream in response is read or refused; it is never an empty success.
     let wire = Wire::new([stream_of(sse(&[r#"{"response":"a"}"#, "[DONE]"]))]);
     if let Ok(response) = block_on(&wire.clock, client(&wire).chat("hi")) {
         assert_eq!(response.text(), "a");

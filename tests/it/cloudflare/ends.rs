@@ -2,7 +2,7 @@
 
 use inferstream_cloudflare::{End, Endpoint, ErrorKind};
 
-use super::{Answer, DOORS, chunks, open_chunks, run, sse, stream_of, streams::TAIL};
+use super::{Answer, ENDPOINTS, chunks, open_chunks, run, sse, stream_of, streams::TAIL};
 use crate::support::{Piece, seconds};
 
 #[test]
@@ -73,7 +73,7 @@ fn every_reason_has_its_name() {
         let document = format!(
             r#"{{"result":{{"choices":[{{"index":0,"message":{{"content":"a"}},"finish_reason":"{word}"}}]}},"success":true,"errors":[],"messages":[]}}"#
         );
-        for endpoint in DOORS {
+        for endpoint in ENDPOINTS {
             assert_eq!(run(endpoint, Answer::json(200, &document)).reason(), reason);
         }
     }
@@ -117,7 +117,7 @@ fn a_marker_without_a_reason_is_a_stop() {
         "[DONE]",
     ] {
         let bytes = [r#"data: {"response":"a"}"#, "\n\n", marker].concat();
-        for endpoint in DOORS {
+        for endpoint in ENDPOINTS {
             let outcome = run(endpoint, stream_of(&bytes));
             assert_eq!(outcome.kind(), None, "{marker:?}");
             assert_eq!((outcome.text().as_str(), outcome.reason()), ("a", "stop"));

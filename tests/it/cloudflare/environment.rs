@@ -11,7 +11,8 @@ use crate::support::block_on;
 const CHILD: &str = "INFERSTREAM_TEST_CLOUDFLARE";
 const MARK: &str = "cloudflare says ";
 
-/// Tells what a client by the environment sends; does nothing where nobody asks.
+/// Prints the request of a client created from environment variables; does nothing unless the
+/// parent process asks for it.
 #[test]
 fn the_child_tells_what_it_sends() {
     if env::var_os(CHILD).is_none() {
@@ -49,7 +50,7 @@ fn tell() -> Value {
     })
 }
 
-/// Asks a process with these variables what it sends.
+/// Runs a child process with these variables and returns its request.
 #[track_caller]
 fn ask(variables: &[(&str, &str)]) -> Value {
     let mut command = Command::new(env::current_exe().unwrap());
@@ -122,7 +123,7 @@ fn what_is_missing_is_named() {
         (&json!("config"), &json!(false))
     );
     check_names(&found, "CLOUDFLARE_ACCOUNT_ID");
-    // An address without its key is no pair.
+    // An email address without its key is incomplete.
     let found = ask(&[ID, ("CLOUDFLARE_EMAIL", "a@b.test")]);
     assert_eq!(found["error"], "auth");
 }

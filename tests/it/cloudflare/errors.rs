@@ -1,10 +1,10 @@
-//! Error responses of the service: every code in every shape.
+//! Error responses of the service: every code in every format.
 
 use std::time::Duration;
 
 use inferstream_cloudflare::{Endpoint, ErrorKind};
 
-use super::{Answer, DOORS, TOKEN, Wire, builder, check_line, sse, stream_of};
+use super::{Answer, ENDPOINTS, TOKEN, Wire, builder, check_line, sse, stream_of};
 use crate::support::{Refusal, block_on, seconds};
 
 #[track_caller]
@@ -21,7 +21,7 @@ pub(super) fn refuse(endpoint: Endpoint, answers: impl IntoIterator<Item = Answe
 
 const UUID: &str = "983e5e13-234a-48d2-abef-0eb6eb55b753";
 
-/// Returns an error in each of the service's shapes.
+/// Returns an error in each of the service's formats.
 fn shapes(code: u32, status: u16, words: &str) -> Vec<String> {
     vec![
         format!(
@@ -46,11 +46,11 @@ fn shapes(code: u32, status: u16, words: &str) -> Vec<String> {
     ]
 }
 
-/// Checks a code in every shape, by both paths: kind, words, and how often it is asked.
+/// Checks a code in every format on both paths: kind, message, and number of requests.
 #[track_caller]
 fn check(code: u32, status: u16, words: &str, kinds: &[ErrorKind], attempts: usize) {
     for body in shapes(code, status, words) {
-        for endpoint in DOORS {
+        for endpoint in ENDPOINTS {
             let refusal = refuse(endpoint, [Answer::json(status, &body)]);
             let error = &refusal.error;
             let at = format!("{status} {body}");
@@ -294,7 +294,7 @@ fn a_refusal_under_a_status_of_success_is_a_refusal() {
             ] {
                 let refusal = refuse(Endpoint::Native, [answer]);
                 let error = &refusal.error;
-                // A failure of the service inside an answer is `Provider`.
+                // A failure of the service inside a response is `Provider`.
                 let kind = match kind {
                     ErrorKind::Overloaded => ErrorKind::Provider,
                     kind => kind,
@@ -311,7 +311,8 @@ fn a_refusal_under_a_status_of_success_is_a_refusal() {
     }
 }
 
-/// An answer had begun: nothing is asked again, and the code says whether the caller may.
+/// After the response has started, no request is repeated; the code says whether the caller may do
+/// so.
 #[test]
 fn a_refusal_under_a_status_of_success_says_whether_it_may_pass() {
     for (code, message, kind, retryable) in [
@@ -321,7 +322,7 @@ fn a_refusal_under_a_status_of_success_says_whether_it_may_pass() {
         let body = format!(
             r#"{{"result":null,"success":false,"errors":[{{"code":{code},"message":"{message}"}}],"messages":[]}}"#
         );
-        for endpoint in DOORS {
+        for endpoint in ENDPOINTS {
             let refusal = refuse(endpoint, [Answer::json(200, &body)]);
             assert_eq!(refusal.error.kind(), kind);
             assert_eq!(refusal.error.is_retryable(), retryable);
@@ -434,7 +435,7 @@ fn errors_of_any_type_are_judged_by_their_status() {
         "",
         "plain text",
     ] {
-        for endpoint in DOORS {
+        for endpoint in ENDPOINTS {
             let refusal = refuse(endpoint, [Answer::json(401, body)]);
             assert_eq!(refusal.error.kind(), ErrorKind::Auth, "{body}");
             let refusal = refuse(endpoint, [Answer::json(429, body)]);

@@ -60,7 +60,7 @@ fn an_error_may_come_in_place_of_a_chunk() {
             &[r#"{"response":"a"}"#, error, r#"{"response":"b"}"#],
         ] {
             let outcome = chunks(list);
-            // What a code means, it means inside an answer too.
+            // The codes have the same meaning inside a response.
             let kind = match code {
                 Some("2009") => ErrorKind::Auth,
                 Some("3036" | "4006") => ErrorKind::Quota,

@@ -7,7 +7,7 @@ use inferstream_cloudflare::{
 use serde_json::{Value, json};
 
 use super::{
-    DOORS,
+    ENDPOINTS,
     requests::{check_refused, send, wire},
 };
 use crate::support::block_on;
@@ -16,7 +16,7 @@ const MISTRAL: &str = "@cf/mistralai/mistral-small-3.1-24b-instruct";
 const GLM: &str = "@cf/zai-org/glm-4.7-flash";
 const LLAMA: &str = "@cf/meta/llama-3.3-70b-instruct-fp8-fast";
 
-/// A conversation in which each of these calls was made and answered.
+/// A conversation in which each of these calls was made and has a result.
 fn conversation(model: &str, ids: &[&str]) -> ChatRequest {
     let calls = ids
         .iter()
@@ -30,7 +30,7 @@ fn conversation(model: &str, ids: &[&str]) -> ChatRequest {
         .messages(answers)
 }
 
-/// Sends calls with these ids and returns the ids as they were sent.
+/// Sends calls with these ids, and returns the ids in the request.
 #[track_caller]
 fn sent_ids(endpoint: Endpoint, model: &str, ids: &[&str]) -> Vec<String> {
     let body = send(endpoint, conversation(model, ids)).json();
@@ -51,7 +51,7 @@ fn sent_ids(endpoint: Endpoint, model: &str, ids: &[&str]) -> Vec<String> {
 
 #[test]
 fn mistral_s_ids_are_nine_letters_and_digits() {
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         let ids = [
             "call_1",
             "call-1",
@@ -83,7 +83,7 @@ fn mistral_s_ids_are_nine_letters_and_digits() {
 
 #[test]
 fn other_families_keep_their_ids() {
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         assert_eq!(sent_ids(endpoint, LLAMA, &["call_1", ""]), ["call_1", ""]);
         assert_eq!(sent_ids(endpoint, GLM, &["call-1"]), ["call-1"]);
     }
@@ -93,7 +93,7 @@ fn other_families_keep_their_ids() {
 fn mistral_wants_its_word_after_a_tool() {
     let request = conversation(MISTRAL, &["abcDEF123"]).user("and?");
     check_refused(&request, ErrorKind::Unsupported);
-    // Anywhere in the conversation.
+    // At any position in the conversation.
     let request = conversation(MISTRAL, &["abcDEF123"])
         .user("and?")
         .assistant("so")
@@ -101,7 +101,7 @@ fn mistral_wants_its_word_after_a_tool() {
     check_refused(&request, ErrorKind::Unsupported);
     let request = conversation("mistral-small-3.1-24b", &["abcDEF123"]).user("by its alias");
     check_refused(&request, ErrorKind::Unsupported);
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         send(endpoint, conversation(MISTRAL, &["abcDEF123"]));
         send(
             endpoint,
@@ -126,7 +126,7 @@ fn mistral_knows_no_schema() {
     let mut request = ChatRequest::new(MISTRAL).user("hi");
     request.response_format = Some(schema());
     check_refused(&request, ErrorKind::Unsupported);
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         let mut request = ChatRequest::new(MISTRAL).user("hi");
         request.response_format = Some(ResponseFormat::JsonObject);
         let body = send(endpoint, request).json();
@@ -136,7 +136,7 @@ fn mistral_knows_no_schema() {
 
 #[test]
 fn mistral_gets_no_settings_of_a_template() {
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         let request = ChatRequest::new(MISTRAL).user("hi").extra(
             "chat_template_kwargs",
             Json::from(json!({ "enable_thinking": false })),
@@ -165,7 +165,7 @@ fn with_tools(model: &str, tools: &[&str]) -> ChatRequest {
 #[test]
 fn glm_is_told_the_one_tool_by_its_name() {
     let named = json!({ "type": "function", "function": { "name": "add" } });
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         let body = send(endpoint, with_tools(GLM, &["add"])).json();
         assert_eq!(body["tool_choice"], named);
         let body = send(endpoint, with_tools("glm-4.7-flash", &["add"])).json();

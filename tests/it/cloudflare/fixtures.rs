@@ -1,8 +1,8 @@
-//! Recorded responses and their events, also when cut at any byte.
+//! Recorded responses and their events, also when split at any byte.
 
 use inferstream_cloudflare::{ChatEvent, Endpoint, ErrorKind};
 
-use super::{Answer, DOORS, Outcome, piece, run, sse};
+use super::{Answer, ENDPOINTS, Outcome, piece, run, sse};
 use crate::support::{
     Piece,
     cuts::{Beginning, Came, Streams, check_cuts, judge_events_and_error},
@@ -27,7 +27,7 @@ const FIXTURES: &[(&str, u16, &str)] = &[
     ("cloudflare/t-cf-12.json", 400, JSON),
 ];
 
-/// The streams, for those who bend them.
+/// The streams, for tests that modify them.
 pub(super) fn streams() -> Vec<Vec<u8>> {
     let streams = FIXTURES
         .iter()
@@ -47,7 +47,7 @@ fn run_as(
 #[test]
 fn recorded_answers_give_their_events() {
     for fixture in FIXTURES {
-        for endpoint in DOORS {
+        for endpoint in ENDPOINTS {
             let outcome = run_as(endpoint, fixture, [piece(&read(fixture.0))]);
             recordings::check(fixture.0, &outcome);
         }
@@ -98,7 +98,7 @@ impl Streams for Endpoint {
         })
     }
 
-    /// When the counts are told is nobody's promise.
+    /// Returns the events that must be equal; it is not specified when usage is reported.
     fn content(&self, outcome: &Outcome) -> Vec<String> {
         let is_content = |event: &&ChatEvent| {
             !outcome.is_terminal(event) && !matches!(event, ChatEvent::Usage { .. })
@@ -147,7 +147,7 @@ fn a_stream_of_either_door_cut_at_any_byte_is_never_taken_for_whole() {
         r#"{"errors":[{"code":3040,"message":"busy"}],"success":false,"result":{},"messages":[]}"#,
         "[DONE]",
     ]);
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         for (name, text) in [
             ("calls", &calls),
             ("two reasons", &twice),

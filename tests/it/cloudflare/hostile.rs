@@ -3,9 +3,9 @@
 use inferstream_cloudflare::{Endpoint, ErrorKind};
 use serde_json::{Value, json};
 
-use super::{Answer, DOORS, chunks, run, sse, stream_of};
+use super::{Answer, ENDPOINTS, chunks, run, sse, stream_of};
 
-/// What may stand where something else is due.
+/// Values to put in place of a member of another type.
 fn wrong() -> Vec<Value> {
     vec![
         json!(null),
@@ -26,7 +26,7 @@ fn wrong() -> Vec<Value> {
     ]
 }
 
-/// Returns the paths of all that is in a value.
+/// Returns the paths of all members of a value.
 fn paths(value: &Value, at: &str, found: &mut Vec<String>) {
     let members: Vec<(String, &Value)> = match value {
         Value::Object(map) => map
@@ -48,7 +48,7 @@ fn paths(value: &Value, at: &str, found: &mut Vec<String>) {
     }
 }
 
-/// Returns a value with each of its members bent, one at a time, and taken out.
+/// Returns copies of a value in each of which one member is replaced or removed.
 fn bent(value: &Value) -> Vec<Value> {
     let mut all = wrong();
     let mut found = Vec::new();
@@ -108,7 +108,7 @@ fn chunks_of_any_type_have_one_end() {
             // `run` checks that there is one end.
             let outcome = run(Endpoint::Native, stream_of(&bytes));
             assert!(outcome.text().starts_with("before "), "{chunk}");
-            // Without the end marker only a reason can make a success.
+            // Without the end marker, only a finish reason ends a response with success.
             let outcome = run(Endpoint::OpenAi, stream_of(sse(&[before, &chunk])));
             if outcome.end.is_ok() {
                 assert!(
@@ -172,7 +172,7 @@ fn depth_and_length_are_no_danger() {
             format!(r#"{{"tool_calls":[{{"name":"f","arguments":{value}}}]}}"#),
             format!(r#"{{"errors":{value}}}"#),
         ] {
-            for endpoint in DOORS {
+            for endpoint in ENDPOINTS {
                 run(endpoint, stream_of(sse(&[&text, "[DONE]"])));
                 run(endpoint, Answer::json(200, &text));
                 run(endpoint, Answer::json(500, &text));
@@ -196,10 +196,10 @@ fn depth_and_length_are_no_danger() {
     }
 }
 
-/// Members beside an answer, one member twice, and a chunk that is no object.
+/// Unknown members, a repeated member, and a chunk that is not an object.
 #[test]
 fn nothing_of_a_chunk_is_lost() {
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         let outcome = run(
             endpoint,
             stream_of(sse(&[r#"{"response":"R","choices":[]}"#, "[DONE]"])),
@@ -222,7 +222,7 @@ fn nothing_of_a_chunk_is_lost() {
 fn a_list_of_calls_without_end_is_refused() {
     let list = vec![r#"{"name":"f"}"#; 129].join(",");
     let chunk = format!(r#"{{"tool_calls":[{list}]}}"#);
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         let outcome = run(endpoint, stream_of(sse(&[&chunk, "[DONE]"])));
         assert_eq!(outcome.kind(), Some(ErrorKind::TooLarge), "{outcome:?}");
     }
@@ -231,7 +231,7 @@ fn a_list_of_calls_without_end_is_refused() {
 #[test]
 fn calls_without_end_are_refused() {
     let call = r#"{"tool_calls":[{"name":"f","arguments":{}}]}"#;
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         let all = run(
             endpoint,
             stream_of(sse(&[&[call; 128][..], &["[DONE]"]].concat())),
@@ -262,7 +262,7 @@ fn a_list_of_any_kind_without_end_is_refused() {
         ),
     ] {
         let chunk = [open, &list(item, 4097), close].concat();
-        for endpoint in DOORS {
+        for endpoint in ENDPOINTS {
             let outcome = run(endpoint, stream_of(sse(&[text, &chunk, "[DONE]"])));
             assert_eq!(outcome.kind(), Some(kind), "{open}");
             assert_eq!(outcome.text(), "a", "{open}");
@@ -279,7 +279,7 @@ fn two_calls_of_one_number_are_not_taken_for_one() {
     let flat = r#"{"tool_calls":[{"name":"f","arguments":{"a":1}}]}"#;
     let other = r#"{"tool_calls":[{"id":"c","index":0,"function":{"name":"g","arguments":"{}"}}]}"#;
     let next = other.replace("\"index\":0", "\"index\":1");
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         let outcome = run(endpoint, stream_of(sse(&[flat, other, "[DONE]"])));
         assert_eq!(outcome.kind(), Some(ErrorKind::Protocol), "{outcome:?}");
         let outcome = run(endpoint, stream_of(sse(&[flat, &next, "[DONE]"])));
@@ -302,7 +302,7 @@ fn a_call_in_choices_beside_a_flat_one_is_seen_however_it_is_written() {
         format!(r#"[{{"message":{{"tool_calls": [{call}]}}}}]"#),
     ] {
         let chosen = format!(r#"{{"choices": {choices}}}"#);
-        for endpoint in DOORS {
+        for endpoint in ENDPOINTS {
             for list in [[flat, &chosen], [&chosen, flat]] {
                 let outcome = run(endpoint, stream_of(sse(&[list[0], list[1], "[DONE]"])));
                 assert_eq!(outcome.kind(), Some(ErrorKind::Protocol), "{list:?}");

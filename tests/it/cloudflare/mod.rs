@@ -22,13 +22,13 @@ use inferstream_cloudflare::{ChatRequest, Cloudflare, CloudflareBuilder, Endpoin
 
 use crate::support::{self, Answer, Outcome, Wire, block_on, piece, sse};
 
-/// What must never show.
+/// A secret that must never be shown.
 const TOKEN: &str = "cft-5ecret-0f-the-test";
 
 const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
 
-/// Both of the service's paths.
-const DOORS: [Endpoint; 2] = [Endpoint::Native, Endpoint::OpenAi];
+/// Both paths of the service.
+const ENDPOINTS: [Endpoint; 2] = [Endpoint::Native, Endpoint::OpenAi];
 
 fn builder(wire: &Wire) -> CloudflareBuilder {
     Cloudflare::builder()
@@ -47,7 +47,7 @@ pub(crate) fn run_stream(endpoint: Endpoint, pieces: Vec<support::Piece>) -> Out
     run(endpoint, Answer::sse(pieces))
 }
 
-/// Reads an answer to its end, and checks what holds for every answer.
+/// Reads a response to its end, and checks the properties of every response.
 #[track_caller]
 fn run(endpoint: Endpoint, answer: Answer) -> Outcome {
     run_request(endpoint, answer, ChatRequest::from("hi"))
@@ -70,24 +70,24 @@ fn run_request(endpoint: Endpoint, answer: Answer, request: ChatRequest) -> Outc
     outcome
 }
 
-/// An error is one line without a key, a page or the service's layers of names.
+/// Checks that an error is one line without a key, an HTML page or the service's internal prefixes.
 #[track_caller]
 fn check_line(error: &Error) {
     support::check_line(error, TOKEN);
     assert!(!error.to_string().contains("AiError: "), "{error}");
 }
 
-/// An answer of these chunks, and nothing behind them.
+/// A response of these chunks without an end marker.
 #[track_caller]
 fn open_chunks(chunks: &[&str]) -> Outcome {
-    let found = DOORS.map(|endpoint| run(endpoint, stream_of(sse(chunks))));
+    let found = ENDPOINTS.map(|endpoint| run(endpoint, stream_of(sse(chunks))));
     let [native, other] = found;
     assert_eq!(native.lines(), other.lines(), "both endpoints read alike");
     assert_eq!(native.kind(), other.kind(), "both endpoints end alike");
     native
 }
 
-/// An answer of these chunks, with the end marker behind.
+/// A response of these chunks with the end marker.
 #[track_caller]
 fn chunks(chunks: &[&str]) -> Outcome {
     open_chunks(&[chunks, &["[DONE]"]].concat())

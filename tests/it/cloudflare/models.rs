@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{ACCOUNT, Answer, TOKEN, Wire, builder, client};
 use crate::support::block_on;
 
-/// A model as the service lists it.
+/// A model in the format of the service's list.
 fn entry(number: usize) -> Value {
     json!({
         "id": format!("{number:08x}-aaaa-bbbb-cccc-000000000000"),
@@ -21,7 +21,7 @@ fn entry(number: usize) -> Value {
     })
 }
 
-/// One of the pages of a list.
+/// One page of a list.
 fn page(number: usize, per_page: usize, total: usize) -> Answer {
     let first = (number - 1) * per_page;
     let result: Vec<_> = (first..total.min(first + per_page)).map(entry).collect();
@@ -60,7 +60,7 @@ fn names(total: usize) -> Vec<String> {
 
 #[test]
 fn all_pages_are_asked_for() {
-    // A service that gives fewer a page than it was asked for is heard out too.
+    // All pages are read even if the service returns smaller pages than requested.
     for (per_page, total) in [
         (100, 0),
         (100, 1),
@@ -101,7 +101,7 @@ fn a_list_without_an_end_ends() {
         "result_info": { "count": 100, "page": 1, "per_page": 100, "total_count": 1e18, "total_pages": 1e16 },
     });
     let wire = Wire::new([Answer::json(200, &body.to_string())]);
-    // A success or an error: it comes to an end.
+    // The result is a success or an error, but the request ends.
     drop(block_on(&wire.clock, client(&wire).models()));
     assert!(wire.count() <= 1000, "{}", wire.count());
 }
@@ -219,7 +219,7 @@ fn entries_of_any_type_are_passed_over() {
             Answer::json(200, &body.to_string()),
             Answer::json(200, r#"{"success":true,"result":[]}"#),
         ]);
-        // An error or the good ones: never a model without a name.
+        // The result is an error or the valid models, but never a model without a name.
         if let Ok(models) = block_on(&wire.clock, client(&wire).models()) {
             assert_eq!(ids(&models), names(1), "{value}");
         }

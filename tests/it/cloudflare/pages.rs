@@ -2,7 +2,7 @@
 
 use inferstream_cloudflare::{Endpoint, ErrorKind};
 
-use super::{Answer, DOORS, errors::refuse};
+use super::{Answer, ENDPOINTS, errors::refuse};
 use crate::support::Refusal;
 
 #[track_caller]
@@ -24,7 +24,7 @@ const MARKS: [&str; 5] = [
 fn a_challenge_is_known_by_its_header() {
     for body in ["", "<!DOCTYPE html><html></html>", "{}"] {
         for status in [403, 429, 503] {
-            for endpoint in DOORS {
+            for endpoint in ENDPOINTS {
                 let answer = Answer::json(status, body)
                     .header("content-type", "text/html")
                     .header("cf-mitigated", "challenge");
@@ -48,7 +48,7 @@ fn a_challenge_is_known_by_its_marks() {
         let body = format!(
             "<!DOCTYPE html><html lang=\"en-US\"><head>{mark}</head><body>secret words</body></html>"
         );
-        for endpoint in DOORS {
+        for endpoint in ENDPOINTS {
             let refusal = page(endpoint, 403, &body);
             assert_eq!(refusal.attempts, 1);
             assert_eq!(refusal.error.provider_message(), None);
@@ -99,7 +99,7 @@ fn pages_are_judged_by_their_status_and_not_shown() {
         (525, ErrorKind::Server, 3),
         (530, ErrorKind::Server, 3),
     ] {
-        for endpoint in DOORS {
+        for endpoint in ENDPOINTS {
             let refusal = page(endpoint, status, body);
             assert_eq!(refusal.error.kind(), kind, "{status}");
             assert_eq!(refusal.attempts, attempts, "{status}");

@@ -1,4 +1,4 @@
-//! Properties of any chunks cut at any byte, and of any bytes.
+//! Properties of generated chunks split at any byte, and of arbitrary bytes.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use inferstream_cloudflare::{Endpoint, ErrorKind};
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Value, json};
 
-use super::{Answer, DOORS, Outcome, fixtures, piece, run, stream_of};
+use super::{Answer, ENDPOINTS, Outcome, fixtures, piece, run, stream_of};
 use crate::support::strategies::{self, pieces};
 
 /// A chunk, its text and its reasoning.
@@ -74,7 +74,7 @@ fn any_chunk() -> impl Strategy<Value = Chunk> {
     ]
 }
 
-/// How the answer ends.
+/// The end of the response.
 #[derive(Clone, Copy, Debug)]
 enum Ending {
     Marker,
@@ -99,10 +99,10 @@ fn seen(outcome: &Outcome) -> (Vec<String>, Option<&'static str>) {
 }
 
 fn endpoint() -> impl Strategy<Value = Endpoint> {
-    prop::sample::select(DOORS.to_vec())
+    prop::sample::select(ENDPOINTS.to_vec())
 }
 
-/// JSON made of the protocol's own names, of any shape.
+/// JSON of any structure that uses the protocol's member names.
 fn any_json() -> impl Strategy<Value = String> {
     let words = &["\"error\"", "\"[DONE]\"", "\"AiError: x\"", "3040", "4006"];
     let names = &[
@@ -190,7 +190,7 @@ proptest! {
             return Ok(());
         }
         if text.is_empty() && thoughts.is_empty() {
-            // `streams` has the rule for these.
+            // The module `streams` tests these.
             return Ok(());
         }
         prop_assert_eq!(found.kind(), None);

@@ -7,7 +7,7 @@ use inferstream_cloudflare::{
 };
 use serde_json::{Value, json};
 
-use super::{ACCOUNT, Answer, DOORS, TOKEN, Wire, builder, client, sse, stream_of};
+use super::{ACCOUNT, Answer, ENDPOINTS, TOKEN, Wire, builder, client, sse, stream_of};
 use crate::support::block_on;
 
 const DEFAULT: &str = "@cf/meta/llama-3.3-70b-instruct-fp8-fast";
@@ -16,7 +16,7 @@ pub(super) fn wire() -> Wire {
     Wire::new([stream_of(sse(&[r#"{"response":"a"}"#, "[DONE]"]))])
 }
 
-/// Sends a stream request and returns the wire.
+/// Sends a streaming request and returns the recorded requests.
 #[track_caller]
 pub(super) fn send(endpoint: Endpoint, request: impl Into<ChatRequest>) -> Wire {
     let wire = wire();
@@ -27,10 +27,10 @@ pub(super) fn send(endpoint: Endpoint, request: impl Into<ChatRequest>) -> Wire 
     wire
 }
 
-/// Checks that nothing is sent by either path.
+/// Checks that nothing is sent on either path.
 #[track_caller]
 pub(super) fn check_refused(request: &ChatRequest, kind: ErrorKind) {
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         let wire = wire();
         let client = builder(&wire).endpoint(endpoint).build().unwrap();
         let error = block_on(&wire.clock, client.stream(request.clone())).unwrap_err();
@@ -39,7 +39,7 @@ pub(super) fn check_refused(request: &ChatRequest, kind: ErrorKind) {
     }
 }
 
-/// Checks where a model is asked, below the account.
+/// Checks the path of a model's request below the account.
 #[track_caller]
 fn check_place(endpoint: Endpoint, model: &str, place: &str) {
     let wire = send(endpoint, ChatRequest::new(model).user("hi"));
@@ -111,7 +111,7 @@ fn the_default_model_is_that_of_the_original() {
 
 #[test]
 fn the_key_is_a_bearer_and_marked() {
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         let request = send(endpoint, "hi").request();
         let headers = request.headers();
         let key = &headers["authorization"];
@@ -277,7 +277,7 @@ fn a_bare_request_holds_the_needful_and_a_limit() {
 
 #[test]
 fn a_limit_of_the_caller_s_is_the_only_one() {
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         let body = send(endpoint, ChatRequest::from("hi").max_tokens(7)).json();
         assert_eq!(body["max_tokens"], 7);
         let wire = send(endpoint, ChatRequest::from("hi").extra("max_tokens", 9));
@@ -295,7 +295,7 @@ fn a_limit_of_the_caller_s_is_the_only_one() {
 
 #[test]
 fn each_setting_is_a_member() {
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         let request = ChatRequest::from("hi")
             .temperature(0.5)
             .top_p(0.25)
@@ -327,7 +327,7 @@ fn each_setting_is_a_member() {
 
 #[test]
 fn headers_of_the_request_go_along() {
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         let name = HeaderName::from_static("x-session-affinity");
         let request = ChatRequest::from("hi").header(name.clone(), HeaderValue::from_static("ses"));
         assert_eq!(send(endpoint, request).request().headers()[&name], "ses");
@@ -336,7 +336,7 @@ fn headers_of_the_request_go_along() {
 
 #[test]
 fn content_is_never_null() {
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         let call = ToolCall::new("abcDEF123", "add", "{}");
         let request = ChatRequest::new(DEFAULT)
             .user("hi")
@@ -355,12 +355,12 @@ fn content_is_never_null() {
 
 #[test]
 fn tools_are_sent_by_either_path() {
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         let parameters = json!({ "type": "object", "properties": {} });
         let tool = Tool::new("add", Json::from(parameters.clone())).description("adds");
         let body = send(endpoint, ChatRequest::from("hi").tool(tool)).json();
         let tool = &body["tools"][0];
-        // Flat, or the other form: the service takes both.
+        // The service accepts the flat format and the OpenAI-compatible one.
         let tool = tool.get("function").unwrap_or(tool);
         assert_eq!(tool["name"], "add");
         assert_eq!(tool["description"], "adds");
@@ -371,7 +371,7 @@ fn tools_are_sent_by_either_path() {
 #[test]
 fn a_form_of_the_answer_is_asked_for() {
     let schema = json!({ "type": "object", "required": ["a"] });
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         let mut request = ChatRequest::from("hi");
         request.response_format = Some(ResponseFormat::JsonObject);
         let body = send(endpoint, request).json();
@@ -406,7 +406,7 @@ fn images_are_data_alone() {
         Part::image("image/png", *b"\x00\xFFabc"),
         Part::image_url("data:image/png;base64,AP9hYmM="),
     ] {
-        for endpoint in DOORS {
+        for endpoint in ENDPOINTS {
             let body = send(endpoint, with(part.clone())).json();
             let part = &body["messages"][0]["content"][0];
             assert_eq!(part["image_url"]["url"], "data:image/png;base64,AP9hYmM=");
@@ -417,7 +417,7 @@ fn images_are_data_alone() {
 #[test]
 fn two_answers_at_once_are_not_to_be_had() {
     check_refused(&ChatRequest::from("hi").n(2), ErrorKind::Unsupported);
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         send(endpoint, ChatRequest::from("hi").n(1));
     }
 }
@@ -427,7 +427,7 @@ fn no_messages_are_nothing_to_send() {
     check_refused(&ChatRequest::new(DEFAULT), ErrorKind::Config);
 }
 
-/// The original's names of models and the service's.
+/// gpt4free's model names and those of the service.
 const ALIASES: &str = "deepseek-coder-6.7b→@hf/thebloke/deepseek-coder-6.7b-instruct-awq; deepseek-coder-6.7b-base→@hf/thebloke/deepseek-coder-6.7b-base-awq;
 deepseek-distill-qwen-32b→@cf/deepseek-ai/deepseek-r1-distill-qwen-32b; deepseek-math-7b→@cf/deepseek-ai/deepseek-math-7b-instruct;
 discolm-german-7b-v1→@cf/thebloke/discolm-german-7b-v1-awq; falcon-7b→@cf/tiiuae/falcon-7b-instruct; gemma-2b-lora→@cf/google/gemma-2b-it-lora;
@@ -471,7 +471,7 @@ fn the_original_s_names_of_models_are_known() {
         url.ends_with("/ai/run/@cf/meta/llama-2-7b-chat-int8"),
         "{url}"
     );
-    // Unknown names go as they are.
+    // Unknown names are sent unchanged.
     let body = send(
         Endpoint::OpenAi,
         ChatRequest::new("@cf/new/model").user("hi"),

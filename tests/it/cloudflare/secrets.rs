@@ -2,7 +2,7 @@
 
 use inferstream_cloudflare::{ChatRequest, Cloudflare, CloudflareBuilder, Endpoint, Error};
 
-use super::{ACCOUNT, Answer, DOORS, Wire, sse, stream_of};
+use super::{ACCOUNT, Answer, ENDPOINTS, Wire, sse, stream_of};
 use crate::support::block_on;
 
 const TOKEN: &str = "cft-t0ken-that-is-hidden";
@@ -66,7 +66,7 @@ fn requests_hide_them() {
     }
 }
 
-/// Answers that repeat what they were sent.
+/// Responses that repeat the request.
 fn echoes() -> Vec<Answer> {
     let said = format!("bad {TOKEN} {EMAIL} {KEY} {GATEWAY} for {PROMPT}");
     let mut answers = Vec::new();
@@ -97,7 +97,7 @@ fn echoes() -> Vec<Answer> {
 fn a_service_that_repeats_them_is_not_quoted() {
     for way in [Way::Token, Way::Pair] {
         for answer in echoes() {
-            for endpoint in DOORS {
+            for endpoint in ENDPOINTS {
                 let wire = Wire::new([answer.clone()]);
                 let client = builder(way, &wire).endpoint(endpoint).build().unwrap();
                 let request = || ChatRequest::from(PROMPT);
@@ -110,7 +110,7 @@ fn a_service_that_repeats_them_is_not_quoted() {
     }
 }
 
-/// Checks that what this client knows is hidden; what it was never told it cannot know.
+/// Checks that known secrets are hidden; values that the client was not given cannot be.
 #[track_caller]
 fn hidden_of(way: Way, error: &Error) {
     let shown = format!(
@@ -154,7 +154,7 @@ fn a_stream_that_repeats_them_is_not_quoted() {
 
 #[test]
 fn words_in_json_in_words_are_not_quoted_either() {
-    // The apostrophe as an escape, which only the inner JSON undoes.
+    // The apostrophe is escaped, and only the inner JSON decodes it.
     let prompt = PROMPT.replace('\'', "\\u0027");
     let inner = format!(r#"{{"message":"bad {TOKEN} for {prompt}, at last"}}"#);
     for words in [inner.clone(), format!("AiError: {inner}")] {
@@ -165,7 +165,7 @@ fn words_in_json_in_words_are_not_quoted_either() {
             Answer::json(200, &error),
             stream_of(sse(&[r#"{"response":"a"}"#, &error])),
         ] {
-            for endpoint in DOORS {
+            for endpoint in ENDPOINTS {
                 let wire = Wire::new([answer.clone()]);
                 let client = builder(Way::Token, &wire)
                     .endpoint(endpoint)

@@ -1,11 +1,11 @@
 //! The content of chunks, alone and combined.
 
-use super::{Answer, DOORS, chunks, run, stream_of};
+use super::{Answer, ENDPOINTS, chunks, run, stream_of};
 
 pub(super) const TAIL: &str =
     r#"{"response":"","usage":{"prompt_tokens":10,"completion_tokens":2,"total_tokens":12}}"#;
 
-/// Checks what one native chunk's `response` is as text.
+/// Checks the text of one native chunk's `response`.
 #[track_caller]
 fn check_response(value: &str, text: &str) {
     let chunk = format!(r#"{{"response":{value},"p":"abc"}}"#);
@@ -15,7 +15,7 @@ fn check_response(value: &str, text: &str) {
     assert_eq!(outcome.reason(), "stop");
     let document =
         format!(r#"{{"result":{{"response":{value}}},"success":true,"errors":[],"messages":[]}}"#);
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         let outcome = run(endpoint, Answer::json(200, &document));
         assert_eq!(outcome.kind(), None, "{document}");
         assert_eq!(outcome.text(), text, "{document}");
@@ -107,7 +107,7 @@ fn native_chunks_may_contain_reasoning() {
     assert_eq!(outcome.text(), "xy");
     for name in ["reasoning", "reasoning_content"] {
         let document = format!(r#"{{"result":{{"response":"x","{name}":"a"}},"success":true}}"#);
-        for endpoint in DOORS {
+        for endpoint in ENDPOINTS {
             let outcome = run(endpoint, Answer::json(200, &document));
             assert_eq!(outcome.reasoning(), "a", "{name}");
             assert_eq!(outcome.text(), "x", "{name}");
@@ -129,7 +129,7 @@ fn noise_is_no_content() {
 #[test]
 fn a_chunk_over_two_lines_is_one_chunk() {
     let bytes = "data: {\"response\":\ndata: \"a\"}\n\ndata: [DONE]\n\n";
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         assert_eq!(run(endpoint, stream_of(bytes)).text(), "a");
     }
 }

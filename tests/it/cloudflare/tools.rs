@@ -3,9 +3,9 @@
 use inferstream_cloudflare::ErrorKind;
 use serde_json::{Value, json};
 
-use super::{Answer, DOORS, Outcome, chunks, open_chunks, run};
+use super::{Answer, ENDPOINTS, Outcome, chunks, open_chunks, run};
 
-/// Checks the calls of an answer: name and arguments, in order.
+/// Checks the calls of a response: name and arguments, in order.
 #[track_caller]
 fn check(outcome: &Outcome, expected: &[(&str, Value)]) {
     assert_eq!(outcome.kind(), None, "{outcome:?}");
@@ -88,14 +88,14 @@ fn arguments_are_given_as_they_are_written() {
         let outcome = chunks(&[&chunk]);
         assert_eq!(outcome.response().tool_calls()[0].arguments, arguments);
         let document = format!(r#"{{"result":{chunk},"success":true}}"#);
-        for endpoint in DOORS {
+        for endpoint in ENDPOINTS {
             let outcome = run(endpoint, Answer::json(200, &document));
             assert_eq!(outcome.response().tool_calls()[0].arguments, arguments);
         }
     }
 }
 
-/// The pieces of one call, and the piece that only ends it.
+/// The fragments of one call, and a last fragment that only ends it.
 const PIECES: [&str; 5] = [
     r#"[{"id":"call1","type":"function","index":0,"function":{"name":"add"}}]"#,
     r#"[{"index":0,"function":{"arguments":"{\"a\""}}]"#,
@@ -152,7 +152,7 @@ fn a_document_has_calls_in_either_form() {
         r#"{"result":{"tool_calls":[{"name":"f","arguments":{"a":1}}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}},"success":true}"#,
         r#"{"result":{"choices":[{"index":0,"message":{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]},"finish_reason":"tool_calls"}]},"success":true}"#,
     ] {
-        for endpoint in DOORS {
+        for endpoint in ENDPOINTS {
             let outcome = run(endpoint, Answer::json(200, document));
             check(&outcome, &[("f", json!({ "a": 1 }))]);
         }

@@ -35,7 +35,7 @@ fn json_is_an_error_in_any_shape() {
             "the playground reported an error: m",
         );
     }
-    let line = "the playground reported an error without saying which";
+    let line = "the playground reported an error without a message";
     check(r#"{"error":true}"#, ErrorKind::Provider, line);
     check(
         r#"{"error":{"error":{"error":{"error":{"error":"deep"}}}}}"#,
@@ -53,7 +53,7 @@ fn an_error_has_its_code() {
 
 #[test]
 fn other_json_is_no_answer() {
-    let line = "the playground answered with JSON that is no answer";
+    let line = "invalid response from the playground: expected a stream, not one JSON document";
     for json in [
         "{}",
         "[]",
@@ -68,14 +68,14 @@ fn other_json_is_no_answer() {
 #[test]
 fn json_that_is_cut_off_is_truncated() {
     for json in ["{", "[", r#"{"error":{"mess"#, r#"{"error":"m""#] {
-        let line = "the playground's answer is not whole: the JSON is cut off";
+        let line = "the playground's response is incomplete: its JSON is truncated";
         check(json, ErrorKind::Truncated, line);
     }
 }
 
 #[test]
 fn a_challenge_is_told_from_other_pages() {
-    let line = "the playground answered with a page that wants to see a browser";
+    let line = "the playground returned a browser challenge instead of a response";
     for page in [
         "<!DOCTYPE html><title>Just a moment...</title>",
         "<html><script>window._cf_chl_opt={}</script><div class=\"cf-chl-widget\">",
@@ -83,7 +83,7 @@ fn a_challenge_is_told_from_other_pages() {
     ] {
         check(page, ErrorKind::Challenge, line);
     }
-    let line = "the playground answered with a page of HTML";
+    let line = "the playground returned an HTML page instead of a response";
     for page in [
         "<html><h1>Bad gateway</h1></html>",
         "<html><div id=\"cf-cloudflare-status\"></div><script src=\"/cdn-cgi/challenge-platform/scripts/jsd/main.js\">",
@@ -94,7 +94,7 @@ fn a_challenge_is_told_from_other_pages() {
 
 #[test]
 fn other_text_is_no_answer_and_is_not_shown() {
-    let line = "the playground sent a document that is not JSON";
+    let line = "invalid document from the playground: expected JSON";
     for text in ["Not found", "error code: 1020", "{x}", "0:oops", "[DONE]"] {
         check(text, ErrorKind::Protocol, line);
     }
@@ -113,7 +113,7 @@ fn an_empty_reply_is_truncated() {
         "data:\n\n",
     ] {
         let outcome = whole(reply);
-        let line = "the playground's answer is not whole: it is empty";
+        let line = "the playground's response is incomplete: it has no content";
         assert_eq!(outcome.error().to_string(), line, "{reply:?}");
         assert_eq!(outcome.kind(), Some(ErrorKind::Truncated));
     }

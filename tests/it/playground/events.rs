@@ -51,7 +51,7 @@ fn a_finish_may_say_why() {
         let outcome = chunks(&[DELTA, &finish]);
         assert_eq!(outcome.response().finish_reason(), Some(&reason));
     }
-    let line = "the playground reported an error without saying which";
+    let line = "the playground reported an error without a message";
     check_error(
         &[DELTA, r#"{"type":"finish","finishReason":"error"}"#],
         ErrorKind::Provider,
@@ -114,9 +114,9 @@ fn chunks_of_other_types_are_passed_over() {
 
 #[test]
 fn an_abort_is_a_cancellation() {
-    let line = "the playground broke the answer off";
+    let line = "the playground aborted the response";
     check_error(&[DELTA, r#"{"type":"abort"}"#], ErrorKind::Canceled, line);
-    let line = "the playground broke the answer off: too slow";
+    let line = "the playground aborted the response: too slow";
     let outcome = check_error(
         &[DELTA, r#"{"type":"abort","reason":"too slow"}"#, DELTA],
         ErrorKind::Canceled,
@@ -147,7 +147,7 @@ fn errors_come_in_any_shape() {
     }
     let outcome = whole("event: error\ndata: m\n\n");
     assert_eq!(outcome.error().provider_message(), Some("m"));
-    let line = "the playground reported an error without saying which";
+    let line = "the playground reported an error without a message";
     check_error(&[r#"{"type":"error"}"#], ErrorKind::Provider, line);
 }
 
@@ -192,7 +192,7 @@ fn the_oldest_stream_is_text() {
         outcome.response().finish_reason(),
         Some(&FinishReason::Stop)
     );
-    let line = "the playground sent a piece of text that is none";
+    let line = "invalid text fragment from the playground: expected a string";
     check_error(&[r#"{"response":{"a":1}}"#], ErrorKind::Protocol, line);
 }
 
@@ -213,7 +213,7 @@ fn the_oldest_stream_ends_with_its_marker_alone() {
 
 #[test]
 fn protocols_are_not_mixed() {
-    let line = "the playground mixed two protocols";
+    let line = "invalid stream from the playground: it mixes two protocols";
     check_error(&[DELTA, r#"{"response":"a"}"#], ErrorKind::Protocol, line);
     check_error(&[r#"{"response":"a"}"#, DELTA], ErrorKind::Protocol, line);
     let stream = sse(&[DELTA]) + "event: 0\ndata: \"a\"\n\n";
@@ -231,10 +231,10 @@ fn chunks_of_another_protocol_are_no_answer() {
         "{}",
     ];
     for chunk in foreign {
-        let line = "the playground ended a stream that had no answer";
+        let line = "invalid stream from the playground: it ended without a response";
         check_error(&[chunk], ErrorKind::Protocol, line);
         let outcome = whole(sse(&[chunk]));
-        let line = "the playground sent a stream of another protocol";
+        let line = "invalid stream from the playground: unknown protocol";
         assert_eq!(outcome.error().to_string(), line, "{chunk}");
         let outcome = chunks(&[chunk, DELTA, r#"{"type":"finish"}"#]);
         assert_eq!(outcome.response().text(), "a", "{chunk}");
@@ -246,7 +246,7 @@ fn what_is_not_json_is_an_error_that_does_not_show_it() {
     let outcome = check_error(
         &[DELTA, "{\"type\": secret"],
         ErrorKind::Protocol,
-        "the playground sent a chunk that is not JSON",
+        "invalid chunk from the playground: expected JSON",
     );
     assert!(!format!("{:?}", outcome.error()).contains("secret"));
 }

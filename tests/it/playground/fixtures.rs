@@ -1,4 +1,4 @@
-//! Recorded responses and their events, also when cut at any byte.
+//! Recorded responses and their events, also when split at any byte.
 
 use inferstream_core::ErrorKind;
 
@@ -25,7 +25,7 @@ fn is_stream(name: &str) -> bool {
     is(name, "txt") || is(name, "sse")
 }
 
-/// All of them, for those who bend them.
+/// All fixtures, for tests that modify them.
 pub(super) fn all() -> Vec<Vec<u8>> {
     FIXTURES.iter().map(|name| read(name)).collect()
 }
@@ -48,7 +48,7 @@ fn where_an_answer_is_split_does_not_matter() {
         let bytes = read(name);
         let expected = whole(&bytes).transcript();
         let [(_, crlf), ..] = variants(&bytes);
-        // A mark, and the rest of the first line.
+        // A byte-order mark, and the rest of the first line.
         let marked = [b"\xEF\xBB\xBF \n", &*bytes].concat();
         for bytes in [bytes, crlf, marked] {
             check_splits(name, &bytes, &expected, run);
@@ -56,7 +56,7 @@ fn where_an_answer_is_split_does_not_matter() {
     }
 }
 
-/// A playground's protocol.
+/// One of the playground's protocols.
 enum Form {
     Events,
     Lines,
@@ -82,7 +82,7 @@ impl Streams for Form {
         }
     }
 
-    /// Tool calls too are delivered at once.
+    /// Tool calls are delivered immediately, too.
     fn content(&self, outcome: &Outcome) -> Vec<String> {
         let mut lines = outcome.lines();
         lines.retain(|line| !line.contains("\"type\":\"finish\""));
@@ -90,7 +90,7 @@ impl Streams for Form {
     }
 }
 
-/// Judges a beginning of a fixture of lines, whose `d` has braces of two levels.
+/// Checks the start of a data stream fixture, whose `d` line has nested braces.
 fn judge_lines(text: &str) -> Beginning {
     let mut beginning = Beginning::default();
     for line in text.split_inclusive('\n') {

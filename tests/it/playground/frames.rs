@@ -11,10 +11,10 @@ use inferstream_core::{
 
 use crate::support::strategies::cut;
 
-/// How tests name the event of a document, which has none.
+/// The event by which tests identify a document.
 const DOCUMENT: &str = "(document)";
 
-/// Event and data.
+/// The event and the data of a frame.
 type Seen = (String, String);
 
 /// All frames, the tail and the error.
@@ -247,7 +247,7 @@ fn debug_shows_nothing_of_the_reply() {
     );
 }
 
-/// Time is not measured, but what is not linear does not end.
+/// The test does not measure time: with a quadratic algorithm it would not finish.
 #[test]
 fn the_work_is_linear() {
     let mut many = String::new();

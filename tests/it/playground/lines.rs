@@ -51,7 +51,7 @@ fn text_is_a_string_or_a_scalar() {
         "0:\"\\ud83d\"\n0:\"a\"\n0:\"\\ude00\"\n0:\"\\ud83d\"\n",
         "\u{fffd}a\u{fffd}\u{fffd}",
     );
-    let line = "the playground sent a piece of text that is none";
+    let line = "invalid text fragment from the playground: expected a string";
     check_error("0:{\"a\":1}\n", ErrorKind::Protocol, line);
 }
 
@@ -162,7 +162,7 @@ fn an_error_ends_the_answer_whatever_follows() {
         ErrorKind::Provider,
         "the playground reported an error: m",
     );
-    // The line's end does not matter here.
+    // The line ending does not matter here.
     check_error(
         "0:\"a\"\n3:\"Error during inference\"",
         ErrorKind::Provider,
@@ -172,7 +172,7 @@ fn an_error_ends_the_answer_whatever_follows() {
 
 #[test]
 fn a_reason_that_is_an_error_is_one() {
-    let line = "the playground reported an error without saying which";
+    let line = "the playground reported an error without a message";
     check_error(
         "0:\"a\"\nd:{\"finishReason\":\"error\"}\n",
         ErrorKind::Provider,
@@ -197,7 +197,7 @@ fn broken_json_is_named_and_not_shown() {
         let error = outcome.error();
         assert_eq!(error.kind(), ErrorKind::Protocol, "{line}");
         let expected = format!(
-            "the playground sent a line `{}` that is not JSON",
+            "invalid line `{}` from the playground: expected JSON",
             &line[..1]
         );
         assert_eq!(error.to_string(), expected);
@@ -219,7 +219,7 @@ fn a_line_without_a_code_is_an_error() {
         check_error(
             &line,
             ErrorKind::Protocol,
-            "the playground sent a line without a code",
+            "invalid line from the playground: expected a code before `:`",
         );
     }
 }
@@ -233,7 +233,7 @@ fn a_step_that_no_other_follows_is_an_end() {
         run([Piece::from(step), broken()]).kind(),
         Some(ErrorKind::Truncated)
     );
-    // Nobody takes the beginning of the last line for more.
+    // The start of the last line must not be taken for a complete line.
     assert_eq!(
         whole(format!("{step}d:{{\"fin")).response().end,
         Some(End::FinishReason)
@@ -343,7 +343,7 @@ fn a_call_that_is_never_whole_is_given_at_the_end() {
     check_arguments(begun, "{}", false);
     let piece = "c:{\"toolCallId\":\"c\",\"argsTextDelta\":\"{\\\"a\"}\n";
     check_arguments(&format!("{begun}{piece}"), "{\"a", true);
-    // A piece whose call was never begun.
+    // A fragment whose call was never started.
     check_arguments(piece, "{\"a", true);
 }
 
@@ -364,13 +364,13 @@ fn calls_have_limits() {
     let call = |number: usize| format!("9:{{\"toolCallId\":\"{number}\",\"toolName\":\"t\"}}\n");
     let many = |count: usize| (0..count).map(call).collect::<String>();
     assert_eq!(ended(&many(128)).response().tool_calls().len(), 128);
-    let line = "the answer has more than 128 tool calls";
+    let line = "the response has too many tool calls: the limit is 128";
     check_error(&many(129), ErrorKind::TooLarge, line);
     let large = format!(
         "c:{{\"toolCallId\":\"c\",\"argsTextDelta\":\"{}\"}}\n",
         "a".repeat(1_000_000)
     );
-    let line = "the answer's tool calls are over 4194304 bytes";
+    let line = "the tool calls of the response are too large: the limit is 4194304 bytes";
     check_error(&large.repeat(5), ErrorKind::TooLarge, line);
 }
 

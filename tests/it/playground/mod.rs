@@ -21,10 +21,10 @@ use inferstream_core::{
 
 use crate::support::{Outcome, Piece, Script, body, broken, piece, sse};
 
-/// What the request asked, which must not appear in an error.
+/// The prompt, which must not appear in an error.
 const PROMPT: &str = "a prompt that nobody else may read";
 
-/// Reads an answer to its end, and checks what holds for every answer.
+/// Reads a response to its end, and checks the properties of every response.
 #[track_caller]
 pub(crate) fn run(pieces: impl IntoIterator<Item = Piece>) -> Outcome {
     run_raw(pieces, false)
@@ -53,7 +53,7 @@ fn run_raw(pieces: impl IntoIterator<Item = Piece>, raw: bool) -> Outcome {
     outcome
 }
 
-/// An answer of these bytes, with a clean end.
+/// A response of these bytes with a clean end.
 #[track_caller]
 fn whole(bytes: impl AsRef<[u8]>) -> Outcome {
     run([piece(bytes.as_ref())])

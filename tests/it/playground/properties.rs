@@ -1,4 +1,4 @@
-//! Properties of any text cut at any byte, and of any bytes.
+//! Properties of generated responses split at any byte, and of arbitrary bytes.
 
 use std::fmt::Write;
 
@@ -16,7 +16,7 @@ fn cuts() -> impl Strategy<Value = Vec<usize>> {
     vec(any::<usize>(), 0..8)
 }
 
-/// Replies of what framers stumble over.
+/// Responses with everything that is difficult for a framer.
 fn reply() -> impl Strategy<Value = Vec<u8>> {
     let token = prop::sample::select(vec![
         "0",
@@ -65,12 +65,12 @@ fn reply() -> impl Strategy<Value = Vec<u8>> {
     vec(bytes, 0..24).prop_map(|list| list.concat())
 }
 
-/// What a caller can tell two outcomes apart by: an error's text, and how text is cut, are not.
+/// What must be equal in two outcomes: not the messages of errors, and not how text is split.
 fn seen(outcome: &Outcome) -> (String, String, Option<ErrorKind>) {
     (outcome.text(), outcome.reasoning(), outcome.kind())
 }
 
-/// JSON made of the protocol's own names, of any shape.
+/// JSON of any structure that uses the protocol's member names.
 fn json() -> impl Strategy<Value = String> {
     let words = &[
         "\"error\"",

@@ -144,7 +144,7 @@ fn what_would_be_lost_is_refused() {
     let strict = Tool::new("t", Json::from_text("{}")).strict(true);
     check_refusal(
         &hi().tool(strict),
-        "cloudflare does not support `tools/t#strict`: the playground makes no such promise; remove it, or \
+        "cloudflare does not support `tools/t#strict`: not guaranteed by the playground; remove it, or \
          set `on_unsupported` to drop it",
     );
 }
@@ -164,12 +164,12 @@ fn parts_that_the_server_passed_over_are_refused() {
     let image = Message::user("a").part(Part::image_url("https://example.com/a.png"));
     check_refusal(
         &ChatRequest::from(vec![image]),
-        "the playground does not take images",
+        "the playground does not support images",
     );
     let call = Message::empty(Role::Assistant).tool_call(ToolCall::new("c", "t", "{}"));
-    let line = "the playground does not take the calls of tools";
+    let line = "the playground does not support tool calls in messages";
     check_refusal(&ChatRequest::from(vec![call]), line);
     let answer = Message::tool("c", "x");
-    let line = "the playground does not take the answers of tools";
+    let line = "the playground does not support tool results";
     check_refusal(&ChatRequest::from(vec![answer]), line);
 }

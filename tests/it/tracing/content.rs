@@ -89,7 +89,7 @@ fn no_secret_is_shown_at_any_level() {
         (with_content, true),
         (content_alone, false),
     ] {
-        for endpoint in DOORS {
+        for endpoint in ENDPOINTS {
             for answers in scenes(endpoint) {
                 for retry in [RetryPolicy::never(), RetryPolicy::default()] {
                     let request = full_of_secrets(endpoint).retry(retry);
@@ -123,7 +123,7 @@ fn said(told: &Told, name: &str) -> Value {
 #[test]
 fn content_is_recorded_only_if_the_subscriber_enables_it() {
     for filter in [usual, at_most_debug] as [Filter; 2] {
-        for endpoint in DOORS {
+        for endpoint in ENDPOINTS {
             for answers in scenes(endpoint) {
                 let request = recorded(full_of_secrets(endpoint));
                 let (_, seen) = ask_under(filter, endpoint, answers, request);
@@ -137,7 +137,7 @@ fn content_is_recorded_only_if_the_subscriber_enables_it() {
 
 #[test]
 fn content_is_recorded_as_events_of_the_span() {
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         for (filter, span) in [
             (with_content as Filter, Some(0)),
             (everything, Some(0)),

@@ -32,7 +32,7 @@ fn a_success_has_no_error() {
 
 #[test]
 fn a_refusal_is_an_error() {
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         let refusal = Answer::json(401, &format!("{{\"message\":\"{KEY} {PROMPT}\"}}"));
         let (outcome, seen) = ask(endpoint, vec![refusal], endpoint.request());
         let kind = outcome.error().kind().as_str();
@@ -42,7 +42,7 @@ fn a_refusal_is_an_error() {
 
 #[test]
 fn what_cannot_be_sent_is_an_error() {
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         let (outcome, seen) = ask(endpoint, endpoint.answers(), ChatRequest::default());
         assert_eq!(outcome.attempts, 0);
         check(&seen, "config");
@@ -78,7 +78,7 @@ fn a_call_without_a_key_has_a_span() {
 
 #[test]
 fn an_error_before_the_head_is_one() {
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         let (_, seen) = ask(endpoint, vec![Answer::error(refused())], endpoint.request());
         assert!(check(&seen, "connect").is_empty(), "{endpoint:?}");
     }
@@ -208,7 +208,7 @@ fn a_cancel_that_fails_is_an_error() {
 
 #[test]
 fn a_call_that_is_dropped_before_the_head_is_told_as_such() {
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         for polls in [false, true] {
             let recorder = Recorder::new(usual);
             let wire = Wire::new([Answer::hang()]);
@@ -226,7 +226,7 @@ fn a_call_that_is_dropped_before_the_head_is_told_as_such() {
 
 #[test]
 fn a_whole_answer_that_is_dropped_half_way_is_told_as_such() {
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         let recorder = Recorder::new(usual);
         let mut answers = endpoint.whole();
         let last = answers.len().min(2) - 1;

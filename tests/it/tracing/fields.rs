@@ -67,7 +67,7 @@ fn expected(endpoint: Endpoint) -> Value {
 
 #[test]
 fn a_stream_has_a_span_by_the_conventions() {
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         let (outcome, seen) = ask(endpoint, endpoint.answers(), endpoint.request());
         assert_eq!(outcome.text(), ANSWER, "{endpoint:?}");
         let call = seen.call();
@@ -84,7 +84,7 @@ fn a_stream_has_a_span_by_the_conventions() {
 
 #[test]
 fn a_whole_answer_has_the_same_but_what_is_of_streams() {
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         let recorder = Recorder::new(usual);
         let wire = Wire::new(endpoint.whole());
         let asked = || block_on(&wire.clock, endpoint.client(&wire).chat(endpoint.request()));

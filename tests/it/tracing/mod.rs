@@ -40,7 +40,7 @@ enum Endpoint {
     Replicate,
 }
 
-const DOORS: [Endpoint; 6] = [
+const ENDPOINTS: [Endpoint; 6] = [
     Endpoint::CablyAi,
     Endpoint::Cerebras,
     Endpoint::Compatible,

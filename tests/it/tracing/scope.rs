@@ -270,7 +270,7 @@ fn the_callers_events_are_outside() {
 
 #[test]
 fn the_parent_is_the_span_of_the_call() {
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         let recorder = Recorder::new(everything);
         let wire = Wire::new(endpoint.answers());
         recorder.watch(|| {
@@ -340,7 +340,7 @@ fn nothing(_: &Metadata<'_>) -> bool {
 
 #[test]
 fn nobody_who_does_not_watch_sees_anything() {
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         let (outcome, seen) = ask_under(nothing, endpoint, endpoint.answers(), endpoint.request());
         assert_eq!(outcome.text(), ANSWER);
         assert!(seen.spans.is_empty() && seen.events.is_empty());
@@ -349,7 +349,7 @@ fn nobody_who_does_not_watch_sees_anything() {
 
 #[test]
 fn a_watched_request_is_the_same_on_the_wire() {
-    for endpoint in DOORS {
+    for endpoint in ENDPOINTS {
         let requests = [nothing as Filter, everything].map(|filter| {
             let recorder = Recorder::new(filter);
             let wire = Wire::new(endpoint.answers());

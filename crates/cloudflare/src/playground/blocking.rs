@@ -1,4 +1,4 @@
-//! What blocks in, a future of it out.
+//! A future that runs blocking work on its own thread.
 
 use std::{
     any::Any,
@@ -9,9 +9,11 @@ use std::{
     thread,
 };
 
-/// Runs what waits for a disk or a lock on a thread of its own; without a thread to be had, here.
+/// Runs work that blocks on a disk or a lock on a thread of its own, or on this one if no thread
+/// can be started.
 ///
-/// It is rare, once or twice for an answer, and this crate has no runtime to lend it a thread.
+/// This happens only once or twice per response, and the crate has no runtime whose threads it
+/// could use.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let shared = Arc::new(Mutex::new(Shared {
         work: Some(work),

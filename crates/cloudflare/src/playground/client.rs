@@ -15,7 +15,7 @@ use super::{
 };
 use crate::models::INFO;
 
-/// A client of the playground.
+/// A client for the playground.
 ///
 /// Cloning is cheap; clones share the session and the list of models.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct Playground {
     known: Arc<Mutex<Option<Vec<Model>>>>,
 }
 
-/// What carries requests and answers.
+/// How requests and responses are transported.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Carrier {
     #[default]

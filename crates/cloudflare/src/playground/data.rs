@@ -1,4 +1,4 @@
-//! A session's file in, its members out, and back.
+//! The contents of a session file.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -7,9 +7,9 @@ use inferstream_session::{Warning, is_pair};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value, value::RawValue};
 
-/// The headers of a session that no browser has filled, as the original sends them.
+/// The headers of a session that does not come from a browser, the same as gpt4free sends.
 ///
-/// But for `accept-encoding`: this client decodes nothing.
+/// `accept-encoding` differs, because this client does not decompress responses.
 pub const DEFAULT_HEADERS: [(&str, &str); 11] = [
     ("accept", "*/*"),
     ("accept-encoding", IDENTITY),
@@ -33,24 +33,24 @@ pub const DEFAULT_HEADERS: [(&str, &str); 11] = [
 
 pub(super) const IDENTITY: &str = "identity";
 
-/// What a session's file holds, in the original's form.
+/// The contents of a session file, in gpt4free's format.
 ///
-/// Members that neither client knows are kept as they are. `Debug` shows names alone.
+/// Unknown members are preserved. `Debug` shows only the names of headers and cookies.
 #[derive(Clone, Default)]
 pub struct SessionData {
-    /// The headers of each request.
+    /// The headers that are sent with each request.
     pub headers: BTreeMap<String, String>,
-    /// The cookies' names and values.
+    /// The names and values of the cookies.
     pub cookies: BTreeMap<String, String>,
-    /// The original's proxy, perhaps with a password. It is kept, and not used.
+    /// The proxy of gpt4free's file, which may contain a password. It is preserved and not used.
     pub proxy: Option<String>,
-    /// The browser that the original pretends to be. It is kept, and not used.
+    /// The browser that gpt4free imitates. It is preserved and not used.
     pub impersonate: Option<String>,
     other: BTreeMap<String, Box<RawValue>>,
 }
 
 impl SessionData {
-    /// Creates the session that there is without any: the default headers and no cookies.
+    /// Creates a session with the default headers and without cookies.
     pub fn plain() -> Self {
         let headers = DEFAULT_HEADERS.iter();
         let headers = headers.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -61,11 +61,11 @@ impl SessionData {
         }
     }
 
-    /// Reads a file; none if it is damaged.
+    /// Parses a session file. Returns `None` if it is damaged.
     ///
-    /// Members of another type than the original's are ignored with a warning, null ones without.
+    /// Members of an unexpected type are ignored with a warning, and `null` ones without.
     pub fn from_json(bytes: &[u8], warnings: &mut Vec<Warning>) -> Option<Self> {
-        // Raw values may be nested without end, `Value` may not.
+        // Parsing as `Value` first limits the nesting, which `RawValue` does not.
         serde_json::from_slice::<Map<String, Value>>(bytes).ok()?;
         let mut other: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(bytes).ok()?;
         let mut member = |name: &str| {
@@ -89,16 +89,16 @@ impl SessionData {
         self
     }
 
-    /// Takes over the unknown members of a file that it replaces.
+    /// Keeps the unknown members of the file that this session replaces.
     pub(super) fn with_other(mut self, mut replaced: Self) -> Self {
         replaced.other.append(&mut self.other);
         self.other = replaced.other;
         self
     }
 
-    /// Writes the file.
+    /// Serializes the session for its file.
     pub fn to_json(&self) -> Vec<u8> {
-        // Maps of strings cannot fail.
+        // Maps of strings cannot fail to serialize.
         serde_json::to_vec(&Form(self)).unwrap_or_default()
     }
 }
@@ -112,7 +112,8 @@ impl fmt::Debug for SessionData {
     }
 }
 
-/// The file's form. Apart from `SessionData`, which must not be written to anything else by chance.
+/// The serialized form. `SessionData` does not implement `Serialize` itself, so that it is not
+/// written elsewhere by accident.
 struct Form<'a>(&'a SessionData);
 
 impl Serialize for Form<'_> {
@@ -169,7 +170,7 @@ fn texts(
 
 fn ignored(member: &str) -> Warning {
     Warning::new(format!(
-        "of the session file's `{member}` is ignored what is not of its type"
+        "values of an unexpected type in `{member}` of the session file were ignored"
     ))
 }
 

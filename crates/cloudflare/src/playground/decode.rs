@@ -1,4 +1,4 @@
-//! Frames of any of the playground's protocols in, events out.
+//! The decoder for the playground's protocols over HTTP.
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -15,24 +15,24 @@ use super::{
     words::{goes_on, is_known, is_marker, is_of_messages, is_of_step, reason},
 };
 
-/// How errors name the service.
+/// The name of the service in errors.
 const NAME: &str = "the playground";
 
-/// The finish reason that is none.
+/// The finish reason that reports an error.
 const ERROR: &str = "error";
 
-/// The playground's half of an answer, over [`PlaygroundFrames`](super::framer::PlaygroundFrames).
+/// Decodes the frames of [`PlaygroundFrames`](super::framer::PlaygroundFrames).
 ///
-/// It takes an answer for whole in each protocol where that says so:
+/// When a response is complete depends on the protocol:
 ///
-/// - The data stream ends with `d`; where a clean input ends without one, with the `e` of a step that
-///   no other follows. Its steps are one answer.
-/// - The event stream of messages ends with `[DONE]`, or else with `finish`.
-/// - The oldest event stream ends with `[DONE]` alone. It has no finish reason: an empty last
-///   `response` is `Stop`, any other `Length`, as the playground's own page had it.
+/// - The data stream ends with `d`. If the input ends cleanly without it, the stream is complete
+///   after the `e` of a step that no other step follows. All steps form one response.
+/// - The UI message stream ends with `[DONE]`, or with `finish` if there is no marker.
+/// - The oldest event stream ends only with `[DONE]`. It has no finish reason: `Stop` is reported
+///   if the last `response` was empty, and `Length` otherwise, as the playground's page did.
 ///
-/// Of several counts the last holds: a step's stand until the next step's, and those of `d`, which
-/// are of all steps, in place of all. Nothing is summed.
+/// If usage is reported several times, the last report counts. The usage of a step is replaced by
+/// that of the next step, and finally by that of `d`, which covers all steps. Nothing is added up.
 #[derive(Debug)]
 pub struct PlaygroundDecode {
     redact: Redact,
@@ -42,31 +42,31 @@ pub struct PlaygroundDecode {
     reasoning: Half,
     calls: ToolCalls,
     usage: Option<Usage>,
-    /// Why the answer ended, or its last step, unless another has begun.
+    /// The finish reason of the response or of its last step, unless another step has started.
     reason: Option<FinishReason>,
     /// The last `response` of the oldest protocol was empty.
     said_all: bool,
 }
 
-/// What a stream has been so far.
+/// The protocol of a stream, as far as it is known.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Protocol {
     Nothing,
-    /// JSON, but of none of the protocols.
+    /// JSON of an unknown protocol.
     Foreign,
     /// The data stream: `0:"…"`.
     Lines,
-    /// The event stream of messages: `{"type":"text-delta",…}`.
+    /// The UI message stream: `{"type":"text-delta",…}`.
     Messages,
     /// The oldest event stream: `{"response":"…"}`.
     Responses,
 }
 
 impl PlaygroundDecode {
-    /// Creates a decoder, with what must not stand in an error's message, and whether each chunk is
-    /// given as a `Raw` event too.
+    /// Creates a decoder. `redact` removes secrets from error messages, and `raw` adds a `Raw`
+    /// event for each chunk.
     ///
-    /// The chunk of a line is `{"event":code,"data":json}`.
+    /// The raw chunk of a data stream's line is `{"event":code,"data":json}`.
     pub fn new(redact: Redact, raw: bool) -> Self {
         Self {
             redact,
@@ -81,27 +81,28 @@ impl PlaygroundDecode {
         }
     }
 
-    /// Takes a line of the data stream.
+    /// Decodes a line of the data stream.
     fn line(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow> {
         let code = frame.event;
         if code.is_empty() {
             return Err(Error::protocol(format!(
-                "{NAME} sent a line without a code"
+                "invalid line from {NAME}: expected a code before `:`"
             )));
         }
         self.enter(Protocol::Lines)?;
         let mended;
         let value = match Value::parse(frame.data) {
-            // Counts that are none are NaN at the server, and not each writes `null` for it.
+            // Unknown counts are `NaN` in the server, and some versions write that instead of
+            // `null`.
             Err(_) if matches!(code, "d" | "e") && frame.data.contains("NaN") => {
                 mended = frame.data.replace("NaN", "null");
                 Value::parse(&mended)
             }
-            // A code that nobody here knows may hold anything.
+            // The format of unknown codes is unknown, too, so they are not checked.
             Err(_) if !is_known(code) => return Ok(self.flow()),
             value => value,
         };
-        let value = value.map_err(|error| broken(&format!("a line `{code}`"), error))?;
+        let value = value.map_err(|error| broken(&format!("line `{code}`"), error))?;
         if self.raw {
             let (code, json) = (Json::from(code), value.json());
             let raw = format!(r#"{{"event":{code},"data":{json}}}"#);
@@ -127,7 +128,7 @@ impl PlaygroundDecode {
         Ok(if code == "d" { Flow::End } else { self.flow() })
     }
 
-    /// Takes the end of a step, or of all of them.
+    /// Handles the end of a step, or of the complete response.
     fn step(&mut self, code: &str, end: &Object<'_>, events: &mut Events) {
         self.count(end.object("usage").usage(), events);
         let goes_on = code == "e" && end.text("isContinued").as_deref() == Some("true");
@@ -138,14 +139,14 @@ impl PlaygroundDecode {
         };
     }
 
-    /// Takes a chunk of an event stream.
+    /// Decodes a chunk of an event stream.
     fn chunk(&mut self, frame: Frame<'_>, data: &str, events: &mut Events) -> Result<Flow> {
         let value = match Value::parse(data) {
             Ok(value) => value,
             Err(_) if frame.event == "error" => return Err(self.reported_words(data)),
-            // An event of a name that nobody here knows may hold anything.
+            // Events with unknown names may contain anything.
             Err(_) if frame.event != "message" => return Ok(self.flow()),
-            Err(error) => return Err(broken("a chunk", error)),
+            Err(error) => return Err(broken("chunk", error)),
         };
         if self.raw {
             events.push(ChatEvent::raw(Json::from_text(data)));
@@ -165,7 +166,7 @@ impl PlaygroundDecode {
                 self.response(frame, response, events)?;
                 self.count(chunk.object("usage").usage(), events);
             }
-            // `null` is no text, but of this protocol.
+            // `null` is not text, but it identifies the protocol.
             (None, None) if chunk.has("response") => self.enter(Protocol::Responses)?,
             _ if self.protocol == Protocol::Nothing => self.protocol = Protocol::Foreign,
             _ => {}
@@ -201,7 +202,7 @@ impl PlaygroundDecode {
             ("abort", _) => {
                 let words = chunk.text("reason").map(|words| self.redact.line(&words));
                 let words = words.map(|words| format!(": {words}")).unwrap_or_default();
-                let message = format!("{NAME} broke the answer off{words}");
+                let message = format!("{NAME} aborted the response{words}");
                 return Err(Error::new(ErrorKind::Canceled, message));
             }
             _ => {}
@@ -220,7 +221,7 @@ impl PlaygroundDecode {
         events: &mut Events,
     ) -> Result<()> {
         self.said_all = response.json() == "\"\"";
-        // Some models' token for the end of the text.
+        // The end-of-text token of some models.
         if response.json() == "\"</s>\"" {
             return Ok(());
         }
@@ -248,12 +249,16 @@ impl PlaygroundDecode {
         }
     }
 
-    /// Notes which protocol the stream speaks, and that it keeps to it.
+    /// Records the protocol of the stream; returns an error if it changes.
     fn enter(&mut self, protocol: Protocol) -> Result<()> {
         match self.protocol {
             Protocol::Nothing | Protocol::Foreign => self.protocol = protocol,
             same if same == protocol => {}
-            _ => return Err(Error::protocol(format!("{NAME} mixed two protocols"))),
+            _ => {
+                return Err(Error::protocol(format!(
+                    "invalid stream from {NAME}: it mixes two protocols"
+                )));
+            }
         }
         Ok(())
     }
@@ -261,13 +266,14 @@ impl PlaygroundDecode {
     fn flow(&self) -> Flow {
         match &self.reason {
             None => Flow::Continue,
-            // The server runs its tools, which takes its time, and goes on with another step.
+            // The server runs the tools itself, which may take long, and continues with another
+            // step.
             Some(FinishReason::ToolCalls) if self.protocol == Protocol::Lines => Flow::Continue,
             Some(_) => Flow::Settle,
         }
     }
 
-    /// Makes an error of what the service says of one.
+    /// Returns the error that the service reported in a chunk.
     fn reported(&self, value: Value<'_>) -> Error {
         let told = Told::read(value);
         let error = self.reported_words(told.message.as_deref().unwrap_or_default());
@@ -288,7 +294,7 @@ impl PlaygroundDecode {
 
     fn reported_words(&self, words: &str) -> Error {
         if words.trim().is_empty() {
-            let message = format!("{NAME} reported an error without saying which");
+            let message = format!("{NAME} reported an error without a message");
             return Error::new(ErrorKind::Provider, message);
         }
         let words = self.redact.line(words);
@@ -296,22 +302,22 @@ impl PlaygroundDecode {
         Error::new(ErrorKind::Provider, message).with_provider_message(words)
     }
 
-    /// Says what is wrong with a stream that ended too early.
+    /// Returns the error for a stream that ended too early.
     fn not_whole(&self) -> Error {
         match self.protocol {
-            Protocol::Nothing => truncated("it is empty"),
+            Protocol::Nothing => truncated("it has no content"),
             Protocol::Foreign => {
-                Error::protocol(format!("{NAME} sent a stream of another protocol"))
+                Error::protocol(format!("invalid stream from {NAME}: unknown protocol"))
             }
-            _ => truncated("the stream ended without its end"),
+            _ => truncated("the stream ended before the end of the response was reported"),
         }
     }
 
-    /// Gives what waited for the end.
+    /// Emits the events that waited for the end of the response.
     fn close(&mut self, end: End, events: &mut Events) -> Result<End> {
         let reason = match self.protocol {
             Protocol::Nothing | Protocol::Foreign => {
-                let message = format!("{NAME} ended a stream that had no answer");
+                let message = format!("invalid stream from {NAME}: it ended without a response");
                 return Err(Error::protocol(message));
             }
             Protocol::Responses if self.said_all => FinishReason::Stop,
@@ -334,7 +340,7 @@ impl PlaygroundDecode {
         Ok(end)
     }
 
-    /// Returns true if what the end of the input cut off is the end of the answer all the same.
+    /// Returns true if the unterminated last frame is nevertheless the end of the response.
     fn ends_with(&mut self, tail: Frame<'_>, events: &mut Events) -> Result<bool> {
         match tail.event {
             "d" | "3" if is_closed(tail.data) => {
@@ -344,13 +350,13 @@ impl PlaygroundDecode {
         }
     }
 
-    /// Decides whether the answer was whole.
+    /// Decides whether the response is complete.
     fn end(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<End> {
         if let Ending::Input(Some(tail)) = ending {
             if self.ends_with(tail, events)? {
                 return self.close(End::Marker, events);
             }
-            // A next step has begun.
+            // The unterminated line may be the start of another step.
             let cut = if tail.event.is_empty() {
                 tail.data
             } else {
@@ -363,7 +369,8 @@ impl PlaygroundDecode {
         match (ending, &self.reason) {
             (Ending::Document(document), _) => Err(self.document(document.trim())),
             (Ending::Announced, _) => self.close(End::Marker, events),
-            // A connection that breaks may have lost the rest, but not that there is an error.
+            // A lost connection may have lost the rest of the response, but a reported error is
+            // final.
             (Ending::Lost(error), reason)
                 if reason
                     .as_ref()
@@ -376,27 +383,31 @@ impl PlaygroundDecode {
         }
     }
 
-    /// Says what a reply is that is one document: no answer in any case.
+    /// Returns the error for a body that is a single document, which is never a response.
     fn document(&self, text: &str) -> Error {
         if text.is_empty() {
-            return truncated("it is empty");
+            return truncated("it has no content");
         }
         if is_page(text) {
             if is_challenge(&HeaderMap::new(), text) {
-                let message = format!("{NAME} answered with a page that wants to see a browser");
+                let message = format!("{NAME} returned a browser challenge instead of a response");
                 return Error::new(ErrorKind::Challenge, message);
             }
-            return Error::protocol(format!("{NAME} answered with a page of HTML"));
+            return Error::protocol(format!(
+                "{NAME} returned an HTML page instead of a response"
+            ));
         }
         match Value::parse(text) {
             Ok(value) if Told::read(value).message.is_some() || Told::is_error(&value.object()) => {
                 self.reported(value)
             }
-            Ok(_) => Error::protocol(format!("{NAME} answered with JSON that is no answer")),
+            Ok(_) => Error::protocol(format!(
+                "invalid response from {NAME}: expected a stream, not one JSON document"
+            )),
             Err(error) if error.is_eof && text.starts_with(['{', '[']) => {
-                truncated("the JSON is cut off")
+                truncated("its JSON is truncated")
             }
-            Err(error) => broken("a document", error),
+            Err(error) => broken("document", error),
         }
     }
 }
@@ -420,14 +431,14 @@ impl Decode for PlaygroundDecode {
     }
 }
 
-/// Returns a piece of text, as a slice of its frame where it has no escapes.
+/// Returns a fragment of text, as a slice of its frame if it has no escapes.
 fn piece_of(frame: Frame<'_>, value: Value<'_>, half: &mut Half) -> Result<Option<Text>> {
     match value.piece(half) {
         Some(piece) if piece.is_empty() => Ok(None),
         Some(piece) => Ok(Some(Text::slice_of(frame.buffer, &piece))),
         None if value.json() == "null" => Ok(None),
         None => Err(Error::protocol(format!(
-            "{NAME} sent a piece of text that is none"
+            "invalid text fragment from {NAME}: expected a string"
         ))),
     }
 }
@@ -438,17 +449,17 @@ fn set_id(object: &Object<'_>, events: &mut Events) {
     }
 }
 
-/// Returns true for JSON that no more bytes could make longer.
+/// Returns true if the text is complete JSON that further bytes could not extend.
 fn is_closed(data: &str) -> bool {
     data.trim_end().ends_with(['}', '"']) && Value::parse(data).is_ok()
 }
 
 fn truncated(how: &str) -> Error {
-    let message = format!("{NAME}'s answer is not whole: {how}");
+    let message = format!("{NAME}'s response is incomplete: {how}");
     Error::new(ErrorKind::Truncated, message)
 }
 
-/// Makes an error of JSON that is none.
+/// Returns the error for invalid JSON.
 fn broken(what: &str, error: Broken) -> Error {
-    Error::protocol(format!("{NAME} sent {what} that is not JSON")).with_source(error)
+    Error::protocol(format!("invalid {what} from {NAME}: expected JSON")).with_source(error)
 }

@@ -1,4 +1,4 @@
-//! A request in, the body of the playground's inference call out.
+//! The encoder for requests to the playground over HTTP.
 
 use std::borrow::Cow;
 
@@ -12,24 +12,24 @@ use inferstream_openai_compat::without_schema_uri;
 use super::wire;
 use crate::models::INFO;
 
-/// How many tokens an answer may have where the request does not say: the page's own number.
+/// The token limit if the request sets none, the same as the page sent.
 const MAX_TOKENS: u64 = 2048;
 
-/// What the page sends beside the messages; those of the role `system` stay among them.
+/// The system message that the page sends; messages with the role `system` are sent in addition.
 pub(super) const SYSTEM_MESSAGE: &str = "You are a helpful assistant";
 
-/// Encodes a request as the playground's page of 2025-03-29 to 2025-10-28 did.
+/// Encodes a request as the playground's page did from 2025-03-29 to 2025-10-28.
 ///
-/// A message of one text has it as `content` too, any other an empty one.
-/// Members of `extra` stand in place of those of the same name, else behind them.
-/// With the body comes what it does without.
+/// A message that consists of one text has it in `content`, too; all others have an empty
+/// `content`. Members of `extra` replace members of the same name, and others are appended. The
+/// settings that were dropped are returned with the body.
 ///
 /// # Errors
 ///
-/// - `Unsupported` that names what the body has no member for, by the request's policy. Images and
-///   the calls and answers of tools in the conversation are refused whatever that says: the server
-///   passed over the parts that they would be, so that the model answered without them.
-/// - `Config` for a tool whose schema is not JSON.
+/// - `Unsupported` if the request has settings that the body has no member for, and its policy is
+///   to refuse them. Images, tool calls and tool results in the messages are always refused: the
+///   server ignored such parts, so the model answered without them.
+/// - `Config` if the parameters of a tool are not valid JSON.
 pub fn body(model: &str, request: &ChatRequest) -> Result<(Bytes, Dropped)> {
     let (request, dropped) = adapt(request, &[Field::MaxTokens, Field::Tools])?;
     let said = match request.messages.as_slice() {
@@ -60,7 +60,7 @@ pub fn body(model: &str, request: &ChatRequest) -> Result<(Bytes, Dropped)> {
     Ok((body, dropped))
 }
 
-/// Takes the settings out of a request that are not among the known ones, by its policy.
+/// Removes the settings that are not in `known`, as the request's policy says.
 pub(super) fn adapt<'a>(
     request: &'a ChatRequest,
     known: &[Field],
@@ -81,7 +81,7 @@ pub(super) fn adapt<'a>(
         for tool in &mut request.to_mut().tools {
             if tool.strict.take() == Some(true) {
                 let field = format!("tools/{}#strict", tool.name);
-                dropped.setting(field, "the playground makes no such promise");
+                dropped.setting(field, "not guaranteed by the playground");
             }
         }
     }
@@ -91,9 +91,9 @@ pub(super) fn adapt<'a>(
 
 fn message(message: &Message) -> Result<Json> {
     let role = match message.role {
-        // It is `System` to who does not tell the two apart.
+        // The playground has no role `developer`, so it is sent as `system`.
         Role::Developer => Role::System,
-        Role::Tool => return Err(unsupported("does not take the answers of tools")),
+        Role::Tool => return Err(unsupported("does not support tool results")),
         role => role,
     };
     let parts = parts(message)?;
@@ -108,10 +108,10 @@ fn message(message: &Message) -> Result<Json> {
     ]))
 }
 
-/// Encodes what a message says, as the parts of the AI SDK's messages.
+/// Encodes the contents of a message as parts of the AI SDK's format.
 pub(super) fn parts(message: &Message) -> Result<Json> {
     if !message.tool_calls.is_empty() {
-        return Err(unsupported("does not take the calls of tools"));
+        return Err(unsupported("does not support tool calls in messages"));
     }
     let parts = message.content.iter().map(part);
     Ok(list(&parts.collect::<Result<Vec<_>>>()?))
@@ -123,13 +123,16 @@ fn part(part: &Part) -> Result<Json> {
             ("type", Json::from("text")),
             ("text", Json::from(text.as_str())),
         ])),
-        _ => Err(unsupported("does not take images")),
+        _ => Err(unsupported("does not support images")),
     }
 }
 
 fn tool(tool: &Tool) -> Result<Json> {
     if !wire::is_json(tool.parameters.as_str()) {
-        let message = format!("the parameters of the tool `{}` are not JSON", tool.name);
+        let message = format!(
+            "invalid parameters of the tool `{}`: expected JSON",
+            tool.name
+        );
         return Err(Error::config(message));
     }
     let mut members = vec![("name", Json::from(tool.name.as_str()))];

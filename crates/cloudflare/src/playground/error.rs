@@ -1,11 +1,11 @@
-//! Errors of responses whose status is not a success.
+//! Errors for responses whose status is not a success.
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use inferstream_client::{Refusal, error_of_head, is_challenge, is_page};
 use inferstream_core::{Error, ErrorKind, Repeat};
 
-/// Makes an error of an answer whose status is not a success.
+/// Creates the error for a response whose status is not a success.
 pub(super) fn error_of_status(refusal: &Refusal<'_>) -> Error {
     let Refusal {
         status,
@@ -17,12 +17,12 @@ pub(super) fn error_of_status(refusal: &Refusal<'_>) -> Error {
     let error = error_of_head(status, headers, now);
     let text = String::from_utf8_lossy(body);
     let reason = status.canonical_reason().unwrap_or_default();
-    let message = format!("the playground answered {} {reason}", status.as_str());
+    let message = format!("the playground returned {} {reason}", status.as_str());
     let (kind, message) = if is_challenge(headers, &text) {
-        let hint = "with a page that wants to see a browser: it needs a session of one";
+        let hint = "with a browser challenge: set a browser's session";
         (ErrorKind::Challenge, format!("{message} {hint}"))
     } else if is_page(&text) {
-        (error.kind(), format!("{message} with a page of HTML"))
+        (error.kind(), format!("{message} with an HTML page"))
     } else {
         (error.kind(), message)
     };
@@ -37,7 +37,8 @@ pub(super) fn error_of_status(refusal: &Refusal<'_>) -> Error {
         .with_body(body)
 }
 
-/// Says what a refusal without words means where a model was asked for.
+/// Refines an error without a message: for a request that names a model, it means that there is no
+/// such model.
 pub(super) fn of_model(error: Error, method: &Method, body: &Bytes) -> Error {
     let is_silent = error.status() == Some(StatusCode::BAD_REQUEST) && body.is_empty();
     if *method != Method::POST || !is_silent || error.kind() == ErrorKind::Challenge {
@@ -45,6 +46,6 @@ pub(super) fn of_model(error: Error, method: &Method, body: &Bytes) -> Error {
     }
     error
         .with_kind(ErrorKind::NotFound)
-        .map_message(|message| format!("{message}: it has no such model"))
+        .map_message(|message| format!("{message}: the model is unknown"))
         .with_repeat(Repeat::Never)
 }

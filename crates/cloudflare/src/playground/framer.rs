@@ -1,4 +1,4 @@
-//! The bytes of the playground's reply in, frames out, whichever of its protocols it speaks. No I/O.
+//! A sans-I/O framer that detects which of the playground's protocols a body uses.
 
 use std::{collections::VecDeque, fmt, mem};
 
@@ -8,35 +8,36 @@ use inferstream_core::{
     sse::{Decoder, Frame, Framer, Limits, TooLarge},
 };
 
-/// The frames of a reply of the playground.
+/// Splits the body of a playground response into frames.
 ///
-/// It has spoken three protocols at one address, all with the content type `text/x-unknown`, so that
-/// the first bytes that are not white space tell:
+/// The playground has used three protocols at the same address, all with the content type
+/// `text/x-unknown`. The first bytes after white space identify the protocol:
 ///
-/// - `0:"`, a code and the beginning of a JSON value: a data stream. Each line is a frame, whose
-///   event is the code and whose data is the JSON; a line without a code has an empty event.
-/// - `data:`, another field or a comment: server-sent events, as [`Decoder`] reads them.
-/// - All else, such as `{` or `<`: one document.
+/// - A code, a colon and the start of a JSON value, such as `0:"`: a data stream. Each line is a
+///   frame, with the code as its event and the JSON as its data. A line without a code has an empty
+///   event.
+/// - `data:`, another field name or a comment: server-sent events, as [`Decoder`] parses them.
+/// - Anything else, such as `{` or `<`: a single document.
 pub struct PlaygroundFrames {
     limits: Limits,
     kind: Kind,
-    /// In how many places of lines or a document invalid UTF-8 was replaced.
+    /// How many invalid UTF-8 sequences were replaced in lines or a document.
     replaced: usize,
 }
 
 enum Kind {
-    /// Nothing came but white space, and these first bytes of what may be several protocols: six of
-    /// them always tell.
+    /// Only white space has arrived, and these first bytes, which fit several protocols. Six bytes
+    /// are always enough.
     Unknown(Vec<u8>),
     Lines(Lines),
     Events(Box<Decoder>),
-    /// A document as far as it came, and the complete one, which is lent.
+    /// The document so far, and the complete one, which is lent.
     Document(Vec<u8>, Text),
     TooLarge(TooLarge),
 }
 
 impl PlaygroundFrames {
-    /// Creates a framer with limits of the caller's.
+    /// Creates a framer with custom limits.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -45,13 +46,13 @@ impl PlaygroundFrames {
         }
     }
 
-    /// Takes bytes while it is not known what they are; returns them once it is.
+    /// Buffers bytes until they identify the protocol, and then returns them.
     fn begin(&mut self, bytes: Bytes) -> Option<Bytes> {
         let Kind::Unknown(before) = &mut self.kind else {
             return Some(bytes);
         };
         let bytes = if before.is_empty() {
-            // A byte-order mark may be cut like all else.
+            // A byte-order mark may be split between reads, so each of its bytes is skipped alone.
             let is_blank = |byte: &u8| byte.is_ascii_whitespace() || b"\xEF\xBB\xBF".contains(byte);
             bytes.slice(bytes.iter().position(|byte| !is_blank(byte))?..)
         } else {
@@ -114,7 +115,7 @@ impl Framer for PlaygroundFrames {
     fn tail(&mut self) -> Option<Frame<'_>> {
         match &mut self.kind {
             Kind::Lines(lines) => {
-                // The end of the input may have cut a character, which is not invalid.
+                // A character that is incomplete at the end of the input is not counted as invalid.
                 lines.take_held(&mut 0);
                 lines.is_whole.then(|| frame(&lines.line))
             }
@@ -170,15 +171,15 @@ impl fmt::Debug for PlaygroundFrames {
 }
 
 enum Sniffed {
-    /// Too little to tell.
+    /// There are too few bytes to decide.
     Nothing,
     Lines,
     Events,
     Document,
 }
 
-/// Tells by its first bytes what a reply is. A code may be a field's first letter: `d:"` is a data
-/// stream, `data:` is not.
+/// Detects the protocol by the first bytes. A code may be the first letter of a field name: `d:"`
+/// starts a data stream, `data:` does not.
 fn sniff(bytes: &[u8]) -> Sniffed {
     const FIELDS: [&[u8]; 5] = [b":", b"data:", b"event:", b"id:", b"retry:"];
     let is_code = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'k');
@@ -192,19 +193,19 @@ fn sniff(bytes: &[u8]) -> Sniffed {
     }
 }
 
-/// The lines of a data stream.
+/// The line splitter for a data stream.
 #[derive(Default)]
 struct Lines {
     reads: VecDeque<Bytes>,
-    /// The current line's bytes from earlier reads.
+    /// The bytes of the current line from earlier reads.
     held: Vec<u8>,
-    /// The last line, which frames are lent from.
+    /// The last complete line, from which frames are borrowed.
     line: Text,
     is_whole: bool,
 }
 
 impl Lines {
-    /// Goes on to the next line that is not blank, if it has come.
+    /// Advances to the next line that is not blank, if it has arrived completely.
     fn advance(&mut self, limit: usize, replaced: &mut usize) -> Result<(), TooLarge> {
         self.is_whole = false;
         while let Some(read) = self.reads.front_mut() {
@@ -232,7 +233,7 @@ impl Lines {
         Ok(())
     }
 
-    /// Makes the line that the end of the input cut off the one that is lent.
+    /// Takes the unterminated line at the end of the input.
     fn take_held(&mut self, replaced: &mut usize) {
         let held = Bytes::from(mem::take(&mut self.held));
         self.take(&held, replaced);
@@ -246,7 +247,7 @@ impl Lines {
     }
 }
 
-/// Checks a line, or the beginning of one, whose CR may be half of its end.
+/// Checks the length of a line or of its start; a trailing CR may belong to the line ending.
 fn check(line: &[u8], limit: usize) -> Result<(), TooLarge> {
     match without_cr(line).len() {
         length if length <= limit => Ok(()),
@@ -258,7 +259,7 @@ fn without_cr(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// Returns bytes as text, without a copy where they are valid, and counts what was replaced.
+/// Converts bytes to text, without a copy if they are valid UTF-8, and counts replaced sequences.
 fn text(bytes: &Bytes, replaced: &mut usize) -> Text {
     if let Ok(part) = std::str::from_utf8(bytes) {
         return Text::slice_of(bytes, part);

@@ -15,15 +15,15 @@ use super::{
     requests::{Kept, MAX_LIST, Requests, model},
 };
 
-/// The most that a request's body may hold.
+/// The maximum size of a request body, in bytes.
 const MAX_BODY: usize = 16 << 20;
 
-/// Encodes a request, and returns what was left out of it.
+/// Encodes a request, and returns the settings that were dropped.
 pub(super) fn body(request: &ChatRequest) -> Result<(Bytes, Dropped)> {
     let (body, dropped) = encode::body(model(request), request)?;
     if MAX_BODY < body.len() {
         let length = body.len();
-        let message = format!("the request is of {length} bytes; the limit is {MAX_BODY}");
+        let message = format!("the request is too large: {length} bytes, the limit is {MAX_BODY}");
         return Err(Error::new(ErrorKind::TooLarge, message));
     }
     Ok((body, dropped))
@@ -36,14 +36,18 @@ pub(super) async fn models(requests: &Requests) -> Result<Vec<Model>> {
     let asked = ChatRequest::default();
     let (mut started, ..) = requests.send(request, &asked, &Redact::default()).await?;
     let body = started.document(MAX_LIST).await?;
-    let broken = || Error::protocol("the playground sent something else than its models");
+    let broken = || {
+        Error::protocol(
+            "invalid list of models from the playground: expected JSON with a list in `models`",
+        )
+    };
     let value = serde_json::from_slice::<Value>(&body).map_err(|_| broken())?;
     let list = value["models"].as_array().ok_or_else(broken)?;
     let names = list.iter().filter_map(|model| model["name"].as_str());
     Ok(names.map(Model::new).collect())
 }
 
-/// Posts a request, and returns its stream.
+/// Sends a request and returns its stream.
 pub(super) async fn open(requests: &Requests, request: ChatRequest) -> Result<ChatStream> {
     let (json, dropped) = body(&request)?;
     let redact = Redact::new(None, &request);
@@ -56,12 +60,16 @@ pub(super) async fn open(requests: &Requests, request: ChatRequest) -> Result<Ch
     Ok(read_stream(started, PlaygroundFrames::default(), decode))
 }
 
-/// Makes a request whose body is JSON.
+/// Creates a request with a JSON body.
 fn of_json(method: Method, url: &str, body: Bytes) -> Result<Request<Bytes>> {
     let uri = url.parse::<Uri>();
     let mut request = Request::new(body);
     *request.method_mut() = method;
-    *request.uri_mut() = uri.map_err(|_| Error::config("the URL is not one"))?;
+    *request.uri_mut() = uri.map_err(|_| {
+        Error::config(
+            "invalid base URL: expected something like `https://playground.ai.cloudflare.com`",
+        )
+    })?;
     let json = HeaderValue::from_static("application/json");
     request.headers_mut().insert(CONTENT_TYPE, json);
     Ok(request)

@@ -1,4 +1,4 @@
-//! The playground's protocols, over HTTP and a WebSocket, and its session.
+//! The playground's protocols over HTTP and a WebSocket, and its session.
 
 #[cfg(feature = "playground-agent")]
 mod agent;
@@ -11,7 +11,7 @@ mod data;
 pub mod decode;
 pub mod encode;
 mod error;
-/// The session's file.
+/// The session file.
 pub mod file {
     #[doc(inline)]
     pub use inferstream_session::{CacheFile, Warning};

@@ -1,4 +1,4 @@
-//! Requests of the playground, sent with its session.
+//! Sending requests to the playground with its session.
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::models::INFO;
 
-/// Sends requests with the session, and keeps the session.
+/// Sends requests with the session, and updates the session from responses.
 ///
 /// Cloning is cheap; clones share the session.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ pub(crate) struct Requests {
     settings: Arc<Settings>,
 }
 
-/// What all requests to a playground share.
+/// The settings that all requests to a playground share.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) transport: Arc<dyn Transport>,
@@ -38,11 +38,11 @@ pub(crate) struct Settings {
     pub(crate) retry: RetryPolicy,
     pub(crate) session: Session,
     pub(crate) refresh: Option<Refresher>,
-    /// What was to be said before the first request.
+    /// Warnings from before the first request.
     pub(crate) warnings: Vec<Warning>,
 }
 
-/// What gets a new session: the caller's.
+/// The caller's function that gets a new session.
 #[derive(Clone)]
 pub(crate) struct Refresher(pub(crate) Arc<Refresh>);
 
@@ -54,10 +54,10 @@ impl fmt::Debug for Refresher {
     }
 }
 
-/// The most that a list of models may hold.
+/// The maximum size of a list of models, in bytes.
 pub(super) const MAX_LIST: usize = 4 << 20;
 
-/// Returns the model that a request is for.
+/// Returns the model of a request, with aliases resolved.
 pub(super) fn model(request: &ChatRequest) -> &str {
     let model = request.model.as_deref().or(INFO.default_model());
     INFO.resolve(model.unwrap_or_default())
@@ -70,12 +70,12 @@ impl Requests {
         }
     }
 
-    /// Returns the URL before all paths.
+    /// Returns the base URL.
     pub(super) fn base(&self) -> &str {
         &self.settings.base
     }
 
-    /// Returns the caller's headers for every request.
+    /// Returns the headers that the caller set for all requests.
     #[cfg(feature = "playground-agent")]
     pub(super) fn headers(&self) -> &HeaderMap {
         &self.settings.headers
@@ -86,14 +86,14 @@ impl Requests {
         &self.settings.transport
     }
 
-    /// Returns the limits of a request.
+    /// Returns the timeouts of a request.
     pub(super) fn timeouts(&self, asked: &ChatRequest) -> Timeouts {
         asked.timeouts.unwrap_or(self.settings.timeouts)
     }
 
-    /// Sends a request with the session until an answer has a head of success, or switches protocols;
-    /// a session that is refused is forgotten, and where another can be had the request is sent once
-    /// more with that.
+    /// Sends a request with the session until a response has a success status or switches
+    /// protocols. A session that is refused is discarded; if a new one can be obtained, the request
+    /// is sent once more with it.
     pub(super) async fn send(
         &self,
         request: Request<Bytes>,
@@ -127,7 +127,8 @@ impl Requests {
         Ok((started, lease, self.with_cookies(redact)))
     }
 
-    /// Sends a request with what a session gives it, by the policy; forgets one that is refused.
+    /// Sends a request with one lease of the session, with retries, and discards a session that is
+    /// refused.
     async fn send_with(
         &self,
         call: &Call,
@@ -157,7 +158,8 @@ impl Requests {
         }
     }
 
-    /// Adds the session's cookies to what must not stand in an error: an answer may have set some.
+    /// Adds the session's cookies to the secrets that errors must not show, because a response may
+    /// have set some.
     fn with_cookies(&self, redact: &Redact) -> Redact {
         let settings = &self.settings;
         let secrets = settings.session.secrets(settings.transport.system_time());
@@ -165,8 +167,8 @@ impl Requests {
         secrets.iter().fold(redact.clone(), add)
     }
 
-    /// Takes what a request sends of the session; where there is none, a new one can be got or it is
-    /// the default headers.
+    /// Returns the headers and cookies that the session adds to a request. Without a session, calls
+    /// the refresh function; if there is none, returns the default headers.
     async fn lease(&self, path: &str) -> Result<Lease> {
         let settings = &self.settings;
         let transport = &settings.transport;
@@ -182,13 +184,13 @@ impl Requests {
         }
     }
 
-    /// Reads the session's file, if there is one to read.
+    /// Reads the session file, if there is one.
     async fn load(&self) -> Vec<Warning> {
         let load = |session: &Session, warnings: &mut Vec<Warning>| session.load(warnings);
         self.with_session(load).await
     }
 
-    /// Forgets the session after an error that says it is of no use.
+    /// Discards the session if the error shows that it is not valid.
     async fn judge(&self, lease: &Lease, error: &Error) {
         let settings = &self.settings;
         if !settings.session.forgets(error) {
@@ -199,14 +201,14 @@ impl Requests {
             .await;
     }
 
-    /// Writes the session down after a whole stream.
+    /// Saves the session after a complete response.
     async fn save(&self, lease: Lease) -> Vec<Warning> {
         let now = self.settings.transport.system_time();
         self.with_session(move |session, warnings| session.save(&lease, now, warnings))
             .await
     }
 
-    /// Does something with the session, on a thread of its own where it may wait for a disk.
+    /// Runs work on the session, on a separate thread if it may access the file.
     async fn with_session(
         &self,
         work: impl FnOnce(&Session, &mut Vec<Warning>) + Send + 'static,
@@ -225,7 +227,7 @@ impl Requests {
     }
 }
 
-/// A decoder that keeps the session after a whole stream.
+/// A decoder that saves the session after a complete response.
 #[derive(Debug)]
 pub(super) struct Kept<D> {
     decode: D,
@@ -242,7 +244,8 @@ impl<D> Kept<D> {
         }
     }
 
-    /// Lets the session go after an error inside an answer that says it is of no use.
+    /// Discards the session, in the background, after an error inside a response that shows that it
+    /// is not valid.
     fn judge<T>(&self, outcome: Result<T>) -> Result<T> {
         if let Err(error) = &outcome {
             let (requests, lease, error) =
@@ -281,7 +284,7 @@ impl<D: Decode> Decode for Kept<D> {
     }
 }
 
-/// Judges the responses to a request that was sent with a session.
+/// Classifies the responses to a request that was sent with a session.
 struct SessionJudge<'a> {
     requests: &'a Requests,
     lease: &'a Lease,

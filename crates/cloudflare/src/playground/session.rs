@@ -1,4 +1,4 @@
-//! A session's file and an answer's cookies in, the headers of the next request out.
+//! The session of the playground: its headers and cookies, in memory and in a file.
 
 use std::{
     collections::BTreeMap,
@@ -19,10 +19,10 @@ use super::data::IDENTITY;
 
 pub use super::data::{DEFAULT_HEADERS, SessionData};
 
-/// How long a failed refresh answers those who ask again.
+/// How long a failed refresh is reported to further callers before it is tried again.
 const BACK_OFF: Duration = Duration::from_secs(30);
 
-/// Headers that a session's file may name, but that are the connection's or the request's.
+/// Headers that belong to the connection or the request, and are ignored in a session file.
 const FOREIGN_HEADERS: [&str; 15] = [
     "accept-encoding",
     "authorization",
@@ -41,14 +41,16 @@ const FOREIGN_HEADERS: [&str; 15] = [
     "upgrade",
 ];
 
-/// One session: what is in memory, else what its file holds, else the default headers.
+/// A session of the playground: the one in memory, else that of its file, else the default headers.
 ///
-/// A call takes a [`Lease`], gives it back with the answer's cookies, and, after a whole stream,
-/// [saves](Self::save). What a call does with the lease of a session that was forgotten or replaced
-/// since is ignored: a late failure cannot undo a newer session, a late success not revive an old one.
+/// A call takes a [`Lease`], passes it back with the cookies of the response, and
+/// [saves](Self::save) the session after a complete stream. If the session was discarded or
+/// replaced in the meantime, the lease has no effect, so a late failure does not discard a newer
+/// session, and a late success does not restore an old one.
 ///
-/// [`load`](Self::load), [`save`](Self::save) and [`forget`](Self::forget) use the file, and block
-/// where there is one: an asynchronous caller gives them a thread that may. The rest does not.
+/// [`load`](Self::load), [`save`](Self::save) and [`forget`](Self::forget) access the file, and
+/// block if there is one. From asynchronous code, call them on a thread that may block. All other
+/// methods do not block.
 pub struct Session {
     host: String,
     https: bool,
@@ -61,15 +63,16 @@ pub struct Session {
 
 #[derive(Default)]
 struct State {
-    /// Counts the sessions, so that a lease knows its own.
+    /// The number of the current session, by which leases are matched to sessions.
     generation: u64,
     kept: Option<Kept>,
-    /// True if the file holds what was forgotten, because it could not be deleted.
+    /// Whether the file still contains a discarded session, because it could not be deleted.
     avoids_file: bool,
 }
 
 struct Kept {
-    /// As last read or written; its cookies are what the jar's changes are held against.
+    /// The session as it was last read or written; the changes to the cookies are computed against
+    /// it.
     data: SessionData,
     jar: Jar,
     source: Source,
@@ -78,12 +81,12 @@ struct Kept {
 #[derive(Clone, Copy, PartialEq)]
 enum Source {
     File,
-    /// Nothing but default headers, and what answers have added.
+    /// Only the default headers, and cookies that responses have set.
     Plain,
     Refresh,
 }
 
-/// What one call needs of a session. `Debug` shows no header.
+/// The part of a session that one call needs. `Debug` shows no headers.
 #[derive(Clone)]
 pub struct Lease {
     generation: u64,
@@ -91,7 +94,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Returns the session's headers, with its cookies.
+    /// Returns the session's headers, including its cookies.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
@@ -106,7 +109,7 @@ impl fmt::Debug for Lease {
 }
 
 impl Session {
-    /// Creates a session with the host of this URL, in memory. `jar` is an empty one.
+    /// Creates a session in memory for the host of this URL. `jar` is empty, and configured.
     pub fn new(url: &Uri, jar: Jar) -> Self {
         Self {
             host: url.host().unwrap_or_default().to_owned(),
@@ -119,32 +122,34 @@ impl Session {
         }
     }
 
-    /// Keeps it in a file too.
+    /// Keeps the session in a file, too.
     #[must_use]
     pub fn file(mut self, file: CacheFile) -> Self {
         self.file = Some(file);
         self
     }
 
-    /// Lets any error forget it, as in the original, not only those of [`forgets`](Self::forgets).
+    /// Discards the session after any error, as gpt4free does, not only after those of
+    /// [`forgets`](Self::forgets).
     #[must_use]
     pub fn forget_on_any_error(mut self) -> Self {
         self.forgets_always = true;
         self
     }
 
-    /// Returns true if it is kept in a file, so that what is done with it may block.
+    /// Returns true if the session is kept in a file, so that operations on it may block.
     pub fn has_file(&self) -> bool {
         self.file.is_some()
     }
 
-    /// Returns true if the session is to be forgotten after this error: 401, 403 and a challenge.
+    /// Returns true if the session must be discarded after this error: by default, after 401, 403
+    /// and browser challenges.
     pub fn forgets(&self, error: &Error) -> bool {
         let kinds = [ErrorKind::Auth, ErrorKind::Challenge, ErrorKind::Permission];
         self.forgets_always || kinds.contains(&error.kind())
     }
 
-    /// Reads the file, if nothing is in memory. Blocks.
+    /// Reads the file if there is no session in memory. Blocks.
     pub fn load(&self, warnings: &mut Vec<Warning>) {
         let (generation, is_wanted) = {
             let state = self.state();
@@ -170,7 +175,8 @@ impl Session {
         }
     }
 
-    /// Takes what a request to this path sends; where nothing is in memory, the default headers.
+    /// Returns the headers for a request to this path: those of the session in memory, or the
+    /// default ones.
     pub fn lease(&self, path: &str, now: SystemTime) -> Lease {
         let mut state = self.state();
         if state.kept.is_none() {
@@ -179,19 +185,21 @@ impl Session {
         self.lease_of(&state, path, now)
     }
 
-    /// Takes what a request to this path sends; where nothing is in memory, `refresh` gets it.
+    /// Returns the headers for a request to this path, and calls `refresh` if there is no session
+    /// in memory.
     ///
-    /// Of many callers one refreshes, and the others wait for it. If it fails, all get its error,
-    /// and so do those who ask within 30 s by `now`. If its future is dropped, another takes over
-    /// with its own. Nothing here limits how long a refresh takes: it does so by itself.
+    /// Concurrent callers share one call of `refresh`. If it fails, all of them get its error, and
+    /// so do callers in the next 30 s, as measured by `now`. If the future that runs it is dropped,
+    /// another caller starts its own. The duration is not limited here; `refresh` must have its own
+    /// timeout.
     ///
     /// # Errors
     ///
-    /// Those of `refresh`.
+    /// Returns the errors of `refresh`.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves the others waiting for the next refresh.
+    /// If this future is dropped while it refreshes, one of the waiting callers refreshes instead.
     pub async fn get_or_refresh<F>(
         &self,
         path: &str,
@@ -219,17 +227,17 @@ impl Session {
         self.refresh.run(current, now, refresh).await
     }
 
-    /// Takes the cookies of an answer to a request of this path.
+    /// Stores the cookies of the response to a request of this path.
     pub fn absorb(&self, lease: &Lease, path: &str, headers: &HeaderMap, now: SystemTime) {
         if let Some(kept) = self.state().of(lease) {
             kept.jar.absorb(&self.host, path, self.https, headers, now);
         }
     }
 
-    /// Writes the session to its file, after a whole stream. Blocks.
+    /// Writes the session to its file after a complete response. Blocks.
     ///
-    /// What another process has changed there since stays, but for the cookies that changed here;
-    /// where it has put another session there, that one is taken over.
+    /// Changes that another process made to the file are preserved, except for cookies that changed
+    /// here. If the file now contains a different session, that one replaces this one.
     pub fn save(&self, lease: &Lease, now: SystemTime, warnings: &mut Vec<Warning>) {
         let Some(file) = &self.file else {
             if let Some(kept) = self.state().of(lease) {
@@ -257,7 +265,7 @@ impl Session {
             let latest = kept.jar.pairs(&self.host, now);
             for name in ours.keys().chain(merged.cookies.keys()) {
                 let (old, new) = (ours.get(name), merged.cookies.get(name));
-                // What another answer has changed meanwhile is newer still.
+                // Cookies that another response changed in the meantime are newer, and kept.
                 if old != new && latest.get(name) == old {
                     kept.jar.discard(&self.host, name);
                     let new = new.map(|new| (&**name, &**new));
@@ -269,9 +277,10 @@ impl Session {
         }
     }
 
-    /// Forgets the session, in memory and in the file, unless it is another by now. Blocks.
+    /// Discards the session, in memory and in the file, unless it was replaced in the meantime.
+    /// Blocks.
     ///
-    /// A session that another process has put into the file since stays there.
+    /// A session that another process wrote to the file in the meantime is kept there.
     pub fn forget(&self, lease: &Lease, now: SystemTime, warnings: &mut Vec<Warning>) {
         let known = {
             let mut state = self.state();
@@ -290,7 +299,7 @@ impl Session {
         }
     }
 
-    /// Returns the cookies' values, which an error must not show.
+    /// Returns the values of the cookies, which errors must not show.
     pub fn secrets(&self, now: SystemTime) -> Vec<String> {
         let state = self.state();
         let kept = state.kept.iter();
@@ -309,7 +318,7 @@ impl Session {
     fn lease_of(&self, state: &State, path: &str, now: SystemTime) -> Lease {
         let mut headers = HeaderMap::new();
         if let Some(kept) = &state.kept {
-            // A file may hold cookies alone.
+            // A session file may contain cookies without headers.
             let given = &kept.data.headers;
             let defaults = DEFAULT_HEADERS.iter().filter(|_| given.is_empty());
             let given = given.iter().map(|(name, value)| (&**name, &**value));
@@ -349,7 +358,7 @@ impl fmt::Debug for Session {
 }
 
 impl State {
-    /// Returns the session, if it is still the lease's.
+    /// Returns the session if the lease still belongs to it.
     fn of(&mut self, lease: &Lease) -> Option<&mut Kept> {
         let kept = self.kept.as_mut();
         kept.filter(|_| lease.generation == self.generation)
@@ -357,14 +366,15 @@ impl State {
 }
 
 impl Kept {
-    /// Brings together what was read, what became of it here and what stands in the file by now.
+    /// Merges the session as it was read, its changes in memory, and the current contents of the
+    /// file.
     fn merge(&self, ours: &BTreeMap<String, String>, theirs: Option<SessionData>) -> SessionData {
         let base = &self.data;
         let mut merged = match theirs {
             Some(theirs) if self.source == Source::Refresh => {
                 return base.clone().with_cookies(ours.clone()).with_other(theirs);
             }
-            // The headers are a browser's: with others, it is another session.
+            // The headers identify the browser, so other headers mean a different session.
             Some(theirs) if theirs.headers != base.headers => return theirs,
             Some(theirs) => theirs,
             None => return base.clone().with_cookies(ours.clone()),

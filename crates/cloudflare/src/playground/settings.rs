@@ -12,13 +12,13 @@ use super::{
     session::Session,
 };
 
-/// Where the playground is, or was.
+/// The base URL of Cloudflare's playground.
 const PLAYGROUND_URL: &str = "https://playground.ai.cloudflare.com";
 
-/// What a builder sets for the playground.
+/// The settings of the playground in a builder.
 #[derive(Debug, Default)]
 pub(crate) struct PlaygroundSettings {
-    /// `None` where Workers AI is asked instead.
+    /// `None` for Workers AI.
     pub(crate) carrier: Option<Carrier>,
     pub(crate) session_file: Option<PathBuf>,
     pub(crate) forget_on_any_error: bool,
@@ -26,19 +26,21 @@ pub(crate) struct PlaygroundSettings {
 }
 
 impl PlaygroundSettings {
-    /// Creates the client, from the settings that all providers share too.
+    /// Creates the client from these settings and those that all providers share.
     ///
     /// # Errors
     ///
-    /// `Config` for a URL or header that cannot be used, or where there is no transport.
+    /// Returns `Config` if a URL or a header is invalid, or if there is no transport.
     pub(crate) fn build(self, settings: Settings) -> Result<Playground> {
         check_headers(&settings.headers)?;
         let url = settings.base_url.as_ref();
         let url = url.map_or(PLAYGROUND_URL, Setting::value);
         let base = base_url(url).map_err(|error| settings.explain_base(error))?;
-        let uri = base
-            .parse()
-            .map_err(|_| Error::config("the base URL is not one"))?;
+        let uri = base.parse().map_err(|_| {
+            Error::config(
+                "invalid base URL: expected something like `https://playground.ai.cloudflare.com`",
+            )
+        })?;
         let mut session = Session::new(&uri, Jar::new(["cloudflare.com"]).trust_loopback());
         let mut warnings = Vec::new();
         match self.session_file.map(CacheFile::new) {

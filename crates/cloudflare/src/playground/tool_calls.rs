@@ -1,4 +1,4 @@
-//! Pieces of tool calls in, events of calls out.
+//! Assembly of tool calls from their fragments.
 
 use std::borrow::Cow;
 
@@ -6,14 +6,15 @@ use inferstream_core::{ChatEvent, Error, ErrorKind, Result, ToolCall, protocol::
 
 use super::wire::{self, Half, Object, Value};
 
-/// The most calls that one answer may hold: models ask for a handful, and a hostile reply must not
-/// become memory.
+/// The maximum number of calls per response. Models make few calls, and a hostile response must not
+/// exhaust memory.
 const MAX_CALLS: usize = 128;
 
-/// The most that all calls of an answer may hold, in bytes: files that a model writes are far smaller.
+/// The maximum size of all calls of a response, in bytes. Even files that models write are far
+/// smaller.
 const MAX_SIZE: usize = 4 << 20;
 
-/// The tool calls of an answer, by their ids.
+/// The tool calls of a response, found by their ids.
 #[derive(Debug, Default)]
 pub(crate) struct ToolCalls {
     calls: Vec<Open>,
@@ -30,7 +31,7 @@ struct Open {
 }
 
 impl ToolCalls {
-    /// Takes the beginning of a call, or a piece of its arguments.
+    /// Handles the start of a call, or a fragment of its arguments.
     pub(crate) fn add(
         &mut self,
         member: &Object<'_>,
@@ -52,7 +53,7 @@ impl ToolCalls {
         self.grow(piece.len())
     }
 
-    /// Takes a whole call. What it says of the arguments wins over their pieces.
+    /// Handles a complete call. Its arguments take precedence over the fragments.
     pub(crate) fn whole(
         &mut self,
         member: &Object<'_>,
@@ -68,7 +69,7 @@ impl ToolCalls {
         Ok(())
     }
 
-    /// Gives the calls that the service has not called whole.
+    /// Completes the calls whose end the service did not report.
     pub(crate) fn finish(&mut self, events: &mut Events) {
         for (index, open) in self.calls.iter_mut().enumerate() {
             if !open.is_whole {
@@ -77,7 +78,8 @@ impl ToolCalls {
         }
     }
 
-    /// Finds the call that a piece belongs to, by its id, or else the last; `None` if that is whole.
+    /// Returns the index of the call that a fragment belongs to: by its id, or the last open one
+    /// without an id. Returns `None` if that call is already complete.
     fn place(&mut self, member: &Object<'_>) -> Result<Option<usize>> {
         let id = member.text("toolCallId").map(Cow::into_owned);
         let name = member.text("toolName").map(Cow::into_owned);
@@ -89,7 +91,8 @@ impl ToolCalls {
             Some(index) if self.calls[index].is_whole => return Ok(None),
             Some(index) => index,
             None if self.calls.len() == MAX_CALLS => {
-                let message = format!("the answer has more than {MAX_CALLS} tool calls");
+                let message =
+                    format!("the response has too many tool calls: the limit is {MAX_CALLS}");
                 return Err(Error::new(ErrorKind::TooLarge, message));
             }
             None => {
@@ -113,7 +116,8 @@ impl ToolCalls {
         if self.size <= MAX_SIZE {
             return Ok(());
         }
-        let message = format!("the answer's tool calls are over {MAX_SIZE} bytes");
+        let message =
+            format!("the tool calls of the response are too large: the limit is {MAX_SIZE} bytes");
         Err(Error::new(ErrorKind::TooLarge, message))
     }
 }
@@ -154,7 +158,7 @@ impl Open {
     }
 }
 
-/// Returns a call's place as it stands in events; there are at most [`MAX_CALLS`].
+/// Returns the index of a call as events report it; there are at most [`MAX_CALLS`].
 fn number(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }

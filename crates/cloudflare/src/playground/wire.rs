@@ -1,5 +1,4 @@
-//! The playground's JSON in, its values out, as leniently as they can be read: nothing is required,
-//! and types may be off.
+//! A lenient reader for the playground's JSON: no member is required, and types may differ.
 
 use std::{borrow::Cow, fmt, mem};
 
@@ -15,7 +14,7 @@ use serde_json::value::RawValue;
 pub(crate) struct Value<'a>(&'a str);
 
 impl<'a> Value<'a> {
-    /// Takes text, if it is one JSON value.
+    /// Parses text that must be one JSON value.
     pub(crate) fn parse(text: &'a str) -> Result<Self, Broken> {
         let value = serde_json::from_str::<&RawValue>(text);
         value.map(Self::from).map_err(|error| Broken {
@@ -30,13 +29,13 @@ impl<'a> Value<'a> {
         self.0
     }
 
-    /// Returns true if it says something: it is neither nothing, false nor empty.
+    /// Returns true if the value carries information: it is not `null`, `false`, `0` or empty.
     pub(crate) fn is_told(self) -> bool {
         !matches!(self.0, "null" | "false" | "\"\"" | "{}" | "[]" | "0")
     }
 
-    /// Returns a string's text, or that of a number or a bool; a half of a character at its end is
-    /// held for the next piece.
+    /// Returns the text of a string, a number or a boolean. Half of a surrogate pair at the end is
+    /// kept in `half` for the next fragment.
     pub(crate) fn piece(self, half: &mut Half) -> Option<Cow<'a, str>> {
         match self.0.as_bytes().first()? {
             b'"' => Some(half.unescape(self.0.get(1..self.0.len() - 1)?)),
@@ -45,7 +44,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// As `piece`, for a text that is whole and not empty.
+    /// Like `piece`, for a complete text; returns `None` if it is empty.
     pub(crate) fn text(self) -> Option<Cow<'a, str>> {
         let mut half = Half::default();
         let mut text = self.piece(&mut half)?;
@@ -55,9 +54,9 @@ impl<'a> Value<'a> {
         (!text.is_empty()).then_some(text)
     }
 
-    /// Returns a number that is a count, also one that stands in a string.
+    /// Returns a non-negative integer, also from a string.
     pub(crate) fn count(self) -> Option<u64> {
-        /// Beyond it not every whole number is one of 64 bits.
+        /// Above this, `f64` cannot represent every integer.
         const EXACT: f64 = 9_007_199_254_740_992.0;
         let text = self.text()?;
         let text = text.trim();
@@ -66,12 +65,12 @@ impl<'a> Value<'a> {
         }
         let number = text.parse::<f64>().ok()?;
         let is_count = (0.0..EXACT).contains(&number) && number.fract() == 0.0;
-        // It is whole and neither negative nor too large.
+        // The number is an integer within the range of `u64`.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         is_count.then_some(number as u64)
     }
 
-    /// Returns the members, none where it is no object.
+    /// Returns the members, or no members if the value is not an object.
     pub(crate) fn object(self) -> Object<'a> {
         if !self.0.starts_with('{') {
             return Object::default();
@@ -79,13 +78,14 @@ impl<'a> Value<'a> {
         serde_json::from_str(self.0).unwrap_or_default()
     }
 
-    /// Returns the first element, where it is a list that has one.
+    /// Returns the first element if the value is a list that has one.
     pub(crate) fn first(self) -> Option<Self> {
         let list = serde_json::from_str::<Vec<&RawValue>>(self.0).ok()?;
         list.first().copied().map(Self::from)
     }
 
-    /// Returns the JSON of a call's arguments: they come as a value, or as a string that holds it.
+    /// Returns the arguments of a call as JSON; services send them as a value, or as a string that
+    /// contains it.
     pub(crate) fn arguments(self) -> String {
         match self.0.as_bytes().first() {
             Some(b'"') => self.text().map(Cow::into_owned).unwrap_or_default(),
@@ -101,56 +101,57 @@ impl<'a> From<&'a RawValue> for Value<'a> {
     }
 }
 
-/// Where JSON is broken; not what stands there.
+/// The position of a syntax error in JSON, without any of its contents.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Broken {
     line: usize,
     column: usize,
-    /// It is good as far as it goes.
+    /// The JSON is valid up to its end, but incomplete.
     pub(crate) is_eof: bool,
 }
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { line, column, .. } = self;
-        write!(f, "the JSON breaks at line {line}, column {column}")
+        write!(f, "invalid JSON at line {line}, column {column}")
     }
 }
 
 impl std::error::Error for Broken {}
 
-/// The most members that an object may have: those of the services have some ten.
+/// The maximum number of members of an object; the services send about ten.
 const MAX_MEMBERS: usize = 4096;
 
-/// An object's members.
+/// The members of an object.
 #[derive(Default)]
 pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
 
 impl<'a> Object<'a> {
-    /// Returns a member, the last of several, `null` being none.
+    /// Returns a member, or `None` if it is missing or `null`. The last one counts if there are
+    /// several.
     pub(crate) fn get(&self, name: &str) -> Option<Value<'a>> {
         let mut members = self.0.iter().rev();
         let (_, value) = members.find(|(known, _)| known == name)?;
         (value.json() != "null").then_some(*value)
     }
 
-    /// Returns true if there is such a member, whatever it says.
+    /// Returns true if the member exists, even if it is `null`.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(known, _)| known == name)
     }
 
-    /// Returns a member's text, where it is not empty.
+    /// Returns the text of a member, unless it is empty.
     pub(crate) fn text(&self, name: &str) -> Option<Cow<'a, str>> {
         self.get(name)?.text()
     }
 
-    /// Returns the members of a member.
+    /// Returns the members of a member that is an object.
     pub(crate) fn object(&self, name: &str) -> Object<'a> {
         self.get(name).map(Value::object).unwrap_or_default()
     }
 
-    /// Returns what it counts, by the names that the versions of the SDK and the models' own replies
-    /// have for it, or `None` if there is no number at all.
+    /// Returns the usage, by the member names of several versions of the SDK and of the models' own
+    /// responses, or `None` if there are no counts.
     pub(crate) fn usage(&self) -> Option<Usage> {
         let count = |names: &[&str]| names.iter().find_map(|name| self.get(name)?.count());
         let mut usage = Usage::default();
@@ -176,7 +177,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::new();
-                // A name is read as any value, so that halves of characters do no harm there.
+                // A name is parsed leniently, too, so that half of a surrogate pair in it is not an
+                // error.
                 while let Some((name, value)) = map.next_entry::<&RawValue, &RawValue>()? {
                     if members.len() == MAX_MEMBERS {
                         return Err(A::Error::custom("too many members"));
@@ -192,7 +194,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     }
 }
 
-/// What an error says of itself, whichever shape it says it in.
+/// The message and the code of an error, in any of the known formats.
 #[derive(Default)]
 pub(crate) struct Told {
     pub(crate) message: Option<String>,
@@ -200,7 +202,7 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    /// Reads `"…"`, `{"errorText":"…"}`, `{"error":…}`, `{"errors":[…]}` and the flat object.
+    /// Reads `"…"`, `{"errorText":"…"}`, `{"error":…}`, `{"errors":[…]}` and a flat object.
     pub(crate) fn read(value: Value<'_>) -> Self {
         Self::read_nested(value, 0)
     }
@@ -223,7 +225,7 @@ impl Told {
                     .find(|value| value.is_told());
                 let nested = nested.map(|value| Self::read_nested(value, depth + 1));
                 let nested = nested.unwrap_or_default();
-                // The type of a chunk says only that it is an error.
+                // A chunk's own `type` is only `error`, which is not a code.
                 let kind = own(&["type"]).filter(|kind| kind != "error");
                 Self {
                     message: nested
@@ -242,26 +244,26 @@ impl Told {
         }
     }
 
-    /// Returns true for an object that is an error though it does not call itself one.
+    /// Returns true if the object is an error without a `type` that states it.
     pub(crate) fn is_error(object: &Object<'_>) -> bool {
         let told = |name| object.get(name).is_some_and(Value::is_told);
         let is_flat = !object.has("type") && !object.has("response");
         told("error") || told("errors") || is_flat && object.text("message").is_some()
     }
 
-    /// Returns true if the service says that it failed and may not the next time.
+    /// Returns true if the code is that of a transient failure: 429 or 5xx.
     pub(crate) fn is_transient(&self) -> bool {
         let code = self.code.as_deref().and_then(|code| code.parse().ok());
         code.is_some_and(|code: u64| code == 429 || (500..600).contains(&code))
     }
 }
 
-/// Returns true for text that is one JSON value.
+/// Returns true if the text is one JSON value.
 pub(crate) fn is_json(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
-/// Returns JSON without the white space between its tokens; members stay in their order.
+/// Removes the white space between JSON tokens; the order of members is kept.
 fn compact(json: &str) -> String {
     let mut compact = String::with_capacity(json.len());
     let mut in_string = false;
@@ -280,16 +282,16 @@ fn compact(json: &str) -> String {
     compact
 }
 
-/// The first half of a surrogate pair at the end of what one text has brought so far.
+/// The first half of a surrogate pair, kept until the next fragment of the text.
 ///
-/// A service that cuts its tokens in UTF-16 sends `"\ud83d"` in one piece and `"\ude00"` in the next.
-/// JSON can say halves and text cannot: two that belong together are joined, and one that stays alone
-/// becomes U+FFFD.
+/// A service that splits its tokens in UTF-16 sends `"\ud83d"` in one fragment and `"\ude00"` in
+/// the next. JSON can represent such halves, but Rust strings cannot. Two matching halves are
+/// joined, and a single one becomes U+FFFD.
 #[derive(Debug, Default)]
 pub(crate) struct Half(Option<u16>);
 
 impl Half {
-    /// Returns the text of a JSON string's inside, which a parser has passed.
+    /// Decodes the contents of a JSON string that a parser has already accepted.
     fn unescape<'a>(&mut self, inside: &'a str) -> Cow<'a, str> {
         if self.0.is_none() && !inside.contains('\\') {
             return Cow::Borrowed(inside);
@@ -321,7 +323,7 @@ impl Half {
         Cow::Owned(text)
     }
 
-    /// Adds text that is no half; one that was held stays alone.
+    /// Adds complete characters; a half that was kept becomes U+FFFD.
     fn end_before(&mut self, more: &str, text: &mut String) {
         if !more.is_empty() {
             text.push_str(self.finish().unwrap_or_default());
@@ -329,7 +331,7 @@ impl Half {
         }
     }
 
-    /// Adds a code unit of UTF-16.
+    /// Adds a UTF-16 code unit.
     fn push(&mut self, unit: u16, text: &mut String) {
         if let Some(high) = self.0 {
             if let Some(Ok(char)) = char::decode_utf16([high, unit]).next() {
@@ -345,7 +347,7 @@ impl Half {
         }
     }
 
-    /// Returns what stands for a half that is still held when the text is over.
+    /// Returns U+FFFD if a half is still kept at the end of the text.
     pub(crate) fn finish(&mut self) -> Option<&'static str> {
         mem::take(&mut self.0).map(|_| "\u{fffd}")
     }
@@ -368,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_are_undone() {
+    fn escapes_are_decoded() {
         check_pieces(
             &[r#""a\n\t\r\b\f\"\\\/\u0041\u4e16""#],
             "a\n\t\r\u{8}\u{c}\"\\/A世",
@@ -377,14 +379,14 @@ mod tests {
     }
 
     #[test]
-    fn halves_that_belong_together_are_joined() {
+    fn matching_surrogate_halves_are_joined() {
         check_pieces(&[r#""\ud83d\ude00""#], "😀");
         check_pieces(&[r#""a\ud83d""#, r#""\uDE00b""#], "a😀b");
         check_pieces(&[r#""\ud83d""#, r#""""#, r#""\ude00""#], "😀");
     }
 
     #[test]
-    fn halves_that_stay_alone_do_not_abort() {
+    fn single_surrogate_halves_are_replaced() {
         check_pieces(&[r#""\ud83d""#, r#""a""#], "\u{fffd}a");
         check_pieces(&[r#""\ude00a""#], "\u{fffd}a");
         check_pieces(&[r#""\ud83d\ud83d\ude00""#], "\u{fffd}😀");
@@ -393,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_are_whole_numbers() {
+    fn counts_are_integers() {
         let counts = [
             ("36", Some(36)),
             ("\"36\"", Some(36)),

@@ -1,11 +1,12 @@
-//! The words of the playground's protocols: codes, types and reasons.
+//! The identifiers of the playground's protocols: codes, types and finish reasons.
 
 use inferstream_core::FinishReason;
 
-/// The end marker of its event streams.
+/// The end marker of the event streams.
 pub(super) const MARKER: &str = "[DONE]";
 
-/// Returns the reason that a word of the SDK's is; `error` stays one, and is none at the end.
+/// Maps a finish reason of the SDK. `error` is kept, and reported as an error at the end of the
+/// response.
 pub(super) fn reason(word: &str) -> FinishReason {
     match word {
         "content-filter" => FinishReason::ContentFilter,
@@ -14,17 +15,18 @@ pub(super) fn reason(word: &str) -> FinishReason {
     }
 }
 
-/// Returns true for the codes of the data stream, those of its first versions included.
+/// Returns true for the codes of the data stream, including those of its first versions.
 pub(super) fn is_known(code: &str) -> bool {
     matches!(code.as_bytes(), [b'0'..=b'9' | b'a'..=b'k'])
 }
 
-/// Returns true for the codes of what is a part of a step.
+/// Returns true for the codes that belong to a step.
 pub(super) fn is_of_step(code: &str) -> bool {
     matches!(code.as_bytes(), [b'0' | b'9' | b'a'..=b'c' | b'f'..=b'k'])
 }
 
-/// Returns true for the types of chunks of the message stream, also those that say nothing here.
+/// Returns true for the chunk types of the UI message stream, including those that are ignored
+/// here.
 pub(super) fn is_of_messages(kind: &str) -> bool {
     const WHOLE: [&str; 7] = [
         "abort",
@@ -42,7 +44,7 @@ pub(super) fn is_of_messages(kind: &str) -> bool {
             .any(|beginning| kind.starts_with(beginning))
 }
 
-/// Returns true for the types of what cannot come behind the end of a message.
+/// Returns true for chunk types that cannot follow the end of a message.
 pub(super) fn goes_on(kind: &str) -> bool {
     const BEGINNINGS: [&str; 4] = ["reasoning-", "start", "text-", "tool-input-"];
     BEGINNINGS
@@ -50,7 +52,7 @@ pub(super) fn goes_on(kind: &str) -> bool {
         .any(|beginning| kind.starts_with(beginning))
 }
 
-/// The end marker, as it is and as a JSON string.
+/// Returns true for the end marker, either plain or as a JSON string.
 pub(super) fn is_marker(data: &str) -> bool {
     let data = data.trim();
     data.strip_prefix('"').unwrap_or(data).starts_with(MARKER)

@@ -1,4 +1,4 @@
-//! Frames of either path in, events out.
+//! The decoder for streams and documents of Workers AI.
 
 use bytes::Bytes;
 use inferstream_core::{
@@ -14,26 +14,27 @@ use super::{
     wire::{Calls, Chunk, not_a_chunk},
 };
 
-/// The token limit of a request that states none: the service's own, 256, ends most responses in the
-/// middle and does not say so.
+/// The token limit that is sent if the request sets none. The service's own default, 256, ends most
+/// responses in the middle without reporting it.
 pub(super) const DEFAULT_MAX_TOKENS: u64 = 2048;
 
-/// The decoder of what Workers AI streams: chunks of its own, chunks of the protocol, and both.
+/// Decodes the chunks of Workers AI, which come in the service's own format ("native"), in the
+/// OpenAI-compatible one, or in both at once.
 ///
-/// A chunk of the protocol has a usage that counts that chunk alone; the last chunk of the service's
-/// own has the sum, and it alone is given. Nothing is ever added up.
+/// A compatible chunk carries the usage of that chunk only, and the last native chunk carries the
+/// total. Only the total is reported; nothing is added up.
 #[derive(Debug)]
 pub(super) struct WorkersAiDecode {
     chat: ChatDecode,
     raw: bool,
     max_tokens: u64,
-    /// The reason was the word `unknown`.
+    /// The finish reason was literally `unknown`.
     is_unknown: bool,
-    /// A text of the service's own has had half a character.
+    /// A native text contained half of a surrogate pair.
     has_halves: bool,
     calls: Calls,
     usage: Option<Usage>,
-    /// A usage of the protocol's, which holds where no sum comes.
+    /// A usage from a compatible chunk, used if no total arrives.
     other_usage: Option<Usage>,
 }
 
@@ -51,7 +52,7 @@ impl WorkersAiDecode {
         }
     }
 
-    /// Feeds the protocol's decoder, and takes its events but for the usage.
+    /// Passes a frame to the OpenAI-compatible decoder and forwards its events, except usage.
     fn feed(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow> {
         let mut own = Events::default();
         let flow = self.chat.decode(frame, &mut own);
@@ -76,35 +77,36 @@ impl WorkersAiDecode {
         }
     }
 
-    /// Says by the counts why an answer ended that does not say so itself.
+    /// Derives a missing finish reason from the token counts.
     fn reason(&self, reason: FinishReason) -> FinishReason {
         let tokens = self.usage.and_then(|usage| usage.output_tokens);
         match reason {
             FinishReason::Unknown if !self.is_unknown => match tokens {
                 Some(tokens) if self.max_tokens <= tokens => FinishReason::Length,
-                // The marker without a reason is how the service's own streams end.
+                // Native streams end with the marker and without a finish reason.
                 _ => FinishReason::Stop,
             },
             reason => reason,
         }
     }
 
-    /// Takes what of a chunk is of the service's own form.
+    /// Decodes the native members of a chunk.
     fn native(&mut self, frame: Frame<'_>, chunk: &Chunk<'_>, events: &mut Events) -> Result<Flow> {
         if self.has_halves {
-            // The protocol's decoder mends them, and keeps the order.
+            // The compatible decoder joins the halves, so all text must go through it to stay in
+            // order.
             self.feed(Frame::new(&chunk.text_chunk(), &Bytes::new()), events)?;
         } else {
             let text = chunk.text().map_err(|_| not_a_chunk())?;
             self.chat.text(frame.buffer, &text, events);
         }
         self.sum(chunk, events);
-        // The rest, and that there is an answer at all, is the protocol's to know.
+        // The compatible decoder handles the other members, and records that there is a response.
         let json = chunk.chunk(&mut self.calls)?;
         self.feed(Frame::new(&json, &Bytes::new()), events)
     }
 
-    /// Gives the usage of a chunk of the service's own: the sum.
+    /// Reports the usage of a native chunk, which is the total.
     fn sum(&mut self, chunk: &Chunk<'_>, events: &mut Events) {
         if let Some(usage) = chunk.usage() {
             self.usage = Some(usage);
@@ -112,7 +114,7 @@ impl WorkersAiDecode {
         }
     }
 
-    /// Takes a document: an envelope around an answer of either form, or an answer alone.
+    /// Decodes a document: a response in either format, possibly inside an envelope.
     fn document(&mut self, document: &Text, events: &mut Events) -> Result<Finish> {
         let text = document.trim();
         let envelope = Chunk::read(text).unwrap_or_default();
@@ -121,7 +123,7 @@ impl WorkersAiDecode {
         }
         let inner = envelope.inner(text);
         let Some(chunk) = Chunk::read(inner) else {
-            // It may be cut off, which the protocol's decoder can tell.
+            // The document may be truncated, which the compatible decoder detects.
             return self.finish_document(&Text::slice_of(document.buffer(), inner), events);
         };
         if chunk.has_failed() {
@@ -141,7 +143,8 @@ impl WorkersAiDecode {
             return self.finish_document(&completion.into(), events);
         }
         if chunk.has_own_calls() && !chunk.has_chosen_calls() {
-            // The choices say nothing of them, so nothing says which of the two is the response.
+            // The choices do not contain these calls, so it is unclear which of the two is the
+            // response.
             return Err(not_a_chunk());
         }
         let merged = chunk.with_text_in_choices(inner);
@@ -163,7 +166,7 @@ impl WorkersAiDecode {
         self.chat.redacted(refine_inside(error, json))
     }
 
-    /// Makes the error of an envelope without an answer.
+    /// Returns the error in a document that contains no response.
     fn failed(&mut self, text: &str) -> Error {
         let buffer = Bytes::new();
         let mut frame = Frame::new(text, &buffer);
@@ -207,7 +210,7 @@ impl Decode for WorkersAiDecode {
             if !chunk.has_choices() {
                 return self.native(frame, &chunk, events);
             }
-            // Both forms in one chunk: the text is the same (cloudflare/ai#615).
+            // The chunk has both formats, with the same text (cloudflare/ai#615).
             self.sum(&chunk, events);
             if !chunk.has_chosen_calls() {
                 let json = chunk.chunk(&mut self.calls)?;
@@ -216,13 +219,13 @@ impl Decode for WorkersAiDecode {
             merged = chunk.with_text_in_choices(data);
             frame.data = merged.as_deref().unwrap_or(data);
         } else if !chunk.has_choices() && !chunk.has_empty_choices() {
-            // A sum that stands alone.
+            // A chunk with nothing but the total.
             self.sum(&chunk, events);
         }
         if chunk.has_chosen_calls() {
             self.calls.note(None)?;
         }
-        // Heart-beats count nothing of the prompt; a last chunk with the sum does.
+        // A keep-alive chunk reports no prompt tokens, unlike a last chunk with the total.
         if chunk.has_empty_choices() {
             let usage = chunk.usage();
             let is_sum = |usage: &Usage| usage.input_tokens.is_some_and(|tokens| 0 < tokens);
@@ -255,7 +258,7 @@ impl Decode for WorkersAiDecode {
     }
 }
 
-/// Returns the limit of tokens that the service was told.
+/// Returns the token limit that was sent to the service.
 fn limit(request: &ChatRequest) -> u64 {
     let names = ["max_tokens", "max_completion_tokens"];
     let extra = request.extra.iter().rev();

@@ -1,4 +1,4 @@
-//! How Workers AI speaks the chat protocol, by its two paths.
+//! How Workers AI differs from the OpenAI-compatible chat protocol, for both of its paths.
 
 use inferstream_client::{Call, Dropped};
 use inferstream_core::{
@@ -14,21 +14,23 @@ use super::{
 };
 use crate::models::INFO;
 
-/// The endpoint that chat requests are sent to.
+/// The path of the service that requests are sent to.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Endpoint {
-    /// `/ai/run/{model}` for the oldest models and for adapters, `/ai/v1/chat/completions` for others.
+    /// `/ai/run/{model}` for LoRA adapters and the service's oldest models, and
+    /// `/ai/v1/chat/completions` for all others.
     #[default]
     ByModel,
-    /// `/ai/v1/chat/completions`, whose responses have a finish reason.
+    /// `/ai/v1/chat/completions`, which reports a finish reason.
     OpenAi,
-    /// `/ai/run/{model}`, which accepts fields that the other does not: `lora`, `raw`, `prompt`.
+    /// `/ai/run/{model}`, which accepts fields that the other path does not: `lora`, `raw` and
+    /// `prompt`.
     Native,
 }
 
 impl Endpoint {
-    /// Returns true if a model has an endpoint of its own.
+    /// Returns true if the model is requested at `/ai/run/{model}`.
     fn is_native(self, model: &str) -> bool {
         match self {
             Self::ByModel => families::is_native(model),
@@ -41,17 +43,17 @@ impl Endpoint {
 #[derive(Debug)]
 pub(crate) struct WorkersAi {
     pub(crate) endpoint: Endpoint,
-    /// The base URL is that of an AI gateway, whose paths differ.
+    /// Whether the base URL is that of an AI Gateway, whose paths differ.
     pub(crate) is_gateway: bool,
 }
 
 impl WorkersAi {
-    /// Refuses to list models through a gateway, which has no list.
+    /// Returns an error for a gateway, because gateways have no list of models.
     pub(crate) fn check_lists(&self) -> Result<()> {
         if self.is_gateway {
             return Err(Error::new(
                 ErrorKind::Unsupported,
-                "a gateway has no list of models: ask without one",
+                "an AI Gateway has no list of models: use a client without `gateway`",
             ));
         }
         Ok(())
@@ -81,7 +83,7 @@ impl Dialect for WorkersAi {
         !self.endpoint.is_native(model)
     }
 
-    // The native path documents the bare schema, and its models know no other form.
+    // The native path documents a bare schema, and its models accept no other form.
     fn names_schema(&self, model: &str) -> bool {
         !self.endpoint.is_native(model)
     }
@@ -91,20 +93,19 @@ impl Dialect for WorkersAi {
         let is_part = |part: &str| !part.is_empty() && !part.bytes().all(|byte| byte == b'.');
         if !model.bytes().all(is_safe) || !model.split('/').all(is_part) {
             return Err(Error::config(
-                "the model's name is none of Cloudflare's: it is like `@cf/meta/llama-3.1-8b-instruct-fp8`",
+                "invalid model name for cloudflare: expected one like `@cf/meta/llama-3.1-8b-instruct-fp8`",
             )
             .with_setting("model"));
         }
         if request.n.is_some_and(|n| n != 1) {
-            dropped.take(request, Field::N, "Workers AI gives one answer");
+            dropped.take(request, Field::N, "Workers AI returns one choice");
         }
         if self.endpoint.is_native(model) {
-            let reason = "unknown to the model's own path";
+            let reason = "unknown at the model's own path, `/ai/run`";
             dropped.keep(request, reason, families::is_native_setting);
             if let Some(ResponseFormat::JsonSchema { strict, .. }) = &mut request.response_format {
                 if strict.take() == Some(true) {
-                    let reason =
-                        "the model's own path takes the schema alone, and promises nothing";
+                    let reason = "the model's own path, `/ai/run`, does not guarantee the schema";
                     dropped.detail("response_format#strict", reason);
                 }
             }
@@ -117,7 +118,7 @@ impl Dialect for WorkersAi {
         families::adapt(model, request, dropped)
     }
 
-    // `null`, and no content at all, is refused by many models.
+    // Many models refuse a message whose content is `null` or missing.
     fn sends_empty_content(&self) -> bool {
         true
     }

@@ -1,20 +1,20 @@
-//! The service's codes in, what they mean out.
+//! Classification of the service's error codes.
 
 use inferstream_core::{Error, ErrorKind, Repeat};
 use serde_json::Value;
 
-/// What a code means, whichever status it comes with.
+/// Returns the kind of error that a code stands for, regardless of the HTTP status.
 ///
-/// From the service's table of errors of July 2026; 4006, 5035, 2001 to 2021 from captures, 10000,
-/// 7000 and 7003 from the API that it is a part of.
+/// Most codes are from the service's table of errors of July 2026. 4006, 5035 and 2001 to 2021 are
+/// from captures; 10000, 7000 and 7003 are from the Cloudflare API in general.
 fn meaning(code: u64) -> Option<(ErrorKind, Repeat)> {
     let never = |kind| Some((kind, Repeat::Never));
     match code {
         2009 | 10000 => never(ErrorKind::Auth),
         3018 | 3023 | 3041 | 5016 | 5018 | 5035 => never(ErrorKind::Permission),
-        // The day's free allocation, until midnight UTC; a gateway's credit.
+        // The free allocation of the day, until midnight UTC, or the credit of a gateway.
         2021 | 3036 | 4006 => never(ErrorKind::Quota),
-        // Out of capacity, under the same 429.
+        // Out of capacity; the service sends it with the status 429, too.
         3040 => Some((ErrorKind::RateLimited, Repeat::Safe)),
         3007 | 3008 | 3046 | 7009 => Some((ErrorKind::Server, Repeat::Safe)),
         3010 | 5021 => never(ErrorKind::ContextLength),
@@ -24,7 +24,7 @@ fn meaning(code: u64) -> Option<(ErrorKind, Repeat)> {
     }
 }
 
-/// Says of a refusal what its code says.
+/// Refines the error of a response whose status is not a success by the code in its body.
 pub(super) fn refine(error: Error) -> Error {
     let text = error.body().map(|body| String::from_utf8_lossy(body));
     let value = text.and_then(|text| serde_json::from_str::<Value>(&text).ok());
@@ -39,9 +39,9 @@ pub(super) fn refine(error: Error) -> Error {
     }
 }
 
-/// Says of an error inside an answer what its code is, and what that means.
+/// Refines an error inside a response by its code.
 pub(super) fn refine_inside(error: Error, json: &str) -> Error {
-    // What the service did not report itself has no body.
+    // Only errors that the service reported have a body.
     if error.body().is_none() {
         return error;
     }
@@ -54,13 +54,13 @@ pub(super) fn refine_inside(error: Error, json: &str) -> Error {
     let error = error.with_code(code.to_string());
     match meaning(code) {
         None => error,
-        // Inside a response, a server error is `Provider`, as for every service.
+        // Inside a response, a server error keeps the kind `Provider`, as for every service.
         Some((ErrorKind::Server, repeat)) => error.with_repeat(repeat),
         Some((kind, repeat)) => error.with_kind(kind).with_repeat(repeat),
     }
 }
 
-/// Makes an error of a document that says that it is none.
+/// Returns the error in a document that reports a failure.
 pub(crate) fn of_document(value: &Value) -> Option<Error> {
     if value["success"] != false {
         return None;
@@ -70,8 +70,8 @@ pub(crate) fn of_document(value: &Value) -> Option<Error> {
         .and_then(meaning)
         .unwrap_or((ErrorKind::Provider, Repeat::Never));
     let words = value["errors"][0]["message"].as_str();
-    let words = words.unwrap_or("without saying why");
-    // It is the service's own line, not an answer; what is long or odd is cut.
+    let words = words.unwrap_or("no message");
+    // The message comes from the service, so it is limited to one line and 300 characters.
     let words = words.replace("AiError: ", "");
     let words = words.split(|char: char| char.is_control() || char == ' ');
     let line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>();
@@ -84,7 +84,7 @@ pub(crate) fn of_document(value: &Value) -> Option<Error> {
     })
 }
 
-/// Takes out of the words what the service puts before each, and the JSON around them.
+/// Removes the service's prefix, and JSON around the message, from an error's message.
 fn plain(error: Error) -> Error {
     let Some(words) = error.provider_message().map(str::to_owned) else {
         return error;
@@ -103,7 +103,7 @@ fn plain(error: Error) -> Error {
         .with_provider_message(bare)
 }
 
-/// Finds the words in a message that is JSON itself, perhaps with more behind it.
+/// Returns the message inside a text that starts with JSON; text after the JSON is ignored.
 fn inner_message(text: &str) -> Option<String> {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
     let value = values.next()?.ok()?;
@@ -116,8 +116,8 @@ fn inner_message(text: &str) -> Option<String> {
     Some(message.to_owned())
 }
 
-/// Finds the code in any of the four shapes: `errors[]`, `internalCode`, the gateway's `error[]`, and
-/// `error{}`.
+/// Returns the code from any of the four formats: `errors[]`, `internalCode`, the gateway's
+/// `error[]`, and `error{}`.
 fn code_in(value: &Value) -> Option<u64> {
     let number = |value: &Value| match value {
         Value::Number(number) => number.as_u64(),

@@ -1,4 +1,4 @@
-//! What families of models take that others do not: data and the rules that go with it.
+//! Restrictions of model families: the data, and the rules that adapt requests.
 
 use inferstream_client::Dropped;
 use inferstream_core::{
@@ -6,10 +6,10 @@ use inferstream_core::{
     ToolCall, ToolChoice,
 };
 
-/// Models that have the native path alone: adapters, and those of the service's first year.
+/// Models that exist on the native path only: adapters, and the service's oldest models.
 const NATIVE: [&str; 3] = ["@hf/", "@cf/meta/llama-2", "@cf/thebloke/"];
 
-/// Models that take images.
+/// Models that accept images.
 const VISION: [&str; 5] = [
     "@cf/google/gemma-3",
     "@cf/google/gemma-4",
@@ -26,7 +26,7 @@ pub(super) fn takes_images(model: &str) -> bool {
     VISION.iter().any(|begins| model.starts_with(begins))
 }
 
-/// Returns true for a setting that the native path documents; it ignores others silently.
+/// Returns true for settings that the native path documents; it ignores others silently.
 pub(super) fn is_native_setting(field: Field) -> bool {
     matches!(
         field,
@@ -44,11 +44,12 @@ pub(super) fn is_native_setting(field: Field) -> bool {
     )
 }
 
-/// Changes a request to what the model's family takes.
+/// Adapts a request to the restrictions of the model's family.
 ///
 /// # Errors
 ///
-/// `Unsupported` for what is said, or set by `extra`, and not taken.
+/// Returns `Unsupported` if the request contains messages or `extra` members that the family does
+/// not accept.
 pub(super) fn adapt(model: &str, request: &mut ChatRequest, dropped: &mut Dropped) -> Result<()> {
     check_images(request)?;
     if model.starts_with("@cf/mistralai/") {
@@ -57,28 +58,28 @@ pub(super) fn adapt(model: &str, request: &mut ChatRequest, dropped: &mut Droppe
             request.response_format,
             Some(ResponseFormat::JsonSchema { .. })
         ) {
-            let reason = format!("{model} takes no JSON schema");
+            let reason = format!("{model} does not support JSON schemas");
             dropped.take(request, Field::ResponseFormat, reason);
         }
         if request.has_extra("chat_template_kwargs") {
-            let message = format!("{model} takes no `chat_template_kwargs`");
+            let message = format!("{model} does not support `chat_template_kwargs`");
             return Err(unsupported(message));
         }
         shorten_ids(&mut request.messages);
     }
     if model.starts_with("@cf/zai-org/") && request.tool_choice == Some(ToolChoice::Required) {
-        // It refuses `required`, and takes a tool by its name.
+        // These models refuse `required`, but accept the name of a tool.
         if let [one] = request.tools.as_slice() {
             request.tool_choice = Some(ToolChoice::Tool(one.name.clone()));
         } else {
-            let reason = format!("{model} does not take `required`, but a tool's name");
+            let reason = format!("{model} does not support `required`; name one tool instead");
             dropped.take(request, Field::ToolChoice, reason);
         }
     }
     Ok(())
 }
 
-/// Refuses images that the service would have to fetch: it does not.
+/// Returns an error for image URLs, because the service does not fetch them.
 fn check_images(request: &ChatRequest) -> Result<()> {
     let parts = request.messages.iter().flat_map(|message| &message.content);
     for part in parts {
@@ -89,7 +90,7 @@ fn check_images(request: &ChatRequest) -> Result<()> {
         {
             if !url.starts_with("data:") {
                 return Err(unsupported(
-                    "Workers AI fetches no images: give the image's bytes".to_owned(),
+                    "Workers AI does not fetch images by URL: send the image's bytes".to_owned(),
                 ));
             }
         }
@@ -101,13 +102,13 @@ fn check_turns(model: &str, messages: &[Message]) -> Result<()> {
     let follows = |pair: &[Message]| pair[0].role == Role::Tool && pair[1].role == Role::User;
     if messages.windows(2).any(follows) {
         return Err(unsupported(format!(
-            "{model} takes no user's message right after a tool's; put the model's answer between"
+            "{model} does not accept a user message right after a tool result: put an assistant message between them"
         )));
     }
     Ok(())
 }
 
-/// Gives calls ids of nine letters and digits, the same one to a call and to its answer.
+/// Replaces tool-call ids that are not nine letters and digits, consistently in calls and results.
 fn shorten_ids(messages: &mut [Message]) {
     let is_short = |id: &str| id.len() == 9 && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let mut long = Vec::<String>::new();

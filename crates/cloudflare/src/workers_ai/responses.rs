@@ -1,17 +1,17 @@
-//! A response of the Responses API, as gpt-oss models give it at `/ai/run`.
+//! Responses in the format of the Responses API, which gpt-oss models return at `/ai/run`.
 
 use inferstream_core::Result;
 use serde_json::{Value, json};
 
 use super::wire::not_a_chunk;
 
-/// Returns the document of the chat protocol that says the same as a Responses object.
+/// Converts a Responses object to a chat completion.
 ///
-/// `output` holds items: reasoning, messages, and calls of functions (cloudflare/workerd#5111).
+/// `output` holds reasoning, messages, and function calls (cloudflare/workerd#5111).
 ///
 /// # Errors
 ///
-/// `Protocol` for what is not JSON of this form.
+/// Returns `Protocol` if the document is not JSON of this format.
 pub(super) fn completion(document: &str) -> Result<String> {
     let response = serde_json::from_str::<Value>(document).map_err(|_| not_a_chunk())?;
     let (mut text, mut reasoning, mut calls) = (String::new(), String::new(), Vec::new());
@@ -59,7 +59,7 @@ pub(super) fn completion(document: &str) -> Result<String> {
     Ok(completion.to_string())
 }
 
-/// Returns the texts of a list of parts.
+/// Returns the joined texts of a list of parts.
 fn join(parts: &Value) -> String {
     let parts = parts.as_array().into_iter().flatten();
     let text = |part: &Value| {

@@ -1,4 +1,4 @@
-//! The list of models, page by page.
+//! Paginated requests of the model list.
 
 use inferstream_client::Call;
 use inferstream_core::{Error, Model, Result};
@@ -8,14 +8,14 @@ use serde_json::Value;
 use super::error::of_document;
 use crate::models::model;
 
-/// How many models a page has, and how many pages are requested at most.
+/// The number of models per page, and the maximum number of pages that are requested.
 const PAGES: (usize, usize) = (100, 20);
 
-/// Requests the models that a query finds.
+/// Requests the models that match a query.
 ///
 /// # Errors
 ///
-/// As any request.
+/// The same as for any request.
 pub(crate) async fn search(
     call: &Call,
     chat: &Chat<impl Dialect>,
@@ -38,18 +38,22 @@ pub(crate) async fn search(
 #[derive(Debug)]
 struct Page {
     models: Vec<Model>,
-    /// True if there are more behind it.
+    /// Whether there are more pages.
     has_more: bool,
 }
 
 impl Page {
-    /// Reads `{"result":[…],"result_info":{…}}`.
+    /// Parses `{"result":[…],"result_info":{…}}`.
     ///
     /// # Errors
     ///
-    /// `Protocol` if it is something else.
+    /// Returns `Protocol` if the body has another format.
     fn read(body: &[u8]) -> Result<Self> {
-        let broken = || Error::protocol("cloudflare sent something else than a list of models");
+        let broken = || {
+            Error::protocol(
+                "invalid list of models from cloudflare: expected JSON with a list in `result`",
+            )
+        };
         let value = serde_json::from_slice::<Value>(body).map_err(|_| broken())?;
         if let Some(error) = of_document(&value) {
             return Err(error);

@@ -1,4 +1,5 @@
-//! The members of a chunk or a document, and what of them the protocol's decoder is fed.
+//! The members of native chunks and documents, and their conversion to the OpenAI-compatible
+//! format.
 
 use std::{borrow::Cow, fmt};
 
@@ -9,10 +10,12 @@ use serde::{
 };
 use serde_json::{Value, value::RawValue};
 
-/// The most tool calls of one chunk: as many as the protocol's decoder takes of an answer.
+/// The maximum number of tool calls per chunk, the same as the compatible decoder's limit per
+/// response.
 const MAX_CALLS: usize = 128;
 
-/// Declares an object of the wire: members as they are, the last of each name, others passed over.
+/// Declares a JSON object whose members are kept as text. The last member of each name counts, and
+/// unknown ones are ignored.
 macro_rules! object {
     ($(#[$doc:meta])* $name:ident { $($field:ident = $wire:literal,)* }) => {
         $(#[$doc])*
@@ -53,7 +56,7 @@ macro_rules! object {
 }
 
 object! {
-    /// A chunk, or a document.
+    /// A chunk or a document.
     Chunk {
         response = "response",
         reasoning = "reasoning",
@@ -72,7 +75,7 @@ object! {
 }
 
 object! {
-    /// A tool call of either form.
+    /// A tool call in either format.
     Call {
         index = "index",
         id = "id",
@@ -83,7 +86,7 @@ object! {
 }
 
 object! {
-    /// A choice of the protocol's.
+    /// A choice of the compatible format.
     Choice {
         delta = "delta",
         message = "message",
@@ -91,23 +94,23 @@ object! {
 }
 
 object! {
-    /// What of the answer a choice holds.
+    /// The part of a choice that may contain tool calls.
     Delta {
         tool_calls = "tool_calls",
     }
 }
 
-/// A value's text, `null` included; nothing where there is no value.
+/// The JSON text of a value, including `null`; `None` if the member is missing.
 #[derive(Clone, Copy, Debug, Default)]
 struct Raw<'a>(Option<&'a str>);
 
 impl<'a> Raw<'a> {
-    /// Returns the text of what is there and not `null`.
+    /// Returns the text unless it is missing or `null`.
     fn some(self) -> Option<&'a str> {
         self.0.filter(|text| *text != "null")
     }
 
-    /// Returns the text of a JSON string.
+    /// Returns the text if it is a JSON string.
     fn string(self) -> Option<&'a str> {
         self.some().filter(|text| text.starts_with('"'))
     }
@@ -120,7 +123,8 @@ impl<'a> Raw<'a> {
         self.read()
     }
 
-    /// Returns true for what an error says, not for what says that there is none.
+    /// Returns true if an `error` or `errors` member reports an error, and false for values such as
+    /// `false` or `[]`.
     fn tells(self) -> bool {
         let is_none = |text: &str| matches!(text, "false" | "\"\"" | "{}" | "[]" | "0");
         self.some().is_some_and(|text| !is_none(text))
@@ -132,25 +136,26 @@ impl<'a> Chunk<'a> {
         serde_json::from_str(json).ok()
     }
 
-    /// Returns true if it has members of the service's own form.
+    /// Returns true if the chunk has members of the native format.
     pub(super) fn is_native(&self) -> bool {
         let is_answer = self.response.0.is_some() || self.tool_calls.some().is_some();
         is_answer || self.finish_reason.some().is_some() && !self.has_choices()
     }
 
-    /// Returns true if it has choices of the protocol, which may stand beside.
+    /// Returns true if the chunk has choices of the compatible format; native members may be
+    /// present, too.
     pub(super) fn has_choices(&self) -> bool {
         self.choices.some().is_some() && !self.has_empty_choices()
     }
 
-    /// Returns true if its list of choices is empty: it holds no part of the response, only what goes
-    /// with it.
+    /// Returns true if the list of choices is empty, so that the chunk holds only data about the
+    /// response, such as its usage.
     pub(super) fn has_empty_choices(&self) -> bool {
         let is_empty = |choices: &str| choices.trim_matches(['[', ']', ' ']).is_empty();
         self.choices.some().is_some_and(is_empty)
     }
 
-    /// Returns true if there are tool calls beside the choices.
+    /// Returns true if there are tool calls outside the choices.
     pub(super) fn has_own_calls(&self) -> bool {
         self.tool_calls.some().is_some_and(|calls| calls != "[]")
     }
@@ -158,12 +163,12 @@ impl<'a> Chunk<'a> {
     /// Returns true if there are tool calls in the choices.
     pub(super) fn has_chosen_calls(&self) -> bool {
         let choices = self.choices.some().unwrap_or_default();
-        // Only an escape can hide the name, so most chunks need no closer look.
+        // Only an escape can hide the name, so most chunks need no parsing here.
         if !choices.contains("tool_calls") && !choices.contains('\\') {
             return false;
         }
         let has_calls = |choice: &Choice<'_>| {
-            // A message counts only where there is no delta, as in the protocol's decoder.
+            // `message` counts only if there is no `delta`, as in the compatible decoder.
             let delta = match choice.delta.0 {
                 Some(_) => choice.delta,
                 None => choice.message,
@@ -177,8 +182,8 @@ impl<'a> Chunk<'a> {
         choices.is_some_and(|choices| choices.iter().flatten().any(has_calls))
     }
 
-    /// Returns true for an envelope that says that there is no answer in it, and for an error that
-    /// stands where an answer should be, or beside one.
+    /// Returns true for an envelope that reports a failure, and for an error in place of a response
+    /// or next to one.
     pub(super) fn has_failed(&self) -> bool {
         self.success.0 == Some("false")
             || self.internal_code.some().is_some()
@@ -186,47 +191,47 @@ impl<'a> Chunk<'a> {
             || self.errors.tells()
     }
 
-    /// Returns true for an envelope.
+    /// Returns true if the document is an envelope around a response.
     pub(super) fn is_envelope(&self) -> bool {
         self.result.some().is_some()
     }
 
-    /// Returns the answer in an envelope, or all where there is none.
+    /// Returns the response in the envelope, or the complete text if it is not an envelope.
     pub(super) fn inner(&self, all: &'a str) -> &'a str {
         self.result.some().unwrap_or(all)
     }
 
-    /// Returns the reason that stands beside choices which have none.
+    /// Returns a chunk with the finish reason that is outside the choices, if they have none.
     pub(super) fn reason_beside(&self) -> Option<String> {
         let reason = self.finish_reason.string().filter(|_| self.has_choices())?;
         let own = self.choices.value()?[0]["finish_reason"].is_string();
         (!own).then(|| choice(&format!("\"delta\":{{}},\"finish_reason\":{reason}")))
     }
 
-    /// Returns true if the reason is the word `unknown`, which is not the same as none.
+    /// Returns true if the finish reason is the word `unknown`, as opposed to missing.
     pub(super) fn is_of_unknown_reason(&self) -> bool {
         let choices = self.choices.value().unwrap_or_default();
         choices[0]["finish_reason"] == "unknown" || self.finish_reason.some() == Some("\"unknown\"")
     }
 
-    /// Returns the text: some models' tokens are parsed as JSON before they are sent, so that digits
-    /// come as numbers and the words `true` and `false` as themselves.
+    /// Returns the text. The tokens of some models are parsed as JSON before they are sent, so that
+    /// digits arrive as numbers, and `true` and `false` as booleans.
     ///
     /// # Errors
     ///
-    /// For a string that is none, such as one with half a character.
+    /// Fails if the string is invalid, for example because it contains half of a surrogate pair.
     pub(super) fn text(&self) -> serde_json::Result<Cow<'a, str>> {
         match self.response.some() {
             None => Ok(Cow::Borrowed("")),
             Some(text) if text.starts_with('"') => {
                 serde_json::from_str::<Text<'a>>(text).map(|text| text.0)
             }
-            // A number is as it is written, and an answer in JSON is its text.
+            // A number is kept as it is written, and a response that is JSON is kept as its text.
             Some(text) => Ok(Cow::Borrowed(text)),
         }
     }
 
-    /// Returns the text as a JSON string, halves of characters included.
+    /// Returns the text as a JSON string, including halves of surrogate pairs.
     fn text_json(&self) -> Cow<'a, str> {
         match self.response.some() {
             None => Cow::Borrowed("\"\""),
@@ -235,13 +240,14 @@ impl<'a> Chunk<'a> {
         }
     }
 
-    /// Returns the text as a chunk of the protocol.
+    /// Returns the text as a chunk of the compatible format.
     pub(super) fn text_chunk(&self) -> String {
         choice(&format!("\"delta\":{{}},\"text\":{}", self.text_json()))
     }
 
-    /// Returns the chunk, or the document, with the text of the service's own form as the `text` of
-    /// its first choice, where the protocol's decoder knows it as a copy of the content.
+    /// Returns the chunk or document with the native text added to its first choice as `text`. The
+    /// compatible decoder recognizes it there as a copy of the content, so it is not delivered
+    /// twice.
     pub(super) fn with_text_in_choices(&self, all: &str) -> Option<String> {
         self.response.some()?;
         let choices = self.choices.some()?;
@@ -259,7 +265,7 @@ impl<'a> Chunk<'a> {
         ))
     }
 
-    /// Returns true for a response of the Responses API.
+    /// Returns true if the document is in the format of the Responses API.
     pub(super) fn is_responses_object(&self) -> bool {
         self.output
             .some()
@@ -283,12 +289,13 @@ impl<'a> Chunk<'a> {
         (usage != Usage::default()).then_some(usage)
     }
 
-    /// Returns what is not text as a chunk of the protocol; `calls` is how many whole calls came
-    /// before.
+    /// Returns everything but the text as a chunk of the compatible format. `calls` counts the
+    /// complete calls so far.
     ///
     /// # Errors
     ///
-    /// `Protocol` for what is no list of calls, `TooLarge` for more than 128.
+    /// Returns `Protocol` if the tool calls are not a valid list, and `TooLarge` if there are more
+    /// than 128.
     pub(super) fn chunk(&self, calls: &mut Calls) -> Result<String> {
         let mut delta = Vec::new();
         let reasoning = self.reasoning.string().or(self.reasoning_content.string());
@@ -307,11 +314,11 @@ impl<'a> Chunk<'a> {
         Ok(choice(&members.join(",")))
     }
 
-    /// Returns all of a document as one of the protocol, its reason by the counts where it has none.
+    /// Returns the document in the compatible format. `reason` is the finish reason if it has none.
     ///
     /// # Errors
     ///
-    /// As [`chunk`](Self::chunk).
+    /// The same as [`chunk`](Self::chunk).
     pub(super) fn completion(&self, reason: &str) -> Result<String> {
         let mut message = vec![format!("\"content\":{}", self.text_json())];
         if let Some(reasoning) = self.reasoning.string().or(self.reasoning_content.string()) {
@@ -336,8 +343,8 @@ impl<'a> Chunk<'a> {
         }
     }
 
-    /// Returns tool calls in the protocol's form, their arguments as they came: flat ones are numbered
-    /// on, those that come in pieces have their number.
+    /// Returns the tool calls in the compatible format, with their arguments unchanged. Flat calls,
+    /// which are complete, get the next free number; calls in fragments have their own.
     fn calls(&self, calls: &mut Calls) -> Result<Option<String>> {
         let Some(list) = self.tool_calls.some() else {
             return Ok(None);
@@ -370,22 +377,23 @@ impl<'a> Chunk<'a> {
     }
 }
 
-/// The numbers of an answer's tool calls, so that no flat one gets the number of another.
+/// The numbers of a response's tool calls, tracked so that a flat call never gets the number of
+/// another.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     flat: Vec<u64>,
-    /// The lowest number above all that are known.
+    /// The lowest number above all known ones.
     next: u64,
-    /// A call had no number to be read here.
+    /// A call had no readable number.
     is_unknown: bool,
 }
 
 impl Calls {
-    /// Notes a call with a number of its own; `None` is a number that is not known.
+    /// Records a call with its own number; `None` means that the number is unknown.
     ///
     /// # Errors
     ///
-    /// `Protocol` where a flat call has, or may have, the number.
+    /// Returns `Protocol` if a flat call has, or may have, the same number.
     pub(super) fn note(&mut self, index: Option<u64>) -> Result<()> {
         let is_taken = index.map_or(!self.flat.is_empty(), |index| self.flat.contains(&index));
         if is_taken {
@@ -398,7 +406,7 @@ impl Calls {
         Ok(())
     }
 
-    /// Returns the number of the next flat call.
+    /// Returns the number for the next flat call.
     fn number(&mut self) -> Result<u64> {
         if self.is_unknown {
             return Err(two_forms());
@@ -414,18 +422,18 @@ impl Calls {
 }
 
 fn two_forms() -> Error {
-    Error::protocol("cloudflare sent tool calls in two forms that have one number")
+    Error::protocol("invalid tool calls from cloudflare: calls in two formats have the same number")
 }
 
-/// Returns a chunk with one choice of these members.
+/// Returns a chunk with one choice that has these members.
 fn choice(members: &str) -> String {
     format!("{{\"choices\":[{{\"index\":0,{members}}}]}}")
 }
 
 pub(super) fn not_a_chunk() -> Error {
-    Error::protocol("cloudflare sent no JSON of this protocol where a chunk should be")
+    Error::protocol("invalid chunk from cloudflare: expected JSON of this protocol")
 }
 
-/// A string, borrowed where it has no escapes.
+/// A string, borrowed if it has no escapes.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);

@@ -1,4 +1,4 @@
-//! The playground's agent over real sockets, against the simulator's.
+//! The playground's agent over real sockets, against the simulator.
 
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ fn agent(simulator: &Simulator) -> CloudflareBuilder {
         .base_url(simulator.playground_url())
 }
 
-/// Waits until the simulator has counted what comes from a task that nobody waits for; in a minute it
-/// is there, or never.
+/// Waits until the simulator has counted requests of a background task. The timeout of a minute
+/// only ends a failing test.
 async fn wait_for(is_there: impl Fn() -> bool) {
     let wait = async {
         while !is_there() {
@@ -34,7 +34,7 @@ async fn wait_for(is_there: impl Fn() -> bool) {
 }
 
 #[tokio::test]
-async fn an_answer_is_whole() {
+async fn a_response_is_complete() {
     let simulator = start(Simulator::builder()).await;
     let client = agent(&simulator).build().unwrap();
     let response = client.chat("Hi").await.unwrap();
@@ -46,7 +46,7 @@ async fn an_answer_is_whole() {
 }
 
 #[tokio::test]
-async fn an_answer_is_whole_over_tls() {
+async fn a_response_is_complete_over_tls() {
     let simulator = start(Simulator::builder().tls(true)).await;
     let pem = simulator.certificate_pem().unwrap();
     let transport = HttpTransport::builder().no_proxy().certificate_pem(pem);
@@ -59,7 +59,7 @@ async fn an_answer_is_whole_over_tls() {
 }
 
 #[tokio::test]
-async fn what_breaks_on_the_way_is_whole_all_the_same() {
+async fn responses_are_complete_despite_faults() {
     let faults = [
         Fault::Cut,
         Fault::Truncate,
@@ -89,7 +89,7 @@ async fn what_breaks_on_the_way_is_whole_all_the_same() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_mended_is_an_error_with_all_that_came() {
+async fn errors_keep_the_partial_response() {
     let faults = [
         (Fault::Evicted, ErrorKind::Truncated),
         (Fault::Unfinished, ErrorKind::Truncated),
@@ -108,7 +108,7 @@ async fn what_cannot_be_mended_is_an_error_with_all_that_came() {
 }
 
 #[tokio::test]
-async fn a_model_that_is_none_is_an_error() {
+async fn an_unknown_model_is_an_error() {
     let simulator = start(Simulator::builder()).await;
     let client = agent(&simulator).build().unwrap();
     let error = client
@@ -133,7 +133,7 @@ async fn a_challenge_is_passed_with_a_session() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_dropped_is_canceled() {
+async fn dropping_a_stream_cancels_it() {
     let simulator = start(Simulator::builder().tokens_per_second(200.0)).await;
     let client = agent(&simulator).build().unwrap();
     let mut stream = client.stream("Hi").await.unwrap();
@@ -158,7 +158,7 @@ async fn models_are_listed() {
 }
 
 #[tokio::test]
-async fn many_turns_do_not_mix() {
+async fn concurrent_turns_do_not_mix() {
     let simulator = Simulator::builder().tokens_per_second(5000.0);
     let simulator = simulator.start().await.unwrap();
     let client = agent(&simulator).build().unwrap();

@@ -1,4 +1,4 @@
-//! The playground's session by a real browser, at a simulated page.
+//! The playground's session from a real browser, with a simulated page.
 
 use std::{
     collections::BTreeSet,
@@ -19,10 +19,10 @@ use tokio::{
 
 use crate::client;
 
-/// A browser starts in a second, on a machine with much else to do in some.
+/// A browser starts within a second, but slower on a busy machine.
 const LONG: Duration = Duration::from_secs(60);
 
-/// Returns true, and says so, if there is no browser to test with.
+/// Returns true, and prints that the test is skipped, if no browser is installed.
 fn is_skipped() -> bool {
     let names = ["chromium", "chromium-browser", "google-chrome"];
     let path = env::var_os("PATH").unwrap_or_default();
@@ -35,10 +35,10 @@ fn is_skipped() -> bool {
     !is_there
 }
 
-/// One test at a time has a browser: each counts this process's children.
+/// A lock that lets one test at a time run a browser, because each counts this process's children.
 struct Alone {
     _guard: MutexGuard<'static, ()>,
-    /// The temporary folders that are others'.
+    /// The temporary folders that existed before.
     before: BTreeSet<String>,
 }
 
@@ -51,7 +51,7 @@ async fn alone() -> Alone {
 }
 
 impl Alone {
-    /// Returns the processes and the temporary folders that are there and should not be.
+    /// Returns the processes and temporary folders that should have been removed.
     fn left_behind(&self) -> BTreeSet<String> {
         let children = children().into_iter();
         let children = children.map(|child| format!("process {child}"));
@@ -75,7 +75,7 @@ async fn start(simulator: SimulatorBuilder) -> (Simulator, String) {
 }
 
 #[tokio::test]
-async fn a_page_that_wants_a_browser_gives_one_its_session() {
+async fn a_browser_gets_a_session_from_the_page() {
     if is_skipped() {
         return;
     }
@@ -93,7 +93,7 @@ async fn a_page_that_wants_a_browser_gives_one_its_session() {
 }
 
 #[tokio::test]
-async fn a_request_gets_its_session_by_a_browser() {
+async fn a_request_gets_its_session_from_a_browser() {
     if is_skipped() {
         return;
     }
@@ -111,7 +111,7 @@ async fn a_request_gets_its_session_by_a_browser() {
         .unwrap();
     let response = cloudflare.chat("Hi").await.unwrap();
     assert!(!response.text().is_empty());
-    // The first session was refused; the second serves the next request too.
+    // The first session was refused; the second one is reused for the next request.
     assert_eq!(simulator.counts().pages, 4);
     cloudflare.chat("Hi").await.unwrap();
     assert_eq!(simulator.counts().pages, 4);
@@ -138,7 +138,7 @@ async fn a_profile_is_kept_and_used_again() {
 }
 
 #[tokio::test]
-async fn a_page_that_never_passes_is_an_error_in_time() {
+async fn a_page_that_never_passes_times_out() {
     if is_skipped() {
         return;
     }
@@ -154,7 +154,7 @@ async fn a_page_that_never_passes_is_an_error_in_time() {
     let line = "the page did not pass its check within 8s";
     assert_eq!(error.to_string(), line);
 
-    // One that says nothing was not even loaded.
+    // A page that sends nothing was not even loaded.
     let url = format!("http://{}/?secret", page_of("").await);
     let error = browser(url).timeout(limit).session().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Total), "{error}");
@@ -162,7 +162,7 @@ async fn a_page_that_never_passes_is_an_error_in_time() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_not_there_is_no_connection() {
+async fn an_unreachable_page_is_a_connect_error() {
     if is_skipped() {
         return;
     }
@@ -178,14 +178,15 @@ async fn a_page_that_is_not_there_is_no_connection() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_future_that_is_dropped_leaves_nothing() {
+async fn dropping_the_future_leaves_nothing_behind() {
     if is_skipped() {
         return;
     }
     let alone = alone().await;
     let address = page_of("").await;
     let browser = browser(format!("http://{address}/"));
-    // At once, while it starts, and while it waits for the page.
+    // Drops the future immediately, during the start of the browser, and while it waits for the
+    // page.
     for millis in [0, 20, 200, 600, 3000] {
         let pause = Duration::from_millis(millis);
         let (mut group, mut folder) = (None, None);
@@ -214,7 +215,7 @@ async fn a_future_that_is_dropped_leaves_nothing() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_browser_that_is_killed_is_an_error_that_says_so() {
+async fn killing_the_browser_is_reported() {
     if is_skipped() {
         return;
     }
@@ -239,12 +240,12 @@ async fn a_browser_that_is_killed_is_an_error_that_says_so() {
     };
     let error = session.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Canceled, "{error}");
-    assert!(error.to_string().contains("ended"), "{error}");
+    assert!(error.to_string().contains("exited"), "{error}");
     assert_eq!(alone.left_behind(), BTreeSet::new());
 }
 
 #[tokio::test]
-async fn a_program_that_is_no_browser_is_an_error() {
+async fn a_program_that_is_not_a_browser_is_an_error() {
     let alone = alone().await;
     let page = "https://playground.example/";
     let error = of_program(page, "/none/chromium").await;
@@ -252,15 +253,15 @@ async fn a_program_that_is_no_browser_is_an_error() {
     let error = of_program(page, "no-such-browser").await;
     assert!(error.contains("no-such-browser"), "{error}");
     let error = of_program(page, "true").await;
-    assert!(error.contains("ended at once"), "{error}");
+    assert!(error.contains("starting the browser failed"), "{error}");
     let error = of_program("playground", "true").await;
-    assert!(error.contains("not a URL"), "{error}");
+    assert!(error.contains("invalid page"), "{error}");
     assert_eq!(alone.left_behind(), BTreeSet::new());
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_program_that_says_nothing_is_killed_with_its_children() {
+async fn a_silent_program_is_killed_with_its_children() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let alone = alone().await;
@@ -282,7 +283,7 @@ async fn a_program_that_says_nothing_is_killed_with_its_children() {
     let (session, group) = tokio::join!(browser.session(), look);
     let error = session.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Total), "{error}");
-    assert!(error.to_string().contains("did not answer"), "{error}");
+    assert!(error.to_string().contains("did not respond"), "{error}");
     assert_eq!(alone.left_behind(), BTreeSet::new());
     end(|process| process.group == group).await;
 }
@@ -294,7 +295,7 @@ async fn of_program(page: &str, program: &str) -> String {
     error.to_string()
 }
 
-/// Serves this to whoever asks, again and again; an empty answer never comes.
+/// Serves this response to all connections; an empty one is never sent.
 async fn page_of(answer: &str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -327,7 +328,7 @@ fn temporary_folders() -> BTreeSet<String> {
         .collect()
 }
 
-/// Returns the processes that this one has started, dead ones that nobody asked for too.
+/// Returns the child processes of this one, including exited ones that were not waited for.
 fn children() -> Vec<u32> {
     let own = std::process::id();
     let processes = processes().into_iter();
@@ -337,12 +338,12 @@ fn children() -> Vec<u32> {
         .collect()
 }
 
-/// Waits for the end of those that were killed with the browser, or end because it has: on a busy
-/// machine that is not at once.
+/// Waits until the processes that were killed with the browser, or exit because it did, are gone.
+/// On a busy machine this takes a moment.
 #[cfg(target_os = "linux")]
 async fn end(is_meant: impl Fn(&Process) -> bool) {
     let since = Instant::now();
-    // A dead one is its parent's, and whoever has taken that over.
+    // An exited process remains until its parent, or the process that adopted it, waits for it.
     let is_alive = |process: &Process| process.state != "Z" && is_meant(process);
     while let Some(process) = processes().into_iter().find(&is_alive) {
         let elapsed = since.elapsed();
@@ -351,8 +352,8 @@ async fn end(is_meant: impl Fn(&Process) -> bool) {
     }
 }
 
-/// Returns true for a process with this temporary folder in its environment: the crash handler is
-/// in no group of the browser's.
+/// Returns true for a process with this temporary folder in its environment. The crash handler is
+/// not in the browser's process group.
 #[cfg(target_os = "linux")]
 fn knows(process: &Process, folder: &str) -> bool {
     let environ = fs::read(format!("/proc/{}/environ", process.id)).unwrap_or_default();
@@ -368,7 +369,7 @@ struct Process {
     group: u32,
 }
 
-/// Reads `/proc`, where there is one: `id (name) state parent group …`.
+/// Reads `/proc`, if it exists: `id (name) state parent group …`.
 fn processes() -> Vec<Process> {
     let Ok(folders) = fs::read_dir("/proc") else {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! Workers AI and the playground over real sockets, at a simulated service.
+//! Workers AI and the playground over real sockets, against the simulator.
 
 #![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
 
@@ -21,7 +21,7 @@ use inferstream_simulator::{Answer, Fault, Simulator, SimulatorBuilder};
 
 const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
 
-/// One model of each style that the service streams in.
+/// One model for each format in which the service streams.
 const MODELS: [&str; 7] = [
     "@cf/meta/llama-3.3-70b-instruct-fp8-fast",
     "@cf/meta/llama-3.1-8b-instruct-fp8",
@@ -37,7 +37,7 @@ async fn start(simulator: SimulatorBuilder) -> Simulator {
 }
 
 fn client(simulator: &Simulator) -> CloudflareBuilder {
-    // To read the system's certificates takes longer than most tests.
+    // Loading the system's certificates takes longer than most tests.
     static PLAIN: LazyLock<HttpTransport> =
         LazyLock::new(|| HttpTransport::builder().no_proxy().build().unwrap());
     Cloudflare::builder()
@@ -48,7 +48,7 @@ fn client(simulator: &Simulator) -> CloudflareBuilder {
 }
 
 #[tokio::test]
-async fn every_style_says_the_same_by_either_door() {
+async fn every_format_has_the_same_text_on_both_paths() {
     let text = "Count to 12, true or false: 3.50 – «é» 👋🏽 null.";
     for endpoint in [Endpoint::ByModel, Endpoint::OpenAi, Endpoint::Native] {
         for model in MODELS {
@@ -62,7 +62,7 @@ async fn every_style_says_the_same_by_either_door() {
             let streamed = stream.finish().await.unwrap();
             let whole = cloudflare.chat(request).await.unwrap();
             for response in [&streamed, &whole] {
-                // The word `null` is lost by the service where it parses tokens.
+                // The service loses the word `null` when it parses tokens.
                 let parses = model.contains("qwq") && endpoint != Endpoint::OpenAi;
                 if !parses {
                     assert_eq!(response.text(), text, "{model} {endpoint:?}");
@@ -79,7 +79,7 @@ async fn every_style_says_the_same_by_either_door() {
 }
 
 #[tokio::test]
-async fn a_limit_is_told_by_every_style() {
+async fn every_format_reports_the_token_limit() {
     for endpoint in [Endpoint::OpenAi, Endpoint::Native] {
         for model in MODELS {
             let simulator = start(Simulator::builder()).await;
@@ -103,7 +103,7 @@ async fn a_limit_is_told_by_every_style() {
 }
 
 #[tokio::test]
-async fn tools_are_called_by_every_style() {
+async fn every_format_calls_tools() {
     for endpoint in [Endpoint::OpenAi, Endpoint::Native] {
         for model in MODELS {
             let arguments = r#"{"city":"Paris","days":3}"#;
@@ -140,7 +140,7 @@ async fn tools_are_called_by_every_style() {
     }
 }
 
-/// Checks what a fault comes to, and how often the service was asked.
+/// Checks the error that a fault causes, and the number of requests.
 async fn check(fault: &str, kind: ErrorKind, code: Option<&str>, chats: usize) {
     let fault: Fault = fault.parse().unwrap();
     let simulator = start(Simulator::builder().every_fault(fault.clone())).await;
@@ -155,7 +155,7 @@ async fn check(fault: &str, kind: ErrorKind, code: Option<&str>, chats: usize) {
 }
 
 #[tokio::test]
-async fn refusals_are_told_apart() {
+async fn refusals_are_classified() {
     check("429", ErrorKind::RateLimited, Some("3040"), 3).await;
     check("quota", ErrorKind::Quota, Some("4006"), 1).await;
     check("quota-rest", ErrorKind::Quota, Some("3036"), 1).await;
@@ -168,7 +168,7 @@ async fn refusals_are_told_apart() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_none_is_an_error() {
+async fn a_failed_response_with_status_200_is_an_error() {
     let simulator = start(Simulator::builder().fault(Fault::NotSuccess)).await;
     let cloudflare = client(&simulator).build().unwrap();
     let stream = cloudflare.stream("Hi").await.unwrap();
@@ -178,7 +178,7 @@ async fn an_answer_that_is_none_is_an_error() {
 }
 
 #[tokio::test]
-async fn ends_are_what_they_are() {
+async fn ends_and_truncations_are_distinguished() {
     for (fault, kind) in [
         (Fault::MidFinish, None),
         (Fault::BareDone, None),
@@ -211,7 +211,7 @@ async fn ends_are_what_they_are() {
 }
 
 #[tokio::test]
-async fn a_gateway_is_asked_at_its_own_paths() {
+async fn a_gateway_has_its_own_paths() {
     for endpoint in [Endpoint::OpenAi, Endpoint::Native] {
         let simulator = start(Simulator::builder()).await;
         let cloudflare = client(&simulator)
@@ -233,7 +233,7 @@ async fn a_gateway_is_asked_at_its_own_paths() {
 }
 
 #[tokio::test]
-async fn models_are_told_and_kept() {
+async fn models_are_listed_and_kept() {
     let simulator = start(Simulator::builder()).await;
     let cloudflare = client(&simulator).build().unwrap();
     let built_in = cloudflare.known_models();
@@ -245,14 +245,14 @@ async fn models_are_told_and_kept() {
     assert_eq!(found[0].id, "@cf/google/gemma-4-26b-a4b-it");
     let schema = cloudflare.schema("llama-3.3-70b").await.unwrap();
     assert!(schema.as_str().starts_with('{'));
-    // A list that cannot be had leaves the one at hand.
+    // If requesting the list fails, the known one is kept.
     drop(simulator);
     cloudflare.models().await.unwrap_err();
     assert_eq!(cloudflare.known_models(), models);
 }
 
 #[tokio::test]
-async fn the_older_pair_is_taken_too() {
+async fn email_and_global_key_are_accepted() {
     let simulator = start(Simulator::builder()).await;
     let cloudflare = client(&simulator)
         .api_key("me@example.com", "key")

@@ -1,4 +1,4 @@
-//! The playground, its three protocols and its session.
+//! The playground, with its three protocols and its session.
 
 use std::{fs, path::Path};
 
@@ -34,7 +34,7 @@ fn written(path: &Path) -> Value {
 }
 
 #[tokio::test]
-async fn every_protocol_says_the_same() {
+async fn every_protocol_has_the_same_text() {
     for protocol in PROTOCOLS {
         let simulator = Simulator::builder().playground(protocol);
         let simulator = start(simulator.answer(Answer::text(TEXT))).await;
@@ -53,7 +53,7 @@ async fn every_protocol_says_the_same() {
 }
 
 #[tokio::test]
-async fn what_breaks_is_an_error_in_every_protocol() {
+async fn faults_are_errors_in_every_protocol() {
     for protocol in PROTOCOLS {
         for (fault, kind) in [
             (Fault::Cut, ErrorKind::Truncated),
@@ -74,7 +74,7 @@ async fn what_breaks_is_an_error_in_every_protocol() {
 }
 
 #[tokio::test]
-async fn a_session_is_kept_in_a_file_and_taken_up_again() {
+async fn a_session_is_restored_from_its_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("auth_Cloudflare.json");
     let simulator = start(Simulator::builder()).await;
@@ -93,7 +93,7 @@ async fn a_session_is_kept_in_a_file_and_taken_up_again() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_refused_is_forgotten() {
+async fn a_refused_session_is_discarded() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("auth_Cloudflare.json");
     let session = json!({"cookies": {"cf_clearance": "old"}, "headers": {"x-own": "1"}});
@@ -141,13 +141,13 @@ async fn a_file_that_is_damaged_is_a_warning() {
 }
 
 #[tokio::test]
-async fn an_unknown_model_is_told_by_an_empty_400() {
+async fn an_empty_400_means_an_unknown_model() {
     let simulator = start(Simulator::builder()).await;
     let cloudflare = playground(&simulator).build().unwrap();
     let request = ChatRequest::new("@cf/none/such").user("Hi");
     let error = cloudflare.stream(request).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert!(error.to_string().contains("no such model"));
+    assert!(error.to_string().contains("the model is unknown"));
 }
 
 #[tokio::test]
@@ -161,7 +161,8 @@ async fn models_are_names() {
     assert_eq!(error.kind(), ErrorKind::Unsupported);
 }
 
-/// Passes the page's check, as a browser would: a cookie of the answer's, and one of the script's.
+/// Passes the page's check as a browser would: with a cookie of the response, and one that a script
+/// sets.
 pub(crate) async fn pass(page: String) -> Result<SessionData> {
     let transport = HttpTransport::builder().no_proxy().build()?;
     let request = http::Request::get(page).body(Bytes::new()).unwrap();
@@ -186,7 +187,7 @@ pub(crate) async fn pass(page: String) -> Result<SessionData> {
 }
 
 #[tokio::test]
-async fn a_new_session_is_got_once_for_all() {
+async fn concurrent_requests_refresh_once() {
     let simulator = start(Simulator::builder().challenge(true)).await;
     let page = format!("{}/", simulator.playground_url());
     let cloudflare = playground(&simulator)
@@ -205,7 +206,7 @@ async fn a_new_session_is_got_once_for_all() {
 }
 
 #[tokio::test]
-async fn a_session_that_has_run_out_is_replaced_once() {
+async fn an_expired_session_is_replaced_once() {
     let simulator = Simulator::builder().challenge(true).fault(Fault::Expire);
     let simulator = start(simulator).await;
     let page = format!("{}/", simulator.playground_url());
@@ -217,7 +218,8 @@ async fn a_session_that_has_run_out_is_replaced_once() {
     assert_eq!(simulator.counts().pages, 2);
     assert_eq!(simulator.counts().inferences, 2);
 
-    // One that is always refused is replaced once for each request, and then an error.
+    // If the session is always refused, it is replaced once per request, and then the refusal is an
+    // error.
     let simulator = start(Simulator::builder().challenge(true)).await;
     let useless = || -> BoxFuture<'static, Result<SessionData>> {
         Box::pin(async { Ok(SessionData::plain()) })

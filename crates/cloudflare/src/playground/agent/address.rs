@@ -1,4 +1,4 @@
-//! A base URL in, the address of a new agent out, which nobody can guess.
+//! The address of a new agent, with a random name.
 
 use http::{Uri, uri::Authority};
 use inferstream_client::Redact;
@@ -6,10 +6,10 @@ use inferstream_core::{ChatRequest, Error, Result};
 
 use super::socket::random;
 
-/// Where an agent is.
+/// The address of an agent.
 pub(super) struct Address {
     pub(super) uri: Uri,
-    /// The origin of the page that asks for it.
+    /// The origin of the page, sent in the header `origin`.
     pub(super) origin: String,
     /// The agent's name and the connection's key.
     secrets: [String; 2],
@@ -19,7 +19,7 @@ impl Address {
     pub(super) fn new(base: &str) -> Result<Self> {
         let uri = |text: &str| {
             let uri = text.parse::<Uri>();
-            uri.map_err(|_| Error::config("the base URL is not one"))
+            uri.map_err(|_| Error::config("invalid base URL: expected something like `https://playground.ai.cloudflare.com`"))
         };
         let page = uri(base)?;
         let scheme = page.scheme_str().unwrap_or("https");
@@ -33,18 +33,18 @@ impl Address {
         })
     }
 
-    /// Collects what must not stand in an error about a request that goes there.
+    /// Collects the secrets that errors about a request to this address must not show.
     pub(super) fn redact(&self, request: &ChatRequest) -> Redact {
         let secrets = self.secrets.iter().map(String::as_str);
         let redact = secrets.fold(Redact::new(None, request), Redact::credential);
-        // Among the settings there may be keys; a string stands between quotes.
+        // Settings may contain keys; the quotes of a JSON string are not part of the secret.
         let settings = request.extra.iter().map(|(_, value)| value.as_str());
         let settings = settings.map(|json| json.trim_matches('"'));
         settings.fold(redact, Redact::text)
     }
 }
 
-/// Makes a UUID of version 4 (RFC 9562).
+/// Creates a UUID of version 4 (RFC 9562).
 fn uuid() -> String {
     let bits = fastrand::u128(..);
     let bits = (bits & !(0xF << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);

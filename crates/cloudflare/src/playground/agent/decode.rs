@@ -1,4 +1,4 @@
-//! The frames of a turn in, events out, also where it takes several connections.
+//! The decoder for one turn of an agent, which may take several connections.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,22 +15,22 @@ use super::{
 };
 use crate::playground::decode::PlaygroundDecode;
 
-/// How often a turn is taken up again.
+/// How often a turn is resumed.
 const RECONNECTS: u32 = 3;
 
-/// The wait before the first time; it doubles with each.
+/// The delay before the first attempt to resume; it doubles with each further one.
 const RECONNECT: Duration = Duration::from_millis(250);
 
-/// The protocol of a turn.
+/// Decodes one turn.
 ///
-/// The answer is whole where its chunks end with `finish` and the agent says that this was all, or
-/// nothing more. A connection that is lost before that is opened again, and the answer sent again from
-/// its beginning.
+/// The response is complete if its chunks end with `finish`, and the agent then reports the end or
+/// sends nothing more. If the connection is lost earlier, a new one is opened, and the agent sends
+/// the response again from its start.
 #[derive(Debug)]
 pub(super) struct AgentDecode {
     link: Arc<Link>,
     raw: bool,
-    /// `None` until something came on this connection.
+    /// `None` until a frame has arrived on the current connection.
     decode: Option<PlaygroundDecode>,
     replay: Replay,
     reconnects: u32,
@@ -47,22 +47,24 @@ impl AgentDecode {
         }
     }
 
-    /// Returns the decoder of this connection, which keeps the secrets that came with it.
+    /// Returns the decoder of the current connection. It redacts the secrets that the connection
+    /// added.
     fn decoder(&mut self) -> &mut PlaygroundDecode {
         let (link, raw) = (&self.link, self.raw);
         let new = || PlaygroundDecode::new(link.redact(), raw);
         self.decode.get_or_insert_with(new)
     }
 
-    /// Makes the last error of a turn that cannot be taken up again; one that runs on is canceled.
+    /// Returns the last error of a turn that cannot be resumed, and cancels the turn if it still
+    /// runs.
     fn give_up(&self, error: Error) -> Error {
-        // It runs on by itself.
+        // The dropped future continues in the background.
         drop(self.link.cancel());
         if self.reconnects == 0 {
             return error;
         }
-        let message = "the connection was lost before the answer's end, and the playground did not \
-                       take it up again";
+        let message = "the connection was lost before the end of the response, and the playground did \
+                       not resume it";
         Error::new(ErrorKind::Truncated, message).with_source(error)
     }
 }
@@ -74,7 +76,7 @@ impl Decode for AgentDecode {
         self.replay.take(all, events)?;
         match &flow {
             Ok(Flow::Continue) => {}
-            // The agent has come to an end by itself.
+            // The agent has finished, so there is nothing to cancel.
             Ok(_) => self.link.settle(),
             Err(error) => {
                 if matches!(error.kind(), ErrorKind::Provider | ErrorKind::Canceled) {
@@ -106,7 +108,8 @@ impl Decode for AgentDecode {
         self.reconnects += 1;
         self.decode = None;
         self.replay.begin();
-        // Called here, because dropping its future unpolled cancels the turn.
+        // Called here and not in the future, because dropping the returned future unpolled must
+        // cancel the turn.
         let resumed = self.link.resume();
         let link = Arc::clone(&self.link);
         let resumed = async move {

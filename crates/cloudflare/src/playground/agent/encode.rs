@@ -1,24 +1,26 @@
-//! A request in, the messages to an agent out.
+//! The encoder for messages to an agent.
 
 use inferstream_client::Dropped;
 use inferstream_core::{ChatRequest, Error, ErrorKind, Field, Json, Message, Result, Role};
 
 use super::super::encode::{SYSTEM_MESSAGE, adapt, list, object, parts, unsupported};
 
-/// What the page sets where nobody says otherwise.
+/// The page's default temperature.
 const TEMPERATURE: f64 = 1.0;
 
-/// The most that one message may hold; Cloudflare's Workers take 32 MiB.
+/// The maximum size of a message, in bytes; Cloudflare's Workers accept 32 MiB.
 const MAX_MESSAGE: usize = 16 << 20;
 
-/// Encodes what makes an agent answer: its settings, then the conversation.
+/// Encodes the two messages that start a turn: the agent's settings and the conversation.
 ///
-/// The messages of the role `system` at the beginning are a setting; members of `extra` are others,
-/// in place of those of the same name. With the messages comes what they do without.
+/// The leading `system` messages are one of the settings. Members of `extra` are further settings,
+/// and replace those of the same name. The settings that were dropped are returned with the
+/// messages.
 ///
 /// # Errors
 ///
-/// `Unsupported` that names what the agent does not take, by the request's policy, `TooLarge`.
+/// Returns `Unsupported` if the request has settings that the agent does not support, and its
+/// policy is to refuse them, and `TooLarge` if the messages exceed the limit.
 pub(super) fn turn(model: &str, request: &ChatRequest, id: &str) -> Result<(Vec<String>, Dropped)> {
     let (request, dropped) = adapt(request, &[Field::Temperature])?;
     let is_system = |message: &Message| matches!(message.role, Role::System | Role::Developer);
@@ -31,7 +33,7 @@ pub(super) fn turn(model: &str, request: &ChatRequest, id: &str) -> Result<(Vec<
         .split_at(first.unwrap_or(request.messages.len()));
     if conversation.is_empty() {
         return Err(Error::config(
-            "the playground needs a message of the user's",
+            "the playground requires a message that is not a system message",
         ));
     }
     let messages = conversation.iter().enumerate();
@@ -59,20 +61,21 @@ pub(super) fn turn(model: &str, request: &ChatRequest, id: &str) -> Result<(Vec<
     let turn = [settings(model, system, &request)?, ask];
     let length = turn.iter().map(|message| message.as_str().len()).sum();
     if MAX_MESSAGE < length {
-        let message = format!("the request is of {length} bytes; the limit is {MAX_MESSAGE}");
+        let message =
+            format!("the request is too large: {length} bytes, the limit is {MAX_MESSAGE}");
         return Err(Error::new(ErrorKind::TooLarge, message));
     }
     let turn = turn.iter().map(|message| message.as_str().to_owned());
     Ok((turn.collect(), dropped))
 }
 
-/// Encodes the settings, which stand in place of all that the agent had.
+/// Encodes the settings, which replace all settings of the agent.
 fn settings(model: &str, system: &[Message], request: &ChatRequest) -> Result<Json> {
     let mut words = Vec::new();
     for message in system {
         let texts = message.content.iter().map(|part| match part.as_text() {
             Some(text) => Ok(text),
-            None => Err(unsupported("does not take images")),
+            None => Err(unsupported("does not support images")),
         });
         words.extend(texts.collect::<Result<Vec<_>>>()?);
     }
@@ -105,12 +108,12 @@ fn settings(model: &str, system: &[Message], request: &ChatRequest) -> Result<Js
 fn role(message: &Message) -> Result<&'static str> {
     match message.role {
         Role::System | Role::Developer => Ok(Role::System.as_str()),
-        Role::Tool => Err(unsupported("does not take the answers of tools")),
+        Role::Tool => Err(unsupported("does not support tool results")),
         role => Ok(role.as_str()),
     }
 }
 
-/// Encodes a message that has nothing but its type and the turn's id.
+/// Encodes a message that consists of its type and the turn's id.
 pub(super) fn about(kind: &str, id: &str) -> String {
     let message = object(&[("type", Json::from(kind)), ("id", Json::from(id))]);
     message.as_str().to_owned()
@@ -127,5 +130,5 @@ pub(super) fn call(method: &str, id: &str) -> String {
     call.as_str().to_owned()
 }
 
-/// The question for a turn that runs.
+/// The message that asks whether a turn is running.
 pub(super) const RESUME: &str = r#"{"type":"cf_agent_stream_resume_request"}"#;

@@ -1,4 +1,4 @@
-//! One turn of an agent at the service: its connection, and what can be asked of it.
+//! The connection to an agent for one turn, with operations to resume and cancel the turn.
 
 use std::{
     fmt,
@@ -23,56 +23,57 @@ use super::{
 };
 use crate::playground::{requests::Requests, session::Lease};
 
-/// The longest that another connection may take until the service has switched protocols.
+/// The timeout for reopening the connection, until the service has switched protocols.
 const REOPEN: Duration = Duration::from_secs(10);
 
-/// How long a service may be silent that is asked whether a turn runs: some versions of the agent
-/// say nothing where none does.
+/// How long to wait for a reply to whether a turn is running: some versions of the agent do not reply
+/// if none is.
 const PROBE: Duration = Duration::from_secs(5);
 
-/// How long it may be silent where it said that the turn has been asked for and is about to begin.
+/// The same, after the agent replied that the turn is about to start.
 const PENDING: Duration = Duration::from_secs(60);
 
-/// One turn.
+/// One turn of an agent.
 pub(super) struct Link {
     requests: Requests,
-    /// The request, without what it says.
+    /// The request's headers, timeouts and retry policy, without its messages.
     asked: ChatRequest,
-    /// What the agent's model is set to.
+    /// The model that the agent is set to.
     model: String,
-    /// The name of the turn.
+    /// The id of the turn.
     pub(super) id: String,
     address: Address,
     state: Mutex<State>,
 }
 
 struct State {
-    /// What must not stand in an error: the prompt, the address, settings, and the session's cookies.
+    /// The secrets that errors must not show: the prompt, the address, settings, and the session's
+    /// cookies.
     redact: Redact,
-    /// `None` before there is one, and once it is lost or let go of.
+    /// `None` before the connection is open, and after it was lost or closed.
     socket: Option<Socket>,
-    /// A message had invalid UTF-8, which was replaced.
+    /// Whether invalid UTF-8 in a message was replaced.
     has_replaced: bool,
     stage: Stage,
 }
 
-/// How far the turn is.
+/// The progress of a turn.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Stage {
     /// The agent works, or is about to.
     Running,
-    /// It has no more work, as far as this side knows.
+    /// The agent has finished, as far as is known here.
     Settled,
-    /// It said that this was all, or was told to stop.
+    /// The agent reported the end, or was told to stop.
     Ended,
 }
 
 impl Link {
-    /// Creates a link to an agent of its own, which nobody else knows.
+    /// Creates a link to a new agent with a random name.
     ///
     /// # Errors
     ///
-    /// `Config` for a header that is the handshake's.
+    /// Returns `Config` for a header that the handshake sets itself.
     pub(super) fn new(
         requests: Requests,
         model: &str,
@@ -101,9 +102,9 @@ impl Link {
         })
     }
 
-    /// Opens the connection and sends what makes the agent answer.
+    /// Opens the connection and sends the messages that start the turn.
     ///
-    /// A message that has not left when the future is dropped is none to the service.
+    /// If the future is dropped, messages that were not sent completely have no effect.
     pub(super) async fn begin(&self, messages: Vec<String>) -> Result<(Started, Lease)> {
         let (started, mut socket, lease) = self.open(&self.asked).await?;
         for message in messages {
@@ -114,7 +115,7 @@ impl Link {
         Ok((started, lease))
     }
 
-    /// Opens a connection for a call of one of the agent's methods.
+    /// Opens a connection and sends the call of one of the agent's methods.
     pub(super) async fn call(&self, call: String) -> Result<Socket> {
         let (started, mut socket, _) = self.open(&self.asked).await?;
         socket.push(call);
@@ -129,11 +130,13 @@ impl Link {
         *request.headers_mut() = handshake.headers(&self.address.origin);
         let redact = self.redact();
         let (mut started, lease, redact) = self.requests.send(request, asked, &redact).await?;
-        // The answer may have set cookies.
+        // The response may have set cookies.
         self.state().redact = redact;
         if started.meta.status != StatusCode::SWITCHING_PROTOCOLS {
             let status = started.meta.status.as_u16();
-            let message = format!("the playground answered {status} where a WebSocket should be");
+            let message = format!(
+                "the playground returned {status}: expected 101, the switch to a WebSocket"
+            );
             let error = Error::protocol(message);
             return Err(error.with_head(started.meta.status, started.meta.headers));
         }
@@ -155,7 +158,7 @@ impl Link {
         socket.flush(&**self.transport(), limit).await
     }
 
-    /// Sends what waits, within what is left of the whole request's time.
+    /// Sends the buffered messages within the rest of the request's total timeout.
     async fn flush_since(&self, at: Duration, socket: &mut Socket) -> Result<()> {
         let transport = &**self.transport();
         let Some(total) = self.requests.timeouts(&self.asked).total else {
@@ -169,7 +172,7 @@ impl Link {
         }
     }
 
-    /// Polls for what the service says next; `None` is the connection's end.
+    /// Polls for the next message; `None` is the end of the connection.
     pub(super) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Received>>> {
         let mut state = self.state();
         let Some(socket) = &mut state.socket else {
@@ -193,7 +196,7 @@ impl Link {
         self.state().stage
     }
 
-    /// Notes that invalid UTF-8 in a message was replaced.
+    /// Records that invalid UTF-8 in a message was replaced.
     pub(super) fn note_replaced(&self) {
         self.state().has_replaced = true;
     }
@@ -203,30 +206,30 @@ impl Link {
         self.state().has_replaced
     }
 
-    /// Notes that the turn has no more work.
+    /// Records that the agent has finished.
     pub(super) fn settle(&self) {
         let stage = &mut self.state().stage;
         *stage = (*stage).max(Stage::Settled);
     }
 
-    /// Notes that the turn has ended.
+    /// Records that the turn has ended.
     pub(super) fn end(&self) {
         self.state().stage = Stage::Ended;
     }
 
-    /// Returns what must not stand in an error.
+    /// Returns the secrets that errors must not show.
     pub(super) fn redact(&self) -> Redact {
         self.state().redact.clone()
     }
 
-    /// Makes an error of what the agent says of its settings.
+    /// Returns the error for settings that the agent refused.
     pub(super) fn refused(&self, words: &str) -> Error {
         let words = self.redact().line(words);
         let message = format!("the playground refused the request's settings: {words}");
         Error::new(ErrorKind::InvalidRequest, message).with_provider_message(words)
     }
 
-    /// Takes the turn up again on another connection; it is canceled if nobody waits for that.
+    /// Resumes the turn on another connection. Dropping the future cancels the turn.
     pub(super) fn resume(self: &Arc<Self>) -> BoxFuture<'static, Result<()>> {
         let mut guard = Guard {
             link: Arc::clone(self),
@@ -244,21 +247,22 @@ impl Link {
         socket.push(encode::RESUME.to_owned());
         self.flush(&mut socket).await?;
         let mut limit = PROBE;
-        // Silence is an answer too.
+        // No reply within the limit means that no turn is running.
         while let Ok(runs) = within(&**self.transport(), limit, self.probe(&mut socket)).await {
             match runs? {
                 Told::Pending => limit = PENDING,
                 _ => break,
             }
         }
-        // A turn that has ended meanwhile is sent again to whoever takes it for one that runs.
+        // If the turn has ended in the meantime, the agent sends its response again to clients that
+        // acknowledge it.
         socket.push(encode::about("cf_agent_stream_resume_ack", &self.id));
         self.flush(&mut socket).await?;
         self.state().socket = Some(socket);
         Ok(())
     }
 
-    /// Waits for what the service says of whether the turn runs.
+    /// Waits for the reply to whether the turn is running.
     fn probe<'a>(&'a self, socket: &'a mut Socket) -> BoxFuture<'a, Result<Told<'static>>> {
         Box::pin(async move {
             loop {
@@ -276,17 +280,18 @@ impl Link {
                     Told::Refused(words) => return Err(self.refused(&words)),
                     // The refusal itself was lost with the connection.
                     Told::Model(model) if model != self.model => {
-                        return Err(self.refused("it has another model"));
+                        return Err(self.refused("it uses another model"));
                     }
-                    // What comes before the turn is taken up is sent again behind that.
+                    // Parts of the response that arrive before it is resumed are sent again
+                    // afterwards.
                     _ => {}
                 }
             }
         })
     }
 
-    /// Asks the agent to stop; one that has come to its end needs no stopping. It runs on where nobody
-    /// waits.
+    /// Tells the agent to stop, unless it has finished. If the future is dropped, it continues in
+    /// the background.
     pub(super) fn cancel(self: &Arc<Self>) -> BoxFuture<'static, Result<()>> {
         let (socket, stage) = self.leave();
         if stage != Stage::Running {
@@ -296,15 +301,15 @@ impl Link {
         let link = Arc::clone(self);
         let told = Box::pin(async move {
             let told = link.stop(socket).await;
-            told.map_err(|error| error.context("the answer was not canceled"))
+            told.map_err(|error| error.context("canceling the response failed"))
         });
         Box::pin(DetachOnDrop::new(Arc::clone(self.transport()), told))
     }
 
-    /// Closes the connection, if there is one, and cancels what runs, with nobody waiting for it.
+    /// Closes the connection, if there is one, and cancels a running turn in the background.
     pub(super) fn let_go(self: &Arc<Self>) {
         if self.state().socket.is_none() {
-            // It may be taken up again.
+            // The turn may be about to be resumed.
             return;
         }
         let (socket, stage) = self.leave();
@@ -317,14 +322,14 @@ impl Link {
         detach(self.transport(), told);
     }
 
-    /// Takes the connection, and leaves a turn that has ended.
+    /// Takes the connection and marks the turn as ended.
     fn leave(&self) -> (Option<Socket>, Stage) {
         let mut state = self.state();
         let before = std::mem::replace(&mut state.stage, Stage::Ended);
         (state.socket.take(), before)
     }
 
-    /// Tells the agent to stop, on another connection if its own has ended.
+    /// Tells the agent to stop, on a new connection if the current one is closed.
     async fn stop(&self, socket: Option<Socket>) -> Result<()> {
         let cancel = || encode::about("cf_agent_chat_request_cancel", &self.id);
         if let Some(mut socket) = socket {
@@ -344,12 +349,12 @@ impl Link {
         }
     }
 
-    /// Says goodbye, and waits until the other side has heard it, for 2 s at most: what nobody has
-    /// read when a connection closes may take with it what was sent.
+    /// Performs the closing handshake, and waits for at most 2 s for the other side to confirm it.
+    /// If a connection is closed with unread data, the other side may lose the last message.
     ///
     /// # Errors
     ///
-    /// Where the other side cannot have heard it.
+    /// Fails if the other side cannot have received the messages.
     async fn part(&self, mut socket: Socket, last: Option<String>) -> Result<()> {
         if let Some(message) = last {
             socket.push(message);
@@ -376,14 +381,14 @@ impl Link {
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The address is a secret: who has it can read the conversation.
+        // The address is a secret: anyone who has it can read the conversation.
         f.debug_struct("Link")
             .field("id", &self.id)
             .finish_non_exhaustive()
     }
 }
 
-/// Cancels a turn unless it was taken up again, or could not be.
+/// Cancels the turn on drop, unless the attempt to resume it has ended.
 struct Guard {
     link: Arc<Link>,
     is_armed: bool,
@@ -398,13 +403,13 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         if self.is_armed {
-            // It runs on by itself.
+            // The dropped future continues in the background.
             drop(self.link.cancel());
         }
     }
 }
 
-/// Refuses headers that the handshake writes.
+/// Returns an error for headers that the handshake sets itself.
 pub(super) fn check(requests: &Requests, request: &ChatRequest) -> Result<()> {
     let mut names = requests.headers().keys().chain(request.headers.keys());
     let is_ours =
@@ -412,7 +417,7 @@ pub(super) fn check(requests: &Requests, request: &ChatRequest) -> Result<()> {
     match names.find(is_ours) {
         None => Ok(()),
         Some(name) => Err(Error::config(format!(
-            "the header `{name}` cannot be set by hand; leave it out"
+            "invalid header `{name}`: it is set by the WebSocket handshake; remove it"
         ))),
     }
 }

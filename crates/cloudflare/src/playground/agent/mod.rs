@@ -1,7 +1,7 @@
-//! The playground as its page speaks to it since October 2025: a WebSocket to an agent.
+//! The playground's protocol since October 2025: a WebSocket to an agent.
 //!
-//! The agent sends the chunks of the UI message stream, each in a message of its own. They are read
-//! as the event stream that the page before it had: see [`turn`](self::turn).
+//! The agent sends the chunks of the UI message stream, each in its own message. They are converted
+//! to the event stream of the previous page: see [`turn`](self::turn).
 
 mod address;
 mod decode;
@@ -25,7 +25,7 @@ use super::{
     requests::{Kept, Requests, model},
 };
 
-/// Asks a new agent, and returns its answer's stream.
+/// Starts a turn with a new agent, and returns the stream of its response.
 pub(super) async fn open(requests: &Requests, request: ChatRequest) -> Result<ChatStream> {
     let model = model(&request);
     let id = random();
@@ -40,7 +40,7 @@ pub(super) async fn open(requests: &Requests, request: ChatRequest) -> Result<Ch
     Ok(read_stream(started, PlaygroundFrames::default(), decode))
 }
 
-/// Returns what a request would have to do without.
+/// Returns the settings that would be dropped from the request.
 pub(super) fn check(requests: &Requests, request: &ChatRequest) -> Result<Dropped> {
     let (_, dropped) = encode::turn(model(request), request, &random())?;
     link::check(requests, request)?;

@@ -1,4 +1,4 @@
-//! An agent's list of models in, ours out.
+//! The list of an agent's models.
 
 use std::time::Duration;
 
@@ -17,16 +17,17 @@ use crate::{
     playground::requests::{MAX_LIST, Requests},
 };
 
-/// How long the list may take once there is a connection.
+/// The timeout for the list once the connection is open.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// Asks for the models.
+/// Requests the models.
 pub(crate) async fn models(requests: &Requests) -> Result<Vec<Model>> {
     let id = random();
     let asked = ChatRequest::default();
     let link = Link::new(requests.clone(), "", &asked, id.clone())?;
     let mut socket = link.call(encode::call("getModels", &id)).await?;
-    let broken = || Error::protocol("the playground sent something else than its models");
+    let broken =
+        || Error::protocol("invalid list of models from the playground: expected a JSON list");
     let models = Box::pin(async {
         loop {
             let received = socket.next().await.ok_or_else(broken)?;
@@ -34,7 +35,8 @@ pub(crate) async fn models(requests: &Requests) -> Result<Vec<Model>> {
                 continue;
             };
             if MAX_LIST < message.len() {
-                let text = format!("the list of models is larger than {MAX_LIST} bytes");
+                let text =
+                    format!("the list of models is too large: the limit is {MAX_LIST} bytes");
                 return Err(Error::new(ErrorKind::TooLarge, text));
             }
             let message = String::from_utf8_lossy(&message);
@@ -48,7 +50,7 @@ pub(crate) async fn models(requests: &Requests) -> Result<Vec<Model>> {
     within(&**link.transport(), ANSWER, models).await?
 }
 
-/// Reads the models that make text of a list of all, in the form of Workers AI.
+/// Parses the list, which has the format of Workers AI, and keeps the text-generation models.
 fn read(list: &str) -> Option<Vec<Model>> {
     let list = serde_json::from_str::<Value>(list).ok()?;
     let makes_text = |model: &&Value| {

@@ -1,4 +1,4 @@
-//! The events of an answer that is sent again in, what of them is new out.
+//! Deduplication of the events of a response that is sent again from its start.
 
 use std::{
     collections::BTreeMap,
@@ -9,31 +9,31 @@ use inferstream_core::{
     ChatEvent, Error, ErrorKind, Result, Text, ToolCall, Usage, protocol::Events,
 };
 
-/// What has been delivered, and how far it has been sent again.
+/// What was delivered of a response, and how much of it has been received again.
 ///
-/// Text is compared as text: the service may join neighbouring pieces when it sends them again. A raw
-/// chunk that was joined is another one and comes once more, since a chunk too many is better than
-/// none.
+/// Text is compared as text, because the service may join neighboring fragments when it sends them
+/// again. A joined raw chunk differs from the original ones and is delivered again: a duplicate raw
+/// chunk is better than a missing one.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
     text: Known,
     reasoning: Known,
     calls: BTreeMap<u32, Call>,
     usages: List<Usage>,
-    /// The raw chunks, by their hashes.
+    /// The hashes of the raw chunks.
     chunks: List<u64>,
     hasher: RandomState,
 }
 
-/// A text as far as it was delivered.
+/// The text that was delivered.
 #[derive(Debug, Default)]
 struct Known {
     delivered: String,
-    /// How much of it has come again.
+    /// How many bytes of it have been received again.
     at: usize,
 }
 
-/// A tool call as far as it was delivered.
+/// The parts of a tool call that were delivered.
 #[derive(Debug, Default)]
 struct Call {
     id_and_name: Option<(String, String)>,
@@ -41,7 +41,7 @@ struct Call {
     whole: Option<ToolCall>,
 }
 
-/// What was delivered one after the other, and how much of it has come again.
+/// The values that were delivered, in order, and how many of them have been received again.
 #[derive(Debug)]
 struct List<T> {
     delivered: Vec<T>,
@@ -49,7 +49,7 @@ struct List<T> {
 }
 
 impl Replay {
-    /// Begins anew.
+    /// Starts the comparison for another connection.
     pub(super) fn begin(&mut self) {
         let arguments = self.calls.values_mut().map(|call| &mut call.arguments);
         for known in arguments.chain([&mut self.text, &mut self.reasoning]) {
@@ -59,11 +59,11 @@ impl Replay {
         self.chunks.at = 0;
     }
 
-    /// Passes on what is new.
+    /// Passes on the events that were not delivered before.
     ///
     /// # Errors
     ///
-    /// `Truncated` if it is another answer.
+    /// Returns `Truncated` if the response differs from what was delivered.
     pub(super) fn take(&mut self, mut all: Events, events: &mut Events) -> Result<()> {
         events.id = all.id.take().or(events.id.take());
         events.model = all.model.take().or(events.model.take());
@@ -77,12 +77,12 @@ impl Replay {
         Ok(())
     }
 
-    /// Passes on what is new of an answer's end.
+    /// Passes on the events at the end of a response that were not delivered before.
     ///
     /// # Errors
     ///
-    /// `Truncated`, and nothing is passed on, if it is another answer, or shorter than what was
-    /// delivered of it.
+    /// Returns `Truncated`, and passes nothing on, if the response differs from what was delivered
+    /// or is shorter.
     pub(super) fn take_end(&mut self, all: Events, events: &mut Events) -> Result<()> {
         let mut last = Events::default();
         self.take(all, &mut last)?;
@@ -131,7 +131,7 @@ impl Replay {
                 index, ref call, ..
             } => {
                 let known = self.calls.entry(index).or_default();
-                // It may come without the pieces of its arguments.
+                // The complete call may be sent again without its fragments.
                 known.arguments.at = known.arguments.delivered.len();
                 same_or_new(&mut known.whole, call.clone())?.then_some(event)
             }
@@ -146,7 +146,7 @@ impl Replay {
 }
 
 impl Known {
-    /// Returns what is new of the next piece, if anything.
+    /// Returns the new part of a fragment, if there is one.
     fn admit(&mut self, piece: Text) -> Result<Option<Text>> {
         let known = self.delivered.get(self.at..).unwrap_or_default();
         if known.is_empty() {
@@ -169,7 +169,7 @@ impl Known {
 }
 
 impl<T: PartialEq> List<T> {
-    /// Returns true if this was not delivered before.
+    /// Returns true if the value was not delivered before.
     fn admit(&mut self, one: T) -> bool {
         let rest = self.delivered.get(self.at..).unwrap_or_default();
         if let Some(place) = rest.iter().position(|known| *known == one) {
@@ -191,7 +191,7 @@ impl<T> Default for List<T> {
     }
 }
 
-/// Returns true for what is new, false for the same again.
+/// Returns true if the value is new, and false if it repeats the known one.
 fn same_or_new<T: PartialEq>(known: &mut Option<T>, new: T) -> Result<bool> {
     match known {
         Some(known) if *known == new => Ok(false),
@@ -204,7 +204,7 @@ fn same_or_new<T: PartialEq>(known: &mut Option<T>, new: T) -> Result<bool> {
 }
 
 fn diverged() -> Error {
-    let message = "the connection was lost before the answer's end, and what the playground sent \
-                   again is another answer";
+    let message = "the connection was lost before the end of the response, and the playground then \
+                   sent a different response";
     Error::new(ErrorKind::Truncated, message).with_code("diverged")
 }

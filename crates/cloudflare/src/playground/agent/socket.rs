@@ -1,7 +1,6 @@
-//! A connection that has switched to WebSocket in, its messages out, and messages the other way.
+//! The client side of a WebSocket connection.
 //!
-//! The frames are tungstenite's; it reads and writes in memory here, and the connection is the
-//! transport's.
+//! tungstenite reads and writes the frames in memory; the transport provides the connection.
 
 use std::{
     fmt,
@@ -28,22 +27,23 @@ use tungstenite::{
     protocol::{Role, WebSocketConfig, frame::coding::CloseCode},
 };
 
-/// The most that one message may hold. On a turn that is taken up again the agent may send the whole
-/// conversation, and that may be as long as our longest request.
+/// The maximum size of a message, in bytes. When a turn is resumed, the agent may send the complete
+/// conversation, which may be as long as our longest request.
 const MAX_MESSAGE: usize = 32 << 20;
 
-/// How many messages are taken before others have their turn: to wait for one that never comes must
-/// not be made endless by those that do.
+/// How many messages are read in a row before the task yields, so that a fast sender cannot starve
+/// a timeout.
 const READS: u32 = 32;
 
-/// How much may wait to be sent while more is read: an answer to each ping of a side that takes none.
+/// How many bytes may wait to be sent while more is read. It limits the pongs for a peer that sends
+/// pings without reading.
 const MAX_WAITING: usize = 64 << 10;
 
-/// What came.
+/// A received message, or a sign of life.
 pub(super) enum Received {
-    /// A message, text or bytes.
+    /// A text or binary message.
     Message(Bytes),
-    /// A sign of life: a ping, or the answer to one.
+    /// A ping or a pong.
     Life,
 }
 
@@ -52,15 +52,16 @@ pub(super) struct Socket {
     frames: WebSocket<Pipe>,
     body: Body,
     sending: Bytes,
-    /// Not all of it has left, be it gone from there.
+    /// Whether bytes are being sent; it stays true until the body has confirmed all of them, even
+    /// if `sending` is empty.
     is_sending: bool,
-    /// How many messages came without a pause.
+    /// How many messages were read in a row.
     reads: u32,
-    /// This side has said that nothing more comes.
+    /// Whether this side has started the closing handshake.
     is_closing: bool,
 }
 
-/// What tungstenite takes for the connection.
+/// The connection as tungstenite sees it: buffers in memory.
 #[derive(Default)]
 struct Pipe {
     received: Bytes,
@@ -69,7 +70,7 @@ struct Pipe {
 }
 
 impl Socket {
-    /// Takes a connection behind its head.
+    /// Creates a socket from a connection on which the handshake is done.
     pub(super) fn new(body: Body) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(8 << 10)
@@ -86,20 +87,20 @@ impl Socket {
         }
     }
 
-    /// Lets a message wait to be sent; behind [`close`](Self::close) none is.
+    /// Buffers a message; after [`close`](Self::close) messages are ignored.
     pub(super) fn push(&mut self, message: String) {
-        // It writes to memory, and what it refuses follows the end.
+        // Writing to memory fails only after the close, when messages are ignored.
         drop(self.frames.send(Message::text(message)));
     }
 
-    /// Lets the end of all messages wait to be sent.
+    /// Starts the closing handshake; its frame is buffered.
     pub(super) fn close(&mut self) {
         self.is_closing = true;
         drop(self.frames.close(None));
         drop(self.frames.flush());
     }
 
-    /// Sends what waits.
+    /// Sends the buffered messages.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         loop {
             if self.is_sending {
@@ -114,7 +115,7 @@ impl Socket {
         }
     }
 
-    /// Polls for the next message; `None` is the end that the other side has told.
+    /// Polls for the next message; `None` is a regular end of the connection.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Received>>> {
         if self.reads == READS {
             self.reads = 0;
@@ -129,7 +130,7 @@ impl Socket {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Received>>> {
         loop {
             let read = self.frames.read();
-            // Pings are answered, and a close.
+            // Sends the replies to pings and to a close frame.
             drop(self.frames.flush());
             let flushed = self.poll_flush(cx);
             match read {
@@ -142,7 +143,7 @@ impl Socket {
                 Ok(Message::Ping(_) | Message::Pong(_)) => {
                     return Poll::Ready(Some(Ok(Received::Life)));
                 }
-                // The other side need not close the connection, too.
+                // The other side may leave the connection open after its close frame.
                 Ok(Message::Close(frame)) => {
                     return Poll::Ready(closed(frame.map(|frame| frame.code)));
                 }
@@ -151,7 +152,7 @@ impl Socket {
                 Err(WsError::ConnectionClosed | WsError::AlreadyClosed) => {
                     return Poll::Ready(None);
                 }
-                // Who hears the goodbye may just hang up.
+                // A peer that received the close frame may close the connection without its own.
                 Err(WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake))
                     if self.is_closing =>
                 {
@@ -176,7 +177,7 @@ impl Socket {
         self.sending.len() + self.frames.get_ref().to_send.len()
     }
 
-    /// Sends what waits, as long as the other side takes some of it within the limit.
+    /// Sends the buffered messages; fails if the peer accepts no bytes within the limit.
     pub(super) async fn flush(
         &mut self,
         transport: &dyn Transport,
@@ -204,8 +205,8 @@ impl Socket {
         .await
     }
 
-    /// Returns false if the connection's end has come already, or what breaks its rules; what else has
-    /// come is passed over.
+    /// Returns false if the connection has ended or violated the protocol. Messages that have
+    /// arrived are ignored.
     pub(super) async fn is_open(&mut self) -> bool {
         poll_fn(|cx| {
             for _ in 0..READS {
@@ -254,7 +255,7 @@ impl fmt::Debug for Socket {
     }
 }
 
-/// Makes of a close what it means: the end, or a connection that is lost (RFC 6455, section 7.4.1).
+/// Maps a close frame: a normal end, or a lost connection (RFC 6455, section 7.4.1).
 fn closed(code: Option<CloseCode>) -> Option<Result<Received>> {
     let code = code.filter(|code| *code != CloseCode::Normal)?;
     let message = format!("the playground closed the connection ({code})");
@@ -267,15 +268,17 @@ fn error_of(error: WsError) -> Error {
             Error::new(ErrorKind::Disconnected, "the connection was lost")
         }
         WsError::Capacity(CapacityError::MessageTooLong { .. }) => {
-            let message = format!("a message is larger than {MAX_MESSAGE} bytes");
+            let message = format!(
+                "a message from the playground is too large: the limit is {MAX_MESSAGE} bytes"
+            );
             Error::new(ErrorKind::TooLarge, message)
         }
-        _ => Error::protocol("the playground broke the rules of WebSocket"),
+        _ => Error::protocol("the playground violated the WebSocket protocol"),
     }
     .with_source(error)
 }
 
-/// The client's half of the handshake (RFC 6455, section 4.1).
+/// The client side of the opening handshake (RFC 6455, section 4.1).
 pub(super) struct Handshake(HeaderValue);
 
 impl Handshake {
@@ -283,7 +286,7 @@ impl Handshake {
         Self(value(&generate_key()))
     }
 
-    /// Returns the headers that ask a service for a WebSocket as its own page would.
+    /// Returns the headers that request a WebSocket as the service's own page does.
     pub(super) fn headers(&self, origin: &str) -> HeaderMap {
         let fixed = |name, text| (name, HeaderValue::from_static(text));
         let mut headers = HeaderMap::from_iter([
@@ -298,7 +301,7 @@ impl Handshake {
         headers
     }
 
-    /// Checks the headers of an answer that switches protocols.
+    /// Checks the headers of a response that switches protocols.
     pub(super) fn check(&self, headers: &HeaderMap) -> Result<()> {
         let is_websocket = headers
             .get(UPGRADE)
@@ -310,22 +313,24 @@ impl Handshake {
         if is_websocket && is_ours && !headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) {
             return Ok(());
         }
-        let message = "the playground switched to something else than a WebSocket";
+        let message =
+            "invalid handshake from the playground: expected a WebSocket without extensions";
         Err(Error::protocol(message))
     }
 }
 
-/// Returns a header of text that was made here.
+/// Returns a header value for text that is known to be valid.
 fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
-/// Returns 21 letters and digits that nobody can guess: who knows an agent's name reads what it says.
+/// Returns 21 random letters and digits. Agents have no other access control, so the name must not
+/// be guessable.
 pub(super) fn random() -> String {
     const LENGTH: usize = 21;
     let mut text = String::new();
     while text.len() < LENGTH {
-        // A key for a handshake is 16 bytes of the system's random ones.
+        // A handshake key contains 16 random bytes from the operating system.
         text.extend(generate_key().chars().filter(char::is_ascii_alphanumeric));
     }
     text.truncate(LENGTH);

@@ -1,6 +1,6 @@
-//! Messages about one turn in, an event stream of its chunks out.
+//! The messages of one turn, converted to an event stream of its chunks.
 //!
-//! The event stream is that of the page before: what reads one reads the other.
+//! The event stream has the format of the previous page, so the same decoder reads both.
 
 use std::{
     borrow::Cow,
@@ -20,11 +20,11 @@ use super::{
     wire::Told,
 };
 
-/// The body of a turn's answer. Dropping it lets go of the turn.
+/// The body of a turn's response. Dropping it closes the connection and cancels the turn.
 #[derive(Debug)]
 pub(super) struct Turn {
     link: Arc<Link>,
-    /// It was taken up again, and nothing of it has been sent again so far.
+    /// The turn was resumed, and nothing of its response has arrived again yet.
     awaits_replay: bool,
 }
 
@@ -37,7 +37,7 @@ impl Turn {
         }
     }
 
-    /// Creates the body of one that is sent again from its beginning.
+    /// Creates the body of a response that is sent again from its start.
     pub(super) fn again(link: Arc<Link>) -> Self {
         let awaits_replay = true;
         Self {
@@ -46,7 +46,7 @@ impl Turn {
         }
     }
 
-    /// Makes bytes of a message; none are the end.
+    /// Converts a message to bytes of the event stream; `None` is the end.
     fn take(&mut self, message: &str) -> Result<Option<Bytes>> {
         match Told::read(message, &self.link.id) {
             Told::Response {
@@ -55,7 +55,7 @@ impl Turn {
                 is_end,
             } => {
                 if self.awaits_replay && !is_again {
-                    let message = "the playground took the answer up in its middle";
+                    let message = "the playground resumed the response in the middle instead of from the start";
                     return Err(Error::new(ErrorKind::Truncated, message));
                 }
                 self.awaits_replay = false;
@@ -99,7 +99,7 @@ impl Body for Turn {
             Some(Ok(Received::Life)) => Some(alive()),
             Some(Ok(Received::Message(message))) => {
                 let message = String::from_utf8_lossy(&message);
-                // Text of the socket's is valid; bytes may not be.
+                // Text messages are valid UTF-8; binary ones may not be.
                 if matches!(message, Cow::Owned(_)) {
                     self.link.note_replaced();
                 }
@@ -119,21 +119,22 @@ impl Drop for Turn {
     }
 }
 
-/// The most that a chunk may hold: what a frame of an event stream may.
+/// The maximum size of a chunk, in bytes, the same as for an event of an event stream.
 const MAX_CHUNK: usize = 4 << 20;
 
-/// Writes an event. The chunk must be an object: the event stream's own end marker is none here.
+/// Writes an event. The chunk must be an object: the end marker of event streams is not valid here.
 fn event(chunk: &str) -> Result<Bytes> {
     if MAX_CHUNK < chunk.len() {
-        let message = format!("a chunk is larger than {MAX_CHUNK} bytes");
+        let message =
+            format!("a chunk from the playground is too large: the limit is {MAX_CHUNK} bytes");
         return Err(Error::new(ErrorKind::TooLarge, message));
     }
     if !chunk.trim_start().starts_with('{') {
         return Err(Error::protocol(
-            "the playground sent a chunk that is no object",
+            "invalid chunk from the playground: expected a JSON object",
         ));
     }
-    // JSON may have line ends between its tokens.
+    // JSON may contain line breaks between its tokens.
     let mut event = String::with_capacity(chunk.len() + 8);
     for line in chunk.split(['\n', '\r']) {
         event.push_str("data: ");
@@ -144,7 +145,7 @@ fn event(chunk: &str) -> Result<Bytes> {
     Ok(Bytes::from(event))
 }
 
-/// Returns a comment: something came that is no part of the answer.
+/// Returns a comment, which shows that the connection is alive, and is not part of the response.
 fn alive() -> Bytes {
     Bytes::from_static(b":\n\n")
 }

@@ -1,38 +1,38 @@
-//! Messages of an agent in, what they say of one turn out.
+//! The parser for an agent's messages about one turn.
 //!
-//! The names are those of Cloudflare's `agents` package (`cf_agent_…`), version of 2026-06.
+//! The names are those of Cloudflare's `agents` package (`cf_agent_…`), as of June 2026.
 
 use std::borrow::Cow;
 
 use super::super::wire::{Object, Value};
 
-/// What a message says.
+/// The meaning of a message.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Told<'a> {
-    /// A chunk of the answer, or nothing, and perhaps the end.
+    /// A chunk of the response, if any, and whether it is the end.
     Response {
         chunk: Option<Cow<'a, str>>,
         is_again: bool,
         is_end: bool,
     },
-    /// The turn has failed, in words.
+    /// The turn failed, with this message.
     Failed(String),
-    /// The settings were refused, in words.
+    /// The settings were refused, with this message.
     Refused(String),
     /// The model that the agent is set to.
     Model(Cow<'a, str>),
-    /// The turn can be taken up again.
+    /// The turn can be resumed.
     Resuming,
-    /// The turn has been asked for, and will begin.
+    /// The turn is about to start.
     Pending,
-    /// Nothing can be taken up again.
+    /// There is no turn to resume.
     Idle,
-    /// What is nothing to this turn.
+    /// A message that does not concern this turn.
     Other,
 }
 
 impl<'a> Told<'a> {
-    /// Reads a message, for the turn of an id.
+    /// Parses a message for the turn with this id.
     pub(super) fn read(message: &'a str, id: &str) -> Self {
         let Ok(message) = Value::parse(message) else {
             return Self::Other;
@@ -78,7 +78,8 @@ fn words(message: &Object<'_>, name: &str) -> String {
     message.text(name).map(Cow::into_owned).unwrap_or_default()
 }
 
-/// Returns the reply to a call of a method, if the message is one: its result, or that there is none.
+/// Returns the result of a method call, or its error message, if the message is the reply to that
+/// call.
 pub(super) fn reply_to<'a>(message: &'a str, id: &str) -> Option<Result<Value<'a>, String>> {
     let message = Value::parse(message).ok()?.object();
     let is_ours = message.text("id").as_deref() == Some(id);
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_of_another_turn_is_nothing() {
+    fn messages_of_other_turns_are_ignored() {
         check(
             r#"{"type":"cf_agent_use_chat_response","id":"s","body":"{}"}"#,
             &Told::Other,
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn the_handshake_of_a_resumption_is_known() {
+    fn the_resume_handshake_is_parsed() {
         check(
             r#"{"type":"cf_agent_stream_resuming","id":"r"}"#,
             &Told::Resuming,

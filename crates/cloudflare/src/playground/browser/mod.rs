@@ -1,4 +1,4 @@
-//! A page that wants to see a browser in, the session of one that has passed out.
+//! A session from an installed browser that passed the page's check for browsers.
 
 mod pipe;
 mod process;
@@ -21,22 +21,22 @@ use self::{
 };
 use super::data::SessionData;
 
-/// How long a page, and the person before it, have by default.
+/// The default timeout, which includes the time that a person needs.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// How often the page is asked whether it has passed its check.
+/// The interval at which the page is checked.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// How long a browser that is told to end may take, until it is killed.
+/// How long the browser may take to exit before it is killed.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// The most bytes of a user agent; browsers have about a hundred.
+/// The maximum length of a user agent, in bytes; browsers send about a hundred.
 const MAX_USER_AGENT: usize = 1024;
 
-/// Says whether the page has passed, where it is and as what it sees the browser.
+/// Reports whether the page has passed its check, its host, and the user agent that it sees.
 ///
-/// The class is what the original waits for. A page of Cloudflare's challenge has the variable too,
-/// and keeps it after its class is gone.
+/// gpt4free waits until the body does not have the class `no-js`. A page of Cloudflare's challenge
+/// also sets the variable `_cf_chl_opt`, and keeps it after the class was removed.
 const LOOK: &str = "({
     passed: !!document.body
         && !document.body.classList.contains('no-js')
@@ -46,14 +46,14 @@ const LOOK: &str = "({
     userAgent: navigator.userAgent,
 })";
 
-/// Opens a page in an installed Chromium or Chrome, waits until it has passed its check for browsers,
-/// and reads its cookies and user agent.
+/// Opens a page in an installed Chromium or Chrome, waits until the page has passed its check for
+/// browsers, and reads the cookies and the user agent.
 ///
-/// The browser is visible, so that a person can do what the check asks for. It is a new one with a
-/// profile of its own, not the one that is perhaps open already: no cookie of that is seen. The page
-/// can tell that a program looks on (`navigator.webdriver` is true), and nothing here hides it.
+/// The window is visible, so that a person can solve the check. The browser runs as a new process
+/// with a profile of its own; it does not see the cookies of a browser that is already open. The
+/// page can detect the automation (`navigator.webdriver` is true), and nothing here hides it.
 ///
-/// It is what [`CloudflareBuilder::refresh`](crate::CloudflareBuilder::refresh) wants:
+/// Use it in [`CloudflareBuilder::refresh`](crate::CloudflareBuilder::refresh):
 ///
 /// ```no_run
 /// use inferstream_cloudflare::{Cloudflare, Result, playground::browser::Browser};
@@ -73,7 +73,7 @@ const LOOK: &str = "({
 /// # }
 /// ```
 ///
-/// `Debug` shows no URL.
+/// `Debug` does not show the URL.
 #[derive(Clone)]
 #[must_use = "a browser opens nothing until `session`"]
 pub struct Browser {
@@ -85,7 +85,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Creates one for a page: a whole URL, `http` or `https`.
+    /// Creates a browser for a page. `page` is an absolute `http` or `https` URL.
     pub fn new(page: impl Into<String>) -> Self {
         Self {
             page: page.into(),
@@ -96,73 +96,79 @@ impl Browser {
         }
     }
 
-    /// Sets the browser's program: a path, or a name on `PATH`.
+    /// Sets the browser program: a path, or a name on `PATH`.
     ///
-    /// Without it that is what the variable `CHROME` says, else the first on `PATH` of `chromium`,
-    /// `chromium-browser`, `google-chrome`, `google-chrome-stable`, `microsoft-edge` and
-    /// `brave-browser`; on macOS also Chrome and Chromium among the applications.
+    /// The default is the program in the environment variable `CHROME`, else the first on `PATH` of
+    /// `chromium`, `chromium-browser`, `google-chrome`, `google-chrome-stable`, `microsoft-edge`
+    /// and `brave-browser`. On macOS, Chrome and Chromium are also searched among the applications.
     pub fn program(mut self, path: impl Into<PathBuf>) -> Self {
         self.program = Some(path.into());
         self
     }
 
-    /// Sets whether the browser shows no window: false.
+    /// Sets whether the browser runs without a window. The default is false.
     ///
-    /// Nobody can then do what a check asks for, and the user agent says `HeadlessChrome`; the
-    /// session has it as it is.
+    /// Without a window nobody can solve an interactive check, and the user agent contains
+    /// `HeadlessChrome`, which the session keeps.
     pub fn headless(mut self, headless: bool) -> Self {
         self.headless = headless;
         self
     }
 
-    /// Sets how long it may take, from the browser's start to the cookies: 120 s.
+    /// Sets the timeout from the start of the browser until its cookies are read. The default is
+    /// 120 s.
     ///
-    /// The browser then has 3 s to end by itself.
+    /// Afterwards the browser has 3 s to exit before it is killed.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Sets the folder of the browser's profile, which is kept; no other browser may have it open.
+    /// Sets the folder of the browser profile, which is kept. No other browser may have it open.
     ///
-    /// Without it there is a new one in the folder for temporary files, removed afterwards.
+    /// By default, a new folder is created among the temporary files and removed afterwards.
     pub fn profile(mut self, folder: impl Into<PathBuf>) -> Self {
         self.profile = Some(folder.into());
         self
     }
 
-    /// Opens the page, waits until it has passed, and reads its session.
+    /// Opens the page, waits until it has passed its check, and returns its session.
     ///
-    /// That is the default headers with the browser's `user-agent` and the page as `referer`, and the
-    /// cookies which a request for the page would have: of its host and its parents, those among them
-    /// that no script can read. The page has passed when it is loaded and its body is not of the class
-    /// `no-js`, which Cloudflare's challenge has.
+    /// The session consists of the default headers, with the browser's `user-agent` and the page as
+    /// `referer`, and of the cookies that the browser would send to the page, including HTTP-only
+    /// ones. The page has passed when it is loaded, its body does not have the class `no-js`, and
+    /// it is not a page of Cloudflare's challenge.
     ///
-    /// It runs within a Tokio runtime with I/O and time. As root the browser runs without its sandbox
-    /// (`--no-sandbox`), because it refuses to start with it; be another user where you can.
+    /// Call it within a Tokio runtime whose I/O and time drivers are enabled. As root, the browser
+    /// runs without its sandbox (`--no-sandbox`), because it refuses to start with it; use another
+    /// user if you can.
     ///
     /// # Errors
     ///
-    /// `Config` if the page is no URL, there is no browser or it cannot be started; `Connect`, `Dns`,
-    /// `Tls`, `Proxy` or `Protocol` if the page cannot be opened; `Challenge` if it has not passed in
-    /// time; `Timeout` if it was not even loaded; `Canceled` if browser or page were closed, or ended;
-    /// `Protocol` and `TooLarge` if the browser says what none says.
+    /// - `Config` if the URL is invalid, or if no browser is found or can be started.
+    /// - `Connect`, `Dns`, `Tls`, `Proxy` or `Protocol` if the page cannot be opened.
+    /// - `Challenge` if the page did not pass its check in time.
+    /// - `Timeout` if the page was not even loaded in time.
+    /// - `Canceled` if the browser or the page was closed or exited.
+    /// - `Protocol` or `TooLarge` if the browser's replies are invalid.
     ///
     /// # Panics
     ///
-    /// Panics in a Tokio runtime without I/O or without time.
+    /// Panics in a Tokio runtime whose I/O or time driver is disabled.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future kills the browser, waits for its end and removes the temporary profile.
-    /// That blocks the thread, as the end of a session does: mostly for some ten milliseconds.
-    /// Nothing is left, unless this process itself is killed: then the browser ends by itself, and
-    /// its temporary profile stays.
+    /// Dropping the future kills the browser, waits for it to exit, and removes the temporary
+    /// profile. This blocks the thread, usually for about ten milliseconds, as the regular end of a
+    /// session does. Nothing is left behind unless this process itself is killed: the browser then
+    /// exits, but its temporary profile remains.
     pub async fn session(&self) -> Result<SessionData> {
         let page = Page::parse(&self.page)?;
         let program = process::find(self.program.as_deref())?;
         if Handle::try_current().is_err() {
-            return Err(Error::config("a browser needs a Tokio runtime"));
+            return Err(Error::config(
+                "the browser requires a Tokio runtime: call `session` within one",
+            ));
         }
         let folder = match &self.profile {
             Some(path) => Folder::given(path),
@@ -171,7 +177,8 @@ impl Browser {
         let (mut process, mut pipe) = Process::start(&program, folder, self.headless)?;
         let mut stage = Stage::Start;
         let outcome = timeout(self.timeout, page.session(&mut pipe, &mut stage)).await;
-        // A profile that is kept is written down at the end; whatever went wrong there is not news.
+        // A profile that is kept is written when the browser exits. Failures of the exit do not
+        // matter.
         let closed = async {
             let _ = pipe.call("Browser.close", json!({}), None).await;
             process.ended().await;
@@ -192,7 +199,7 @@ impl fmt::Debug for Browser {
     }
 }
 
-/// How far it came.
+/// The progress of a session.
 #[derive(Clone, Copy)]
 enum Stage {
     Start,
@@ -203,8 +210,8 @@ enum Stage {
 impl Stage {
     fn late(self, limit: Duration) -> Error {
         let what = match self {
-            Self::Start => "the browser did not answer",
-            Self::Load => "the browser did not get the page",
+            Self::Start => "the browser did not respond",
+            Self::Load => "the browser did not load the page",
             Self::Check => {
                 let message = format!("the page did not pass its check within {limit:?}");
                 return Error::new(ErrorKind::Challenge, message);
@@ -215,7 +222,7 @@ impl Stage {
     }
 }
 
-/// A page's URL, without what follows a `#`, and its host in lower case.
+/// The URL of a page without its fragment, and its host in lower case.
 struct Page {
     url: String,
     host: String,
@@ -223,12 +230,14 @@ struct Page {
 
 impl Page {
     fn parse(url: &str) -> Result<Self> {
-        let broken = || Error::config("the page for the browser is not a URL of http or https");
+        let broken =
+            || Error::config("invalid page for the browser: expected an `http` or `https` URL");
         let uri = url.parse::<Uri>().map_err(|_| broken())?;
         let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
         let authority = uri.authority().filter(|_| is_web).ok_or_else(broken)?;
         if authority.as_str().contains('@') {
-            let message = "the page for the browser has a user or a password in its URL";
+            let message =
+                "invalid page for the browser: expected a URL without a user name or password";
             return Err(Error::config(message));
         }
         Ok(Self {
@@ -262,7 +271,7 @@ impl Page {
         Ok(session)
     }
 
-    /// Returns the user agent once the page has passed.
+    /// Returns the user agent once the page has passed its check.
     async fn look(&self, pipe: &mut Pipe, tab: &str) -> Result<Option<String>> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -274,7 +283,7 @@ impl Page {
 
         let expression = json!({"expression": LOOK, "returnByValue": true});
         let asked = pipe.ask("Runtime.evaluate", expression, Some(tab)).await?;
-        // Between two pages there is nothing to look at.
+        // The evaluation fails during a navigation.
         let Ok(mut answer) = asked else {
             return Ok(None);
         };
@@ -287,7 +296,9 @@ impl Page {
         let user_agent = seen.user_agent;
         let is_plain = user_agent.bytes().all(|byte| (b' '..=b'~').contains(&byte));
         if !is_plain || user_agent.is_empty() || MAX_USER_AGENT < user_agent.len() {
-            return Err(Error::protocol("the browser's user agent is not one"));
+            return Err(Error::protocol(
+                "invalid user agent of the browser: expected visible ASCII",
+            ));
         }
         Ok(Some(user_agent))
     }
@@ -301,18 +312,18 @@ impl Page {
         }
 
         let cookies = serde_json::from_value::<Vec<Cookie>>(answer["cookies"].take())
-            .map_err(|_| Error::protocol("the browser sent something else than cookies"))?;
+            .map_err(|_| Error::protocol("invalid reply from the browser: expected cookies"))?;
         let mut pairs = BTreeMap::new();
         for cookie in cookies {
             if self.is_below(&cookie.domain) && is_pair(&cookie.name, &cookie.value) {
-                // The browser sends the narrowest first.
+                // The browser lists the cookie with the narrowest scope first.
                 pairs.entry(cookie.name).or_insert(cookie.value);
             }
         }
         Ok(pairs)
     }
 
-    /// Returns true if a cookie of this domain is one of the page's host.
+    /// Returns true if a cookie with this domain applies to the page's host.
     fn is_below(&self, domain: &str) -> bool {
         let domain = domain.trim_start_matches('.').to_ascii_lowercase();
         let above = self.host.strip_suffix(&domain);
@@ -320,12 +331,13 @@ impl Page {
     }
 }
 
-/// Takes the browser's first page, or a new one, and returns the name by which it is spoken to.
+/// Attaches to the browser's first blank page, or to a new one, and returns the id of the debugging
+/// session.
 async fn attach(pipe: &mut Pipe) -> Result<String> {
     let targets = pipe.call("Target.getTargets", json!({}), None).await?;
     let targets = targets["targetInfos"].as_array();
     let mut blank = targets.into_iter().flatten().filter(|target| {
-        // With a profile that is kept, others may be what it had open the last time.
+        // A profile that is kept may reopen its previous pages.
         target["type"] == "page" && target["url"] == "about:blank"
     });
     let target = if let Some(target) = blank.next() {
@@ -342,7 +354,7 @@ async fn attach(pipe: &mut Pipe) -> Result<String> {
     tab.map(str::to_owned).ok_or_else(|| refused(method))
 }
 
-/// Makes an error of why a browser could not open a page.
+/// Returns the error for a page that the browser could not open.
 fn unreached(reason: &str) -> Error {
     let is_code = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
     let code = reason.strip_prefix("net::").unwrap_or_default();
@@ -382,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn cookies_of_the_host_and_its_parents_are_taken() {
+    fn cookies_of_the_host_and_its_parents_are_kept() {
         check("play.example.com", true);
         check(".example.com", true);
         check(".EXAMPLE.com", true);
@@ -394,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_cookie_is_dropped_or_an_error() {
+    fn invalid_cookies_are_dropped_or_errors() {
         let page = Page::parse("http://a.example/").unwrap();
         let cookie = |name: &str, value: &str, domain: &str| json!({"name": name, "value": value, "domain": domain});
         let cookies = page.cookies(json!({"cookies": [
@@ -411,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_a_url_without_a_password() {
+    fn a_page_url_has_no_password() {
         for url in ["", "a", "/a", "file:///a", "ftp://a/", "http://u:p@a/"] {
             let error = Page::parse(url).map(|page| page.url).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config, "{url}");
@@ -424,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_runtime_nothing_is_started() {
+    fn without_a_runtime_no_browser_is_started() {
         let browser = Browser::new("https://a.example/").program("/bin/sh");
         let mut session = pin!(browser.session());
         let mut context = Context::from_waker(Waker::noop());
@@ -436,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn why_a_page_cannot_be_opened_is_told_by_its_code_alone() {
+    fn navigation_errors_show_only_the_code() {
         let error = unreached("net::ERR_CONNECTION_REFUSED");
         assert_eq!(error.kind(), ErrorKind::Connect);
         assert!(error.to_string().ends_with("ERR_CONNECTION_REFUSED"));

@@ -1,6 +1,6 @@
-//! A browser's two pipes in, the answers to what it is asked out.
+//! A client of the Chrome `DevTools` Protocol over a pair of pipes.
 //!
-//! The Chrome `DevTools` Protocol over `--remote-debugging-pipe`: JSON that ends with a NUL.
+//! With `--remote-debugging-pipe`, each message is JSON followed by a NUL byte.
 
 use inferstream_core::{Error, ErrorKind, Result};
 use serde::Deserialize;
@@ -10,28 +10,28 @@ use tokio::{
     net::unix::pipe::{Receiver, Sender},
 };
 
-/// The most bytes that a message may hold.
+/// The maximum size of a message, in bytes.
 ///
-/// A page's cookies are some hundred KiB at most.
+/// The cookies of a page take at most a few hundred KiB.
 const MAX_MESSAGE: usize = 16 << 20;
 
-/// How much is read at once.
+/// The size of one read, in bytes.
 const CHUNK: usize = 16 << 10;
 
-/// A browser's ends of two pipes: to it, and from it.
+/// A pair of pipes, to the browser and from it.
 pub(super) struct Pipe<W = Sender, R = Receiver> {
     to: W,
     from: R,
-    /// What was read and not yet taken.
+    /// Bytes that were read and are not processed yet.
     bytes: Vec<u8>,
-    /// How many of those hold no end.
+    /// How many of those are known to contain no NUL.
     looked_at: usize,
     asked: u64,
-    /// True once the browser has said anything.
+    /// Whether the browser has sent a message.
     has_spoken: bool,
 }
 
-/// What the browser did not do, without its words for it.
+/// The browser refused a call. Its error message is dropped, because it may contain secrets.
 pub(super) struct Refusal;
 
 #[derive(Deserialize)]
@@ -59,7 +59,7 @@ impl<W: AsyncWrite + Unpin, R: AsyncRead + Unpin> Pipe<W, R> {
         }
     }
 
-    /// Asks for what the browser cannot refuse.
+    /// Calls a method and treats a refusal as an error.
     pub(super) async fn call(
         &mut self,
         method: &str,
@@ -70,9 +70,10 @@ impl<W: AsyncWrite + Unpin, R: AsyncRead + Unpin> Pipe<W, R> {
         answer.map_err(|Refusal| refused(method))
     }
 
-    /// Asks the browser, or one of its pages, and waits for the answer.
+    /// Calls a method of the browser, or of one of its pages, and waits for the reply.
     ///
-    /// A future that is dropped leaves half a message: then nothing more may be asked but the end.
+    /// If the future is dropped, the message may be sent only in part; after that, nothing but
+    /// `Browser.close` may be called.
     pub(super) async fn ask(
         &mut self,
         method: &str,
@@ -96,14 +97,14 @@ impl<W: AsyncWrite + Unpin, R: AsyncRead + Unpin> Pipe<W, R> {
                     Some(_) => Err(Refusal),
                 });
             }
-            // Nothing else is asked for, so what else comes is about targets.
+            // No events are enabled, so all other messages are about targets.
             let gone = match message.method.as_deref() {
                 Some("Target.detachedFromTarget") => message.params["sessionId"].as_str(),
                 Some("Inspector.targetCrashed") => message.tab.as_deref(),
                 _ => None,
             };
             if tab.is_some() && gone == tab {
-                let message = "the page was closed before it had passed its check";
+                let message = "the page was closed before it passed its check";
                 return Err(Error::new(ErrorKind::Canceled, message));
             }
         }
@@ -114,8 +115,9 @@ impl<W: AsyncWrite + Unpin, R: AsyncRead + Unpin> Pipe<W, R> {
             let fresh = &self.bytes[self.looked_at..];
             if let Some(more) = fresh.iter().position(|byte| *byte == 0) {
                 let end = self.looked_at + more;
-                let message = serde_json::from_slice(&self.bytes[..end])
-                    .map_err(|_| Error::protocol("the browser sent something else than JSON"));
+                let message = serde_json::from_slice(&self.bytes[..end]).map_err(|_| {
+                    Error::protocol("invalid message from the browser: expected JSON")
+                });
                 self.bytes.drain(..=end);
                 self.looked_at = 0;
                 self.has_spoken = true;
@@ -123,7 +125,9 @@ impl<W: AsyncWrite + Unpin, R: AsyncRead + Unpin> Pipe<W, R> {
             }
             self.looked_at = self.bytes.len();
             if MAX_MESSAGE <= self.bytes.len() {
-                let message = format!("a message of the browser is over {MAX_MESSAGE} bytes");
+                let message = format!(
+                    "a message from the browser is too large: the limit is {MAX_MESSAGE} bytes"
+                );
                 return Err(Error::new(ErrorKind::TooLarge, message));
             }
             self.bytes.reserve(CHUNK);
@@ -136,20 +140,20 @@ impl<W: AsyncWrite + Unpin, R: AsyncRead + Unpin> Pipe<W, R> {
 
     fn ended(&self) -> Error {
         if self.has_spoken {
-            let message = "the browser was closed, or ended, before the page had passed its check";
+            let message = "the browser was closed, or exited, before the page passed its check";
             return Error::new(ErrorKind::Canceled, message);
         }
-        // It says why to its standard error, for people at a terminal.
+        // The browser writes the reason to its standard error, which is not read here.
         Error::config(
-            "the browser ended at once: without a display it runs headless only, and its profile \
-             may be open in no other",
+            "starting the browser failed: without a display only headless mode works, and no \
+             other browser may have its profile open",
         )
     }
 }
 
-/// Makes an error of an answer that says no, or not what it should.
+/// Returns the error for a call that was refused, or whose reply is invalid.
 pub(super) fn refused(method: &str) -> Error {
-    Error::protocol(format!("the browser does not do `{method}`"))
+    Error::protocol(format!("the browser refused the call of `{method}`"))
 }
 
 #[cfg(test)]
@@ -175,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn events_and_answers_to_others_are_passed_over() {
+    async fn events_and_other_replies_are_ignored() {
         let from =
             b"{\"method\":\"Target.targetCreated\",\"params\":{}}\0{\"id\":9,\"result\":{}}\0\
             {\"method\":\"Target.detachedFromTarget\",\"params\":{\"sessionId\":\"other\"}}\0\
@@ -184,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_browser_breaks_is_an_error() {
+    fn invalid_replies_are_errors() {
         check(b"", ErrorKind::Config);
         check(b"{\"id\":1", ErrorKind::Config);
         check(b"{\"method\":\"a\"}\0", ErrorKind::Canceled);
@@ -204,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_has_a_limit() {
+    fn messages_have_a_size_limit() {
         check(&vec![b' '; MAX_MESSAGE + 1], ErrorKind::TooLarge);
     }
 }

@@ -1,4 +1,4 @@
-//! A browser's program in, a process that does not outlive its value out.
+//! The browser process, which is killed when its value is dropped.
 
 use std::{
     env,
@@ -25,7 +25,7 @@ use tokio::{net::unix::pipe, time::sleep};
 
 use super::pipe::Pipe;
 
-/// What browsers of Chromium's family are called, the plain one first.
+/// The names of Chromium and related browsers, in order of preference.
 const NAMES: [&str; 6] = [
     "chromium",
     "chromium-browser",
@@ -35,48 +35,50 @@ const NAMES: [&str; 6] = [
     "brave-browser",
 ];
 
-/// Where macOS has them.
+/// The locations of the browsers on macOS.
 const APPLICATIONS: [&str; 2] = [
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
 ];
 
-/// What a browser reads and writes: `--remote-debugging-pipe` is about these two.
+/// The file descriptors that a browser with `--remote-debugging-pipe` reads from and writes to.
 const READS: i32 = 3;
 const WRITES: i32 = 4;
 
-/// How often a process is asked whether it has ended.
+/// The interval at which the exit of the process is checked.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How often at most a folder is removed, while what was killed may still write there.
+/// How often the removal of a folder is tried; killed processes may still write there.
 const REMOVALS: u32 = 20;
 
-/// The longest folder in which a browser can have a socket, by a path of 104 bytes on BSD.
+/// The longest path of a folder in which a browser can create a socket; on BSD, socket paths are
+/// limited to 104 bytes.
 const MAX_FOLDER: usize = 50;
 
-/// Finds the browser's program: the given one, or that of the system.
+/// Finds the browser program: the given one, or one that is installed.
 pub(super) fn find(given: Option<&Path>) -> Result<PathBuf> {
     if let Some(given) = given {
         return on_path(given).ok_or_else(|| {
             let given = given.display();
-            Error::config(format!("there is no program `{given}` to be the browser"))
+            Error::config(format!("browser program `{given}` not found"))
         });
     }
     if let Some(chrome) = env::var_os("CHROME").filter(|chrome| !chrome.is_empty()) {
-        let message = "the variable CHROME names no program to be the browser";
+        let message =
+            "invalid environment variable CHROME: expected the path or name of a browser program";
         return on_path(chrome.as_ref()).ok_or_else(|| Error::config(message));
     }
     let names = NAMES.iter().chain(APPLICATIONS.iter());
     let mut found = names.filter_map(|name| on_path(name.as_ref()));
     found.next().ok_or_else(|| {
         Error::config(
-            "there is no browser: install Chromium (`apt install chromium`, `dnf install \
-             chromium`, `brew install --cask chromium`) or Google Chrome, or set its program",
+            "no browser found: install Chromium (`apt install chromium`, `dnf install \
+             chromium`, `brew install --cask chromium`) or Google Chrome, or set the path of another with `program`",
         )
     })
 }
 
-/// Finds a program as a shell does.
+/// Finds a program on `PATH` as a shell does.
 fn on_path(program: &Path) -> Option<PathBuf> {
     let is_program = |path: &PathBuf| {
         let known = fs::metadata(path);
@@ -90,7 +92,7 @@ fn on_path(program: &Path) -> Option<PathBuf> {
     places.find(is_program)
 }
 
-/// The folder of a profile; a temporary one is removed when this is dropped.
+/// The folder of a profile; a temporary one is removed on drop.
 pub(super) struct Folder {
     path: PathBuf,
     is_temporary: bool,
@@ -104,14 +106,14 @@ impl Folder {
         }
     }
 
-    /// Makes one that is new, and this user's alone.
+    /// Creates a new folder that only this user can access.
     pub(super) fn temporary() -> Result<Self> {
         let name = format!("inferstream-{:016x}", fastrand::u64(..));
         let path = env::temp_dir().join(name);
-        // What exists already, a link too, is an error.
+        // If the path already exists, also as a symbolic link, this fails.
         let made = DirBuilder::new().mode(0o700).create(&path);
         made.map_err(|error| {
-            Error::config("no temporary folder could be made for the browser's profile")
+            Error::config("creating a temporary folder for the browser profile failed")
                 .with_source(error)
         })?;
         Ok(Self {
@@ -135,20 +137,20 @@ impl Drop for Folder {
     }
 }
 
-/// A browser that runs, in a process group of its own.
+/// A running browser, in a process group of its own.
 ///
-/// Dropping it kills the group, waits for the browser and removes a temporary profile. Chromium's crash
-/// handler leaves the group, and ends by itself when the browser it watches does.
+/// Dropping it kills the group, waits for the browser to exit, and removes a temporary profile.
+/// Chromium's crash handler leaves the group; it exits on its own when the browser does.
 pub(super) struct Process {
     child: Child,
-    /// The group's leader is the browser.
+    /// The process group, whose leader is the browser.
     group: Option<Pid>,
-    /// Dropped last, when nobody writes there any more.
+    /// Dropped last, when no process writes to it.
     _folder: Folder,
 }
 
 impl Process {
-    /// Starts a browser that shows nothing yet.
+    /// Starts a browser with a blank page.
     pub(super) fn start(program: &Path, folder: Folder, headless: bool) -> Result<(Self, Pipe)> {
         let mut command = Command::new(program);
         command
@@ -166,15 +168,16 @@ impl Process {
             command.arg("--no-sandbox");
         }
         if folder.is_temporary {
-            // What encrypts the cookies of a new profile is not worth a question for a password.
+            // A new profile contains no passwords, so a prompt for the system's keychain is not
+            // needed.
             command.args(["--password-store=basic", "--use-mock-keychain"]);
-            // A browser that is killed leaves a folder there too.
+            // A browser that is killed leaves temporary files, which are removed with the folder.
             if folder.path.as_os_str().len() <= MAX_FOLDER {
                 command.env("TMPDIR", &folder.path);
             }
         }
         command.arg("about:blank");
-        let broken = |error| Error::config("the browser could not be started").with_source(error);
+        let broken = |error| Error::config("starting the browser failed").with_source(error);
         let (to, from) = attach(&mut command).map_err(broken)?;
         let child = command.spawn().map_err(broken)?;
         let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
@@ -186,7 +189,7 @@ impl Process {
         Ok((process, Pipe::new(to, from)))
     }
 
-    /// Waits for the browser's end.
+    /// Waits for the browser to exit.
     pub(super) async fn ended(&mut self) {
         while matches!(self.child.try_wait(), Ok(None)) {
             sleep(PAUSE).await;
@@ -196,18 +199,18 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Of a browser that has ended, whoever it started and left is in its group still; a group
-        // that is empty is an error. Its number is free then, but not so soon another's.
+        // After the browser has exited, processes that it started may still be in its group. If the
+        // group is empty, its id is free, but not yet reused, and this call fails.
         if let Some(group) = self.group {
             let _ = kill_process_group(group, Signal::KILL);
         }
-        // It cannot catch that, so this is short.
+        // SIGKILL cannot be caught, so this wait is short.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Gives the child its ends of two pipes, and returns the others.
+/// Passes one end of each of two pipes to the child, and returns the other ends.
 fn attach(command: &mut Command) -> io::Result<(pipe::Sender, pipe::Receiver)> {
     let (to, theirs) = pipe::pipe()?;
     let reads = mapping(theirs.into_blocking_fd()?, READS);

@@ -1,4 +1,4 @@
-//! What a session remembers, writes and forgets.
+//! What a session keeps, writes to its file, and discards.
 
 mod refresh;
 
@@ -27,7 +27,7 @@ fn memory() -> Session {
     Session::new(&url, Jar::new(["cloudflare.com"]))
 }
 
-/// A file, and sessions with it.
+/// A session file, and sessions that use it.
 struct Place {
     _root: TempDir,
     path: PathBuf,
@@ -99,7 +99,7 @@ fn data(cookies: &[(&str, &str)]) -> SessionData {
 }
 
 #[test]
-fn without_memory_and_file_the_default_headers_are_sent() {
+fn default_headers_are_sent_without_a_session() {
     let (lease, warnings) = load(&Place::new().session());
     assert!(warnings.is_empty());
     for (name, value) in DEFAULT_HEADERS {
@@ -115,7 +115,7 @@ fn without_memory_and_file_the_default_headers_are_sent() {
 }
 
 #[test]
-fn the_originals_file_is_read() {
+fn the_file_format_of_gpt4free_is_read() {
     let place = Place::with(&json!({
         "impersonate": "chrome",
         "cookies": {"cf_clearance": "c", "__cf_bm": "b"},
@@ -137,7 +137,7 @@ fn the_originals_file_is_read() {
 }
 
 #[test]
-fn odd_files_are_read_as_far_as_they_go() {
+fn unusual_files_are_read_in_part() {
     for (content, sent, count) in [
         (json!({}), "", 0),
         (
@@ -173,7 +173,7 @@ fn odd_files_are_read_as_far_as_they_go() {
 }
 
 #[test]
-fn damage_is_set_aside_and_the_request_goes_on() {
+fn a_damaged_file_is_set_aside() {
     let place = Place::new();
     place.put(&json!([1]));
     let (lease, warnings) = load(&place.session());
@@ -183,7 +183,7 @@ fn damage_is_set_aside_and_the_request_goes_on() {
 }
 
 #[test]
-fn unknown_members_are_kept_as_they_are() {
+fn unknown_members_are_preserved() {
     let text = r#"{"cookies":{"a":"b"},"headers":{"x":"y"},"proxy":"http://u:p@h/","impersonate":"safari",
         "later":{"n":1.0,"big":123456789012345678901234567890,"deep":[[null]],"f":0.1000}}"#;
     let data = SessionData::from_json(text.as_bytes(), &mut Vec::new()).unwrap();
@@ -196,7 +196,7 @@ fn unknown_members_are_kept_as_they_are() {
 }
 
 #[test]
-fn a_whole_stream_writes_the_cookies() {
+fn a_complete_stream_writes_the_cookies() {
     let place =
         Place::with(&json!({"cookies": {"a": "1", "b": "2"}, "headers": {"x": "y"}, "later": 1}));
     let session = place.session();
@@ -215,18 +215,18 @@ fn a_whole_stream_writes_the_cookies() {
         json!({"impersonate": null, "cookies": {"a": "new", "c": "3"}, "headers": {"x": "y"}, "proxy": null, "later": 1})
     );
     assert_eq!(cookies(&session.lease(PATH, now())), "a=new; c=3");
-    // A cookie that has expired leaves the file too.
+    // A cookie that has expired is removed from the file, too.
     let mut warnings = Vec::new();
     session.save(&lease, now() + Duration::from_secs(61), &mut warnings);
     assert_eq!(place.content()["cookies"], json!({"a": "new"}));
-    // J21: the file is made again.
+    // J21: the file is created again.
     fs::remove_dir_all(place.path.parent().unwrap()).unwrap();
     save(&session, &lease);
     assert_eq!(place.content()["later"], 1);
 }
 
 #[test]
-fn two_clients_keep_each_others_cookies() {
+fn two_clients_preserve_each_others_cookies() {
     let place =
         Place::with(&json!({"cookies": {"a": "1", "b": "1", "c": "1"}, "headers": {"x": "y"}}));
     let (one, two) = (place.session(), place.session());
@@ -242,7 +242,7 @@ fn two_clients_keep_each_others_cookies() {
 }
 
 #[test]
-fn another_browsers_session_is_taken_whole() {
+fn a_session_of_another_browser_replaces_ours() {
     let place = Place::with(&json!({"cookies": {"a": "1"}, "headers": {"user-agent": "old"}}));
     let session = place.session();
     let (lease, _) = load(&session);
@@ -256,7 +256,7 @@ fn another_browsers_session_is_taken_whole() {
 }
 
 #[test]
-fn to_forget_empties_memory_and_file() {
+fn forgetting_clears_memory_and_file() {
     let place = Place::with(&json!({"cookies": {"a": "1"}}));
     let session = place.session();
     let (lease, _) = load(&session);
@@ -264,7 +264,7 @@ fn to_forget_empties_memory_and_file() {
     assert!(!place.path.exists());
     let (fresh, _) = load(&session);
     assert_eq!(cookies(&fresh), "");
-    // What the old lease does now is too late.
+    // Operations with the old lease have no effect.
     set(&session, &lease, "late=1");
     save(&session, &lease);
     forget(&session, &lease);
@@ -276,7 +276,7 @@ fn to_forget_empties_memory_and_file() {
 }
 
 #[test]
-fn to_forget_spares_what_another_has_put_there() {
+fn forgetting_keeps_a_newer_file() {
     let place = Place::with(&json!({"cookies": {"a": "1"}}));
     let session = place.session();
     let (lease, _) = load(&session);
@@ -290,7 +290,7 @@ fn to_forget_spares_what_another_has_put_there() {
 
 #[cfg(unix)]
 #[test]
-fn what_cannot_be_deleted_is_not_read_again() {
+fn a_file_that_cannot_be_deleted_is_not_read_again() {
     let place = Place::with(&json!({"cookies": {"a": "1"}}));
     let session = place.session();
     let (lease, _) = load(&session);
@@ -302,7 +302,7 @@ fn what_cannot_be_deleted_is_not_read_again() {
 }
 
 #[test]
-fn only_some_errors_forget_unless_all_shall() {
+fn only_some_errors_forget_by_default() {
     let kinds = [
         (ErrorKind::Auth, true),
         (ErrorKind::Permission, true),
@@ -328,7 +328,7 @@ fn two_accounts_share_nothing() {
 }
 
 #[test]
-fn nothing_shows_a_value() {
+fn debug_output_shows_no_values() {
     let place = Place::with(&json!({
         "cookies": {"a": CANARY, "bad;": CANARY}, "headers": {"x": CANARY, "y z": CANARY},
         "proxy": format!("http://u:{CANARY}@h/"), "impersonate": 1, "later": CANARY,
@@ -352,7 +352,7 @@ fn nothing_shows_a_value() {
 }
 
 #[test]
-fn sessions_go_to_other_threads() {
+fn sessions_are_send_and_sync() {
     fn is_send<T: Send + Sync>() {}
     is_send::<Session>();
     is_send::<Lease>();

@@ -1,4 +1,4 @@
-//! Who refreshes a session, and what the others wait for.
+//! Refreshing a session: which caller runs it, and what the other callers wait for.
 
 use std::{
     future::{Future, poll_fn},
@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::{PATH, Place, cookies, data, forget, memory, now, save};
 
-/// Counts how often it is woken.
+/// A waker that counts its calls.
 #[derive(Default)]
 struct Woken(AtomicUsize);
 
@@ -32,7 +32,7 @@ fn poll<F: Future>(future: Pin<&mut F>, woken: &Arc<Woken>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(&Waker::from(Arc::clone(woken))))
 }
 
-/// What a refresh of the tests waits for.
+/// A refresh that waits until a test opens it.
 #[derive(Default)]
 struct Gate {
     answer: Mutex<Option<Result<SessionData>>>,
@@ -63,7 +63,7 @@ impl Gate {
 }
 
 #[test]
-fn of_fifty_callers_one_refreshes() {
+fn one_of_fifty_callers_refreshes() {
     let (session, gate, at) = (memory(), Gate::default(), Duration::ZERO);
     let woken = Arc::<Woken>::default();
     let mut calls: Vec<_> = (0..50).map(|_| Box::pin(gate.ask(&session, at))).collect();
@@ -71,7 +71,7 @@ fn of_fifty_callers_one_refreshes() {
         assert!(poll(call.as_mut(), &woken).is_pending());
         assert!(poll(call.as_mut(), &woken).is_pending());
     }
-    // One who leaves is not waited for.
+    // A caller that is dropped is not waited for.
     drop(calls.remove(20));
     gate.open(Ok(data(&[("a", "1")])));
     for call in &mut calls {
@@ -82,7 +82,8 @@ fn of_fifty_callers_one_refreshes() {
     }
     assert_eq!(gate.begun.load(Ordering::Relaxed), 1);
     assert_eq!(woken.0.load(Ordering::Relaxed), 48);
-    // Fifty late failures forget it once; a lease of the next is not theirs.
+    // Fifty late failures discard the session once; they do not affect the lease of the next
+    // session.
     let lease = session.lease(PATH, now());
     forget(&session, &lease);
     let next = poll(pin!(gate.ask(&session, at)), &woken);
@@ -93,7 +94,7 @@ fn of_fifty_callers_one_refreshes() {
 }
 
 #[test]
-fn a_failure_is_everybodys_for_thirty_seconds() {
+fn a_failure_is_shared_for_thirty_seconds() {
     let (session, gate, at) = (memory(), Gate::default(), Duration::ZERO);
     let woken = Arc::<Woken>::default();
     let mut calls: Vec<_> = (0..9).map(|_| Box::pin(gate.ask(&session, at))).collect();
@@ -125,7 +126,7 @@ fn a_failure_is_everybodys_for_thirty_seconds() {
 }
 
 #[test]
-fn when_the_refreshing_caller_leaves_another_takes_over() {
+fn another_caller_refreshes_if_the_first_is_dropped() {
     let (session, gate, at) = (memory(), Gate::default(), Duration::ZERO);
     let woken = Arc::<Woken>::default();
     let mut calls: Vec<_> = (0..3).map(|_| Box::pin(gate.ask(&session, at))).collect();
@@ -145,7 +146,7 @@ fn when_the_refreshing_caller_leaves_another_takes_over() {
 }
 
 #[test]
-fn threads_refresh_once_too() {
+fn concurrent_threads_refresh_once() {
     let session = memory();
     let begun = AtomicUsize::new(0);
     let refresh = async || {
@@ -182,7 +183,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn a_refreshed_session_replaces_the_file_but_for_unknown_members() {
+fn a_refreshed_session_keeps_the_files_unknown_members() {
     let place = Place::with(
         &json!({"cookies": {"old": "1"}, "headers": {"user-agent": "old"}, "later": [1]}),
     );
