@@ -1,4 +1,4 @@
-//! The builder of a client.
+//! The builder of [`Replicate`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,14 +11,14 @@ use crate::{
     settings::PredictionSettings, trust::Trust,
 };
 
-/// Where the service is, with the version that every path begins with.
+/// The base URL of the API, with its version.
 const BASE_URL: &str = "https://api.replicate.com/v1";
 
-/// The most cancels in the background at a time: a program that drops thousands of streams at once
-/// must not open thousands of connections.
+/// The maximum number of concurrent cancel requests in the background. A program that drops
+/// thousands of streams at once must not open thousands of connections.
 const CANCELS: usize = 16;
 
-/// The settings of a [`Replicate`].
+/// A builder for a [`Replicate`] client.
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct ReplicateBuilder {
@@ -44,12 +44,12 @@ impl Default for ReplicateBuilder {
 }
 
 impl Replicate {
-    /// Creates a client with the key in `REPLICATE_API_TOKEN`, or else `REPLICATE_API_KEY`, for the
-    /// service at `REPLICATE_BASE_URL` if that is set.
+    /// Creates a client with the key in `REPLICATE_API_TOKEN` or `REPLICATE_API_KEY`, and the base
+    /// URL in `REPLICATE_BASE_URL` if it is set.
     ///
     /// # Errors
     ///
-    /// `Auth` if there is no key; `Config` if the key or the URL cannot be used.
+    /// Returns `Auth` if there is no key, and `Config` if the key or the URL is invalid.
     #[cfg(feature = "transport")]
     pub fn from_env() -> Result<Self> {
         let replicate = ReplicateBuilder::from_env()?.build()?;
@@ -57,7 +57,7 @@ impl Replicate {
         Ok(replicate)
     }
 
-    /// Begins to set up a client, from nothing: no environment variable is read.
+    /// Creates a builder without any settings; it reads no environment variables.
     pub fn builder() -> ReplicateBuilder {
         ReplicateBuilder::default()
     }
@@ -66,15 +66,16 @@ impl Replicate {
 inferstream_client::builder!(ReplicateBuilder with key);
 
 impl ReplicateBuilder {
-    /// Reads `REPLICATE_API_TOKEN`, or else `REPLICATE_API_KEY`, `REPLICATE_BASE_URL` and
-    /// `REPLICATE_STREAM_ORIGIN`, where they are set.
+    /// Reads `REPLICATE_API_TOKEN` or `REPLICATE_API_KEY`, `REPLICATE_BASE_URL` and
+    /// `REPLICATE_STREAM_ORIGIN` if they are set.
     ///
-    /// A key or base URL that is set afterwards wins. `REPLICATE_STREAM_ORIGIN` holds one or more
-    /// origins, separated by commas; [`stream_origin`](Self::stream_origin) adds to them.
+    /// Later calls of setters override the key and the base URL. `REPLICATE_STREAM_ORIGIN` contains
+    /// one or more origins separated by commas; [`stream_origin`](Self::stream_origin) adds to
+    /// them.
     ///
     /// # Errors
     ///
-    /// `Config` if one is not Unicode.
+    /// Returns `Config` if a variable is not valid Unicode.
     pub fn from_env() -> Result<Self> {
         Ok(Self {
             settings: Settings::from_env(
@@ -88,64 +89,69 @@ impl ReplicateBuilder {
         })
     }
 
-    /// Sets where the service is: `https://api.replicate.com/v1`.
+    /// Sets the base URL. The default is `https://api.replicate.com/v1`.
     ///
-    /// A URL without a path gets `/v1`. A service elsewhere is asked without a key if none is set.
+    /// If the URL has no path, `/v1` is added. At another host, the key is optional.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.settings.base_url = Some(Setting::new(url));
         self
     }
 
-    /// Lets the key go to another origin, such as `https://streams.example.com`, where the service
-    /// names one for its streams; may be called again.
+    /// Allows the key to be sent to another origin, such as `https://streams.example.com`, if the
+    /// service names it for a stream. May be called several times.
     ///
-    /// Trusted as it is are hosts of `replicate.com`, `replicate.delivery` and `replicate.net` over
-    /// TLS on port 443, and the origin of the base URL.
-    /// A stream elsewhere is an error, `UntrustedHost`, before a byte is sent there.
+    /// Hosts of `replicate.com`, `replicate.delivery` and `replicate.net` over TLS on port 443, and
+    /// the origin of the base URL, are always allowed. A stream at another origin is the error
+    /// `UntrustedHost`, before anything is sent there.
     pub fn stream_origin(mut self, origin: impl Into<String>) -> Self {
         self.stream_origins.push(Setting::new(origin));
         self
     }
 
-    /// Says how models name their inputs whose names begin in this way; may be called again.
+    /// Sets the input names of models whose names start with a prefix. May be called several times.
     ///
-    /// It comes before the built-in table, and the longest beginning holds.
+    /// These settings take precedence over the built-in table. The longest matching prefix is used.
     pub fn inputs(mut self, model_begins: impl Into<String>, inputs: Inputs) -> Self {
         self.inputs.push((model_begins.into(), inputs));
         self
     }
 
-    /// Has the service itself end each prediction after so long: whole seconds, at least 1.
+    /// Sets a deadline after which the service itself ends each prediction: at least 1 s, rounded
+    /// down to seconds. Off by default.
     ///
-    /// It is sent as `Cancel-After`, which the service knows since October 2025. A prediction whose
-    /// deadline comes before it begins is `aborted`, later ones are `canceled`; both are errors,
-    /// `Canceled`. Off by default.
+    /// It is sent as `Cancel-After`, which the service supports since October 2025. A prediction
+    /// whose deadline passes before it starts is `aborted`, and a later one is `canceled`; both are
+    /// errors of the kind `Canceled`.
     pub fn cancel_after(mut self, deadline: Duration) -> Self {
         self.cancel_after = Some(deadline);
         self
     }
 
-    /// Sets whether a prediction is canceled when its stream is dropped before the end: true.
+    /// Sets whether dropping a stream before its end cancels the prediction. The default is true;
+    /// otherwise the prediction continues, and is billed.
     ///
-    /// It is one request in the background, for 2 s at most: a program that ends at once should call
-    /// [`ChatStream::cancel`](crate::ChatStream::cancel).
-    /// A client and its clones send at most 16 of these at a time; the others wait in turn, in
-    /// memory, and none is dropped. The 2 s of each begin when it is sent, so n streams that are
-    /// dropped at once are canceled within n / 16 · 2 s, even where the service does not respond, as
-    /// long as the runtime runs.
-    /// Without it the service goes on, and bills.
+    /// The cancel is one request in the background that takes at most 2 s. A program that exits
+    /// immediately should call [`ChatStream::cancel`](crate::ChatStream::cancel).
+    ///
+    /// A client and its clones send at most 16 of these requests at a time. The others wait in
+    /// memory, in order, and none is dropped. The 2 s of each start when it is sent. If the service
+    /// does not respond, n streams that are dropped at once are therefore canceled within n / 16 ·
+    /// 2 s, as long as the runtime runs.
     pub fn cancel_on_drop(mut self, cancel: bool) -> Self {
         self.cancel_on_drop = cancel;
         self
     }
 
-    /// Sets whether the prediction is asked for its counts and times once the stream has ended: true.
+    /// Sets whether token counts and times are read from the prediction after the end of the
+    /// stream. The default is true.
     ///
-    /// The stream does not tell them. It takes a request, or more where the status is behind the
-    /// stream, for 2 s at most between the last text and the answer's `Finish`. If the prediction says
-    /// otherwise than a stream that ended with success, in its output or its status, the answer is
-    /// complete and has a warning. Without it there is neither `Usage` nor `Timing`; where the
-    /// stream was cut, the prediction is asked all the same.
+    /// The stream itself does not contain them. Reading them takes one request, or several if the
+    /// prediction's status lags behind its stream, and delays the `Finish` event by at most 2 s. If
+    /// the output or the status of the prediction contradicts a stream that ended with success, the
+    /// response is complete and has a warning.
+    ///
+    /// Without it there are no `Usage` and `Timing` events. If the stream was interrupted, the
+    /// prediction is read regardless of this setting.
     pub fn metrics(mut self, ask: bool) -> Self {
         self.metrics = ask;
         self
@@ -155,7 +161,7 @@ impl ReplicateBuilder {
     ///
     /// # Errors
     ///
-    /// `Config` for a key, URL, header or deadline that cannot be used, or where there is no
+    /// Returns `Config` if the key, a URL, a header or the deadline is invalid, or if there is no
     /// transport.
     pub fn build(self) -> Result<Replicate> {
         let mut settings = self.settings;
@@ -166,7 +172,7 @@ impl ReplicateBuilder {
         let base = base.map_err(|error| settings.explain_base(error))?;
         let mut trust = Trust::new(&base);
         for setting in &self.stream_origins {
-            // No origin has a comma in it.
+            // An origin never contains a comma.
             for origin in setting.value().split(',').map(str::trim) {
                 trust.add(origin).map_err(|error| setting.explain(error))?;
             }
@@ -195,13 +201,14 @@ impl ReplicateBuilder {
 
 fn no_key() -> Error {
     let login = INFO.login_url();
-    let message = format!("replicate needs a key: set REPLICATE_API_TOKEN; keys are at {login}");
+    let message =
+        format!("missing key for replicate: set REPLICATE_API_TOKEN; create a key at {login}");
     Error::new(ErrorKind::Auth, message).with_setting("api_key")
 }
 
 fn deadline(deadline: Duration) -> Result<HeaderValue> {
     let not_one = || {
-        Error::config("`cancel_after` is less than a second: nothing can be made in it")
+        Error::config("invalid `cancel_after`: expected at least one second")
             .with_setting("cancel_after")
     };
     match deadline.as_secs() {

@@ -13,11 +13,11 @@ use crate::{
     request::{MAX_DOCUMENT, get, url},
 };
 
-/// A client of Replicate.
+/// A client for Replicate.
 ///
-/// An answer is a *prediction* there: it is made by one request, read by another, and goes on, and
-/// is billed, though nobody reads it. So a stream that is cut is taken up again, and one that is
-/// dropped before its end cancels its prediction.
+/// Replicate calls a response a *prediction*. One request creates it and another one reads it, and
+/// it continues, and is billed, even if nobody reads it. The client therefore resumes a stream
+/// after a lost connection, and cancels the prediction if a stream is dropped before its end.
 ///
 /// Cloning is cheap; clones share connections and the list of models.
 #[derive(Clone, Debug)]
@@ -27,19 +27,19 @@ pub struct Replicate {
 
 inferstream_client::provider! {
     #[stream doc = ""]
-    #[stream doc = "The model is `owner/name` for an official one, `owner/name:version` for any,"]
+    #[stream doc = "The model is `owner/name` for an official model, `owner/name:version` for any model, or"]
     #[stream doc = "`deployments/owner/name` for a deployment."]
     #[stream doc = ""]
     #[stream doc = ""]
-    #[stream doc = "Everything that can be known before the first event; `Auth` at once if there is no key."]
-    #[stream doc = "A prediction that may have been made though its answer was lost is `Disconnected` or"]
-    #[stream doc = "`Timeout`, with [`Repeat::Ambiguous`](inferstream_core::Repeat::Ambiguous); one that was made is named"]
-    #[stream doc = "by the error's [`partial`](Error::partial)."]
+    #[stream doc = "Returns all errors that occur before the first event, and `Auth` if there is no key."]
+    #[stream doc = "If the response to the creating request is lost, the prediction may exist: the error is `Disconnected` or"]
+    #[stream doc = "`Timeout`, with [`Repeat::Ambiguous`](inferstream_core::Repeat::Ambiguous); if the prediction exists,"]
+    #[stream doc = "the error's [`partial`](Error::partial) has its id."]
     #[stream doc = ""]
-    #[stream doc = "Once a prediction was made, no error is [`Repeat::Safe`](inferstream_core::Repeat::Safe), here or in the"]
-    #[stream doc = "stream: the same request again makes, and bills, another prediction. A failure that the service"]
+    #[stream doc = "Once a prediction was created, no error is [`Repeat::Safe`](inferstream_core::Repeat::Safe), here or in the"]
+    #[stream doc = "stream, because the same request would create, and bill, another prediction. A failure that the service"]
     #[stream doc = "calls transient, such as the code `E003` or \"try again later\", is `Provider` with"]
-    #[stream doc = "`Repeat::Ambiguous`: [`Error::is_retryable`] is true and the caller may send the request again;"]
+    #[stream doc = "`Repeat::Ambiguous`: [`Error::is_retryable`] is true, and the caller may send the request again;"]
     #[stream doc = "this crate does not. The code is [`Error::code`]; `E005` is `ContentFilter`."]
     #[stream doc = ""]
     impl Replicate: this => &this.client
@@ -50,27 +50,26 @@ impl Replicate {
         Self { client }
     }
 
-    /// Returns the limits of requests where nobody sets others: core's, but for the first event,
-    /// which may take 600 s, since a model that nobody has asked for a while takes minutes to start.
+    /// Returns the default timeouts. They are those of [`Timeouts::default`], except that the first
+    /// event may take 600 s, because an idle model takes minutes to start.
     ///
-    /// The gpt4free class that this client goes back to allowed 180 s for all of it.
+    /// gpt4free's class allowed 180 s for the complete response.
     pub fn default_timeouts() -> Timeouts {
         Timeouts::default().first_event(Duration::from_secs(600))
     }
 
-    /// Takes up the answer of a prediction that was made before, by its id: from its beginning, as
-    /// far as the service still has it.
+    /// Reads the response of an existing prediction by its id, from its beginning.
     ///
-    /// The service keeps the output for an hour after the prediction's end.
-    /// Dropping this stream before its end cancels the prediction as any other.
+    /// The service keeps the output until an hour after the prediction has ended. Dropping this
+    /// stream before its end cancels the prediction, as for any other stream.
     ///
     /// # Errors
     ///
-    /// As [`stream`](Self::stream); `NotFound` if there is no such prediction.
+    /// The same as [`stream`](Self::stream), and `NotFound` if there is no such prediction.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future does nothing to the prediction.
+    /// Dropping the future does not affect the prediction.
     pub fn resume(&self, id: impl Into<String>) -> BoxFuture<'static, Result<ChatStream>> {
         let this = self.clone();
         let id = id.into();
@@ -86,11 +85,11 @@ impl Replicate {
         })
     }
 
-    /// Cancels a prediction by its id; one that has ended, or is gone, needs no canceling.
+    /// Cancels a prediction by its id. It succeeds if the prediction has ended or does not exist.
     ///
     /// # Errors
     ///
-    /// As any request.
+    /// The same as for any request.
     pub fn cancel(&self, id: impl Into<String>) -> BoxFuture<'static, Result<()>> {
         let this = self.clone();
         let id = id.into();
@@ -104,22 +103,22 @@ impl Replicate {
         })
     }
 
-    /// Asks for the models of a collection, by the name that stands in its address.
+    /// Requests the models of a collection, by the name in the URL of its page.
     ///
     /// # Errors
     ///
-    /// As any request; `NotFound` if there is no such collection.
+    /// The same as for any request, and `NotFound` if there is no such collection.
     pub fn collection(&self, slug: impl Into<String>) -> BoxFuture<'static, Result<Vec<Model>>> {
         let this = self.clone();
         let slug = slug.into();
         Box::pin(async move { models::collection(&this.client.call().await?, &slug).await })
     }
 
-    /// Asks for the public models that a text finds: at most ten pages of them.
+    /// Searches the public models for a text. Returns at most ten pages.
     ///
     /// # Errors
     ///
-    /// As any request.
+    /// The same as for any request.
     pub fn search(&self, query: impl Into<String>) -> BoxFuture<'static, Result<Vec<Model>>> {
         let this = self.clone();
         let query = query.into();
@@ -129,11 +128,12 @@ impl Replicate {
         })
     }
 
-    /// Asks for the versions of a model `owner/name`, the newest first: at most ten pages of them.
+    /// Requests the versions of a model `owner/name`, newest first. Returns at most ten pages.
     ///
     /// # Errors
     ///
-    /// As any request; an official model has none to show, which is `NotFound`.
+    /// The same as for any request, and `NotFound` for official models, whose versions are not
+    /// listed.
     pub fn versions(&self, model: impl Into<String>) -> BoxFuture<'static, Result<Vec<Version>>> {
         let this = self.clone();
         let model = model.into();
@@ -143,19 +143,19 @@ impl Replicate {
         })
     }
 
-    /// Asks for the OpenAPI schema of a model's input and output: of `owner/name:version`, or of the
-    /// latest version of `owner/name`.
+    /// Requests the OpenAPI schema of a model's input and output, for `owner/name:version` or for
+    /// the latest version of `owner/name`.
     ///
     /// # Errors
     ///
-    /// As any request; `Protocol` if the service tells no schema of it.
+    /// The same as for any request, and `Protocol` if the service returns no schema.
     pub fn schema(&self, model: impl Into<String>) -> BoxFuture<'static, Result<Json>> {
         let this = self.clone();
         let model = model.into();
         Box::pin(async move {
             let call = this.client.call().await?;
             let version = models::version_of(&call, &model).await?;
-            let none = || Error::protocol("replicate told no schema of the model");
+            let none = || Error::protocol("invalid model from replicate: expected a schema");
             version.schema.ok_or_else(none)
         })
     }

@@ -1,4 +1,5 @@
-//! The request that makes a prediction, and its cancellation where nobody waits for it.
+//! The request that creates a prediction, and the cancellation of predictions whose request was
+//! dropped.
 
 use std::{
     future::Future,
@@ -21,8 +22,8 @@ use crate::{
     wire::Prediction,
 };
 
-/// Makes a prediction: sent once, except where the service says that it was not worked on.
-/// Returns the response and its whole document.
+/// Creates a prediction, and returns the response and its document. The request is retried only if
+/// the service reports that it did not process it.
 pub(crate) async fn create(
     settings: &Arc<PredictionSettings>,
     call: &Call,
@@ -32,7 +33,7 @@ pub(crate) async fn create(
 ) -> Result<(Started, Bytes)> {
     let mut call = call.clone();
     call.retry = call.retry.retry_ambiguous(false);
-    // A connection that died may have carried the request.
+    // A reused connection that closed may already have delivered the request.
     call.retry.replay_stale = false;
     let body = Bytes::from(body);
     let mut request = call.request_to(Method::POST, url(&call, &model.path())?, body);
@@ -43,7 +44,7 @@ pub(crate) async fn create(
     for (name, value) in headers {
         own.insert(name, value.clone());
     }
-    // It would hold the headers of the response back until the model is done.
+    // `Prefer: wait` would delay the response headers until the model has finished.
     own.remove("prefer");
     let request = call.prepare(request);
     let attempt = |_| Attempt::new(settings, &call, model, request.clone());
@@ -62,13 +63,13 @@ pub(crate) async fn create(
     Ok((started, document))
 }
 
-/// One attempt to make a prediction. It goes on for a while though nobody waits for it any longer, so
-/// that what it makes can be canceled: only the answer tells the id to do that by.
+/// One attempt to create a prediction. If it is dropped, it continues in the background for a
+/// while, so that the prediction can be canceled: only the response contains the id for that.
 struct Attempt {
     settings: Arc<PredictionSettings>,
     call: Call,
     begun: bool,
-    /// `None` once it has an outcome.
+    /// `None` once the attempt has ended.
     made: Option<BoxFuture<'static, Result<(Started, Bytes)>>>,
 }
 
@@ -85,7 +86,7 @@ impl Attempt {
                 let judge = ResponseJudge::new(Purpose::Create(&model), &call);
                 let mut started = call.attempt(request, &judge).await?;
                 let document = started.document(MAX_DOCUMENT).await;
-                // Whatever the error is, the request was worked on.
+                // The service has processed the request, whatever the error is.
                 let document = document.map_err(|error| error.with_repeat(Repeat::Ambiguous))?;
                 Ok((started, document))
             }
@@ -136,16 +137,17 @@ impl Drop for Attempt {
 
 const CANCEL_AFTER: HeaderName = HeaderName::from_static("cancel-after");
 
-/// Makes the error of an answer that names no prediction, though one was made.
+/// Returns the error for a response without a prediction's id, although a prediction may exist.
 pub(crate) fn nameless(started: &Started, document: &Bytes) -> Error {
     let kept = document.len().min(KEPT);
-    let error = Error::protocol("replicate's answer names no prediction")
-        .with_head(started.meta.status, started.meta.headers.clone())
-        .with_attempts(started.meta.attempts)
-        // Not a slice, which would keep all of the document.
-        .with_body(&Bytes::copy_from_slice(&document[..kept]));
+    let error =
+        Error::protocol("invalid response from replicate: expected a prediction with an id")
+            .with_head(started.meta.status, started.meta.headers.clone())
+            .with_attempts(started.meta.attempts)
+            // A copy, because a slice would keep the complete document in memory.
+            .with_body(&Bytes::copy_from_slice(&document[..kept]));
     maybe_made(error)
 }
 
-/// How much of a document an error keeps.
+/// The maximum length of the document in an error, in bytes.
 const KEPT: usize = 64 << 10;

@@ -1,4 +1,4 @@
-//! Frames of a stream and documents of its prediction in, events out.
+//! The decoder for a prediction's stream and documents.
 
 use std::time::Duration;
 
@@ -17,76 +17,76 @@ use crate::{
     wire::{Output, Prediction, Status},
 };
 
-/// The protocol's half of an answer.
+/// Decodes the response of one prediction.
 ///
-/// The stream tells the text and that it has ended; the prediction tells the rest. A stream that ends
-/// with success and was never cut is complete: what the prediction says otherwise is a warning. A
-/// stream that is cut is resumed, three times at most, and then the prediction is polled for its
-/// output until it has ended; that output decides whether the text is complete.
+/// The stream has the text and its end; the document of the prediction has everything else. A
+/// stream that ends with success and was never interrupted is complete, and a contradiction in the
+/// document is only a warning. An interrupted stream is resumed at most three times. After that the
+/// prediction is polled until it has ended, and its output decides whether the text is complete.
 #[derive(Debug)]
 pub(crate) struct PredictionDecode {
     handle: PredictionHandle,
     settings: Settings,
     phase: Phase,
     cursor: ResumeCursor,
-    /// How often the stream has been taken up again.
+    /// How often the stream has been resumed.
     reconnects: u32,
-    /// How long the stream asks to wait before that.
+    /// The delay before a reconnection that the stream has set.
     retry: Option<Duration>,
-    /// Why the stream could not be opened, until the prediction was read instead.
+    /// Why the stream could not be opened, until the prediction has been read instead.
     unopened: Option<Error>,
-    /// What an `error` event said.
+    /// The message of an `error` event.
     failure: Option<String>,
     done: Option<Done>,
-    /// How often the prediction was asked for since its output last grew.
+    /// How many requests for the prediction there were since its output last grew.
     asks: u32,
-    /// How many questions in a row have failed.
+    /// How many requests for the prediction have failed in a row.
     misses: u32,
     logged: usize,
-    /// Nothing is left to cancel: the prediction has ended, or was told to.
+    /// Whether nothing is left to cancel, because the prediction has ended or was canceled.
     over: bool,
 }
 
-/// What holds for one answer.
+/// The settings of one response.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) id: String,
-    /// The limit of tokens that the request stated.
+    /// The token limit of the request.
     pub(crate) max_tokens: Option<u64>,
     pub(crate) raw: bool,
 }
 
 #[derive(Debug)]
 enum Phase {
-    /// Events come from the stream.
+    /// Events arrive from the stream.
     Stream,
-    /// There is no stream, or it is given up: the prediction is asked for its output.
+    /// There is no stream, or it was given up: the prediction is polled for its output.
     Ask,
-    /// The stream has ended: the prediction is asked for what only it knows.
+    /// The stream has ended: the prediction is requested for token counts and times.
     Close,
 }
 
-/// How often a stream that was cut is taken up again.
+/// How often an interrupted stream is resumed.
 const RECONNECTS: u32 = 3;
 
-/// How long the first reconnection waits where the stream does not say; the others twice as long
-/// each.
+/// The delay before the first reconnection if the stream sets none; it doubles with each further
+/// one.
 const RECONNECT: Duration = Duration::from_millis(250);
 
-/// The least and the most that the service may ask to wait before a reconnection.
+/// The minimum and maximum delay before a reconnection that the service may set.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
-/// The least and the most between two questions for a prediction that goes on.
+/// The minimum and maximum interval of polling a running prediction.
 const ASK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
-/// How many questions in a row may fail.
+/// How many requests in a row may fail.
 const MISSES: u32 = 3;
 
-/// How long apart a prediction is asked for counts while its status is behind its stream.
+/// The interval of requests for a prediction whose status lags behind its stream.
 const BEHIND: Duration = Duration::from_millis(500);
 
 impl PredictionDecode {
-    /// Creates the decoder of an answer that begins with its prediction.
+    /// Creates a decoder that starts with the prediction's document.
     pub(crate) fn new(handle: PredictionHandle, settings: Settings) -> Self {
         Self {
             handle,
@@ -105,12 +105,12 @@ impl PredictionDecode {
         }
     }
 
-    /// Returns what can be asked of the prediction.
+    /// Returns the handle of the prediction.
     pub(crate) fn handle(&self) -> &PredictionHandle {
         &self.handle
     }
 
-    /// Opens the stream that the answer begins with instead.
+    /// Opens the stream, with which the response then starts.
     pub(crate) async fn open(&mut self, url: Uri) -> Result<Body> {
         let body = self.handle.open(url.clone()).await?;
         self.handle.stream = Some(url);
@@ -118,23 +118,23 @@ impl PredictionDecode {
         Ok(body)
     }
 
-    /// Notes that there is no stream, for a reason that is the answer's error where the prediction
+    /// Records why there is no stream. It becomes the error of the response if the prediction
     /// cannot be read either.
     pub(crate) fn set_unopened(&mut self, error: Error) {
         self.unopened = Some(error);
     }
 
-    /// Notes that the answer is read from here on, by a stream that keeps the limit `total` itself.
+    /// Hands the total timeout over to the returned stream, which enforces it from now on.
     pub(crate) fn begin(&mut self) {
         self.handle.call.timeouts.total = None;
     }
 
-    /// Notes that the prediction has ended, so that nothing is left to cancel.
+    /// Records that the prediction has ended, so that nothing is left to cancel.
     pub(crate) fn set_over(&mut self) {
         self.over = true;
     }
 
-    /// Takes a piece of the output.
+    /// Handles a fragment of the output.
     fn output(&mut self, frame: Frame<'_>, events: &mut Events) -> Flow {
         match self.cursor.take(frame.id, frame.data) {
             Some("") => self.flow(),
@@ -142,13 +142,13 @@ impl PredictionDecode {
                 events.push(ChatEvent::text(0, Text::slice_of(frame.buffer, new)));
                 self.flow()
             }
-            // The fragment cannot be located: the prediction will report its output.
+            // It is unclear where the fragment belongs, so the prediction's output decides.
             None => Flow::End,
         }
     }
 
     fn logs(&mut self, data: &str, events: &mut Events) {
-        // What a new connection sends first may have been told.
+        // A new connection may repeat log lines at its start.
         if !self.cursor.is_at_end() {
             return;
         }
@@ -167,7 +167,7 @@ impl PredictionDecode {
         }
     }
 
-    /// Decides after `done`, or after what could not be located in the text.
+    /// Decides how to continue after `done`, or after a fragment whose position is unclear.
     fn ended(&mut self, events: &mut Events) -> Result<Finish> {
         let is_whole = self.reconnects == 0 && !self.cursor.delivered().is_empty();
         match &self.done {
@@ -180,12 +180,12 @@ impl PredictionDecode {
             }
             Some(Done::Succeeded) if is_whole => Ok(self.close(Duration::ZERO)),
             Some(Done::Failed) => Ok(self.close(Duration::ZERO)),
-            // Where a stream was cut only the prediction knows whether its text is this text.
+            // After an interruption, only the prediction's output can confirm the text.
             _ => Ok(self.ask(Duration::ZERO)),
         }
     }
 
-    /// Decides where the input has ended too early.
+    /// Decides how to continue after the input ended too early.
     fn cut(&mut self, error: Option<&Error>, events: &mut Events) -> Result<Finish> {
         if self.failure.is_some() {
             return Err(self.failed(None));
@@ -212,7 +212,7 @@ impl PredictionDecode {
         }
     }
 
-    /// Takes the stream up again, or asks the prediction where that is of no use.
+    /// Resumes the stream, or polls the prediction if resuming is not possible.
     fn take_up(&mut self, error: Option<&Error>) -> Finish {
         match self.handle.stream.clone() {
             Some(url) if self.reconnects < RECONNECTS && !error.is_some_and(is_refused) => {
@@ -229,33 +229,35 @@ impl PredictionDecode {
         }
     }
 
-    /// Asks the prediction for its output, which is the answer.
+    /// Requests the prediction for its output, which becomes the response.
     fn ask(&mut self, wait: Duration) -> Finish {
         self.phase = Phase::Ask;
         Finish::More(wait, self.handle.ask())
     }
 
-    /// Asks the prediction for what only it knows.
+    /// Requests the prediction for its token counts and times.
     fn close(&mut self, wait: Duration) -> Finish {
         self.phase = Phase::Close;
         Finish::Late(wait, self.handle.ask())
     }
 
-    /// Makes the error of a prediction that could not be asked for.
+    /// Returns the error for a prediction that could not be read.
     fn lost(&self, error: Option<&Error>) -> Error {
         let cause = self.unopened.as_ref().or(error).cloned();
-        let cause = cause.unwrap_or_else(|| Error::protocol("replicate sent no prediction"));
+        let cause = cause.unwrap_or_else(|| {
+            Error::protocol("invalid response from replicate: expected a prediction")
+        });
         if self.cursor.delivered().is_empty() && self.reconnects == 0 {
             return cause;
         }
-        self.truncated("could not be asked for the rest; `resume` may tell it later")
+        self.truncated("could not be read for the rest; try `resume` with its id later")
             .with_source(cause)
     }
 
-    /// Makes the error of an answer that is not known to be whole.
+    /// Returns the error for a response whose completeness could not be confirmed.
     fn truncated(&self, how: &str) -> Error {
         let id = self.handle.call.redact.line(&self.settings.id);
-        let message = format!("replicate's answer is not whole: prediction {id} {how}");
+        let message = format!("replicate's response is incomplete: prediction {id} {how}");
         Error::new(ErrorKind::Truncated, message)
     }
 
@@ -270,15 +272,17 @@ impl PredictionDecode {
         Error::new(ErrorKind::Provider, message)
     }
 
-    /// Takes what the prediction says of itself.
+    /// Handles the document of the prediction.
     fn document(&mut self, text: &str, events: &mut Events) -> Result<Finish> {
         let prediction = Prediction::parse(text);
         let Some(prediction) = prediction.filter(|other| other.id == self.settings.id) else {
-            let error = Error::protocol("replicate sent something else than the prediction");
+            let error = Error::protocol(
+                "invalid response from replicate: expected the requested prediction",
+            );
             return self.cut(Some(&error), events);
         };
         self.misses = 0;
-        // The first document came before the stream was tried.
+        // The first document arrived before the stream was tried.
         if self.asks != 0 {
             self.unopened = None;
         }
@@ -297,7 +301,7 @@ impl PredictionDecode {
         let words = prediction.error.as_deref();
         let redact = &self.handle.call.redact;
         match prediction.status {
-            // It says why, whatever has become of its output.
+            // A failed prediction reports its reason, so its output does not matter.
             Status::Failed => Err(self.failed(words)),
             Status::Canceled => Err(canceled(words, redact)),
             Status::Aborted => Err(aborted(words, redact)),
@@ -319,8 +323,8 @@ impl PredictionDecode {
         }
     }
 
-    /// Ends an answer whose stream was complete, with what the prediction adds; a difference between
-    /// the two is a warning.
+    /// Ends a response whose stream was complete, with the data from the prediction. Differences
+    /// between the two are warnings.
     fn confirm(&mut self, prediction: &Prediction, events: &mut Events) -> Finish {
         if !prediction.status.is_terminal() {
             return self.close(BEHIND);
@@ -337,11 +341,11 @@ impl PredictionDecode {
                 Compared::More(more) => {
                     events.push(ChatEvent::text(0, &*more));
                     self.cursor.add(&more);
-                    Some("but the prediction's output goes on; the rest was added".to_owned())
+                    Some("but the prediction's output is longer; the rest was added".to_owned())
                 }
                 Compared::Less | Compared::Other if self.are_files(output) => None,
                 Compared::Less | Compared::Other => {
-                    Some("but the prediction's output is another text".to_owned())
+                    Some("but the prediction's output is a different text".to_owned())
                 }
             },
             _ => None,
@@ -351,13 +355,12 @@ impl PredictionDecode {
         self.whole(Some(prediction), events)
     }
 
-    /// Returns true for files, which are data in the stream, and addresses in the prediction.
+    /// Returns true if the output is a file: data in the stream, but a URL in the prediction.
     fn are_files(&self, output: &str) -> bool {
         self.cursor.delivered().starts_with("data:") || output.starts_with("https://")
     }
 
-    /// Delivers what the prediction's output has beyond the text so far; returns true if there was
-    /// any.
+    /// Delivers the prediction's output beyond the text so far. Returns true if there was any.
     fn reconcile(&mut self, prediction: &Prediction, events: &mut Events) -> Result<bool> {
         let Output::Text(output) = &prediction.output else {
             return Ok(false);
@@ -374,21 +377,21 @@ impl PredictionDecode {
         }
     }
 
-    /// Refuses an output that is none where the stream has not told all of it.
+    /// Checks that the prediction has a text output, which must confirm an interrupted stream.
     fn check_output(&self, prediction: &Prediction) -> Result<()> {
         match prediction.output {
             Output::Text(_) => Ok(()),
             Output::Other => Err(Error::protocol(
-                "the output of replicate's model is not text",
+                "invalid output of replicate's model: expected text",
             )),
             Output::None if prediction.is_removed => {
-                Err(self.truncated("has its output no longer; it is kept for an hour"))
+                Err(self.truncated("no longer has its output, which replicate keeps for an hour"))
             }
             Output::None => Err(self.truncated("succeeded without an output")),
         }
     }
 
-    /// Ends the answer as a whole one.
+    /// Ends the response as a complete one.
     fn whole(&mut self, prediction: Option<&Prediction>, events: &mut Events) -> Finish {
         let usage = prediction.and_then(|prediction| prediction.usage);
         if let Some(usage) = usage {
@@ -397,7 +400,7 @@ impl PredictionDecode {
         if let Some(timing) = prediction.and_then(|prediction| prediction.timing) {
             events.push(ChatEvent::timing(timing));
         }
-        // The service does not say why a model stopped; the counts may.
+        // The service does not report a finish reason, but it can be derived from the token counts.
         let tokens = usage.and_then(|usage| usage.output_tokens);
         let reason = match (tokens, self.settings.max_tokens) {
             (Some(tokens), Some(limit)) if limit <= tokens => FinishReason::Length,
@@ -414,7 +417,7 @@ impl PredictionDecode {
 
 impl Decode for PredictionDecode {
     fn decode(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow> {
-        // Where the prediction is asked for, events are none of it.
+        // Events do not matter while the prediction is polled.
         if !matches!(self.phase, Phase::Stream) {
             return Ok(Flow::Continue);
         }
@@ -467,8 +470,8 @@ impl Decode for PredictionDecode {
     }
 }
 
-/// Who drops an answer before its end does not want the rest; the service would make it all the same,
-/// and bill it.
+/// Dropping a response before its end means that the rest is not wanted; the service would
+/// otherwise generate and bill it.
 impl Drop for PredictionDecode {
     fn drop(&mut self) {
         if !self.over && self.handle.settings.cancel_on_drop {

@@ -14,14 +14,14 @@ use crate::{
     model_ref::ModelRef,
 };
 
-/// A prediction's body, and what was left out of it.
+/// The body of a request, and the settings that were dropped.
 #[derive(Debug)]
 pub(crate) struct Encoded {
     pub(crate) body: String,
     pub(crate) dropped: Dropped,
 }
 
-/// An object in the making: members in the order they came, the last of a name winning.
+/// A JSON object under construction. Members keep their order, and the last value of a name counts.
 #[derive(Debug, Default)]
 struct Object(Vec<(String, Json)>);
 
@@ -40,7 +40,7 @@ impl Object {
             if 1 < text.len() {
                 text.push(',');
             }
-            // A String takes whatever is written.
+            // Writing to a `String` cannot fail.
             let _ = write!(text, "{}:{value}", Json::from(name.as_str()));
         }
         text.push('}');
@@ -52,14 +52,15 @@ impl Object {
 ///
 /// # Errors
 ///
-/// `Unsupported` for what the model's inputs cannot say, `Config` for what nothing can.
+/// Returns `Unsupported` if the model has no inputs for the request, and `Config` if the request is
+/// invalid.
 pub(crate) fn body(model: &ModelRef, inputs: Inputs, request: &ChatRequest) -> Result<Encoded> {
     let mut dropped = Dropped::new(INFO.id.clone(), request.on_unsupported);
     let mut body = Object::default();
     if let Some(version) = model.version() {
         body.set("version", version);
     }
-    // A request that carries the model's input whole needs nothing of ours.
+    // A request with a complete input needs no adaptation.
     let whole = request.extra.iter().rfind(|(name, _)| name == "input");
     let input = if let Some((_, whole)) = whole {
         check_whole(whole, request, &mut dropped)?;
@@ -71,7 +72,7 @@ pub(crate) fn body(model: &ModelRef, inputs: Inputs, request: &ChatRequest) -> R
         input(model, inputs, &request)?
     };
     body.set("input", input);
-    // Without effect since 2024-07-15; what stands for the service elsewhere may want it.
+    // Ignored by the service since 2024-07-15; compatible servers may require it.
     body.set("stream", true);
     Ok(Encoded {
         body: body.json().as_str().to_owned(),
@@ -79,33 +80,34 @@ pub(crate) fn body(model: &ModelRef, inputs: Inputs, request: &ChatRequest) -> R
     })
 }
 
-/// Checks an input that the request carries whole, and what it stands in place of.
+/// Checks an input that the request provides completely, and reports the settings that it
+/// overrides.
 fn check_whole(input: &Json, request: &ChatRequest, dropped: &mut Dropped) -> Result<()> {
     if !input.as_str().trim_start().starts_with('{') {
-        return Err(Error::config("`input` is not a JSON object").with_setting("extra"));
+        return Err(
+            Error::config("invalid `input` in `extra`: expected a JSON object")
+                .with_setting("extra"),
+        );
     }
     if let Some((other, _)) = request.extra.iter().find(|(name, _)| name != "input") {
         return Err(Error::config(format!(
-            "`extra` has `input`, which is all that the model is told: put `{other}` into it"
+            "invalid `extra`: `input` is the complete input, so put `{other}` into it"
         ))
         .with_setting("extra"));
     }
     for field in request.settings() {
-        dropped.detail(
-            field.name(),
-            "the `input` of `extra` is all that the model is told",
-        );
+        dropped.detail(field.name(), "`input` in `extra` replaces all settings");
     }
     dropped.settle()
 }
 
-/// Takes the settings out that the model has no input for.
+/// Removes the settings for which the model has no input.
 fn adapt(inputs: Inputs, request: &mut ChatRequest, dropped: &mut Dropped) {
     request.yield_to_extra(|field| inputs.name(field).unwrap_or(field.name()));
     if request.user_id.take().is_some() {
         dropped.detail(
             Field::UserId.name(),
-            "no input of Replicate's models identifies the user",
+            "Replicate's models have no input for it",
         );
     }
     let is_detailed = |part: &Part| {
@@ -119,10 +121,10 @@ fn adapt(inputs: Inputs, request: &mut ChatRequest, dropped: &mut Dropped) {
     };
     let mut parts = request.messages.iter().flat_map(|message| &message.content);
     if parts.any(is_detailed) {
-        let reason = "no input of Replicate's models says how closely to look";
+        let reason = "Replicate's models have no input for it";
         dropped.detail("detail", reason);
     }
-    let reason = "no input of the model's says so; what its schema names can be set by `extra`";
+    let reason = "the model has no known input for it; if its schema has one, set it with `extra`";
     dropped.keep(request, reason, |field| inputs.name(field).is_some());
 }
 
@@ -130,7 +132,7 @@ fn input(model: &ModelRef, inputs: Inputs, request: &ChatRequest) -> Result<Json
     check(request)?;
     let mut input = Object::default();
     match inputs.messages {
-        // A list that is empty would overrule a prompt of `extra`.
+        // An empty list would override a prompt in `extra`.
         Some(_) if request.messages.is_empty() => {}
         Some(name) => input.set(name, messages(&request.messages)),
         None => prompt(&mut input, inputs, &request.messages),
@@ -139,7 +141,7 @@ fn input(model: &ModelRef, inputs: Inputs, request: &ChatRequest) -> Result<Json
     if let Some(limit) = request.max_tokens {
         if limit < inputs.least_max_tokens {
             return Err(unsupported(format!(
-                "`max_tokens` is {limit}, and {} takes no less than {}",
+                "invalid `max_tokens` {limit} for {}: expected at least {}",
                 model.name(),
                 inputs.least_max_tokens
             )));
@@ -161,31 +163,34 @@ fn input(model: &ModelRef, inputs: Inputs, request: &ChatRequest) -> Result<Json
     Ok(input.json())
 }
 
-/// Refuses what the model would not hear of.
+/// Checks for content that the models cannot receive.
 fn check(request: &ChatRequest) -> Result<()> {
     if let Some(stop) = request.stop.iter().find(|stop| stop.contains(',')) {
         return Err(unsupported(format!(
-            "a text of `stop` has a comma ({stop:?}), and `stop_sequences` is one text whose parts \
-             are divided by commas"
+            "invalid `stop` text {stop:?}: Replicate separates stop texts by commas, so they must not \
+             contain one"
         ))
         .with_setting("stop"));
     }
     if request.stop.iter().any(String::is_empty) {
-        return Err(Error::config("a text of `stop` is empty").with_setting("stop"));
+        return Err(
+            Error::config("invalid `stop` text: expected text that is not empty")
+                .with_setting("stop"),
+        );
     }
     let is_tool = |message: &Message| message.role == Role::Tool || !message.tool_calls.is_empty();
     if request.messages.iter().any(is_tool) {
-        let message = "Replicate's models take neither the calls nor the answers of tools";
+        let message = "Replicate's models do not support tool calls and tool results";
         return Err(unsupported(message.to_owned()));
     }
     Ok(())
 }
 
-/// Sets prompt and system prompt.
+/// Sets the prompt and the system prompt.
 ///
-/// One message is the prompt as it is; several become lines `User: …` and `Assistant: …`, and a last
-/// one `Assistant:` that the model goes on with. System messages are the system prompt, or the
-/// first lines where the model has none.
+/// A single message is the prompt, unchanged. Several become lines `User: …` and `Assistant: …`,
+/// followed by `Assistant:` for the model to continue. System messages become the system prompt, or
+/// the first lines of the prompt if the model has none.
 fn prompt(input: &mut Object, inputs: Inputs, messages: &[Message]) {
     let is_system = |message: &&Message| matches!(message.role, Role::System | Role::Developer);
     let system = messages
@@ -204,7 +209,7 @@ fn prompt(input: &mut Object, inputs: Inputs, messages: &[Message]) {
         [one] => one.text(),
         several => conversation(several),
     };
-    // An `extra` prompt stands for the messages.
+    // A prompt in `extra` replaces the messages.
     if !spoken.is_empty() {
         input.set("prompt", prompt);
     }
@@ -225,7 +230,7 @@ fn conversation(messages: &[&Message]) -> String {
             Role::System | Role::Developer => "System",
             _ => "User",
         };
-        // A String takes whatever is written.
+        // Writing to a `String` cannot fail.
         let _ = writeln!(text, "{speaker}: {}", content.trim());
     }
     text + "Assistant:"
@@ -266,12 +271,12 @@ fn images(
         }
         (Images::One(_), _) => {
             let name = model.name();
-            return Err(unsupported(format!("{name} takes one image, not several")));
+            return Err(unsupported(format!("{name} supports only one image")));
         }
         (Images::None, _) => {
             return Err(unsupported(format!(
-                "{} is not known to take images; name the input with `ReplicateBuilder::inputs`, or \
-                 set it by `extra`",
+                "{} is not known to support images: set the name of its input with \
+                 `ReplicateBuilder::inputs`, or set the input with `extra`",
                 model.name()
             )));
         }
@@ -286,7 +291,7 @@ fn image(source: &ImageSource) -> Result<String> {
             "data:{media_type};base64,{}",
             BASE64_STANDARD.encode(data)
         )),
-        _ => Err(unsupported("an image source of a later version".to_owned())),
+        _ => Err(unsupported("unknown image source".to_owned())),
     }
 }
 

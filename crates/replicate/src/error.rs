@@ -1,4 +1,4 @@
-//! The service's word for what went wrong in; our error out.
+//! Errors of the service: HTTP responses that are not a success, and failed predictions.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::{
     wire::{error_of, text_of},
 };
 
-/// What an answer of `application/problem+json` says; any member may be missing.
+/// The contents of an `application/problem+json` response; any member may be missing.
 #[derive(Debug, Default)]
 struct Problem {
     title: Option<String>,
     detail: Option<String>,
-    /// What is wrong with which field.
+    /// The invalid fields, with descriptions.
     fields: Vec<String>,
     retry_after: Option<Duration>,
 }
@@ -50,7 +50,7 @@ impl Problem {
         }
     }
 
-    /// Returns all that it says, on a line.
+    /// Returns the complete message.
     fn words(&self) -> Option<String> {
         let detail = match self.fields.as_slice() {
             [] => self
@@ -68,7 +68,7 @@ impl Problem {
     }
 }
 
-/// Names a field and what is wrong with it.
+/// Formats an invalid field and its description.
 fn field(field: &Value) -> Option<String> {
     let name = text_of(&field["field"]);
     let description = text_of(&field["description"]).or_else(|| text_of(&field["type"]));
@@ -78,7 +78,7 @@ fn field(field: &Value) -> Option<String> {
     }
 }
 
-/// Reads a wait in "Your rate limit resets in ~30s." and "Expected available in 1 second."
+/// Parses the delay in "Your rate limit resets in ~30s." and "Expected available in 1 second."
 fn wait_in(text: &str) -> Option<Duration> {
     let (_, rest) = ["resets in ", "available in "]
         .iter()
@@ -98,25 +98,25 @@ fn wait_in(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok()
 }
 
-/// What a request was for: it decides what may be sent again, and what a refusal means.
+/// The purpose of a request, which decides whether it may be retried and what a refusal means.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Purpose<'a> {
-    /// To make a prediction, which costs: never twice.
+    /// Creating a prediction, which costs money and must not happen twice.
     Create(&'a ModelRef),
-    /// To make a stream's first connection, which may come before the stream is there.
+    /// The first connection of a stream, which may come before the stream exists.
     Stream,
-    /// To read, or to cancel: as often as need be.
+    /// Reading or canceling, which may be repeated.
     Other,
 }
 
-/// Judges responses by what their requests are for.
+/// Classifies responses by the purpose of their requests.
 pub(crate) struct ResponseJudge<'a> {
     pub(crate) purpose: Purpose<'a>,
     pub(crate) redact: &'a Redact,
 }
 
 impl<'a> ResponseJudge<'a> {
-    /// Creates the judge of a request of a call.
+    /// Creates the judge for a request of a call.
     pub(crate) fn new(purpose: Purpose<'a>, call: &'a Call) -> Self {
         let redact = &call.redact;
         Self { purpose, redact }
@@ -128,7 +128,7 @@ impl Judge for ResponseJudge<'_> {
         error_of_status(self.purpose, &refusal, self.redact)
     }
 
-    // What reads may be sent again, whatever became of it.
+    // Requests that only read may be repeated, even if they may have been processed.
     fn lost(&self, error: Error) -> Error {
         match (self.purpose, error.repeat()) {
             (Purpose::Create(_), _) => error,
@@ -138,7 +138,7 @@ impl Judge for ResponseJudge<'_> {
     }
 }
 
-/// Makes an error of an answer whose status is not a success.
+/// Creates the error for a response whose status is not a success.
 pub(crate) fn error_of_status(
     purpose: Purpose<'_>,
     refusal: &Refusal<'_>,
@@ -157,13 +157,13 @@ pub(crate) fn error_of_status(
     let retry_after = error.retry_after().or(problem.retry_after);
     let reason = status.canonical_reason().map(|reason| format!(" {reason}"));
     let reason = reason.unwrap_or_default();
-    let mut message = format!("replicate answered {}{reason}", status.as_str());
+    let mut message = format!("replicate returned {}{reason}", status.as_str());
     let words = problem.words().map(|words| redact.line(&words));
     let is_challenge = is_challenge(headers, &text);
     match &words {
-        _ if is_challenge => message.push_str(" with a browser challenge in place of a response"),
+        _ if is_challenge => message.push_str(" with a browser challenge instead of a response"),
         Some(words) => message = format!("{message}: {words}"),
-        None if is_page(&text) => message.push_str(" with a page of HTML"),
+        None if is_page(&text) => message.push_str(" with an HTML page"),
         None => {}
     }
     if let Some(hint) = hint(purpose, status) {
@@ -178,7 +178,7 @@ pub(crate) fn error_of_status(
     let made = Error::new(kind, message)
         .with_head(status, headers.clone())
         .with_body(body);
-    // A stream may be asked for before it is there: three tries in three seconds.
+    // A stream may be requested before it exists: three attempts within three seconds.
     let (repeat, retry_after) = match (purpose, status.as_u16()) {
         _ if is_challenge => (Repeat::Never, None),
         (Purpose::Stream, 404) => (Repeat::Safe, Some(SOON)),
@@ -195,7 +195,7 @@ pub(crate) fn error_of_status(
     })
 }
 
-/// How long to wait for a stream that is not there yet.
+/// The delay before a stream that does not exist yet is requested again.
 pub(crate) const SOON: Duration = Duration::from_secs(1);
 
 fn repeat(purpose: Purpose<'_>, error: &Error) -> Repeat {
@@ -209,34 +209,37 @@ fn repeat(purpose: Purpose<'_>, error: &Error) -> Repeat {
     }
 }
 
-/// Says what the user can do about a refusal.
+/// Returns the remedy for a refusal.
 fn hint(purpose: Purpose<'_>, status: StatusCode) -> Option<String> {
     match (purpose, status.as_u16()) {
         (_, 401) => {
             let login = INFO.login_url();
-            Some(format!("check REPLICATE_API_TOKEN; keys are at {login}"))
+            Some(format!(
+                "check REPLICATE_API_TOKEN; create a key at {login}"
+            ))
         }
-        (_, 402) => Some("credit is bought at https://replicate.com/account/billing".to_owned()),
+        (_, 402) => Some("buy credit at https://replicate.com/account/billing".to_owned()),
         (Purpose::Create(ModelRef::Model(name)), 404) => Some(format!(
-            "is `{name}` spelt right? a community model needs its version: `{name}:version`"
+            "check the spelling of `{name}`; a community model requires a version: `{name}:version`"
         )),
         (Purpose::Create(ModelRef::Version { .. }), 404) => {
-            Some("versions are on the model's page, under `Versions`".to_owned())
+            Some("see `Versions` on the model's page".to_owned())
         }
         _ => None,
     }
 }
 
-/// Adds to the error of a create whose outcome nobody knows what that means.
+/// Extends the error of a creating request whose outcome is unknown.
 pub(crate) fn maybe_made(error: Error) -> Error {
-    let maybe = "replicate may have made the prediction all the same: look at \
-                 https://replicate.com/predictions before you send it again";
+    let maybe = "replicate may have created the prediction nevertheless: check \
+                 https://replicate.com/predictions before you send the request again";
     error
         .map_message(|message| format!("{message}; {maybe}"))
         .with_repeat(Repeat::Ambiguous)
 }
 
-/// Marks an error that came after the prediction was made: the same request again would make another.
+/// Marks an error that occurred after the prediction was created: repeating the request would
+/// create another.
 pub(crate) fn after_made(error: Error, attempts: u32) -> Error {
     let repeat = match error.repeat() {
         Repeat::Safe => Repeat::Ambiguous,
@@ -252,12 +255,12 @@ pub(crate) fn is_refused(error: &Error) -> bool {
     })
 }
 
-/// Makes an error of a prediction that failed.
+/// Creates the error for a prediction that failed.
 pub(crate) fn failed(words: Option<&str>, redact: &Redact) -> Error {
     let line = words.map(|words| redact.line(words));
     let line = line.filter(|line| !line.is_empty());
     let message = match &line {
-        None => "replicate's prediction failed, without saying why".to_owned(),
+        None => "replicate's prediction failed without a message".to_owned(),
         Some(line) => format!("replicate's prediction failed: {line}"),
     };
     let code = words.and_then(code_in);
@@ -276,13 +279,13 @@ pub(crate) fn failed(words: Option<&str>, redact: &Redact) -> Error {
 /// The code of the official models for input or output that was flagged as sensitive.
 const FILTERED: &str = "E005";
 
-/// The codes that announce a passing failure: too much demand (`E003`) and an unavailable service
-/// (`E004`) at the official models; an unknown error that a retry may fix (`E1000`) and a start that
-/// took too long (`E6716`) in <https://replicate.com/docs/reference/error-codes>.
+/// The codes of transient failures. The official models use `E003` for high demand and `E004` for
+/// an unavailable service; <https://replicate.com/docs/reference/error-codes> has `E1000` for an
+/// unknown error that a retry may fix and `E6716` for a start that took too long.
 const TRANSIENT: [&str; 4] = ["E003", "E004", "E1000", "E6716"];
 
-/// Decides by a failed prediction's code, or else by its message in lower case, what it is, and
-/// whether the caller may try again: a prediction was made, so that is never `Safe`.
+/// Classifies a failed prediction by its code, or by its message in lower case, and decides whether
+/// a retry may help. It is never `Safe`, because the prediction was created.
 fn verdict(code: Option<&str>, words: &str) -> (ErrorKind, Repeat) {
     let says = |part| words.contains(part);
     if code == Some(FILTERED) || says("flagged as sensitive") || says("nsfw content") {
@@ -302,9 +305,9 @@ fn verdict(code: Option<&str>, words: &str) -> (ErrorKind, Repeat) {
     (ErrorKind::Provider, repeat)
 }
 
-/// Finds a code in a message: `E` and four digits for the service's own
-/// (<https://replicate.com/docs/reference/error-codes>), `E` and three digits for the official
-/// models', which stands in parentheses before the id of the failure: `… (E003) (1cah9wlWR9)`.
+/// Finds a code in a message. The service's own codes are `E` and four digits
+/// (<https://replicate.com/docs/reference/error-codes>). Those of the official models are `E` and
+/// three digits, in parentheses before the id of the failure: `… (E003) (1cah9wlWR9)`.
 fn code_in(words: &str) -> Option<&str> {
     let is_code = |word: &&str| {
         let digits = word.strip_prefix('E').unwrap_or_default();
@@ -319,14 +322,14 @@ fn code_in(words: &str) -> Option<&str> {
         .or_else(|| plain.find(is_code))
 }
 
-/// Makes an error of a prediction that was canceled, by someone or by its deadline.
+/// Creates the error for a prediction that was canceled, by a user or by its deadline.
 pub(crate) fn canceled(words: Option<&str>, redact: &Redact) -> Error {
     ended("was canceled", "canceled", words, redact)
 }
 
-/// Makes an error of a prediction whose deadline came before it began.
+/// Creates the error for a prediction whose deadline passed before it started.
 pub(crate) fn aborted(words: Option<&str>, redact: &Redact) -> Error {
-    ended("was aborted before it began", "aborted", words, redact)
+    ended("was aborted before it started", "aborted", words, redact)
 }
 
 fn ended(how: &str, code: &str, words: Option<&str>, redact: &Redact) -> Error {
@@ -340,9 +343,9 @@ fn ended(how: &str, code: &str, words: Option<&str>, redact: &Redact) -> Error {
     }
 }
 
-/// Makes the error of text that does not go on as it began.
+/// Returns the error for text that contradicts the text before it.
 pub(crate) fn diverged() -> Error {
-    let message = "replicate's answer diverged: the text that came later does not continue the text \
-                   before it";
+    let message = "replicate's response diverged: the text after an interruption does not continue the \
+                   text before it";
     Error::new(ErrorKind::Truncated, message).with_code("diverged")
 }

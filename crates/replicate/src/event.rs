@@ -1,22 +1,22 @@
-//! The data of a stream's events in, what they say out.
+//! The parser for the data of a stream's events.
 
 use inferstream_core::{Json, sse::Frame};
 use serde_json::Value;
 
 use crate::wire::error_of;
 
-/// What a `done` event said.
+/// The result in a `done` event.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Done {
     Succeeded,
     Canceled,
     Failed,
-    /// A reason of later, which the prediction will explain.
+    /// An unknown reason, which the prediction will explain.
     Other(String),
 }
 
 impl Done {
-    /// Reads `{}`, `{"reason":"…"}`, or nothing.
+    /// Parses `{}`, `{"reason":"…"}`, or an empty text.
     pub(crate) fn read(data: &str) -> Self {
         let other = || Self::Other(data.to_owned());
         if data.trim().is_empty() {
@@ -37,7 +37,7 @@ impl Done {
     }
 }
 
-/// Reads `{"detail":"…"}`, or plain text.
+/// Parses `{"detail":"…"}` or plain text.
 pub(crate) fn detail(data: &str) -> String {
     let value = value(data).filter(|value| value.is_object() || value.is_string());
     value
@@ -45,7 +45,7 @@ pub(crate) fn detail(data: &str) -> String {
         .unwrap_or_else(|| data.trim().to_owned())
 }
 
-/// Reads the JSON of an event that is not text; the service's has some hundred bytes at most.
+/// Parses the JSON of an event other than text. The service sends at most a few hundred bytes.
 pub(crate) fn value(data: &str) -> Option<Value> {
     const LONGEST: usize = 64 << 10;
     (data.len() <= LONGEST)

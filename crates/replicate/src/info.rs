@@ -1,4 +1,4 @@
-//! What Replicate is: its names, addresses and default model.
+//! Static data about Replicate: names, addresses and the default model.
 
 use std::sync::LazyLock;
 
@@ -6,7 +6,7 @@ use inferstream_core::ProviderInfo;
 
 pub(crate) const DEFAULT_MODEL: &str = "meta/meta-llama-3-70b-instruct";
 
-/// What Replicate is, as of November 2026.
+/// Facts about Replicate, as of November 2026.
 pub(crate) static INFO: LazyLock<ProviderInfo> = LazyLock::new(|| {
     let mut info = ProviderInfo::new("replicate", "Replicate", "https://replicate.com/");
     info.login_url = Some("https://replicate.com/account/api-tokens".into());

@@ -1,48 +1,49 @@
-//! How families of language models name their inputs: data.
+//! The input names of families of language models.
 
 use inferstream_core::Field;
 
-/// How a model names its inputs.
+/// The names of a model's inputs.
 ///
-/// Each model on Replicate has a schema of its own, and the same thing has a name in each family.
-/// The built-in table knows the families of 2023 to 2026 by the beginning of a model's name; another
-/// is added by [`ReplicateBuilder::inputs`](crate::ReplicateBuilder::inputs).
-/// An input that no setting of a [`ChatRequest`](crate::ChatRequest) stands for, such as `min_tokens`,
-/// goes by [`extra`](crate::ChatRequest::extra), which wins over all.
+/// Each model on Replicate has its own schema, and the input for the same purpose has different
+/// names in different families. The built-in table knows the families of 2023 to 2026 by the start
+/// of a model's name; add others with
+/// [`ReplicateBuilder::inputs`](crate::ReplicateBuilder::inputs). Set inputs for which a
+/// [`ChatRequest`](crate::ChatRequest) has no setting, such as `min_tokens`, with
+/// [`extra`](crate::ChatRequest::extra), which overrides everything else.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Inputs {
-    /// The limit of tokens.
+    /// The input for the token limit.
     pub max_tokens: &'static str,
-    /// The least that the limit of tokens may be: 1.
+    /// The minimum value of the token limit. The default is 1.
     pub least_max_tokens: u64,
-    /// The system prompt; where there is none it becomes a part of the prompt.
+    /// The input for the system prompt. Without it, system messages are part of the prompt.
     pub system_prompt: Option<&'static str>,
-    /// The whole conversation as a list of messages; where there is none it becomes a prompt.
+    /// The input for the conversation as a list of messages. Without it, the conversation is sent
+    /// as a prompt.
     pub messages: Option<&'static str>,
-    /// Images.
+    /// The input for images.
     pub images: Images,
-    /// How hard to think.
+    /// The input for the reasoning effort.
     pub reasoning_effort: Option<&'static str>,
-    /// The number of most likely tokens to sample from.
+    /// The input for `top_k`, the number of most likely tokens to sample from.
     pub top_k: Option<&'static str>,
 }
 
-/// Whether and how a model takes images, by the name of the input.
+/// Whether and how a model accepts images, with the name of the input.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Images {
-    /// Not at all.
+    /// The model accepts no images.
     None,
-    /// One.
+    /// The model accepts one image.
     One(&'static str),
-    /// A list of them.
+    /// The model accepts a list of images.
     List(&'static str),
 }
 
 impl Inputs {
-    /// Llama 3 and later, and models that nothing else is known of: `prompt`, `system_prompt`,
-    /// `max_tokens`.
+    /// Llama 3 and later, and unknown models: `prompt`, `system_prompt` and `max_tokens`.
     pub const LLAMA_3: Self = Self {
         max_tokens: "max_tokens",
         least_max_tokens: 1,
@@ -53,10 +54,11 @@ impl Inputs {
         top_k: Some("top_k"),
     };
 
-    /// Llama 2 and its time: the limit is `max_new_tokens`.
+    /// Llama 2 and models of its time, with `max_new_tokens`.
     pub const LLAMA_2: Self = Self::LLAMA_3.max_tokens("max_new_tokens");
 
-    /// OpenAI's models: `messages`, `max_completion_tokens`, `image_input`, `reasoning_effort`.
+    /// OpenAI's models, with `messages`, `max_completion_tokens`, `image_input` and
+    /// `reasoning_effort`.
     pub const OPENAI: Self = Self {
         messages: Some("messages"),
         images: Images::List("image_input"),
@@ -65,7 +67,7 @@ impl Inputs {
         ..Self::LLAMA_3.max_tokens("max_completion_tokens")
     };
 
-    /// Anthropic's models: `image`, and a limit of at least 1024 tokens.
+    /// Anthropic's models, with `image` and a token limit of at least 1024.
     pub const CLAUDE: Self = Self {
         least_max_tokens: 1024,
         images: Images::One("image"),
@@ -73,49 +75,49 @@ impl Inputs {
         ..Self::LLAMA_3
     };
 
-    /// Vicuna and Flan: the limit is `max_length`, and there is no system prompt.
+    /// Vicuna and Flan, with `max_length` and without a system prompt.
     pub const VICUNA: Self = Self {
         system_prompt: None,
         top_k: None,
         ..Self::LLAMA_3.max_tokens("max_length")
     };
 
-    /// Sets the name of the limit of tokens.
+    /// Sets the input for the token limit.
     #[must_use]
     pub const fn max_tokens(mut self, name: &'static str) -> Self {
         self.max_tokens = name;
         self
     }
 
-    /// Sets the name of the system prompt, or that there is none.
+    /// Sets the input for the system prompt; `None` if the model has none.
     #[must_use]
     pub const fn system_prompt(mut self, name: Option<&'static str>) -> Self {
         self.system_prompt = name;
         self
     }
 
-    /// Sets the name of the list of messages, or that there is none.
+    /// Sets the input for the list of messages; `None` if the model has none.
     #[must_use]
     pub const fn messages(mut self, name: Option<&'static str>) -> Self {
         self.messages = name;
         self
     }
 
-    /// Sets how images are taken.
+    /// Sets how the model accepts images.
     #[must_use]
     pub const fn images(mut self, images: Images) -> Self {
         self.images = images;
         self
     }
 
-    /// Sets the name of how hard to think, or that there is none.
+    /// Sets the input for the reasoning effort; `None` if the model has none.
     #[must_use]
     pub const fn reasoning_effort(mut self, name: Option<&'static str>) -> Self {
         self.reasoning_effort = name;
         self
     }
 
-    /// Sets the name of the number of tokens to sample from, or that there is none.
+    /// Sets the input for `top_k`; `None` if the model has none.
     #[must_use]
     pub const fn top_k(mut self, name: Option<&'static str>) -> Self {
         self.top_k = name;
@@ -139,9 +141,9 @@ impl Inputs {
     }
 }
 
-/// The inputs of families, by the beginning of their models' names; the longest that fits holds.
+/// The inputs of families, by the start of their models' names. The longest match is used.
 ///
-/// From the models' published schemas, and for `max_length` and `max_new_tokens` of the older ones
+/// From the models' published schemas; `max_length` and `max_new_tokens` of the older models are
 /// from LiteLLM 1.109.
 const FAMILIES: &[(&str, Inputs)] = &[
     ("anthropic/claude", Inputs::CLAUDE),
@@ -154,7 +156,7 @@ const FAMILIES: &[(&str, Inputs)] = &[
     ("replicate/vicuna", Inputs::VICUNA),
 ];
 
-/// Returns the inputs of a model: the caller's families come first.
+/// Returns the inputs of a model. The families that the caller added take precedence.
 pub(crate) fn of_model(model: &str, own: &[(String, Inputs)]) -> Inputs {
     let own = own.iter().map(|(prefix, inputs)| (prefix.as_str(), inputs));
     let known = FAMILIES.iter().map(|(prefix, inputs)| (*prefix, inputs));

@@ -1,15 +1,15 @@
-//! References to models: official ones, versions and deployments.
+//! References to models: official models, versions and deployments.
 
 use inferstream_core::{Error, Result};
 
-/// The model, version or deployment that makes a prediction.
+/// A reference to the model, version or deployment that creates a prediction.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum ModelRef {
     /// An official model, `owner/name`.
     Model(String),
     /// A version of any model, `owner/name:version` or the version's id alone.
     Version {
-        /// The model's name, empty where only the version is known.
+        /// The model's name; empty if only the version is known.
         model: String,
         version: String,
     },
@@ -18,18 +18,18 @@ pub(crate) enum ModelRef {
 }
 
 impl ModelRef {
-    /// Reads a name.
+    /// Parses a model name.
     ///
     /// # Errors
     ///
-    /// `Config` if it is none of the three.
+    /// Returns `Config` if the name has none of the three forms.
     pub(crate) fn parse(name: &str) -> Result<Self> {
         let parts = name.split('/').collect::<Vec<_>>();
         match *parts.as_slice() {
             ["deployments", owner, name] if is_word(owner) && is_word(name) => {
                 Ok(Self::Deployment(format!("{owner}/{name}")))
             }
-            // Half a deployment's name is no model's.
+            // `deployments/name` is an incomplete reference to a deployment, not a model.
             [owner, rest] if is_word(owner) && owner != "deployments" => match rest.split_once(':')
             {
                 None if is_word(rest) => Ok(Self::Model(format!("{owner}/{rest}"))),
@@ -47,7 +47,7 @@ impl ModelRef {
         }
     }
 
-    /// Returns the model's or deployment's name, as far as it is known.
+    /// Returns the name of the model or deployment, if it is known.
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::Model(name) | Self::Deployment(name) => name,
@@ -55,7 +55,7 @@ impl ModelRef {
         }
     }
 
-    /// Returns the path, below the base URL, that predictions are posted to.
+    /// Returns the path, below the base URL, of the request that creates a prediction.
     pub(crate) fn path(&self) -> String {
         match self {
             Self::Model(name) => format!("models/{name}/predictions"),
@@ -64,10 +64,10 @@ impl ModelRef {
         }
     }
 
-    /// Returns what the body names as the version, where it must.
+    /// Returns the value of the body's `version`, if it is required.
     ///
-    /// The service takes the 64 digits of a version, or `owner/name:version` for a version of
-    /// another form.
+    /// The service accepts the 64 digits of a version, or `owner/name:version` for other forms of
+    /// versions.
     pub(crate) fn version(&self) -> Option<String> {
         match self {
             Self::Version { version, .. } if is_hash(version) => Some(version.clone()),
@@ -77,7 +77,7 @@ impl ModelRef {
     }
 }
 
-/// Returns true for what may stand in a path as it is.
+/// Returns true if the text can be part of a path without encoding.
 pub(crate) fn is_word(word: &str) -> bool {
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     !word.is_empty() && word.bytes().all(is_safe) && !word.bytes().all(|byte| byte == b'.')
@@ -89,7 +89,7 @@ fn is_hash(version: &str) -> bool {
 
 fn not_a_model() -> Error {
     Error::config(
-        "the model's name is none of Replicate's: it is `owner/name`, `owner/name:version` or \
+        "invalid model name for replicate: expected `owner/name`, `owner/name:version` or \
          `deployments/owner/name`",
     )
     .with_setting("model")

@@ -1,4 +1,4 @@
-//! Models, versions and schemas as the service sends them in; ours out.
+//! Requests for models, versions and schemas.
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, header::CONTENT_TYPE};
@@ -18,24 +18,26 @@ use crate::{
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Version {
-    /// Its id, which stands behind the colon in `owner/name:version`.
+    /// The version's id, which follows the colon in `owner/name:version`.
     pub id: String,
-    /// When it was made, by the service's word, such as `2024-05-01T12:00:00.000Z`.
+    /// The creation time as the service reports it, such as `2024-05-01T12:00:00.000Z`.
     pub created_at: Option<String>,
-    /// The OpenAPI schema of its input and output, where the service tells it.
+    /// The OpenAPI schema of the model's input and output, if the service returns it.
     pub schema: Option<Json>,
 }
 
-/// The most that a list may hold, in bytes: a version's schema has some dozens of KiB.
+/// The maximum size of a list, in bytes. The schema of a version has a few dozen KiB.
 const MAX_LIST: usize = 4 << 20;
 
-/// How many pages of a list are read: a search of a common word has hundreds.
+/// How many pages of a list are read. The search for a common word has hundreds.
 const MAX_PAGES: usize = 10;
 
-/// Asks for the models of a collection.
+/// Requests the models of a collection.
 pub(crate) async fn collection(call: &Call, slug: &str) -> Result<Vec<Model>> {
     if !is_word(slug) {
-        return Err(Error::config("the collection's name is not one"));
+        return Err(Error::config(
+            "invalid name of a collection: expected letters, digits, `-`, `_` and `.`",
+        ));
     }
     let request = get(call, &format!("collections/{slug}"))?;
     let value = document(call, request).await?;
@@ -43,7 +45,7 @@ pub(crate) async fn collection(call: &Call, slug: &str) -> Result<Vec<Model>> {
     Ok(list.iter().filter_map(model).collect())
 }
 
-/// Asks for the models that a text finds.
+/// Searches the public models for a text.
 pub(crate) async fn search(trust: &Trust, call: &Call, query: &str) -> Result<Vec<Model>> {
     let method = Method::from_bytes(b"QUERY").map_err(|_| not_a_list())?;
     let mut request = call.request_to(method, url(call, "models")?, Bytes::new());
@@ -55,7 +57,7 @@ pub(crate) async fn search(trust: &Trust, call: &Call, query: &str) -> Result<Ve
     Ok(list.iter().filter_map(model).collect())
 }
 
-/// Asks for the versions of a model, the newest first.
+/// Requests the versions of a model, newest first.
 pub(crate) async fn versions(trust: &Trust, call: &Call, name: &str) -> Result<Vec<Version>> {
     let path = format!("models/{}/versions", of_model(name)?);
     let request = get(call, &path)?;
@@ -63,7 +65,7 @@ pub(crate) async fn versions(trust: &Trust, call: &Call, name: &str) -> Result<V
     Ok(list.iter().filter_map(version).collect())
 }
 
-/// Asks for one version of a model, or for its latest.
+/// Requests one version of a model, or its latest one.
 pub(crate) async fn version_of(call: &Call, name: &str) -> Result<Version> {
     let model = ModelRef::parse(name)?;
     let path = match (&model, model.name()) {
@@ -78,10 +80,12 @@ pub(crate) async fn version_of(call: &Call, name: &str) -> Result<Version> {
         ModelRef::Version { .. } => &value,
         _ => &value["latest_version"],
     };
-    version(latest).ok_or_else(|| Error::protocol("replicate told no version of the model"))
+    version(latest).ok_or_else(|| {
+        Error::protocol("invalid response from replicate: expected a version of the model")
+    })
 }
 
-/// Reads a list, page after page.
+/// Reads a list page by page.
 async fn pages(trust: &Trust, call: &Call, mut request: Request<Bytes>) -> Result<Vec<Value>> {
     let mut all = Vec::new();
     for _ in 0..MAX_PAGES {
@@ -92,7 +96,7 @@ async fn pages(trust: &Trust, call: &Call, mut request: Request<Bytes>) -> Resul
         }
         match value["next"].as_str() {
             None | Some("") => break,
-            Some(next) => *request.uri_mut() = trust.check("next page", next)?,
+            Some(next) => *request.uri_mut() = trust.check("next page URL", next)?,
         }
     }
     Ok(all)
@@ -104,15 +108,15 @@ async fn document(call: &Call, request: Request<Bytes>) -> Result<Value> {
     serde_json::from_slice(&body).map_err(|_| not_a_list())
 }
 
-/// Checks that a name is a model's, without a version.
+/// Checks that a name is `owner/name`, without a version.
 fn of_model(name: &str) -> Result<String> {
     match ModelRef::parse(name)? {
         ModelRef::Model(name) => Ok(name),
-        _ => Err(Error::config("the model's name must be `owner/name`").with_setting("model")),
+        _ => Err(Error::config("invalid model name: expected `owner/name`").with_setting("model")),
     }
 }
 
-/// Reads a model, which a search may wrap.
+/// Parses a model; search results contain it in a member `model`.
 fn model(value: &Value) -> Option<Model> {
     let value = match &value["model"] {
         Value::Object(_) => &value["model"],
@@ -137,5 +141,5 @@ fn version(value: &Value) -> Option<Version> {
 }
 
 fn not_a_list() -> Error {
-    Error::protocol("replicate sent something else than was asked for")
+    Error::protocol("invalid response from replicate: expected the requested list or version")
 }

@@ -1,4 +1,4 @@
-//! A handle to one prediction: its stream, its document, its cancellation.
+//! A handle to one prediction, to read its stream and document and to cancel it.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -21,15 +21,16 @@ use crate::{
     wire::{Prediction, Urls},
 };
 
-/// The longest wait for the response head of a resumed stream, and the longest `Retry-After` before it.
+/// The timeout for the response headers of a resumed stream, and the longest `Retry-After` that is
+/// respected before polling instead.
 const REOPEN: Duration = Duration::from_secs(10);
 
-/// The longest that one question for the prediction may take, its repetitions included.
+/// The timeout for reading the prediction once, including retries.
 const ASK: Duration = Duration::from_secs(30);
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// A handle to one prediction at the service: reads it, opens its stream, cancels it.
+/// A handle to one prediction at the service.
 #[derive(Clone)]
 pub(crate) struct PredictionHandle {
     pub(crate) settings: Arc<PredictionSettings>,
@@ -40,12 +41,12 @@ pub(crate) struct PredictionHandle {
 }
 
 impl PredictionHandle {
-    /// Finds out where a prediction is read and canceled. Returns a warning for each URL of the
-    /// service's that is not followed.
+    /// Determines the URLs for reading and canceling a prediction. Returns a warning for each URL
+    /// from the service that is not used.
     ///
     /// # Errors
     ///
-    /// `Protocol` for an id that cannot be part of a path.
+    /// Returns `Protocol` if the id is invalid.
     pub(crate) fn new(
         settings: &Arc<PredictionSettings>,
         call: Call,
@@ -67,19 +68,19 @@ impl PredictionHandle {
             };
             let reason = match settings.trust.check(what, named) {
                 Ok(url) if is_own(&url, &own, path) => return Ok(url),
-                Ok(_) => format!("replicate's {what} has a path that is not this prediction's"),
+                Ok(_) => format!("replicate's {what} has a path of another resource"),
                 Err(error) => call.redact.error(error).to_string(),
             };
-            let instead = "the URL built from the base URL and the prediction's id is used instead";
+            let instead = "the URL from the base URL and the prediction's id is used instead";
             warnings.push(format!("{reason}; {instead}"));
             Ok(own)
         };
-        let get = choose("prediction", get, &path)?;
-        let cancel = choose("URL to cancel at", cancel, &format!("{path}/cancel"))?;
+        let get = choose("prediction URL", get, &path)?;
+        let cancel = choose("cancel URL", cancel, &format!("{path}/cancel"))?;
         Ok((Self::of(settings, call, get, cancel), warnings))
     }
 
-    /// Creates a handle to a prediction without a stream.
+    /// Creates a handle without a stream.
     pub(crate) fn of(
         settings: &Arc<PredictionSettings>,
         call: Call,
@@ -99,12 +100,12 @@ impl PredictionHandle {
     pub(crate) async fn open(&self, url: Uri) -> Result<Body> {
         let request = self.stream_request(url, None);
         let mut retry = self.call.retry;
-        // Where it asks for a longer wait, the prediction is polled meanwhile.
+        // If the service asks for a longer delay, the prediction is polled in the meantime.
         retry.max_retry_after = retry.max_retry_after.min(REOPEN);
         let call = with_retry(&self.call, retry);
         let judge = ResponseJudge::new(Purpose::Stream, &call);
         let started = call.send(request, &judge).await.map_err(|error| {
-            // The wait before the next try was ours.
+            // The delay before the next attempt was set here, not by the service.
             let asked = error.retry_after().filter(|wait| *wait != SOON);
             error
                 .with_retry_after(asked)
@@ -113,7 +114,7 @@ impl PredictionHandle {
         check_stream(started?)
     }
 
-    /// Takes the stream up again, once.
+    /// Opens the stream again, without retries.
     pub(crate) fn reopen(
         &self,
         url: Uri,
@@ -141,7 +142,7 @@ impl PredictionHandle {
         request
     }
 
-    /// Asks for the prediction: all of it, as often as the policy says, for 30 s at most.
+    /// Requests the prediction's document, with retries, for at most 30 s.
     pub(crate) fn ask(&self) -> BoxFuture<'static, Result<Body>> {
         let handle = self.clone();
         Box::pin(async move {
@@ -155,44 +156,45 @@ impl PredictionHandle {
             match document.trim_ascii_start().first() {
                 Some(b'{') => Ok(Body::from(document)),
                 _ => Err(Error::protocol(
-                    "replicate sent something else than a prediction",
+                    "invalid response from replicate: expected a prediction",
                 )),
             }
         })
     }
 
-    /// Asks the service to cancel the prediction; one that has ended needs no canceling.
+    /// Cancels the prediction; succeeds if it has already ended.
     pub(crate) async fn cancel(&self) -> Result<()> {
         let request = self.post();
         let mut call = self.call.clone();
         call.at = call.transport.now();
         let judge = ResponseJudge::new(Purpose::Other, &call);
         match call.send(request, &judge).await {
-            Err(error) if !is_over(&error) => Err(error.context("the prediction was not canceled")),
+            Err(error) if !is_over(&error) => Err(error.context("canceling the prediction failed")),
             _ => Ok(()),
         }
     }
 
-    /// Cancels as [`cancel`](Self::cancel) does; where that is no longer waited for it runs on by
-    /// itself, for 2 s at most.
+    /// Cancels the prediction as [`cancel`](Self::cancel) does. If the future is dropped, it
+    /// continues in the background for at most 2 s.
     pub(crate) fn canceling(&self) -> DetachOnDrop<Result<()>> {
         let handle = self.clone();
         let transport = Arc::clone(&self.call.transport);
         DetachOnDrop::new(transport, Box::pin(async move { handle.cancel().await }))
     }
 
-    /// Sends one request to cancel in the background.
+    /// Sends one cancel request in the background.
     pub(crate) fn cancel_unwatched(&self) {
         let handle = self.clone();
         let task = Box::pin(async move { handle.cancel_briefly().await });
         self.call.transport.detach(task);
     }
 
-    /// Waits for one of the client's permits for background cancels, then sends one request, for at
-    /// most 2 s.
+    /// Waits for one of the client's permits for background cancels, and then sends one request
+    /// that takes at most 2 s.
     ///
-    /// The wait for a permit does not count in the 2 s: otherwise the last of many would never be
-    /// sent. It ends all the same, since each request before it ends within 2 s.
+    /// The wait for a permit does not count towards the 2 s; otherwise the last of many requests
+    /// would never be sent. It is limited nevertheless, because each request before it takes at
+    /// most 2 s.
     pub(crate) async fn cancel_briefly(&self) {
         let _permit = self.settings.cancels.acquire().await;
         let mut request = self.post();
@@ -202,12 +204,12 @@ impl PredictionHandle {
         let sent = transport.send(request);
         let told = Box::pin(async move {
             if let Ok(response) = sent.await {
-                // Read to its end, so that the next request can use the connection.
+                // The body is read to its end, so that the connection can be reused.
                 let timeouts = &self.call.timeouts;
                 drop(response.into_body().read_error(transport, timeouts).await);
             }
         });
-        // Nothing waits for the outcome.
+        // There is no caller to report the outcome to.
         drop(briefly(transport, told).await);
     }
 
@@ -226,60 +228,61 @@ fn with_retry(call: &Call, retry: RetryPolicy) -> Call {
 
 impl fmt::Debug for PredictionHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The stream's URL is a secret: who has it can read the answer.
+        // The stream's URL is a secret: anyone who has it can read the response.
         f.debug_struct("PredictionHandle")
             .field("get", &self.get)
             .finish_non_exhaustive()
     }
 }
 
-/// Returns the URL to cancel a prediction whose id is invalid, if it is one that cancels a prediction
-/// and does nothing else.
+/// Returns the cancel URL of a prediction whose id is invalid, if it has the form of such a URL and
+/// so cannot have other effects.
 fn cancel_of_any(
     settings: &PredictionSettings,
     call: &Call,
     prediction: &Prediction,
 ) -> Option<Uri> {
     let named = prediction.urls.cancel.as_deref()?;
-    let uri = settings.trust.check("URL to cancel at", named).ok()?;
+    let uri = settings.trust.check("cancel URL", named).ok()?;
     let (_, id) = uri.path().strip_suffix("/cancel")?.rsplit_once('/')?;
     let path = format!("{}/cancel", prediction_path(id).ok()?);
     let own = url(call, &path).ok()?;
     is_own(&uri, &own, &path).then_some(uri)
 }
 
-/// Returns true where a URL of the service's is the one that we build, or the same path at a host of
-/// the service, which a gateway at the base URL stands before.
+/// Returns true if a URL from the service equals the one built here, or has the same path at one of
+/// the service's hosts. The latter occurs if the base URL is that of a gateway.
 fn is_own(url: &Uri, own: &Uri, path: &str) -> bool {
     let is_documented = url.path().strip_prefix("/v1/") == Some(path) && url.query().is_none();
     url == own || is_documented && Trust::is_replicates(url)
 }
 
-/// Returns true for a refusal to cancel what has ended, or is gone.
+/// Returns true if a cancel was refused because the prediction has ended or does not exist.
 fn is_over(error: &Error) -> bool {
     let status = error.status().map(|status| status.as_u16());
     matches!(status, Some(404 | 409))
 }
 
-/// Refuses what is a page, or nothing, where a stream should be.
+/// Returns an error for an HTML page or an empty response in place of a stream.
 fn check_stream(started: Started) -> Result<Body> {
     let content_type = started.meta.headers.get(CONTENT_TYPE);
     let content_type = content_type.map(|value| value.as_bytes().to_ascii_lowercase());
     let is_page = content_type.is_some_and(|value| value.starts_with(b"text/html"));
     if is_page || matches!(started.meta.status.as_u16(), 204 | 205) {
-        let message = "replicate sent no event stream where one should be";
+        let message = "invalid response from replicate: expected an event stream";
         let error = Error::protocol(message);
         return Err(error.with_head(started.meta.status, started.meta.headers));
     }
     Ok(started.body)
 }
 
-/// Returns a prediction's path, if the id can stand in one; the service's have 26 letters and digits.
+/// Returns the path of a prediction if the id is valid. The service's ids have 26 letters and
+/// digits.
 pub(crate) fn prediction_path(id: &str) -> Result<String> {
     if is_word(id) && id.len() <= 128 {
         return Ok(format!("predictions/{id}"));
     }
     Err(Error::config(
-        "the prediction's id is none: it is letters and digits",
+        "invalid prediction id: expected letters and digits",
     ))
 }

@@ -1,4 +1,4 @@
-//! The protocol of predictions: create one, then follow it to its end.
+//! The protocol of predictions: create one, then read it to its end.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub(crate) struct Predictions {
 }
 
 impl Predictions {
-    /// Encodes a request, for the model that it names or the default one.
+    /// Encodes a request for its model, or for the default model.
     fn encode_body(&self, request: &ChatRequest) -> Result<(ModelRef, Encoded)> {
         let model = request.model.as_deref().unwrap_or(DEFAULT_MODEL);
         let model = ModelRef::parse(INFO.resolve(model.trim()))?;
@@ -42,14 +42,15 @@ impl Predictions {
         let encoded = encode::body(&model, inputs, request)?;
         if MAX_BODY < encoded.body.len() {
             let length = encoded.body.len();
-            let message = format!("the request is of {length} bytes; the limit is {MAX_BODY}");
+            let message =
+                format!("the request is too large: {length} bytes, the limit is {MAX_BODY}");
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
         Ok((model, encoded))
     }
 }
 
-/// A request, encoded, and what its response is read by.
+/// An encoded request, and the settings for reading its response.
 #[derive(Clone, Debug)]
 pub(crate) struct Create {
     model: ModelRef,
@@ -99,7 +100,7 @@ impl Protocol for Predictions {
         create.unsupported
     }
 
-    // The prompt may be in `extra` too.
+    // The prompt may also be in `extra`.
     fn redact(&self, request: &ChatRequest, redact: Redact) -> Redact {
         let values = request.extra.iter().map(|(_, value)| value);
         let texts = values.flat_map(texts);
@@ -125,7 +126,7 @@ impl Protocol for Predictions {
     }
 }
 
-/// Reads the prediction that an answer tells, and opens its stream.
+/// Reads the prediction in a response, and opens its stream.
 pub(crate) async fn follow(
     settings: &Arc<PredictionSettings>,
     call: Call,
@@ -157,14 +158,14 @@ pub(crate) async fn follow(
             raw: answer.raw,
         },
     );
-    // What is dropped from here on is canceled, unless it has ended.
+    // From here on, dropping `decode` cancels the prediction unless it has ended.
     if prediction.status.is_terminal() {
         decode.set_over();
     }
     check_state(&prediction, &decode).map_err(named)?;
     started.body = match &prediction.urls.stream {
         Some(stream) if !prediction.status.is_terminal() => {
-            let url = settings.trust.check("stream", stream).map_err(named)?;
+            let url = settings.trust.check("stream URL", stream).map_err(named)?;
             match decode.open(url).await {
                 Ok(body) => body,
                 Err(error) if ends_answer(&error) => return Err(named(error)),
@@ -181,12 +182,12 @@ pub(crate) async fn follow(
     };
     decode.begin();
     let decoder = Decoder::new(Limits::default().document(MAX_DOCUMENT)).end_event("done");
-    // The headers at hand are those of the prediction, not of its stream.
+    // The headers at hand belong to the prediction, not to its stream.
     let framer = stream_or_document(decoder, &HeaderMap::new());
     Ok(read_stream(started, framer, decode))
 }
 
-/// What a request says of its answer.
+/// The settings of a request for reading its response.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AnswerSettings {
     max_tokens: Option<u64>,
@@ -194,10 +195,10 @@ pub(crate) struct AnswerSettings {
     warnings: Vec<String>,
 }
 
-/// The most that a request's body may hold: what services accept is below it.
+/// The maximum size of a request body, in bytes; services accept less.
 const MAX_BODY: usize = 16 << 20;
 
-/// Returns the strings in a JSON value.
+/// Returns all strings in a JSON value.
 fn texts(json: &Json) -> Vec<String> {
     fn collect(value: serde_json::Value, texts: &mut Vec<String>) {
         use serde_json::Value;
@@ -217,13 +218,13 @@ fn texts(json: &Json) -> Vec<String> {
     texts
 }
 
-/// Returns true for a failure to open the stream that polling cannot make up for: the key was refused,
-/// or the time is up.
+/// Returns true for failures to open the stream that polling cannot fix: the key was refused, or
+/// the total timeout has passed.
 fn ends_answer(error: &Error) -> bool {
     is_refused(error) || error.kind() == ErrorKind::Timeout(Phase::Total)
 }
 
-/// Refuses a prediction that has ended badly before it was read.
+/// Returns an error if the prediction has already failed or was canceled.
 fn check_state(prediction: &Prediction, decode: &PredictionDecode) -> Result<()> {
     let redact = &decode.handle().call.redact;
     let words = prediction.error.as_deref();

@@ -1,4 +1,4 @@
-//! A cursor that finds where the text of a resumed stream continues.
+//! A cursor that finds the position at which a resumed stream continues.
 
 use std::{
     borrow::Cow,
@@ -10,51 +10,53 @@ use http::HeaderValue;
 
 /// The text delivered so far, and the position of the next fragment in it.
 ///
-/// A resumed stream may continue after the last event, repeat events that have been delivered, or
-/// start again with other ids. Ids are opaque: they say where a fragment belongs, and the text
+/// A resumed stream may continue after the last event, repeat events that were delivered, or start
+/// again with other ids. Ids are opaque: they suggest the position of a fragment, and its text
+/// confirms or refutes it. If neither decides, the cursor gives up instead of guessing, and the
+/// caller requests the prediction's output.
 /// confirms or refutes it.
 #[derive(Debug, Default)]
 pub(crate) struct ResumeCursor {
     delivered: String,
     at: At,
-    /// Where the piece of an id begins, by the id's hash; `None` for an id that came twice.
+    /// Where the fragment of an id starts, by the id's hash; `None` for an id that occurred twice.
     starts: HashMap<u64, Option<usize>>,
     hasher: RandomState,
     last_id: String,
-    /// Where the piece of the last id begins and ends.
+    /// Where the fragment of the last id starts and ends.
     last: (usize, usize),
 }
 
-/// How the prediction's output compares with the text delivered so far.
+/// The result of comparing the prediction's output with the text delivered so far.
 pub(crate) enum Compared {
     Same,
-    /// It goes on with this.
+    /// The output continues the text with this.
     More(String),
-    /// It is the beginning of the text.
+    /// The output is only the start of the text.
     Less,
     Other,
 }
 
 #[derive(Debug, Default)]
 enum At {
-    /// All is new.
+    /// All further text is new.
     #[default]
     End,
-    /// On a new connection, before its first piece.
+    /// On a new connection, before its first fragment.
     Unknown { asked_after_id: bool },
-    /// In what has been delivered, at this byte.
+    /// In text that was delivered before, at this byte.
     Again(usize),
 }
 
-/// The most ids that are kept: beyond it, what is sent again is known by its first events or by its
-/// text.
+/// The maximum number of ids that are kept. Beyond it, only the text and the last id can locate
+/// repeated fragments.
 const MAX_IDS: usize = 1 << 16;
 
-/// The longest id that is one; the service's are of about 12 bytes.
+/// The maximum length of an id; longer ones are ignored. The service's ids have about 12 bytes.
 const MAX_ID: usize = 1 << 10;
 
 impl ResumeCursor {
-    /// Returns what has been delivered.
+    /// Returns the text that was delivered.
     pub(crate) fn delivered(&self) -> &str {
         &self.delivered
     }
@@ -62,7 +64,7 @@ impl ResumeCursor {
     /// Compares the prediction's output with the text delivered so far.
     pub(crate) fn compare(&self, output: &str) -> Compared {
         let delivered = &*self.delivered;
-        // An event stream knows one kind of line end.
+        // The line breaks of an event stream are all decoded as `\n`.
         let unified = if output.starts_with(delivered) {
             Cow::Borrowed(output)
         } else {
@@ -76,17 +78,17 @@ impl ResumeCursor {
         }
     }
 
-    /// Returns true where nothing on this connection has been delivered before.
+    /// Returns true if no text is being repeated on this connection.
     pub(crate) fn is_at_end(&self) -> bool {
         matches!(self.at, At::End)
     }
 
-    /// Adds text that came by another way.
+    /// Adds text that did not come from the stream.
     pub(crate) fn add(&mut self, text: &str) {
         self.delivered.push_str(text);
     }
 
-    /// Begins a new connection; returns what it is to send as `Last-Event-ID`, if there is an id.
+    /// Starts a new connection. Returns the value of `Last-Event-ID`, if there is a last id.
     pub(crate) fn reconnect(&mut self) -> Option<HeaderValue> {
         let id = HeaderValue::from_bytes(self.last_id.as_bytes()).ok();
         let id = id.filter(|_| !self.last_id.is_empty());
@@ -96,8 +98,8 @@ impl ResumeCursor {
         id
     }
 
-    /// Takes a piece and the id in force; returns what of it is new, perhaps nothing, or `None` if
-    /// nobody can tell.
+    /// Takes a fragment and the id in effect. Returns its new part, which may be empty, or `None`
+    /// if its position is unclear.
     pub(crate) fn take<'a>(&mut self, id: &str, text: &'a str) -> Option<&'a str> {
         let id = if id.len() <= MAX_ID { id } else { "" };
         if text.is_empty() {
@@ -128,7 +130,7 @@ impl ResumeCursor {
         Some(new)
     }
 
-    /// Returns where the first piece of a new connection begins.
+    /// Returns the position at which the first fragment of a new connection starts.
     fn seek(&mut self, id: &str, text: &str, asked_after_id: bool) -> Option<usize> {
         let delivered = &self.delivered;
         if delivered.is_empty() {
@@ -146,8 +148,10 @@ impl ResumeCursor {
         if !asked_after_id {
             return is_beginning.then_some(0);
         }
-        // After the last id the stream goes on behind its piece; pieces without ids may have followed
-        // it. If the text is that of the beginning, though, the stream may have begun anew.
+        // We asked for what follows the last id, and fragments without ids may have followed its
+        // event. A fragment that matches there continues the stream. One that matches the start of
+        // the text may mean that the service ignored `Last-Event-ID` and started again. If both are
+        // possible, guessing could repeat or lose text.
         let rest = &delivered[self.last.1..];
         match (rest.is_empty(), matches(rest), is_beginning) {
             (true, _, true) => None,
@@ -156,9 +160,9 @@ impl ResumeCursor {
         }
     }
 
-    /// Notes where the piece of an id is.
+    /// Records the position of an id's fragment.
     fn note(&mut self, id: &str, start: usize, end: usize) {
-        // An event without an id of its own has that of the one before in force.
+        // An event without an id inherits the id of the event before it.
         if id.is_empty() || id == self.last_id {
             return;
         }
@@ -181,7 +185,7 @@ impl ResumeCursor {
 mod tests {
     use super::ResumeCursor;
 
-    /// Takes pieces of `id text`, where `id` may be `-`; returns what is new.
+    /// Takes fragments of `id text`, where `id` may be `-`; returns the new text.
     fn take(cursor: &mut ResumeCursor, pieces: &[(&str, &str)]) -> Option<String> {
         pieces
             .iter()
@@ -189,7 +193,7 @@ mod tests {
             .collect()
     }
 
-    /// Checks what is new on a second connection after `a1 b2 c3`.
+    /// Checks the new text on a second connection after `a1 b2 c3`.
     #[track_caller]
     fn check(pieces: &[(&str, &str)], expected: Option<&str>) {
         let mut cursor = ResumeCursor::default();
@@ -200,12 +204,12 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_on_is_new() {
+    fn continued_text_is_new() {
         check(&[("4", " on"), ("5", " it")], Some(" on it"));
     }
 
     #[test]
-    fn what_is_sent_again_is_not() {
+    fn repeated_text_is_not_new() {
         check(&[("3", "sat"), ("4", " on")], Some(" on"));
         check(
             &[("1", "The "), ("2", "cat "), ("3", "sat"), ("4", " on")],
@@ -215,29 +219,29 @@ mod tests {
     }
 
     #[test]
-    fn an_id_with_another_text_is_unclear() {
+    fn a_known_id_with_other_text_is_unclear() {
         check(&[("1", "A ")], None);
         check(&[("2", "cat "), ("3", "lay")], None);
     }
 
     #[test]
-    fn a_beginning_with_new_ids_is_unclear() {
+    fn the_start_with_new_ids_is_unclear() {
         check(&[("9", "The ")], None);
         check(&[("9", "The cat sat on")], None);
     }
 
     #[test]
-    fn pieces_without_ids_may_follow_the_last_id() {
+    fn fragments_without_ids_may_follow_the_last_id() {
         let mut cursor = ResumeCursor::default();
         take(&mut cursor, &[("1", "x"), ("1", "x"), ("1", "x")]).unwrap();
         cursor.reconnect();
-        // What followed the event of id 1 comes again, without an id of its own.
+        // The events after the one with id 1 are repeated, without ids of their own.
         let again = [("", "x"), ("", "x"), ("2", "x"), ("2", "y")];
         assert_eq!(take(&mut cursor, &again).as_deref(), Some("xy"));
     }
 
     #[test]
-    fn the_last_id_is_known_however_many_there_were() {
+    fn the_last_id_is_known_beyond_the_limit() {
         let mut cursor = ResumeCursor::default();
         for id in 0..=super::MAX_IDS {
             cursor.take(&id.to_string(), "x").unwrap();
@@ -248,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn without_ids_the_text_tells() {
+    fn without_ids_the_text_decides() {
         let mut cursor = ResumeCursor::default();
         take(&mut cursor, &[("", "The cat "), ("", "sat")]).unwrap();
         assert!(cursor.reconnect().is_none());
@@ -256,13 +260,13 @@ mod tests {
         assert_eq!(take(&mut cursor, &again).as_deref(), Some(" on"));
         cursor.reconnect();
         assert_eq!(take(&mut cursor, &[("", " it")]), None);
-        // Where ids were, what comes without one may be the rest or the beginning.
+        // If there were ids, a fragment without one may be the rest or the start.
         check(&[("", "The cat ")], None);
         check(&[("", " on")], Some(" on"));
     }
 
     #[test]
-    fn ids_that_repeat_tell_nothing() {
+    fn repeated_ids_are_not_used() {
         let mut cursor = ResumeCursor::default();
         take(&mut cursor, &[("1", "a"), ("2", "b"), ("1", "c")]).unwrap();
         cursor.reconnect();
@@ -270,14 +274,14 @@ mod tests {
     }
 
     #[test]
-    fn events_without_ids_of_their_own_follow_the_last() {
+    fn events_without_ids_follow_the_last_id() {
         let mut cursor = ResumeCursor::default();
         take(&mut cursor, &[("1", "a"), ("1", "b"), ("1", "c")]).unwrap();
         cursor.reconnect();
         let again = [("1", "a"), ("1", "b"), ("1", "c"), ("1", "d")];
         assert_eq!(take(&mut cursor, &again).as_deref(), Some("d"));
         cursor.reconnect();
-        // What comes after the event of the id, which is not the end.
+        // The text after the event of the id, which is not the end of the text.
         assert_eq!(
             take(&mut cursor, &[("2", "bcd"), ("3", "e")]).as_deref(),
             Some("e")
@@ -285,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_no_header_can_hold_is_none() {
+    fn an_id_that_no_header_can_hold_is_ignored() {
         let mut cursor = ResumeCursor::default();
         take(&mut cursor, &[("\u{7f}", "a")]).unwrap();
         assert!(cursor.reconnect().is_none());

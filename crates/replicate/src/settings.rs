@@ -1,4 +1,4 @@
-//! The settings of a client's predictions.
+//! The settings that all predictions of a client share.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(crate) struct PredictionSettings {
     pub(crate) inputs: Vec<(String, Inputs)>,
     pub(crate) cancel_after: Option<HeaderValue>,
     pub(crate) cancel_on_drop: bool,
-    /// The permits for cancels in the background.
+    /// The permits for cancel requests in the background.
     pub(crate) cancels: Arc<Semaphore>,
     pub(crate) metrics: bool,
 }

@@ -1,16 +1,16 @@
-//! The origins that requests with the key may be sent to.
+//! The origins to which the key may be sent.
 
 use http::Uri;
 use inferstream_client::base_url;
 use inferstream_core::{Error, ErrorKind, Result};
 
-/// The domains whose hosts may see the key.
+/// The domains to whose hosts the key may be sent.
 const FAMILIES: [&str; 3] = ["replicate.com", "replicate.delivery", "replicate.net"];
 
-/// The origins that may receive the key.
+/// The origins to which the key may be sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Trust {
-    /// Origins that the user wrote: that of the base URL, and those beside it.
+    /// The origins that the user set: that of the base URL, and additional ones.
     origins: Vec<Origin>,
 }
 
@@ -22,7 +22,7 @@ struct Origin {
 }
 
 impl Origin {
-    /// Reads the origin of a URL; `None` where it has none, or one that is not what it seems.
+    /// Returns the origin of a URL; `None` if it has none, or an ambiguous one.
     fn of(uri: &Uri) -> Option<Self> {
         let scheme = uri.scheme_str()?.to_ascii_lowercase();
         let authority = uri.authority()?;
@@ -32,7 +32,8 @@ impl Origin {
             _ => return None,
         };
         let host = authority.host();
-        // What stands beside the host must be a port: no user name, and no number beyond a port.
+        // Only a valid port may follow the host. A user name, or a number that is not a port, could
+        // hide the actual destination.
         let port = match authority.as_str().strip_prefix(host)? {
             "" => default,
             port => {
@@ -48,7 +49,7 @@ impl Origin {
         })
     }
 
-    /// Returns true for a host of the service's own, over TLS and on its usual port.
+    /// Returns true for a host of the service over TLS on its default port.
     fn is_replicates(&self) -> bool {
         let is_below = |family: &str| {
             let before = self.host.strip_suffix(family);
@@ -63,7 +64,7 @@ impl Origin {
 }
 
 impl Trust {
-    /// Trusts the service's hosts, and the origin of a base URL.
+    /// Allows the service's hosts and the origin of the base URL.
     pub(crate) fn new(base_url: &str) -> Self {
         let origin = base_url.parse().ok().and_then(|uri| Origin::of(&uri));
         Self {
@@ -71,11 +72,11 @@ impl Trust {
         }
     }
 
-    /// Trusts another origin, as `https://host` or `http://host:port`.
+    /// Allows another origin, such as `https://host` or `http://host:port`.
     ///
     /// # Errors
     ///
-    /// `Config` if it is none.
+    /// Returns `Config` if the origin is invalid.
     pub(crate) fn add(&mut self, origin: &str) -> Result<()> {
         let about = |error: Error| error.with_setting("stream_origin");
         let checked =
@@ -83,23 +84,25 @@ impl Trust {
         let origin = checked.parse().ok().and_then(|uri| Origin::of(&uri));
         let not_one = || {
             about(Error::config(
-                "the stream's origin is none: it is like `https://host`",
+                "invalid stream origin: expected something like `https://host`",
             ))
         };
         self.origins.push(origin.ok_or_else(not_one)?);
         Ok(())
     }
 
-    /// Returns true for a URL at one of the service's own hosts, which may differ from the base URL's.
+    /// Returns true for a URL at one of the service's own hosts, which may differ from the base
+    /// URL's host.
     pub(crate) fn is_replicates(uri: &Uri) -> bool {
         Origin::of(uri).is_some_and(|origin| origin.is_replicates())
     }
 
-    /// Returns the URL if the key may go there.
+    /// Returns the URL if the key may be sent to it.
     ///
     /// # Errors
     ///
-    /// `UntrustedHost`, which names the host alone: path and query of a stream are a secret.
+    /// Returns `UntrustedHost`. Its message contains only the host, because the path and query of a
+    /// stream are a secret.
     pub(crate) fn check(&self, what: &str, url: &str) -> Result<Uri> {
         let uri = url.parse::<Uri>().ok();
         let origin = uri.as_ref().and_then(Origin::of);
@@ -110,12 +113,12 @@ impl Trust {
                 Ok(uri)
             }
             (_, Some(Origin { scheme, host, port })) => Err(untrusted(format!(
-                "replicate's {what} is at {scheme}://{host}:{port}, which may not see the key; where it \
-                 should, add it with `stream_origin`"
+                "replicate's {what} points to {scheme}://{host}:{port}, to which the key is not sent; if it \
+                 should be, add it with `stream_origin`"
             ))
             .with_setting("stream_origin")),
             _ => Err(untrusted(format!(
-                "replicate's {what} has a URL that is not one of http or https to a plain host"
+                "invalid {what} from replicate: expected an `http` or `https` URL without a user name"
             ))),
         }
     }
@@ -136,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_services_hosts_are_trusted() {
+    fn hosts_of_the_service_are_trusted() {
         check("https://stream.replicate.com/v1/files/abc", true);
         check(
             "https://streaming-api.svc.us.c.replicate.net/v1/predictions/x",
@@ -147,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_one_is_not() {
+    fn similar_urls_are_not_trusted() {
         for url in [
             "http://stream.replicate.com/x",
             "https://stream.replicate.com:8443/x",
@@ -176,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_user_wrote_is_trusted_as_written() {
+    fn origins_that_the_user_set_are_trusted_exactly() {
         let mut trust = Trust::new("http://127.0.0.1:8080/v1");
         trust.add("http://127.0.0.1:8081").unwrap();
         for (url, trusted) in [

@@ -1,4 +1,4 @@
-//! A prediction's JSON as the service sends it in; what we need of it out.
+//! The parser for a prediction's JSON.
 
 use std::{borrow::Cow, fmt};
 
@@ -9,14 +9,14 @@ use serde::{
 };
 use serde_json::{Value, value::RawValue};
 
-/// A prediction, as far as it has come.
+/// A prediction in its current state.
 #[derive(Debug)]
 pub(crate) struct Prediction {
     pub(crate) id: String,
     pub(crate) model: Option<String>,
     pub(crate) status: Status,
     pub(crate) output: Output,
-    /// The service has it no longer.
+    /// Whether the service has deleted the output.
     pub(crate) is_removed: bool,
     pub(crate) error: Option<String>,
     pub(crate) logs: String,
@@ -25,29 +25,29 @@ pub(crate) struct Prediction {
     pub(crate) urls: Urls,
 }
 
-/// How far a prediction has come.
+/// The status of a prediction.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Status {
-    /// It has not come to its end: `starting`, `processing`, or a word of later.
+    /// The prediction has not ended: `starting`, `processing`, or an unknown status.
     Going,
     Succeeded,
     Failed,
     Canceled,
-    /// Its deadline came before it began; since October 2025.
+    /// The deadline passed before the prediction started. Exists since October 2025.
     Aborted,
 }
 
-/// What a model has made.
+/// The output of a model.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Output {
-    /// Nothing yet, or nothing any more.
+    /// No output yet, or none any longer.
     None,
     Text(String),
-    /// Something that is not text.
+    /// Output that is not text.
     Other,
 }
 
-/// Where a prediction is, as the service names it.
+/// The URLs of a prediction that the service returned.
 #[derive(Debug, Default)]
 pub(crate) struct Urls {
     pub(crate) get: Option<String>,
@@ -61,7 +61,7 @@ impl Status {
         self != Self::Going
     }
 
-    /// Returns the service's name of an end without success.
+    /// Returns the service's name for an end without success.
     pub(crate) fn bad_end(self) -> Option<&'static str> {
         match self {
             Self::Going | Self::Succeeded => None,
@@ -72,8 +72,8 @@ impl Status {
     }
 }
 
-/// A prediction's members as they are, the last of each name: a value of which nothing is needed is
-/// passed over, however much it holds.
+/// The members of a prediction as JSON text; the last of each name counts. Values that are not
+/// needed are skipped without parsing, regardless of their size.
 #[derive(Debug, Default)]
 struct Wire<'a> {
     id: Raw<'a>,
@@ -126,12 +126,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Wire<'a> {
     }
 }
 
-/// A value's text.
+/// The JSON text of a value.
 #[derive(Clone, Copy, Debug, Default)]
 struct Raw<'a>(Option<&'a RawValue>);
 
 impl Raw<'_> {
-    /// Returns the value, unless it is larger than any of its kind.
+    /// Returns the value, unless it is too large for what is expected.
     fn value(self) -> Value {
         const LARGEST: usize = 64 << 10;
         let raw = self.0.filter(|raw| raw.get().len() <= LARGEST);
@@ -139,7 +139,7 @@ impl Raw<'_> {
             .unwrap_or_default()
     }
 
-    /// Returns text that is not empty.
+    /// Returns the text of a string, unless it is empty.
     fn text(self) -> Option<String> {
         let text = serde_json::from_str::<String>(self.0?.get()).ok();
         text.filter(|text| !text.is_empty())
@@ -147,7 +147,7 @@ impl Raw<'_> {
 }
 
 impl Prediction {
-    /// Reads a prediction; `None` if the text is not JSON, or has no id.
+    /// Parses a prediction. Returns `None` if the text is not JSON, or has no id.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let wire = serde_json::from_str::<Wire<'_>>(text.trim_start_matches('\u{feff}')).ok()?;
         let urls = wire.urls.value();
@@ -190,18 +190,18 @@ impl Output {
     }
 }
 
-/// Text: a string, the text of an object, or a list of these, joined.
+/// A text: a string, the text of an object, or a list of these that is joined.
 struct Joined(String);
 
-/// The members of an object that may hold its text; the first one that is not empty counts.
+/// The members of an object that may contain its text. The first one that is not empty is used.
 ///
-/// `openai/gpt-5-structured` has `text` and `json_output` (its page on replicate.com), as
-/// `vaibhavs10/incredibly-fast-whisper` has `text` beside `chunks`; `openai/whisper` has
+/// `openai/gpt-5-structured` has `text` and `json_output` (its page on replicate.com),
+/// `vaibhavs10/incredibly-fast-whisper` has `text` next to `chunks`, and `openai/whisper` has
 /// `transcription` (replicate/replicate-python#262).
 const TEXTS: [&str; 3] = ["text", "json_output", "transcription"];
 
-/// Returns the text of an object's member: a string, a list of strings, or the JSON of an answer with
-/// a schema.
+/// Returns the text of an object's member: a string, a list of strings, or the JSON of structured
+/// output.
 fn member(name: &str, raw: &RawValue) -> Option<String> {
     let text = raw.get();
     if let Ok(text) = serde_json::from_str::<String>(text) {
@@ -258,7 +258,7 @@ impl<'de> Deserialize<'de> for Joined {
     }
 }
 
-/// Returns an address, which is empty where it is not even text.
+/// Returns a URL; it is empty, and therefore invalid, if the value is not a string.
 fn address(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
@@ -267,7 +267,7 @@ fn address(value: &Value) -> Option<String> {
     }
 }
 
-/// Returns text that is not empty.
+/// Returns the text of a string, unless it is empty.
 pub(crate) fn text_of(value: &Value) -> Option<String> {
     value
         .as_str()
@@ -275,7 +275,8 @@ pub(crate) fn text_of(value: &Value) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Returns what an `error` says: text, or an object with `detail` or `message`, or what it is.
+/// Returns the message of an `error` member: text, an object with `detail` or `message`, or else
+/// its JSON.
 pub(crate) fn error_of(value: &Value) -> Option<String> {
     match value {
         Value::Null | Value::Bool(false) => None,
@@ -297,7 +298,7 @@ fn number(value: &Value) -> Option<f64> {
 }
 
 fn usage(metrics: &Value) -> Option<Usage> {
-    // A count that is beyond a u64 is none.
+    // Counts that do not fit in a `u64` are ignored.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let count = |name| Some(number(&metrics[name]).filter(|count| *count < 1e18)? as u64);
     let mut usage = Usage::default();

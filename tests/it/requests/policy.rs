@@ -180,7 +180,7 @@ fn an_input_that_is_carried_whole_leaves_the_settings_out_and_says_so() {
         (error.kind(), &*error.to_string()),
         (
             ErrorKind::Config,
-            "`extra` has `input`, which is all that the model is told: put `top_k` into it"
+            "invalid `extra`: `input` is the complete input, so put `top_k` into it"
         )
     );
 }

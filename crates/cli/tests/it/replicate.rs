@@ -58,8 +58,8 @@ fn faults_have_their_exit_codes() {
     check("error", 1, "prediction failed: ");
     check("canceled", 1, "was canceled");
     check("aborted", 1, "was aborted");
-    check("lost", 5, "may have made the prediction");
-    check("noid", 1, "names no prediction");
+    check("lost", 5, "may have created the prediction");
+    check("noid", 1, "expected a prediction with an id");
     check("evilhost", 5, "evil.example");
     check("stream:401", 3, "401");
     check("402", 4, "402");

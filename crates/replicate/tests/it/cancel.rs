@@ -1,4 +1,4 @@
-//! What nobody wants is canceled: once, and only while it goes on.
+//! Predictions whose response is no longer wanted are canceled once, and only while they run.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use inferstream_simulator::{Answer, Fault, Simulator};
 use crate::Service;
 
 #[tokio::test]
-async fn canceling_tells_the_service_and_keeps_what_came() {
+async fn canceling_keeps_the_partial_response() {
     let answer = Answer::tokens(["one ", "two ", "three"]);
     let simulator = Simulator::builder().tokens_per_second(20.0).answer(answer);
     let service = Service::start(simulator).await;
@@ -45,13 +45,13 @@ async fn a_stream_dropped_at_any_event_is_canceled_once() {
         }
     }
     drop(stream);
-    // Whatever was let run on would have been counted by the time this is answered.
+    // A cancel that should not be sent would have been counted when this request is answered.
     service.replicate.models().await.unwrap();
     assert_eq!(service.counts()[3], tokens.len());
 }
 
 #[tokio::test]
-async fn who_lets_it_run_on_cancels_nothing() {
+async fn cancel_on_drop_can_be_turned_off() {
     let simulator = Simulator::builder().tokens_per_second(20.0);
     let service = Service::with(simulator, |client| client.cancel_on_drop(false)).await;
     drop(service.replicate.stream("Hi").await.unwrap());
@@ -62,7 +62,7 @@ async fn who_lets_it_run_on_cancels_nothing() {
 #[tokio::test]
 async fn a_thousand_streams_dropped_at_once_are_canceled_over_few_connections() {
     const STREAMS: usize = 1000;
-    // Without a stream of its own a prediction takes one connection, which the next one uses.
+    // Without a separate stream, each prediction uses one connection, which the next one reuses.
     let simulator = Simulator::builder().every_fault(Fault::NoUrl);
     let service = Service::start(simulator.tokens_per_second(1.0)).await;
     let mut streams = Vec::new();
@@ -76,7 +76,7 @@ async fn a_thousand_streams_dropped_at_once_are_canceled_over_few_connections() 
 }
 
 #[tokio::test]
-async fn what_fails_for_us_is_canceled_at_the_service() {
+async fn a_local_failure_cancels_the_prediction() {
     let simulator = Simulator::builder().fault(Fault::ColdBoot);
     let limits = Timeouts::default().first_event(Duration::from_millis(50));
     let service = Service::with(simulator, |client| client.timeouts(limits)).await;
@@ -95,7 +95,7 @@ async fn a_prediction_can_be_canceled_by_its_id() {
     service.replicate.cancel(&*id).await.unwrap();
     let error = stream.finish().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Canceled);
-    // One that has ended, or is none, needs none.
+    // Canceling succeeds if the prediction has ended or does not exist.
     service.replicate.cancel(&*id).await.unwrap();
     service.replicate.cancel("unknown").await.unwrap();
     let error = service.replicate.cancel("../models").await.unwrap_err();
@@ -103,7 +103,7 @@ async fn a_prediction_can_be_canceled_by_its_id() {
 }
 
 #[tokio::test]
-async fn a_deadline_is_the_services_to_keep() {
+async fn the_service_enforces_the_deadline() {
     let simulator = Simulator::builder().fault(Fault::ColdBoot);
     let deadline = Duration::from_secs(1);
     let service = Service::with(simulator, |client| client.cancel_after(deadline)).await;

@@ -1,4 +1,4 @@
-//! What a client by the environment needs; each case is a process of its own.
+//! Clients created from environment variables; each case runs in its own process.
 
 use std::{env, process::Command};
 
@@ -7,9 +7,9 @@ use inferstream_replicate::Replicate;
 const CHILD: &str = "INFERSTREAM_TEST_REPLICATE";
 const MARK: &str = "replicate says ";
 
-/// Tells whether there is a client; does nothing where nobody asks.
+/// Prints whether a client could be created; does nothing unless the parent process asks for it.
 #[test]
-fn the_child_tells_whether_there_is_a_client() {
+fn child_prints_whether_a_client_was_created() {
     if env::var_os(CHILD).is_some() {
         let told = Replicate::from_env().map_or_else(|error| error.kind().as_str(), |_| "yes");
         println!("\n{MARK}{told}");
@@ -19,7 +19,7 @@ fn the_child_tells_whether_there_is_a_client() {
 #[track_caller]
 fn check(url: Option<&str>, key: Option<&str>, expected: &str) {
     let mut command = Command::new(env::current_exe().unwrap());
-    let child = "environment::the_child_tells_whether_there_is_a_client";
+    let child = "environment::child_prints_whether_a_client_was_created";
     command.args(["--exact", child, "--nocapture"]);
     for (name, value) in [("REPLICATE_BASE_URL", url), ("REPLICATE_API_TOKEN", key)] {
         match value {
@@ -35,7 +35,7 @@ fn check(url: Option<&str>, key: Option<&str>, expected: &str) {
 }
 
 #[test]
-fn a_key_is_needed_at_the_services_own_host_alone() {
+fn a_key_is_required_only_at_the_services_host() {
     check(None, Some("k"), "yes");
     check(None, None, "auth");
     check(Some("https://api.replicate.com/v1"), None, "auth");

@@ -1,4 +1,4 @@
-//! Predictions over real sockets, at a simulated service that counts what it is asked.
+//! Predictions over real sockets, against the simulator, which counts the requests.
 
 #![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
 
@@ -18,7 +18,7 @@ use inferstream_replicate::{
 };
 use inferstream_simulator::{Counts, Simulator, SimulatorBuilder};
 
-/// A simulated service and a client of it.
+/// A simulated service and its client.
 struct Service {
     simulator: Simulator,
     replicate: Replicate,
@@ -41,7 +41,8 @@ impl Service {
         }
     }
 
-    /// Returns how many predictions were made, streams opened, predictions asked for and canceled.
+    /// Returns how many predictions were created, streams opened, predictions read, and predictions
+    /// canceled.
     fn counts(&self) -> [usize; 4] {
         let Counts {
             creates,
@@ -53,7 +54,8 @@ impl Service {
         [creates, streams, gets, cancels]
     }
 
-    /// Waits until so many were canceled: nobody tells when what runs in the background has.
+    /// Waits until this many predictions were canceled, because background work has no other
+    /// signal.
     async fn canceled(&self, cancels: usize) {
         let begin = Instant::now();
         while self.simulator.counts().cancels < cancels {
@@ -67,9 +69,9 @@ impl Service {
     }
 }
 
-/// Begins to set up a client of a simulator.
+/// Creates a builder for a client of the simulator.
 fn client(simulator: &Simulator) -> ReplicateBuilder {
-    // To read the system's certificates takes longer than most tests.
+    // Loading the system's certificates takes longer than most tests.
     static PLAIN: LazyLock<HttpTransport> =
         LazyLock::new(|| HttpTransport::builder().no_proxy().build().unwrap());
     let (scheme, transport) = match simulator.certificate_pem() {
@@ -86,7 +88,7 @@ fn client(simulator: &Simulator) -> ReplicateBuilder {
         .transport(Hasty(transport))
 }
 
-/// A transport whose short waits, such as that before a reconnection, are much shorter.
+/// A transport that shortens short waits, such as the delay before a reconnection.
 #[derive(Debug)]
 struct Hasty(HttpTransport);
 

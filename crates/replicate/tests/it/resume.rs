@@ -1,4 +1,4 @@
-//! Streams that are cut, and taken up again.
+//! Streams that are interrupted and resumed.
 
 use bytes::Bytes;
 use inferstream_replicate::{ErrorKind, FinishReason, HttpTransport, Transport};
@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use crate::Service;
 
-/// Fifty tokens of every kind that an event stream may trip over.
+/// Fifty tokens with everything that is difficult for an event stream.
 fn tokens() -> Vec<String> {
     let kinds = [
         "word",
@@ -27,7 +27,7 @@ fn tokens() -> Vec<String> {
     (0..50).map(token).collect()
 }
 
-/// The stream of those tokens, as the simulator sends it of its nth prediction.
+/// The stream of those tokens, as the simulator sends it for its nth prediction.
 fn stream(prediction: usize) -> Vec<u8> {
     let seconds = 1_690_212_292 + 1000 * prediction;
     let mut stream = vec![": hi\n\n".to_owned()];
@@ -40,7 +40,7 @@ fn stream(prediction: usize) -> Vec<u8> {
     stream.concat().into_bytes()
 }
 
-/// Cuts the stream at every byte, lets it be taken up again, and checks that the text is whole.
+/// Interrupts the stream at every byte, lets it resume, and checks that the text is complete.
 async fn check(resume: Resume, end: Piece) {
     const LANES: usize = 16;
     let mut lanes = JoinSet::new();
@@ -53,7 +53,7 @@ async fn check(resume: Resume, end: Piece) {
     }
 }
 
-/// Cuts the stream at these bytes, one prediction after the other.
+/// Interrupts the stream at these bytes, in one prediction each.
 async fn check_at(places: Vec<usize>, resume: Resume, end: Piece) {
     let mut simulator = Simulator::builder().resume(resume);
     for (prediction, &at) in places.iter().enumerate() {
@@ -72,27 +72,27 @@ async fn check_at(places: Vec<usize>, resume: Resume, end: Piece) {
 }
 
 #[tokio::test]
-async fn cut_at_any_byte_the_text_is_whole_where_the_stream_goes_on() {
+async fn interrupted_at_any_byte_a_continued_stream_is_complete() {
     check(Resume::Continue, Piece::Abort).await;
 }
 
 #[tokio::test]
-async fn cut_at_any_byte_the_text_is_whole_where_the_stream_is_sent_again() {
+async fn interrupted_at_any_byte_a_repeated_stream_is_complete() {
     check(Resume::Replay, Piece::Abort).await;
 }
 
 #[tokio::test]
-async fn cut_at_any_byte_the_text_is_whole_where_the_stream_begins_anew() {
+async fn interrupted_at_any_byte_a_restarted_stream_is_complete() {
     check(Resume::Renumber, Piece::Abort).await;
 }
 
 #[tokio::test]
-async fn closed_at_any_byte_the_text_is_whole() {
+async fn closed_at_any_byte_the_stream_is_complete() {
     check(Resume::Continue, Piece::Bytes(Bytes::new())).await;
 }
 
 #[tokio::test]
-async fn what_the_simulator_sends_is_what_these_tests_cut() {
+async fn the_simulator_sends_the_expected_stream() {
     let service = Service::start(Simulator::builder().answer(Answer::tokens(tokens()))).await;
     service.replicate.chat("Hi").await.unwrap();
     let requests = service.simulator.requests();
@@ -111,7 +111,7 @@ async fn what_the_simulator_sends_is_what_these_tests_cut() {
     );
 }
 
-/// Lets a fault happen to a long answer; returns the text, and what the service was asked.
+/// Lets a fault occur in a long response. Returns the text, and the counts of requests.
 async fn outlast(resume: Resume, fault: Fault) -> (String, [usize; 4]) {
     let simulator = Simulator::builder().resume(resume).every_fault(fault);
     let service = Service::start(simulator).await;
@@ -121,7 +121,7 @@ async fn outlast(resume: Resume, fault: Fault) -> (String, [usize; 4]) {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_cut_again_and_again_is_asked_for_at_last() {
+async fn a_stream_that_is_always_interrupted_is_replaced_by_polling() {
     let (text, _) = outlast(Resume::Continue, Fault::NoUrl).await;
     let (found, counts) = outlast(Resume::Continue, Fault::CutAll).await;
     assert_eq!(found, text);
@@ -129,7 +129,7 @@ async fn a_stream_that_is_cut_again_and_again_is_asked_for_at_last() {
 }
 
 #[tokio::test]
-async fn a_stream_that_closes_early_is_taken_up_again() {
+async fn a_stream_that_closes_early_is_resumed() {
     let (text, _) = outlast(Resume::Continue, Fault::NoUrl).await;
     for resume in [Resume::Continue, Resume::Replay] {
         let (found, counts) = outlast(resume, Fault::Truncate).await;
@@ -138,13 +138,13 @@ async fn a_stream_that_closes_early_is_taken_up_again() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_not_there_yet_is_waited_for() {
+async fn a_stream_that_does_not_exist_yet_is_retried() {
     let (_, counts) = outlast(Resume::Continue, Fault::Early).await;
     assert_eq!(counts, [1, 3, 1, 0]);
 }
 
 #[tokio::test]
-async fn another_text_is_never_taken_for_the_rest() {
+async fn different_text_is_never_appended() {
     let simulator = Simulator::builder()
         .resume(Resume::Differ)
         .fault(Fault::Cut);
@@ -163,13 +163,14 @@ async fn another_text_is_never_taken_for_the_rest() {
             assert_eq!(error.kind(), ErrorKind::Truncated, "{error}");
             assert_eq!(error.code(), Some("diverged"));
         }
-        // The prediction may have told that the other text was none of it before any was given.
+        // The prediction may have shown that the other text does not belong to it before any was
+        // delivered.
         None => assert_eq!(text, outlast(Resume::Continue, Fault::NoUrl).await.0),
     }
 }
 
 #[tokio::test]
-async fn a_prediction_is_taken_up_by_its_id() {
+async fn a_prediction_is_resumed_by_its_id() {
     let service = Service::with(Simulator::builder(), |client| client.cancel_on_drop(false)).await;
     let mut stream = service.replicate.stream("Hi").await.unwrap();
     stream.next().await.unwrap().unwrap();

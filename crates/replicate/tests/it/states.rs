@@ -1,4 +1,4 @@
-//! What a prediction may come to.
+//! The states in which a prediction can end.
 
 use inferstream_replicate::{ChatRequest, End, ErrorKind, FinishReason, Repeat, Sent};
 use inferstream_simulator::{Answer, Fault, Simulator};
@@ -6,7 +6,7 @@ use inferstream_simulator::{Answer, Fault, Simulator};
 use crate::Service;
 
 #[tokio::test]
-async fn an_answer_is_whole_over_tls() {
+async fn a_response_is_complete_over_tls() {
     let answer = Answer::tokens(["\n", " Sure", "", ":\n\n", "• é", "\n"]).logs("seed 1\n");
     let service = Service::start(Simulator::builder().tls(true).answer(answer)).await;
     let request = ChatRequest::from("Hi").max_tokens(100);
@@ -43,27 +43,27 @@ async fn an_answer_is_whole_over_tls() {
 }
 
 #[tokio::test]
-async fn without_metrics_the_prediction_is_not_asked_for() {
+async fn without_metrics_the_prediction_is_not_read() {
     let service = Service::with(Simulator::builder(), |client| client.metrics(false)).await;
     let response = service.replicate.chat("Hi").await.unwrap();
     assert!(response.usage.is_none() && !response.text().is_empty());
     assert_eq!(service.counts(), [1, 1, 0, 0]);
 }
 
-/// Checks what a fault comes to: the kind, and what the service was asked.
+/// Checks the effects of a fault: the kind of error, and the counts of requests.
 async fn check(fault: &str, kind: ErrorKind, says: &str, counts: [usize; 4]) {
     let fault: Fault = fault.parse().unwrap();
     let service = Service::start(Simulator::builder().every_fault(fault.clone())).await;
     let error = service.replicate.chat("Hi").await.unwrap_err();
     assert_eq!(error.kind(), kind, "{fault}: {error}");
     assert!(error.to_string().contains(says), "{fault}: {error}");
-    // What has not ended is canceled, in the background.
+    // A prediction that has not ended is canceled in the background.
     service.canceled(counts[3]).await;
     assert_eq!(service.counts(), counts, "{fault}");
 }
 
 #[tokio::test]
-async fn a_prediction_that_ends_badly_is_an_error() {
+async fn a_prediction_that_fails_is_an_error() {
     let provider = ErrorKind::Provider;
     check("failed", provider, "Model setup failed", [1, 0, 0, 0]).await;
     check("canceled", ErrorKind::Canceled, "canceled", [1, 0, 0, 0]).await;
@@ -73,7 +73,7 @@ async fn a_prediction_that_ends_badly_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_prediction_is_made_once() {
+async fn a_prediction_is_created_once() {
     let server = ErrorKind::Server;
     check("500", server, "500", [1, 0, 0, 0]).await;
     check("502", server, "502", [1, 0, 0, 0]).await;
@@ -90,20 +90,24 @@ async fn a_prediction_is_made_once() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_says_what_may_have_become_of_it() {
+async fn a_lost_response_is_an_ambiguous_error() {
     for fault in [Fault::Lost, Fault::CloseBeforeHead] {
         let service = Service::start(Simulator::builder().fault(fault)).await;
         let error = service.replicate.stream("Hi").await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Disconnected);
         assert_ne!(error.sent(), Some(Sent::No));
         assert_eq!(error.repeat(), Repeat::Ambiguous);
-        assert!(error.to_string().contains("may have made the prediction"));
+        assert!(
+            error
+                .to_string()
+                .contains("may have created the prediction")
+        );
         assert_eq!(service.counts(), [1, 0, 0, 0]);
     }
 }
 
 #[tokio::test]
-async fn a_refused_request_is_sent_again() {
+async fn a_rate_limited_request_is_retried() {
     let faults = Simulator::builder()
         .fault("429:0".parse().unwrap())
         .fault("503:0".parse().unwrap());
@@ -113,7 +117,7 @@ async fn a_refused_request_is_sent_again() {
 }
 
 #[tokio::test]
-async fn a_key_goes_to_no_other_host() {
+async fn the_key_is_sent_to_no_other_host() {
     check(
         "evilhost",
         ErrorKind::UntrustedHost,
@@ -124,7 +128,7 @@ async fn a_key_goes_to_no_other_host() {
 }
 
 #[tokio::test]
-async fn a_url_to_cancel_at_elsewhere_is_replaced_by_our_own() {
+async fn a_foreign_cancel_url_is_replaced() {
     let service = Service::start(Simulator::builder().fault(Fault::EvilCancel)).await;
     let stream = service.replicate.stream("Hi").await.unwrap();
     assert!(stream.meta().warnings[0].contains("evil.example"));
@@ -148,7 +152,7 @@ async fn a_prediction_whose_stream_fails_is_polled() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_refused_is_an_error() {
+async fn a_refused_stream_is_an_error() {
     check(
         "stream:401",
         ErrorKind::Auth,
@@ -160,7 +164,7 @@ async fn a_stream_that_is_refused_is_an_error() {
 }
 
 #[tokio::test]
-async fn without_a_stream_the_prediction_is_asked_for() {
+async fn without_a_stream_the_prediction_is_polled() {
     let service = Service::start(Simulator::builder().fault(Fault::NoUrl)).await;
     let response = service.replicate.chat("Hi").await.unwrap();
     assert_eq!(response.end, Some(End::FinishReason));
@@ -187,7 +191,7 @@ async fn models_are_told() {
 }
 
 #[tokio::test]
-async fn a_version_and_a_deployment_are_asked_too() {
+async fn versions_and_deployments_are_supported() {
     let service = Service::start(Simulator::builder()).await;
     let hash = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa";
     for model in [
