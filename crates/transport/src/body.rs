@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -55,30 +55,30 @@ impl Body for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>>>> {
-        // hyper hands out data only after a poll has registered interest, so drive and poll twice.
-        for _ in 0..2 {
-            if let Some(connection) = &mut self.connection {
-                connection.drive(cx);
+        let this = &mut *self;
+        let incoming = &mut this.incoming;
+        let polled = match &mut this.connection {
+            None => Pin::new(incoming).poll_frame(cx),
+            Some(connection) => {
+                connection.poll_with(cx, |cx| Pin::new(&mut *incoming).poll_frame(cx))
             }
-            match Pin::new(&mut self.incoming).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    if self.incoming.is_end_stream() {
-                        self.release();
-                    }
-                    return Poll::Ready(Some(Ok(frame)));
+        };
+        match ready!(polled) {
+            Some(Ok(frame)) => {
+                if this.incoming.is_end_stream() {
+                    this.release();
                 }
-                Poll::Ready(Some(Err(cause))) => {
-                    self.connection = None;
-                    return Poll::Ready(Some(Err(error::in_body(cause))));
-                }
-                Poll::Ready(None) => {
-                    self.release();
-                    return Poll::Ready(None);
-                }
-                Poll::Pending => {}
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(cause)) => {
+                this.connection = None;
+                Poll::Ready(Some(Err(error::in_body(cause))))
+            }
+            None => {
+                this.release();
+                Poll::Ready(None)
             }
         }
-        Poll::Pending
     }
 
     fn is_end_stream(&self) -> bool {

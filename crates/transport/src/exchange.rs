@@ -29,6 +29,7 @@ use tokio::{
 use crate::{
     connect::Route,
     error::{self, Peer, Role},
+    relay::Relay,
     watch::{BoxIo, Seen, Watched},
 };
 
@@ -41,15 +42,39 @@ pub(crate) const MAX_HEAD: usize = 64 << 10;
 /// so dropping it closes the socket at once, and data needs no wake-up through a channel.
 pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
-    /// `None` once the connection has ended. Dropping the driver wakes the pending response.
-    driver: Option<http1::Connection<TokioIo<Watched>, Full<Bytes>>>,
-    /// The socket and the bytes already read from it, after a switch to another protocol.
-    left: Option<(Watched, Bytes)>,
-    asks_to_switch: bool,
+    driver: Driver,
+    /// Wakes the task for the driver and what is polled with it.
+    relay: Relay,
     seen: Arc<Seen>,
     reused: bool,
     /// The runtime that drives the socket.
     runtime: Option<Id>,
+}
+
+/// The part of a connection that reads and writes.
+struct Driver {
+    /// `None` once the connection has ended. Dropping it wakes the pending response.
+    hyper: Option<http1::Connection<TokioIo<Watched>, Full<Bytes>>>,
+    /// The socket and the bytes already read from it, after a switch to another protocol.
+    left: Option<(Watched, Bytes)>,
+    asks_to_switch: bool,
+}
+
+impl Driver {
+    /// Reads and writes as much as the socket allows.
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        let Some(hyper) = &mut self.hyper else {
+            return;
+        };
+        // hyper reports the result through the response or its body, so it is not needed here.
+        if Pin::new(hyper).poll(cx).is_pending() {
+            return;
+        }
+        if let Some(hyper) = self.hyper.take().filter(|_| self.asks_to_switch) {
+            let parts = hyper.into_parts();
+            self.left = Some((parts.io.into_inner(), parts.read_buf));
+        }
+    }
 }
 
 impl Connection {
@@ -58,49 +83,50 @@ impl Connection {
         let (io, seen) = Watched::new(io);
         let mut builder = http1::Builder::new();
         let handshake = builder.max_buf_size(MAX_HEAD).handshake(TokioIo::new(io));
-        let (sender, driver) = handshake.await.map_err(|cause| peer.unreachable(cause))?;
+        let (sender, hyper) = handshake.await.map_err(|cause| peer.unreachable(cause))?;
         Ok(Self {
             sender,
-            driver: Some(driver),
-            left: None,
-            asks_to_switch: false,
+            driver: Driver {
+                hyper: Some(hyper),
+                left: None,
+                asks_to_switch: false,
+            },
+            relay: Relay::new(),
             seen,
             reused: false,
             runtime: Handle::try_current().ok().map(|handle| handle.id()),
         })
     }
 
-    /// Reads and writes as much as the socket allows.
-    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
-        let Some(driver) = &mut self.driver else {
-            return;
-        };
-        // hyper reports the result through the response or its body, so it is not needed here.
-        if Pin::new(driver).poll(cx).is_pending() {
-            return;
-        }
-        if let Some(driver) = self.driver.take().filter(|_| self.asks_to_switch) {
-            let parts = driver.into_parts();
-            self.left = Some((parts.io.into_inner(), parts.read_buf));
-        }
+    /// Polls the connection, and then what waits for it, until both wait for the network.
+    pub(crate) fn poll_with<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        let Self { driver, relay, .. } = self;
+        relay.poll(cx, |cx| {
+            driver.drive(cx);
+            poll(cx)
+        })
     }
 
     /// Returns the socket and the bytes already read from it, after a 101 response.
     pub(crate) fn switch(mut self) -> Option<(Watched, Bytes)> {
-        self.drive(&mut Context::from_waker(Waker::noop()));
-        self.left
+        self.driver.drive(&mut Context::from_waker(Waker::noop()));
+        self.driver.left
     }
 
     /// Polls the socket and returns true if the connection can take another request.
     pub(crate) fn is_idle(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
-        self.drive(&mut cx);
+        self.driver.drive(&mut cx);
         if !self.sender.is_ready() {
             // The first poll consumed the end of the response; the second one accepts the next
             // request.
-            self.drive(&mut cx);
+            self.driver.drive(&mut cx);
         }
-        self.driver.is_some() && self.sender.is_ready()
+        self.driver.hyper.is_some() && self.sender.is_ready()
     }
 
     pub(crate) fn runtime(&self) -> Option<Id> {
@@ -147,7 +173,7 @@ impl Connection {
         limits: &Timeouts,
     ) -> Result<Result<Response<Incoming>, SendError>, (Phase, Duration)> {
         self.seen.reset();
-        self.asks_to_switch = request.headers().contains_key(UPGRADE);
+        self.driver.asks_to_switch = request.headers().contains_key(UPGRADE);
         let mut response = pin!(self.sender.try_send_request(request));
         let mut timer = pin!(tokio::time::sleep_until(Instant::now()));
         poll_fn(|cx| {
@@ -160,8 +186,8 @@ impl Connection {
                     }
                     _ => {}
                 }
-                self.drive(cx);
-                if let Poll::Ready(response) = response.as_mut().poll(cx) {
+                let polled = self.poll_with(cx, |cx| response.as_mut().poll(cx));
+                if let Poll::Ready(response) = polled {
                     return Poll::Ready(Ok(response));
                 }
                 let Some((_, deadline)) = running_limit(&self.seen, limits) else {

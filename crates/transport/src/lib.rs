@@ -11,6 +11,7 @@ mod tls;
 mod body;
 mod exchange;
 mod pool;
+mod relay;
 mod switched;
 mod watch;
 

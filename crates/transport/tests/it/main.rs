@@ -12,3 +12,4 @@ mod switched;
 mod tls;
 #[cfg(feature = "tower")]
 mod tower;
+mod wakes;
