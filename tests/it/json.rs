@@ -64,7 +64,7 @@ fn where_nothing_is_said_or_no_json_begins_nothing_is_seen() {
     check(&"[".repeat(129), None);
 }
 
-/// Returns true if the second goes on where the first ends.
+/// Returns true if the second value continues the first one.
 fn goes_on(before: &Value, whole: &Value) -> bool {
     match (before, whole) {
         (Value::String(before), Value::String(whole)) => whole.starts_with(before.as_str()),
@@ -153,13 +153,13 @@ proptest! {
     }
 }
 
-/// Returns true if JSON begins so, by another parser's word.
+/// Returns true if a text is the start of JSON according to another parser.
 fn begins(text: &str) -> bool {
     let may_go_on = |text: &str| match serde_json::from_str::<serde::de::IgnoredAny>(text) {
         Ok(_) => true,
         Err(error) => error.is_eof(),
     };
-    // It wants to see the digits of a number, and all of those of an escape.
+    // That parser requires the digits of a number, and all digits of an escape.
     let is_escape = |place: &usize| {
         let slashes = text[..=*place]
             .bytes()
@@ -173,8 +173,8 @@ fn begins(text: &str) -> bool {
     }
 }
 
-/// Checks what is seen of a text and of all that it goes on to, letter by letter; `last` is how much
-/// of the text was said before its last letter.
+/// Checks the partial values of a text and of all its continuations, letter by letter; `last` is
+/// the length of the text that was visible before its last letter.
 fn check_all(text: &mut String, letters: &[&str], left: usize, last: Option<usize>) {
     let said = match Json::from_partial(text) {
         None => {
@@ -303,7 +303,7 @@ fn an_invalid_response_is_an_error_that_shows_no_content() {
     assert_eq!(error.kind(), ErrorKind::Protocol);
     assert_eq!(
         error.to_string(),
-        "the answer is JSON of another form, at line 1, column 34"
+        "the response does not match the expected type (line 1, column 34)"
     );
     assert_eq!(error.partial().unwrap(), &broken);
     let error = answer("Well, a secret", FinishReason::Stop)
@@ -311,7 +311,7 @@ fn an_invalid_response_is_an_error_that_shows_no_content() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the answer is no JSON, at line 1, column 1"
+        "the response is not JSON (line 1, column 1)"
     );
     let cut = answer(r#"{"city":"a sec"#, FinishReason::Length);
     let error = cut.parse::<Place>().unwrap_err();
@@ -360,7 +360,7 @@ fn arguments_are_read_into_the_callers_type() {
         let error = none.parse::<Place>().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "what the tool `look_up` is to be called with is JSON of another form, at line 1, column 2"
+            "the argument object of tool `look_up` does not match the expected type (line 1, column 2)"
         );
     }
 }
@@ -406,7 +406,11 @@ fn the_place_is_the_texts_own() {
     ] {
         let error = answer(text, FinishReason::Stop).parse::<Value>();
         let told = error.unwrap_err().to_string();
-        assert_eq!(told, format!("the answer is no JSON, at {place}"), "{text}");
+        assert_eq!(
+            told,
+            format!("the response is not JSON ({place})"),
+            "{text}"
+        );
         let call = ToolCall::new("c", "look_up", text);
         let told = call.parse::<Value>().unwrap_err().to_string();
         if !text.contains('`') {
@@ -422,7 +426,7 @@ fn a_number_cut_off_by_the_limit_is_omitted() {
         assert_eq!(cut.parse::<f64>().unwrap_err().kind(), ErrorKind::Truncated);
         assert!(answer(text, FinishReason::Stop).parse::<f64>().is_ok());
     }
-    // What has its end is whole.
+    // A value followed by its end is complete.
     for text in ["[12]", "[12]\n", "```\n[12]\n```"] {
         let whole = answer(text, FinishReason::Length);
         assert_eq!(whole.parse::<[u8; 1]>().unwrap(), [12]);

@@ -1,18 +1,19 @@
-//! What the status and headers of a response say about an error and a retry.
+//! The meaning of a response's status and headers for errors and retries.
 
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderValue, StatusCode};
 use inferstream_core::{Error, ErrorKind, RateLimits, Repeat, provider::read_duration};
 
-/// Creates an error from a response's status and headers: kind, status, headers, how long to wait,
-/// and whether the request may be sent again.
+/// Creates an error from a response's status and headers: its kind, the delay that the service asks
+/// for, and whether the request may be sent again.
 ///
-/// The status decides the kind and the repeat, unless the header `x-should-retry`, which OpenAI-like
-/// services send, is `false`, or is `true` with a 409, a 425 or a 5xx.
+/// The status decides the kind and whether to retry. The header `x-should-retry`, which OpenAI-like
+/// services send, overrides the latter if it is `false`, or if it is `true` with a 409, a 425 or a
+/// 5xx.
 ///
-/// The wait is [`retry_after`], or for a 429 without it the time until the last of the used-up
-/// limits is reset, as [`RateLimits`] reads it.
+/// The delay is [`retry_after`]. For a 429 without it, it is the time until the last of the used-up
+/// limits in [`RateLimits`] is reset.
 pub fn error_of_head(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Error {
     let number = status.as_u16();
     let should_retry = headers.get("x-should-retry").map(HeaderValue::as_bytes);
@@ -32,7 +33,7 @@ pub fn error_of_head(status: StatusCode, headers: &HeaderMap, now: SystemTime) -
         .with_repeat(repeat)
 }
 
-/// Returns the kind of error that a status stands for.
+/// Returns the kind of error for a status.
 fn kind_of_status(status: StatusCode) -> ErrorKind {
     match status.as_u16() {
         401 => ErrorKind::Auth,
@@ -47,10 +48,10 @@ fn kind_of_status(status: StatusCode) -> ErrorKind {
     }
 }
 
-/// Returns what a status alone says about sending the request again.
+/// Returns whether a request may be sent again after a status, without regard to headers.
 ///
-/// 520 to 530 are Cloudflare's: if it did not reach the service (521 to 523, 525, 526, 530), the
-/// request was not processed; after 520, 524 and 527 that is unknown.
+/// 520 to 530 are Cloudflare's. After 521 to 523, 525, 526 and 530 Cloudflare did not reach the
+/// service, so the request was not processed. After 520, 524 and 527 that is unknown.
 fn repeat_of_status(status: u16) -> Repeat {
     match status {
         408 | 429 | 500 | 502 | 503 | 504 | 521..=523 | 525 | 526 | 529 | 530 => Repeat::Safe,
@@ -59,11 +60,11 @@ fn repeat_of_status(status: u16) -> Repeat {
     }
 }
 
-/// Reads how long a response asks to wait: `retry-after-ms`, or else `retry-after` as seconds, as a
-/// duration with units such as `2m30s`, or as a date (RFC 9110, section 10.2.3), compared with the
-/// response's `date`, or else with `now`.
+/// Returns the delay that a response asks for. It is read from `retry-after-ms`, or else from
+/// `retry-after`: as seconds, as a duration with units such as `2m30s`, or as a date (RFC 9110,
+/// section 10.2.3), which is compared with the response's `date`, or else with `now`.
 ///
-/// Values that are negative, not a number, or too large to be meant are ignored.
+/// Negative values, values that are not a number, and implausibly large values are ignored.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
     let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());

@@ -1,4 +1,4 @@
-//! The one error type: what went wrong, whether it may pass, and what was known by then.
+//! The error type: what failed, whether a retry may help, and the response so far.
 
 use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc, time::Duration};
 
@@ -7,16 +7,16 @@ use http::{HeaderMap, StatusCode};
 
 use crate::{line::OneLine, meta::RateLimits, response::ChatResponse, timeouts::Phase};
 
-/// What every fallible function here returns.
+/// The result of every fallible function of these crates.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Whatever went wrong between a request and the last event of its answer.
+/// An error that occurred between a request and the last event of its response.
 ///
-/// `Display` is one line that names the thing and, where there is one, the remedy; it holds no key,
-/// no prompt, no query string and no more of the answer than the provider's own message.
-/// [`source`](StdError::source) leads to the cause below.
+/// `Display` is one line that names the problem and, if there is one, the remedy. It contains no
+/// key, no prompt, no query string, and no part of the response except the provider's error
+/// message. [`source`](StdError::source) returns the cause.
 ///
-/// Messages are unstable: they may change in any release. Programs decide by [`kind`](Self::kind),
+/// Messages may change in any release. Programs should use [`kind`](Self::kind),
 /// [`setting`](Self::setting), [`code`](Self::code) and [`status`](Self::status).
 ///
 /// Cloning is cheap.
@@ -43,77 +43,75 @@ struct Inner {
     partial: Option<ChatResponse>,
 }
 
-/// What kind of thing went wrong.
+/// The kind of an error.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// No key, or one that the service refused (401). Not retried.
+    /// The key is missing, or the service refused it (401). Not retried.
     Auth,
-    /// The request was canceled, by the service or by us. Not retried.
+    /// The request was canceled, by the service or by the caller. Not retried.
     Canceled,
-    /// A page that wants to see a browser stands before the service. Not retried.
+    /// A browser challenge was returned instead of a response. Not retried.
     Challenge,
-    /// A setting, a key, a URL, a header or a certificate that cannot be used. Nothing was sent.
+    /// A setting, a key, a URL, a header or a certificate is invalid. Nothing was sent.
     Config,
-    /// No connection to the host. Retried: nothing was sent.
+    /// The connection to the host failed. Retried: nothing was sent.
     Connect,
-    /// The service's filter refused the prompt or the answer. Not retried.
+    /// The service's content filter refused the prompt or the response. Not retried.
     ContentFilter,
-    /// Prompt and answer do not fit the model's context. Not retried.
+    /// The prompt and the response exceed the model's context length. Not retried.
     ContextLength,
-    /// The connection was lost before the answer's head; [`Error::sent`] says whether the request
-    /// was out. Retried only where it certainly was not.
+    /// The connection was lost before the response's headers. Retried if certainly nothing was sent.
     Disconnected,
-    /// The host's name could not be looked up. Retried: nothing was sent.
+    /// The lookup of the host's name failed. Retried: nothing was sent.
     Dns,
-    /// The service did not understand the request (400, 413, 422). Not retried.
+    /// The service rejected the request as invalid (400, 413, 422). Not retried.
     InvalidRequest,
-    /// The model is not in the provider's list, and the list was asked to bind. Nothing was sent.
+    /// Only listed models are allowed, and the model is not in the list. Nothing was sent.
     ModelNotSupported,
-    /// No such model or path (404). Not retried.
+    /// There is no such model or path (404). Not retried.
     NotFound,
-    /// The service has no room at the moment (503, 529). Retried.
+    /// The service is over capacity at the moment (503, 529). Retried.
     Overloaded,
-    /// The key may not do this (403). Not retried.
+    /// The key does not have the permission (403). Not retried.
     Permission,
-    /// The answer is not what the protocol says: not an event stream, broken JSON, an encoding
-    /// that nobody asked for. Not retried.
+    /// The response violates the protocol: it is not an event stream, contains invalid JSON, or has
+    /// an encoding that was not requested. Not retried.
     Protocol,
-    /// The service reported an error inside an answer, of none of the other kinds. No error inside an
-    /// answer is retried for the user; [`Error::is_retryable`] tells whether it called itself
-    /// transient.
+    /// The service reported an error inside a response. Never retried automatically;
+    /// [`Error::is_retryable`] returns whether the service called the error transient.
     Provider,
-    /// The proxy refused or could not be reached. Retried unless it wants other credentials.
+    /// The proxy failed or refused the request. Retried unless it requires other credentials.
     Proxy,
     /// The account's quota or credit is used up. Not retried.
     Quota,
-    /// Too many requests for the moment (429). Retried after the time that the service names, unless
-    /// that is over [`max_retry_after`](crate::RetryPolicy::max_retry_after), the limit is one of a
-    /// day, or the request by itself is over the limit.
+    /// There were too many requests (429). Retried after the time that the service names, unless it
+    /// exceeds [`max_retry_after`](crate::RetryPolicy::max_retry_after), the limit is per day, or
+    /// the request alone exceeds the limit.
     RateLimited,
-    /// The service answered with a redirect, which is never followed. Not retried.
+    /// The service responded with a redirect, which is never followed. Not retried.
     Redirect,
-    /// The service or a gateway before it failed (5xx, 408). 408, 500, 502, 504, 521 to 523, 525, 526
-    /// and 530 are retried, 520, 524 and 527 only where
-    /// [`retry_ambiguous`](crate::RetryPolicy::retry_ambiguous) says so.
+    /// The service, or a gateway in front of it, failed (5xx, 408). 408, 500, 502, 504, 521 to 523,
+    /// 525, 526 and 530 are retried; 520, 524 and 527 are retried only with
+    /// [`retry_ambiguous`](crate::RetryPolicy::retry_ambiguous).
     Server,
-    /// A limit of [`Timeouts`](crate::Timeouts) ran out. Retried while nothing was sent.
+    /// One of the [`Timeouts`](crate::Timeouts) expired. Retried if nothing was sent.
     Timeout(Phase),
-    /// The TLS handshake failed, or one side speaks TLS and the other does not. Not retried.
+    /// The TLS handshake failed, or only one side uses TLS. Not retried.
     Tls,
-    /// A line, a frame, a head or a body over its limit. Not retried.
+    /// A line, a frame, the headers or a body exceeded its size limit. Not retried.
     TooLarge,
-    /// The answer's head came, but not the end that the protocol announces. Never retried for the
-    /// user: what came is in [`Error::partial`].
+    /// The response's headers arrived, but not the end that the protocol announces. Never retried
+    /// automatically; [`Error::partial`] has what arrived.
     Truncated,
-    /// The request needs what the provider lacks. Nothing was sent.
+    /// The provider does not support something that the request requires. Nothing was sent.
     Unsupported,
-    /// The service named a host that may not see the key. Nothing was sent there.
+    /// The service named a host to which the key may not be sent. Nothing was sent to it.
     UntrustedHost,
 }
 
 impl ErrorKind {
-    /// Returns the kind's name in snake case: `rate_limited`, `timeout`, …
+    /// Returns the kind's name in snake case, such as `rate_limited` or `timeout`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Auth => "auth",
@@ -153,36 +151,37 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// Whether a request had left when its connection failed.
+/// Whether a request had been sent when its connection failed.
 // Exhaustive: there is no fourth case, and a retry policy must decide on each.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub enum Sent {
-    /// Certainly not: it may be sent again.
+    /// Nothing was sent: the request may be sent again.
     No,
-    /// Perhaps in part, perhaps whole: the service may have worked on it.
+    /// It was sent in part or completely: the service may have processed it.
     Maybe,
-    /// All of it.
+    /// It was sent completely.
     Yes,
 }
 
-/// What a protocol knows of whether the request that failed may be sent again.
+/// Whether a protocol allows a failed request to be sent again.
 ///
-/// See [`RetryPolicy`](crate::RetryPolicy) for what becomes of it.
+/// [`RetryPolicy`](crate::RetryPolicy) describes how this is used.
 // Exhaustive: a retry policy must decide on each case.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub enum Repeat {
-    /// The request was not worked on: it may be.
+    /// The request was not processed, so it may be sent again.
     Safe,
-    /// It may have been worked on: only where the caller accepts that it is done twice.
+    /// The request may have been processed. Send it again only if it may be processed twice.
     Ambiguous,
-    /// It must not be.
+    /// The request must not be sent again.
     Never,
 }
 
 impl Error {
-    /// Creates an error of a kind, with the line that says what happened.
+    /// Creates an error from its kind and message.
     ///
-    /// The line is lower case, has no full stop and says this level only.
+    /// The message is in lower case, has no full stop, and describes only this level; causes belong
+    /// to [`with_source`](Self::with_source).
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             inner: Arc::new(Inner {
@@ -204,32 +203,32 @@ impl Error {
         }
     }
 
-    /// Creates an error about a setting: [`ErrorKind::Config`].
+    /// Creates an error about an invalid setting: [`ErrorKind::Config`].
     pub fn config(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Config, message)
     }
 
-    /// Creates an error about an answer that breaks its protocol: [`ErrorKind::Protocol`].
+    /// Creates an error about a response that violates its protocol: [`ErrorKind::Protocol`].
     pub fn protocol(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Protocol, message)
     }
 
-    /// Creates an error about a limit that ran out: [`ErrorKind::Timeout`].
+    /// Creates an error about a timeout that expired: [`ErrorKind::Timeout`].
     pub fn timeout(phase: Phase, limit: Duration) -> Self {
         let what = match phase {
-            Phase::Dns => "the host's name was not looked up",
-            Phase::Connect => "no connection was made",
-            Phase::Tls => "the TLS handshake did not end",
-            Phase::Write => "the request could not be written on",
-            Phase::Head => "no answer came",
-            Phase::FirstEvent => "the first event did not come",
-            Phase::Idle => "nothing more came",
-            Phase::Progress => "no event came, though bytes did,",
-            Phase::Total => "the request did not end",
+            Phase::Dns => "the host's name was not resolved",
+            Phase::Connect => "no connection was established",
+            Phase::Tls => "the TLS handshake did not finish",
+            Phase::Write => "the request could not be written",
+            Phase::Head => "no response arrived",
+            Phase::FirstEvent => "no first event arrived",
+            Phase::Idle => "nothing more arrived",
+            Phase::Progress => "no event arrived, although other bytes did,",
+            Phase::Total => "the request did not finish",
         };
         Self::new(
             ErrorKind::Timeout(phase),
-            format!("{what} within {limit:?} (the limit `{phase}`)"),
+            format!("{what} within {limit:?} (timeout `{phase}`)"),
         )
     }
 
@@ -238,7 +237,7 @@ impl Error {
         self
     }
 
-    /// Replaces the kind, where the answer's own code says more than its status.
+    /// Overrides the kind, for example if a code in the body is more specific than the status.
     #[must_use]
     pub fn with_kind(self, kind: ErrorKind) -> Self {
         self.with(|inner| inner.kind = kind)
@@ -262,7 +261,7 @@ impl Error {
         self.with(|inner| inner.sent = Some(sent))
     }
 
-    /// Adds the answer's head.
+    /// Adds the response's status and headers.
     #[must_use]
     pub fn with_head(self, status: StatusCode, headers: HeaderMap) -> Self {
         self.with(|inner| {
@@ -271,75 +270,75 @@ impl Error {
         })
     }
 
-    /// Replaces the status, where the answer's own says another than the head's.
+    /// Overrides the HTTP status with the one reported in the body.
     #[must_use]
     pub fn with_status(self, status: StatusCode) -> Self {
         self.with(|inner| inner.status = Some(status))
     }
 
-    /// Adds the answer's body, of which the first 64 KiB are kept.
+    /// Adds the response's body, of which the first 64 KiB are kept.
     #[must_use]
     pub fn with_body(self, body: &Bytes) -> Self {
         self.with(|inner| inner.body = Some(body.slice(..body.len().min(BODY_KEPT))))
     }
 
-    /// Adds the provider's own code.
+    /// Adds the provider's error code.
     #[must_use]
     pub fn with_code(self, code: impl Into<String>) -> Self {
         self.with(|inner| inner.code = Some(code.into()))
     }
 
-    /// Adds the provider's own message.
+    /// Adds the provider's error message.
     #[must_use]
     pub fn with_provider_message(self, message: impl Into<String>) -> Self {
         self.with(|inner| inner.provider_message = Some(message.into()))
     }
 
-    /// Adds how long the service asks to wait.
+    /// Adds the delay that the service asks for.
     #[must_use]
     pub fn with_retry_after(self, wait: Option<Duration>) -> Self {
         self.with(|inner| inner.retry_after = wait)
     }
 
-    /// Adds what the protocol knows about sending the request again.
+    /// Adds whether the protocol allows the request to be sent again.
     #[must_use]
     pub fn with_repeat(self, repeat: Repeat) -> Self {
         self.with(|inner| inner.repeat = Some(repeat))
     }
 
-    /// Adds how often the request was sent.
+    /// Adds the number of times that the request was sent.
     #[must_use]
     pub fn with_attempts(self, attempts: u32) -> Self {
         self.with(|inner| inner.attempts = attempts)
     }
 
-    /// Adds what of the answer came before.
+    /// Adds the part of the response that arrived before the error.
     #[must_use]
     pub fn with_partial(self, partial: ChatResponse) -> Self {
         self.with(|inner| inner.partial = Some(partial))
     }
 
-    /// Puts words before the message: what was being done.
+    /// Puts a description of the operation in front of the message.
     #[must_use]
     pub fn context(self, what: impl fmt::Display) -> Self {
         self.with(|inner| inner.message = format!("{what}: {}", inner.message))
     }
 
-    /// Replaces the message, by what must not stand in it.
+    /// Rewrites the message, for example to redact a secret.
     #[must_use]
     pub fn map_message(self, change: impl FnOnce(&str) -> String) -> Self {
         self.with(|inner| inner.message = change(&inner.message))
     }
 
-    /// Returns what kind of thing went wrong.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind
     }
 
-    /// Returns the name of the setting that the error is about, or that would avoid it: a method of a
-    /// builder, such as `api_key` or `proxy`, or a field of the request, such as `max_tokens`.
+    /// Returns the name of the setting that the error is about, or that would avoid it: a method of
+    /// a builder, such as `api_key` or `proxy`, or a field of the request, such as `max_tokens`.
     ///
-    /// `None` where the error is not about one setting.
+    /// Returns `None` if the error is not about a single setting.
     ///
     /// ```
     /// # use inferstream_core::ChatRequest;
@@ -352,8 +351,8 @@ impl Error {
 
     /// Returns true if the same request may succeed later.
     ///
-    /// It is a statement about the error, not about the cost: a request whose connection was lost,
-    /// or whose answer was cut off, may have been worked on and billed.
+    /// This does not consider the cost: a request whose connection was lost, or whose response was
+    /// truncated, may have been processed and billed.
     pub fn is_retryable(&self) -> bool {
         match self.inner.kind {
             ErrorKind::Connect
@@ -371,12 +370,13 @@ impl Error {
         }
     }
 
-    /// Returns true if a limit of ours ended the request.
+    /// Returns true if one of the client's timeouts expired.
     pub fn is_timeout(&self) -> bool {
         matches!(self.inner.kind, ErrorKind::Timeout(_))
     }
 
-    /// Returns whether the request may be sent again, by the protocol's word or else by the kind.
+    /// Returns whether the request may be sent again, as the protocol states or else as the kind
+    /// implies.
     pub fn repeat(&self) -> Repeat {
         if let Some(repeat) = self.inner.repeat {
             return repeat;
@@ -398,32 +398,32 @@ impl Error {
         }
     }
 
-    /// Returns whether the request had been sent, where a connection failed.
+    /// Returns whether the request had been sent, if a connection failed.
     pub fn sent(&self) -> Option<Sent> {
         self.inner.sent
     }
 
-    /// Returns how long the service asked to wait, where it did.
+    /// Returns the delay that the service asked for.
     pub fn retry_after(&self) -> Option<Duration> {
         self.inner.retry_after
     }
 
-    /// Returns the status, where the service answered with one.
+    /// Returns the HTTP status, if there was a response.
     pub fn status(&self) -> Option<StatusCode> {
         self.inner.status
     }
 
-    /// Returns the provider's own code for the error.
+    /// Returns the provider's error code.
     pub fn code(&self) -> Option<&str> {
         self.inner.code.as_deref()
     }
 
-    /// Returns the provider's own message.
+    /// Returns the provider's error message.
     pub fn provider_message(&self) -> Option<&str> {
         self.inner.provider_message.as_deref()
     }
 
-    /// Returns the request's id at the provider, where its answer's head names one.
+    /// Returns the provider's id of the request, if a header of the response has it.
     pub fn request_id(&self) -> Option<&str> {
         self.inner
             .headers
@@ -431,12 +431,12 @@ impl Error {
             .and_then(crate::meta::request_id)
     }
 
-    /// Returns the headers of the answer.
+    /// Returns the headers of the response.
     pub fn headers(&self) -> Option<&HeaderMap> {
         self.inner.headers.as_ref()
     }
 
-    /// Returns what the answer's headers say of the rate limits.
+    /// Returns the rate limits in the headers of the response.
     pub fn rate_limits(&self) -> RateLimits {
         self.inner
             .headers
@@ -445,28 +445,27 @@ impl Error {
             .unwrap_or_default()
     }
 
-    /// Returns the body of an answer that was an error: its first 64 KiB.
+    /// Returns the body of an error response: its first 64 KiB.
     pub fn body(&self) -> Option<&Bytes> {
         self.inner.body.as_ref()
     }
 
-    /// Returns how often the request was sent, replays of the transport included; 0 where it was not.
+    /// Returns how often the request was sent, including replays by the transport.
     pub fn attempts(&self) -> u32 {
         self.inner.attempts
     }
 
-    /// Returns what of the answer came before a stream failed, and in its
-    /// [`meta`](ChatResponse::meta) what came with it.
+    /// Returns the part of the response that arrived before a stream failed, with its
+    /// [`meta`](ChatResponse::meta).
     pub fn partial(&self) -> Option<&ChatResponse> {
         self.inner.partial.as_ref()
     }
 }
 
-/// The most that is kept of an error's body: the documented errors are below 4 KiB, and pages of
-/// HTML below 64.
+/// The maximum size of an error's body. Documented errors are below 4 KiB, HTML pages below 64 KiB.
 const BODY_KEPT: usize = 64 << 10;
 
-/// One line: what would end it, or draw on a terminal, is escaped.
+/// One line: line breaks and terminal control characters are escaped.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         OneLine(&self.inner.message).fmt(f)
@@ -475,7 +474,7 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Neither headers nor body nor partial: they may hold what the log must not.
+        // Headers, body and partial response may contain secrets, so they are omitted.
         f.debug_struct("Error")
             .field("kind", &self.inner.kind)
             .field("message", &self.inner.message)

@@ -114,24 +114,28 @@ mod serde_support {
         ///
         /// # Errors
         ///
-        /// `Config` if the value has no JSON form, such as a map whose keys are not strings.
+        /// Returns `Config` if the value cannot be represented in JSON, such as a map whose keys
+        /// are not strings.
         pub fn new(value: &(impl Serialize + ?Sized)) -> Result<Self> {
             match serde_json::to_string(value) {
                 Ok(text) => Ok(Self(text.into())),
-                Err(error) => Err(Error::config("the value has no JSON form").with_source(error)),
+                Err(error) => {
+                    Err(Error::config("the value cannot be serialized as JSON").with_source(error))
+                }
             }
         }
 
-        /// Creates a value from text, if it is one JSON value.
+        /// Creates a value from text, after checking that it is exactly one JSON value.
         ///
         /// # Errors
         ///
-        /// `Config` if it is not.
+        /// Returns `Config` if it is not.
         pub fn parse(text: &str) -> Result<Self> {
             match serde_json::from_str::<&RawValue>(text) {
                 Ok(raw) => Ok(Self(raw.get().into())),
                 Err(error) => {
-                    Err(Error::config("the text is not one JSON value").with_source(error))
+                    Err(Error::config("invalid JSON: expected exactly one value")
+                        .with_source(error))
                 }
             }
         }
@@ -159,7 +163,7 @@ mod serde_support {
         }
     }
 
-    /// Writes the value that a deserializer holds, with its members in their order.
+    /// Writes the value of a deserializer as JSON, with its members in order.
     ///
     /// `RawValue` does not work inside a tagged enum, and `Value` sorts members.
     struct Writer<'a>(&'a mut String);

@@ -43,7 +43,8 @@ pub struct Meta {
     /// If it is above 1, the service may have processed, and billed, the request more than once: for
     /// example if a proxy in front of it responded with 408 or 5xx.
     pub attempts: u32,
-    /// The time from the start of the request to the response's headers, earlier attempts included.
+    /// The time from the start of the request to the response's headers, including earlier
+    /// attempts.
     pub time_to_head: Duration,
     /// The time from the start of the request to the first event; `None` before it.
     pub time_to_first_event: Option<Duration>,
@@ -117,13 +118,13 @@ pub(crate) fn request_id(headers: &HeaderMap) -> Option<&str> {
 
 /// The rate limits that a service reports, by resource and period.
 ///
-/// Read from headers `x-ratelimit-{limit|remaining|reset}-{resource}[-{period}]` whatever the
-/// resources and periods are: providers change them
-/// (Cerebras has had `requests-day`, `tokens-minute` and un-suffixed ones).
-/// Headers that name no resource (`x-ratelimit-remaining`, `ratelimit-remaining`) are of `requests`.
-/// `ratelimit` and `ratelimit-policy` are read in the forms of the IETF draft
-/// `draft-ietf-httpapi-ratelimit-headers`, by the policy's name, and as `requests` in those versions
-/// of it that have no names.
+/// They are read from headers `x-ratelimit-{limit|remaining|reset}-{resource}[-{period}]` with any
+/// resources and periods, because providers change them (Cerebras has had `requests-day`,
+/// `tokens-minute` and names without a period). Headers without a resource
+/// (`x-ratelimit-remaining`, `ratelimit-remaining`) are stored as `requests`. `ratelimit` and
+/// `ratelimit-policy` are read in the formats of the IETF draft
+/// `draft-ietf-httpapi-ratelimit-headers`: by the policy's name, or as `requests` in the versions
+/// of the draft without names.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct RateLimits {
@@ -243,7 +244,7 @@ impl RateLimits {
 
 impl RateLimit {
     fn set(&mut self, what: &str, value: &str, now: Option<SystemTime>) {
-        // An earlier version of the draft has the policies behind the number: `100, 100;w=60`.
+        // An earlier version of the draft appends the policies to the number: `100, 100;w=60`.
         let number = value.split([',', ';']).next().unwrap_or_default().trim();
         match what {
             "limit" => self.limit = number.parse().ok(),
@@ -253,13 +254,13 @@ impl RateLimit {
     }
 }
 
-/// The name of a limit that names no resource.
+/// The name for limits without a resource.
 const UNNAMED: &str = "requests";
 
-/// Reads when a limit is reset: a duration, or a point in time.
+/// Parses when a limit is reset: a duration, or a point in time.
 fn until(value: &str, now: Option<SystemTime>) -> Option<Duration> {
-    // A number of seconds since 1970, or of milliseconds (OpenRouter), is no duration: it would be
-    // one of more than thirty years.
+    // A number of seconds, or of milliseconds (OpenRouter), since 1970 is not a duration: it would
+    // be more than thirty years.
     const YEARS: f64 = 1e9;
     let end = match value.trim().parse::<f64>() {
         Ok(number) if 1e3 * YEARS <= number => Duration::try_from_secs_f64(number / 1e3).ok()?,

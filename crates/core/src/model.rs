@@ -7,15 +7,15 @@ use std::borrow::Cow;
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]
 pub struct Model {
-    /// Its name in requests.
+    /// The name to use in requests.
     pub id: String,
-    /// Its author or vendor.
+    /// The author or vendor.
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")
     )]
     pub owned_by: Option<String>,
-    /// Its creation time, in seconds since 1970.
+    /// The creation time, in seconds since 1970.
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")
@@ -30,7 +30,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// Creates a model with a name only.
+    /// Creates a model that has only a name.
     pub fn new(id: impl Into<String>) -> Self {
         Self {
             id: id.into(),
@@ -95,7 +95,8 @@ impl ProviderInfo {
         self.login_url.as_deref().unwrap_or(&self.url)
     }
 
-    /// Returns the provider's name for a model: an alias is resolved, any other name stays.
+    /// Returns the provider's name for a model: aliases are resolved, and other names are returned
+    /// unchanged.
     pub fn resolve<'a>(&self, model: &'a str) -> &'a str {
         self.model_aliases
             .iter()
@@ -115,20 +116,20 @@ impl ProviderInfo {
 /// What a provider supports for a model.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-// Each is independent.
+// The flags are independent.
 #[allow(clippy::struct_excessive_bools)]
 pub struct Capabilities {
-    /// A key is required.
+    /// Whether a key is required.
     pub needs_auth: bool,
-    /// Streaming.
+    /// Whether streaming is supported.
     pub supports_stream: bool,
-    /// System messages.
+    /// Whether system messages are supported.
     pub supports_system_message: bool,
-    /// More than one message.
+    /// Whether more than one message is supported.
     pub supports_message_history: bool,
-    /// Tool calls.
+    /// Whether tools are supported.
     pub supports_tools: bool,
-    /// Images.
+    /// Whether images are supported.
     pub supports_images: bool,
 }
 

@@ -85,13 +85,14 @@ enum Stop {
 struct Reader<'a> {
     text: &'a str,
     at: usize,
-    /// What closes the lists and objects that are open.
+    /// The closing brackets of the open arrays and objects.
     open: Vec<char>,
-    /// Where the text can be cut, how many are open there, and the quote that closes a text there.
+    /// The last position at which the text can be cut: the position, the number of open brackets, and
+    /// the quote if it is inside a string.
     good: Option<(usize, usize, Option<char>)>,
 }
 
-/// The deepest that lists and objects may stand in each other: what `serde_json` reads.
+/// The maximum nesting of arrays and objects, the same as `serde_json`'s.
 const DEEPEST: usize = 127;
 
 impl Reader<'_> {
@@ -145,7 +146,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Reads a text; one that is a value may be cut between its characters.
+    /// Parses a string. If it is a value, and not a name, it may be cut between its characters.
     fn string(&mut self, is_value: bool) -> Result<(), Stop> {
         self.at += 1;
         loop {
@@ -171,7 +172,7 @@ impl Reader<'_> {
             b'u' => {
                 let unit = self.unit(self.at)?;
                 self.at += 6;
-                // A half that another must follow is no character of its own.
+                // The first half of a surrogate pair is not a character on its own.
                 if (0xD800..0xDC00).contains(&unit) {
                     match self.text.as_bytes().get(self.at..).unwrap_or_default() {
                         [] | [b'\\'] => return Err(Stop::End),
@@ -189,7 +190,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads the number behind `\u`.
+    /// Parses the four digits after `\u`.
     fn unit(&self, at: usize) -> Result<u32, Stop> {
         let digits = self.text.as_bytes().get(at + 2..).unwrap_or_default();
         let digits = &digits[..digits.len().min(4)];
@@ -216,7 +217,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Reads a number, by the grammar of RFC 8259, section 6; one that nothing follows may go on.
+    /// Parses a number (RFC 8259, section 6). At the end of the text it may be incomplete.
     fn number(&mut self) -> Result<(), Stop> {
         if self.peek()? == b'-' {
             self.at += 1;
@@ -250,7 +251,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Notes that the text can be cut here.
+    /// Records that the text can be cut here.
     fn mark(&mut self) {
         self.good = Some((self.at, self.open.len(), None));
     }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl ChatRequest {
-    /// Creates a request to a model, by its name at the provider or an alias.
+    /// Creates a request for a model, by its name at the provider or by an alias.
     pub fn new(model: impl Into<String>) -> Self {
         Self {
             model: Some(model.into()),
@@ -28,13 +28,13 @@ impl ChatRequest {
         self.message(Message::system(content))
     }
 
-    /// Adds a user's message.
+    /// Adds a user message.
     #[must_use]
     pub fn user(self, content: impl Into<Part>) -> Self {
         self.message(Message::user(content))
     }
 
-    /// Adds a message of the assistant.
+    /// Adds an assistant message.
     #[must_use]
     pub fn assistant(self, content: impl Into<Part>) -> Self {
         self.message(Message::assistant(content))
@@ -54,7 +54,7 @@ impl ChatRequest {
         self
     }
 
-    /// Adds texts that end the response.
+    /// Adds texts that end the response when the model generates one of them.
     #[must_use]
     pub fn stop<T: Into<String>>(mut self, stop: impl IntoIterator<Item = T>) -> Self {
         self.stop.extend(stop.into_iter().map(Into::into));
@@ -76,32 +76,32 @@ impl ChatRequest {
         self
     }
 
-    /// Sets a member of the body by its name on the wire; it replaces a setting of that name.
+    /// Sets a member of the body by its name on the wire. It replaces a setting of that name.
     ///
-    /// A `&str` becomes a JSON string; numbers and `bool` stay what they are; with the feature `json`
-    /// anything that serializes can be made a [`Json`].
+    /// A `&str` becomes a JSON string, and numbers and `bool` become JSON numbers and booleans.
+    /// With the feature `json`, [`Json::new`] converts any value that serializes.
     #[must_use]
     pub fn extra(mut self, name: impl Into<String>, value: impl Into<Json>) -> Self {
         self.extra.push((name.into(), value.into()));
         self
     }
 
-    /// Sets a header for this request alone.
+    /// Sets a header for this request only.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
     }
 
-    /// Sets whether each chunk is also returned as a `Raw` event: off by default.
+    /// Sets whether each chunk is also returned as a `Raw` event. Off by default.
     #[must_use]
     pub fn raw(mut self, raw: bool) -> Self {
         self.raw = raw;
         self
     }
 
-    /// Sets whether the feature `tracing` records the messages of the request and its response;
-    /// [`RecordContent::Never`] by default.
+    /// Sets whether the feature `tracing` records the messages of the request and its response. The
+    /// default is [`RecordContent::Never`].
     #[must_use]
     pub fn record_content(mut self, content: RecordContent) -> Self {
         self.record_content = content;
@@ -115,31 +115,34 @@ impl ChatRequest {
         self
     }
 
-    /// Sets the timeouts for this request alone.
+    /// Sets the timeouts for this request only.
     #[must_use]
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = Some(timeouts);
         self
     }
 
-    /// Sets the retries for this request alone.
+    /// Sets the retry policy for this request only.
     #[must_use]
     pub fn retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = Some(retry);
         self
     }
 
-    /// Checks for what no provider accepts.
+    /// Checks the request for values that every provider refuses.
     ///
     /// # Errors
     ///
-    /// `Config` that names the setting: no messages, a number that JSON cannot express, a token limit of
-    /// 0, or a header that the transport sets.
+    /// Returns `Config` with the name of the setting if there are no messages, a number is not
+    /// finite, the token limit or the number of choices is 0, or a header is one that the transport
+    /// sets.
     pub fn validate(&self) -> Result<()> {
         let asks =
             |(name, _): &(String, Json)| matches!(name.as_str(), "messages" | "prompt" | "input");
         if self.messages.is_empty() && !self.extra.iter().any(asks) {
-            return Err(Error::config("the request has no messages").with_setting("messages"));
+            return Err(
+                Error::config("missing messages: expected at least one").with_setting("messages")
+            );
         }
         if let Some(field) = self.not_finite() {
             return Err(
@@ -149,17 +152,16 @@ impl ChatRequest {
         }
         if self.top_logprobs.is_some() && self.logprobs == Some(false) {
             return Err(Error::config(
-                "`top_logprobs` asks for what `logprobs` forbids: leave one of them out",
+                "invalid `top_logprobs`: `logprobs` is false; remove one of the two",
             )
             .with_setting("top_logprobs"));
         }
         if self.max_tokens == Some(0) {
-            return Err(
-                Error::config("`max_tokens` is 0: no answer fits").with_setting("max_tokens")
-            );
+            return Err(Error::config("invalid `max_tokens` 0: expected at least 1")
+                .with_setting("max_tokens"));
         }
         if self.n == Some(0) {
-            return Err(Error::config("`n` is 0: no answer is asked for").with_setting("n"));
+            return Err(Error::config("invalid `n` 0: expected at least 1").with_setting("n"));
         }
         check_headers(&self.headers)
     }
@@ -169,7 +171,8 @@ impl ChatRequest {
 ///
 /// # Errors
 ///
-/// `Config` that names a header which the transport or the key's setting writes.
+/// Returns `Config` with the name of a header that the transport sets, or that has its own setting,
+/// such as the key.
 pub fn check_headers(headers: &HeaderMap) -> Result<()> {
     use http::header;
     const OURS: [HeaderName; 6] = [
@@ -183,7 +186,7 @@ pub fn check_headers(headers: &HeaderMap) -> Result<()> {
     match OURS.iter().find(|name| headers.contains_key(*name)) {
         None => Ok(()),
         Some(name) => Err(Error::config(format!(
-            "the header `{name}` cannot be set by hand; leave it out"
+            "invalid header `{name}`: the client sets it; remove it"
         ))
         .with_setting("headers")),
     }

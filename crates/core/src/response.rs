@@ -143,7 +143,7 @@ impl ChatResponse {
     /// assert_eq!(response.meta.time_to_end, Some(Duration::from_millis(2_500)));
     /// assert_eq!(response.tokens_per_second(), Some(60.0));
     ///
-    /// // The service knows better.
+    /// // A time that the service reports takes precedence.
     /// let mut timing = Timing::default();
     /// timing.completion_time = Some(0.5);
     /// response.timing = Some(timing);

@@ -11,8 +11,8 @@ use crate::{
 
 /// The rules by which a failed request is sent again.
 ///
-/// Retries happen only before the response's headers: once a stream has begun, nothing is sent
-/// again.
+/// Requests are retried only before the response's headers arrive: once a stream has started,
+/// nothing is sent again.
 ///
 /// These are retried, unless the service forbids it (`x-should-retry: false`):
 ///
@@ -26,7 +26,7 @@ use crate::{
 ///
 /// In addition, the transport replays a request once if a reused connection was closed before the
 /// first byte of the response ([`replay_stale`](Self::replay_stale)).
-/// [`Meta::attempts`](crate::Meta::attempts) and [`Error::attempts`] count both.
+/// [`Meta::attempts`](crate::Meta::attempts) and [`Error::attempts`] include retries and replays.
 ///
 /// The wait before attempt *n* + 1 is between half of and the full
 /// [`base_delay`](Self::base_delay) · 2ⁿ⁻¹, at most [`max_delay`](Self::max_delay). If the service
@@ -105,19 +105,19 @@ impl RetryPolicy {
         }
     }
 
-    /// Makes attempts until one succeeds, one must not be repeated, or the policy ends them.
+    /// Makes attempts until one succeeds, an error must not be retried, or the policy's limits are
+    /// reached.
     ///
-    /// Each wait is reported to [`Transport::on_retry`] before it begins.
-    /// `total` is the timeout of the whole request: no attempt begins after it, and no wait that would
-    /// exceed it.
+    /// Each wait is reported to [`Transport::on_retry`] before it starts. `total` is the timeout of
+    /// the complete request: no attempt starts after it, and no wait exceeds it.
     ///
     /// # Errors
     ///
-    /// The last attempt's error, with the number of attempts.
+    /// Returns the last attempt's error, with the number of attempts.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future ends the attempt or the wait.
+    /// Dropping the future ends the current attempt or wait.
     pub async fn run<T, F: Future<Output = Result<T>> + Send>(
         &self,
         transport: &dyn Transport,
@@ -158,14 +158,14 @@ impl RetryPolicy {
             trace::retried(&error, wait);
             transport.on_retry(&error, wait);
             transport.sleep(wait).await;
-            // It may have slept longer than asked.
+            // The timer may have slept longer than requested.
             if total.is_some_and(|total| total <= transport.now().saturating_sub(start)) {
                 return Err(error);
             }
         }
     }
 
-    /// Returns how long to wait before the next attempt, or `None` if there is none.
+    /// Returns the delay before the next attempt, or `None` if no further attempt is made.
     fn wait_after(&self, error: &Error, attempts: u32) -> Option<Duration> {
         let repeats = match error.repeat() {
             Repeat::Safe => true,
@@ -201,7 +201,7 @@ fn is_server_error(error: &Error) -> bool {
     error.kind() == ErrorKind::Server || matches!(status, Some(408 | 500..=599))
 }
 
-/// Waits for a future, but not longer than what is left of the total timeout.
+/// Waits for a future, but no longer than the rest of the total timeout.
 async fn within<T>(
     transport: &dyn Transport,
     left: Duration,

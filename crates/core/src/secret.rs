@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 /// ```
 /// use inferstream_core::ApiKey;
 ///
-/// let key = ApiKey::new("csk-secret\n")?; // read from a file: white space around it is dropped
+/// let key = ApiKey::new("csk-secret\n")?; // read from a file: surrounding white space is removed
 /// assert_eq!(format!("{key:?}"), "ApiKey(..)");
 /// # Ok::<(), inferstream_core::Error>(())
 /// ```
@@ -22,23 +22,23 @@ use crate::error::{Error, Result};
 pub struct ApiKey(String);
 
 impl ApiKey {
-    /// Creates a key; white space around it is removed.
+    /// Creates a key; surrounding white space is removed.
     ///
     /// # Errors
     ///
-    /// `Config` if it is empty, or contains a character that is not visible ASCII, which no header may
-    /// contain.
+    /// Returns `Config` if the key is empty or contains a character that is not visible ASCII,
+    /// which headers cannot contain.
     pub fn new(key: impl Into<String>) -> Result<Self> {
         let key = key.into();
         let trimmed = key.trim();
         if trimmed.is_empty() {
-            return Err(Error::config("the API key is empty").with_setting("api_key"));
+            return Err(Error::config("invalid API key: it is empty").with_setting("api_key"));
         }
         match trimmed.bytes().position(|byte| !byte.is_ascii_graphic()) {
             None => Ok(Self(trimmed.to_owned())),
             Some(index) => Err(Error::config(format!(
-                "the API key has a character at index {index} that cannot stand in a header; a key \
-                 is one line of visible ASCII characters"
+                "invalid character at index {index} of the API key: expected one line of visible \
+                 ASCII characters"
             ))
             .with_setting("api_key")),
         }

@@ -15,8 +15,8 @@ use crate::{
 
 /// Declares [`ChatRequest`] and [`Field`].
 ///
-/// A row is one setting: `Variant field: type`, then `set: type` if its setter is generated, which
-/// takes that type, and `default: value` if that value asks for no more than leaving it out does.
+/// Each row is one setting: `Variant field: type`, then `set: type` if its setter is generated with
+/// that parameter type, and `default: value` if that value is equivalent to an unset one.
 macro_rules! settings {
     ($(
         $(#[$doc:meta])*
@@ -24,8 +24,8 @@ macro_rules! settings {
     )*) => {
         /// A request to a model: the conversation and the settings.
         ///
-        /// A setting that is `None` or empty has the service's default.
-        /// Plain text is a request to the provider's default model:
+        /// For a setting that is `None` or empty, the service's default applies.
+        /// Plain text converts to a request for the provider's default model:
         ///
         /// ```
         /// use inferstream_core::ChatRequest;
@@ -125,7 +125,8 @@ macro_rules! settings {
                 }
             }
 
-            /// Returns a setting that has a number which JSON cannot express.
+            /// Returns a setting that contains a number which is not finite, and so cannot be
+            /// written as JSON.
             pub(crate) fn not_finite(&self) -> Option<Field> {
                 let settings = [$((Field::$variant, self.$name.is_finite()),)*];
                 settings.into_iter().find_map(|(field, is_finite)| (!is_finite).then_some(field))
@@ -134,7 +135,7 @@ macro_rules! settings {
 
         /// A setting of a [`ChatRequest`], which a service may or may not support.
         ///
-        /// `model`, `messages`, `extra` and what stays in the client are not settings.
+        /// `model`, `messages`, `extra` and settings that stay in the client are not included.
         #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
         #[non_exhaustive]
         pub enum Field {
@@ -160,7 +161,7 @@ macro_rules! settings {
     };
 }
 
-/// Writes the setter, if there is one.
+/// Generates the setter, if there is one.
 macro_rules! setter {
     ($(#[$doc:meta])* $name:ident) => {};
     ($(#[$doc:meta])* $name:ident $taken:ty) => {
@@ -186,7 +187,7 @@ settings! {
     Stop stop: Vec<String>;
     /// Sampling seed.
     Seed seed: Option<i64>, set: i64;
-    /// Number of choices; the `choice` of an event tells them apart.
+    /// Number of choices; the `choice` of an event is the index of its choice.
     N n: Option<u32>, set: u32, default: 1;
     /// Frequency penalty, from -2 to 2: the more often a token occurred, the less likely it is.
     FrequencyPenalty frequency_penalty: Option<f64>, set: f64;
@@ -203,7 +204,7 @@ settings! {
     ReasoningEffort reasoning_effort: Option<String>, set: impl Into<String>;
     /// Format of the reasoning, in the provider's term, such as `parsed` or `hidden`.
     ReasoningFormat reasoning_format: Option<String>, set: impl Into<String>;
-    /// Predicted output, such as a file of which little changes: the parts that match are returned
+    /// Predicted output, such as a file of which little changes. Parts that match it are returned
     /// faster.
     Prediction prediction: Option<String>, set: impl Into<String>;
     /// Service tier, in the provider's term, such as `flex`.
@@ -232,9 +233,9 @@ impl ChatRequest {
         self.extra.iter().any(|(known, _)| known == name)
     }
 
-    /// Drops the settings that a member of [`extra`](Self::extra) replaces, so that nothing asks
-    /// whether they are known: that member is sent. `name` returns a setting's name on the wire, which
-    /// depends on the provider.
+    /// Removes the settings that a member of [`extra`](Self::extra) replaces, so that they are not
+    /// checked for support: the member is sent instead. `name` returns a setting's name on the
+    /// wire, which depends on the provider.
     ///
     /// ```
     /// # use inferstream_core::{ChatRequest, Field};

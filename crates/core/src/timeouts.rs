@@ -4,9 +4,9 @@ use std::{fmt, time::Duration};
 
 /// Timeouts for each phase of a request. `None` turns one off.
 ///
-/// The transport keeps the timeouts up to [`head`](Self::head), the stream the others. Those of the
-/// stream, except [`total`](Self::total), run only while the stream waits for the network, never
-/// while the caller holds it.
+/// The transport enforces the timeouts up to [`head`](Self::head), and the stream the others. The
+/// timeouts of the stream, except [`total`](Self::total), run only while the stream waits for the
+/// network, never while the caller holds it.
 ///
 /// [`ChatRequest::timeouts`](crate::ChatRequest::timeouts) replaces the client's timeouts for one
 /// request.
@@ -27,21 +27,20 @@ pub struct Timeouts {
     pub connect: Option<Duration>,
     /// The TLS handshake: 5 s.
     pub tls: Option<Duration>,
-    /// Writing the request, without progress: 30 s.
+    /// Writing the request, for each period without progress: 30 s.
     pub write: Option<Duration>,
     /// From the written request to the response's complete headers: 60 s.
-    ///
-    /// The headers of a complete response (`chat`) arrive only once its text is generated: there, the
-    /// larger of this and [`first_event`](Self::first_event) applies.
+    /// The headers of a complete response (`chat`) arrive only after its text was generated. For
+    /// it, the larger of this timeout and [`first_event`](Self::first_event) applies.
     pub head: Option<Duration>,
-    /// From the headers to the first event: 120 s. A complete response (`chat`) is one event, its last
-    /// byte.
+    /// From the headers to the first event: 120 s. A complete response (`chat`) counts as one
+    /// event, which arrives with its last byte.
     pub first_event: Option<Duration>,
-    /// Between two reads, after the first event; any byte counts: 120 s.
+    /// Between two reads after the first event, whatever they contain: 120 s.
     pub idle: Option<Duration>,
-    /// Between two events, however many bytes without events (comments, empty chunks) arrive: 300 s.
+    /// Between two events, regardless of other bytes such as comments and empty chunks: 300 s.
     pub progress: Option<Duration>,
-    /// The whole request, including all attempts and the stream: off.
+    /// The complete request, including all attempts and the stream: off.
     pub total: Option<Duration>,
 }
 

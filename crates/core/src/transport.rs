@@ -24,22 +24,22 @@ use crate::{
 /// A boxed future that can be spawned.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A clock that can be waited for.
+/// A clock with a sleep function.
 ///
-/// Every [`Transport`] is one; `Arc`s of one are one too. A timer alone is enough where nothing is
-/// sent, such as for the timeout of a wait.
+/// Every [`Transport`] is also a timer, and so is an `Arc` of one. A timer suffices if nothing is
+/// sent, for example to limit a wait.
 ///
 /// It has no default methods, because the clocks of `std` panic on `wasm32-unknown-unknown`.
 pub trait Timer: fmt::Debug + Send + Sync + 'static {
-    /// Returns the time since the timer's own start, by a clock that never goes back.
+    /// Returns the time since the timer's start, by a monotonic clock.
     ///
     /// Clones of a timer share the start. Times of different timers cannot be compared.
     fn now(&self) -> Duration;
 
-    /// Waits. When the future ends, [`now`](Self::now) has advanced by at least the duration.
+    /// Waits. When the future completes, [`now`](Self::now) has advanced by at least the duration.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
 
-    /// Returns the calendar time, which dates of HTTP are compared with: those of cookies, and a
+    /// Returns the calendar time. It is compared with HTTP dates: those of cookies, and
     /// `Retry-After` in a response without `Date`.
     fn system_time(&self) -> SystemTime;
 }
@@ -60,14 +60,14 @@ impl<T: Timer + ?Sized> Timer for Arc<T> {
 
 /// A client that sends HTTP requests, with its clock and its background tasks.
 ///
-/// `inferstream-transport` has the one on hyper. A transport of your own gets the retries, the
-/// timeouts of streams and the end-of-stream rules of this crate.
+/// `inferstream-transport` implements one on hyper. With your own transport you keep the retries,
+/// the timeouts of streams and the end-of-stream rules of this crate.
 ///
-/// A transport sends a request once. It follows no redirect: one is an error, `Redirect`. A response of
-/// any other status is a success to it: the protocol reads the body and decides.
+/// A transport sends a request once. It does not follow redirects: they are the error `Redirect`. A
+/// response of any other status is `Ok`; the protocol reads the body and decides.
 ///
-/// Typed extensions of the request say what applies to it: [`Timeouts`](crate::Timeouts), of which
-/// the transport keeps `dns`, `connect`, `tls`, `write` and `head`; [`ReplayStale`]; and
+/// Typed extensions of the request carry its settings: [`Timeouts`](crate::Timeouts), of which the
+/// transport enforces `dns`, `connect`, `tls`, `write` and `head`; [`ReplayStale`]; and
 /// [`Replays`].
 ///
 /// The response to a request with the header `upgrade` may be 101 (RFC 9110, section 7.8): the body is
@@ -86,8 +86,8 @@ pub trait Transport: Timer {
     /// Dropping the future closes the connection, or never opens it.
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Response<Body>>>;
 
-    /// Runs a task in the background, to drain a body or to cancel a response.
-    // Not of `Timer`: what is detached always finishes something that was sent.
+    /// Runs a task in the background, for example to drain a body or to cancel a response.
+    // Not part of `Timer`: a background task always finishes something that was sent.
     fn detach(&self, task: BoxFuture<'static, ()>);
 
     /// Observes that a request failed and is sent again after `wait`; does nothing by default.
@@ -101,18 +101,18 @@ pub trait Transport: Timer {
     }
 }
 
-/// An extension of a request that permits to send it again if a *reused* connection is closed before
-/// the first byte of the response.
+/// A request extension that allows the transport to send the request again if a *reused* connection
+/// is closed before the first byte of the response.
 ///
 /// Servers close idle connections at any time, which a client notices only when it uses one. Without
 /// the extension the request is not sent again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReplayStale;
 
-/// The number of times that a transport has replayed a request, as an extension of it.
+/// A request extension that counts how often a transport has replayed the request.
 ///
-/// Clones share the number. A transport calls [`add`](Self::add) where it sends a request a second time
-/// by [`ReplayStale`]; the client adds the number to [`Meta::attempts`](crate::Meta::attempts).
+/// Clones share the count. A transport calls [`add`](Self::add) when it replays a request because
+/// of [`ReplayStale`]; the client adds the count to [`Meta::attempts`](crate::Meta::attempts).
 #[derive(Clone, Debug, Default)]
 pub struct Replays(Arc<AtomicU32>);
 
@@ -122,7 +122,7 @@ impl Replays {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Returns how many replays were counted.
+    /// Returns the number of replays.
     pub fn count(&self) -> u32 {
         self.0.load(Ordering::Relaxed)
     }
@@ -142,7 +142,7 @@ impl Replays {
 
 /// A connection that has switched to another protocol: a body that can also send bytes.
 pub trait Duplex: HttpBody<Data = Bytes, Error = Error> {
-    /// Sends bytes, and removes from the front what was sent, until none is left.
+    /// Sends bytes from the front of `bytes` and removes them, until it is empty.
     ///
     /// # Errors
     ///
@@ -177,7 +177,7 @@ impl Body {
         Self { inner }
     }
 
-    /// Sends bytes to the other side, and removes from the front what was sent, until none is left.
+    /// Sends bytes from the front of `bytes` and removes them, until it is empty.
     ///
     /// # Errors
     ///
@@ -185,14 +185,16 @@ impl Body {
     pub fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &mut Bytes) -> Poll<Result<()>> {
         match &mut self.inner {
             Inner::Duplex(connection) => connection.as_mut().poll_send(cx, bytes),
-            Inner::OneWay(_) => Poll::Ready(Err(Error::protocol("an answer's body takes nothing"))),
+            Inner::OneWay(_) => Poll::Ready(Err(Error::protocol(
+                "this body cannot send bytes: the connection has not switched protocols",
+            ))),
         }
     }
 
     /// Polls for the next bytes; trailers and empty fragments are skipped.
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
-        /// How many empty fragments are skipped in one poll: an endless supply of them would block the
-        /// thread, and no timeout would fire.
+        /// The number of empty fragments skipped per poll. An endless sequence of them would block
+        /// the thread, so that no timeout could fire.
         const EMPTY: usize = 32;
         for _ in 0..EMPTY {
             match std::task::ready!(Pin::new(&mut *self).poll_frame(cx)) {
@@ -208,13 +210,13 @@ impl Body {
         Poll::Pending
     }
 
-    /// Reads the body of an error response: at most 64 KiB, for at most 2 s or the limit `idle`,
+    /// Reads the body of an error response: at most 64 KiB, for at most 2 s or the timeout `idle`,
     /// whichever is less.
     ///
-    /// What was read until then is returned, also if the connection breaks. The time is part of the
+    /// Returns what was read so far, even if the connection breaks. The time counts as part of the
     /// attempt, so the timeout `total` includes it.
     pub async fn read_error(mut self, transport: &dyn Transport, timeouts: &Timeouts) -> Bytes {
-        // Documented error bodies come with their head.
+        // Documented error bodies arrive together with their headers.
         const LIMIT: (usize, Duration) = (64 << 10, Duration::from_secs(2));
         let mut read = Vec::new();
         let limit = timeouts.idle.map_or(LIMIT.1, |idle| idle.min(LIMIT.1));
@@ -275,14 +277,14 @@ impl HttpBody for Body {
     }
 }
 
-/// An empty body, which layers of `tower-http` need that respond in place of a service.
+/// An empty body, for layers of `tower-http` that respond in place of a service.
 impl Default for Body {
     fn default() -> Self {
         Self::from("")
     }
 }
 
-/// A body that is complete already.
+/// A body that is already complete.
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
         Self::new(Whole(Some(bytes)))

@@ -1,4 +1,4 @@
-//! Text that is JSON in, a value of the caller's type out.
+//! Parsing of JSON text into the caller's types.
 
 use serde::de::DeserializeOwned;
 
@@ -10,11 +10,12 @@ use crate::{
 };
 
 impl ChatResponse {
-    /// Reads the text as JSON: the answer to a request with a
+    /// Parses the text as JSON: the response to a request with a
     /// [`response_format`](crate::ChatRequest::response_format).
     ///
-    /// A fence of Markdown around it is passed over, since models that are asked in words write one;
-    /// it need not be closed, since `stop` may have cut its end.
+    /// A Markdown code fence around the JSON is ignored, because models that are asked for JSON in
+    /// words often write one. It need not be closed, because a `stop` text may have removed its
+    /// end.
     ///
     /// ```
     /// # use inferstream_core::{ChatEvent, ChatResponse};
@@ -33,9 +34,9 @@ impl ChatResponse {
     ///
     /// # Errors
     ///
-    /// With the whole answer in [`Error::partial`]: `Truncated` where the limit of tokens has cut the
-    /// answer off, `ContentFilter` where the service has, else `Protocol` with the place where the text
-    /// is not the JSON that was meant.
+    /// The complete response is in [`Error::partial`]. The kind is `Truncated` if the token limit
+    /// cut the response off, `ContentFilter` if the service's filter did, and otherwise `Protocol`,
+    /// with the position at which the text is not the expected JSON.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
         let parsed = match self.choice(0) {
             Some(choice) => choice.parse(),
@@ -46,7 +47,7 @@ impl ChatResponse {
 }
 
 impl Choice {
-    /// Reads this answer's text as JSON, as [`ChatResponse::parse`] does that of choice 0.
+    /// Parses this choice's text as JSON, as [`ChatResponse::parse`] does for choice 0.
     ///
     /// ```
     /// # use inferstream_core::{ChatEvent, ChatResponse};
@@ -60,7 +61,7 @@ impl Choice {
     ///
     /// # Errors
     ///
-    /// As [`ChatResponse::parse`], with this choice alone in [`Error::partial`].
+    /// The same as [`ChatResponse::parse`], with only this choice in [`Error::partial`].
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
         let text = self.text.as_str();
         let json = unfenced(text);
@@ -72,14 +73,15 @@ impl Choice {
         };
         let error = match (&self.finish_reason, &broken) {
             (Some(FinishReason::Length), _) | (_, None) => {
-                let message = "the answer is no whole JSON: the limit of tokens has cut it off";
+                let message = "the response is incomplete JSON: it was cut off by the token limit";
                 Error::new(ErrorKind::Truncated, message)
             }
             (Some(FinishReason::ContentFilter), _) => {
-                let message = "the answer is no JSON: the service's filter has cut it off";
+                let message =
+                    "the response is not JSON: it was cut off by the service's content filter";
                 Error::new(ErrorKind::ContentFilter, message)
             }
-            (_, Some(broken)) => Error::protocol(told("the answer", text, json, broken)),
+            (_, Some(broken)) => Error::protocol(told("the response", text, json, broken)),
         };
         Err(error.with_partial(ChatResponse {
             choices: vec![self.clone()],
@@ -89,7 +91,7 @@ impl Choice {
 }
 
 impl ToolCall {
-    /// Reads the arguments; none are an empty object.
+    /// Parses the arguments; empty arguments count as an empty object.
     ///
     /// ```
     /// use inferstream_core::ToolCall;
@@ -106,7 +108,7 @@ impl ToolCall {
     ///
     /// # Errors
     ///
-    /// `Protocol` with the place where they are not the JSON that was meant.
+    /// Returns `Protocol`, with the position at which the arguments are not the expected JSON.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
         let text = match self.arguments.as_str() {
             blank if blank.trim().is_empty() => "{}",
@@ -114,16 +116,16 @@ impl ToolCall {
         };
         let arguments = text.trim();
         serde_json::from_str(arguments).map_err(|broken| {
-            // The name is the model's, and may be anything.
+            // The name comes from the model, and may be arbitrary text.
             let name = self.name.escape_debug();
-            let what = format!("what the tool `{name}` is to be called with");
+            let what = format!("the argument object of tool `{name}`");
             Error::protocol(told(&what, text, arguments, &broken))
         })
     }
 }
 
-/// Says where in a text its JSON, which is a part of it, is not what was meant, without what stands
-/// there: it may be anybody's secret.
+/// Describes the position of an error in JSON that is part of a text. It does not quote the text,
+/// which may contain secrets.
 fn told(what: &str, text: &str, json: &str, broken: &serde_json::Error) -> String {
     let start = json.as_ptr().addr().checked_sub(text.as_ptr().addr());
     let before = start.and_then(|start| text.get(..start));
@@ -134,21 +136,21 @@ fn told(what: &str, text: &str, json: &str, broken: &serde_json::Error) -> Strin
     }
     line += before.matches('\n').count();
     let how = if broken.is_data() {
-        "JSON of another form"
+        "does not match the expected type"
     } else {
-        "no JSON"
+        "is not JSON"
     };
-    format!("{what} is {how}, at line {line}, column {column}")
+    format!("{what} {how} (line {line}, column {column})")
 }
 
-/// Returns true if the text may have been cut off inside of its value: a number's end is nothing but
-/// what comes behind it.
+/// Returns true if the text may have been cut off inside its value: a number is complete only if
+/// something follows it.
 fn is_open(text: &str, json: &str) -> bool {
     let begins_a_number = |first: char| first == '-' || first.is_ascii_digit();
     json.starts_with(begins_a_number) && text.ends_with(|last: char| last.is_ascii_digit())
 }
 
-/// Returns what stands in a fence, if the text is nothing but that.
+/// Returns the content of a code fence, if the text consists of one.
 fn unfenced(text: &str) -> &str {
     let text = text.trim();
     let mark = if text.starts_with('~') { '~' } else { '`' };

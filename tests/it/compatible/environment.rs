@@ -15,7 +15,8 @@ use crate::support::{Wire, block_on};
 const CHILD: &str = "INFERSTREAM_TEST_COMPATIBLE";
 const MARK: &str = "it says ";
 
-/// Tells what a client by the environment sends; does nothing where nobody asks.
+/// Prints the request of a client created from environment variables; does nothing unless the
+/// parent process asks for it.
 #[test]
 fn the_child_tells_what_it_sends() {
     if let Ok(name) = env::var(CHILD) {
@@ -28,7 +29,7 @@ fn the_child_tells_what_it_sends() {
     }
 }
 
-/// Builds the client of a name; what follows a space is done to its settings afterwards.
+/// Creates the client with a name; a suffix after a space changes its settings.
 fn client(name: &str, wire: &Wire) -> Result<Box<dyn Provider>> {
     let (name, change) = name.split_once(' ').unwrap_or((name, ""));
     macro_rules! built {
@@ -64,14 +65,14 @@ fn tell(wire: &Wire, outcome: std::result::Result<(), [String; 2]>) -> Value {
     })
 }
 
-/// The services, and what their variables begin with.
+/// The services, and the prefixes of their variables.
 const SERVICES: [(&str, &str); 3] = [
     ("cablyai", "CABLYAI"),
     ("cerebras", "CEREBRAS"),
     ("openai-compat", "OPENAI_COMPAT"),
 ];
 
-/// Asks a process with this URL and this key what it sends.
+/// Runs a child process with this URL and this key, and returns its request.
 #[track_caller]
 fn ask(name: &str, url: Option<&str>, key: Option<&str>) -> Value {
     let mut command = Command::new(env::current_exe().unwrap());
@@ -99,11 +100,11 @@ fn url_and_key_are_taken() {
         let found = ask(name, Some(" http://else.test/ "), Some(" k\n"));
         assert_eq!(found["url"], "http://else.test/v1/chat/completions");
         assert_eq!(found["authorization"], "Bearer k");
-        // Nobody else's key is.
+        // The key of another service is not used.
         let found = ask(name, Some("http://else.test/x"), None);
         assert_eq!(found["url"], "http://else.test/x/chat/completions");
         assert_eq!(found["authorization"], json!(null));
-        // An empty one counts as missing.
+        // An empty variable counts as missing.
         let found = ask(name, Some("http://else.test"), Some(" "));
         assert_eq!(found["authorization"], json!(null));
     }
@@ -145,12 +146,12 @@ fn what_cannot_be_used_is_named_and_nothing_else() {
                 format!("{prefix}_BASE_URL: invalid base URL: it ends in `/chat/completions`"),
             ),
             (name, url, Some("s3c ret"), format!("{prefix}_API_KEY: ")),
-            // The URL can be used.
+            // The URL is valid.
             (
                 &*format!("{name} header"),
                 url,
                 None,
-                "the header `host`".to_owned(),
+                "invalid header `host`".to_owned(),
             ),
         ] {
             let found = ask(name, url, key);

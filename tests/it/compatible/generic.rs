@@ -16,7 +16,7 @@ fn hi() -> ChatRequest {
     ChatRequest::new("llama3.2").user("Hi")
 }
 
-/// Returns the body of a request to a service that differs so.
+/// Returns the body of a request to a service with these differences.
 fn sent(
     knobs: impl FnOnce(CompatibleBuilder) -> CompatibleBuilder,
     request: ChatRequest,
@@ -167,7 +167,7 @@ fn an_invalid_path_is_an_error_of_build() {
         assert_eq!(error.kind(), ErrorKind::Config, "{path}");
         assert!(error.to_string().starts_with("invalid path: "), "{error}");
     }
-    // A query is a part of it, as some gateways want.
+    // A query is part of the path, as some gateways require.
     let wire = wire();
     let path = "/chat/completions?api-version=2026-01-01";
     let client = builder(&wire).path(path).build().unwrap();
@@ -191,7 +191,7 @@ fn a_url_with_the_path_in_it_is_refused_at_once() {
     let built = Compatible::new("https://example.com/own/path").path("/path");
     let error = built.transport(wire()).build().unwrap_err();
     assert!(error.to_string().contains("ends in `/path`"), "{error}");
-    // Such a path is some service's own.
+    // Such a path belongs to a particular service.
     let wire = wire();
     let client = Compatible::new("https://example.com/models");
     let client = client.transport(wire.clone()).build().unwrap();
@@ -207,7 +207,7 @@ fn a_header_that_cannot_be_set_is_not_the_urls_fault() {
     let name = http::header::AUTHORIZATION;
     let value = http::HeaderValue::from_static("x");
     let error = builder(&wire()).header(name, value).build().unwrap_err();
-    let message = "the header `authorization` cannot be set by hand; leave it out";
+    let message = "invalid header `authorization`: the client sets it; remove it";
     assert_eq!(error.to_string(), message);
 }
 

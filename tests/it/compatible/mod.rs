@@ -11,7 +11,7 @@ use crate::support::{Answer, Wire, piece, sse};
 
 const KEY: &str = "sk-5ecret-0f-the-test";
 
-/// A wire whose every answer is a whole one.
+/// A transport with complete responses.
 fn wire() -> Wire {
     Wire::new([Answer::sse([piece(
         sse(&[

@@ -1,4 +1,4 @@
-//! The provider of the example `openrouter`, which knows nothing but public items.
+//! The provider of the example `openrouter`, which uses only public items.
 
 use http::HeaderValue;
 use inferstream_core::{ChatRequest, ErrorKind};

@@ -41,7 +41,7 @@ fn open(limit: &ConcurrencyLimit) -> ChatStream {
     now(limit.stream("hi".into())).unwrap()
 }
 
-/// Checks that there are so many places free: they can be taken, and one more cannot.
+/// Checks that exactly this many permits are free.
 #[track_caller]
 fn check_free(limit: &ConcurrencyLimit, places: usize) {
     let streams: Vec<_> = (0..places).map(|_| open(limit)).collect();
@@ -101,7 +101,7 @@ fn the_first_poll_counts_and_not_the_call() {
     assert!(polled_first.poll().is_some());
 }
 
-// A place is given back.
+// Releasing a permit.
 
 #[test]
 fn a_place_is_free_at_the_end_though_the_stream_is_kept() {
@@ -261,11 +261,11 @@ fn with_a_clock_the_wait_counts_and_ends() {
     assert_eq!(error.attempts(), 0);
     assert_eq!(
         error.to_string(),
-        "waiting for one of 1 permits: the request did not end within 30s (the limit `total`)"
+        "waiting for one of 1 permits: the request did not finish within 30s (timeout `total`)"
     );
     assert_eq!(fake.count(), 1, "nothing was sent");
     drop(stream);
-    // Its turn is given up.
+    // Its position in the queue is given up.
     let stream = block_on(&clock, limit.stream(within(30))).unwrap();
 
     let mut waits = Task::new(limit.stream(within(30)));

@@ -23,7 +23,7 @@ fn cloudflare(wire: &Wire) -> Cloudflare {
         .unwrap()
 }
 
-/// A first wire and a second one by the same clock.
+/// Two transports with the same clock.
 fn wires(first: Answer, second: Answer) -> [Wire; 2] {
     let first = Wire::new([first]);
     let mut second = Wire::new([second]);
@@ -74,7 +74,7 @@ fn a_busy_service_is_replaced() {
 
 #[test]
 fn a_silent_service_is_replaced() {
-    check(Answer::sse([Piece::Hang]), "the first event did not come");
+    check(Answer::sse([Piece::Hang]), "no first event arrived");
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn many_requests_go_through_a_limited_fallback() {
 fn inherent_methods_still_take_what_is_a_request() {
     let [one, _] = wires(answers(), answers());
     let shared = std::sync::Arc::new(cerebras(&one));
-    // With the trait in scope, and behind an `Arc`.
+    // With the trait in scope, and in an `Arc`.
     let stream = block_on(&one.clock, shared.stream("hi")).unwrap();
     let provider: std::sync::Arc<dyn Provider> = shared;
     assert_eq!(provider.info().id, "cerebras");

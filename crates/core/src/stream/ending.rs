@@ -18,7 +18,7 @@ use crate::{
 /// Adds to an error what the stream knows of the response.
 pub(super) fn complete(error: Error, partial: &ChatResponse) -> Error {
     let meta = &partial.meta;
-    // Whatever the protocol reports of the error, a response had begun.
+    // Whatever the protocol says about the error, a response had started.
     let error = match error.repeat() {
         Repeat::Safe => error.with_repeat(Repeat::Ambiguous),
         _ => error,
@@ -37,8 +37,8 @@ pub(super) fn complete(error: Error, partial: &ChatResponse) -> Error {
     }
 }
 
-/// Returns the warning of a response that is complete and empty, which a caller could mistake for an
-/// intended silence.
+/// Returns a warning for a response that is complete but empty, which a caller might mistake for an
+/// intended result.
 pub(super) fn empty_warning(response: &ChatResponse, others: &[String]) -> Option<String> {
     let is_empty = |choice: &Choice| {
         choice.text.is_empty() && choice.reasoning.is_empty() && choice.tool_calls.is_empty()
@@ -49,7 +49,7 @@ pub(super) fn empty_warning(response: &ChatResponse, others: &[String]) -> Optio
     let others: Vec<_> = others.iter().map(|name| format!("`{name}`")).collect();
     let carried = match &*others.join(", ") {
         "" => String::new(),
-        others => format!("; it carried {others}, which is not supported"),
+        others => format!("; it contained {others}, which is not supported"),
     };
     Some(format!(
         "the response is empty: it has no text, reasoning, tool call or refusal{carried}"
@@ -66,7 +66,7 @@ pub(super) fn owned(tail: Option<Frame<'_>>) -> OwnedFrame {
 pub(super) fn cut_off(error: Error) -> Error {
     match error.kind() {
         ErrorKind::Disconnected | ErrorKind::Truncated => {
-            let message = "the connection was lost before the answer's end";
+            let message = "the connection was lost before the end of the response";
             Error::new(ErrorKind::Truncated, message).with_source(error)
         }
         _ => error,

@@ -31,7 +31,7 @@ use crate::{
 
 /// The implementation of a [`ChatStream`], for protocols and combinators.
 ///
-/// A combinator holds a `ChatStream`, which is an `EventStream` itself, and makes another of it.
+/// A combinator holds a `ChatStream`, which implements `EventStream` itself, and wraps it.
 pub trait EventStream: Send {
     /// Polls for the next event. After an error, or `None`, it is not polled again.
     fn poll_event(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<ChatEvent>>>;
@@ -108,11 +108,11 @@ impl ChatStream {
         self.text_of(0)
     }
 
-    /// Returns a view of the stream that yields only the text of one choice, and the error: as
-    /// [`text`](Self::text), for a request with [`n`](crate::ChatRequest::n).
+    /// Returns a view of the stream that yields only the text of one choice, and the error. It is
+    /// [`text`](Self::text) for a request with [`n`](crate::ChatRequest::n).
     ///
-    /// The texts of several choices are interleaved, and a view skips those of the others: to see all of
-    /// them, use the events.
+    /// The texts of several choices are interleaved, and a view skips those of other choices. To
+    /// see all of them, use the events.
     ///
     /// ```
     /// # use std::{pin::{Pin, pin}, task::{Context, Poll, Waker}};
@@ -163,23 +163,23 @@ impl ChatStream {
         }
     }
 
-    /// Returns the response as far as it was delivered; it stays valid after an error.
+    /// Returns the response as far as it was delivered. It stays available after an error.
     pub fn partial(&self) -> &ChatResponse {
         self.inner.partial()
     }
 
-    /// Returns the metadata: headers, request id, rate limits, times. It is that of
-    /// [`partial`](Self::partial), and of the complete response in the end.
+    /// Returns the metadata: headers, request id, rate limits and times. It is the same as that of
+    /// [`partial`](Self::partial), and finally that of the complete response.
     pub fn meta(&self) -> &Meta {
         &self.partial().meta
     }
 
-    /// Ends the response: closes the connection, cancels it at services that would continue, and returns
-    /// what was delivered.
+    /// Ends the response: closes the connection, cancels the response at services that would
+    /// continue, and returns the part that was delivered.
     ///
     /// # Errors
     ///
-    /// If canceling at the service failed.
+    /// Fails if canceling at the service failed.
     ///
     /// # Cancel safety
     ///
@@ -187,7 +187,8 @@ impl ChatStream {
     /// the background, for at most 2 s.
     pub fn cancel(mut self) -> BoxFuture<'static, Result<ChatResponse>> {
         let partial = self.inner.partial().clone();
-        // Now and not when the future is polled: a canceled stream has ended.
+        // Called now, not when the future is polled, because a canceled stream has ended
+        // immediately.
         let told = self.inner.as_mut().cancel();
         drop(self);
         Box::pin(async move { told.await.map(|()| partial) })
@@ -230,7 +231,7 @@ impl FusedStream for ChatStream {
     }
 }
 
-/// For combinators, which wrap a stream.
+/// Used by combinators, which wrap a stream.
 impl EventStream for ChatStream {
     fn poll_event(
         mut self: Pin<&mut Self>,

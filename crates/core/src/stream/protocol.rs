@@ -11,31 +11,31 @@ use crate::{
     transport::{Body, BoxFuture},
 };
 
-/// A protocol's decoder: it makes events of frames, and decides how a response ends.
+/// A protocol's decoder, which converts frames to events and decides how a response ends.
 ///
-/// A decoder never waits. Work that takes I/O, such as to resume a stream, to cancel the response or to
-/// save a session, is returned as a future, and the reader polls it within the limits of the stream.
-/// What no caller waits for, such as to cancel a response that is dropped, is passed to
+/// A decoder never waits. Work that needs I/O, such as resuming a stream, canceling the response or
+/// saving a session, is returned as a future, and the reader polls it within the timeouts of the
+/// stream. Background work, such as canceling a response that is dropped, is passed to
 /// [`Transport::detach`](crate::Transport::detach).
 pub trait Decode: Send + 'static {
-    /// Takes a frame.
+    /// Decodes a frame.
     ///
-    /// If the input ended inside an event and [`finish`](Self::finish) returned [`Finish::Whole`] all
-    /// the same, the event's beginning, completed as JSON, comes as one more frame.
-    /// Whether it is an error or gives text then decides that the response is `Truncated`; nothing of
-    /// it is delivered.
+    /// If the input ended inside an event, and [`finish`](Self::finish) returned [`Finish::Whole`]
+    /// nevertheless, the start of that event, completed as JSON, is passed as one more frame. If
+    /// decoding it returns an error or text, the response is `Truncated`; nothing of it is
+    /// delivered.
     ///
     /// # Errors
     ///
-    /// The one that ends the stream, after the events pushed before it.
+    /// Returns the error that ends the stream, after the events pushed before it.
     fn decode(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow>;
 
-    /// Decides whether the response is complete, and pushes the events that waited for its end; or
-    /// returns where it continues.
+    /// Decides whether the response is complete, and pushes the events that waited for its end, or
+    /// returns where the response continues.
     ///
     /// # Errors
     ///
-    /// `Truncated` if it is not complete.
+    /// Returns `Truncated` if the response is not complete.
     fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish>;
 
     /// Returns a future that asks the service to stop, if that takes more than closing the connection:
@@ -64,49 +64,49 @@ impl Decode for Box<dyn Decode> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Flow {
-    /// More must come.
+    /// The response continues.
     Continue,
-    /// The response has its finish reason. Late usage and the end marker are awaited for at most 2 s;
-    /// text extends the wait.
+    /// The response has its finish reason. The reader waits at most 2 s for late usage and the end
+    /// marker; text extends the wait.
     Settle,
     /// The response is complete.
     End,
 }
 
-/// Why the input of a decoder is over.
+/// Why the input of a decoder has ended.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Ending<'a> {
     /// The decoder returned [`Flow::End`].
     Announced,
-    /// The input ended, cleanly as far as the transport knows; with the incomplete frame, if there is
-    /// one.
+    /// The input ended, cleanly as far as the transport knows. Contains the incomplete frame, if
+    /// there is one.
     Input(Option<Frame<'a>>),
-    /// The input was one document in place of a stream. The protocol decides whether it is complete.
+    /// The input was one document instead of a stream. The protocol decides whether it is complete.
     Document(&'a Text),
     /// Nothing arrived for 2 s after [`Flow::Settle`].
     Settled,
-    /// The connection was lost, or the future of [`Finish::More`] failed; with the error of the stream,
-    /// unless the protocol has a better one.
+    /// The connection was lost, or the future of [`Finish::More`] failed. Contains the error that
+    /// the stream returns unless the protocol has a better one.
     Lost(&'a Error),
 }
 
-/// What a decoder decides at the end of its input.
+/// The decision of a decoder at the end of its input.
 #[non_exhaustive]
 pub enum Finish {
-    /// The response is complete, unless it ended by a [finish reason](End::FinishReason) and the input
-    /// ended inside an event that contains more of it.
+    /// The response is complete, unless it ended with a [finish reason](End::FinishReason) and the
+    /// input ended inside an event that contains more of it.
     Whole(End),
-    /// As `Whole`, but the end waits for a last piece of work, such as writing a session file: for at
-    /// most 2 s, then the work is dropped. The last events are held back until then, so that callers
-    /// that stop at the finish reason do not stop the work. It returns warnings.
+    /// Like `Whole`, but the end waits for a last piece of work, such as writing a session file,
+    /// for at most 2 s; then the work is dropped. The last events are held back until then, so that
+    /// callers that stop at the finish reason do not stop the work. The future returns warnings.
     WholeAfter(End, BoxFuture<'static, Vec<String>>),
-    /// After a wait, the response continues in another body: of a resumed stream, or of a document that
-    /// contains the rest. The timeouts continue meanwhile, except `idle` during the wait, and the framer
-    /// is reset.
+    /// The response continues in another body after a delay: in a resumed stream, or in a document
+    /// with the rest. The timeouts keep running, except `idle` during the delay, and the framer is
+    /// reset.
     More(Duration, BoxFuture<'static, Result<Body>>),
-    /// As `More`, for parts that may be missing, such as usage: the response has ended, and is held back
-    /// for at most 2 s. Then it is [`Ending::Settled`].
+    /// Like `More`, for parts that may be missing, such as usage. The response has ended, and is
+    /// held back for at most 2 s; after that, the ending is [`Ending::Settled`].
     Late(Duration, BoxFuture<'static, Result<Body>>),
 }
 

@@ -19,20 +19,20 @@ use crate::{
 pub struct Started {
     /// The transport that it came through.
     pub transport: Arc<dyn Transport>,
-    /// The start of its first attempt, by the timer of `transport`.
+    /// The start of the first attempt, by the timer of `transport`.
     pub at: Duration,
     /// The timeouts.
     pub timeouts: Timeouts,
-    /// The metadata, with which [`ChatResponse::meta`] of a stream begins.
+    /// The metadata so far, which becomes [`ChatResponse::meta`] of the stream.
     pub meta: Meta,
-    /// What is already known of the response, such as its id.
+    /// What is known of the response so far, such as its id.
     pub partial: ChatResponse,
     /// The body.
     pub body: Body,
 }
 
 impl Started {
-    /// Creates it from a response whose headers have arrived.
+    /// Creates a `Started` from a response.
     pub fn new(
         transport: Arc<dyn Transport>,
         at: Duration,
@@ -56,11 +56,12 @@ impl Started {
         }
     }
 
-    /// Reads the complete body, with the timeout `idle` for each read and `progress` for all of them.
+    /// Reads the complete body, with the timeout `idle` for each read and `progress` for all of
+    /// them.
     ///
     /// # Errors
     ///
-    /// `TooLarge` above the limit in bytes, `Timeout`, and the errors of the body.
+    /// Returns `TooLarge` above the limit in bytes, `Timeout`, and the errors of the body.
     pub async fn document(&mut self, limit: usize) -> Result<Bytes> {
         let mut read = Vec::new();
         let mut whole = self.limit(Phase::Progress, self.timeouts.progress);

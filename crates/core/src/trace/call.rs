@@ -178,7 +178,7 @@ pub(crate) fn retried(error: &Error, wait: Duration) {
             http.response.status_code = status,
             "error.type" = error_type.as_ref(),
         },
-        "the request failed and is sent again"
+        "the request failed and will be retried"
     );
 }
 
@@ -187,12 +187,12 @@ pub(crate) fn retried(error: &Error, wait: Duration) {
 pub(crate) fn resumed(lost: Option<&Error>, wait: Duration) {
     let wait = wait.as_secs_f64();
     let Some(error) = lost else {
-        // A prediction without a stream is read this way: it is requested until it has ended.
+        // A prediction without a stream is polled this way until it has ended.
         event!(
             target: "inferstream",
             Level::DEBUG,
             { wait },
-            "the answer goes on in another body"
+            "the response continues in another body"
         );
         return;
     };
@@ -200,7 +200,7 @@ pub(crate) fn resumed(lost: Option<&Error>, wait: Duration) {
         target: "inferstream",
         Level::INFO,
         { wait, "error.type" = error_type(error.kind()).as_ref() },
-        "the answer was cut and is taken up again"
+        "the connection was lost and the response is resumed"
     );
 }
 

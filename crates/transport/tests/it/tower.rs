@@ -154,7 +154,11 @@ async fn the_timeouts_of_a_request_reach_the_transport_below() {
     let server = Server::start(&[&[HOLD]]).await;
     let layered = traced(transport());
     let result = fetch(&layered, crate::server::hurried(&server.url("/secret"))).await;
-    let error = check_error(result, ErrorKind::Timeout(Phase::Head), "no answer came");
+    let error = check_error(
+        result,
+        ErrorKind::Timeout(Phase::Head),
+        "no response arrived",
+    );
     // The timeout of the layers could not name the phase.
     assert_eq!(error.sent(), Some(Sent::Yes));
 }
