@@ -1,11 +1,11 @@
-//! An answer that is a value of a type of ours.
+//! A response that is parsed into a type of this program.
 //!
 //! `cargo run -p inferstream --example structured --features openai-compat,schemars`
 //!
-//! It asks the simulator in this process, without a key; an engine of yours with
-//! `OPENAI_COMPAT_BASE_URL=http://localhost:11434/v1 OPENAI_COMPAT_MODEL=…`.
+//! It sends the request to a simulator in this process, without a key. To use an engine of yours,
+//! set `OPENAI_COMPAT_BASE_URL=http://localhost:11434/v1 OPENAI_COMPAT_MODEL=…`.
 
-#![allow(clippy::print_stdout)] // what it is for
+#![allow(clippy::print_stdout)] // an example prints
 
 use std::error::Error;
 
@@ -41,7 +41,7 @@ async fn main() -> Result<()> {
 }
 
 async fn run(mut builder: CompatibleBuilder) -> Result<()> {
-    // Held while it is asked.
+    // The simulator stops when it is dropped.
     let simulator = Simulator::builder().start().await?;
     if !builder.has_base_url() {
         builder = builder.base_url(simulator.compatible_url());
@@ -60,7 +60,7 @@ async fn film(provider: &impl Provider) -> Result<Film> {
         .response_format(format)
         .max_tokens(200);
 
-    // What has come so far is an object too.
+    // The partial response can be parsed, too.
     let mut stream = provider.stream(request).await?;
     let mut shown = None;
     while stream.text().next().await.transpose()?.is_some() {
@@ -70,7 +70,7 @@ async fn film(provider: &impl Provider) -> Result<Film> {
             println!("{}", shown.as_ref().map_or("", Json::as_str));
         }
     }
-    // An answer that was cut off by the limit of tokens says so here.
+    // If the token limit cut the response off, this returns an error.
     Ok(stream.finish().await?.parse()?)
 }
 

@@ -1,11 +1,11 @@
-//! A conversation of three turns, in which the model looks things up by a tool.
+//! A conversation of three turns in which the model calls a tool.
 //!
 //! `cargo run -p inferstream --example tools --features openai-compat,json`
 //!
-//! It asks the simulator in this process, without a key; an engine of yours with
-//! `OPENAI_COMPAT_BASE_URL=http://localhost:11434/v1 OPENAI_COMPAT_MODEL=…`.
+//! It sends the requests to a simulator in this process, without a key. To use an engine of yours,
+//! set `OPENAI_COMPAT_BASE_URL=http://localhost:11434/v1 OPENAI_COMPAT_MODEL=…`.
 
-#![allow(clippy::print_stdout)] // what it is for
+#![allow(clippy::print_stdout)] // an example prints
 
 use std::{
     error::Error,
@@ -27,7 +27,7 @@ async fn main() -> Result<()> {
 }
 
 async fn run(mut builder: CompatibleBuilder) -> Result<Vec<Message>> {
-    // Held while it is asked.
+    // The simulator stops when it is dropped.
     let simulator = Simulator::builder().start().await?;
     if !builder.has_base_url() {
         builder = builder.base_url(simulator.compatible_url());
@@ -38,7 +38,7 @@ async fn run(mut builder: CompatibleBuilder) -> Result<Vec<Message>> {
     talk(&provider).await
 }
 
-/// Asks three questions, and returns what was said.
+/// Asks three questions, and returns the conversation.
 async fn talk(provider: &impl Provider) -> Result<Vec<Message>> {
     let mut messages = Vec::new();
     for question in [
@@ -58,7 +58,7 @@ async fn talk(provider: &impl Provider) -> Result<Vec<Message>> {
     Ok(messages)
 }
 
-/// Sends the conversation so far, prints what comes, and returns it as the conversation's next message.
+/// Sends the conversation so far, prints the response, and returns it as the next message.
 async fn turn(
     provider: &impl Provider,
     messages: &[Message],
@@ -79,7 +79,7 @@ async fn turn(
     while let Some(event) = stream.next().await {
         match event? {
             ChatEvent::Text { text, .. } => print!("{text}"),
-            // Whole, and checked to be JSON; its pieces came before.
+            // A complete call, checked to be JSON; its fragments arrived before.
             ChatEvent::ToolCall { call, .. } => println!("{}({})", call.name, call.arguments),
             _ => {}
         }
@@ -88,12 +88,12 @@ async fn turn(
     Ok(stream.finish().await?.message())
 }
 
-/// Does what the model asked for. What it got wrong goes back to it, in words.
+/// Runs the tool. Errors are returned to the model as text.
 fn answer(call: &ToolCall) -> Message {
     let found = match call.parse::<serde_json::Value>() {
         Ok(arguments) if arguments["city"] == "Oslo" => "4 °C".to_owned(),
         Ok(arguments) if arguments["city"].is_string() => "12 °C".to_owned(),
-        Ok(_) => "error: there is no `city`".to_owned(),
+        Ok(_) => "error: missing `city`".to_owned(),
         Err(error) => format!("error: {error}"),
     };
     Message::tool(call.id.as_str(), found)

@@ -1,10 +1,10 @@
-//! Layers of `tower` between a provider and the network: a trace, and a limit on concurrency.
+//! Layers of `tower` between a provider and the network: a trace and a concurrency limit.
 //!
 //! `cargo run -p inferstream --example tower --features cerebras,tower`
 //!
-//! It asks the simulator in this process, over a real socket and without a key.
+//! It sends the requests to a simulator in this process, over a real socket and without a key.
 
-#![allow(clippy::print_stdout)] // what it is for
+#![allow(clippy::print_stdout)] // an example prints
 
 use std::error::Error;
 
@@ -31,7 +31,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Asks all at once, of which the layers let two through at a time.
+/// Sends all requests at once; the layers let two of them through at a time.
 async fn ask(questions: &[&'static str]) -> Result<Vec<String>> {
     let mut simulator = Simulator::builder();
     for _ in questions {
@@ -39,8 +39,8 @@ async fn ask(questions: &[&'static str]) -> Result<Vec<String>> {
     }
     let simulator = simulator.start().await?;
 
-    // The first layer is the outermost. The trace has the header of the key as "Sensitive", should
-    // you turn headers on; the limit is on answers whose head is awaited, not on streams.
+    // The first layer is the outermost. If the trace prints headers, it shows the key's as
+    // "Sensitive". The limit applies to requests that wait for their headers, not to streams.
     let trace = TraceLayer::new_for_http()
         .make_span_with(DefaultMakeSpan::new().level(Level::INFO))
         .on_response(DefaultOnResponse::new().level(Level::INFO));

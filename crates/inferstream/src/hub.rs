@@ -1,4 +1,4 @@
-//! A provider by its name.
+//! Providers selected by name.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -6,10 +6,11 @@ use inferstream_core::{
     BoxFuture, ChatRequest, ChatResponse, ChatStream, Error, Provider, Result, Unsupported,
 };
 
-/// Providers by name, so that a model is `provider/model`.
+/// A set of providers, selected by the prefix in `provider/model`.
 ///
-/// The name ends at the first `/`; what follows is the provider's, slashes and all. Nothing is
-/// guessed: a model without a provider, or with an unknown one, is an error that lists the known.
+/// The prefix ends at the first `/`; the rest is the provider's model name, which may contain
+/// slashes. Nothing is guessed: a model without a provider, or with an unknown one, is an error
+/// that lists the known providers.
 #[derive(Clone, Debug, Default)]
 pub struct Hub {
     providers: BTreeMap<String, Arc<dyn Provider>>,
@@ -21,15 +22,16 @@ impl Hub {
         Self::default()
     }
 
-    /// Creates a hub with every provider that is compiled in, keys and base URLs from the
+    /// Creates a hub with every provider that is compiled in. Keys and base URLs are read from the
     /// environment.
     ///
-    /// A provider without its key is there too: its requests fail with `Auth`, which says what is
-    /// missing. Cloudflare is there only with its account, a compatible service only with its URL.
+    /// A provider whose key is missing is included; its requests fail with `Auth` and state what is
+    /// missing. Cloudflare is included only if its account id is set, and a compatible service only
+    /// if its base URL is set.
     ///
     /// # Errors
     ///
-    /// `Config` if a variable that is set cannot be used.
+    /// Returns `Config` if an environment variable is invalid.
     #[cfg(feature = "transport")]
     pub fn from_env() -> Result<Self> {
         let hub = Self::new();
@@ -37,13 +39,13 @@ impl Hub {
         let hub = hub.with(inferstream_cablyai::CablyAiBuilder::from_env()?.build()?);
         #[cfg(feature = "cerebras")]
         let hub = hub.with(inferstream_cerebras::CerebrasBuilder::from_env()?.build()?);
-        // Without an account there is no URL to ask at, and so no provider.
+        // Without an account id there is no URL to send requests to.
         #[cfg(feature = "cloudflare")]
         let hub = match inferstream_cloudflare::CloudflareBuilder::from_env()? {
             builder if builder.has_account() => hub.with(builder.build()?),
             _ => hub,
         };
-        // Nor is there one that is anywhere.
+        // Likewise, a compatible service needs a URL.
         #[cfg(feature = "openai-compat")]
         let hub = match inferstream_openai_compat::CompatibleBuilder::from_env()? {
             builder if builder.has_base_url() => hub.with(builder.build()?),
@@ -54,14 +56,14 @@ impl Hub {
         Ok(hub)
     }
 
-    /// Adds a provider under its own name; one of the same name is replaced.
+    /// Adds a provider under its own name. It replaces a provider of the same name.
     #[must_use]
     pub fn with(self, provider: impl Provider) -> Self {
         let name = provider.info().id.clone();
         self.with_name(name, Arc::new(provider))
     }
 
-    /// Adds a provider under a name of the caller's, such as `local`.
+    /// Adds a provider under another name, such as `local`.
     #[must_use]
     pub fn with_name(mut self, name: impl Into<String>, provider: Arc<dyn Provider>) -> Self {
         self.providers.insert(name.into(), provider);
@@ -73,11 +75,11 @@ impl Hub {
         self.providers.keys().map(String::as_str)
     }
 
-    /// Returns the provider of a name.
+    /// Returns the provider with a name.
     ///
     /// # Errors
     ///
-    /// `Config` that lists the known names.
+    /// Returns `Config` with the known names.
     pub fn provider(&self, name: &str) -> Result<Arc<dyn Provider>> {
         self.providers
             .get(name)
@@ -86,11 +88,11 @@ impl Hub {
     }
 
     /// Sends a request to `provider/model`, or to the provider's default model if there is no `/`,
-    /// and waits for the head of its answer.
+    /// and returns the stream once the headers have arrived.
     ///
     /// # Errors
     ///
-    /// `Config` for an unknown provider, and as [`Provider::stream`].
+    /// Returns `Config` for an unknown provider, and the errors of [`Provider::stream`].
     pub fn stream(
         &self,
         model: &str,
@@ -102,11 +104,11 @@ impl Hub {
         }
     }
 
-    /// Sends a request to `provider/model` for a whole answer and waits for all of it.
+    /// Sends a request for a complete response to `provider/model`, and waits for all of it.
     ///
     /// # Errors
     ///
-    /// As [`stream`](Self::stream), and as [`Provider::chat`].
+    /// Returns the errors of [`stream`](Self::stream) and of [`Provider::chat`].
     pub fn chat(
         &self,
         model: &str,
@@ -118,11 +120,12 @@ impl Hub {
         }
     }
 
-    /// Returns what a request to `provider/model` would have to do without, as [`Provider::check`].
+    /// Returns the settings of a request to `provider/model` that the provider does not support, as
+    /// [`Provider::check`] does.
     ///
     /// # Errors
     ///
-    /// `Config` for an unknown provider, and as [`Provider::check`].
+    /// Returns `Config` for an unknown provider, and the errors of [`Provider::check`].
     pub fn check(&self, model: &str, request: impl Into<ChatRequest>) -> Result<Vec<Unsupported>> {
         let (provider, request) = self.route(model, request.into())?;
         provider.check(&request)
@@ -146,9 +149,9 @@ impl Hub {
 
     fn unknown(&self, name: &str) -> Error {
         let known = match self.names().collect::<Vec<_>>() {
-            names if names.is_empty() => "none is compiled in or added".to_owned(),
-            names => format!("known are {}", names.join(", ")),
+            names if names.is_empty() => "no provider is compiled in or added".to_owned(),
+            names => format!("expected one of {}", names.join(", ")),
         };
-        Error::config(format!("there is no provider `{name}`; {known}"))
+        Error::config(format!("unknown provider `{name}`: {known}"))
     }
 }
