@@ -220,8 +220,8 @@ fn check_calls(messages: &[Message]) -> Result<()> {
                 Some(place) => open.swap_remove(place),
                 None => {
                     return Err(Error::config(format!(
-                        "invalid message {index}: expected an open tool call directly before it, and `{id}` is \
-                         none of them"
+                        "invalid message {index}: expected the id of an open tool call directly before it, \
+                         got `{id}`"
                     )));
                 }
             };

@@ -1,4 +1,4 @@
-//! A failure into an exit code, a line for people and an object for scripts.
+//! Failures of the program: exit code, message, and JSON object for scripts.
 
 use std::{error::Error as StdError, io, io::Write as _, process::ExitCode, time::Duration};
 
@@ -7,29 +7,29 @@ use serde::Serialize;
 
 use crate::{runtime::Signal, screen};
 
-/// Why the program ends without success.
+/// The reason why the program fails.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Nobody reads standard output any longer.
+    /// The reader of standard output closed it.
     Closed,
-    /// The response is complete as a stream, and its finish reason says that it ended early: that was
-    /// said already.
+    /// The response was complete as a stream, but its finish reason reports an early end, which was
+    /// already printed.
     Early,
-    /// A signal, such as that of Ctrl-C.
+    /// The program received a signal, such as that of Ctrl-C.
     Interrupted(Signal),
-    /// A file or standard output failed: what was done, and why it could not be.
+    /// Accessing a file or standard output failed. Contains the operation and its error.
     Io(String, io::Error),
-    /// The request failed, or what it was to be made of.
+    /// Preparing or sending the request failed.
     Request(Error),
-    /// The service does not have the model; the command lists those that it has.
+    /// The service does not have the model. Contains the command that lists its models.
     UnknownModel(Error, String),
 }
 
 impl Failure {
-    /// Returns the code to exit with.
+    /// Returns the exit code.
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(match self {
-            // As a shell has it for a program that SIGPIPE ended: the answer was not whole.
+            // The exit code that a shell reports for a program killed by SIGPIPE.
             Self::Closed => 141,
             Self::Early => 7,
             Self::Interrupted(signal) => signal.code(),
@@ -38,11 +38,11 @@ impl Failure {
         })
     }
 
-    /// Says on standard error what happened.
+    /// Prints the failure to standard error.
     pub(crate) fn report(&self, verbose: bool) {
         let mut stderr = anstream::stderr().lock();
         let mut say = |line: &str| {
-            // There is nowhere to say that standard error is closed.
+            // If standard error is closed, there is nowhere to report it.
             let _ = writeln!(stderr, "{}", screen::line(line));
         };
         match self {
@@ -74,7 +74,7 @@ impl Failure {
         }
     }
 
-    /// Returns the failure's form in JSON.
+    /// Returns the failure as JSON.
     pub(crate) fn to_json(&self) -> ErrorObject<'_> {
         let plain = |kind: &'static str, message: String| ErrorObject {
             kind,
@@ -82,7 +82,7 @@ impl Failure {
             ..ErrorObject::default()
         };
         match self {
-            Self::Closed => plain("closed", "nobody reads the output".to_owned()),
+            Self::Closed => plain("closed", "standard output was closed".to_owned()),
             Self::Early => plain("early", "the response ended early".to_owned()),
             Self::Interrupted(_) => plain(ErrorKind::Canceled.as_str(), "interrupted".to_owned()),
             Self::Io(what, cause) => plain("io", format!("{what}: {cause}")),
@@ -91,7 +91,7 @@ impl Failure {
                     ErrorKind::Timeout(phase) => Some(phase.as_str()),
                     _ => None,
                 },
-                // An answer that broke off had begun with 200, which explains nothing.
+                // A response that was cut off started with 200, which explains nothing.
                 status: error
                     .status()
                     .filter(|status| !status.is_success())
@@ -111,7 +111,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// A failure to write on standard output.
+/// A failure to write to standard output.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
@@ -121,7 +121,7 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// An error as scripts read it.
+/// An error as JSON for scripts.
 #[derive(Debug, Default, Serialize)]
 #[serde(tag = "type", rename = "error")]
 pub(crate) struct ErrorObject<'a> {
@@ -140,7 +140,7 @@ pub(crate) struct ErrorObject<'a> {
     message: String,
 }
 
-/// Returns a setting of the library and the flag that sets it, if there is one.
+/// Returns the library's name of a setting, and the flag that sets it, if there is one.
 fn flag(setting: &str) -> Option<(&str, &'static str)> {
     let flag = match setting {
         "account_id" => "--account",
@@ -189,9 +189,9 @@ fn wait(retry_after: Option<Duration>) -> String {
     }
 }
 
-/// Returns true if the service, or the list of its models, does not have the model.
+/// Returns true if the error means that the service, or its model list, does not have the model.
 pub(crate) fn is_unknown_model(error: &Error) -> bool {
-    // What is not found once there is a prediction is not its model.
+    // After a prediction was created, a 404 does not concern the model.
     let has_begun = error.partial().is_some_and(|partial| partial.id.is_some());
     let says = |phrases: &[&str]| {
         let message = error.to_string().to_lowercase();

@@ -27,29 +27,29 @@ impl Deadline {
         Self(running)
     }
 
-    /// Returns the error for a request whose time is up, or `None` while time is left.
+    /// Returns the timeout error if the deadline has passed, or `None` if time is left.
     pub fn over(&self) -> Option<Error> {
         let Self(running) = self;
         let is_over = self.left()?.is_zero();
         running.as_ref().filter(|_| is_over).map(Running::error)
     }
 
-    /// Reduces the request's timeout to what is left.
+    /// Reduces the request's total timeout to the remaining time.
     pub fn apply(&self, request: &mut ChatRequest) {
         if let (Some(left), Some(timeouts)) = (self.left(), &mut request.timeouts) {
             timeouts.total = Some(left);
         }
     }
 
-    /// Waits for a future while time is left.
+    /// Waits for a future until the deadline.
     ///
     /// # Errors
     ///
-    /// Those of the future, or `Timeout`, of the phase `total`.
+    /// Returns the errors of the future, or `Timeout` of the phase `total`.
     ///
     /// # Cancel safety
     ///
-    /// As that of the future.
+    /// The same as that of the future.
     pub async fn limit<T>(&self, mut future: BoxFuture<'_, Result<T>>) -> Result<T> {
         let Some((mut end, error)) = self.end() else {
             return future.await;
@@ -61,8 +61,8 @@ impl Deadline {
         .await
     }
 
-    /// Returns a future that ends when the time is up, and the error for the request then; `None`
-    /// without a limit or a clock.
+    /// Returns a future that completes at the deadline, and the error to return then. Returns
+    /// `None` without a timeout or a timer.
     pub fn end(&self) -> Option<(BoxFuture<'static, ()>, Error)> {
         let running = self.0.as_ref()?;
         Some((running.timer.sleep(self.left()?), running.error()))

@@ -135,7 +135,7 @@ fn hint(info: &ProviderInfo, model: &str, kind: ErrorKind) -> Option<String> {
             let place = info
                 .login_url
                 .as_deref()
-                .map(|url| format!("; keys are at {url}"));
+                .map(|url| format!("; create a key at {url}"));
             Some(format!("check {variable}{}", place.unwrap_or_default()))
         }
         ErrorKind::NotFound | ErrorKind::InvalidRequest => {

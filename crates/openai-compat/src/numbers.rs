@@ -4,7 +4,7 @@
 const WORDS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
 
 /// Returns the JSON text with `null` in place of each `NaN`, `Infinity` and `-Infinity` outside of
-/// strings, or `None` if there is none.
+/// strings, or `None` if the text has no such number.
 ///
 /// vLLM and llama-cpp-python send `-Infinity` as a log probability. Without the replacement, one
 /// such number would make the whole chunk invalid, and its text would be lost.

@@ -20,7 +20,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 /// #[derive(Deserialize, JsonSchema)]
 /// struct Film {
 ///     title: String,
-///     /// Who directed it.
+///     /// The director's name.
 ///     director: String,
 ///     year: u16,
 /// }
@@ -30,7 +30,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 /// // Then `response.parse::<Film>()`.
 /// # let text = json_schema::<Film>().to_string();
 /// # assert!(text.find("title\":{").unwrap() < text.find("director\":{").unwrap(), "{text}");
-/// # assert!(text.contains("Who directed it."), "{text}");
+/// # assert!(text.contains("The director's name."), "{text}");
 /// # let _ = request;
 /// ```
 pub fn json_schema<T: JsonSchema + ?Sized>() -> Json {

@@ -66,7 +66,7 @@ fn schemas() -> Vec<Value> {
             "year": { "anyOf": [{ "type": "integer" }, { "type": "null" }], "default": null },
             "rating": { "type": "number", "exclusiveMinimum": 0, "maximum": 10 },
             "tags": { "type": "array", "items": { "type": "string" }, "uniqueItems": true },
-            "cast": { "$ref": "#/$defs/Person", "description": "Who plays." },
+            "cast": { "$ref": "#/$defs/Person", "description": "The actors." },
             "pair": { "type": "array", "prefixItems": [{ "type": "null" }], "maxItems": 1,
                 "items": false },
         },
@@ -155,7 +155,7 @@ mod recipe {
     #[derive(Debug, Deserialize, JsonSchema)]
     struct Film {
         title: String,
-        /// Who directed it.
+        /// The director's name.
         director: Option<String>,
         year: u16,
     }

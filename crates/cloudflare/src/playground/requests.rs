@@ -168,7 +168,7 @@ impl Requests {
     }
 
     /// Returns the headers and cookies that the session adds to a request. Without a session, calls
-    /// the refresh function; if there is none, returns the default headers.
+    /// the refresh function if it is set, or returns the default headers.
     async fn lease(&self, path: &str) -> Result<Lease> {
         let settings = &self.settings;
         let transport = &settings.transport;

@@ -82,11 +82,17 @@ async fn a_prediction_is_created_once() {
     check(
         "badjson",
         ErrorKind::Protocol,
-        "no prediction",
+        "expected a prediction with an id",
         [1, 0, 0, 0],
     )
     .await;
-    check("noid", ErrorKind::Protocol, "no prediction", [1, 0, 0, 0]).await;
+    check(
+        "noid",
+        ErrorKind::Protocol,
+        "expected a prediction with an id",
+        [1, 0, 0, 0],
+    )
+    .await;
 }
 
 #[tokio::test]

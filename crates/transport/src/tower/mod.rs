@@ -146,7 +146,6 @@
 //! a request to switch protocols is rejected with `Config` before anything is sent. A layer that
 //! wraps it in a [`Body`] again, as the stream limit above does, cannot be detected: sending data
 //! to the connection then fails.
-//! sent to the connection is an error then.
 
 mod taken;
 

@@ -33,7 +33,7 @@ pub(super) fn turn(model: &str, request: &ChatRequest, id: &str) -> Result<(Vec<
         .split_at(first.unwrap_or(request.messages.len()));
     if conversation.is_empty() {
         return Err(Error::config(
-            "the playground requires a message that is not a system message",
+            "the playground requires a user or assistant message",
         ));
     }
     let messages = conversation.iter().enumerate();

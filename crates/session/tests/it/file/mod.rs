@@ -311,7 +311,7 @@ fn a_lock_that_is_held_is_waited_for_and_then_done_without() {
 }
 
 #[test]
-fn a_lock_that_is_none_is_done_without() {
+fn a_lock_file_that_is_a_link_is_not_used() {
     let place = Place::with(b"whole:1");
     let target = place.root.path().join("target");
     symlink(&target, place.beside(".lock")).unwrap();
