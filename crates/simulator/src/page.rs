@@ -15,7 +15,7 @@ const UNAVAILABLE: &str = "<!DOCTYPE html>\n<html lang=\"en-US\">\n<head><title>
 /// Its script sets the cookie `cf_clearance` after 300 ms and reloads the page.
 pub(crate) fn challenge(clearance: &str) -> Reply {
     let page = format!(
-        "<!DOCTYPE html>\n<html lang=\"en-US\">\n<head><title>Just a moment...</title></head>\n<body class=\"no-js\">\n<h1>Just a moment...</h1>\n<p>Simulated: whoever runs this script passes.</p>\n<script>\nsetTimeout(() => {{\n  document.cookie = \"cf_clearance={clearance}; path=/\";\n  location.reload();\n}}, 300);\n</script>\n</body>\n</html>\n"
+        "<!DOCTYPE html>\n<html lang=\"en-US\">\n<head><title>Just a moment...</title></head>\n<body class=\"no-js\">\n<h1>Just a moment...</h1>\n<p>Simulated: any client that runs this script passes.</p>\n<script>\nsetTimeout(() => {{\n  document.cookie = \"cf_clearance={clearance}; path=/\";\n  location.reload();\n}}, 300);\n</script>\n</body>\n</html>\n"
     );
     Reply::text(StatusCode::FORBIDDEN, HTML, page)
         .header(HeaderName::from_static("cf-mitigated"), "challenge")

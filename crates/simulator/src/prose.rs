@@ -99,7 +99,7 @@ const MIDDLES: [&str; 9] = [
     " The same seed brings the same words again, which is just what a test wants.",
     " Some letters take two bytes or more — think of a café — and a cut between them does no harm.",
     " Nothing of this leaves the machine: the wire is real, the network is not.",
-    " Whoever wants other words may ask again with another seed.",
+    " Another seed gives another text.",
     " Every event is a line of text, a blank line ends it, and the next one may take its time.",
 ];
 

@@ -1,4 +1,4 @@
-//! Answers that nothing goes wrong with.
+//! Responses without faults.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! A request as text in, a response cut into its chunks out.
+//! A raw HTTP client that returns a response as its chunks.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use tokio::{
     time::timeout,
 };
 
-/// How long a silence must be to count as one; a busy machine must not fall silent.
+/// The length of a silence that counts as one; a busy machine must not cause one.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// How a connection was left.
+/// How a connection ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum End {
     Closed,
     Silent,
 }
 
-/// What came over a connection.
+/// What arrived on a connection.
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) head: String,
@@ -46,7 +46,7 @@ impl Response {
         lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 
-    /// Returns the chunks of the body, and whether the last chunk came.
+    /// Returns the chunks of the body, and whether the last chunk arrived.
     pub(crate) fn chunks(&self) -> (Vec<String>, bool) {
         let mut chunks = Vec::new();
         let mut rest = self.text();
@@ -61,7 +61,7 @@ impl Response {
         (chunks, false)
     }
 
-    /// Returns the JSON of all events of a whole stream.
+    /// Returns the JSON of all events of a complete stream.
     pub(crate) fn events(&self) -> Vec<Value> {
         let (chunks, whole) = self.chunks();
         assert!(whole, "{}", self.text());
@@ -73,12 +73,12 @@ impl Response {
     }
 }
 
-/// Asks for a chat with any key.
+/// Sends a chat request with any key.
 pub(crate) async fn chat(simulator: &Simulator, body: &str) -> Response {
     post(simulator, "/v1/chat/completions", body).await
 }
 
-/// Asks the engine that takes any model for a chat.
+/// Sends a chat request to the engine that accepts any model.
 pub(crate) async fn compatible(simulator: &Simulator, body: &str) -> Response {
     post(simulator, "/compatible/v1/chat/completions", body).await
 }
@@ -128,7 +128,7 @@ pub(crate) async fn send_to(authority: &str, request: impl AsRef<[u8]>) -> Respo
     }
 }
 
-/// Returns a request's body with `fields` put in: `"n":2`.
+/// Returns the body of a request with additional `fields`, such as `"n":2`.
 pub(crate) fn request(model: &str, prompt: &str, fields: &str) -> String {
     let comma = if fields.is_empty() { "" } else { "," };
     format!(
@@ -136,7 +136,7 @@ pub(crate) fn request(model: &str, prompt: &str, fields: &str) -> String {
     )
 }
 
-/// Joins what the events say under `key` in the choice `index`.
+/// Joins the texts of the events under `key` in the choice `index`.
 pub(crate) fn said(events: &[Value], index: u64, key: &str) -> String {
     let choices = events.iter().map(|event| &event["choices"][0]);
     choices

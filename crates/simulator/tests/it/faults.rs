@@ -1,4 +1,4 @@
-//! Faults as they look on the wire.
+//! Faults on the wire.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::client::{End, Response, chat, compatible, request, said};
 
-/// The texts of the eight tokens that come before a fault.
+/// The texts of the eight tokens before a fault.
 const BEFORE: &str = "one two three four five six seven eight";
 
 async fn streamed(name: &str) -> Response {
@@ -24,7 +24,7 @@ async fn answered(name: &str, fields: &str) -> Response {
     chat(&simulator, &request("tiny", "Count!", fields)).await
 }
 
-/// Checks that the events before the fault are whole, and returns what follows.
+/// Checks that the events before the fault are complete, and returns what follows.
 #[track_caller]
 fn after_tokens(response: &Response) -> Vec<String> {
     assert_eq!(response.status(), 200);

@@ -1,6 +1,6 @@
-//! The simulator through its public API, as it is seen on the wire.
+//! The simulator's public API, tested on the wire.
 
-// clippy.toml allows it in test functions; their helpers are tests too.
+// clippy.toml allows it in test functions; these are their helpers.
 #![allow(clippy::unwrap_used)]
 
 mod answers;

@@ -1,4 +1,4 @@
-//! What the service does not take.
+//! Requests that the service refuses.
 
 use std::io::Write;
 
@@ -126,7 +126,7 @@ async fn a_request_that_is_too_large_is_refused() {
     assert!(simulator.requests().is_empty());
 }
 
-/// Posts a chat in an encoding, and returns the answer's status.
+/// Sends a chat request with a content encoding, and returns the status.
 async fn encoded(encoding: &str, body: &[u8]) -> u16 {
     let simulator = start().await;
     let head = format!(

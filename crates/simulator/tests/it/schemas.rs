@@ -1,11 +1,11 @@
-//! The JSON schemas that the service does not take, and its words for that.
+//! The JSON schemas that the service refuses, and its error messages.
 
 use inferstream_simulator::Simulator;
 use serde_json::{Value, json};
 
 use crate::client::{Response, request, send};
 
-/// Asks for an answer by a schema, or for a tool with one.
+/// Sends a request with a schema for the response, or for a tool.
 async fn ask(path: &str, fields: &Value) -> Response {
     let simulator = Simulator::builder().start().await.unwrap();
     let fields = fields.to_string();
@@ -44,7 +44,7 @@ async fn check(schema: Value, status: u16, message: &str) {
         });
         assert_eq!(response.json(), expected, "{schema}");
     }
-    // It is more than a hint only where it is strict, and an engine of one's own takes it.
+    // Schemas are only enforced in strict mode, and a local engine accepts all of them.
     for fields in [format(&schema, false), tool(&schema, false)] {
         assert_eq!(ask(CHAT, &fields).await.status(), 200, "{schema}");
     }
@@ -52,7 +52,7 @@ async fn check(schema: Value, status: u16, message: &str) {
     assert_eq!(elsewhere.status(), 200, "{schema}");
 }
 
-/// Makes an object of one property.
+/// Creates an object schema with one property.
 fn of(property: &Value) -> Value {
     json!({
         "type": "object",

@@ -1,4 +1,4 @@
-//! Connections, TLS, the record, the end.
+//! Connections, TLS, the record of requests, and shutdown.
 
 use std::{io, sync::Arc, time::Duration};
 

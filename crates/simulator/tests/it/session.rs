@@ -1,10 +1,10 @@
-//! The session of Cerebras' page, and the keys that it gives.
+//! The session of Cerebras' page, and its keys.
 
 use inferstream_simulator::{CerebrasSession, Simulator};
 
 use crate::client::{Response, get, send};
 
-/// Asks for the session with a cookie.
+/// Requests the session with a cookie.
 async fn session(simulator: &Simulator) -> Response {
     let path = "/cerebras-session/api/auth/session";
     let head =
@@ -44,7 +44,7 @@ async fn each_state_is_answered_in_turn() {
         let has_key = response.text().contains("demoApiKey");
         assert_eq!(has_key, state == CerebrasSession::SignedIn);
     }
-    // Then somebody is signed in.
+    // Later a user is signed in.
     assert!(!key(&session(&simulator).await).is_empty());
     assert_eq!(simulator.counts().sessions, 8);
 }

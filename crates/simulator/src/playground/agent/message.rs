@@ -51,7 +51,7 @@ impl Request {
 }
 
 impl Init {
-    /// Returns the conversation, or `None` if there is none.
+    /// Returns the conversation, or `None` if the request has no messages.
     pub(super) fn messages(&self) -> Option<Vec<Value>> {
         if self.method != "POST" {
             return None;

@@ -138,7 +138,7 @@ impl Room {
         self.changes.send_replace(());
     }
 
-    /// Answers a resume request: there is a stream, one will start, or there is none.
+    /// Replies to a resume request: a stream exists, will start, or does not exist.
     pub(super) fn resume(&mut self, number: u64, probe: Option<Value>) {
         let running = self.running().map(|turn| (turn.number, turn.id.clone()));
         let waits = self.turns.iter().any(|turn| turn.stage == Stage::Waits);

@@ -1,4 +1,4 @@
-//! Faults of the playground as they look on the wire.
+//! Faults of the playground on the wire.
 
 use inferstream_simulator::{Answer, Piece, PlaygroundProtocol, Simulator};
 
@@ -16,7 +16,7 @@ async fn answered(fault: &str, protocol: PlaygroundProtocol) -> Response {
     infer(&builder.start().await.unwrap()).await
 }
 
-/// Checks that eight tokens come before the fault, and returns what follows.
+/// Checks that eight tokens precede the fault, and returns what follows.
 #[track_caller]
 fn after_tokens(response: &Response, protocol: PlaygroundProtocol) -> Vec<String> {
     assert_eq!(response.status(), 200);

@@ -1,4 +1,4 @@
-//! The playground: its page, its protocols, and what goes wrong with them.
+//! The playground: its page, its protocols, and its faults.
 
 mod agent;
 mod faults;
@@ -12,7 +12,7 @@ use crate::client::{Response, send};
 
 const MODEL: &str = "@cf/meta/llama-3.3-70b-instruct-fp8-fast";
 
-/// The ten tokens that most tests have said.
+/// The ten tokens of most tests.
 const TOKENS: [&str; 10] = [
     "one", " two", " three", " four", " five", " six", " seven", " eight", " nine", " ten",
 ];
@@ -21,7 +21,7 @@ fn builder(protocol: PlaygroundProtocol, answer: Answer) -> SimulatorBuilder {
     Simulator::builder().playground(protocol).answer(answer)
 }
 
-/// Sends a request below the playground, with this `Cookie` where there is one.
+/// Sends a request below the playground, with this `Cookie` if it is not empty.
 async fn call(
     simulator: &Simulator,
     method: &str,
@@ -40,7 +40,7 @@ async fn call(
     send(simulator, &request).await
 }
 
-/// Asks the model.
+/// Sends a prompt.
 async fn infer(simulator: &Simulator) -> Response {
     let body = body(MODEL, "Hi");
     call(simulator, "POST", "/api/inference", "", &body).await

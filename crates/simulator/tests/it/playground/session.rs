@@ -1,4 +1,4 @@
-//! The page, its cookies, and requests that are refused.
+//! The page, its cookies, and refused requests.
 
 use inferstream_simulator::{Fault, Simulator};
 
@@ -10,7 +10,7 @@ async fn start() -> Simulator {
     builder.start().await.unwrap()
 }
 
-/// Returns the cookies of someone who ran the script of a page with a challenge.
+/// Returns the cookies of a client that ran the script of a challenge page.
 #[track_caller]
 fn cookies(page: &Response) -> String {
     let text = page.text();
@@ -86,7 +86,7 @@ async fn an_inference_needs_the_cookies_where_that_is_set() {
     let cookies = cookies(&page(&simulator, "").await);
     let answer = infer_with(&simulator, &cookies).await;
     assert_eq!(answer.status(), 200);
-    // A cookie that came later is as good, and the one before it too.
+    // A newer cookie is accepted, and so is the one before it.
     let (clearance, _) = cookies.split_once("; ").unwrap();
     let refreshed = format!("{clearance}; {}", ticket(&answer));
     assert_ne!(refreshed, cookies);

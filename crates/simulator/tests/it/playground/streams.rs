@@ -1,4 +1,4 @@
-//! Answers in each of the playground's protocols.
+//! Responses in each of the playground's protocols.
 
 use inferstream_simulator::{Answer, PlaygroundProtocol, Simulator};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{MODEL, body, builder, call, infer};
 use crate::client::Response;
 
-/// Returns the lines of a whole data stream.
+/// Returns the lines of a complete data stream.
 #[track_caller]
 fn lines(response: &Response) -> Vec<(char, Value)> {
     assert_eq!(response.status(), 200);
@@ -24,7 +24,7 @@ fn lines(response: &Response) -> Vec<(char, Value)> {
     text.lines().map(line).collect()
 }
 
-/// Returns the JSON of all events of a whole stream that ends with `[DONE]`.
+/// Returns the JSON of all events of a complete stream that ends with `[DONE]`.
 #[track_caller]
 fn events(response: &Response) -> Vec<Value> {
     assert_eq!(response.status(), 200);
@@ -42,7 +42,7 @@ fn codes(lines: &[(char, Value)]) -> String {
     lines.iter().map(|(code, _)| code).collect()
 }
 
-/// Joins what the lines with this code say.
+/// Joins the texts of the lines with this code.
 fn said(lines: &[(char, Value)], wanted: char) -> String {
     let texts = lines.iter().filter(|(code, _)| *code == wanted);
     texts.filter_map(|(_, text)| text.as_str()).collect()

@@ -1,4 +1,4 @@
-//! Keys, refusals, models, and all else that is no prediction.
+//! Keys, refusals, models, and everything else that is not a prediction.
 
 use inferstream_simulator::Simulator;
 use serde_json::{Value, json};
@@ -285,7 +285,7 @@ async fn models_are_searched() {
 }
 
 #[tokio::test]
-async fn a_model_tells_of_its_versions() {
+async fn a_model_lists_its_versions() {
     let simulator = start().await;
     let path = "models/meta/meta-llama-3-8b-instruct";
     let model = get(&simulator, path).await.json();

@@ -1,4 +1,4 @@
-//! Faults of predictions as they look on the wire.
+//! Faults of predictions on the wire.
 
 use inferstream_simulator::{Answer, Simulator};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ async fn post(simulator: &Simulator) -> Response {
     call(simulator, "POST", MODEL, "", &input("Hi")).await
 }
 
-/// Returns the first stream of a prediction with this fault, and one after it.
+/// Returns the first stream of a prediction with this fault, and a later one.
 async fn streams(fault: &str) -> (Response, Response) {
     let simulator = start(fault).await;
     let prediction = create(&simulator).await;
@@ -31,7 +31,7 @@ async fn streams(fault: &str) -> (Response, Response) {
     )
 }
 
-/// Returns all predictions that there are.
+/// Returns all predictions.
 async fn list(simulator: &Simulator) -> Vec<Value> {
     let list = get(simulator, "predictions").await.json();
     list["results"].as_array().unwrap().clone()

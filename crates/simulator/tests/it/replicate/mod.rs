@@ -1,4 +1,4 @@
-//! Replicate: predictions, their streams, and what goes wrong with them.
+//! Replicate: predictions, their streams, and their faults.
 
 mod api;
 mod faults;
@@ -13,10 +13,10 @@ use tokio::time::sleep;
 
 use crate::client::{Response, send, send_to};
 
-/// The path of the model that most tests run.
+/// The path of the model in most tests.
 const MODEL: &str = "models/meta/meta-llama-3-8b-instruct/predictions";
 
-/// The ten tokens that most tests have said.
+/// The ten tokens of most tests.
 const TOKENS: [&str; 10] = [
     "one", " two", " three", " four", " five", " six", " seven", " eight", " nine", " ten",
 ];
@@ -40,7 +40,7 @@ async fn get(simulator: &Simulator, path: &str) -> Response {
     call(simulator, "GET", path, "", "").await
 }
 
-/// Creates a prediction that is taken.
+/// Creates a prediction, which must succeed.
 async fn create(simulator: &Simulator) -> Value {
     let response = call(simulator, "POST", MODEL, "", &input("Hi")).await;
     assert_eq!(response.status(), 201, "{}", response.text());
@@ -69,7 +69,7 @@ async fn cancel(simulator: &Simulator, prediction: &Value) -> Value {
     response.json()
 }
 
-/// Waits until the prediction has that status.
+/// Waits until the prediction has this status.
 async fn until(simulator: &Simulator, prediction: &Value, status: &str) -> Value {
     loop {
         let now = state(simulator, prediction).await;
@@ -80,7 +80,7 @@ async fn until(simulator: &Simulator, prediction: &Value, status: &str) -> Value
     }
 }
 
-/// Reads the stream of a prediction, as one that comes back after `last` where there is one.
+/// Reads the stream of a prediction, with `last` as the last event id if it is set.
 async fn stream(prediction: &Value, last: Option<&str>) -> Response {
     let url = prediction["urls"]["stream"].as_str().unwrap();
     let (_, url) = url.split_once("://").unwrap();
@@ -95,10 +95,10 @@ fn stream_request(path: &str, last: Option<&str>) -> String {
     )
 }
 
-/// One event of a stream: its name, its id, its data.
+/// An event of a stream: its name, its id, its data.
 type Event = (String, String, String);
 
-/// Returns the whole events of a stream, and whether the stream has its end.
+/// Returns the complete events of a stream, and whether the stream has its end.
 fn events(response: &Response) -> (Vec<Event>, bool) {
     assert_eq!(response.status(), 200);
     assert_eq!(response.header("content-type"), Some("text/event-stream"));
@@ -120,7 +120,7 @@ fn events(response: &Response) -> (Vec<Event>, bool) {
     (events, whole)
 }
 
-/// Joins what the output events say.
+/// Joins the text of the output events.
 fn text(events: &[Event]) -> String {
     let outputs = events.iter().filter(|(name, _, _)| name == "output");
     outputs.map(|(_, _, data)| data.as_str()).collect()
@@ -140,7 +140,7 @@ fn input(prompt: &str) -> String {
     json!({"input": {"prompt": prompt}}).to_string()
 }
 
-/// Returns the settings of a server that says the tokens, so often as tests need.
+/// Returns the settings of a server that sends the tokens as often as needed.
 fn counting() -> SimulatorBuilder {
     let builder = Simulator::builder();
     let answers = (0..4).map(|_| Answer::tokens(TOKENS));

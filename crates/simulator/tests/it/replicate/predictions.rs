@@ -1,4 +1,4 @@
-//! Predictions: what creates them, how they go on, how they end.
+//! Predictions: how they are created, run and end.
 
 use std::time::{Duration, Instant};
 

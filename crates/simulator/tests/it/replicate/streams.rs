@@ -1,4 +1,4 @@
-//! Streams: the other origin, the events, who comes back.
+//! Streams: their origin, their events, and reconnections.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -155,7 +155,7 @@ async fn a_client_that_comes_back_goes_on() {
         assert!(whole);
         assert_eq!(text(&events), expected.concat(), "{last}");
     }
-    // The last event of all.
+    // The very last event.
     let (events, whole) = events(&stream(&prediction, Some("1690212292:10")).await);
     assert_eq!((events.len(), whole), (0, true));
 }

@@ -1,4 +1,4 @@
-//! Keys, accounts, models, gateways, and all else that is no chat.
+//! Keys, accounts, models, gateways, and everything else that is not a chat.
 
 use inferstream_simulator::{Answer, Piece, Simulator};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::client::{Response, send};
 
 const KEY: &str = "authorization: Bearer right\r\n";
 
-/// Asks a gateway with these header lines.
+/// Sends a request through a gateway with these header lines.
 async fn through(simulator: &Simulator, path: &str, headers: &str, body: &str) -> Response {
     let path = format!("/gateway/v1/{ACCOUNT}/main/{path}");
     call_at(simulator, "POST", &path, headers, body).await
@@ -130,7 +130,7 @@ async fn a_request_that_is_too_large_is_refused() {
     }
 }
 
-/// Lists the models that a query asks for.
+/// Lists the models that match a query.
 async fn search(simulator: &Simulator, query: &str) -> Value {
     let response = call(simulator, "GET", &format!("models/search{query}"), "").await;
     assert_eq!(response.status(), 200);

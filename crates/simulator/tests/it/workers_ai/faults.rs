@@ -1,4 +1,4 @@
-//! Faults of Workers AI as they look on the wire.
+//! Faults of Workers AI on the wire.
 
 use inferstream_simulator::{Answer, Fault, Simulator};
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ async fn streamed(fault: &str, model: &str) -> Response {
     run(&start(fault).await, model, STREAM).await
 }
 
-/// Checks that eight tokens come before the fault, and returns what follows.
+/// Checks that eight tokens precede the fault, and returns what follows.
 #[track_caller]
 fn after_tokens(response: &Response) -> Vec<String> {
     assert_eq!(response.status(), 200);

@@ -1,4 +1,4 @@
-//! Workers AI: chats at its endpoints, and what goes wrong with them.
+//! Workers AI: chats at its endpoints, and their faults.
 
 mod api;
 mod faults;
@@ -23,7 +23,7 @@ const GLM: &str = "@cf/zai-org/glm-4.7-flash";
 const KIMI: &str = "@cf/moonshotai/kimi-k2.6";
 const MISTRAL: &str = "@cf/mistralai/mistral-small-3.1-24b-instruct";
 
-/// The ten tokens that most tests have said.
+/// The ten tokens of most tests.
 const TOKENS: [&str; 10] = [
     "one", " two", " three", " four", " five", " six", " seven", " eight", " nine", " ten",
 ];
@@ -65,7 +65,7 @@ async fn call_at(
     send(simulator, &request).await
 }
 
-/// Asks a model at `ai/run`.
+/// Sends a request for a model to `ai/run`.
 async fn run(simulator: &Simulator, model: &str, fields: &str) -> Response {
     call(
         simulator,
@@ -76,19 +76,19 @@ async fn run(simulator: &Simulator, model: &str, fields: &str) -> Response {
     .await
 }
 
-/// Asks a model at `ai/v1/chat/completions`.
+/// Sends a request for a model to `ai/v1/chat/completions`.
 async fn chat(simulator: &Simulator, model: &str, fields: &str) -> Response {
     let body = crate::client::request(model, "Hi", fields);
     call(simulator, "POST", "v1/chat/completions", &body).await
 }
 
-/// Returns a request's body with `fields` put in.
+/// Returns the body of a request with additional `fields`.
 fn body(prompt: &str, fields: &str) -> String {
     let comma = if fields.is_empty() { "" } else { "," };
     format!(r#"{{"messages":[{{"role":"user","content":"{prompt}"}}]{comma}{fields}}}"#)
 }
 
-/// Returns the JSON of all events of a whole stream that ends with `[DONE]`.
+/// Returns the JSON of all events of a complete stream that ends with `[DONE]`.
 #[track_caller]
 fn events(response: &Response) -> Vec<Value> {
     assert_eq!(response.status(), 200, "{}", response.text());
@@ -106,7 +106,7 @@ fn json(chunk: &str) -> Value {
     serde_json::from_str(data.strip_suffix("\n\n").unwrap()).unwrap()
 }
 
-/// Joins what the events say.
+/// Joins the texts of the events.
 fn said(events: &[Value]) -> String {
     let texts = events.iter().filter_map(|event| {
         event["response"]

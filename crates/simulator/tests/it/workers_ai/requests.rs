@@ -1,4 +1,4 @@
-//! What the models take, and what they do not.
+//! Requests that the models accept or refuse.
 
 use inferstream_simulator::Answer;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::{
     GEMMA, GLM, LLAMA_2, LLAMA_3_1, LLAMA_3_3, MISTRAL, body, call, chat, events, run, said, start,
 };
 
-/// Checks that a request to `ai/run` is refused so.
+/// Checks that a request to `ai/run` is refused with this status, code and message.
 async fn check(model: &str, body: &str, status: u16, code: u16, part: &str) {
     let simulator = start([]).await;
     let response = call(&simulator, "POST", &format!("run/{model}"), body).await;
@@ -19,7 +19,7 @@ async fn check(model: &str, body: &str, status: u16, code: u16, part: &str) {
     assert!(message.contains(part), "{message}");
 }
 
-/// Returns a request's body with these messages and fields.
+/// Returns the body of a request with these messages and fields.
 fn messages(messages: &Value) -> String {
     json!({ "messages": messages }).to_string()
 }

@@ -1,4 +1,4 @@
-//! Answers in each of the service's styles.
+//! Responses in each of the service's formats.
 
 use inferstream_simulator::Answer;
 use serde_json::{Value, json};
@@ -88,7 +88,7 @@ async fn a_hybrid_stream_has_increments_and_a_cumulative_tail() {
         assert_eq!(tail.as_object().unwrap().len(), 2);
         assert_eq!(tail["response"], "");
         assert_eq!(tail["usage"]["prompt_tokens"], 5);
-        // The token that ends an answer counts.
+        // The token that ends a response counts.
         assert_eq!(tail["usage"]["completion_tokens"], 11);
         assert_eq!(tail["usage"]["total_tokens"], 16);
 
@@ -238,7 +238,7 @@ async fn one_model_has_no_stream_at_one_door() {
     assert_eq!(said(&events), "Hello.");
 }
 
-/// Returns an answer that calls a tool.
+/// Returns a response that calls a tool.
 fn call() -> Answer {
     Answer::tokens([""; 0]).tool_call("sky", r#"{"at":"noon"}"#)
 }
@@ -271,7 +271,7 @@ async fn native_calls_are_flat_or_whole() {
     );
 }
 
-/// Checks the bits of a call that came bit by bit.
+/// Checks the fragments of a call.
 #[track_caller]
 fn check_bits(bits: &[Value]) {
     let (first, rest) = bits.split_first().unwrap();

@@ -1,4 +1,4 @@
-//! How a connection to an agent begins, lives and ends.
+//! Opening, keeping and closing a connection to an agent.
 
 use futures_util::{SinkExt, StreamExt};
 use inferstream_simulator::{Answer, Fault, Piece, Simulator};
@@ -14,20 +14,20 @@ use crate::{
     server,
 };
 
-/// A handshake as RFC 6455 has it, with its key, in section 1.3.
+/// A handshake with the key of RFC 6455, section 1.3.
 const HANDSHAKE: &str = "GET /playground/agents/playground/a?_pk=0 HTTP/1.1\r\nhost: x\r\nconnection: keep-alive, Upgrade\r\nupgrade: WebSocket\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n";
 
 async fn start() -> Simulator {
     Simulator::builder().start().await.unwrap()
 }
 
-/// Sends the handshake with something else in it.
+/// Sends the handshake with one part replaced.
 async fn shake(simulator: &Simulator, from: &str, to: &str) -> Response {
     assert!(HANDSHAKE.contains(from));
     send(simulator, &HANDSHAKE.replace(from, to)).await
 }
 
-/// Returns the cookies of someone who passed the challenge.
+/// Returns the cookies of a client that passed the challenge.
 async fn cookies(simulator: &Simulator) -> String {
     let page = call(simulator, "GET", "/", "", "").await;
     let (_, script) = page.text().split_once("document.cookie = \"").unwrap();
@@ -168,7 +168,7 @@ async fn a_message_has_a_limit() {
     let simulator = start().await;
     let mut client = follow(&simulator, "a").await;
     let long = "x".repeat((32 << 20) + 1);
-    // The server may have closed before all was written.
+    // The server may have closed before everything was written.
     let _ = client.socket.send(Message::text(long)).await;
     assert_eq!(client.hear_out().await.1, Some(1009));
 }
@@ -234,7 +234,7 @@ async fn a_refusal_comes_in_the_place_of_a_connection() {
         let simulator = faulty(fault).await;
         let refused = connect(&simulator, "a", "").await;
         assert_eq!(refused.err(), Some(status), "{fault}");
-        // It is taken, and the answer waits.
+        // The connection is accepted, and the response waits.
         check_answer(&mut follow(&simulator, "a").await).await;
     }
     let simulator = faulty("silence").await;

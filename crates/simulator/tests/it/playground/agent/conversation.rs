@@ -1,4 +1,4 @@
-//! What agents are told, and what they tell.
+//! Messages to and from agents.
 
 use futures_util::SinkExt;
 use inferstream_simulator::{Answer, Simulator};

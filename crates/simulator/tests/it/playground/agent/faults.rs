@@ -1,4 +1,4 @@
-//! Faults of agents as they look on the wire.
+//! Faults of agents on the wire.
 
 use inferstream_simulator::{Fault, Simulator};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use super::{
 const TEXT: &str = "one two three four five six seven eight nine ten";
 const EIGHT: &str = "one two three four five six seven eight";
 
-/// Starts a server whose answer has this fault and takes half a second.
+/// Starts a server whose response has this fault and takes half a second.
 async fn slow(fault: &str) -> Simulator {
     let builder = builder()
         .tokens_per_second(20.0)
@@ -24,14 +24,15 @@ async fn slow(fault: &str) -> Simulator {
     builder.start().await.unwrap()
 }
 
-/// Asks, and returns what comes before the end of the connection, with the code of a close frame.
+/// Sends a prompt. Returns the messages before the end of the connection, and the code of a close
+/// frame.
 async fn broken(simulator: &Simulator) -> (Vec<Value>, Option<u16>) {
     let mut client = follow(simulator, "a").await;
     client.ask("r", "Hi").await;
     client.hear_out().await
 }
 
-/// Follows the agent again, and returns all that a stream that runs or has ended says.
+/// Follows the agent again, and returns all messages of a running or ended stream.
 async fn resumed(simulator: &Simulator) -> Vec<Value> {
     let mut client = follow(simulator, "a").await;
     client.acknowledge("r").await;
@@ -70,14 +71,14 @@ async fn a_cut_leaves_half_a_frame() {
     let head = "GET /playground/agents/playground/a HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n";
     socket.write_all(head.as_bytes()).await.unwrap();
     let question = question("r", "Hi").to_string();
-    // A text frame, its length in 16 bits, and a mask that changes nothing.
+    // A text frame with a 16-bit length and a mask that changes nothing.
     let len = u16::try_from(question.len()).unwrap().to_be_bytes();
     let frame = [&[0x81, 0xfe], &len[..], &[0; 4], question.as_bytes()].concat();
     socket.write_all(&frame).await.unwrap();
     let mut bytes = Vec::new();
     socket.read_to_end(&mut bytes).await.unwrap();
     let text = String::from_utf8_lossy(&bytes);
-    // Each whole one ends so, whatever the order of its members is.
+    // Complete ones end like this, whatever the order of their members.
     assert!(text.contains("delta") && !text.ends_with('}'), "{text}");
 }
 

@@ -1,4 +1,4 @@
-//! Agents as a client with a WebSocket sees them.
+//! Agents, tested with a WebSocket client.
 
 mod connection;
 mod conversation;
@@ -28,7 +28,7 @@ struct Client {
     socket: WebSocketStream<TcpStream>,
 }
 
-/// Asks for a connection to `path`, with this `Cookie`; an error is the status of the refusal.
+/// Opens a connection to `path` with this `Cookie`. The error is the status of the refusal.
 async fn connect(simulator: &Simulator, path: &str, cookie: &str) -> Result<Client, u16> {
     let url = format!(
         "ws://{}/playground/agents/playground/{path}",
@@ -49,7 +49,7 @@ async fn connect(simulator: &Simulator, path: &str, cookie: &str) -> Result<Clie
     }
 }
 
-/// Follows an agent, and leaves out what all are told first.
+/// Follows an agent, and skips the messages that every client gets first.
 async fn follow(simulator: &Simulator, name: &str) -> Client {
     let path = format!("{name}?_pk=0");
     let mut client = connect(simulator, &path, "").await.unwrap();
@@ -69,7 +69,7 @@ impl Client {
         self.socket.send(message).await.unwrap();
     }
 
-    /// Asks for an answer.
+    /// Sends a prompt.
     async fn ask(&mut self, id: &str, prompt: &str) {
         self.say(&question(id, prompt)).await;
     }
@@ -79,12 +79,12 @@ impl Client {
         self.say(&message).await;
     }
 
-    /// Returns what comes next, unless the connection has ended in some way.
+    /// Returns the next message or error, or `None` at the end of the connection.
     async fn next(&mut self) -> Option<Result<Message, Error>> {
         timeout(PATIENCE, self.socket.next()).await.unwrap()
     }
 
-    /// Returns the next message that is text.
+    /// Returns the next text message.
     async fn hear(&mut self) -> Value {
         loop {
             match self.next().await.unwrap().unwrap() {
@@ -95,7 +95,7 @@ impl Client {
         }
     }
 
-    /// Returns the messages of an answer, up to its end or its replay's.
+    /// Returns the messages of a response, up to its end or the end of its replay.
     async fn hear_answer(&mut self) -> Vec<Value> {
         let mut messages = Vec::new();
         loop {
@@ -109,7 +109,7 @@ impl Client {
         }
     }
 
-    /// Returns what comes before the end of the connection, and its end.
+    /// Returns the messages before the end of the connection, and its close code.
     async fn hear_out(&mut self) -> (Vec<Value>, Option<u16>) {
         let mut messages = Vec::new();
         loop {
@@ -126,7 +126,7 @@ impl Client {
         }
     }
 
-    /// Checks that nothing was told before the answer to this.
+    /// Checks that nothing is received before the reply to this message.
     async fn check_quiet(&mut self) {
         self.say(&json!({"type": "rpc", "id": "fence", "method": "x", "args": []}))
             .await;
@@ -153,13 +153,13 @@ fn builder() -> SimulatorBuilder {
     Simulator::builder().answer(Answer::tokens(TOKENS))
 }
 
-/// Starts a server that says ten tokens with this fault.
+/// Starts a server that sends ten tokens with this fault.
 async fn faulty(fault: &str) -> Simulator {
     let builder = builder().fault(fault.parse().unwrap());
     builder.start().await.unwrap()
 }
 
-/// Returns the chunks of an answer's messages, the last left out.
+/// Returns the chunks of a response's messages, without the last one.
 #[track_caller]
 fn chunks(messages: &[Value]) -> Vec<Value> {
     let (_, messages) = messages.split_last().unwrap();
@@ -171,7 +171,7 @@ fn chunks(messages: &[Value]) -> Vec<Value> {
     messages.iter().map(chunk).collect()
 }
 
-/// Joins the text of messages that may be cut off.
+/// Joins the text of messages that may be truncated.
 fn text(messages: &[Value]) -> String {
     let bodies = messages
         .iter()
@@ -188,7 +188,7 @@ async fn conversation(simulator: &Simulator, name: &str) -> Value {
     call(simulator, "GET", &path, "", "").await.json()
 }
 
-/// Waits until the conversation of an agent has so many messages.
+/// Waits until the conversation of an agent has this many messages.
 async fn conversation_of(simulator: &Simulator, name: &str, len: usize) -> Value {
     loop {
         let messages = conversation(simulator, name).await;

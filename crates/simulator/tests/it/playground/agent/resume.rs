@@ -1,4 +1,4 @@
-//! Streams that are told again to those who come back.
+//! Streams that are replayed to clients that reconnect.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::{Client, RESPONSE, builder, connect, faulty, follow, text};
 
 const TEXT: &str = "one two three four five six seven eight nine ten";
 
-/// Starts an answer that stops after eight tokens and does not end.
+/// Starts a response that stops after eight tokens and does not end.
 async fn stalled(simulator: &Simulator) -> Client {
     let mut client = follow(simulator, "a").await;
     client.ask("r", "Hi").await;
@@ -117,7 +117,7 @@ async fn who_has_not_acknowledged_is_told_nothing_of_the_stream() {
     let answer = late.hear_answer().await;
     check_replay(&answer, &replay_end("r"));
     assert_eq!(text(&answer), TEXT);
-    // The next is told as it comes.
+    // The next response is sent as it is generated.
     asker.ask("r2", "Hi").await;
     assert_eq!(late.hear().await["type"], "cf_agent_chat_messages");
     assert_eq!(late.hear_answer().await[0]["id"], "r2");
