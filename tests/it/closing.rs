@@ -61,7 +61,7 @@ fn open(pieces: Vec<Piece>, work: Work) -> Opened {
     }
 }
 
-/// Returns work that is done at its second poll, and how often it was polled.
+/// Returns work that completes at its second poll, and the number of its polls.
 fn work() -> (Work, Arc<AtomicU32>) {
     let polls = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&polls);
@@ -100,7 +100,7 @@ fn work_that_hangs_is_dropped_after_2_s() {
         let response = block_on(&opened.script.clock, opened.stream.finish()).unwrap();
         assert_eq!(response.text(), "a");
         assert_eq!(opened.script.clock.elapsed(), seconds(2));
-        // The wait was no part of the response.
+        // The wait is not part of the response's time.
         assert_eq!(response.meta.time_to_end, Some(seconds(0)));
     }
 }

@@ -12,7 +12,7 @@ use inferstream_core::{
 
 use crate::support::{Piece, Script, block_on, body};
 
-/// A protocol that takes any frame and any ending for a part of the text.
+/// A protocol that treats any frame and any ending as part of the text.
 struct Echo;
 
 impl Decode for Echo {

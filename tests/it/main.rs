@@ -1,6 +1,6 @@
 //! Tests of every crate through its public API.
 
-// In a test a panic is the message.
+// In a test, a panic is the message.
 #![allow(clippy::unwrap_used)]
 
 mod support;

@@ -19,7 +19,7 @@ use inferstream_core::{
 
 use crate::support::{Piece, Script, block_on, body, seconds};
 
-/// A protocol whose data is text, which ends at `[DONE]` and asks for more at any other end.
+/// A protocol whose data is text. It ends at `[DONE]`, and requests another body at any other end.
 struct Toy {
     after: Duration,
     more: VecDeque<BoxFuture<'static, Result<Body>>>,
@@ -57,7 +57,7 @@ impl Decode for Toy {
     }
 }
 
-/// What comes instead of a body.
+/// What is returned instead of a body.
 #[derive(Clone)]
 enum Next {
     Pieces(Vec<Piece>),
@@ -71,12 +71,12 @@ struct Opened {
     canceled: Arc<AtomicBool>,
 }
 
-/// Opens a stream whose first body is the first of these, and which asks for the others in turn.
+/// Opens a stream with this first body; the others are requested in turn.
 fn open(first: Vec<Piece>, others: impl IntoIterator<Item = Next>) -> Opened {
     open_after(Duration::ZERO, first, others)
 }
 
-/// The same, with a wait before each of the others.
+/// The same, with a delay before each of the others.
 fn open_after(
     after: Duration,
     first: Vec<Piece>,
@@ -190,7 +190,7 @@ fn a_wait_of_ours_is_no_silence() {
     assert_eq!(read(&mut opened).0, "ab");
     assert_eq!(opened.script.clock.elapsed(), seconds(200));
 
-    // The limits on events hold all the same.
+    // The timeouts between events still apply.
     let mut opened = open_after(seconds(400), vec!["data: a\n\n".into()], [Next::Hang]);
     let (_, error) = read(&mut opened);
     assert_eq!(error.unwrap().kind(), ErrorKind::Timeout(Phase::Progress));

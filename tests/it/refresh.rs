@@ -1,4 +1,5 @@
-//! Single-flight refresh: one caller gets what all need, also if it is dropped, fails or panics.
+//! Single-flight refresh: concurrent callers share one refresh, also if its caller is dropped,
+//! fails or panics.
 
 use std::{
     future::Future,
@@ -19,15 +20,15 @@ use proptest::{collection::vec, prelude::*};
 
 use crate::support::{Clock, Script, poll_once, seconds};
 
-/// How long a failure answers those who ask again.
+/// How long a failure is returned to further callers.
 const BACK_OFF: Duration = seconds(10);
 
-/// What all need, and how to get it: as often as somebody says what comes of it.
+/// The shared value, and a refresh whose outcome the test sets.
 struct World {
     clock: Arc<Clock>,
     refresh: SingleFlight,
     found: Mutex<Option<u32>>,
-    /// What comes of the refresh that runs, once it is known.
+    /// The outcome of the running refresh, once it is set.
     outcome: Mutex<Option<Result<u32>>>,
     waker: Mutex<Option<Waker>>,
     running: AtomicUsize,
@@ -85,7 +86,7 @@ impl World {
         Ok(outcome)
     }
 
-    /// Says what comes of the refresh that runs.
+    /// Sets the outcome of the running refresh.
     fn land(&self, outcome: Result<u32>) {
         *self.outcome.lock().unwrap() = Some(outcome);
         if let Some(waker) = self.waker.lock().unwrap().take() {
@@ -183,7 +184,7 @@ fn another_goes_on_where_one_goes_or_panics() {
         }
         assert_eq!(world.running.load(SeqCst), 0);
         assert!(second.is_woken() && third.is_woken());
-        // The last of them looks first.
+        // The last caller polls first.
         assert!(third.poll().is_none());
         assert!(second.poll().is_none());
         assert_eq!(world.begun.load(SeqCst), 2);
@@ -194,7 +195,7 @@ fn another_goes_on_where_one_goes_or_panics() {
     }
 }
 
-/// A waker that holds somebody who waits, as that of a task does that has ended but for this.
+/// A waker that holds a waiting caller, as the waker of a task that has otherwise ended does.
 struct Holds(Mutex<Option<Caller>>);
 
 impl Wake for Holds {
@@ -296,7 +297,7 @@ proptest! {
             let runs = world.running.load(SeqCst) == 1;
             prop_assert!(runs || callers.iter().all(Caller::is_woken));
         }
-        // From here on only who is woken looks.
+        // From here on only woken callers poll.
         while !callers.is_empty() {
             if world.running.load(SeqCst) == 1 {
                 world.land(Ok(7));
@@ -311,7 +312,7 @@ proptest! {
 
 // Refreshes without a waiting caller.
 
-/// Pending so often, then done; notes that it was polled, and that it is gone.
+/// Work that completes after some polls, and records that it was polled and dropped.
 struct Work {
     left: usize,
     panics: bool,

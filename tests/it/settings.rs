@@ -1,4 +1,4 @@
-//! Errors that carry the name of the setting they are about.
+//! Errors that name the setting that they are about.
 
 use std::time::Duration;
 

@@ -16,8 +16,8 @@ use proptest::{collection::vec, prelude::*};
 
 use crate::support::{Clock, Piece, Script, Watch, block_on, body, poll_once, seconds};
 
-/// A protocol whose words are events: `fin` finishes, `[DONE]` ends, `err` fails, `void` is a chunk
-/// that holds nothing, `late:x` is given at the end, `a+b` is two texts, and `a+err` fails after one.
+/// A protocol whose words are events: `fin` finishes, `[DONE]` ends, `err` fails, `void` is an
+/// empty chunk, `late:x` is emitted at the end, `a+b` is two texts, and `a+err` fails after one.
 #[derive(Default)]
 struct Toy {
     finished: bool,
@@ -84,7 +84,7 @@ fn lost() -> Piece {
     Error::new(ErrorKind::Disconnected, "the connection was lost").into()
 }
 
-/// Pieces over and over.
+/// The fragments, repeated.
 fn again(count: usize, pieces: &[Piece]) -> Vec<Piece> {
     pieces
         .iter()
@@ -94,7 +94,7 @@ fn again(count: usize, pieces: &[Piece]) -> Vec<Piece> {
         .collect()
 }
 
-/// A stream and what is behind it.
+/// A stream and its scripted transport.
 struct Opened {
     stream: ChatStream,
     script: Arc<Script>,
@@ -130,7 +130,7 @@ impl Opened {
         block_on(&self.script.clock, self.stream.next())
     }
 
-    /// Takes an event that must be this word.
+    /// Takes an event, which must be this word.
     #[track_caller]
     fn expect(&mut self, word: &str) {
         assert_eq!(show(&self.next().unwrap().unwrap()), word);
@@ -153,7 +153,7 @@ fn show_error(error: &Error) -> String {
     }
 }
 
-/// Checks what a stream yields, how it ends, and when by the clock, in seconds.
+/// Checks the events of a stream, how it ends, and when, in seconds of the clock.
 #[track_caller]
 fn check_with(timeouts: Timeouts, pieces: Vec<Piece>, expected: &str, at: u64) {
     let mut opened = open(timeouts, pieces);
@@ -395,7 +395,7 @@ fn bytes_without_events_have_their_limit() {
         let mut pieces = vec![frames("a")];
         pieces.extend(again(100, &[wait(10), piece]));
         let limits = Timeouts::default();
-        // A line of 64 bytes is enough for the half frame.
+        // A line of 64 bytes is enough for half a frame.
         check_with(limits, pieces, "a !timeout/progress", 300);
     }
 }
@@ -572,7 +572,7 @@ fn a_new_wait_begins_at_its_own_poll() {
 
 #[test]
 fn an_endless_flood_of_comments_ends() {
-    // The body never waits, yet a second passes with each comment.
+    // The body is always ready, but a second passes with each comment.
     let flood = again(2000, &[Piece::Pass(seconds(1)), comment()]);
     let pieces = [frames("a")].into_iter().chain(flood);
     let mut opened = open(Timeouts::default(), pieces);
@@ -792,7 +792,7 @@ fn the_time_to_the_end_is_when_the_end_was_read() {
     assert!(opened.next().unwrap().is_err());
     assert_eq!(opened.stream.meta().time_to_end, Some(seconds(6)));
 
-    // The end was read with the events, which the caller took their time over.
+    // The end was read together with the events, which the caller processed slowly.
     let mut opened = open(Timeouts::default(), [wait(1), frames("a+err")]);
     opened.expect("a");
     opened.script.clock.advance(seconds(5));
@@ -831,7 +831,7 @@ fn the_time_to_the_head_counts_from_the_start() {
     assert_eq!(started.meta.time_to_head, seconds(4));
 }
 
-// What is left of the connection.
+// The rest of the connection.
 
 #[test]
 fn a_body_at_its_end_is_polled_once_more_and_left() {
@@ -880,7 +880,7 @@ fn the_rest_of_a_body_has_64_kib() {
     assert!(opened.next().is_none());
     assert_eq!(opened.script.run_tasks(), 1);
     assert!(opened.watch.dropped());
-    // The piece that passes the limit is read too, and the one of the first poll.
+    // The fragment that exceeds the limit is read, and the one of the first poll.
     let read = opened.watch.bytes() - before;
     assert!(read <= (64 << 10) + (2 << 10), "{read} bytes");
 }
@@ -912,7 +912,7 @@ fn a_body_passes_over_empty_pieces() {
     assert!(block_on(&clock, body.data()).is_none());
 }
 
-// What holds for any answer.
+// Properties of every response.
 
 fn pieces() -> impl Strategy<Value = Piece> {
     let words = vec![
@@ -965,7 +965,7 @@ proptest! {
         let (mut script, mut rest) = (Vec::new(), answer);
         for (length, time) in lengths {
             let (piece, after) = rest.split_at(length.min(rest.len()));
-            // The two seconds after the finish reason are not for waiting.
+            // The two seconds after the finish reason are not part of the wait.
             if !answer[..answer.len() - rest.len()].contains("fin") {
                 script.push(wait(time));
             }
@@ -975,7 +975,7 @@ proptest! {
         script.push(rest.into());
         let mut opened = open(Timeouts::none(), script);
         for _ in 0..polls {
-            // A future that is dropped takes nothing with it.
+            // Dropping a future loses nothing.
             if let Poll::Ready(event) = poll_once(opened.stream.next()).0 {
                 prop_assert_eq!(show(&event.unwrap().unwrap()), "a");
                 return Ok(());

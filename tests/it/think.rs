@@ -1,4 +1,4 @@
-//! Reasoning between tags, separated from the text wherever the stream is cut.
+//! Reasoning between tags, separated from the text wherever the stream is split.
 
 use std::{
     pin::Pin,
@@ -43,7 +43,7 @@ impl EventStream for List {
     }
 }
 
-/// A stream from a list that then has nothing more to say.
+/// A stream from a list that then stalls.
 struct Stalls(std::collections::VecDeque<Result<ChatEvent>>);
 
 impl EventStream for Stalls {
@@ -65,7 +65,7 @@ impl EventStream for Stalls {
     fn warn(self: Pin<&mut Self>, _: String) {}
 }
 
-/// The next event, if there is one.
+/// Returns the next event, if there is one.
 fn poll(stream: &mut ChatStream) -> Option<Result<ChatEvent>> {
     match crate::support::poll_once(stream.next()).0 {
         Poll::Ready(event) => event,
@@ -263,7 +263,7 @@ fn what_was_read_before_is_neither_lost_nor_forgotten() {
         let (thoughts, answer) = match read {
             0 => ("Hm.", "Yes."),
             1 => ("m.", "<think>HYes."),
-            // The tag had been cut, and its beginning is the text of who read it.
+            // The tag had been split, and its start is text to the earlier reader.
             2 => ("ink>Yes.", "<think>Hm.</th"),
             _ => ("", "<think>Hm.</think>Yes."),
         };
@@ -319,7 +319,7 @@ fn what_is_known_of_the_answer_is_known_at_once_and_its_end_at_the_end() {
     assert_eq!(stream.partial().end, Some(End::Marker));
 }
 
-/// The same for the complete text: its reasoning and its text, by these tags.
+/// The same for the complete text with these tags.
 fn reference_of(text: &str, open: &str, close: &str, opened: bool) -> (String, String) {
     let find = |text: &str, tag: &str| (!tag.is_empty()).then(|| text.find(tag)).flatten();
     let begin = text.trim_start();
@@ -349,7 +349,7 @@ fn whole(text: &str, tags: &ThinkTags) -> (String, String) {
     (whole.reasoning().to_owned(), whole.text().to_owned())
 }
 
-/// Tags that nobody should have, and what texts are made of with them.
+/// Unusual tags, and the fragments from which texts with them are built.
 const TAGS: [(&str, &str); 12] = [
     ("<think>", "</think>"),
     ("", "</think>"),
@@ -425,7 +425,7 @@ fn never_is_more_held_back_than_a_tag_less_a_byte() {
             let letters: Vec<String> = text.chars().map(String::from).collect();
             let tags = ThinkTags::new(open, close);
             for length in 0..=letters.len() {
-                // What has come, and then nothing.
+                // The events so far, and then nothing.
                 let events = letters[..length].iter();
                 let events = events.map(|text| Ok(ChatEvent::text(0, Text::from(text.as_str()))));
                 let mut stream = tags.split_stream(ChatStream::new(Stalls(events.collect())));
@@ -448,7 +448,7 @@ fn never_is_more_held_back_than_a_tag_less_a_byte() {
     }
 }
 
-/// The same by the text as a whole.
+/// The same for the complete text.
 fn reference(text: &str) -> (String, String) {
     reference_of(text, "<think>", "</think>", false)
 }

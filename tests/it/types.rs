@@ -16,7 +16,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::support::seconds;
 
-/// Checks a value's serde form, and that the form makes the value again.
+/// Checks a value's serde form, and that it deserializes to the same value.
 #[track_caller]
 fn check<T: Debug + DeserializeOwned + PartialEq + Serialize>(value: &T, json: &str) {
     assert_eq!(serde_json::to_string(value).unwrap(), json);
@@ -358,7 +358,7 @@ fn an_answer_keeps_its_choices_apart_and_in_order() {
         .iter()
         .map(|choice| (choice.index, choice.text.as_str()))
         .collect();
-    // The third has begun, with a call that is not whole.
+    // The third choice has started, with an incomplete call.
     let expected = [(0, "a"), (1, "bc"), (2, ""), (1_000_000_000, "z")];
     assert_eq!(texts, expected);
     assert!(response.choices[2].tool_calls.is_empty());
@@ -679,7 +679,7 @@ fn a_reset_is_a_duration_in_any_form() {
     for value in ["6x", "m", "1s2", "-1s", "s", "1e400s"] {
         check_limit(&[("x-ratelimit-reset-a", value)], "a", RateLimit::default());
     }
-    // A point in time is held against the date; without one it says nothing.
+    // A point in time is compared with the date; without a date it is ignored.
     for value in ["1792195260", "1792195260000", "2026-10-17T00:01:00Z"] {
         let reset = ("x-ratelimit-reset", value);
         let date = ("date", "Sat, 17 Oct 2026 00:00:00 GMT");

@@ -1,5 +1,5 @@
-//! Our decoder, its peers and two floors: each takes reads, and returns how many frames and bytes of
-//! data it saw.
+//! Our decoder, other decoders and two lower bounds: each takes reads, and returns the number of
+//! frames and bytes of data.
 
 use std::{
     convert::Infallible,
@@ -14,7 +14,7 @@ use futures_util::{Stream, StreamExt, stream};
 use inferstream_core::sse::Decoder;
 use launchdarkly_sdk_transport::{ByteStream, HttpTransport, Request, Response, ResponseFuture};
 
-/// Frames, and bytes of data.
+/// The number of frames, and of bytes of data.
 pub type Seen = (usize, usize);
 
 pub struct Candidate {
@@ -31,7 +31,7 @@ pub enum Kind {
     Peer,
 }
 
-/// Ours first.
+/// All candidates, ours first.
 pub const ALL: &[Candidate] = &[
     candidate("inferstream", "", ours, Kind::Ours),
     candidate("sse-core", "0.2.3", sse_core, Kind::Peer),
@@ -129,7 +129,7 @@ fn drain<T, E>(events: impl Stream<Item = Result<T, E>>, length: fn(T) -> usize)
     seen
 }
 
-/// Its parser is private: a transport that returns the reads stands in for the network.
+/// Its parser is private, so a transport that returns the reads replaces the network.
 fn client(reads: &[Bytes]) -> Seen {
     #[derive(Clone)]
     struct Replay(Vec<Bytes>);
@@ -157,7 +157,7 @@ fn client(reads: &[Bytes]) -> Seen {
     seen
 }
 
-/// Finds the line ends and nothing else.
+/// Only finds the line ends.
 fn memchr(reads: &[Bytes]) -> Seen {
     let ends = reads
         .iter()
@@ -165,7 +165,7 @@ fn memchr(reads: &[Bytes]) -> Seen {
     (ends.sum(), 0)
 }
 
-/// Copies the reads and does nothing else.
+/// Only copies the reads.
 fn memcpy(reads: &[Bytes]) -> Seen {
     let mut copy = Vec::with_capacity(64 << 10);
     for read in reads {

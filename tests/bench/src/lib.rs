@@ -1,4 +1,4 @@
-//! What is measured, and against what.
+//! The workloads and the decoders of the benchmarks.
 
 pub mod decoders;
 pub mod workloads;

@@ -1,10 +1,10 @@
-//! Event streams as services send them, and how they are cut into reads.
+//! Event streams as services send them, and how they are split into reads.
 
 use std::fmt::Write;
 
 use bytes::Bytes;
 
-/// A stream, in reads.
+/// A stream, split into reads.
 pub struct Workload {
     pub name: &'static str,
     pub reads: Vec<Bytes>,
@@ -12,7 +12,7 @@ pub struct Workload {
     pub bytes: usize,
 }
 
-/// How many frames a stream has.
+/// The number of frames in a stream.
 const FRAMES: usize = 1000;
 
 const TOKENS: [&str; 8] = [
@@ -60,7 +60,7 @@ fn chunk(text: &str, end: &str) -> String {
          \"system_fingerprint\":\"fp_3a7c5be1d0\",\"choices\":[{{\"index\":0,\"delta\":\
          {{\"content\":\"{text}\"}},\"logprobs\":null,\"finish_reason\":null}}],\"usage\":null"
     );
-    // The member that services pad chunks to one length with.
+    // The member with which services pad chunks to the same length.
     let padding = 327_usize.saturating_sub(data.len() + 18);
     let _ = write!(data, ",\"obfuscation\":\"{}\"}}", "a".repeat(padding));
     data + end + end

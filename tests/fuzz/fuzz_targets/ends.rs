@@ -1,4 +1,4 @@
-//! Responses that are cut anywhere: a success only if they are complete, or with a warning.
+//! Responses truncated anywhere: a success only if they are complete, or with a warning.
 #![no_main]
 
 use std::{
@@ -20,7 +20,7 @@ use inferstream_core::{
 use inferstream_openai_compat::ChatDecode;
 use inferstream_replicate::Replicate;
 
-/// What the bytes of the input stand for; those beyond the list are themselves.
+/// The fragments that the bytes of the input stand for; bytes beyond the list stand for themselves.
 const FRAGMENTS: &[&str] = &[
     "\n",
     "\n\n",
@@ -52,7 +52,7 @@ const FRAGMENTS: &[&str] = &[
     "}",
 ];
 
-/// What events of one `data` line give: their text, and whether it ends with a finish reason.
+/// Known events of one `data` line: their text, and whether it ends with a finish reason.
 const KNOWN: &[(&str, &str, bool)] = &[
     (
         r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#,
@@ -89,7 +89,7 @@ enum Protocol {
     Replicate,
 }
 
-/// What a stream says, by a naive reading: events are what stands between blank lines.
+/// The contents of a stream according to a naive parser, which splits it at blank lines.
 #[derive(Debug, Default)]
 struct Said {
     text: String,
@@ -97,7 +97,7 @@ struct Said {
     goes_on: bool,
     is_over: bool,
     is_cut: bool,
-    /// An event is of no known form, and may be anything.
+    /// An event has an unknown format, and may be anything.
     is_unknown: bool,
 }
 
@@ -115,7 +115,7 @@ impl Said {
             // A line of JSON, or a field of that name, may be an error.
             let is_json = |line: &str| line.starts_with(['{', '[']) && !line.starts_with("[DONE]");
             said.is_unknown |= event.lines().any(is_json) || !field(event, "error").is_empty();
-            // The end marker may stand in a line of its own before data.
+            // The end marker may be on its own line before data.
             let first = event.lines().find(|line| {
                 let is_marker = protocol != Protocol::Replicate && *line == "[DONE]";
                 is_marker || !field(line, "data").is_empty()
@@ -189,7 +189,7 @@ fn field<'a>(event: &'a str, name: &str) -> Vec<&'a str> {
     event.lines().filter_map(value).collect()
 }
 
-/// A service that sends one stream; its time passes where it is waited for.
+/// A service that sends one stream; time passes when it is waited for.
 #[derive(Debug)]
 struct Service {
     stream: Bytes,
@@ -297,7 +297,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     for byte in rest {
         match FRAGMENTS.get(usize::from(*byte)) {
             Some(fragment) => bytes.extend_from_slice(fragment.as_bytes()),
-            // Cuts what came last.
+            // Removes the end of what was added last.
             None if 0xF0 <= *byte => {
                 bytes.truncate(bytes.len().saturating_sub(usize::from(byte - 0xEF)))
             }

@@ -1,4 +1,5 @@
-//! Where a reply of the playground is cut does not matter, and no bytes panic.
+//! The result of a playground response does not depend on how it is split, and no bytes cause a
+//! panic.
 #![no_main]
 
 use inferstream_client::Redact;
@@ -18,7 +19,7 @@ libfuzzer_sys::fuzz_target!(|pieces: Vec<Vec<u8>>| {
             frames.push(piece.clone().into());
             while let Ok(Some(frame)) = frames.next_frame() {
                 told.push(format!("{:?}", (frame.event, frame.id, frame.data)));
-                // An error ends a stream; whatever comes behind it must not panic either.
+                // An error ends a stream; further input must not panic, either.
                 told.push(format!("{:?}", protocol.decode(frame, &mut events)));
             }
         }

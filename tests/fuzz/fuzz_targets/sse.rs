@@ -1,4 +1,5 @@
-//! The decoder sees what a naive one sees, however the stream is cut and whatever its limits.
+//! The decoder returns the same as a naive one, however the stream is split and whatever its
+//! limits.
 #![no_main]
 
 use std::time::Duration;
@@ -8,7 +9,7 @@ use inferstream_core::sse::{Decoder, Item, Limits};
 #[path = "../../it/sse/naive.rs"]
 mod naive;
 
-/// An item, on its own.
+/// An owned item.
 #[derive(Debug, PartialEq)]
 enum Seen {
     Frame(String, String, String),
@@ -42,7 +43,7 @@ libfuzzer_sys::fuzz_target!(|input: (Vec<Vec<u8>>, bool)| {
     assert_eq!(decoder.last_event_id(), expected.last_event_id);
     assert_eq!(decoder.retry(), expected.retry);
 
-    // What the naive decoder does not know: limits, and what services put outside of fields.
+    // The naive decoder does not know limits, or the lines that services send outside of fields.
     let limited = || {
         let decoder = Decoder::new(Limits::default().line(64).frame(96));
         match extended {

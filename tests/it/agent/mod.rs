@@ -24,7 +24,7 @@ use crate::support::{Outcome, block_on, check_line};
 /// The prompt, which must not appear in an error.
 const PROMPT: &str = "a prompt that nobody else may read";
 
-/// The chunks of the fixture T-CF-4, with the AI SDK's chunks around them.
+/// The chunks of a response as an agent sends them, with the AI SDK's chunks around them.
 const CHUNKS: [&str; 8] = [
     r#"{"type":"start"}"#,
     r#"{"type":"start-step"}"#,

@@ -158,7 +158,7 @@ fn a_redirect_is_not_followed() {
             check(answer, ErrorKind::Redirect, what, SIGN_IN);
         }
     }
-    // As a transport says it.
+    // In the form in which a transport returns it.
     let told = Error::new(ErrorKind::Redirect, format!("it redirects to /?c={CANARY}"));
     check(Answer::error(told), ErrorKind::Redirect, what, SIGN_IN);
 }
@@ -207,7 +207,7 @@ fn a_key_that_is_refused_is_said_to_be_the_sessions() {
         check_error(&error, kind, &line);
         assert_eq!(error.code(), Some("wrong_api_key"));
     }
-    // One that is set is the variable's.
+    // If the environment variable is set, its key is used.
     let service = Service::new([signed_in("demo-1")], |_| refused(401));
     let client = service
         .builder(cookies())

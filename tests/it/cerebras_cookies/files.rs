@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{CANARY, Service, check_hidden, signed_in};
 use crate::support::seconds;
 
-/// What a session at the page would be sent.
+/// Returns the cookies that a request for the session has.
 #[track_caller]
 fn sent(cookies: Cookies) -> String {
     let service = Service::of_session(signed_in("demo-1"));
@@ -106,7 +106,7 @@ fn invalid_lines_are_ignored() {
         Cookies::from_text(&format!("# Netscape\n{CANARY}\n")),
         "no cookie",
     );
-    // An editor has made spaces of the tabs.
+    // An editor replaced the tabs by spaces.
     let spaces = format!("inference.cerebras.ai FALSE / FALSE 0 a {CANARY}\n");
     for text in [
         spaces.clone(),
@@ -197,13 +197,13 @@ fn a_har() {
     check_refused(Cookies::from_text(&none), "sensitive data");
 }
 
-/// Makes a HAR of these entries.
+/// Creates a HAR of these entries.
 fn har(entries: &[&str]) -> String {
     let entries = entries.join(",");
     format!(r#"{{"log":{{"entries":[{entries}]}}}}"#)
 }
 
-/// Makes an entry of a page, with the cookies that were sent and those that were set.
+/// Creates an entry of a page, with the cookies that were sent and those that were set.
 fn entry(url: &str, sent: &str, received: &str) -> String {
     format!(
         r#"{{"request":{{"url":"{url}","cookies":[{sent}]}},"response":{{"cookies":[{received}]}}}}"#
@@ -268,7 +268,7 @@ fn a_url_of_a_har_may_be_what_browsers_take() {
 
 #[test]
 fn a_parent_in_a_har_needs_no_dot() {
-    // Nobody but its hosts sends or sets a parent's cookie.
+    // A cookie of a parent domain is sent and set only by hosts below it.
     let parent = r#"{"name":"a","value":"b","domain":"cerebras.ai"}"#;
     check(&har(&[&entry(PAGE, parent, "")]), "a=b");
     check(&har(&[&entry(PAGE, "", parent)]), "a=b");
@@ -276,7 +276,7 @@ fn a_parent_in_a_har_needs_no_dot() {
         &har(&[&entry("https://api.cerebras.ai/", "", parent)]),
         "a=b",
     );
-    // Where it is the host itself, nothing says that it goes below.
+    // If the host is the parent domain itself, it is unknown whether subdomains get the cookie.
     let own = entry("https://cerebras.ai/", "", parent);
     let good = entry(PAGE, r#"{"name":"c","value":"d"}"#, "");
     check(&har(&[&own, &good]), "c=d");
@@ -356,14 +356,14 @@ fn there_are_limits() {
         error.to_string().contains("too many cookies for inference"),
         "{error}"
     );
-    // Those of others do not count.
+    // Cookies of other hosts do not count.
     let error = service
         .builder(list(5000, "example.com"))
         .build()
         .unwrap_err();
     assert!(error.to_string().contains("no cookie for "), "{error}");
 
-    // Four pieces of a session fit, and five do not.
+    // A session in four cookies fits, and one in five does not.
     let long = |count: usize| {
         let value = "x".repeat(4000);
         let one = |index| format!(r#"{{"name":"n{index}","value":"{value}"}}"#);
@@ -412,7 +412,7 @@ fn cookies_in_place_of_a_file_are_not_shown() {
         format!(r#"{{"token":"{CANARY}"}}"#),
         format!("a={CANARY}{}", "x".repeat(9000)),
         format!("a={CANARY}\0"),
-        // A token alone, as some page shows it.
+        // A token alone, as some pages show it.
         format!("{CANARY}.{}", "x".repeat(100)),
     ] {
         let error = Cookies::from_file(&mistake).unwrap_err();

@@ -1,4 +1,4 @@
-//! When the session is asked for a key.
+//! Requests of the session for a key.
 
 use std::{task::Poll, time::Duration};
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::support::{block_on, poll_once, seconds};
 
-/// A chat that accepts one key alone.
+/// A chat service that accepts only one key.
 fn only(key: &'static str, status: u16) -> impl Fn(&str) -> Answer {
     move |sent| {
         if sent == format!("Bearer {key}") {
@@ -22,7 +22,7 @@ fn only(key: &'static str, status: u16) -> impl Fn(&str) -> Answer {
     }
 }
 
-/// Asks fifty times at once.
+/// Sends fifty requests at once.
 fn fifty(service: &Service, client: &Cerebras) -> Vec<Result<String>> {
     let one = |_| -> BoxFuture<'_, Result<String>> { Box::pin(text(client)) };
     block_on(&service.0.clock, all((0..50).map(one).collect()))
@@ -133,7 +133,7 @@ fn a_new_key_that_is_refused_too_is_the_error() {
     let client = service.client();
     assert_eq!(service.ask(&client).unwrap_err().kind(), ErrorKind::Auth);
     assert_eq!((service.count(SESSION), service.count(CHAT)), (2, 2));
-    // It was forgotten: the next request asks the session.
+    // The key was discarded, so the next request gets one from the session.
     assert_eq!(service.ask(&client).unwrap(), "Hello.");
     assert_eq!((service.count(SESSION), service.count(CHAT)), (3, 3));
 }
@@ -239,7 +239,7 @@ fn a_key_is_kept_no_longer_than_its_session() {
             assert_eq!(service.count(SESSION), sessions, "{at} {passed}");
         }
     }
-    // What is no time says nothing.
+    // An invalid time is ignored.
     for at in [
         "",
         "soon",
@@ -275,7 +275,7 @@ fn what_passes_is_tried_again_at_once() {
     );
     assert_eq!(service.ask(&client).unwrap(), "Hello.");
 
-    // And by the policy.
+    // And as the retry policy says.
     let service = Service::new([Answer::json(503, "{}"), signed_in("demo-1")], |_| whole());
     let client = service
         .builder(cookies())
@@ -296,7 +296,7 @@ fn what_the_session_sets_is_sent_next() {
     pairs.sort_unstable();
     assert_eq!(pairs, ["session-token=next", "theme=dark"]);
 
-    // A host that it may not name is not heard, and what it deletes is gone.
+    // Cookies for other hosts are ignored, and deleted cookies are gone.
     for (set, expected) in [
         (
             "session-token=x; Domain=example.com",

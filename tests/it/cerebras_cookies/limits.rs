@@ -7,7 +7,7 @@ use super::{
 };
 use crate::support::{Piece, block_on, poll_once, seconds};
 
-/// A request that may take so long in all.
+/// A request with this total timeout, in seconds.
 fn hasty(limit: u64) -> ChatRequest {
     ChatRequest::from("Hi").timeouts(Timeouts::default().total(seconds(limit)))
 }
@@ -17,7 +17,7 @@ fn the_whole_limit_holds_for_the_session_too() {
     for silent in [Answer::hang(), Answer::new(200, [Piece::Hang])] {
         let service = Service::of_session(silent);
         let client = service.client();
-        // The second waits for the first.
+        // The second request waits for the first.
         let asked = vec![client.stream(hasty(3)), client.stream(hasty(2))];
         for outcome in block_on(&service.0.clock, all(asked)) {
             let error = outcome.unwrap_err();
@@ -40,7 +40,7 @@ fn the_clients_limit_is_one_for_session_and_answer() {
     assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Total), "{error}");
     assert_eq!(service.0.clock.elapsed(), seconds(4));
 
-    // For the models as well, and the stream's rest.
+    // The same for the model list and for the rest of the stream.
     let service = Service::new([late()], |_| Answer::hang());
     block_on(&service.0.clock, client(&service).models()).unwrap_err();
     assert_eq!(service.0.clock.elapsed(), seconds(4));
@@ -48,7 +48,7 @@ fn the_clients_limit_is_one_for_session_and_answer() {
     service.ask(&client(&service)).unwrap_err();
     assert_eq!(service.0.clock.elapsed(), seconds(4));
 
-    // And for what a refusal leads to.
+    // And for the renewal after a refusal.
     let sessions = [signed_in("demo-1"), late()];
     let service = Service::new(sessions, |key| match key {
         "Bearer demo-1" => refused(401).after(seconds(2)),
@@ -86,7 +86,7 @@ fn callers_do_not_wait_forever_for_an_unpolled_refresh() {
     for outcome in block_on(&service.0.clock, all(others)) {
         outcome.unwrap();
     }
-    // One of them asked for all.
+    // One request fetched the key for all of them.
     assert_eq!((service.count(SESSION), service.count(CHAT)), (2, 50));
     assert_eq!(service.0.clock.elapsed(), seconds(31));
     assert_eq!(block_on(&service.0.clock, first).unwrap(), "Hello.");

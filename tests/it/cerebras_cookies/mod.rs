@@ -19,15 +19,15 @@ const HOST: &str = "inference.cerebras.ai";
 const SESSION: &str = "https://inference.cerebras.ai/api/auth/session";
 const CHAT: &str = "https://api.cerebras.ai/v1/chat/completions";
 
-/// A cookie's value that must never show.
+/// A cookie's value, which must never be shown.
 const CANARY: &str = "c4nary-0f-the-session";
 
-/// A wire to the session and to the chat.
+/// Scripted transports for the session and for the chat.
 #[derive(Clone, Debug)]
 struct Service(Wire);
 
 impl Service {
-    /// Takes the answers of the session, of which the last is given again, and those of the chat by
+    /// Sets the responses of the session, of which the last is repeated, and those of the chat by
     /// the key.
     fn new(
         sessions: impl IntoIterator<Item = Answer>,
@@ -45,7 +45,7 @@ impl Service {
         }))
     }
 
-    /// Takes one answer of the session; the chat accepts every key.
+    /// Sets one response of the session; the chat accepts every key.
     fn of_session(session: Answer) -> Self {
         Self::new([session], |_| whole())
     }
@@ -79,7 +79,7 @@ impl Service {
         self.builder(cookies()).build().unwrap()
     }
 
-    /// Asks, and returns the text of the answer.
+    /// Sends a request, and returns the text of the response.
     #[track_caller]
     fn ask(&self, client: &Cerebras) -> Result<String> {
         block_on(&self.0.clock, text(client))
@@ -90,7 +90,7 @@ fn cookies() -> Cookies {
     Cookies::from_header(&format!("session-token={CANARY}; theme=dark")).unwrap()
 }
 
-/// A session with this key.
+/// A session document with this key.
 fn signed_in(key: &str) -> Answer {
     let user = format!(r#"{{"name":"A","email":"a@b.example","demoApiKey":"{key}"}}"#);
     session(&format!(
@@ -102,7 +102,7 @@ fn session(document: &str) -> Answer {
     Answer::json(200, document)
 }
 
-/// A whole answer of the chat.
+/// A complete response of the chat.
 fn whole() -> Answer {
     let text = r#"{"choices":[{"index":0,"delta":{"content":"Hello."}}]}"#;
     let finish = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
@@ -121,7 +121,7 @@ async fn text(client: &Cerebras) -> Result<String> {
     Ok(stream.finish().await?.text().to_owned())
 }
 
-/// Waits for all of them, polled in turn.
+/// Waits for all futures, polling them in turn.
 async fn all<T>(futures: Vec<BoxFuture<'_, T>>) -> Vec<T> {
     let mut futures: Vec<_> = futures
         .into_iter()
@@ -147,7 +147,7 @@ async fn all<T>(futures: Vec<BoxFuture<'_, T>>) -> Vec<T> {
         .collect()
 }
 
-/// Checks an error's kind and line, and that it shows no cookie.
+/// Checks an error's kind and message, and that it shows no cookie.
 #[track_caller]
 fn check_error(error: &Error, kind: ErrorKind, line: &str) {
     assert_eq!((error.kind(), &*error.to_string()), (kind, line));

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::support::seconds;
 
-/// Makes a list of one cookie with these members, and of one that always goes.
+/// Creates a list of one cookie with these members, and of one that is always sent.
 fn list(members: &str) -> Cookies {
     let sure = r#"{"name":"sure","value":"1","domain":"inference.cerebras.ai"}"#;
     Cookies::from_text(&format!(r#"[{{"name":"a","value":"b",{members}}},{sure}]"#)).unwrap()
@@ -94,7 +94,7 @@ fn only_what_the_path_would_get_is_sent() {
 
 #[test]
 fn only_what_is_alive_is_sent() {
-    // It is 1000 s after 1970.
+    // The time is 1000 s after 1970.
     for (member, goes) in [
         (r#""expires":1"#, false),
         (r#""expires":1000"#, false),
@@ -122,7 +122,7 @@ fn only_tls_carries_what_is_secure() {
     check_at(plain, &format!(r#""domain":"{HOST}","secure":true"#), false);
     check_at(plain, &format!(r#""domain":"{HOST}","secure":false"#), true);
     check(&format!(r#""domain":"{HOST}","secure":true"#), true);
-    // By its name.
+    // Because of its name prefix.
     let named = Cookies::from_header("__Secure-a=b").unwrap();
     let service = Service::of_session(signed_in("demo-1"));
     let error = service

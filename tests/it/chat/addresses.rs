@@ -12,7 +12,7 @@ use super::{
 };
 use crate::support::block_on;
 
-/// Returns where a chat and a list of models are asked for.
+/// Returns the URLs of a chat request and of a request for the model list.
 #[track_caller]
 fn places(base: Option<&str>) -> (String, String, String) {
     let uri = |ask: &dyn Fn(&Cerebras, &Wire)| {
@@ -136,7 +136,7 @@ fn headers_say_who_asks_and_for_what() {
     assert_eq!(headers["content-type"], "application/json");
     assert!(!format!("{request:?}").contains(KEY));
 
-    // No key, no header.
+    // Without a key there is no header.
     let wire = send(Client::Plain, new().user("hi"));
     assert!(!wire.request().headers().contains_key("authorization"));
 }
@@ -187,7 +187,7 @@ fn a_client_without_a_key_sends_nothing() {
         assert!(text.contains("https://cloud.cerebras.ai"), "{text}");
     }
     assert_eq!(wire.count(), 0);
-    // The list can be seen without one.
+    // The list does not require a key.
     drop(block_on(&wire.clock, client.models()));
     assert_eq!(
         wire.request().uri(),

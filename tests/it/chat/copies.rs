@@ -16,7 +16,7 @@ fn read(choices: &[&str]) -> Outcome {
     chunks(&list.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// Checks the text and the reasoning of choices, and that nothing is warned of.
+/// Checks the text and the reasoning of the choices, and that there are no warnings.
 #[track_caller]
 fn check(choices: &[&str], text: &str, reasoning: &str) {
     let outcome = read(choices);
@@ -32,7 +32,7 @@ fn a_text_beside_the_content_is_a_copy() {
         &[
             r#""text":"a","delta":{"content":"a"}"#,
             r#""delta":{"content":"b"},"text":"b""#,
-            // One of the two alone is no copy.
+            // Text in only one of the two members is not a copy.
             r#""delta":{"content":"","role":"assistant"},"text":"c""#,
             r#""delta":{"content":"d"}"#,
         ],
@@ -71,7 +71,7 @@ fn a_last_message_is_a_copy_of_its_deltas() {
         let whole = format!("{whole}{delta}");
         check(&[&deltas[..], &[&whole]].concat(), "abab", "rs");
     }
-    // What did not come before is not lost.
+    // Text that did not arrive before is not lost.
     check(&[&deltas[..3], &[whole]].concat(), "abab", "rs");
     check(&[&deltas[2..], &[whole]].concat(), "abab", "rs");
     check(&[r#""delta":{"role":"assistant"}"#, whole], "abab", "rs");
@@ -194,7 +194,7 @@ fn several_choices_are_one_where_one_was_asked_for() {
     assert_eq!(outcome.response().tool_calls().len(), 1);
     assert_eq!(outcome.reason(), "tool_calls");
     assert_eq!(outcome.response().choices.len(), 1);
-    // Of two that were asked for, each is its own.
+    // If two choices were requested, each is separate.
     let answer = Answer::sse([Piece::from(sse(&list).as_str())]);
     let outcome = run_request(Client::Plain, answer, ChatRequest::from("hi").n(2));
     assert_eq!(
@@ -285,7 +285,7 @@ fn a_response_that_holds_nothing_says_so() {
             format!(r#"{{"choices":[{{"index":0,"message":{delta},"finish_reason":"stop"}}]}}"#);
         let outcome = run(Client::Plain, Answer::json(200, &document));
         assert_eq!(outcome.response().meta.warnings, [&*warning], "{delta}");
-        // Beside content nothing is missing.
+        // Together with content, nothing is missing.
         check(
             &[&format!(r#""delta":{delta}"#), r#""delta":{"content":"a"}"#],
             "a",

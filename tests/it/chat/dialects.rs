@@ -15,7 +15,7 @@ use super::{
 };
 use crate::support::block_on;
 
-/// A dialect that knows no seed and is not asked for usage.
+/// A dialect that does not support seeds, and does not request usage.
 #[derive(Debug)]
 struct Narrow;
 
@@ -35,7 +35,7 @@ impl Dialect for Narrow {
     }
 
     fn reasoning_field(&self) -> Option<&'static str> {
-        Some("thoughts")
+        Some("my_reasoning")
     }
 }
 
@@ -47,7 +47,7 @@ fn a_dialect_decides_which_fields_go_out() {
     let error = ask(new().user("hi").seed(1)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(error.to_string().contains("seed"), "{error}");
-    // It has no default model either.
+    // It has no default model, either.
     let error = ask(ChatRequest::from("hi")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     assert_eq!(wire.count(), 0);
@@ -56,7 +56,7 @@ fn a_dialect_decides_which_fields_go_out() {
     drop(ask(new().message(message).extra("seed", 1)).unwrap());
     let expected = json!({
         "model": "m",
-        "messages": [{ "role": "assistant", "content": "a", "thoughts": "b" }],
+        "messages": [{ "role": "assistant", "content": "a", "my_reasoning": "b" }],
         "stream": true,
         "seed": 1,
     });
@@ -65,7 +65,7 @@ fn a_dialect_decides_which_fields_go_out() {
 
 #[test]
 fn every_setting_is_known_to_cerebras() {
-    // WIRE 1.3, and nothing beside it: an unknown field is a 422.
+    // Cerebras' documented fields and no others: it refuses an unknown field with 422.
     const KNOWN: [&str; 17] = [
         "model",
         "messages",

@@ -5,7 +5,7 @@ use inferstream_core::{End, ErrorKind, FinishReason, ToolCall};
 use super::{Answer, Client, Wire, broken, piece, run};
 use crate::support::{Piece, block_on, recordings};
 
-/// Asks for a whole answer, and for a stream; both must give the same.
+/// Requests a complete response and a stream; both must have the same result.
 #[track_caller]
 fn read(client: Client, body: &str) -> super::Outcome {
     let outcome = run(client, Answer::json(200, body));
@@ -67,7 +67,7 @@ fn a_document_cut_at_any_byte_is_truncated() {
                 let outcome = run(Client::Cerebras, answer.clone());
                 let text = String::from_utf8_lossy(cut);
                 let kind = outcome.kind();
-                // The reader of JSON calls a number cut in two no number.
+                // The JSON parser reports a truncated number as an invalid number.
                 let in_number = text.ends_with(['.', '-', '+', 'e', 'E']);
                 let protocol = in_number && kind == Some(ErrorKind::Protocol);
                 assert!(
@@ -80,7 +80,7 @@ fn a_document_cut_at_any_byte_is_truncated() {
                 assert_eq!((Some(error.kind()), wire.count()), (kind, 1), "{text}");
             }
         }
-        // Complete, but the connection broke, so the client cannot know that it is.
+        // The document is complete, but the connection broke, so the client cannot know that.
         let answer = Answer::new(200, [piece(&body), broken()]);
         assert_eq!(
             run(Client::Cerebras, answer).kind(),
@@ -195,7 +195,7 @@ fn a_length_that_cut_the_answer_is_told() {
         read(Client::Plain, body).response().finish_reason(),
         Some(&FinishReason::Length)
     );
-    // WIRE: a budget all thought away leaves an empty answer.
+    // A token limit that was used up by reasoning leaves an empty response.
     let body = r#"{"choices":[{"message":{"content":""},"finish_reason":"length"}]}"#;
     let outcome = read(Client::Plain, body);
     assert_eq!(outcome.response().text(), "");

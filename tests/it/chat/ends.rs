@@ -90,7 +90,7 @@ fn cerebras_ends_at_the_chunk_with_reason_and_usage() {
         assert_eq!(response.usage.unwrap().input_tokens, Some(7));
         assert_eq!(response.timing.unwrap().total_time, Some(0.5));
     }
-    // Other services' usage there does not end the stream.
+    // Usage in the chunk of the finish reason does not end the streams of other services.
     let outcome = run(
         Client::Plain,
         Answer::sse([frames(&[TEXT, LAST, TEXT, DONE])]),
@@ -198,7 +198,7 @@ fn limits_are_the_request_s_own() {
 fn two_choices_end_when_both_have() {
     let second = r#"{"choices":[{"index":1,"delta":{"content":"x"}}]}"#;
     let second_finish = r#"{"choices":[{"index":1,"delta":{},"finish_reason":"stop"}]}"#;
-    // Both have begun: the end of one starts no clock.
+    // Both choices have started: the end of one starts no timeout.
     let pieces = [
         frames(&[TEXT, second, FINISH]),
         Piece::Wait(seconds(10)),
@@ -213,7 +213,7 @@ fn two_choices_end_when_both_have() {
     assert_eq!(outcome.elapsed, seconds(12));
 }
 
-/// Reads an answer to a request for two.
+/// Reads a response to a request for two choices.
 #[track_caller]
 fn run_two(pieces: impl IntoIterator<Item = Piece>) -> Outcome {
     let request = ChatRequest::from("hi").n(2);
@@ -322,7 +322,7 @@ fn the_end_marker_has_several_forms() {
         "[DONE]\n\n",
         "data: [DONE]\r\n\r\n",
         "event: done\ndata: [DONE]\n\n",
-        // Cut off by a clean end.
+        // Truncated by a clean end.
         "data: [DONE]\n",
         "data: [DONE]",
         "[DONE]",

@@ -20,7 +20,7 @@ pub(super) fn refuse_request(
     Refusal::new(&wire, error, KEY)
 }
 
-/// Checks the refusal of a status and a body: kind, code, the service's words, attempts.
+/// Checks the error of a status and a body: kind, code, message, number of attempts.
 #[track_caller]
 fn check(
     (status, body): (u16, &str),
@@ -230,7 +230,7 @@ fn errors_come_in_every_shape() {
     check(" \r\n{\"message\":\"m\"}\r\n", None, Some("m"));
     check(r#"{"message":""}"#, None, None);
     check(r#"{"error":{"message":{"a":1}}}"#, None, None);
-    // Broken or endless JSON says nothing.
+    // Invalid or endless JSON contains no message.
     check(r#"{"message":"m"#, None, None);
     check(&"[".repeat(60_000), None, None);
     check(&r#"{"error":"#.repeat(6_000), None, None);
@@ -272,7 +272,7 @@ fn an_error_body_takes_no_longer_than_the_limits_of_its_request() {
         assert_eq!(refusal.waited, waited, "{timeouts:?}");
         assert_eq!(refusal.error.kind(), ErrorKind::Auth);
     }
-    // The limit on the whole request includes it, over all attempts.
+    // The total timeout includes it, over all attempts.
     let timeouts = Timeouts::default().total(Some(millis(700)));
     let refusal = refuse_request([slow()], ChatRequest::from("hi").timeouts(timeouts));
     assert_eq!(refusal.error.kind(), ErrorKind::Timeout(Phase::Total));

@@ -63,7 +63,7 @@ fn an_error_in_a_stream_ends_it_and_is_not_asked_again() {
     ] {
         for client in [Client::Cerebras, Client::Plain] {
             let bytes = sse(&[text]) + frame + "\n\n" + &sse(&[text]) + "data: [DONE]\n\n";
-            // The body is let go though the service holds it open.
+            // The body is dropped even if the service keeps the connection open.
             let outcome = run(
                 client,
                 Answer::sse([Piece::from(bytes.as_str()), Piece::Hang]),
@@ -93,7 +93,7 @@ fn what_is_no_error_is_not_taken_for_one() {
         assert_eq!(outcome.kind(), None, "{chunk}");
         assert_eq!(outcome.text(), "a", "{chunk}");
     }
-    // An error that the model talks of is text.
+    // An error that the model writes about is text.
     let talk = r#"{"choices":[{"index":0,"delta":{"content":"{\"error\":{\"message\":\"m\"}}"}}]}"#;
     assert_eq!(
         super::chunks(&[talk]).text(),

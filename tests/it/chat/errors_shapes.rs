@@ -5,7 +5,7 @@ use inferstream_core::{ErrorKind, Repeat};
 use super::{Answer, Client, FINISH, Outcome, TEXT, errors::refuse, plain_stream, run, sse};
 use crate::support::{Piece, seconds};
 
-/// Errors in the shapes of services and gateways: body, kind, a part of the message.
+/// Errors in the formats of services and gateways: body, kind, a part of the message.
 ///
 /// Their sources: ggml-org/llama.cpp#16109; `MiniMax`, "Error Codes"; Baidu Qianfan, error codes of the
 /// inference API; Zhipu, error codes of its API; Google, "Gemini API troubleshooting"; OpenRouter,
@@ -148,7 +148,7 @@ fn an_error_keeps_its_kind_and_message_wherever_it_comes() {
             (format!("data: {TEXT}\n{body}\n{done}"), "a"),
             (format!("{body}\n\n{done}"), ""),
             (body.to_string(), ""),
-            // The last line has no end, or none that is blank.
+            // The last line is not terminated, or no blank line follows it.
             (format!("{text}data: {body}"), "a"),
             (format!("{text}data: {body}\n"), "a"),
             (format!("{text}error: {body}"), "a"),
@@ -168,13 +168,14 @@ fn an_error_keeps_its_kind_and_message_wherever_it_comes() {
 fn the_same_errors_come_under_a_status() {
     for (body, kind, message) in ERRORS {
         let expected = match kind {
-            // A failure of the service that comes as a 400, and what is no more than a 400.
+            // A failure of the service that is sent as a 400, as opposed to an ordinary 400.
             ErrorKind::Provider if body.contains("server_error") => ErrorKind::Server,
             ErrorKind::Provider if body.contains("overloaded_error") => ErrorKind::Overloaded,
             ErrorKind::Provider => ErrorKind::InvalidRequest,
             kind => *kind,
         };
-        // The status that an error names counts inside an answer: a head has its own.
+        // The status that an error names counts inside a response; otherwise the HTTP status
+        // counts.
         if body.contains(r#""code":402"#) || body.contains(r#""code":"401""#) {
             continue;
         }
@@ -238,7 +239,7 @@ fn a_success_that_looks_like_an_error_is_one() {
             (None, "a"),
             "{members}"
         );
-        // Nor is it one alone.
+        // The same alone.
         let alone = format!("{{{members}}}");
         let outcome = plain_stream(sse(&[TEXT, &alone, FINISH]) + "data: [DONE]\n\n");
         assert_eq!(
@@ -267,7 +268,7 @@ fn plain_text_of_nothing_is_no_answer() {
 
 #[test]
 fn a_request_over_the_limit_is_sent_once() {
-    // Groq: 413 with the code of a rate limit; OpenAI says the same under 429.
+    // Groq sends 413 with the code of a rate limit; OpenAI sends the same message with 429.
     let words = "Request too large for model `m` on tokens per minute (TPM): Limit 6000, Requested 7000, please reduce your message size and try again.";
     let body = format!(
         r#"{{"error":{{"message":"{words}","type":"tokens","code":"rate_limit_exceeded"}}}}"#
@@ -329,7 +330,7 @@ fn a_short_wait_that_a_service_names_is_waited() {
 
 #[test]
 fn a_page_of_a_gateway_is_a_failure_of_the_service() {
-    // Cloudflare's own, after earendil-works/pi#6239 and anthropics/claude-code#16737.
+    // Cloudflare's own page, after earendil-works/pi#6239 and anthropics/claude-code#16737.
     let page = "<!DOCTYPE html>\n<!--[if lt IE 7]> <html class=\"no-js ie6 oldie\" lang=\"en-US\"> <![endif]-->\n<head><title>api.example.ai | 502: Bad gateway</title></head><body><div id=\"cf-wrapper\"><div id=\"cf-error-details\"><div id=\"cf-browser-status\">You</div><div id=\"cf-cloudflare-status\">Cloudflare</div><div id=\"cf-host-status\">Host</div></div></div><script src=\"/cdn-cgi/challenge-platform/scripts/jsd/main.js\"></script></body></html>";
     let nginx =
         "<html>\r\n<head><title>504 Gateway Time-out</title></head>\r\n<body>nginx</body></html>";

@@ -1,4 +1,4 @@
-//! Recorded responses and their events, also when cut at any byte.
+//! Recorded responses and their events, also when split at any byte.
 
 use inferstream_core::FinishReason;
 
@@ -12,7 +12,7 @@ use crate::support::{
 const SSE: &str = "text/event-stream; charset=utf-8";
 const JSON: &str = "application/json";
 
-/// File, who asked, content type; the status of all is 200.
+/// File, client, content type. The status is always 200.
 const FIXTURES: &[(&str, Client, &str)] = &[
     ("cerebras/t-cb-1.sse", Client::Cerebras, SSE),
     ("cerebras/t-cb-2.sse", Client::Cerebras, SSE),
@@ -58,7 +58,7 @@ const FIXTURES: &[(&str, Client, &str)] = &[
     ("openai-compat/u-27.sse", Client::Plain, SSE),
 ];
 
-/// The streams, for those who bend them.
+/// The streams, for tests that modify them.
 pub(super) fn streams() -> Vec<(Client, Vec<u8>)> {
     let streams = FIXTURES.iter().filter(|(name, ..)| is(name, "sse"));
     streams
@@ -108,7 +108,7 @@ impl Streams for Client {
     fn judge(&self, bytes: &[u8]) -> Beginning {
         let mut beginning = judge_events_and_error(bytes, |frame| {
             let is_reason = frame.contains(REASON);
-            // At Cerebras finish reason and usage in one chunk announce the end.
+            // At Cerebras, a chunk with finish reason and usage announces the end.
             if is_reason && *self == Self::Cerebras && frame.contains("\"usage\":{") {
                 Came::Marker
             } else if frame.contains("event: error")
@@ -122,7 +122,7 @@ impl Streams for Client {
                 Came::Part
             }
         });
-        // A whole message after deltas repeats their text, and so its beginning holds no more of it.
+        // A complete message after deltas repeats their text, so its start contains nothing new.
         let text = String::from_utf8_lossy(bytes);
         let rest = text.rsplit("\n\n").next().unwrap_or_default();
         if beginning.rest == Rest::Text && rest.contains("\"message\":{") {

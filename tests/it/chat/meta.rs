@@ -6,7 +6,7 @@ use inferstream_core::{ChatRequest, ChatResponse, ErrorKind, Replays, RetryPolic
 use super::{Answer, Client, FINISH, Piece, TEXT, Wire, block_on, broken, frames};
 use crate::support::seconds;
 
-/// An answer after one that was refused.
+/// A response after one that was refused.
 fn wire(answer: Answer) -> Wire {
     Wire::new([
         Answer::json(503, "{}"),
@@ -17,7 +17,7 @@ fn wire(answer: Answer) -> Wire {
     ])
 }
 
-/// A model that the client has something to say about.
+/// A request for a model that causes a warning.
 fn request() -> ChatRequest {
     ChatRequest::new("llama-3.3-70b").user("hi")
 }
@@ -91,7 +91,7 @@ fn done() -> Piece {
     Piece::from("data: [DONE]\n\n")
 }
 
-/// Checks the rate of an answer, had as a stream and as a whole.
+/// Checks the rate of a response, streamed and complete.
 #[track_caller]
 fn check_rate(answer: &Answer, rate: Option<f64>) {
     let wire = Wire::new([answer.clone()]);
@@ -149,7 +149,7 @@ fn a_rate_is_by_the_services_clock_where_it_tells_the_time() {
 fn a_document_has_no_rate_by_our_clock() {
     let document = r#"{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}],"usage":{"completion_tokens":60}}"#;
     check_rate(&Answer::json(200, document), None);
-    // However it comes.
+    // However it is split.
     let (begin, end) = document.split_at(40);
     let pieces = [Piece::from(begin), wait(1), Piece::from(end), wait(1)];
     let answer = Answer::new(200, pieces).header("content-type", "application/json");
@@ -169,7 +169,7 @@ fn a_stream_that_came_at_once_has_no_rate_by_our_clock() {
     ] {
         check_rate(&Answer::sse(pieces), None);
     }
-    // In two reads, between which no time passes.
+    // In two reads at the same time.
     let pieces = [frames(&[TEXT]), frames(&[TEXT, FINISH, COUNTS]), done()];
     check_rate(&Answer::sse(pieces), None);
 }
@@ -255,7 +255,7 @@ fn replays_of_the_transport_count_as_attempts() {
         Wire::by(move |request, before| {
             let replays = request.extensions().get::<Replays>().unwrap();
             match before.len() {
-                // It found a stale connection, and replayed the request on another.
+                // The transport found a stale connection, and replayed the request on another one.
                 0 => replays.add(),
                 _ => assert_eq!(replays.count(), 1, "attempts share the number"),
             }

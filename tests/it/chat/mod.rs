@@ -1,5 +1,5 @@
-//! The chat protocol shared by providers, and Cerebras: recorded and invalid responses, cut at any
-//! byte.
+//! The chat protocol shared by providers, and Cerebras: recorded and invalid responses, split at
+//! any byte.
 
 mod addresses;
 mod bodies;
@@ -36,13 +36,13 @@ use inferstream_openai_compat::{Chat, Dialect};
 
 use crate::support::{Answer, Outcome, Piece, Wire, block_on, broken, piece, sse};
 
-/// A key that must never show.
+/// A key that must never be shown.
 const KEY: &str = "csk-5ecret-0f-the-test";
 
 const TEXT: &str = r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#;
 const FINISH: &str = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
 
-/// A dialect with nothing but defaults.
+/// A dialect with only the defaults.
 #[derive(Debug)]
 struct Plain;
 
@@ -102,7 +102,7 @@ fn chat_of<D: Dialect>(dialect: D, wire: &Wire) -> inferstream_client::Client<Ch
     inferstream_client::Client::new(Chat::new(dialect), "https://plain.test/v1", settings).unwrap()
 }
 
-/// Reads an event stream of a service, of Cerebras or another.
+/// Reads an event stream of Cerebras or of another service.
 #[track_caller]
 pub(crate) fn run_stream(is_cerebras: bool, pieces: Vec<Piece>) -> Outcome {
     let client = if is_cerebras {
@@ -113,7 +113,7 @@ pub(crate) fn run_stream(is_cerebras: bool, pieces: Vec<Piece>) -> Outcome {
     run(client, Answer::sse(pieces))
 }
 
-/// Reads an answer to its end, and checks what holds for every answer.
+/// Reads a response to its end, and checks the properties of every response.
 #[track_caller]
 fn run(client: Client, answer: Answer) -> Outcome {
     run_request(client, answer, ChatRequest::from("hi"))
@@ -129,7 +129,7 @@ fn run_request(client: Client, answer: Answer, request: ChatRequest) -> Outcome 
     outcome
 }
 
-/// What is terminal comes last and only with a success.
+/// Terminal events come last, and only with a success.
 #[track_caller]
 fn check_terminals(outcome: &Outcome) {
     let rest = &outcome.events[outcome.content().len()..];
@@ -140,13 +140,13 @@ fn check_terminals(outcome: &Outcome) {
     assert_eq!(rest.is_empty(), outcome.end.is_err(), "{rest:?}");
 }
 
-/// A request to the default dialect answered by these bytes.
+/// Sends a request of the default dialect, to which these bytes are the response.
 #[track_caller]
 fn plain_stream(bytes: impl AsRef<[u8]>) -> Outcome {
     run(Client::Plain, Answer::sse([piece(bytes.as_ref())]))
 }
 
-/// As `plain_stream`, for chunks of JSON, with the end marker behind.
+/// Like `plain_stream`, for chunks of JSON, followed by the end marker.
 #[track_caller]
 fn chunks(chunks: &[&str]) -> Outcome {
     plain_stream(sse(chunks) + "data: [DONE]\n\n")

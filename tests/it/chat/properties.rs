@@ -1,4 +1,4 @@
-//! Properties of any text cut at any byte, and of any bytes.
+//! Properties of generated text split at any byte, and of arbitrary bytes.
 
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ use crate::support::{
     strategies::{self, escapes, pieces},
 };
 
-/// Text with what decoders stumble over.
+/// Text with everything that is difficult for a decoder.
 fn token() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),
@@ -25,13 +25,13 @@ fn token() -> impl Strategy<Value = String> {
     ]
 }
 
-/// How a service writes a string.
+/// How a service encodes a string.
 #[derive(Clone, Copy, Debug)]
 enum Style {
     Plain,
-    /// All but ASCII as escapes, as Python's `json.dumps` does.
+    /// Escapes everything except ASCII, as Python's `json.dumps` does.
     Ascii,
-    /// Every character as an escape.
+    /// Escapes every character.
     Escape,
 }
 
@@ -62,7 +62,7 @@ fn line_end() -> impl Strategy<Value = &'static str> {
     prop_oneof![Just("\n"), Just("\r\n"), Just("\r")]
 }
 
-/// Mutations: where, and what is put there.
+/// Mutations: a position, and what is inserted there.
 fn mutations() -> impl Strategy<Value = Vec<(usize, Mutation)>> {
     vec((any::<usize>(), mutation()), 1..6)
 }
@@ -176,7 +176,8 @@ proptest! {
         text in token(),
         cuts in vec(any::<usize>(), 0..6),
     ) {
-        // A service that cuts tokens in UTF-16 sends halves of pairs, each half as an escape.
+        // A service that splits tokens in UTF-16 sends halves of surrogate pairs, each as an
+        // escape.
         let mut stream = String::new();
         for part in escapes(&text, &cuts) {
             let frame = r#"data: {"choices":[{"index":0,"delta":{"content":"@"}}]}"#;
@@ -198,7 +199,7 @@ proptest! {
         let streams = fixtures::streams();
         let (client, bytes) = which.get(&streams);
         let bytes = mutate(bytes.clone(), &mutations);
-        // `run` checks that there is one end, and that no `Finish` stands before an error.
+        // `run` checks that there is one end, and that no `Finish` precedes an error.
         let request = ChatRequest::from("hi").n(n);
         let whole = run_request(*client, Answer::sse([piece(&bytes)]), request.clone());
         let found = run_request(*client, Answer::sse(pieces(&bytes, &cuts)), request);
@@ -228,7 +229,7 @@ proptest! {
     }
 }
 
-/// JSON made of the protocol's own names, of any shape.
+/// JSON of any structure that uses the protocol's member names.
 fn json() -> impl Strategy<Value = String> {
     let words = &["\"0\"", "\"[DONE]\""];
     let names = &[

@@ -34,7 +34,7 @@ fn a_400_with_envelope_and_status() {
     assert_eq!((wire.count(), error.is_retryable()), (3, true));
 }
 
-/// Returns how long was waited before the second attempt, which succeeds.
+/// Returns the delay before the second attempt, which succeeds.
 #[track_caller]
 fn wait(answer: Answer) -> Option<Duration> {
     let whole = Answer::sse([piece(&recordings::read("cerebras/t-cb-1.sse"))]);

@@ -16,7 +16,7 @@ pub(super) fn wire() -> Wire {
     Wire::new([Answer::sse([Piece::from(sse(&[FINISH]).as_str())])])
 }
 
-/// Sends a stream request and returns the wire.
+/// Sends a streaming request and returns the recorded requests.
 #[track_caller]
 pub(super) fn send(client: Client, request: impl Into<ChatRequest>) -> Wire {
     let wire = wire();
@@ -26,7 +26,7 @@ pub(super) fn send(client: Client, request: impl Into<ChatRequest>) -> Wire {
     wire
 }
 
-/// Checks the body of a stream request to Cerebras, beside what every one has.
+/// Checks the body of a streaming request to Cerebras, without the members that every request has.
 #[track_caller]
 fn check(request: ChatRequest, expected: &Value) {
     check_of(Client::Cerebras, request, expected);
@@ -46,7 +46,7 @@ fn check_of(client: Client, request: ChatRequest, expected: &Value) {
     assert_eq!(Value::Object(body.clone()), *expected);
 }
 
-/// Checks the messages of a request to Cerebras, as they stand on the wire.
+/// Checks the messages of a request to Cerebras as they are sent.
 #[track_caller]
 fn check_message(message: Message, expected: &Value) {
     let wire = send(Client::Cerebras, ChatRequest::new("m").message(message));
@@ -205,13 +205,13 @@ fn a_conversation_with_tools_goes_back_as_it_came() {
     ]);
     assert_eq!(wire.json()["messages"], expected);
 
-    // A service that may not know the field does not get it.
+    // A service that may not support the field does not get it.
     let wire = send(Client::Plain, new().messages(messages));
     expected[5].as_object_mut().unwrap().remove("reasoning");
     assert_eq!(wire.json()["messages"], expected);
 }
 
-/// Makes a request of an answer, with its tools' answers behind it.
+/// Creates a request from a response, followed by the results of its tool calls.
 fn answered(response: &ChatResponse) -> ChatRequest {
     let answers = response.tool_calls().iter();
     let answers = answers.map(|call| Message::tool(call.id.as_str(), "5"));

@@ -131,7 +131,7 @@ fn the_cause_of_a_transports_error_does_not_show_the_key() {
         let source = std::error::Error::source(&error).unwrap();
         assert!(source.to_string().contains("sent: Bearer …"), "{source}");
     }
-    // Any other is left as it is.
+    // Any other error is left unchanged.
     let error = told(std::io::ErrorKind::TimedOut.into());
     let source = std::error::Error::source(&error).unwrap();
     assert!(source.is::<std::io::Error>());
@@ -209,7 +209,7 @@ fn refused_with(key: &str, host: &str, request: ChatRequest, answer: Answer) -> 
 
 #[test]
 fn a_key_of_fewer_than_eight_characters_is_a_word() {
-    // The message of ollama/ollama for a model that is not there.
+    // The message of ollama/ollama for a model that does not exist.
     let message = r#"model "llama9" not found, try pulling it first: ollama pull llama9"#;
     for key in ["ollama", "EMPTY", "x", "1", "sevench"] {
         let message = format!("{message} {key}");
@@ -229,7 +229,7 @@ fn a_key_of_fewer_than_eight_characters_is_a_word() {
 #[test]
 fn our_own_message_is_not_redacted() {
     const HOST: &str = "api.gateway.test:8080";
-    // Each key and each prompt is a part of what the client says by itself.
+    // Each key and each prompt is part of the client's own messages.
     for (key, prompt) in [
         ("api.gateway.test", "api.gateway.test:8080"),
         ("cerebras", "returned 404 Not Found"),
@@ -276,7 +276,7 @@ fn headers_that_decide_are_not_redacted_by_a_prompt() {
         let error = refused_with("a-key-of-it", "h.test", ChatRequest::from(value), answer);
         assert_ne!(error.headers().unwrap()["x-echo"], value);
     }
-    // A stream is one though its type is what was asked about.
+    // A stream of this content type is detected, although the type is part of the prompt.
     let answer = Answer::sse([Piece::from(
         &*(sse(&[super::TEXT, super::FINISH]) + "data: [DONE]\n\n"),
     )]);
@@ -295,7 +295,7 @@ fn a_body_that_repeats_a_secret_is_not_kept_so() {
     for (said, starts) in [
         (format!("bad key {KEY}"), "{\"message\":\"bad "),
         (format!("bad prompt {prompt}"), "{\"message\":\"bad "),
-        // As encoders write it that escape what HTML knows.
+        // As encoders write it that escape HTML characters.
         (prompt.replace('<', "\\u003c").replace('>', "\\u003e"), "…"),
         (spelt, "…"),
         (twice, "…"),

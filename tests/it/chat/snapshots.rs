@@ -1,10 +1,10 @@
-//! Deltas that contain the whole text so far: each part is returned once.
+//! Deltas that contain the complete text so far: each part is returned once.
 
 use inferstream_core::ErrorKind;
 
 use super::{FINISH, Outcome, chunks, plain_stream, sse};
 
-/// Returns a chunk whose delta has this text under a name.
+/// Returns a chunk whose delta has this text as this member.
 fn delta(name: &str, text: &str) -> String {
     let text = serde_json::to_string(text).unwrap();
     format!(r#"{{"choices":[{{"index":0,"delta":{{"{name}":{text}}}}}]}}"#)
@@ -16,8 +16,8 @@ fn read(name: &str, texts: &[&str]) -> Outcome {
     chunks(&list.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// `DashScope` sends the text so far in each delta (QwenLM/qwen-code#3896), `MiniMax` the reasoning so
-/// far (can1357/oh-my-pi#2434).
+/// `DashScope` sends the text so far in each delta (QwenLM/qwen-code#3896), and `MiniMax` the
+/// reasoning so far (can1357/oh-my-pi#2434).
 #[test]
 fn each_snapshot_brings_what_is_new() {
     for list in [
@@ -62,7 +62,7 @@ fn parts_that_begin_alike_are_parts() {
 
 #[test]
 fn text_that_may_be_a_copy_is_kept_and_reported() {
-    // A last delta that repeats the whole text (camel-ai/camel#4292).
+    // A last delta that repeats the complete text (camel-ai/camel#4292).
     for list in [
         &["Hello", " there, world", "Hello there, world"][..],
         &["Hello there, world", "Hello there, world"],

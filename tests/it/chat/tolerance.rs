@@ -7,7 +7,7 @@ use super::{
 };
 use crate::support::{Piece, recordings};
 
-/// Checks the text that chunks between two of text "a" leave.
+/// Checks the text of a response with chunks between two of the text "a".
 #[track_caller]
 pub(super) fn check(list: &[&str], text: &str) -> Outcome {
     let mut all = vec![TEXT];
@@ -23,7 +23,7 @@ pub(super) fn check(list: &[&str], text: &str) -> Outcome {
     outcome
 }
 
-/// Checks that a chunk ends the stream as broken.
+/// Checks that a chunk ends the stream with an error.
 #[track_caller]
 fn check_broken(chunk: &str) {
     let outcome = chunks(&[TEXT, chunk, TEXT, FINISH]);

@@ -6,7 +6,7 @@ use super::{Outcome, chunks};
 
 const FINISH: &str = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}"#;
 
-/// Reads an answer whose deltas have these lists of pieces.
+/// Reads a response whose deltas have these lists of fragments.
 #[track_caller]
 fn read(pieces: &[&str]) -> Outcome {
     let mut list: Vec<_> = pieces
@@ -18,7 +18,7 @@ fn read(pieces: &[&str]) -> Outcome {
     chunks(&list)
 }
 
-/// Checks the whole calls: id, name, arguments.
+/// Checks the complete calls: id, name, arguments.
 #[track_caller]
 fn check(pieces: &[&str], expected: &[(&str, &str, &str)]) {
     let outcome = read(pieces);
@@ -32,7 +32,8 @@ fn check(pieces: &[&str], expected: &[(&str, &str, &str)]) {
     check_events(&outcome);
 }
 
-/// Each call starts once, grows only then, and is whole once, the sum of its pieces.
+/// Checks that each call starts once, then only grows, and is completed once, as the sum of its
+/// fragments.
 #[track_caller]
 fn check_events(outcome: &Outcome) {
     for (place, call) in outcome.response().tool_calls().iter().enumerate() {
@@ -490,12 +491,12 @@ fn calls_of_one_list_are_apart_though_nothing_tells_them_apart() {
     // The names again in the next list.
     let again = r#"[{"index":0,"function":{"name":"f","arguments":"1"}},{"index":1,"function":{"name":"g","arguments":"2"}}]"#;
     check(&[again, again], &[("", "f", "11"), ("", "g", "22")]);
-    // The id by itself.
+    // The id alone.
     check(
         &[r#"[{"index":0,"id":"a"},{"index":0,"function":{"name":"f","arguments":"1"}}]"#],
         &[("a", "f", "1")],
     );
-    // A piece that names nothing goes on.
+    // A fragment without a name continues the call.
     check(
         &[
             r#"[{"index":0,"id":"a","function":{"name":"f"}},{"index":0,"function":{"arguments":"1"}}]"#,
@@ -526,7 +527,7 @@ fn what_is_read_before_a_call_starts_has_a_limit() {
             r#"[{{"index":{number},"id":"c{number}","function":{{"{member}":"{nth}{long}"}}}}]"#
         )
     };
-    // A name in pieces, and calls of which each by itself is small.
+    // A name in fragments, and calls each of which is small.
     for member in ["name", "arguments"] {
         let read = |count| {
             let list: Vec<_> = (0..count).map(|nth| piece(nth, member)).collect();
@@ -551,7 +552,7 @@ fn arguments_that_come_whole_once_more_count_once() {
     ] {
         check(&[parts[0], parts[1], again], &[("a", "f", r#"{"x":[1]}"#)]);
     }
-    // Two calls of one tool in one list are two, whatever their arguments.
+    // Two calls of one tool in one list are two calls, whatever their arguments.
     let call = r#"{"index":0,"function":{"name":"f","arguments":"{}"}}"#;
     check(
         &[&format!("[{call},{call}]")],
@@ -572,7 +573,8 @@ fn a_name_after_whole_arguments_is_another_call() {
         &[&call("", "Paris"), &call("", "Rome")],
         &[("", "f", &paris), ("", "f", &rome)],
     );
-    // A name that is repeated with each piece is the same call until its arguments are whole.
+    // A name that is repeated with each fragment belongs to the same call until its arguments are
+    // complete.
     check(
         &[
             r#"[{"index":0,"function":{"name":"f","arguments":"{\"x\":"}}]"#,
@@ -601,7 +603,7 @@ fn an_id_alone_is_no_call() {
     }
 }
 
-/// Reads an answer whose choices have these members.
+/// Reads a response whose choices have these members.
 fn choices(list: &[&str]) -> Outcome {
     let chunk = |members: &&str| format!(r#"{{"choices":[{{"index":0,{members}}}]}}"#);
     let mut list: Vec<_> = list.iter().map(chunk).collect();
@@ -651,7 +653,7 @@ fn the_older_function_call_is_a_call() {
     }
 }
 
-/// vLLM's `xlam` parser ends with the whole object (vllm-project/vllm#51697).
+/// vLLM's `xlam` parser ends with the complete object (vllm-project/vllm#51697).
 #[test]
 fn arguments_that_begin_with_all_before_are_no_fragment() {
     let piece = |arguments: &str| {
@@ -667,7 +669,7 @@ fn arguments_that_begin_with_all_before_are_no_fragment() {
             &[r#"{"x":1,"y":2}"#, r#"{"y":2,"x":1}"#],
             r#"{"x":1,"y":2}"#,
         ),
-        // An object in an object of the same beginning.
+        // An object within an object with the same start.
         (&[r#"{"x":"#, r#"{"x":1}"#, "}"], r#"{"x":{"x":1}}"#),
         (&["[", "[1]", "]"], "[[1]]"),
     ] {
@@ -681,7 +683,8 @@ fn arguments_that_begin_with_all_before_are_no_fragment() {
     }
 }
 
-/// vLLM numbers both calls 0 and gives the id with the first fragment alone (InternLM/lmdeploy#3412).
+/// vLLM numbers both calls 0 and sends the id with the first fragment only
+/// (InternLM/lmdeploy#3412).
 #[test]
 fn arguments_equal_to_those_of_an_earlier_call_are_the_last_calls() {
     check(
@@ -711,7 +714,7 @@ fn a_call_that_comes_twice_without_an_id_is_reported() {
     }
 }
 
-/// A gateway before `DashScope` names the call in each fragment (aigc-apps/PAI-RAG#556).
+/// A gateway in front of `DashScope` names the call in each fragment (aigc-apps/PAI-RAG#556).
 #[test]
 fn a_name_in_each_fragment_needs_no_number() {
     check(
@@ -725,7 +728,8 @@ fn a_name_in_each_fragment_needs_no_number() {
     );
 }
 
-/// Hugging Face's server sends no list (huggingface/text-generation-inference#2794).
+/// Hugging Face's server sends a single object instead of a list
+/// (huggingface/text-generation-inference#2794).
 #[test]
 fn one_call_may_stand_without_a_list() {
     check(
@@ -754,7 +758,7 @@ fn a_last_message_adds_what_the_deltas_lack() {
         outcome.response().tool_calls(),
         [ToolCall::new("a", "f", arguments)]
     );
-    // Two that are alike are two.
+    // Two equal calls are two calls.
     let outcome = chunks(&[delta, &whole(&format!("{first},{second}"))]);
     assert_eq!(
         outcome.response().tool_calls(),

@@ -8,7 +8,7 @@ use inferstream_core::{ChatEvent, ChatRequest, Error, ErrorKind, Phase, Provider
 use super::{Act, Fake, Step, now, says, steps};
 use crate::support::{seconds, shown};
 
-/// Returns the earlier errors that an error leads to, the last one first.
+/// Returns the earlier errors in the chain of an error, the last one first.
 pub(super) fn earlier(error: &Error) -> Vec<Error> {
     let below = std::iter::successors(StdError::source(error), |error| (*error).source());
     below
@@ -24,7 +24,7 @@ fn lines(error: &Error) -> Vec<String> {
         .collect()
 }
 
-/// The kinds that move on, and then those that do not.
+/// The kinds that move on, and the kinds that do not.
 const KINDS: (&[ErrorKind], &[ErrorKind]) = (
     &[
         ErrorKind::Auth,
@@ -67,7 +67,8 @@ const KINDS: (&[ErrorKind], &[ErrorKind]) = (
     ],
 );
 
-/// Checks whether the next is asked after an error of the `.await`, of the first item, and of `chat`.
+/// Checks whether the next provider is tried after an error of the `.await`, of the first item, and
+/// of `chat`.
 #[track_caller]
 fn check(kind: ErrorKind, moves_on: bool, rule: impl Fn(Fallback) -> Fallback) {
     for repeat in [Repeat::Safe, Repeat::Ambiguous, Repeat::Never] {
@@ -137,7 +138,7 @@ fn the_rule_sees_the_error_as_it_came() {
     now(fallback.chat("hi".into())).unwrap();
 }
 
-// What is told.
+// Messages.
 
 fn warnings(fallback: &Fallback, request: impl Into<ChatRequest>) -> Vec<String> {
     let request = request.into();
@@ -255,7 +256,7 @@ fn an_error_that_stays_leads_to_those_before_it_too() {
     assert_eq!(lines(&error), ["two: wrong", "one: no room"]);
 }
 
-/// A cause that is not ours.
+/// A cause of a foreign type.
 #[derive(Debug)]
 struct Foreign(&'static str, Option<io::Error>);
 
@@ -271,7 +272,7 @@ impl StdError for Foreign {
     }
 }
 
-/// A provider whose error has a cause of ours above one that is not.
+/// A provider whose error has one of our errors as its cause, and below it a foreign one.
 fn loses(id: &'static str) -> Fake {
     let cause = Foreign("the socket", Some(io::Error::other("reset")));
     let below = Error::new(ErrorKind::Disconnected, "the connection was lost").with_source(cause);

@@ -43,7 +43,7 @@ fn then_fails(events: impl IntoIterator<Item = ChatEvent>) -> Act {
     Act::Answer(steps)
 }
 
-/// Two providers, of which the second says `two`.
+/// Two providers, of which the second responds with `two`.
 fn pair(first: Act) -> (Fallback, [Fake; 2]) {
     let fakes = [Fake::new("one", [first]), Fake::new("two", [says("two")])];
     let [one, two] = fakes.clone();
@@ -133,7 +133,7 @@ fn an_answer_without_content_is_one() {
     }
 }
 
-/// The next event, which is there.
+/// Returns the next event, which must exist.
 fn next(stream: &mut ChatStream) -> impl Future<Output = Option<ChatEvent>> + Send + use<> {
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     let event = futures_core::Stream::poll_next(std::pin::Pin::new(stream), &mut cx);
@@ -212,7 +212,7 @@ fn an_error_after_content_reports_the_earlier_errors() {
     for others in [1, 2] {
         let mut fallback = Fallback::new(one.clone());
         for _ in 0..others {
-            // The first of them is held back, and the last is not.
+            // The events of the first provider are held back, and those of the last are not.
             fallback = fallback.or(Fake::new("two", [steps(lost.clone())]));
         }
         let error = now(open(&fallback).unwrap().finish()).unwrap_err();
@@ -224,7 +224,7 @@ fn an_error_after_content_reports_the_earlier_errors() {
     }
 }
 
-// What a service can do to the one who holds back.
+// Effects of a service on a caller whose events are held back.
 
 #[test]
 fn so_many_events_without_content_count_as_an_answer() {
@@ -322,7 +322,7 @@ fn within(total: u64) -> ChatRequest {
     ChatRequest::from("hi").timeouts(Timeouts::default().total(seconds(total)))
 }
 
-/// A provider that takes so long to refuse.
+/// A provider that takes this long to refuse.
 #[derive(Clone, Debug)]
 struct Slow(Fake, Wire, u64);
 
@@ -408,7 +408,7 @@ fn the_caller_s_time_that_is_up_is_up_for_all() {
     assert_eq!(two.count(), 0);
 }
 
-// Setting up.
+// Construction.
 
 #[test]
 fn a_fallback_of_no_provider_is_no_provider() {

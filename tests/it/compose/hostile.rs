@@ -154,9 +154,9 @@ fn a_rule_that_panics_gives_the_place_back() {
     assert_eq!(now(limit.chat("hi".into())).unwrap().text(), "two");
 }
 
-// What is closed before another may come.
+// A request is closed before another one starts.
 
-/// Looks how many requests run when it is woken.
+/// A waker that records how many requests are running when it is called.
 struct Looks(Fake, Mutex<Vec<usize>>);
 
 impl Wake for Looks {
@@ -165,7 +165,7 @@ impl Wake for Looks {
     }
 }
 
-/// Checks what runs at the moment when somebody who waits is called, by what ends the one who runs.
+/// Checks how many requests run when a waiting caller is woken by the end of the running one.
 #[track_caller]
 fn check_end(act: Act, ends: fn(&ConcurrencyLimit) -> Box<dyn FnOnce()>) {
     let fake = Fake::new("one", [act]);
@@ -233,7 +233,7 @@ fn nothing_runs_any_more_when_the_next_is_called() {
     }
 }
 
-// What is told.
+// Messages.
 
 #[test]
 fn a_call_that_has_begun_is_content_of_a_whole_answer_too() {
@@ -332,7 +332,7 @@ fn a_total_timeout_applies_through_nested_providers() {
     assert!(second.run().unwrap().is_ok());
     assert_eq!(left(&two), Some(seconds(15)));
 
-    // Nothing is left for anybody.
+    // No time is left for further providers.
     let none = ChatRequest::from("hi").timeouts(Timeouts::default().total(seconds(0)));
     let count = two.count();
     let error = block_on(&clock, outer.chat(none)).unwrap_err();
@@ -358,7 +358,7 @@ fn limits_and_numbers_of_any_size_do_no_harm() {
     drop(held);
     assert!(waits.poll().unwrap().is_ok());
 
-    // So many that fail, and so many that wait and go.
+    // Many providers that fail, and many callers that wait and are dropped.
     let many = (0..5000).map(|_| Fake::new("one", [Act::Refuse(busy())]));
     let many = Fallback::from_providers(many).unwrap();
     let error = now(many.chat("hi".into())).unwrap_err();

@@ -1,4 +1,4 @@
-//! Properties of any script, compared with a simple model of a fallback.
+//! Properties of generated scripts, compared with a simple model of a fallback.
 
 use inferstream_compose::{ConcurrencyLimit, Fallback};
 use inferstream_core::{
@@ -47,7 +47,7 @@ fn act() -> impl Strategy<Value = Act> {
         6 => event().prop_map(Step::Event),
         1 => Just(Step::Later),
     ];
-    // Events without content first, as a rule: there the law has its edges.
+    // Events without content usually come first, because the edge cases are there.
     let quiet = vec(step.clone(), 0..4).prop_map(|mut steps| {
         steps.retain(|step| !matches!(step, Step::Event(event) if is_content(event)));
         steps
@@ -66,10 +66,11 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// What a caller gets of a script: the place of who answers, the events, the kind of the error.
+/// The expected result of a script: the index of the responding provider, the events, and the kind
+/// of the error.
 type Expected = (usize, Vec<ChatEvent>, Option<ErrorKind>);
 
-/// Says what a fallback does, in the plainest way.
+/// A reference implementation of a fallback.
 fn expected(acts: &[Act]) -> Expected {
     for (place, act) in acts.iter().enumerate() {
         let is_last = place + 1 == acts.len();
@@ -91,7 +92,7 @@ fn expected(acts: &[Act]) -> Expected {
         let begun = events.iter().any(is_content);
         match failed {
             Some(error) if !begun && !is_last && Fallback::moves_on(error) => {}
-            // An error before the content is that of the `.await`.
+            // An error before the content is returned by the `.await`.
             Some(error) if !begun && !is_last => return (place, Vec::new(), Some(error.kind())),
             failed => return (place, events, failed.map(Error::kind)),
         }

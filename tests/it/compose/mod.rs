@@ -1,4 +1,4 @@
-//! Providers made of providers: fallback, a limit on answers at once.
+//! Providers that wrap providers: fallback and a concurrency limit.
 
 mod errors;
 mod fallback;
@@ -31,14 +31,14 @@ use inferstream_core::{
     FinishReason, Model, Provider, ProviderInfo, Result, protocol::EventStream,
 };
 
-/// What a scripted answer does next; after the last step it ends well.
+/// The next step of a scripted response; after the last step it ends with success.
 #[derive(Clone, Debug)]
 enum Step {
     Event(ChatEvent),
     Fail(Error),
-    /// Pending, but awake at once.
+    /// Pending, but woken immediately.
     Later,
-    /// Nothing ever comes.
+    /// Nothing ever arrives.
     Hang,
 }
 
@@ -54,17 +54,17 @@ impl From<Error> for Step {
     }
 }
 
-/// What a scripted provider makes of a request.
+/// The reaction of a scripted provider to a request.
 #[derive(Clone, Debug)]
 enum Act {
     /// The `.await` fails.
     Refuse(Error),
-    /// There is no head.
+    /// No headers arrive.
     Silence,
     Answer(Vec<Step>),
 }
 
-/// An answer whose events are the steps.
+/// A response whose events are the steps.
 fn steps<T: Into<Step>>(steps: impl IntoIterator<Item = T>) -> Act {
     Act::Answer(steps.into_iter().map(Into::into).collect())
 }
@@ -77,7 +77,7 @@ fn says(text: &str) -> Act {
     ])
 }
 
-/// A provider that acts by a script; its last act is done again and again.
+/// A provider that follows a script; its last act is repeated.
 #[derive(Clone, Debug)]
 struct Fake {
     info: ProviderInfo,
@@ -90,14 +90,14 @@ struct Fake {
 #[derive(Debug, Default)]
 struct Log {
     requests: Mutex<Vec<ChatRequest>>,
-    /// How many requests run: asked, and neither ended nor dropped.
+    /// The number of running requests, which have neither ended nor been dropped.
     running: AtomicUsize,
-    /// How many ran at once, at most.
+    /// The maximum number of requests that ran at once.
     most: AtomicUsize,
     canceled: AtomicUsize,
     /// Whether a cancellation request never completes.
     is_deaf: AtomicBool,
-    /// How often the events were polled for.
+    /// How often the events were polled.
     polls: AtomicUsize,
 }
 
@@ -181,7 +181,7 @@ impl Provider for Fake {
     }
 }
 
-/// Counted while it lives.
+/// A guard that is counted while it lives.
 struct Running(Arc<Log>);
 
 impl Running {
@@ -256,9 +256,9 @@ impl EventStream for FakeStream {
     }
 }
 
-/// A future that is polled by hand.
+/// A future that is polled manually.
 struct Task<T> {
-    /// `None` once it is done.
+    /// `None` once it has completed.
     future: Option<BoxFuture<'static, T>>,
     alarm: Arc<Alarm>,
 }
@@ -313,13 +313,14 @@ impl<T> Task<T> {
     }
 }
 
-/// Runs a future that never waits for anything but itself.
+/// Runs a future that wakes itself.
 #[track_caller]
 fn now<T: 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
     Task::new(future).run().expect("it waits for nobody")
 }
 
-/// Asks for so many complete responses, and for so many at a time, as compose's README shows.
+/// Sends this many requests for complete responses, at most so many at a time, as in compose's
+/// README.
 fn together(
     provider: impl Provider,
     request: impl Into<ChatRequest>,
@@ -334,7 +335,7 @@ fn together(
         .boxed()
 }
 
-/// All that a caller sees of a streamed answer, as lines.
+/// Everything that a caller sees of a streamed response, as lines.
 fn seen(provider: &dyn Provider, request: ChatRequest) -> Vec<String> {
     let opened = provider.stream(request);
     now(async {

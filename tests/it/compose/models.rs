@@ -1,4 +1,4 @@
-//! Which model each provider of a fallback is asked for, and the fallback's own name.
+//! The models that the providers of a fallback are asked for, and the fallback's own name.
 
 use http::HeaderValue;
 use inferstream_compose::{ConcurrencyLimit, Fallback};
@@ -164,7 +164,7 @@ fn images(supports: bool) -> Capabilities {
     capabilities
 }
 
-/// Wants no key and has no tools.
+/// Capabilities without keys and tools.
 fn open() -> Capabilities {
     let mut capabilities = images(true);
     capabilities.needs_auth = false;

@@ -1,4 +1,5 @@
-//! Nested compositions with callers that leave at any time: no permit, request or wake-up is lost.
+//! Nested combinators with callers that are dropped at any time: no permit, request or wake-up is
+//! lost.
 
 use std::sync::Arc;
 
@@ -44,11 +45,11 @@ fn shapes() -> impl Strategy<Value = Shape> {
         })
 }
 
-/// What a shape is made of, to look at.
+/// The parts of a shape, for inspection.
 #[derive(Default)]
 struct Parts {
     fakes: Vec<Fake>,
-    /// Each with how many may run, and which of the fakes are below it.
+    /// The limits, each with its maximum and the indexes of the fakes below it.
     limits: Vec<(ConcurrencyLimit, usize, std::ops::Range<usize>)>,
 }
 
@@ -93,7 +94,7 @@ impl Parts {
     }
 }
 
-/// What a caller does with a provider.
+/// A call of a provider.
 fn call(provider: &dyn Provider, kind: usize) -> Task<Result<ChatResponse>> {
     match kind % 4 {
         0 => Task::new(provider.chat("hi".into())),
@@ -134,12 +135,12 @@ proptest! {
             match kind {
                 0..4 => tasks.push(call(&*provider, kind)),
                 4 if !tasks.is_empty() => {
-                    // Somebody goes.
+                    // A caller is dropped.
                     let which = which % tasks.len();
                     drop(tasks.remove(which));
                 }
                 _ if !tasks.is_empty() => {
-                    // Somebody looks, though nobody called.
+                    // A caller polls without having been woken.
                     let which = which % tasks.len();
                     if tasks[which].poll().is_some() {
                         drop(tasks.remove(which));
@@ -149,7 +150,7 @@ proptest! {
             }
             parts.check();
         }
-        // From here on only who is woken looks: all come to their end.
+        // From here on only woken callers poll, and all of them complete.
         for task in &mut tasks {
             task.alarm.is_set.store(true, std::sync::atomic::Ordering::SeqCst);
         }

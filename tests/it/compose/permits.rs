@@ -1,4 +1,4 @@
-//! Permits and their queue, in any order of events: none is lost or given twice.
+//! Permits and their queue, in any order of events: none is lost or granted twice.
 
 use std::{
     collections::VecDeque,
@@ -20,11 +20,11 @@ fn hangs() -> Fake {
 #[derive(Clone, Copy, Debug)]
 enum Move {
     Enter,
-    /// Somebody who waits, or has been given a place and does not know, looks.
+    /// Polls a caller that waits, or was granted a permit without being polled since.
     Poll(usize),
-    /// Somebody who waits, or has been given a place and does not know, goes.
+    /// Drops a caller that waits, or was granted a permit without being polled since.
     Leave(usize),
-    /// Somebody who has a place gives it back.
+    /// Releases the permit of a caller.
     Finish(usize),
 }
 
@@ -38,10 +38,10 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
     vec(one, 0..40)
 }
 
-/// The plainest queue.
+/// A simple model of the queue.
 struct Model {
     free: usize,
-    /// Numbers, first come first.
+    /// The numbers of the waiting callers, in order.
     waiting: VecDeque<usize>,
     /// Callers with a permit that have not been polled since.
     given: Vec<usize>,
@@ -70,7 +70,7 @@ struct World {
     limit: ConcurrencyLimit,
     fake: Fake,
     model: Model,
-    /// Those who have no place that they know of.
+    /// The callers that have not received a permit yet.
     tasks: Vec<(usize, Task<Result<ChatStream>>)>,
     streams: Vec<ChatStream>,
     next: usize,
@@ -164,7 +164,7 @@ proptest! {
         for step in moves {
             world.step(step);
         }
-        // All go, in any order, and all places are there again.
+        // All callers are dropped in any order, and all permits are free again.
         let World { limit, tasks, streams, .. } = world;
         drop((tasks, streams));
         let all: Vec<_> = (0..places).map(|_| now(limit.stream("hi".into())).unwrap()).collect();
@@ -197,7 +197,7 @@ fn a_waiter_that_goes_loses_nobody_s_turn_wherever_it_stood() {
     }
 }
 
-/// A waker that holds a stream, as a task does that waits for another.
+/// A waker that holds a stream, as the waker of a task that waits for another one does.
 struct Holds {
     stream: Mutex<Option<ChatStream>>,
 }
@@ -279,7 +279,7 @@ fn threads_take_turns() {
                 for round in 0..300 {
                     let mut leaves = Task::new(limit.stream("hi".into()));
                     if (nth + round) % 3 == 0 {
-                        // Some go before they have a place, or as soon as they have.
+                        // Some are dropped before they have a permit, or as soon as they have one.
                         drop(leaves.poll());
                         thread::yield_now();
                     }

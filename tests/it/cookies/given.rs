@@ -98,7 +98,7 @@ fn there_is_as_much_room_as_was_asked_for() {
     };
     let jar = fill(jar().room(3, 28), 4);
     assert_eq!(jar.len(), 4, "nothing is lost unsaid");
-    // "cookie: n0=b; n1=b; n2=b" is of 24 bytes.
+    // "cookie: n0=b; n1=b; n2=b" has 24 bytes.
     assert_eq!(sent(&jar, HOST, "/", true, NOW), "n0=b; n1=b; n2=b");
 }
 

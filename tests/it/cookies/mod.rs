@@ -36,7 +36,7 @@ fn sent(jar: &Jar, host: &str, path: &str, https: bool, second: u64) -> String {
     value.map_or_else(String::new, |value| value.to_str().unwrap().to_owned())
 }
 
-/// Sets one cookie at the host, and checks what goes back to it.
+/// Sets one cookie at the host, and checks the cookies of the next request.
 #[track_caller]
 fn check(line: &str, expected: &str) {
     check_at(HOST, line, expected);
@@ -112,7 +112,7 @@ fn control_bytes_cannot_be_restored_either() {
 #[test]
 fn ages_saturate_delete_or_are_ignored() {
     let year = 365 * 24 * 60 * 60;
-    // How long after now it is sent.
+    // How long from now it is sent.
     for (attributes, alive) in [
         ("Max-Age=60", 60),
         ("Max-Age=100000000000000000000", 400 * 24 * 60 * 60),
@@ -120,7 +120,7 @@ fn ages_saturate_delete_or_are_ignored() {
         ("Max-Age=0", 0),
         ("Max-Age=-1", 0),
         ("Max-Age=-100000000000000000000", 0),
-        // Not numbers: as if they were not there.
+        // Values that are not numbers are ignored.
         ("Max-Age=1e20", u64::MAX),
         ("Max-Age=", u64::MAX),
         ("Max-Age=-", u64::MAX),
@@ -154,7 +154,7 @@ fn ages_saturate_delete_or_are_ignored() {
         ("Expires=Thu, 12 Foo 2026 10:01:00 GMT", u64::MAX),
         ("Expires=Thu, 12 Mar 2026 25:01:00 GMT", u64::MAX),
         ("Expires=12:34:56:78 \u{e9}\u{e9}\u{e9} Mar", u64::MAX),
-        // The age goes first.
+        // `Max-Age` takes precedence.
         ("Max-Age=60; Expires=Thu, 01 Jan 1970 00:00:00 GMT", 60),
         ("Max-Age=x; Expires=Thu, 01 Jan 1970 00:00:00 GMT", 0),
     ] {
@@ -200,7 +200,7 @@ fn an_answer_sets_fifty_at_most() {
     for part in lines.chunks(50) {
         jar.absorb(HOST, "/", true, &set(part), at(NOW));
     }
-    // The newest stay.
+    // The newest cookies are kept.
     let pairs = jar.pairs(HOST, at(NOW));
     assert_eq!(pairs.len(), 150);
     assert!(pairs.contains_key("c999") && pairs.contains_key("c850"));
@@ -213,7 +213,7 @@ fn large_ones_are_refused() {
     check(&format!("{}=x", "a".repeat(4096)), "");
     let largest = format!("a={}", "x".repeat(4095));
     check(&largest, &largest);
-    // A value of an attribute that is too long is as if it were not there.
+    // An attribute with a value that is too long is ignored.
     check(&format!("a=b; Domain={}.example", "x".repeat(1100)), "a=b");
 }
 
@@ -231,7 +231,7 @@ fn the_line_stays_short() {
     jar.absorb(HOST, "/", true, &set(&lines), at(NOW));
     let line = sent(&jar, HOST, "/", true, NOW);
     assert!("cookie: ".len() + line.len() <= 8190, "{}", line.len());
-    // What still fits is sent.
+    // Cookies that still fit are sent.
     assert!(line.starts_with("a=x") && line.contains("; b=x") && line.ends_with("; d=e"));
 }
 

@@ -1,4 +1,4 @@
-//! Where a cookie is sent: host, path and secure connections.
+//! The destinations of a cookie: host, path and secure connections.
 
 use inferstream_session::Jar;
 
@@ -19,7 +19,7 @@ fn only_the_host_and_its_listed_parents_may_be_named() {
         ("evilcloudflare.com", ""),
         ("loudflare.com", ""),
         ("d.ai.cloudflare.com", ""),
-        // Tails that nobody listed, in any spelling.
+        // Parent domains that are not on the list, in any spelling.
         ("com", ""),
         (".com", ""),
         (".COM", ""),
@@ -29,7 +29,7 @@ fn only_the_host_and_its_listed_parents_may_be_named() {
         (".com.", ""),
         ("cloudflare.com.", ""),
         ("playground.ai.cloudflare.com.", ""),
-        // Nonsense.
+        // Invalid domains.
         (".", ""),
         ("..", ""),
         ("..cloudflare.com", ""),
@@ -179,7 +179,7 @@ fn secure_cookies_are_never_sent_in_clear() {
     jar.restore(HOST, [("r", "3")]);
     assert_eq!(sent(&jar, HOST, "/", true, NOW), "s=1; p=2; r=3");
     assert_eq!(sent(&jar, HOST, "/", false, NOW), "p=2");
-    // Nor set or replaced in clear.
+    // It is also not set or replaced over plain HTTP.
     let lines = [
         "s=x",
         "s=x; Path=/y",

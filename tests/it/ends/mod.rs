@@ -1,4 +1,4 @@
-//! No input whose last event is incomplete is a success without a warning, whatever the protocol.
+//! If the input ends inside an event, the response is an error or has a warning, in every protocol.
 
 mod properties;
 mod protocols;
@@ -20,7 +20,7 @@ fn run(protocol: Protocol, stream: &str) -> Outcome {
     protocol.run(vec![piece(stream.as_bytes())])
 }
 
-/// Checks that an outcome is a success whose one warning says that counts are missing.
+/// Checks that an outcome is a success whose only warning reports missing token counts.
 #[track_caller]
 fn check_warned(outcome: &Outcome, at: &str) {
     assert_eq!(outcome.kind(), None, "{at}: {:?}", outcome.end);
@@ -65,7 +65,7 @@ fn an_event_of_counts_cut_after_the_finish_reason_is_a_warning() {
             let at = format!("{protocol:?}: {}", &event[..place]);
             let cut = stream.clone() + &event[..place];
             check_warned(&run(protocol, &cut), &at);
-            // The same where the connection stays open.
+            // The same if the connection stays open.
             let silent = protocol.run(vec![Piece::from(&*cut), Piece::Hang]);
             check_warned(&silent, &at);
             assert_eq!(silent.elapsed, seconds(2), "{at}");
@@ -96,7 +96,7 @@ fn an_error_in_the_event_that_is_cut_is_not_lost_silently() {
     let stream = Stream::new(Protocol::Chat, &[text("Hello"), Part::Reason]).bytes;
     for (rest, kind) in [
         (r#"data: {"error":{"message":"overl"#, ErrorKind::Truncated),
-        // Plain text of an error is an error wherever it is cut.
+        // An error in plain text is an error wherever it is truncated.
         ("event: error\ndata: over", ErrorKind::Provider),
         ("event: error\ndata: {", ErrorKind::Truncated),
     ] {

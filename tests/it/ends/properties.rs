@@ -1,4 +1,4 @@
-//! Properties of any response cut at any byte.
+//! Properties of generated responses truncated at any byte.
 
 use inferstream_core::ErrorKind;
 use proptest::{collection::vec, prelude::*};
@@ -12,23 +12,23 @@ use crate::{
     support::{Answer, Piece, piece},
 };
 
-/// What the first bytes of a stream say, found by where its events end.
+/// What the first bytes of a stream contain, computed from the ends of its events.
 #[derive(Debug, Default)]
-// Each is a fact of its own.
+// The flags are independent.
 #[allow(clippy::struct_excessive_bools)]
 struct Said {
     text: String,
-    /// The finish reason came, and nothing that takes it back.
+    /// The finish reason arrived, and nothing that revokes it.
     has_reason: bool,
-    /// Text came after it.
+    /// Text arrived after it.
     goes_on: bool,
     /// The end was announced.
     is_over: bool,
     /// The bytes end inside an event that is neither a comment nor the end marker.
     is_cut: bool,
-    /// So much of that event's text came that some of it can be read.
+    /// Enough of that event's text arrived to read some of it.
     holds_text: bool,
-    /// A part begins with all text before it, so it may be a copy.
+    /// A part starts with all text before it, so it may be a copy.
     may_repeat: bool,
 }
 
@@ -51,7 +51,7 @@ impl Said {
                     said.may_repeat |= !said.text.is_empty() && text.starts_with(&said.text);
                     said.text += text;
                     said.goes_on |= said.has_reason && !text.is_empty();
-                    // Another step of the same answer.
+                    // Another step of the same response.
                     let is_step = matches!(stream.protocol, Protocol::Lines | Protocol::Messages);
                     said.has_reason &= !is_step;
                     said.goes_on &= !is_step;
@@ -80,22 +80,22 @@ impl Said {
         let is_comment = *part == Part::Comment && protocol != Protocol::Lines;
         self.is_cut = !rest.is_empty() && !is_comment && !self.is_over;
         if let Part::Text(text) = part {
-            // The code of a line tells that it is text.
+            // The code of a line shows that it is text.
             let is_step = protocol == Protocol::Lines && !rest.is_empty();
             self.has_reason &= !is_step;
             let event = protocol.event(part, 0);
             let quoted = serde_json::to_string(text).unwrap();
             let begin = event.find(&quoted).unwrap_or(event.len());
-            // The longest escape is of six bytes, the longest character of four.
+            // The longest escape has six bytes, and the longest character four.
             self.holds_text = !text.is_empty() && begin + 1 + 6 <= rest.len();
         }
     }
 }
 
-/// How the warning about text that may be a copy begins.
+/// The start of the warning about text that may be a copy.
 const COPY: &str = "a chunk repeated all text before it";
 
-/// Checks a stream that is cut at a byte and then ends cleanly.
+/// Checks a stream that is truncated at a byte and then ends cleanly.
 fn check(stream: &Stream, place: usize, pieces: Vec<Piece>) -> Result<(), TestCaseError> {
     let said = Said::new(stream, place);
     let outcome = stream.protocol.run(pieces);
@@ -111,7 +111,7 @@ fn check(stream: &Stream, place: usize, pieces: Vec<Piece>) -> Result<(), TestCa
     let is_complete = said.is_over || said.has_reason && !said.is_cut;
     match outcome.kind() {
         None if is_complete => {
-            // The prediction cannot be asked for the counts.
+            // The prediction cannot be read for the token counts.
             let count = usize::from(stream.protocol == Protocol::Replicate);
             prop_assert_eq!(warnings.len(), count, "{}", at);
         }

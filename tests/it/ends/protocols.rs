@@ -8,18 +8,18 @@ use crate::{
     support::{Answer, Outcome, Piece},
 };
 
-/// A protocol, or a form of one.
+/// A protocol, or a variant of one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Protocol {
     Chat,
     Cerebras,
-    /// Workers AI at its own path.
+    /// Workers AI at `/ai/run`.
     Native,
-    /// Workers AI at the path of the chat protocol.
+    /// Workers AI at the OpenAI-compatible path.
     OpenAi,
     /// The playground's data stream.
     Lines,
-    /// The playground's event stream of messages.
+    /// The playground's UI message stream.
     Messages,
     Replicate,
 }
@@ -39,7 +39,7 @@ pub(super) const ALL: [Protocol; 7] = [
 pub(super) enum Part {
     Text(String),
     Reason,
-    /// Something without text, such as counts.
+    /// An event without text, such as token counts.
     Usage,
     Comment,
     Marker,
@@ -50,7 +50,7 @@ pub(super) enum Part {
 pub(super) struct Stream {
     pub(super) protocol: Protocol,
     pub(super) bytes: String,
-    /// Each part, with where its event ends.
+    /// The parts, each with the position at which its event ends.
     pub(super) parts: Vec<(Part, usize)>,
 }
 
@@ -67,7 +67,7 @@ impl Protocol {
         }
     }
 
-    /// Returns the event of a part; `nth` makes it one of its own where events have ids.
+    /// Returns the event of a part; `nth` makes its id unique if events have ids.
     pub(super) fn event(self, part: &Part, nth: usize) -> String {
         let data = |value: Value| format!("data: {value}\n\n");
         let chat = |choices: Value| data(json!({ "choices": choices, "id": "c1", "model": "m" }));

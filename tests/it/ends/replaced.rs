@@ -1,4 +1,4 @@
-//! Invalid UTF-8 inside a response is replaced, and a warning says so once.
+//! Invalid UTF-8 inside a response is replaced, and one warning reports it.
 
 use super::protocols::Protocol;
 use crate::support::{Outcome, piece};
@@ -45,7 +45,7 @@ fn invalid_bytes_are_replaced_and_reported() {
     for (protocol, stream) in STREAMS {
         for (bytes, shown, places) in [
             (&b"\xFF"[..], "\u{fffd}", "1 place"),
-            // The beginning of a character, and another one.
+            // The start of a character, followed by another character.
             (b"\xE2\x82", "\u{fffd}", "1 place"),
             (b"\xFF\xC3\xA9\xFF", "\u{fffd}\u{e9}\u{fffd}", "2 places"),
         ] {

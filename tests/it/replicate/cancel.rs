@@ -1,4 +1,4 @@
-//! Abandoned predictions: what the service is sent, and how often.
+//! Dropped predictions: which requests are sent to the service, and how often.
 
 use inferstream_compose::{ConcurrencyLimit, Fallback, ThinkTags};
 use inferstream_core::{ChatEvent, ErrorKind, Provider, Sent};
@@ -12,7 +12,7 @@ use crate::support::{Piece, block_on, seconds};
 
 const TOKENS: [&str; 4] = ["a", "b", "c", "d"];
 
-/// A service where each event comes by itself, and a little later.
+/// A service that sends each event separately, after a delay.
 fn slow() -> Scene {
     let pause = std::time::Duration::from_millis(10);
     let body = prediction("starting", &Value::Null).to_string();
@@ -86,7 +86,7 @@ fn an_answer_read_to_its_end_is_not_canceled() {
     assert_eq!(service.counts(), (1, 1, 0));
 }
 
-/// What one run that is dropped after so many polls has done.
+/// Runs a response that is dropped after this many polls, and returns the service.
 fn dropped_after(polls: usize, scene: Scene, on_drop: bool) -> (Service, bool) {
     let service = scene.serve();
     let client = builder(&service).cancel_on_drop(on_drop).build().unwrap();
@@ -106,7 +106,7 @@ fn an_answer_dropped_at_any_wait_is_canceled_once_or_has_ended() {
     let mut polls = 0;
     loop {
         let (service, ended) = dropped_after(polls, slow(), true);
-        // What the client knew when it was dropped.
+        // The bytes that the client had received when it was dropped.
         let bytes = |what| {
             service
                 .asked(what)
@@ -371,7 +371,7 @@ fn two_answers_are_canceled_each_by_itself() {
 
 #[test]
 fn an_answer_that_fails_by_our_own_limit_is_canceled() {
-    // The prediction goes on, and costs, though nobody reads it.
+    // The prediction continues, and is billed, even if nobody reads it.
     let service = slow()
         .stream([Answer::sse([Piece::from(&*output(0, "a")), Piece::Hang])])
         .serve();
@@ -402,7 +402,7 @@ fn a_healthy_answer_leaves_nothing_behind() {
     assert_eq!(outcome.tasks, 0, "no task is left");
 }
 
-/// A provider of the scene's, in all that providers can be made of.
+/// A client of the scene's service inside every combinator.
 fn nested(service: &Service) -> ConcurrencyLimit {
     let own = ConcurrencyLimit::new(client(service)).max_in_flight(1);
     let other = client(&slow().serve());
@@ -454,7 +454,7 @@ fn what_is_dropped_at_any_wait_within_others_is_canceled_once_or_has_ended() {
             (true, false) => check_cancel(&service),
             (true, true) => assert_eq!(service.count(What::Cancel), 0),
         }
-        // The place is there again.
+        // The permit is free again.
         let after = block_on(&service.clock, limit.stream("hi".into())).unwrap();
         drop(after);
         polls += 1;

@@ -1,4 +1,4 @@
-//! The creation of a prediction: its endpoint, body and retries.
+//! Creating a prediction: its endpoint, body and retries.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ fn healthy_scene() -> Scene {
     healthy(&["a", "b"])
 }
 
-/// Makes the first create fail in this way; the others succeed.
+/// Makes the first creating request fail in this way; the others succeed.
 fn first(answer: Answer) -> Service {
     healthy_scene().create([answer, starting()]).serve()
 }
 
-/// Every create fails in this way.
+/// Makes every creating request fail in this way.
 fn always(answer: Answer) -> Service {
     healthy_scene().create([answer]).serve()
 }
@@ -152,7 +152,7 @@ fn a_create_says_who_asks_and_does_not_ask_to_wait() {
 
 #[test]
 fn waiting_does_not_delay_the_text() {
-    // With `Prefer: wait` the answer comes whole, though its status may say `processing`.
+    // With `Prefer: wait` the response is complete, although its status may be `processing`.
     for status in ["starting", "processing", "succeeded"] {
         let whole = prediction(status, &json!(["a", "b"]));
         let answer = created(&whole).header("preference-applied", "wait");
@@ -290,7 +290,7 @@ fn an_answer_without_an_id_is_a_protocol_error() {
         let service = always(Answer::json(201, body));
         let outcome = run_on(&service);
         let kind = outcome.kind();
-        // An id of a number might be read as its digits.
+        // A numeric id might be read as its digits.
         if body.contains(":7") && kind != Some(ErrorKind::Protocol) {
             continue;
         }
@@ -387,7 +387,7 @@ fn an_invalid_retry_after_is_replaced_by_the_default_delay() {
     for body in bodies {
         let service = first(Answer::problem(429, body));
         let outcome = run_on(&service);
-        // A wait of ages is told at once instead.
+        // A very long wait is returned as an error immediately.
         if outcome.kind() == Some(ErrorKind::RateLimited) {
             assert_eq!(service.counts(), (1, 0, 0), "{body}");
             continue;
@@ -425,13 +425,13 @@ fn a_service_that_has_no_room_is_asked_again_only_when_it_says_when() {
     let outcome = run_on(&service);
     assert_eq!(outcome.kind(), Some(ErrorKind::Overloaded));
     assert_eq!(service.counts(), (1, 0, 0));
-    // 502 and 500 with a hint are failures all the same.
+    // 502 and 500 with `Retry-After` are failures nevertheless.
     for status in [500, 502, 504] {
         let service = always(Answer::problem(status, "{}").header("retry-after", "1"));
         run_on(&service);
         assert_eq!(service.counts(), (1, 0, 0), "{status}");
     }
-    // The word of a server that it may be repeated does not hold for what costs.
+    // A header that allows a retry is ignored for requests that cost money.
     let service = always(Answer::problem(500, "{}").header("x-should-retry", "true"));
     run_on(&service);
     assert_eq!(service.counts(), (1, 0, 0));
@@ -525,10 +525,10 @@ fn a_wait_that_only_the_body_names_is_no_leave_to_send_again() {
 fn an_answer_that_says_nothing_may_stand_for_a_prediction() {
     for status in [500, 502, 504] {
         let outcome = run(scene("").create([Answer::problem(status, "")]));
-        assert!(outcome.error().to_string().contains("may have made"));
+        assert!(outcome.error().to_string().contains("may have created"));
     }
     let outcome = run(scene("").create([Answer::json(201, "")]));
-    assert!(outcome.error().to_string().contains("may have made"));
+    assert!(outcome.error().to_string().contains("may have created"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Streams cut at every byte, and the requests that resume them.
+//! Streams interrupted at every byte, and the requests that resume them.
 
 use inferstream_core::{ChatResponse, Error, ErrorKind};
 use serde_json::{Value, json};
@@ -8,22 +8,22 @@ use super::{
     starting, stream_of, succeeded, trouble,
 };
 
-/// What can be known of a stream without the code under test.
+/// The contents of a stream, determined without the code under test.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Told {
     pub(super) tokens: Vec<String>,
-    /// Each whole frame, with its id.
+    /// The complete frames, with their ids.
     frames: Vec<(Option<String>, String)>,
-    /// The stream said `error`.
+    /// The stream contained `error`.
     error: bool,
-    /// The stream said `done`.
+    /// The stream contained `done`.
     done: bool,
-    /// It did, but for the blank line.
+    /// The stream contained `done` without the blank line after it.
     done_cut: bool,
 }
 
 impl Told {
-    /// Reads a stream, or its beginning, as the standard's text says.
+    /// Parses a stream or its start, as the text of the standard says.
     pub(super) fn of(stream: &str) -> Self {
         let stream = stream.trim_start_matches('\u{feff}');
         let stream = stream.replace("\r\n", "\n").replace('\r', "\n");
@@ -60,7 +60,7 @@ impl Told {
         self.tokens.concat()
     }
 
-    /// Returns the frames behind an id, or all where it is unknown.
+    /// Returns the frames after an id, or all if the id is unknown.
     pub(super) fn after(&self, last: Option<&str>) -> String {
         let found = self.frames.iter().position(|(id, _)| id.as_deref() == last);
         let from = match (last, found) {
@@ -89,7 +89,8 @@ impl Told {
     }
 }
 
-/// A service that has these streams in turn; the prediction has ended once the last was asked for.
+/// A service that sends these streams in turn; the prediction has ended once the last one was
+/// requested.
 pub(super) struct Server {
     streams: Vec<Answer>,
     told: Value,
@@ -120,18 +121,18 @@ impl Server {
     }
 }
 
-/// What a service does with a stream that is asked for again.
+/// How a service responds to a request for a stream after an interruption.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Again {
-    /// Goes on behind `Last-Event-ID`.
+    /// Continues after `Last-Event-ID`.
     Continue,
-    /// Sends all again, with the same ids.
+    /// Sends everything again, with the same ids.
     Replay,
-    /// Sends all again, with other ids.
+    /// Sends everything again, with other ids.
     Renumber,
-    /// Has no stream any longer; the prediction tells all.
+    /// Has no stream any longer; the prediction has the complete output.
     TellOnly,
-    /// Answers nothing but 500.
+    /// Responds only with 500.
     Fail,
 }
 
@@ -143,7 +144,7 @@ pub(super) const ALL: [Again; 5] = [
     Again::Fail,
 ];
 
-/// A service whose first stream is cut.
+/// A service whose first stream is interrupted.
 pub(super) fn cut(
     stream: &[u8],
     place: usize,
@@ -185,8 +186,8 @@ pub(super) fn cut(
     })
 }
 
-/// Checks a stream cut at every byte: the text is whole exactly once where the service helps, and
-/// never a success where it does not.
+/// Checks a stream that is interrupted at every byte: with the service's help the text is complete
+/// and not repeated, and without it the response is never a success.
 #[track_caller]
 pub(super) fn check(name: &str, stream: &[u8], told: &Value) {
     check_places(name, stream, told, 0..=stream.len());
@@ -208,7 +209,7 @@ pub(super) fn check_places(
                 let service = cut(stream, place, breaks, again, told);
                 let outcome = run_on(&service);
                 let mut beginning = Told::of(&String::from_utf8_lossy(&stream[..place]));
-                // All of `done` had come but the line ends behind it, and then a clean end.
+                // All of `done` arrived except its blank line, followed by a clean end.
                 beginning.done_cut = !breaks
                     && !beginning.done
                     && stream[place..].iter().all(u8::is_ascii_whitespace);
@@ -263,7 +264,7 @@ fn check_one(
     }
 }
 
-/// Tokens with what decoders and comparisons stumble over.
+/// Tokens with everything that is difficult for decoders and comparisons.
 pub(super) fn fifty_tokens() -> Vec<String> {
     let odd = [
         "Once",
@@ -340,7 +341,7 @@ fn a_stream_cut_again_and_again_is_whole() {
                 What::Stream => {
                     let last = asked.last_event_id().filter(|_| !replays);
                     let rest = whole.after(last);
-                    // Each connection goes a little further than the one before.
+                    // Each connection gets a little further than the one before.
                     let place = match asked.nth {
                         3.. => rest.len(),
                         nth if replays => rest.floor_char_boundary(400 * (nth + 1)),

@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::{HOST, STREAM_HOST};
 use crate::support::{Answer, Clock, Double, Watch, block_on};
 
-/// What a request is for.
+/// The purpose of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum What {
     Create,
@@ -27,15 +27,15 @@ pub(super) enum What {
     Other,
 }
 
-/// One request that came.
+/// A recorded request.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     pub(super) what: What,
-    /// How many of its kind came before.
+    /// The number of earlier requests of its kind.
     pub(super) nth: usize,
     pub(super) at: Duration,
     pub(super) request: Request<Bytes>,
-    /// The state of the response body; `None` before its head.
+    /// The state of the response body; `None` before the headers.
     watch: Arc<Mutex<Option<Arc<Watch>>>>,
 }
 
@@ -66,13 +66,13 @@ impl Asked {
         serde_json::from_slice(self.request.body()).unwrap()
     }
 
-    /// Returns how many bytes of the answer were taken.
+    /// Returns how many bytes of the response were read.
     pub(super) fn bytes(&self) -> usize {
         let watch = self.watch.lock().unwrap();
         watch.as_ref().map_or(0, |watch| watch.bytes())
     }
 
-    /// Returns true if the answer's body is gone, or never was.
+    /// Returns true if the response body was dropped or never existed.
     pub(super) fn closed(&self) -> bool {
         let watch = self.watch.lock().unwrap();
         watch.as_ref().is_none_or(|watch| watch.dropped())
@@ -93,7 +93,7 @@ fn what(request: &Request<Bytes>) -> What {
 
 type Rule = Arc<dyn Fn(&Asked, &[Asked]) -> Answer + Send + Sync>;
 
-/// The service: a rule says what is answered, given what is asked and what was asked before.
+/// A service that computes each response from the request and those before it.
 #[derive(Clone)]
 pub(super) struct Service {
     pub(super) clock: Arc<Clock>,
@@ -128,7 +128,7 @@ impl Service {
         self.asked(what).len()
     }
 
-    /// Returns how many requests of each kind came: creates, stream GETs, cancels.
+    /// Returns the number of requests of each kind: creates, streams, cancels.
     pub(super) fn counts(&self) -> (usize, usize, usize) {
         let count = |what| self.count(what);
         (
@@ -138,7 +138,7 @@ impl Service {
         )
     }
 
-    /// Returns the body of the one create.
+    /// Returns the body of the only creating request.
     #[track_caller]
     pub(super) fn created(&self) -> Value {
         let creates = self.asked(What::Create);
@@ -146,12 +146,13 @@ impl Service {
         creates[0].json()
     }
 
-    /// Returns when requests of a kind came.
+    /// Returns the times of the requests of a kind.
     pub(super) fn times(&self, what: What) -> Vec<Duration> {
         self.asked(what).iter().map(|asked| asked.at).collect()
     }
 
-    /// Runs what was detached to its end, and what that detaches; returns how many tasks there were.
+    /// Runs the background tasks to their end, including those that they start. Returns the number
+    /// of tasks.
     #[track_caller]
     pub(super) fn run_tasks(&self) -> usize {
         let mut count = 0;
@@ -168,7 +169,7 @@ impl Service {
         }
     }
 
-    /// Runs all that was detached at the same time, to its end.
+    /// Runs all background tasks concurrently to their end.
     #[track_caller]
     pub(super) fn run_tasks_at_once(&self) {
         let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap());
@@ -183,7 +184,7 @@ impl Service {
         block_on(&self.clock, all);
     }
 
-    /// Polls a future so many times at most, and drops it then.
+    /// Polls a future at most this many times, and then drops it.
     #[track_caller]
     pub(super) fn block_on_polls<T>(
         &self,
@@ -264,8 +265,8 @@ impl fmt::Debug for Service {
     }
 }
 
-/// A service from lists: the first request of a kind gets the first answer and so on, those beyond
-/// the last get the last.
+/// A service with lists of responses: the first request of a kind gets the first one and so on, and
+/// the last one is repeated.
 #[derive(Clone, Debug)]
 pub(super) struct Scene {
     pub(super) create: Vec<Answer>,

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::support::{Piece, seconds};
 
-/// Text and then this `done`; the prediction is told by this.
+/// Reads a text followed by this `done` event, with this document of the prediction.
 fn ended(done: &str, told: Answer) -> Outcome {
     run(scene(&(output(0, "text") + done)).prediction([told]))
 }
@@ -32,7 +32,7 @@ fn a_done_that_names_no_reason_is_a_success() {
         assert_eq!(outcome.kind(), None, "{done:?}");
         assert_eq!(outcome.text(), "text", "{done:?}");
         let told = trouble();
-        // An event without data is not dispatched by the standard; who asks the prediction is told.
+        // The standard does not dispatch an event without data, so the prediction decides.
         if done.contains("data:") {
             let outcome = ended(done, told);
             assert_eq!(outcome.kind(), None, "{done:?}, nothing more is known");
@@ -362,7 +362,7 @@ fn text_that_the_prediction_contradicts_has_a_warning() {
         assert_eq!((outcome.text().as_str(), outcome.kind()), (text, None));
         assert!(!outcome.meta().warnings.is_empty(), "{text}");
     };
-    // A character that was cut between two events is lost for good.
+    // A character that was split between two events cannot be restored.
     let torn = Piece::Bytes(bytes::Bytes::from_static(
         b"event: output\nid: 1\ndata: caf\xC3\n\nevent: output\nid: 2\ndata: \xA9\n\n",
     ));
@@ -377,7 +377,7 @@ fn text_that_the_prediction_contradicts_has_a_warning() {
     let told = document(&succeeded(&["a", "b"]));
     check(run(scene(&twice).prediction([told])), "abb");
 
-    // An event stream knows one kind of line end; files are other than their addresses.
+    // An event stream has only one kind of line break, and a file differs from its URL.
     let lines = output(0, "a\nb") + &done();
     let told = document(&succeeded(&["a\r\nb"]));
     let outcome = run(scene(&lines).prediction([told]));

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::support::{Piece, seconds};
 
-/// Every create is answered so; nothing is sent again.
+/// Responds to every creating request in this way; nothing is retried.
 fn refused(answer: Answer) -> Outcome {
     let service = scene("").create([answer]).serve();
     let request = ChatRequest::from("hi").retry(RetryPolicy::never());
@@ -103,7 +103,7 @@ fn the_fields_that_are_wrong_are_named() {
     assert!(line.contains("prompt is required"), "{line}");
     assert!(line.contains("input.top_k"), "{line}");
     assert!(!line.contains('\n'), "one line: {line:?}");
-    // Without the detail the fields are enough.
+    // Without `detail`, the fields are enough.
     let body = r#"{"invalid_fields":[{"field":"input.seed","description":"must be an integer"}]}"#;
     let line = refused(Answer::problem(422, body)).error().to_string();
     assert!(

@@ -1,4 +1,4 @@
-//! Recorded responses and their events, with any cuts and line endings.
+//! Recorded responses and their events, with any splits and line endings.
 
 use inferstream_core::{ErrorKind, FinishReason};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use crate::support::{
     recordings::{check, check_splits, check_table, read, variants},
 };
 
-/// Streams that end.
+/// Complete streams.
 const STREAMS: &[&str] = &[
     "replicate/t-rp-3.sse",
     "replicate/t-rp-4.sse",
@@ -27,17 +27,17 @@ const STREAMS: &[&str] = &[
 /// Predictions without a stream.
 const DOCUMENTS: &[&str] = &["replicate/structured.json"];
 
-/// Answers to a create.
+/// Responses to a creating request.
 const CREATED: &[&str] = &["replicate/t-rp-1.json", "replicate/t-rp-2.json"];
 
-/// Parts of a stream, which only together make one.
+/// Parts of a stream, which are complete only together.
 const PARTS: &[&str] = &["replicate/t-rp-7.sse", "replicate/t-rp-7-continued.sse"];
 
 fn text(name: &str) -> String {
     String::from_utf8(read(name)).unwrap()
 }
 
-/// What the service says of the prediction whose stream a fixture is.
+/// Returns the prediction's document for a recorded stream.
 fn told(name: &str) -> Value {
     match name {
         "replicate/t-rp-5.sse" => failed("CUDA out of memory"),

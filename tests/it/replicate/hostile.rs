@@ -42,7 +42,7 @@ fn raw_events_are_what_came() {
     ] {
         assert!(shown.contains(expected), "{expected}: {shown}");
     }
-    // A raw event comes before what is made of it.
+    // A raw event precedes the events decoded from it.
     let first = outcome
         .events
         .iter()
@@ -53,7 +53,7 @@ fn raw_events_are_what_came() {
             .any(|event| matches!(event, ChatEvent::Raw { .. }))
     );
     assert_eq!(outcome.text(), "one\ntwo");
-    // None unless asked for.
+    // They are returned only on request.
     let outcome = run(healthy(&["a"]));
     assert!(
         !outcome
@@ -140,7 +140,7 @@ fn logs_are_bounded() {
     assert!(outcome.meta().logs.len() <= 64 << 10);
 }
 
-/// Values of every type, and some that are too much.
+/// Values of every type, and some that are too large.
 fn odd_values() -> Vec<Value> {
     let mut nested = json!(1);
     for _ in 0..100 {
@@ -188,7 +188,7 @@ fn a_member_of_any_type_does_not_cost_the_text() {
             start[member] = value.clone();
             let mut end = succeeded(&["a", "b"]);
             end[member] = value.clone();
-            // An output that is said to be removed is one that cannot be compared.
+            // An output that is marked as removed cannot be compared.
             let outcome = run(healthy(&["a", "b"])
                 .create([created(&start)])
                 .prediction([document(&end)]));
@@ -227,7 +227,7 @@ fn metrics_of_any_type_are_counts_or_nothing() {
             }
         }
     }
-    // Numbers that no type of ours holds.
+    // Numbers outside the range of any integer type.
     for number in [
         "1e400",
         "-1e400",
@@ -302,7 +302,8 @@ fn text_that_is_no_utf_8_is_not_delivered_as_text() {
     let bad = b"event: output\nid: 1:0\ndata: a\xff\xfeb\n\n";
     let pieces = [super::piece(bad), Piece::from(&*done())];
     let outcome = run(scene_of(pieces).prediction([super::trouble()]));
-    // D5: an error, or what the standard's decoder makes of it; never bytes lost in silence.
+    // The result is an error or what the standard's decoder returns, but bytes are never lost
+    // silently.
     match outcome.kind() {
         None => assert_eq!(outcome.text(), "a\u{fffd}\u{fffd}b"),
         kind => assert_eq!(kind, Some(ErrorKind::Protocol)),

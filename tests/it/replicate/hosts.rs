@@ -9,7 +9,7 @@ use super::{
 };
 use crate::support::{Piece, block_on};
 
-/// Addresses that must not see a byte.
+/// URLs to which nothing must be sent.
 const EVIL: &[&str] = &[
     "https://evil.example/stream",
     "https://replicate.com.evil.example/stream",
@@ -52,7 +52,7 @@ fn named(name: &str, url: &str) -> Scene {
     healthy(&["a", "b"]).create([created(&value)])
 }
 
-/// Checks that no request went anywhere but to the service's own API.
+/// Checks that all requests were sent to the service's own API.
 #[track_caller]
 fn check_untouched(service: &Service, url: &str) {
     for asked in service.all() {
@@ -135,7 +135,7 @@ fn another_origin_is_trusted_by_the_user_s_word() {
     }
     assert_eq!(stream.partial().text(), "ab");
 
-    // Not so its neighbours.
+    // Similar URLs are not.
     for url in [
         "https://streams.example.com:444/v1/token",
         "http://streams.example.com/v1/token",
@@ -215,7 +215,7 @@ fn a_page_that_is_no_address_is_only_text() {
 
 #[test]
 fn a_host_that_changes_later_is_checked_again() {
-    // The prediction names another stream, or another place to be asked for, when it is asked for.
+    // The prediction's document names other URLs when it is read.
     let mut told = with_url(prediction("processing", &json!(["a"])), "stream", EVIL[0]);
     told = with_url(told, "get", EVIL[0]);
     told = with_url(told, "cancel", EVIL[0]);

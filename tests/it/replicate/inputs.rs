@@ -14,7 +14,7 @@ const OPENAI: &str = "openai/gpt-5";
 const CLAUDE: &str = "anthropic/claude-3.7-sonnet";
 const VICUNA: &str = "replicate/vicuna-13b";
 
-/// Returns the inputs that a request becomes.
+/// Returns the inputs for a request.
 #[track_caller]
 fn input(request: ChatRequest) -> Value {
     let service = healthy(&["a"]).serve();
@@ -23,7 +23,7 @@ fn input(request: ChatRequest) -> Value {
     service.created()["input"].clone()
 }
 
-/// Returns what a request ends with that is refused before anything is sent.
+/// Returns the error of a request that is refused before anything is sent.
 #[track_caller]
 fn refused(request: ChatRequest) -> Outcome {
     let service = healthy(&["a"]).serve();
@@ -34,7 +34,7 @@ fn refused(request: ChatRequest) -> Outcome {
     outcome
 }
 
-/// A version of a model that is not official.
+/// A version of a community model.
 fn version(model: &str) -> String {
     format!("{model}:{}", "0123456789abcdef".repeat(4))
 }
@@ -164,7 +164,7 @@ fn claude_wants_1024_tokens_at_least() {
     let request = ChatRequest::new(CLAUDE).user("hi").max_tokens(100);
     let outcome = run_with(&service, &client(&service), request);
     if outcome.kind().is_none() {
-        // Less is more than the service takes: it is raised, and the user is told.
+        // A limit below the model's minimum is raised, with a warning.
         assert_eq!(service.created()["input"]["max_tokens"], json!(1024));
         let warnings = outcome.meta().warnings.join(" ");
         assert!(warnings.contains("1024"), "{warnings}");
@@ -226,7 +226,7 @@ fn several_messages_become_lines() {
     );
     let prompt = "User: one\nAssistant: two\nUser: three\nfour\nAssistant:";
     assert_eq!(found, json!({ "prompt": prompt }));
-    // Empty ones are skipped.
+    // Empty messages are skipped.
     let found = input(
         ChatRequest::new(LLAMA_3)
             .user("one")

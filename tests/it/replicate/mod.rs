@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use self::double::{Scene, Service, What};
 use crate::support::{Answer, Outcome, Piece, block_on, broken, piece, shown};
 
-/// A key that must never show.
+/// A key that must never be shown.
 const KEY: &str = "r8_5ecret0fTheTest0000000000000000000000";
 const ID: &str = "4awn473bsrztjzlx2b6ufoxkkm";
 const HOST: &str = "api.replicate.com";
@@ -50,7 +50,7 @@ fn web_url() -> String {
     format!("https://replicate.com/p/{ID}")
 }
 
-/// A prediction in a state, as the service writes it down.
+/// The document of a prediction in a state.
 fn prediction(status: &str, output: &Value) -> Value {
     json!({
         "id": ID,
@@ -73,7 +73,7 @@ fn prediction(status: &str, output: &Value) -> Value {
     })
 }
 
-/// A prediction that has ended well.
+/// The document of a prediction that succeeded.
 fn succeeded(tokens: &[impl AsRef<str>]) -> Value {
     let tokens: Vec<_> = tokens.iter().map(AsRef::as_ref).collect();
     let mut value = prediction("succeeded", &json!(tokens));
@@ -104,24 +104,24 @@ fn created(value: &Value) -> Answer {
     Answer::json(201, &value.to_string())
 }
 
-/// The answer to a create: nothing has begun.
+/// The response to a creating request: the prediction has not started.
 fn starting() -> Answer {
     created(&prediction("starting", &Value::Null))
 }
 
-/// A prediction without an address for its stream.
+/// The document of a prediction without a URL for its stream.
 fn without_stream(mut value: Value) -> Value {
     value["urls"].as_object_mut().unwrap().remove("stream");
     value
 }
 
-/// Sets a member of the prediction's addresses.
+/// Sets one of the prediction's URLs.
 fn with_url(mut value: Value, name: &str, url: &str) -> Value {
     value["urls"][name] = json!(url);
     value
 }
 
-/// One event of a stream: its name, its id unless empty, its data.
+/// An event of a stream: its name, its id unless empty, its data.
 fn frame(event: &str, id: &str, data: &str) -> String {
     let mut frame = format!("event: {event}\n");
     if !id.is_empty() {
@@ -145,7 +145,7 @@ fn done() -> String {
     frame("done", "1690219999:0", "{}")
 }
 
-/// A whole stream of tokens.
+/// A complete stream of tokens.
 fn stream_of(tokens: &[impl AsRef<str>]) -> String {
     let outputs = tokens.iter().enumerate();
     let outputs: Vec<_> = outputs
@@ -154,7 +154,7 @@ fn stream_of(tokens: &[impl AsRef<str>]) -> String {
     format!(": hi\n\n{}{}", outputs.concat(), done())
 }
 
-/// A service whose stream is one piece, and which knows no more.
+/// A service with this stream in one fragment, and without other data.
 fn scene(stream: &str) -> Scene {
     scene_of([Piece::from(stream)])
 }
@@ -170,12 +170,12 @@ fn scene_of(pieces: impl IntoIterator<Item = Piece>) -> Scene {
     }
 }
 
-/// A service where all goes well.
+/// A service without faults.
 fn healthy(tokens: &[&str]) -> Scene {
     scene(&stream_of(tokens)).prediction([document(&succeeded(tokens))])
 }
 
-/// A service without a stream, whose prediction is told by these answers in turn.
+/// A service without a stream, whose prediction has these documents in turn.
 fn polled(predictions: impl IntoIterator<Item = Value>) -> Scene {
     let starting = without_stream(prediction("starting", &Value::Null));
     let predictions: Vec<_> = predictions
@@ -195,8 +195,8 @@ fn client(service: &Service) -> Replicate {
     builder(service).build().unwrap()
 }
 
-/// Reads the stream of a prediction, each of whose connections sends the same; `told` is what the
-/// service answers when the prediction is asked for.
+/// Reads the stream of a prediction, which is the same on each connection; `told` is the response
+/// to requests for the prediction.
 #[track_caller]
 pub(crate) fn run_stream(pieces: Vec<Piece>, told: Answer) -> Outcome {
     run(scene_of(pieces).prediction([told]))
@@ -207,7 +207,8 @@ pub(crate) fn succeeded_document(text: &str) -> String {
     succeeded(&[text]).to_string()
 }
 
-/// Asks a service, reads to the end, lets go, and checks what holds for every answer.
+/// Sends a request, reads to the end, drops the stream, and checks the properties of every
+/// response.
 #[track_caller]
 fn run(scene: Scene) -> Outcome {
     run_on(&scene.serve())
@@ -242,7 +243,7 @@ fn read(service: &Service, opened: Result<ChatStream>) -> Outcome {
     outcome
 }
 
-/// The key goes to the service's own hosts over TLS and nowhere else.
+/// Checks that the key was sent only to the service's own hosts over TLS.
 #[track_caller]
 fn check_key(service: &Service) {
     for asked in service.all() {
@@ -263,7 +264,7 @@ fn check_key(service: &Service) {
     }
 }
 
-/// Returns how much time is between two.
+/// Returns the intervals between the times.
 #[track_caller]
 fn between(earlier: Duration, later: Duration) -> Duration {
     later.checked_sub(earlier).unwrap()
@@ -273,7 +274,7 @@ fn lost(sent: Sent) -> Error {
     Error::new(ErrorKind::Disconnected, "connection reset").with_sent(sent)
 }
 
-/// A failure of the service's.
+/// A failure of the service.
 fn trouble() -> Answer {
     Answer::new(500, [Piece::from("Internal Server Error")]).header("content-type", "text/plain")
 }

@@ -1,4 +1,4 @@
-//! Models, versions and schemas; lists are continued only at the service's own host.
+//! Models, versions and schemas; further pages are requested only from the service's own host.
 
 use inferstream_core::ErrorKind;
 use inferstream_replicate::Replicate;
@@ -23,7 +23,7 @@ fn page(results: &[Value], next: &Value) -> Answer {
     document(&json!({"results": results, "next": next, "previous": null}))
 }
 
-/// A service where everything else is answered by these in turn.
+/// A service with these responses to all other requests, in turn.
 fn others(answers: impl IntoIterator<Item = Answer>) -> Service {
     let scene: Scene = scene("");
     scene.other(answers).serve()
@@ -53,7 +53,7 @@ fn the_language_models_are_a_collection() {
     );
     assert!(asked.has_key());
     assert_eq!(service.all().len(), 1);
-    // What was asked for is known from then on, by clones too.
+    // The requested models are known from then on, to clones as well.
     assert_eq!(
         names(&client.clone().known_models()),
         ["meta/llama-3", "acme/x"]

@@ -60,7 +60,7 @@ fn an_invalid_stream_url_counts_as_missing() {
             .create([created(&value)])
             .serve();
         let outcome = run_on(&service);
-        // Something that stands there and cannot be used may be an error too.
+        // An existing but unusable value may also be an error.
         if outcome.kind().is_none() {
             assert_eq!(outcome.text(), "a", "{stream}");
         }

@@ -1,4 +1,4 @@
-//! Properties of any tokens cut at any byte, on any service that resumes in its own way.
+//! Properties of generated tokens interrupted at any byte, with a service that resumes in any way.
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
@@ -11,7 +11,8 @@ use super::{
 };
 use crate::support::Piece;
 
-/// Text with what decoders and comparisons stumble over; a CR cannot be said in a stream.
+/// Text with everything that is difficult for decoders and comparisons; an event stream cannot
+/// contain a CR.
 fn token() -> impl Strategy<Value = String> {
     prop_oneof![
         3 => "[ab]{0,3}",
@@ -23,7 +24,7 @@ fn token() -> impl Strategy<Value = String> {
     ]
 }
 
-/// How the service goes on where its stream was cut.
+/// How the service continues after an interruption.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
     Continue,
@@ -43,7 +44,7 @@ fn way() -> impl Strategy<Value = Way> {
     ]
 }
 
-/// What the service says of the prediction.
+/// The prediction's document.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Tells {
     All,
@@ -53,7 +54,7 @@ enum Tells {
 #[derive(Clone, Debug)]
 struct Case {
     tokens: Vec<String>,
-    /// Where each connection is cut, as a share of 65536.
+    /// The positions at which connections are interrupted, as a fraction of 65536.
     cuts: Vec<(u16, bool)>,
     way: Way,
     tells: Tells,
@@ -71,7 +72,7 @@ fn case() -> impl Strategy<Value = Case> {
 }
 
 impl Case {
-    /// The frames of a connection, from a token on.
+    /// Returns the frames of a connection, starting at a token.
     fn frames(&self, connection: usize, from: usize, tokens: &[String]) -> String {
         let outputs: Vec<_> = (from..tokens.len())
             .map(|nth| {
@@ -86,7 +87,7 @@ impl Case {
         format!(": hi\n\n{}{}", outputs.concat(), done())
     }
 
-    /// Returns the answer to a connection, and whether all of its stream comes.
+    /// Returns the response to a connection, and whether it has the complete stream.
     fn stream(&self, connection: usize, last: Option<&str>) -> (Answer, bool) {
         let other: Vec<_> = self.other();
         let tokens = match (self.way, connection) {
@@ -122,7 +123,7 @@ impl Case {
     fn run(&self) -> Outcome {
         let case = self.clone();
         let told = match case.way {
-            // The service says what its later connections do.
+            // The prediction has the output of the later connections.
             Way::OtherText if !case.cuts.is_empty() => succeeded(&case.other()),
             _ => succeeded(&case.tokens),
         };
@@ -135,7 +136,7 @@ impl Case {
                 answer
             }
             What::Prediction if case.tells == Tells::Nothing => trouble(),
-            // It has ended once a stream was whole, or in time.
+            // The prediction has ended once a stream was complete, or after some time.
             What::Prediction if asked.nth < 6 && !ended.load(SeqCst) => {
                 document(&prediction("processing", &Value::Null))
             }
@@ -188,7 +189,7 @@ proptest! {
         case.tells = Tells::All;
         case.tokens.insert(0, "begin".to_owned());
         case.tokens.push("end".to_owned());
-        // The first connection is cut behind its first token, and no other is.
+        // The first connection is interrupted after its first token, and the others are not.
         let first = case.frames(0, 0, &case.tokens);
         let place = first.find("begin").unwrap() + "begin\n\n".len();
         let share = u16::try_from((place * 65536).div_ceil(first.len())).unwrap();

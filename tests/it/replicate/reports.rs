@@ -9,13 +9,13 @@ use super::{
 };
 use crate::support::{Piece, block_on, recordings, seconds};
 
-/// Messages as the official models write them: in public logs of `google/nano-banana-pro` and others.
+/// Messages of the official models, from public logs of `google/nano-banana-pro` and others.
 const BUSY: &str =
     "Service is currently unavailable due to high demand. Please try again later. (E003) (abc123)";
 const FLAGGED: &str = "The input or output was flagged as sensitive. Please try again with \
                        different inputs. (E005) (uIJ6l3ruRD)";
 
-/// Checks what a message makes of a failed prediction, wherever the message is.
+/// Checks the error of a failed prediction with this message, wherever the message is.
 #[track_caller]
 fn check_failure(message: &str, kind: ErrorKind, code: Option<&str>, retryable: bool) {
     let detail = json!({ "detail": message }).to_string();
@@ -103,7 +103,7 @@ fn an_output_that_is_an_object_gives_its_text() {
     }
 }
 
-/// Answers of a stream's host that are no stream.
+/// Responses of a stream's host that are not a stream.
 fn no_streams() -> Vec<Answer> {
     let page = |status| {
         let answer = Answer::new(status, [Piece::from("<html>502</html>")]);
@@ -173,7 +173,7 @@ fn a_stream_and_a_prediction_that_fail_are_the_error_of_the_stream() {
     );
 }
 
-/// Checks the error of a prediction whose create was refused once before it was made.
+/// Checks the error of a prediction whose creating request was refused once before.
 #[track_caller]
 fn check_repeat(stream: &Answer, told: &Answer, request: &ChatRequest) {
     let refused = Answer::problem(429, "{}").header("retry-after", "0");
@@ -207,7 +207,7 @@ fn no_error_after_the_prediction_was_made_is_safe_to_repeat() {
     check_repeat(&Answer::hang(), &trouble(), &limited);
 }
 
-/// Text and a clean end; the prediction says something else.
+/// A text with a clean end, contradicted by the prediction.
 fn contradicted(told: &Value) -> Outcome {
     run(scene(&stream_of(&["Hello", " you"])).prediction([document(told)]))
 }
@@ -239,14 +239,14 @@ fn a_stream_that_ended_with_success_is_complete_whatever_the_prediction_says() {
             "{warnings:?}"
         );
     }
-    // What the prediction has beyond the stream is not lost.
+    // Output beyond the stream is not lost.
     let outcome = contradicted(&succeeded(&["Hello", " you", "."]));
     assert_eq!(
         (outcome.text().as_str(), outcome.kind()),
         ("Hello you.", None)
     );
     assert_eq!(outcome.meta().warnings.len(), 1);
-    // An output in other pieces is the same text, and one that is not complete is not compared.
+    // An output with other fragments is the same text, and an incomplete one is not compared.
     let counts =
         "the end of replicate's prediction could not be read: token counts and times are missing";
     for (told, warnings) in [
@@ -274,7 +274,8 @@ fn a_stream_that_was_resumed_is_still_compared() {
     assert!(run_on(&service).is_diverged());
 }
 
-/// Opens a stream whose prediction names a URL, and drops it; returns what was asked, and warnings.
+/// Opens a stream whose prediction names a URL, and drops it. Returns the requests and the
+/// warnings.
 fn dropped(name: &str, url: &Value) -> (Service, Vec<String>) {
     let mut value = prediction("starting", &Value::Null);
     value["urls"][name] = url.clone();
@@ -342,7 +343,8 @@ fn only_a_prediction_s_own_url_is_asked_for_it() {
     }
 }
 
-/// Opens as many streams, drops all, and runs their cancels at once; returns when each was sent.
+/// Opens this many streams, drops them, and runs their cancels concurrently. Returns when each was
+/// sent.
 fn dropped_at_once(
     streams: usize,
     cancel: Answer,

@@ -1,4 +1,4 @@
-//! Streams that are cut and resumed: the requests, and the resulting response.
+//! Streams that are interrupted and resumed: the requests, and the resulting response.
 
 use std::time::Duration;
 
@@ -17,13 +17,13 @@ fn whole() -> String {
     TOKENS.concat()
 }
 
-/// The events of tokens from one place to another.
+/// The events of the tokens in a range.
 fn outputs(from: usize, to: usize) -> String {
     (from..to).map(|nth| output(nth, TOKENS[nth])).collect()
 }
 
-/// A service whose streams come in turn, and whose prediction goes on until the last was asked for
-/// and then is told by these.
+/// A service that sends these streams in turn. Its prediction runs until the last one was
+/// requested, and then has these documents.
 fn service(streams: &[Answer], told: &[Answer]) -> Service {
     let (streams, told) = (streams.to_vec(), told.to_vec());
     Service::new(move |asked, before| {
@@ -103,7 +103,7 @@ fn what_came_with_the_answer_is_kept_over_a_cut() {
         assert_eq!(meta.time_to_first_event, Some(seconds(0)));
         assert!(Some(seconds(3)) < meta.time_to_end);
     }
-    // By the prediction's own time, in which the cut was none.
+    // By the prediction's own time, which does not include the interruption.
     let rate = whole.response().tokens_per_second();
     assert_eq!(rate, Some(11.0 / 1.5));
 }
@@ -129,7 +129,7 @@ fn a_server_may_send_some_again() {
 
 #[test]
 fn a_server_may_send_all_again_in_other_pieces() {
-    // The same text with other ids, cut elsewhere.
+    // The same text with other ids, split differently.
     let all = whole();
     for size in [1, 3, 5, 7, 100] {
         let pieces: Vec<_> = all.as_bytes().chunks(size).collect();
@@ -189,7 +189,7 @@ fn other_text_is_distinguished() {
     let other = [
         "uno ", "dos ", "tres ", "cuatro ", "cinco ", "seis ", "siete ", "ocho",
     ];
-    // The same ids with other text; other ids; and the prediction tells the other text too.
+    // The same ids with other text, or other ids, and the prediction has the other text, too.
     let same: String = (0..8).map(|nth| output(nth, other[nth])).collect();
     let renumbered: String = (0..8)
         .map(|nth| frame("output", &format!("x{nth}"), other[nth]))
@@ -225,7 +225,7 @@ fn other_text_is_never_an_answer_though_nobody_can_tell() {
 
 #[test]
 fn what_is_sent_again_and_stops_short_is_no_answer() {
-    // The second stream has less than was delivered, and says that this was all.
+    // The second stream has less text than was delivered, and ends with `done`.
     let streams = [cut(&outputs(0, 3)), sse(&(outputs(0, 1) + &done()))];
     let service = service(&streams, &[document(&succeeded(&["one "]))]);
     let outcome = run_on(&service);
@@ -362,7 +362,7 @@ fn an_output_may_be_one_string() {
 
 #[test]
 fn a_stream_that_closes_without_its_end_asks_before_it_judges() {
-    // All had come but `done`: what the prediction says is the end.
+    // Everything but `done` arrived: the prediction's status decides.
     let all = outputs(0, 4);
     let outcome = run(scene(&all).prediction(told()));
     assert_whole(&outcome);
@@ -528,7 +528,7 @@ fn a_prediction_that_is_gone_is_not_taken_up() {
 
 #[test]
 fn a_stream_that_only_ends_after_a_cut_proves_nothing() {
-    // The second connection ends cleanly, but what came before it is unknown.
+    // The second connection ends cleanly, but its position in the text is unclear.
     for told in [
         trouble(),
         document(&prediction("succeeded", &Value::Null)),

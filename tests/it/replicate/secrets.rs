@@ -1,4 +1,4 @@
-//! Secrets that are never shown: the key, the prompt and secret addresses.
+//! Secrets that are never shown: the key, the prompt and secret URLs.
 
 use inferstream_core::{ChatRequest, Json, RetryPolicy};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::support::block_on;
 
-/// A prompt that must never show.
+/// A prompt that must never be shown.
 const PROMPT: &str = "the very private prompt of the test";
 const SYSTEM: &str = "the very private system prompt of it";
 
@@ -25,7 +25,7 @@ fn requests() -> Vec<ChatRequest> {
     ]
 }
 
-/// Every way in which a service can say it.
+/// Every way in which a service can repeat it.
 fn echoes() -> Vec<Scene> {
     let said = format!("you said {PROMPT} and {SYSTEM} with Bearer {KEY}");
     let problem = json!({

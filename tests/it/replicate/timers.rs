@@ -16,7 +16,7 @@ fn text(text: &str) -> Piece {
     Piece::from(text)
 }
 
-/// Comments every ten seconds, for so long.
+/// Comments every ten seconds for this many seconds.
 fn comments(time: u64) -> Vec<Piece> {
     let pair = || [Piece::Wait(seconds(10)), text(": hi\n\n")];
     (0..time / 10).flat_map(|_| pair()).collect()
@@ -55,7 +55,7 @@ fn a_cold_boot_with_comments_only_is_waited_for() {
 
 #[test]
 fn a_cold_boot_is_one_limit_over_all_connections() {
-    // A stream that is closed after 30 s of comments, again and again, as WIRE knows it.
+    // A stream that is closed after 30 s of comments, repeatedly, as the service does.
     let service = Service::new(|asked, _| match asked.what {
         What::Create => super::starting(),
         What::Stream => {
@@ -126,14 +126,14 @@ fn the_total_limit_is_over_all() {
     assert_eq!(outcome.kind(), Some(ErrorKind::Timeout(Phase::Total)));
     assert_eq!(outcome.elapsed, seconds(20));
 
-    // Over the create too.
+    // Including the creating request.
     let service = scene("").create([Answer::hang()]).serve();
     let outcome = run_with(&service, &client(&service), request());
     assert_eq!(outcome.kind(), Some(ErrorKind::Timeout(Phase::Total)));
     assert_eq!(outcome.elapsed, seconds(20));
     assert_eq!(service.counts().0, 1);
 
-    // And over reconnections.
+    // And including reconnections.
     let cut = Answer::sse([text("retry: 30000\n\n"), super::broken()]);
     let service = scene("").stream([cut]).serve();
     let outcome = run_with(&service, &client(&service), request());
@@ -207,7 +207,7 @@ fn counts_within_two_seconds_are_counts() {
     let outcome = run(scene(&stream_of(&["a"])).prediction([late]));
     assert_eq!(outcome.response().usage.unwrap().input_tokens, Some(7));
 
-    // Its status may be behind its stream.
+    // The status may lag behind the stream.
     let told = [
         document(&prediction("processing", &json!(["a"]))),
         document(&succeeded(&["a"])),

@@ -1,4 +1,4 @@
-//! The result of `check` agrees with the request: random requests to every service.
+//! The result of `check` agrees with what is sent: random requests to every service.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::{Service, compatible};
 use crate::support::{Answer, Wire, block_on, piece, sse};
 
-/// Changes a request in one place.
+/// A change of a request.
 type Change = fn(ChatRequest) -> ChatRequest;
 
 const NARROW: &str = r#"{"type":"object","properties":{"a":{"type":"string","minLength":1}}}"#;
@@ -160,19 +160,19 @@ fn requests() -> impl Strategy<Value = ChatRequest> {
     })
 }
 
-/// Whom a request is for, and how that is set up.
+/// The destination of a request, and how its client is set up.
 #[derive(Clone, Copy, Debug)]
 enum Endpoint {
     Of(Service),
-    /// The same, of which few are asked at once.
+    /// The same behind a concurrency limit.
     Limited(Service),
-    /// The one, or else the other.
+    /// The first one, with the second as a fallback.
     Either(Service, Service),
-    /// A compatible service that knows none of some fields.
+    /// A compatible service that does not support some fields.
     Lacking(&'static [Field]),
-    /// One that takes little of JSON Schema.
+    /// A service that supports only a small part of JSON Schema.
     Ruled,
-    /// One of which few models are known, and no others asked.
+    /// A service whose few known models are the only ones allowed.
     Known,
 }
 
@@ -197,7 +197,7 @@ impl Endpoint {
         }
     }
 
-    /// Sends a request and returns what the service saw, and the warnings.
+    /// Sends a request, and returns the request that the service saw, and the warnings.
     fn stream(self, request: ChatRequest) -> (usize, Option<Value>, Result<Vec<String>, Error>) {
         let wire = answers();
         let provider = self.provider(&wire);
@@ -217,7 +217,7 @@ impl Endpoint {
     }
 }
 
-/// Answers each service as it does.
+/// Responds in the format of each service.
 fn answers() -> Wire {
     Wire::by(|request, _| {
         let uri = request.uri().to_string();
@@ -248,7 +248,7 @@ const LACKING: &[&[Field]] = &[
     ],
 ];
 
-/// Checks what people read.
+/// Checks the messages for people.
 #[track_caller]
 fn check_line(line: &str) {
     assert!(!line.contains(char::is_control), "{line:?}");
@@ -270,7 +270,7 @@ fn endpoints() -> impl Strategy<Value = Endpoint> {
     ]
 }
 
-/// Returns the field's name on the wire where it is not that of the setting.
+/// Returns the wire name of a setting if it differs from the setting's name.
 fn overridden(request: &ChatRequest, setting: Field, endpoint: Endpoint) -> bool {
     let has = |wire: &str| request.extra.iter().any(|(name, _)| name == wire);
     match (setting, endpoint) {
@@ -318,7 +318,7 @@ proptest! {
             prop_assert_eq!(&left_out, &[]);
         }
         let Ok(mut warnings) = streamed else {
-            // Nobody there to shake hands.
+            // The agent needs a handshake, which is not simulated here.
             let has_agent = |service| service == Service::Agent;
             let is_agent = match endpoint {
                 Endpoint::Of(service) | Endpoint::Limited(service) => has_agent(service),
@@ -329,7 +329,7 @@ proptest! {
             return Ok(());
         };
         warnings.retain(|warning| !warning.contains("is retired"));
-        // Whom was asked before.
+        // The warning about the provider that was tried before.
         warnings.retain(|warning| !warning.contains(" failed ("));
         if policy == Some(OnUnsupported::Ignore) {
             prop_assert_eq!(&warnings, &[] as &[String]);
@@ -346,7 +346,7 @@ proptest! {
         if let Endpoint::Either(..) = endpoint {
             return Ok(());
         }
-        // What is named is not sent, and what is not named is.
+        // Dropped settings are not sent, and all others are.
         let body = body.unwrap();
         let mut without = request.clone();
         for Unsupported { field, .. } in &left_out {

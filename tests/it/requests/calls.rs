@@ -16,7 +16,7 @@ fn refusal(messages: Vec<Message>) -> String {
     let request = ChatRequest::from(messages);
     let error = Service::Cerebras.check(&request).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
-    // An engine elsewhere may take it.
+    // Another engine may accept it.
     Service::Elsewhere.check(&request).unwrap();
     error.to_string()
 }
@@ -52,8 +52,7 @@ fn a_call_without_an_answer_is_refused() {
 fn an_answer_without_a_call_is_refused() {
     let line = |index, id| {
         format!(
-            "invalid message {index}: expected an open tool call directly before it, and `{id}` is none of \
-             them"
+            "invalid message {index}: expected the id of an open tool call directly before it, got `{id}`"
         )
     };
     assert_eq!(refusal(vec![Message::tool("a", "1")]), line(0, "a"));

@@ -33,7 +33,7 @@ fn what_holds_together_is_put_in_one() {
         r#"{"title":"u","enum":["a"]}"#,
         &[],
     );
-    // Which one is the definition's description, and which one this property's.
+    // It is ambiguous which description belongs to the definition and which to the property.
     check(
         r##"{"$defs":{"A":{"type":"string","description":"its"}},"$ref":"#/$defs/A","enum":["a"],"description":"own"}"##,
         r#"{"enum":["a"],"description":"own","type":"string"}"#,
@@ -65,7 +65,7 @@ fn what_cannot_be_merged_is_refused_by_name() {
             "anyOf",
             "/allOf/0",
         ),
-        // Each forbids the other's property.
+        // Each excludes the other's property.
         (
             r#"{"properties":{"b":{}},"additionalProperties":false,"allOf":[{"properties":{"a":{}}}]}"#,
             "additionalProperties",
@@ -119,7 +119,7 @@ fn a_list_of_types_keeps_to_the_values_that_are_told() {
             .to_string()
             .contains("a schema that no value matches at `#`")
     );
-    // It adds `null` to all that is said.
+    // It adds `null` to everything else.
     check(
         r#"{"type":"string","nullable":true,"enum":["a"]}"#,
         r#"{"anyOf":[{"type":"string","enum":["a"]},{"type":"null"}]}"#,
@@ -169,7 +169,7 @@ fn closed_objects_do_not_forbid_one_another() {
         ),
         &[],
     );
-    // An open one needs nothing of it.
+    // An open object needs none of this.
     let open = r#"{"type":"object","properties":{"a":{}},"anyOf":[{"properties":{"b":{}}}]}"#;
     assert_eq!(sent(open, false).0, open);
 }
@@ -442,7 +442,7 @@ fn a_huge_schema_is_read_once() {
 
 #[test]
 fn a_small_schema_does_not_become_a_huge_one() {
-    // Each level doubles what is below it.
+    // Each level doubles the size of the one below.
     let mut schema = String::from("{\"type\":\"null\"}");
     for level in 0..15 {
         schema = format!(

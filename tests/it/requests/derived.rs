@@ -72,7 +72,7 @@ struct Denying {
     map: BTreeMap<String, bool>,
 }
 
-/// Rewrites the schema of a type in strict mode, and returns the pointers of what is lost.
+/// Rewrites the schema of a type in strict mode, and returns the pointers of dropped keywords.
 fn lost<T: JsonSchema>() -> Vec<String> {
     let (text, list) = sent(json_schema::<T>().as_str(), true);
     assert!(text.contains("\"additionalProperties\":false"), "{text}");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Service;
 
-/// A setting, and a request that has nothing else.
+/// A setting, and a request that has only this setting.
 type Setting = (Field, fn(ChatRequest) -> ChatRequest);
 
 const SCHEMA: &str = r#"{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}"#;
@@ -51,7 +51,7 @@ const SETTINGS: [Setting; 21] = [
     (Field::UserId, |r| r.user_id("u")),
 ];
 
-/// Returns what the chat protocol makes of a setting.
+/// Returns the JSON of a setting in the chat protocol.
 fn by_protocol(setting: Field, max_tokens: &str) -> Value {
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
     let function = json!({ "name": "add", "description": "d", "parameters": schema });
@@ -85,8 +85,8 @@ fn by_protocol(setting: Field, max_tokens: &str) -> Value {
     }
 }
 
-/// Returns the members that a setting adds to a body or changes in it, or `None` where the provider
-/// lacks it.
+/// Returns the members that a setting adds to a body or changes in it, or `None` if the provider
+/// does not support it.
 fn expected(service: Service, setting: Field) -> Option<Value> {
     const NATIVE_LACKS: [Field; 9] = [
         Field::Stop,
@@ -140,7 +140,7 @@ fn expected(service: Service, setting: Field) -> Option<Value> {
     }
 }
 
-/// Returns the members that one body has and the other has not, or has otherwise.
+/// Returns the members in which one body differs from the other.
 fn difference(body: &Value, plain: &Value) -> Value {
     let plain = plain.as_object().unwrap();
     let members = body.as_object().unwrap().iter();
@@ -165,7 +165,7 @@ fn each_setting_is_there() {
             "{field}"
         );
     }
-    // All of them, so that a new one is not forgotten here.
+    // All settings, so that a new one is not forgotten here.
     assert_eq!(SETTINGS.map(|(field, _)| field), Field::ALL);
 }
 
@@ -228,7 +228,7 @@ fn a_setting_that_is_one_number_word_or_choice_has_a_value() {
 #[test]
 fn each_setting_is_sent_as_the_provider_has_it() {
     for service in Service::ALL {
-        // What goes over its socket is tested where the agent is.
+        // The messages on the agent's socket are tested with the agent.
         if service == Service::Agent {
             continue;
         }
@@ -257,7 +257,7 @@ fn each_setting_that_the_provider_lacks_is_refused() {
                 continue;
             }
             let request = set(service.hi());
-            // It says nothing about the answer.
+            // The setting does not affect the response.
             if (service, name) == (Service::Replicate, Field::UserId) {
                 assert_eq!(service.check(&request).unwrap()[0].field, name.name());
                 continue;
@@ -290,7 +290,7 @@ fn each_setting_that_the_provider_lacks_can_be_left_out() {
                     "{left_out:?}"
                 );
                 let body = service.body(request);
-                // Where a choice of tools is left out they stay.
+                // If a choice of tools is dropped, the tools are kept.
                 let tools = difference(&body, &plain);
                 let tools = tools.get("tools").cloned();
                 let mut expected = plain.clone();

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::KEY;
 use crate::support::{Answer, Wire, block_on};
 
-/// Asks, and returns what was sent.
+/// Sends a request, and returns it as it was sent.
 fn sent(
     set: impl FnOnce(CerebrasBuilder) -> CerebrasBuilder,
     request: ChatRequest,

@@ -25,19 +25,19 @@ use crate::support::{Answer, Wire, block_on};
 
 const KEY: &str = "secret-key-of-tests";
 
-/// Whom a request is for.
+/// The destination of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Service {
     Agent,
     CablyAi,
     Cerebras,
-    /// Cerebras' client, and the service elsewhere.
+    /// The client of Cerebras at another host.
     Elsewhere,
     Compatible,
     Playground,
     Replicate,
     WorkersAi,
-    /// Workers AI by a model's own path.
+    /// Workers AI at a model's own path.
     Native,
 }
 
@@ -94,7 +94,7 @@ impl Service {
         }
     }
 
-    /// Returns a request to a model that the service has, which asks for nothing.
+    /// Returns a request for a model of the service, without settings.
     fn hi(self) -> ChatRequest {
         let model = match self {
             Self::CablyAi | Self::Compatible => "deepseek-v3",
@@ -110,7 +110,7 @@ impl Service {
         self.provider(&wire()).check(request)
     }
 
-    /// Sends a request that is refused, and returns the body that the service saw.
+    /// Sends a request, which the service refuses, and returns its body.
     #[track_caller]
     fn body(self, request: ChatRequest) -> Value {
         let wire = wire();
@@ -126,7 +126,7 @@ fn compatible(
     Arc::new(set(builder).build().unwrap())
 }
 
-/// Refuses everything.
+/// A transport that refuses everything.
 fn wire() -> Wire {
     Wire::new([Answer::json(400, "{}")])
 }

@@ -69,7 +69,7 @@ fn a_line_names_no_more_than_a_few_and_stays_a_line() {
     let request = request.on_unsupported(OnUnsupported::Warn);
     let left_out = Service::Playground.check(&request).unwrap();
     assert_eq!(left_out.len(), 100);
-    // The field is to the letter, for programs.
+    // The field is exact, for programs.
     assert!(
         left_out[0]
             .field
@@ -297,7 +297,7 @@ fn what_is_made_of_providers_asks_them() {
     let warn = request.clone().on_unsupported(OnUnsupported::Warn);
     let fallback =
         Fallback::new_with_model(replicate(), "meta/meta-llama-3-8b-instruct").or(cerebras());
-    // The first one lacks it, and so the next would be asked.
+    // The first provider does not support it, so the next one would be tried.
     assert_eq!(fallback.check(&request).unwrap(), []);
     assert_eq!(fields(&fallback.check(&warn).unwrap()), ["n"]);
 

@@ -116,7 +116,7 @@ fn endless_nesting_does_not_overflow() {
     }
 }
 
-/// Returns true if the keyword is in a value anywhere.
+/// Returns true if the keyword occurs anywhere in a value.
 fn has(value: &Value) -> bool {
     match value {
         Value::Array(list) => list.iter().any(has),
@@ -149,7 +149,7 @@ fn no_service_gets_it() {
                 service.hi().tool(tool),
                 service.hi().response_format(format),
             ] {
-                // What a service lacks altogether is not sent at all.
+                // A setting that a service does not support at all is not sent.
                 if service
                     .check(&request)
                     .is_ok_and(|lacking| lacking.is_empty())
@@ -181,7 +181,7 @@ fn no_service_gets_it_by_a_member_of_the_user_s() {
                 "response_format",
                 json!({ "type": "json_schema", "json_schema": { "name": "s", "schema": schema } }),
             ),
-            // Workers AI has the schema itself there.
+            // Workers AI has the bare schema at this position.
             (
                 "response_format",
                 json!({ "type": "json_schema", "json_schema": schema }),
@@ -208,7 +208,7 @@ fn no_service_gets_it_by_a_member_of_the_user_s() {
     }
 }
 
-/// Makes schemas with the keyword at random places, and the same without.
+/// Generates schemas with the keyword at random positions, and the same ones without it.
 fn schemas() -> impl Strategy<Value = (Value, Value)> {
     let leaf = prop_oneof![
         Just((json!({ "type": "string" }), json!({ "type": "string" }))),

@@ -24,7 +24,7 @@ pub(super) fn of_schema(schema: &str, strict: bool) -> ChatRequest {
     Service::Cerebras.hi().response_format(format)
 }
 
-/// Sends a schema to Cerebras and returns what went out, as text, and what was lost.
+/// Sends a schema to Cerebras, and returns the schema that was sent, as text, and what was dropped.
 #[track_caller]
 pub(super) fn sent(schema: &str, strict: bool) -> (String, Vec<Unsupported>) {
     let request = of_schema(schema, strict);
@@ -38,7 +38,7 @@ pub(super) fn sent(schema: &str, strict: bool) -> (String, Vec<Unsupported>) {
     (text[start..end].to_owned(), list)
 }
 
-/// Checks the rewritten form of a strict schema and the names of the lost keywords.
+/// Checks the rewritten form of a strict schema and the names of the dropped keywords.
 #[track_caller]
 pub(super) fn check(schema: &str, expected: &str, left_out: &[&str]) {
     let (text, list) = sent(schema, true);
@@ -198,7 +198,7 @@ fn a_schema_that_refers_to_itself_or_away_is_refused() {
             "unsupported JSON schema in `response_format`: reference out of the schema at `#/$ref`"
         );
     }
-    // Twice the same is no circle.
+    // The same reference twice is not a cycle.
     let twice = r##"{"$defs":{"A":{"type":"string"},"B":{"type":"array","prefixItems":[{"$ref":"#/$defs/A"},{"$ref":"#/$defs/A"}]}},"$ref":"#/$defs/B"}"##;
     check(twice, twice, &[]);
 }
@@ -233,7 +233,7 @@ fn an_invalid_schema_is_refused_with_its_place() {
         let error = refused(&of_schema(schema, true));
         assert_eq!(error.kind(), ErrorKind::Config, "{schema}");
         assert_eq!(error.to_string(), format!("{begins} {what}"));
-        // What it says may be the caller's.
+        // The text may come from the caller.
         assert!(std::error::Error::source(&error).is_none());
     }
 }
@@ -347,7 +347,7 @@ fn cerebras_behind_a_gateway_gets_what_it_gets_at_its_own_host() {
         let has_key = wire.request().headers().contains_key("authorization");
         assert_eq!(has_key, key.is_some());
     }
-    // At another host without that, it is an engine.
+    // At another host without `behind_gateway`, the service is a local engine.
     let sent = Service::Elsewhere.body(request());
     assert_eq!(sent["max_tokens"], 7);
     assert_eq!(sent.get("max_completion_tokens"), None);
@@ -372,7 +372,7 @@ fn a_compatible_service_may_have_rules_of_its_own() {
 #[derive(Debug, Deserialize, JsonSchema, PartialEq)]
 struct Film {
     title: String,
-    /// When it was shown first.
+    /// The year of the first showing.
     year: u16,
     director: Option<String>,
     kind: Kind,
@@ -413,7 +413,7 @@ fn the_schema_of_a_type_is_put_in_what_is_taken() {
     assert_eq!(fields.collect::<Vec<_>>(), expected);
 }
 
-/// Makes schemas of all sorts, as text.
+/// Generates schemas of all kinds, as text.
 fn schemas() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(json!({ "type": "string", "format": "email", "minLength": 1 })),
@@ -441,7 +441,7 @@ fn schemas() -> impl Strategy<Value = Value> {
     .prop_map(|schema| json!({ "definitions": { "D": { "const": 1 } }, "anyOf": [schema] }))
 }
 
-/// Names every keyword of a schema that is not of the smallest set, by a walk of its own.
+/// Lists all keywords of a schema beyond the smallest set, computed independently.
 fn beyond(schema: &Value, found: &mut String) {
     const SET: [&str; 12] = [
         "$defs",

@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Service, body, compatible, wire};
 
-/// Decides by bytes: where they are at an end, always the first of what there is.
+/// A source of decisions from bytes; at the end of the bytes, the first alternative is always
+/// taken.
 struct Dice<'a>(std::slice::Iter<'a, u8>);
 
 impl Dice<'_> {
@@ -33,7 +34,7 @@ const TYPES: [&str; 7] = [
     "string", "object", "array", "null", "integer", "number", "boolean",
 ];
 
-/// Makes a schema. Definitions refer to those behind them, from `first` on.
+/// Generates a schema. Definitions refer only to later ones, from `first` on.
 fn schema(dice: &mut Dice<'_>, depth: u8, first: u8) -> Value {
     let mut schema = Map::new();
     for _ in 0..dice.roll(4) {
@@ -160,7 +161,7 @@ fn is_of(value: &Value, kind: &str) -> bool {
     }
 }
 
-/// Returns what an array's element must be by one schema.
+/// Returns the schema of an array's element.
 fn of_element(schema: &Value, index: usize) -> Option<&Value> {
     let items = schema.get("items");
     match (schema.get("prefixItems"), items) {
@@ -170,7 +171,7 @@ fn of_element(schema: &Value, index: usize) -> Option<&Value> {
     }
 }
 
-/// Returns true if a value is valid by the keywords of a schema that are about it alone.
+/// Returns true if a value is valid by the keywords that apply to it alone.
 fn is_plain_valid(schema: &Value, value: &Value) -> bool {
     let is_type = |kind: &Value| is_of(value, kind.as_str().unwrap());
     let types = match schema.get("type") {
@@ -198,8 +199,8 @@ fn is_plain_valid(schema: &Value, value: &Value) -> bool {
         })
 }
 
-/// Returns true if a value is valid: by the standard, but for `nullable`, which adds `null` to
-/// whatever stands beside it.
+/// Returns true if a value is valid: by the standard, except for `nullable`, which adds `null` to
+/// the keywords next to it.
 fn is_valid(root: &Value, schema: &Value, value: &Value) -> bool {
     let valid = |schema: &Value| is_valid(root, schema, value);
     let list = |name: &str| schema.get(name).and_then(Value::as_array);
@@ -241,8 +242,8 @@ fn is_valid(root: &Value, schema: &Value, value: &Value) -> bool {
         && list("oneOf").is_none_or(|one| one.iter().filter(|one| valid(one)).count() == 1)
 }
 
-/// Returns true if a value is valid by schemas of whose alternatives one each was taken, and has in
-/// its objects no more than those name.
+/// Returns true if a value is valid by schemas from which one alternative each was chosen, and its
+/// objects have no other properties.
 fn is_closed_valid(root: &Value, mut open: Vec<(Value, bool)>, value: &Value) -> bool {
     let mut nodes = Vec::new();
     while let Some((schema, is_nullable)) = open.pop() {
@@ -322,10 +323,10 @@ fn is_closed_valid(root: &Value, mut open: Vec<(Value, bool)>, value: &Value) ->
         })
 }
 
-/// Takes out of a schema what is named as lost.
+/// Removes the dropped keywords from a schema.
 fn without(mut schema: Value, lost: &[Unsupported]) -> Value {
     let mut lost = lost.iter().collect::<Vec<_>>();
-    // What lies within another first.
+    // Nested ones first.
     lost.sort_by_key(|one| std::cmp::Reverse(one.field.len()));
     for Unsupported { field, .. } in lost {
         let place = field.strip_prefix("response_format#").unwrap();
@@ -340,7 +341,7 @@ fn without(mut schema: Value, lost: &[Unsupported]) -> Value {
     schema
 }
 
-/// Rewrites a schema for a service that supports these keywords beside the smallest set.
+/// Rewrites a schema for a service that supports these keywords in addition to the smallest set.
 #[track_caller]
 fn put(
     schema: &Value,
@@ -370,7 +371,7 @@ fn check_refusal(schema: &Value, error: &Error) {
     if line.contains("no value matches") {
         return;
     }
-    // Only what can apply to the same value twice is refused.
+    // Only keywords that can apply to the same value twice are refused.
     let keyword = line.split("in `response_format`: `").nth(1).unwrap();
     let keyword = keyword.split('`').next().unwrap();
     let names: &[&str] = match keyword {
@@ -404,7 +405,7 @@ fn check(schema: &Value, values: &[Value]) -> usize {
         count += 1;
         let (mut again, more) = self::put(&put, strict, keywords).unwrap();
         assert_eq!(more, [], "{schema} {strict}");
-        // What was written for an alternative that no value matches may be left.
+        // Definitions of an alternative that no value matches may remain.
         again["$defs"] = put["$defs"].clone();
         let mut once = put.clone();
         once["$defs"] = put["$defs"].clone();
@@ -440,7 +441,7 @@ proptest! {
     }
 }
 
-/// Makes a schema of the keywords that depend on those beside them.
+/// Generates a schema of keywords that depend on the ones next to them.
 fn dependent(dice: &mut Dice<'_>) -> Value {
     let properties = dice.list(0, 2, |dice| (dice.pick(&NAMES).to_owned(), json!({})));
     let properties = Value::Object(properties.into_iter().collect());
@@ -482,7 +483,7 @@ proptest! {
     }
 }
 
-/// A property that holds for what is rewritten says nothing if all is refused.
+/// A property of rewritten schemas would prove nothing if all schemas were refused.
 #[test]
 fn most_generated_schemas_are_rewritten() {
     let mut runner = TestRunner::deterministic();

@@ -1,4 +1,4 @@
-//! How many attempts are made, and in what time.
+//! The number of attempts, and the time they take.
 
 use std::{future::ready, sync::Arc, time::Duration};
 
@@ -78,7 +78,7 @@ fn a_wait_that_would_pass_the_time_is_not_begun() {
 
 #[test]
 fn no_attempt_is_begun_after_the_total() {
-    // The transport wakes a second late.
+    // The timer wakes a second late.
     let script = Script::oversleeping(seconds(1), []);
     let mut begun = 0;
     let policy = RetryPolicy::default();

@@ -1,4 +1,4 @@
-//! The headers that say how long to wait.
+//! The headers that ask for a delay.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::{header_map, millis, run};
 use crate::support::seconds;
 
-/// Checks how long headers ask to wait; the calendar says 1 January 1970, 01:00.
+/// Checks the delay that headers ask for; the calendar time is 1 January 1970, 01:00.
 #[track_caller]
 fn check_hint(headers: &[(&'static str, &str)], wait: Option<Duration>) {
     let now = SystemTime::UNIX_EPOCH + seconds(3600);

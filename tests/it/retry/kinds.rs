@@ -5,7 +5,8 @@ use inferstream_core::{Error, ErrorKind, Phase, Repeat, RetryPolicy, Sent};
 use super::{answer, busy, run};
 use crate::support::seconds;
 
-/// Checks how often a request that fails so is sent by default, and if ambiguity is accepted.
+/// Checks how often a request with this error is sent, by default and if ambiguous retries are
+/// allowed.
 #[track_caller]
 fn check(error: &Error, attempts: u32, ambiguous: u32) {
     let (last, _) = run(&RetryPolicy::default(), None, error);
@@ -115,14 +116,14 @@ fn server_errors_are_not_repeated_where_the_policy_leaves_them_out() {
         assert_eq!(attempts(&error), 1, "{status}");
         let allowed = answer(status, &[("x-should-retry", "true")]);
         assert_eq!(attempts(&allowed), 1, "{status}");
-        // Protocols make errors of their own of it.
+        // Protocols create their own errors from it.
         let other = error.with_kind(ErrorKind::Provider);
         assert_eq!(attempts(&other), 1, "{status}");
     }
-    // Such as a 400 whose body says that the server failed.
+    // Such as a 400 whose body reports a failure of the service.
     let server = Error::new(ErrorKind::Server, "failed").with_repeat(Repeat::Safe);
     assert_eq!(attempts(&server), 1);
-    // What never reached the service, and what it did not begin, is repeated as before.
+    // Requests that never reached the service, or that it did not process, are retried as before.
     assert_eq!(attempts(&answer(429, &[])), 3);
     assert_eq!(attempts(&Error::new(ErrorKind::Connect, "refused")), 3);
 }

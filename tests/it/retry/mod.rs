@@ -20,7 +20,7 @@ fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// Runs a policy over a request that always fails so; returns its error and the waits.
+/// Runs a policy on a request that always fails with this error. Returns the error and the delays.
 fn run(policy: &RetryPolicy, total: Option<Duration>, error: &Error) -> (Error, Vec<Duration>) {
     let script = Script::new([]);
     let mut sent = 0;
@@ -33,18 +33,18 @@ fn run(policy: &RetryPolicy, total: Option<Duration>, error: &Error) -> (Error, 
     assert_eq!(error.attempts(), sent);
     let mut sleeps = script.sleeps.lock().unwrap().clone();
     if total.is_some() {
-        // What each attempt may take is armed by a sleep too.
+        // The timeout of each attempt is a sleep, too.
         sleeps = sleeps.into_iter().skip(1).step_by(2).collect();
     }
     (error, sleeps)
 }
 
-/// A request that certainly may be sent again.
+/// An error after which the request certainly may be sent again.
 fn busy() -> Error {
     Error::new(ErrorKind::Overloaded, "busy")
 }
 
-/// The answer of a status and headers, as an error.
+/// The error of a response with this status and these headers.
 fn answer(status: u16, headers: &[(&'static str, &str)]) -> Error {
     let headers = header_map(headers);
     error_of_head(

@@ -1,4 +1,4 @@
-//! How long the waits between attempts are.
+//! The length of the delays between attempts.
 
 use std::{future::ready, time::Duration};
 
@@ -7,7 +7,7 @@ use inferstream_core::{Error, ErrorKind, RetryPolicy};
 use super::{answer, busy, millis, run};
 use crate::support::{Script, block_on, seconds};
 
-/// Checks that a wait lies in a range.
+/// Checks that a delay is within a range.
 #[track_caller]
 fn check_waits(waits: &[Duration], ranges: &[(u64, u64)]) {
     assert_eq!(waits.len(), ranges.len(), "{waits:?}");
@@ -32,7 +32,7 @@ fn each_wait_is_reported_to_the_transport_before_it_begins() {
         let retries = script.retries.lock().unwrap().clone();
         let sleeps = script.sleeps.lock().unwrap().clone();
         let messages: Vec<&str> = retries.iter().map(|(text, _)| text.as_str()).collect();
-        // The last error ends the request, and nothing is waited for.
+        // The last error ends the request without a delay.
         assert_eq!(messages, ["busy 1", "busy 2"]);
         for (_, wait) in &retries {
             assert!(seconds(4) <= *wait && sleeps.contains(wait), "{sleeps:?}");

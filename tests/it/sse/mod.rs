@@ -1,4 +1,4 @@
-//! Event streams: the rules of the standard, and properties of any bytes.
+//! Event streams: the rules of the standard, and properties of arbitrary bytes.
 
 mod naive;
 
@@ -13,7 +13,7 @@ use proptest::{collection::vec, prelude::*};
 
 use crate::support::{self, Clock, Piece, block_on, strategies::cut};
 
-/// An item, on its own.
+/// An owned item.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Seen {
     /// Event, data, id.
@@ -35,7 +35,7 @@ impl From<Item<'_>> for Seen {
     }
 }
 
-/// All that a decoder makes of a stream, whose error is given at each later call.
+/// Everything that a decoder returns for a stream. Its error is returned again by each later call.
 type Verdict = (Vec<Seen>, Option<TooLarge>);
 
 fn take_all(decoder: &mut Decoder, items: &mut Vec<Seen>) -> Option<TooLarge> {
@@ -52,7 +52,7 @@ fn take_all(decoder: &mut Decoder, items: &mut Vec<Seen>) -> Option<TooLarge> {
     }
 }
 
-/// Feeds pieces, and takes all there is after each.
+/// Pushes fragments, and takes all items after each.
 fn decode_with(
     mut decoder: Decoder,
     pieces: impl IntoIterator<Item = Bytes>,
@@ -77,8 +77,8 @@ fn bytewise(stream: &[u8]) -> Vec<Bytes> {
         .collect()
 }
 
-/// Checks a stream's items, in one piece, in each two pieces, byte by byte, and by the second
-/// decoder.
+/// Checks a stream's items: in one fragment, in any two fragments, byte by byte, and with the
+/// reference decoder.
 #[track_caller]
 fn check_items(stream: &[u8], expected: &[Seen]) {
     assert_eq!(decode(stream, &[]), (expected.to_vec(), None), "whole");
@@ -94,7 +94,7 @@ fn check_items(stream: &[u8], expected: &[Seen]) {
     assert_eq!(decoder.retry(), naive.retry);
 }
 
-/// As `check_items`, for frames alone: event, data, id.
+/// Like `check_items`, for frames only: event, data, id.
 #[track_caller]
 fn check(stream: impl AsRef<[u8]>, frames: &[(&str, &str, &str)]) {
     let frames: Vec<_> = frames
@@ -104,7 +104,7 @@ fn check(stream: impl AsRef<[u8]>, frames: &[(&str, &str, &str)]) {
     check_items(stream.as_ref(), &frames);
 }
 
-/// As `check`, for the data alone.
+/// Like `check`, for the data only.
 #[track_caller]
 fn check_data(stream: impl AsRef<[u8]>, data: &[&str]) {
     let frames: Vec<_> = data.iter().map(|&data| ("message", data, "")).collect();
@@ -121,8 +121,8 @@ fn check_retry(value: &str, milliseconds: Option<u64>) {
     check_items(format!("retry{value}\n").as_bytes(), &items);
 }
 
-/// Checks what would be the last frame's data if the input ended in a blank line, however the input
-/// is cut.
+/// Checks the data of the last frame as if the input ended with a blank line, however the input is
+/// split.
 #[track_caller]
 fn check_tail(decoder: impl Fn() -> Decoder, stream: &str, data: Option<&str>) {
     for pieces in [cut(stream.as_bytes(), &[]), bytewise(stream.as_bytes())] {
@@ -131,7 +131,7 @@ fn check_tail(decoder: impl Fn() -> Decoder, stream: &str, data: Option<&str>) {
     }
 }
 
-/// Checks a stream's data and error under limits, however it is cut.
+/// Checks a stream's data and error under limits, however it is split.
 #[track_caller]
 fn check_limits(limits: Limits, stream: &str, data: &[&str], error: Option<(&'static str, usize)>) {
     let frame = |data: &&str| Seen::Frame("message".into(), (*data).into(), String::new());
@@ -856,7 +856,7 @@ fn a_limit_ends_the_stream_of_frames() {
     assert!(block_on(&clock, stream.next()).is_none());
 }
 
-// What holds for any bytes.
+// Properties of arbitrary bytes.
 
 /// Bytes that are mostly syntax.
 fn streams() -> impl Strategy<Value = Vec<u8>> {
@@ -937,7 +937,7 @@ proptest! {
     fn a_tail_is_what_one_more_blank_line_makes(stream in streams()) {
         let (mut decoder, (before, _)) = decode_with(Decoder::default(), cut(&stream, &[]));
         let tail = decoder.tail().map(|frame| Seen::from(Item::Frame(frame)));
-        // After a CR, an LF would be the rest of its line's end; "x" makes a line of its own.
+        // After a CR, an LF would belong to the same line break; "x" is a separate line.
         let ended = [&stream, &b"\nx\n\n"[..]].concat();
         let mut after = naive::decode(&ended).items;
         after.drain(..before.len());

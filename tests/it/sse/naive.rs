@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::Seen;
 
-/// What a stream amounts to.
+/// The result for a stream.
 pub(super) struct Outcome {
     pub(super) items: Vec<Seen>,
     pub(super) last_event_id: String,
     pub(super) retry: Option<Duration>,
 }
 
-/// Reads a whole stream.
+/// Decodes a complete stream.
 pub(super) fn decode(stream: &[u8]) -> Outcome {
     // "Streams must be decoded using the UTF-8 decode algorithm", which replaces what is malformed
     // and drops one byte-order mark.
@@ -59,7 +59,7 @@ pub(super) fn decode(stream: &[u8]) -> Outcome {
             }
             "id" if !value.contains('\0') => value.clone_into(&mut last_event_id_buffer),
             "retry" if !value.is_empty() && value.chars().all(|c| c.is_ascii_digit()) => {
-                // The standard's integers have no end; ours do.
+                // The standard's integers are unbounded; ours are not.
                 let milliseconds = value.parse::<u64>().unwrap_or(u64::MAX);
                 let time = Duration::from_millis(milliseconds);
                 reconnection_time = Some(time);
@@ -75,7 +75,7 @@ pub(super) fn decode(stream: &[u8]) -> Outcome {
     }
 }
 
-/// Cuts a text into its lines; what follows the last line end is no line yet, and no blank one.
+/// Splits a text into its lines; text after the last line break is not a line yet.
 fn lines(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();

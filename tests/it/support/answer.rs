@@ -12,7 +12,7 @@ pub(crate) struct Answer {
     status: u16,
     headers: Vec<(&'static str, String)>,
     pieces: Vec<Piece>,
-    /// What the transport says in place of an answer.
+    /// The error of the transport instead of a response.
     error: Option<Error>,
     /// How long to wait for the headers; `None` waits forever.
     delay: Option<Duration>,
@@ -39,7 +39,7 @@ impl Answer {
         Self::new(status, [Piece::from(body)]).header("content-type", "application/json")
     }
 
-    /// A problem.
+    /// A document of the type `application/problem+json`.
     pub(crate) fn problem(status: u16, body: &str) -> Self {
         Self::json(status, body).header("content-type", "application/problem+json")
     }
@@ -51,7 +51,7 @@ impl Answer {
         }
     }
 
-    /// Never answers.
+    /// A response that never arrives.
     pub(crate) fn hang() -> Self {
         Self {
             delay: None,
@@ -70,7 +70,7 @@ impl Answer {
         self
     }
 
-    /// Returns the response once its head is due, and a record of its body.
+    /// Returns the response once its headers are due, and a record of its body.
     pub(crate) async fn respond(self, clock: Arc<Clock>) -> Result<(Response<Body>, Arc<Watch>)> {
         match self.delay {
             None => std::future::pending().await,

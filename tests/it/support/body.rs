@@ -16,18 +16,18 @@ use inferstream_core::{Body, Error, ErrorKind, Result, Sent};
 
 use super::{Clock, Sleep};
 
-/// What a scripted body does next; after the last piece it ends cleanly.
+/// The next step of a scripted body; after the last one it ends cleanly.
 #[derive(Clone, Debug)]
 pub(crate) enum Piece {
-    /// Bytes that are there.
+    /// Bytes that are available immediately.
     Bytes(Bytes),
-    /// Nothing comes for this long.
+    /// Nothing arrives for this long.
     Wait(Duration),
-    /// Time passes, though the body does not wait.
+    /// Time passes without the body waiting.
     Pass(Duration),
     /// The connection breaks.
     Error(Error),
-    /// Nothing ever comes again.
+    /// Nothing ever arrives again.
     Hang,
 }
 
@@ -89,7 +89,7 @@ struct ScriptedBody {
     watch: Arc<Watch>,
 }
 
-/// Makes a body of a script.
+/// Creates a body from a script.
 pub(crate) fn body<I>(clock: &Arc<Clock>, pieces: I) -> (Body, Arc<Watch>)
 where
     I: IntoIterator<Item = Piece>,

@@ -13,10 +13,10 @@ use std::{
 
 use inferstream_core::{BoxFuture, Timer};
 
-/// The time of a new clock, so that no test takes a timer's time for the time of a request.
+/// The time of a new clock, so that no test confuses a timer's time with the time of a request.
 const START: Duration = Duration::from_secs(7);
 
-/// A clock that moves only when told, or when all that runs waits for it.
+/// A clock that advances only manually, or when everything that runs waits for it.
 #[derive(Debug)]
 pub(crate) struct Clock {
     state: Mutex<ClockState>,
@@ -55,7 +55,7 @@ impl Clock {
         }
     }
 
-    /// Moves to the earliest wake-up; false if nobody sleeps.
+    /// Advances to the earliest wake-up. Returns false without one.
     fn advance_to_next(&self) -> bool {
         let state = self.state.lock().unwrap();
         let next = state.sleepers.iter().map(|(until, _)| *until).min();
@@ -81,9 +81,9 @@ impl Clock {
     }
 }
 
-/// Pending until its clock says otherwise.
+/// Pending until the clock reaches its time.
 pub(crate) struct Sleep {
-    /// `None` is beyond the end of time.
+    /// `None` for a time that is out of range.
     until: Option<Duration>,
     clock: Arc<Clock>,
 }
@@ -104,7 +104,7 @@ impl Future for Sleep {
     }
 }
 
-/// A timer that is no transport.
+/// A timer that is not a transport.
 #[derive(Clone, Debug)]
 pub(crate) struct Ticks(pub(crate) Arc<Clock>);
 
@@ -131,7 +131,7 @@ impl Wake for Flag {
     }
 }
 
-/// Runs a future to its end; where it waits, the clock moves to the next wake-up.
+/// Runs a future to its end; while it waits, the clock advances to the next wake-up.
 #[track_caller]
 pub(crate) fn block_on<T>(clock: &Clock, future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
@@ -149,7 +149,7 @@ pub(crate) fn block_on<T>(clock: &Clock, future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Polls a future once, and says whether it asked to be polled again at once.
+/// Polls a future once, and returns whether it asked to be polled again immediately.
 pub(crate) fn poll_once<T>(future: impl Future<Output = T>) -> (Poll<T>, bool) {
     let mut future = pin!(future);
     let flag = Arc::new(Flag::default());

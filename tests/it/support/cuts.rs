@@ -1,18 +1,18 @@
-//! Streams cut at every byte: their events and their endings.
+//! Streams truncated at every byte: their events and their endings.
 
 use inferstream_core::ErrorKind;
 
 use super::{Outcome, Piece, broken, piece};
 
-/// What can be known of the beginning of a stream without the code under test.
+/// The contents of the start of a stream, determined without the code under test.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Beginning {
-    /// How many whole frames it has.
+    /// The number of complete frames.
     pub(crate) frames: usize,
     pub(crate) came: Came,
-    /// Text came after a finish reason.
+    /// Text arrived after a finish reason.
     pub(crate) goes_on: bool,
-    /// What the beginning of an event behind the last whole frame holds.
+    /// The content of the incomplete event after the last complete frame.
     pub(crate) rest: Rest,
 }
 
@@ -28,39 +28,39 @@ pub(crate) enum Rest {
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Came {
-    /// Less than the answer's end.
+    /// Nothing that ends the response.
     #[default]
     Part,
-    /// A finish reason: enough for a clean end.
+    /// A finish reason, which is enough for a clean end.
     Reason,
-    /// The end marker without the blank line behind it: enough for a clean end.
+    /// The end marker without the blank line after it, which is enough for a clean end.
     MarkerCut,
-    /// The end marker, as a line without its end, which a clean end is as good as.
+    /// The end marker as an unterminated line, which a clean end terminates.
     MarkerLineCut,
-    /// The end as the protocol announces it: by the marker, or by what stands for it.
+    /// The end as the protocol announces it: the marker, or its equivalent.
     Marker,
     /// The service's error.
     Error,
-    /// The service's error, as a line without its end, which a clean end is as good as.
+    /// The service's error as an unterminated line, which a clean end terminates.
     ErrorLineCut,
 }
 
-/// A provider's streams, for those who cut them.
+/// A provider's streams, for tests that truncate them.
 pub(crate) trait Streams {
     fn run(&self, pieces: Vec<Piece>) -> Outcome;
 
     fn judge(&self, bytes: &[u8]) -> Beginning;
 
-    /// Returns what is delivered before the end is known.
+    /// Returns the events that are delivered before the end is known.
     fn content(&self, outcome: &Outcome) -> Vec<String> {
         outcome.content()
     }
 
-    /// Checks what else holds for a beginning with a clean end.
+    /// Checks further properties of a truncated stream with a clean end.
     fn check(&self, _bytes: &[u8], _clean: &Outcome) {}
 }
 
-/// Judges a beginning of an event stream, whose JSON has no blanks, by what each whole frame says.
+/// Evaluates the start of an event stream whose JSON has no spaces, frame by frame.
 pub(crate) fn judge_events(bytes: &[u8], frame_says: impl Fn(&str) -> Came) -> Beginning {
     let text = String::from_utf8_lossy(bytes);
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
@@ -102,7 +102,7 @@ pub(crate) fn judge_events(bytes: &[u8], frame_says: impl Fn(&str) -> Came) -> B
     beginning
 }
 
-/// As `judge_events`, for a protocol that knows an error though no blank line ends it.
+/// Like `judge_events`, for a protocol that recognizes an error without a blank line after it.
 pub(crate) fn judge_events_and_error(bytes: &[u8], frame_says: impl Fn(&str) -> Came) -> Beginning {
     let mut beginning = judge_events(bytes, frame_says);
     let text = String::from_utf8_lossy(bytes);
@@ -121,7 +121,7 @@ pub(crate) fn judge_events_and_error(bytes: &[u8], frame_says: impl Fn(&str) -> 
     beginning
 }
 
-/// Returns true if an event, or its beginning, holds text that is no copy of what came before.
+/// Returns true if an event, or its start, contains text that is not a copy of earlier text.
 fn has_text(frame: &str) -> bool {
     if frame.contains("\"message\":{") {
         return false;
@@ -138,12 +138,12 @@ fn is_marker(frame: &str) -> bool {
     data.starts_with("[DONE]") || data.starts_with("\"[DONE]\"")
 }
 
-/// Checks a stream cut at every byte, with a clean end there and with a broken connection.
+/// Checks a stream truncated at every byte, with a clean end there and with a broken connection.
 ///
-/// The rule: what came in whole frames is delivered, nothing else is.
-/// A clean end is a success after a finish reason or the end marker, else `Truncated`; inside an
-/// event that follows the finish reason it is `Truncated` or a success with a warning. A broken
-/// connection is a success only where the protocol had announced the end, else `Truncated`.
+/// Exactly the content of complete frames must be delivered. A clean end is a success after a finish
+/// reason or the end marker, and `Truncated` otherwise; inside an event after the finish reason, it
+/// is `Truncated` or a success with a warning. A broken connection is a success only if the protocol
+/// had announced the end, and `Truncated` otherwise.
 #[track_caller]
 pub(crate) fn check_cuts(name: &str, streams: &impl Streams, bytes: &[u8]) {
     let whole = streams.run(vec![piece(bytes)]);

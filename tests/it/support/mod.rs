@@ -21,7 +21,7 @@ pub(crate) use self::{
     wire::Wire,
 };
 
-/// Makes an event stream of chunks.
+/// Creates an event stream from chunks.
 pub(crate) fn sse(chunks: &[&str]) -> String {
     let frames = chunks
         .iter()

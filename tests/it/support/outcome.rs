@@ -7,31 +7,31 @@ use serde_json::json;
 
 use super::{Clock, Wire, block_on};
 
-/// A scripted transport, as a reader of its answers knows it.
+/// A scripted transport, as far as the reader of its responses needs it.
 pub(crate) trait Double {
     fn clock(&self) -> &Clock;
 
-    /// Returns how many requests came.
+    /// Returns the number of requests.
     fn requests(&self) -> usize;
 
-    /// Runs what was detached to its end; returns how many tasks there were.
+    /// Runs the background tasks to their end. Returns the number of tasks.
     fn run_detached(&self) -> usize {
         0
     }
 }
 
-/// What a caller saw of an answer.
+/// What a caller saw of a response.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) events: Vec<ChatEvent>,
     pub(crate) end: Result<ChatResponse>,
-    /// `None` where no stream was had.
+    /// `None` if no stream was returned.
     pub(crate) meta: Option<Meta>,
     /// How long the caller waited.
     pub(crate) elapsed: Duration,
-    /// How many requests came.
+    /// The number of requests.
     pub(crate) attempts: usize,
-    /// How many tasks went on behind it.
+    /// The number of background tasks.
     pub(crate) tasks: usize,
 }
 
@@ -97,13 +97,13 @@ impl Outcome {
         lines(&self.events)
     }
 
-    /// Returns what may come before the end is known, as lines of JSON.
+    /// Returns the events that may arrive before the end is known, as lines of JSON.
     pub(crate) fn content(&self) -> Vec<String> {
         lines(self.events.iter().filter(|event| !self.is_terminal(event)))
     }
 
-    /// Returns true for what comes once the answer is known to be whole; a call without arguments
-    /// starts only there.
+    /// Returns true for events that are delivered only when the response is known to be complete; a
+    /// call without arguments starts only then.
     pub(crate) fn is_terminal(&self, event: &ChatEvent) -> bool {
         match event {
             ChatEvent::ToolCall { .. } | ChatEvent::Finish { .. } => true,
@@ -144,20 +144,20 @@ impl Outcome {
             if error.kind() == ErrorKind::Truncated && error.code() == Some("diverged"))
     }
 
-    /// Returns why the answer ended, by its name.
+    /// Returns the finish reason's name.
     #[track_caller]
     pub(crate) fn reason(&self) -> &str {
         self.response().finish_reason().unwrap().as_str()
     }
 
-    /// Returns the counts: of the prompt, of the answer, of both.
+    /// Returns the token counts: of the prompt, of the response, and of both.
     #[track_caller]
     pub(crate) fn usage(&self) -> [Option<u64>; 3] {
         let usage = self.response().usage.unwrap_or_default();
         [usage.input_tokens, usage.output_tokens, usage.total_tokens]
     }
 
-    /// Returns the events one by line, and the end.
+    /// Returns the events, one per line, and the end.
     pub(crate) fn transcript(&self) -> String {
         let end = match &self.end {
             Ok(response) => json!({
@@ -165,7 +165,7 @@ impl Outcome {
                 "id": response.id,
                 "model": response.model,
             }),
-            // In the order of the alphabet, which `serde_json` keeps or makes.
+            // In alphabetical order, which `serde_json` keeps or creates.
             Err(error) => json!({
                 "code": error.code(),
                 "error": error.kind().as_str(),
@@ -180,8 +180,8 @@ impl Outcome {
         lines.join("\n") + "\n"
     }
 
-    /// Exactly one end: what finishes comes last and only with a success, nothing of what came is
-    /// lost, and no error shows what is secret.
+    /// Checks that there is exactly one end: terminal events come last and only with a success,
+    /// nothing that arrived is lost, and no error shows a secret.
     #[track_caller]
     pub(crate) fn check(&self, secret: &str) {
         let is_finish = |event: &&ChatEvent| matches!(event, ChatEvent::Finish { .. });
@@ -218,7 +218,7 @@ impl Outcome {
         }
     }
 
-    /// Where nobody asked for two answers there is one.
+    /// Checks that there is one choice unless two were requested.
     #[track_caller]
     pub(crate) fn check_one_choice(&self) {
         for event in &self.events {
@@ -239,7 +239,8 @@ pub(crate) fn lines<'a>(events: impl IntoIterator<Item = &'a ChatEvent>) -> Vec<
     events.into_iter().map(line).collect()
 }
 
-/// Returns all that an error shows: itself and its causes, by `Display` and by `Debug`.
+/// Returns everything that an error shows: its `Display` and `Debug` output and those of its
+/// causes.
 pub(crate) fn shown(error: &Error) -> String {
     let mut shown = format!("{error}\n{error:?}\n{error:#?}");
     let mut source = StdError::source(error);
@@ -270,7 +271,7 @@ impl Refusal {
     }
 }
 
-/// An error is one line without a key or a page.
+/// Checks that an error is one line without a key or an HTML page.
 #[track_caller]
 pub(crate) fn check_line(error: &Error, secret: &str) {
     let shown = shown(error);

@@ -18,7 +18,7 @@ pub(crate) fn is(name: &str, extension: &str) -> bool {
     path(name).extension().is_some_and(|end| end == extension)
 }
 
-/// Checks an outcome against the events that stand beside a recorded answer.
+/// Checks an outcome against the file of events next to a recorded response.
 #[track_caller]
 pub(crate) fn check(name: &str, outcome: &Outcome) {
     let found = outcome.transcript();
@@ -30,7 +30,7 @@ pub(crate) fn check(name: &str, outcome: &Outcome) {
     assert_eq!(found, expected, "{name}; UPDATE=1 writes what was found");
 }
 
-/// Checks that no recorded answer of a folder is left out.
+/// Checks that no recorded response of a folder is missing from the tests.
 #[track_caller]
 pub(crate) fn check_table(folder: &str, known: &[&str]) {
     for entry in fs::read_dir(path(folder)).unwrap() {
@@ -41,7 +41,7 @@ pub(crate) fn check_table(folder: &str, known: &[&str]) {
     }
 }
 
-/// The same stream with other line ends, and with a byte-order mark.
+/// The same stream with other line endings, and with a byte-order mark.
 pub(crate) fn variants(bytes: &[u8]) -> [(&'static str, Vec<u8>); 3] {
     let text = str::from_utf8(bytes).unwrap();
     let with_mark = ["\u{feff}", text].concat();
@@ -52,7 +52,7 @@ pub(crate) fn variants(bytes: &[u8]) -> [(&'static str, Vec<u8>); 3] {
     ]
 }
 
-/// Checks that an answer is the same in one piece, byte by byte and in any two pieces.
+/// Checks that a response is the same in one fragment, byte by byte and in any two fragments.
 #[track_caller]
 pub(crate) fn check_splits(
     name: &str,

@@ -13,14 +13,14 @@ use inferstream_core::{Body, BoxFuture, Error, Result, Timer, Transport};
 
 use super::{Clock, Double, block_on};
 
-/// A transport that answers from a script and records what it was asked to do.
+/// A transport that responds from a script and records its calls.
 pub(crate) struct Script {
     pub(crate) clock: Arc<Clock>,
     pub(crate) requests: Mutex<Vec<Request<Bytes>>>,
     pub(crate) sleeps: Mutex<Vec<Duration>>,
-    /// What was reported of retries: the error's message and the wait.
+    /// The reported retries: the error's message and the delay.
     pub(crate) retries: Mutex<Vec<(String, Duration)>>,
-    /// How much later than asked each sleep ends.
+    /// How much later than requested each sleep ends.
     oversleep: Duration,
     responses: Mutex<VecDeque<Result<Response<Body>>>>,
     tasks: Mutex<Vec<BoxFuture<'static, ()>>>,
@@ -46,7 +46,7 @@ impl Script {
         })
     }
 
-    /// Runs what was detached to its end; returns how many tasks there were.
+    /// Runs the background tasks to their end. Returns the number of tasks.
     pub(crate) fn run_tasks(&self) -> usize {
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap());
         let count = tasks.len();

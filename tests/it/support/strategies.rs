@@ -1,4 +1,4 @@
-//! Strategies for property tests: cuts, surrogate halves, any JSON.
+//! Strategies for property tests: splits, surrogate halves, arbitrary JSON.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::Piece;
 
-/// Cuts bytes at the given places, each modulo their length.
+/// Splits bytes at the given positions, each modulo their length.
 pub(crate) fn cut(bytes: &[u8], cuts: &[usize]) -> Vec<Bytes> {
     let pairs = pairs(bytes.len(), cuts);
     let part = |[start, end]: [usize; 2]| Bytes::copy_from_slice(&bytes[start..end]);
@@ -18,7 +18,7 @@ pub(crate) fn pieces(bytes: &[u8], cuts: &[usize]) -> Vec<Piece> {
     cut(bytes, cuts).into_iter().map(Piece::Bytes).collect()
 }
 
-/// Cuts a text in UTF-16, which makes halves of characters, and writes each part in escapes.
+/// Splits a text in UTF-16, which creates surrogate halves, and writes each part as escapes.
 pub(crate) fn escapes(text: &str, cuts: &[usize]) -> Vec<String> {
     let units: Vec<_> = text.encode_utf16().collect();
     let escaped = |[start, end]: [usize; 2]| {
@@ -40,7 +40,7 @@ fn pairs(len: usize, cuts: &[usize]) -> Vec<[usize; 2]> {
     pairs.map(|pair| [pair[0], pair[1]]).collect()
 }
 
-/// The values that protocols stumble over.
+/// Values that are difficult for protocols.
 const SCALARS: &[&str] = &[
     "null",
     "true",
@@ -60,7 +60,8 @@ const SCALARS: &[&str] = &[
     "{}",
 ];
 
-/// JSON made of a protocol's own words and names, of any shape, and of its shapes, in which `@` is any JSON.
+/// JSON of any structure that uses a protocol's names and its formats, in which `@` is replaced by
+/// arbitrary JSON.
 pub(crate) fn json(
     words: &[&'static str],
     names: &[&'static str],

@@ -13,10 +13,10 @@ use serde_json::Value;
 
 use super::{Answer, Clock, Double};
 
-/// Makes an answer of a request, and of those that came before.
+/// Computes a response from a request and those before it.
 type Answers = dyn Fn(&Request<Bytes>, &[Request<Bytes>]) -> Answer + Send + Sync;
 
-/// The wire.
+/// A scripted transport.
 #[derive(Clone)]
 pub(crate) struct Wire {
     pub(crate) clock: Arc<Clock>,
@@ -25,14 +25,14 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// The first request gets the first answer and so on, those beyond the last get the last.
+    /// Creates a transport with these responses in turn; the last one is repeated.
     pub(crate) fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
         let answers: Vec<Answer> = answers.into_iter().collect();
         let last = answers.len().saturating_sub(1);
         Self::by(move |_, before| answers[before.len().min(last)].clone())
     }
 
-    /// Each request gets what is made of it, and of those before.
+    /// Creates a transport that computes each response from the request and those before it.
     pub(crate) fn by(
         answers: impl Fn(&Request<Bytes>, &[Request<Bytes>]) -> Answer + Send + Sync + 'static,
     ) -> Self {
@@ -43,7 +43,7 @@ impl Wire {
         }
     }
 
-    /// Returns how many requests came.
+    /// Returns the number of requests.
     pub(crate) fn count(&self) -> usize {
         self.requests.lock().unwrap().len()
     }

@@ -13,7 +13,7 @@ fn client(endpoint: Endpoint, wire: &Wire) -> Arc<dyn Provider> {
     endpoint.client(wire).into()
 }
 
-/// Calls inside one span and waits inside another; returns how each call began and ended.
+/// Calls inside one span and waits inside another. Returns how each call started and ended.
 fn ask_within<F: Future<Output = ()>>(wire: &Wire, call: impl FnOnce() -> F) -> Vec<String> {
     let log = Log::default();
     with_default(registry().with(log.clone()), || {
@@ -34,7 +34,7 @@ fn ask_within<F: Future<Output = ()>>(wire: &Wire, call: impl FnOnce() -> F) -> 
     lines.collect()
 }
 
-/// Asks for the prompt as a stream or as a whole.
+/// Sends the prompt as a stream or for a complete response.
 fn asked(provider: &impl Provider, streams: bool) -> BoxFuture<'static, ()> {
     let request = ChatRequest::from(PROMPT).retry(RetryPolicy::never());
     let check = |answer: Result<inferstream_core::ChatResponse>| {
@@ -49,7 +49,7 @@ fn asked(provider: &impl Provider, streams: bool) -> BoxFuture<'static, ()> {
     }
 }
 
-/// A service that is down for one provider, and answers another.
+/// A service that fails for one provider and responds to another.
 fn broken_first(endpoint: Endpoint) -> Wire {
     Wire::by(move |_, before| match before.len().checked_sub(1) {
         None => Answer::json(503, "{}"),

@@ -26,7 +26,7 @@ fn at_most_debug(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= Level::DEBUG
 }
 
-/// All ways in which a call of a endpoint may go.
+/// All ways in which a call to an endpoint can end.
 fn scenes(endpoint: Endpoint) -> Vec<Vec<Answer>> {
     let echo =
         format!("{{\"message\":\"{KEY} {PROMPT} {ANSWER} {COOKIE}\",\"error\":\"{PROMPT}\"}}");
@@ -50,7 +50,7 @@ fn scenes(endpoint: Endpoint) -> Vec<Vec<Answer>> {
     scenes
 }
 
-/// Asks with every setting that may hold what is nobody's business.
+/// A request with every setting that may contain private data.
 fn full_of_secrets(endpoint: Endpoint) -> ChatRequest {
     let schema = || Json::from_text(format!("{{\"title\":\"{PROMPT}\"}}"));
     let cookie = http::HeaderValue::from_static(COOKIE);
@@ -70,7 +70,7 @@ fn full_of_secrets(endpoint: Endpoint) -> ChatRequest {
         .header(http::HeaderName::from_static("cookie"), cookie)
         .extra("note", PROMPT);
     if matches!(endpoint, Endpoint::Playground | Endpoint::Replicate) {
-        // What they cannot take of what is said is refused.
+        // Content that the provider does not support is refused.
         return request;
     }
     let call = ToolCall::new("c-1", "look", format!("{{\"where\":\"{PROMPT}\"}}"));
@@ -107,7 +107,7 @@ fn no_secret_is_shown_at_any_level() {
     }
 }
 
-/// Returns the messages of an event, and checks the rest of it.
+/// Returns the messages of an event, and checks its other fields.
 #[track_caller]
 fn said(told: &Told, name: &str) -> Value {
     assert_eq!(told.name, "gen_ai.client.inference.operation.details");
@@ -160,7 +160,7 @@ fn content_is_recorded_as_events_of_the_span() {
                 json!([{"role": "user", "parts": [{"type": "text", "content": PROMPT}]}]),
             );
             let reason = match endpoint {
-                // It does not say why it ended.
+                // The service does not report why it ended.
                 Endpoint::Replicate => "unknown",
                 _ => "stop",
             };

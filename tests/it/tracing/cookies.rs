@@ -8,7 +8,7 @@ use crate::support::block_on;
 
 const SECRETS: [&str; 2] = [COOKIE, "demo-k3y-of-the-session"];
 
-/// Asks with cookies, and returns what was seen.
+/// Sends a request with cookies, and returns what was recorded.
 fn ask(sessions: Vec<Answer>, chat: Answer) -> Seen {
     let wire = Wire::by(move |request, before| {
         if request.uri().path() != "/api/auth/session" {

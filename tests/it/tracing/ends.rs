@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::*;
 use crate::support::{broken, poll_once};
 
-/// Checks a span that ended with an error; returns what it has of the answer.
+/// Checks a span that ended with an error. Returns its fields about the response.
 #[track_caller]
 fn check(seen: &Seen, error_type: &str) -> Vec<String> {
     let call = seen.call();
@@ -141,7 +141,7 @@ fn a_timeout_is_recorded_with_its_phase() {
     check(&seen, "timeout_total");
 }
 
-/// Opens a stream, takes its first event, and does something with it.
+/// Opens a stream, takes its first event, and then runs a function on it.
 #[track_caller]
 fn begin(then: impl FnOnce(&Wire, inferstream_core::ChatStream)) -> Seen {
     let recorder = Recorder::new(usual);

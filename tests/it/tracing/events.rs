@@ -62,7 +62,7 @@ fn a_resumed_response_is_recorded() {
         answers.insert(2, Answer::sse([Piece::from(rest)]));
         let (outcome, seen) = ask(Endpoint::Replicate, answers, PROMPT);
         assert_eq!(outcome.text(), ANSWER);
-        // What was cut is compared with the prediction, which is no more than that.
+        // After an interruption the prediction is compared, which causes no further event.
         let [told, compared] = &*seen.events else {
             panic!("{:?}", seen.events);
         };

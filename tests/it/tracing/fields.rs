@@ -6,7 +6,7 @@ use tracing::Level;
 
 use super::*;
 
-/// Returns the fields of a whole answer's span at a endpoint.
+/// Returns the fields of the span of a complete response from an endpoint.
 fn expected(endpoint: Endpoint) -> Value {
     let mut fields = json!({
         "otel.kind": "client",

@@ -1,4 +1,4 @@
-//! Calls under the filters that programs set up: global, per layer, dynamic, and several at once.
+//! Calls with the filters that programs use: global, per layer, dynamic, and several at once.
 
 use inferstream_core::ChatStream;
 use tracing::{
@@ -18,7 +18,7 @@ fn targets(filter: &str) -> Targets {
     filter.parse().unwrap()
 }
 
-/// Opens a response of which nothing has been read.
+/// Opens a response without reading it.
 fn open(wire: &Wire, request: impl Into<ChatRequest>) -> ChatStream {
     let client = Endpoint::Cerebras.client(wire);
     block_on(&wire.clock, client.stream(request.into())).unwrap()

@@ -12,7 +12,7 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
-/// A layer that writes down what it sees.
+/// A layer that records what it sees.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
 
@@ -25,7 +25,7 @@ impl Log {
         self.0.lock().unwrap().join("\n")
     }
 
-    /// Returns the lines that say so.
+    /// Returns the lines that contain this text.
     pub(crate) fn lines(&self, what: &str) -> Vec<String> {
         let lines = self.0.lock().unwrap();
         let lines = lines.iter().filter(|line| line.contains(what));

@@ -22,14 +22,15 @@ use serde_json::json;
 use self::recorder::{Filter, Recorder, Seen};
 use crate::support::{Answer, Outcome, Piece, Wire, block_on, seconds, sse};
 
-/// What nobody may see: the key, the prompt, the answer, a cookie, the path of an account.
+/// Secrets that must not be recorded: the key, the prompt, the response, a cookie, the path of an
+/// account.
 const KEY: &str = "k3y-5ecret-0f-the-test";
 const PROMPT: &str = "pr0mpt-that-nobody-else-may-read";
 const ANSWER: &str = "answ3r";
 const COOKIE: &str = "c00kie-5ecret";
 const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
 
-/// By which endpoint a call goes.
+/// The endpoint of a call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Endpoint {
     CablyAi,
@@ -118,7 +119,7 @@ impl Endpoint {
         }
     }
 
-    /// Returns what the service says of a prompt: its first piece comes after 2 s.
+    /// Returns the responses of the service to the prompt; the first fragment arrives after 2 s.
     fn answers(self) -> Vec<Answer> {
         let wait = Piece::Wait(seconds(2));
         match self {
@@ -148,7 +149,7 @@ impl Endpoint {
         }
     }
 
-    /// As `answers`, for a whole answer.
+    /// Like `answers`, for a complete response.
     fn whole(self) -> Vec<Answer> {
         match self {
             Self::CablyAi | Self::Cerebras | Self::Compatible | Self::WorkersAi => {
@@ -194,7 +195,7 @@ fn finish() -> String {
 }
 
 fn chunks() -> String {
-    // Workers AI tells the sum behind the finish reason, and Cerebras ends there.
+    // Workers AI sends the total after the finish reason, where Cerebras ends.
     let sum = json!({"choices": [], "usage": usage()}).to_string();
     sse(&[&chunk(), &finish(), &sum, "[DONE]"])
 }
@@ -225,7 +226,7 @@ pub(crate) fn usual(metadata: &tracing::Metadata<'_>) -> bool {
     metadata.target() == "inferstream"
 }
 
-/// Everything, as `RUST_LOG=trace` has it.
+/// Everything, as with `RUST_LOG=trace`.
 fn everything(_: &tracing::Metadata<'_>) -> bool {
     true
 }
@@ -235,7 +236,7 @@ fn recorded(request: impl Into<ChatRequest>) -> ChatRequest {
     request.into().record_content(RecordContent::Always)
 }
 
-/// Asks for a stream and reads it to its end.
+/// Requests a stream and reads it to its end.
 #[track_caller]
 fn ask(
     endpoint: Endpoint,
@@ -262,7 +263,7 @@ fn ask_under(
     (outcome, recorder.seen())
 }
 
-/// Makes a transport's error of a request that was not sent.
+/// Creates the error of a transport for a request that was not sent.
 fn refused() -> Error {
     Error::new(ErrorKind::Connect, "no connection").with_sent(Sent::No)
 }

@@ -13,7 +13,7 @@ use tracing::{
     subscriber::with_default,
 };
 
-/// Which spans and events are wanted: what a filter of the user's says.
+/// A filter for spans and events, as a user sets it.
 pub(crate) type Filter = fn(&Metadata<'_>) -> bool;
 
 /// A span and its state.
@@ -45,12 +45,12 @@ impl Told {
     }
 }
 
-/// What was seen so far.
+/// Everything recorded so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) spans: Vec<Span>,
     pub(crate) events: Vec<Told>,
-    /// The spans that are entered, the innermost last.
+    /// The entered spans, the innermost last.
     pub(crate) entered: Vec<usize>,
 }
 
@@ -61,7 +61,7 @@ impl Seen {
         spans.filter(|span| span.name == "gen_ai.chat").collect()
     }
 
-    /// Returns the one call's span.
+    /// Returns the span of the only call.
     #[track_caller]
     pub(crate) fn call(&self) -> &Span {
         let calls = self.calls();
@@ -69,7 +69,7 @@ impl Seen {
         calls[0]
     }
 
-    /// Returns all that was shown.
+    /// Returns everything that was recorded, as text.
     pub(crate) fn shown(&self) -> String {
         format!("{self:?}")
     }
@@ -88,7 +88,7 @@ impl Recorder {
         Self { seen, filter }
     }
 
-    /// Does something with this subscriber.
+    /// Runs a function with this subscriber.
     pub(crate) fn watch<T>(&self, work: impl FnOnce() -> T) -> T {
         with_default(self.clone(), work)
     }
@@ -197,7 +197,7 @@ impl Subscriber for Recorder {
     }
 }
 
-/// Fields, each with the type that it came as.
+/// Fields, each with the type that it was recorded with.
 #[derive(Default)]
 struct Fields(Map<String, Value>);
 
@@ -218,7 +218,7 @@ impl Visit for Fields {
         self.0.insert(field.name().to_owned(), json!(value));
     }
 
-    // All that has no type of its own, which bridges show as text: only the message may be so.
+    // Values without their own type, which bridges show as text: only the message may be one.
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         assert_eq!(field.name(), "message", "a type that bridges do not know");
         let value = format!("{value:?}");

@@ -17,7 +17,7 @@ use tracing::{Metadata, info, info_span};
 use super::*;
 use crate::support::poll_once;
 
-/// A transport that says what it does.
+/// A transport that records its operations as events.
 #[derive(Clone, Debug)]
 struct Loud(Arc<Wire>);
 
@@ -76,7 +76,7 @@ fn loud(wire: &Wire) -> Cerebras {
         .unwrap()
 }
 
-/// Returns the messages and the spans in which they were said.
+/// Returns the messages, with the spans in which they were recorded.
 fn told(seen: &Seen) -> Vec<(&str, Option<usize>)> {
     let events = seen.events.iter();
     events.map(|told| (told.message(), told.span)).collect()
@@ -118,7 +118,7 @@ fn the_transports_events_are_inside() {
     }
 }
 
-/// A transport whose body, or which itself, panics.
+/// A transport that panics itself, or whose body does.
 #[derive(Clone, Debug)]
 struct Panicking(Arc<Wire>, bool);
 
@@ -186,7 +186,7 @@ fn a_panic_leaves_the_span() {
     }
 }
 
-/// Does something on a thread of its own that has this subscriber, inside another span.
+/// Runs a function on another thread with this subscriber, inside another span.
 fn elsewhere<T: Send>(recorder: &Recorder, work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let told = scope.spawn(|| {
@@ -276,7 +276,7 @@ fn the_parent_is_the_span_of_the_call() {
         recorder.watch(|| {
             let call =
                 info_span!("mine").in_scope(|| endpoint.client(&wire).stream(endpoint.request()));
-            // Not the one that is current when it is polled.
+            // The span that is current when it is polled is not used.
             let stream = info_span!("other").in_scope(|| block_on(&wire.clock, call));
             block_on(&wire.clock, stream.unwrap().finish()).unwrap();
         });

@@ -1,4 +1,4 @@
-//! Counts allocations per frame, apart from the times, which counting would change.
+//! Counts allocations per frame, separately from the timing, which counting would affect.
 
 use std::{alloc::System, hint::black_box};
 
@@ -21,7 +21,7 @@ fn main() {
     for workload in workloads::all() {
         print!("| {} |", workload.name);
         for candidate in decoders() {
-            // What `Bytes` allocates once, the first time that a read is cloned, is not theirs.
+            // `Bytes` allocates once when a read is cloned for the first time; that does not count.
             black_box((candidate.decode)(&workload.reads));
             let region = Region::new(COUNTED);
             black_box((candidate.decode)(&workload.reads));

@@ -1,4 +1,5 @@
-//! Times the decoders: `decode` prints a table, `decode pass WORKLOAD CANDIDATE PASSES` only runs.
+//! Measures the decoders: `decode` prints a table, `decode pass WORKLOAD CANDIDATE PASSES` only
+//! runs one.
 
 use std::{env, hint::black_box};
 
@@ -8,10 +9,10 @@ use bench::{
 };
 use rustix::time::{ClockId, clock_gettime};
 
-/// How often all candidates take turns; the median counts.
+/// The number of rounds in which all candidates take turns; the median counts.
 const ROUNDS: usize = 31;
 
-/// How many bytes a turn decodes.
+/// The number of bytes per turn.
 const TURN: usize = 1 << 20;
 
 fn main() {
@@ -75,8 +76,8 @@ fn print_table(workloads: &[Workload]) {
     }
 }
 
-/// Returns each candidate's median time per frame in nanoseconds, or none where it saw other frames
-/// than there are.
+/// Returns each candidate's median time per frame in nanoseconds, or `None` if it returned other
+/// frames than expected.
 fn measure(workload: &Workload) -> Vec<Option<f64>> {
     let expected = (ALL[0].decode)(&workload.reads);
     assert_eq!(expected.0, workload.frames);
@@ -104,7 +105,7 @@ fn turn(candidate: &Candidate, workload: &Workload, passes: usize) -> f64 {
     (thread_time() - start) / (passes * workload.frames) as f64
 }
 
-/// Returns this thread's CPU time in nanoseconds, which other programs do not change.
+/// Returns the CPU time of this thread in nanoseconds, which other programs do not affect.
 fn thread_time() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
