@@ -1,19 +1,19 @@
-//! Benchmarks against other crates, in `tests/bench`, which is a workspace of its own.
+//! Benchmarks against other crates, in `tests/bench`, which is a separate workspace.
 
 use std::{env, fmt::Write as _, fs, path::PathBuf, process::Command};
 
 use crate::run::{Outcome, Result, cargo, output, read, root, run, shown, stdout, succeeds, words};
 
-/// Our instructions per frame, by workload, as they were measured last.
+/// Our instructions per frame by workload, as last measured.
 const COMMITTED: &str = "tests/bench/instructions.tsv";
 
-/// How far a figure may be over the committed one, in percent.
+/// How much a figure may exceed the committed one, in percent.
 const TOLERANCE: u64 = 5;
 
 const USAGE: &str = "which benchmark? usage: cargo xtask bench decode [--check | --update]";
 
-/// Runs a benchmark: `decode` prints tables, `--check` compares instruction counts with the committed
-/// ones, `--update` writes those.
+/// Runs a benchmark: `decode` prints tables, `--check` compares instruction counts with the
+/// committed ones, and `--update` rewrites those.
 pub(crate) fn job(arguments: &[String]) -> Result<Outcome> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
@@ -67,7 +67,7 @@ fn update() -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Returns the most instructions that a workload may take.
+/// Returns the maximum number of instructions for a workload.
 fn limit(committed: &str, workload: &str) -> Option<u64> {
     let mut lines = committed.lines().filter_map(|line| line.split_once('\t'));
     let (count, _) = lines.find(|(_, name)| *name == workload)?;
@@ -82,7 +82,7 @@ fn measure() -> Result<Vec<(String, u64)>> {
     workloads
         .map(|(frames, workload)| {
             let frames: u64 = frames.parse()?;
-            // The difference of two runs is free of what happens once.
+            // The difference of two runs excludes the start-up.
             let once = instructions(&program, workload, 1)?;
             let more = instructions(&program, workload, 6)?;
             Ok((workload.to_owned(), (more - once) / 5 / frames))
@@ -109,7 +109,7 @@ fn missing() -> Option<String> {
     (!succeeds(Command::new("valgrind").arg("--version"))).then(|| "no valgrind here".to_owned())
 }
 
-/// Builds a program of the folder's own workspace and returns where it lies.
+/// Builds a program of the benchmark workspace and returns its path.
 fn build(name: &str) -> Result<PathBuf> {
     let folder = root().join("tests/bench");
     run(cargo(words("build --quiet --release --locked --bin"))

@@ -9,7 +9,8 @@ use crate::{
 
 /// A crate and the largest allowed cycle of files; crates that are not listed are not checked.
 ///
-/// A circle within one vocabulary is harmless. One that joins a server to each of its services is not.
+/// A cycle between files that share one set of types is harmless; one between a server and each of
+/// its services is not.
 const LARGEST: &[(&str, usize)] = &[("cloudflare", 1), ("replicate", 1), ("simulator", 1)];
 
 /// The files of a crate by module path, which is empty for `lib.rs` and `main.rs`.

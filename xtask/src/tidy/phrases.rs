@@ -1,4 +1,4 @@
-//! The phrases that prose must not contain, and the folders that still contain some.
+//! The phrases that prose must not contain, with replacements.
 
 /// A banned phrase and what to write instead.
 ///
@@ -45,22 +45,4 @@ pub(super) const PHRASES: &[(&str, &str)] = &[
     ("were none", "were invalid, or were missing"),
     ("whoever", "callers that, or programs that"),
     ("Who", "Callers that, or programs that"),
-];
-
-/// Folders that still contain banned phrases, and how many at most. Lower the counts when you remove
-/// some; the aim is an empty table.
-pub(super) const REMAINING: &[(&str, usize)] = &[
-    (".", 10),
-    ("crates/cablyai", 2),
-    ("crates/cerebras", 8),
-    ("crates/cli", 1),
-    ("crates/client", 10),
-    ("crates/cloudflare", 80),
-    ("crates/core", 58),
-    ("crates/inferstream", 1),
-    ("crates/openai-compat", 22),
-    ("crates/replicate", 51),
-    ("crates/session", 6),
-    ("crates/simulator", 7),
-    ("tests", 15),
 ];

@@ -1,17 +1,12 @@
-//! A check for phrases that a reader would have to decode, in comments, strings, test names and Markdown.
+//! A check for banned phrases in comments, strings, test names and Markdown.
 
-use std::collections::BTreeMap;
-
-use super::{
-    files::files_below,
-    phrases::{PHRASES, REMAINING},
-};
+use super::{files::files_below, phrases::PHRASES};
 use crate::{
     run::{Result, read, root},
     workspace::Package,
 };
 
-/// The table itself contains what it bans.
+/// The table of phrases, which is not checked because it contains them.
 const TABLE: &str = "xtask/src/tidy/phrases.rs";
 
 /// The shortest function name that is read as a sentence, in words.
@@ -19,7 +14,7 @@ const SENTENCE: usize = 4;
 
 pub(crate) fn check(_: &[Package]) -> Result<Vec<String>> {
     let root = root();
-    let mut found = BTreeMap::<String, Vec<String>>::new();
+    let mut broken = Vec::new();
     for path in files_below(&root, &["md", "rs"])? {
         let name = path
             .strip_prefix(&root)
@@ -27,35 +22,11 @@ pub(crate) fn check(_: &[Package]) -> Result<Vec<String>> {
             .to_string_lossy()
             .replace('\\', "/");
         if name != TABLE {
-            let faults = faults(&name, &read(&path)?, PHRASES);
-            found.entry(folder(&name)).or_default().extend(faults);
+            broken.extend(faults(&name, &read(&path)?, PHRASES));
         }
     }
-    let total: usize = found.values().map(Vec::len).sum();
-    eprintln!("     {total} banned phrases");
-    let mut broken = Vec::new();
-    for (folder, faults) in found {
-        let remaining = REMAINING.iter().find(|(name, _)| *name == folder);
-        let most = remaining.map_or(0, |(_, most)| *most);
-        if !faults.is_empty() {
-            eprintln!("     {:>4} of {most:>4} in {folder}", faults.len());
-        }
-        if most < faults.len() {
-            broken.extend(faults);
-        }
-    }
+    eprintln!("     {} banned phrases", broken.len());
     Ok(broken)
-}
-
-/// Returns the crate of a file, or the top-level folder outside of `crates`.
-fn folder(name: &str) -> String {
-    let mut parts = name.split('/');
-    let top = parts.next().unwrap_or_default();
-    match parts.next() {
-        None => ".".to_owned(),
-        Some(package) if top == "crates" => format!("crates/{package}"),
-        Some(_) => top.to_owned(),
-    }
 }
 
 fn faults(name: &str, text: &str, phrases: &[(&str, &str)]) -> Vec<String> {
@@ -271,7 +242,7 @@ fn separate(words: &mut Vec<Word<'_>>, line: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::{faults, folder, is_formula};
+    use super::{faults, is_formula};
 
     const PHRASES: &[(&str, &str)] = &[("red herring", "fish"), ("Whale", "mammal")];
 
@@ -330,12 +301,5 @@ mod tests {
     fn a_first_line_is_not_a_formula() {
         assert!(is_formula("//! Bytes in, text out."));
         assert!(!is_formula("//! An incremental decoder for text."));
-    }
-
-    #[test]
-    fn counts_are_per_crate() {
-        assert_eq!(folder("crates/core/src/lib.rs"), "crates/core");
-        assert_eq!(folder("tests/it/main.rs"), "tests");
-        assert_eq!(folder("README.md"), ".");
     }
 }
