@@ -54,9 +54,9 @@ impl Decoder {
         decoder
     }
 
-    /// Accepts a line that is this text and nothing else as if it stood in a `data` field of its own.
+    /// Treats a line that consists of this text as a `data` field with this text.
     ///
-    /// Some services end their streams by a bare `[DONE]`, which the standard has ignored.
+    /// Some services end their streams with a bare `[DONE]`, which the standard ignores.
     #[must_use]
     pub fn marker(mut self, marker: &'static str) -> Self {
         self.rules.marker = Some(marker);
@@ -112,7 +112,7 @@ impl Decoder {
         }
     }
 
-    /// As [`next_frame`](Self::next_frame), but tells of reconnection times too, in their place.
+    /// Like [`next_frame`](Self::next_frame), but also returns reconnection times, in order.
     ///
     /// # Errors
     ///
