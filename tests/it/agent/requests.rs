@@ -98,7 +98,7 @@ fn an_unsupported_request_is_rejected_before_sending() {
             ChatRequest::new("m")
                 .user("a")
                 .message(Message::tool("c", "1")),
-            "tools",
+            "tool results",
         ),
     ];
     for (request, name) in requests {
