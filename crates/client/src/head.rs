@@ -5,6 +5,42 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use inferstream_core::{Error, ErrorKind, RateLimits, Repeat, provider::read_duration};
 
+use crate::{
+    call::Refusal,
+    page::{is_challenge, is_page},
+};
+
+impl Refusal<'_> {
+    /// Creates an error from the response: that of [`error_of_head`], with the body, and with a
+    /// message of the form `PROVIDER returned 503 Service Unavailable: MESSAGE`.
+    ///
+    /// A browser challenge has the kind `Challenge`, is not retried, and its message is not quoted.
+    /// Without a message of the service, an HTML page is called one.
+    pub fn error(&self, provider: &str, message: Option<&str>) -> Error {
+        let error = error_of_head(self.status, self.headers, self.now).with_body(self.body);
+        let text = String::from_utf8_lossy(self.body);
+        let is_challenge = is_challenge(self.headers, &text);
+        let mut line = format!("{provider} returned {}", self.status.as_str());
+        if let Some(reason) = self.status.canonical_reason() {
+            line = format!("{line} {reason}");
+        }
+        match message {
+            _ if is_challenge => line.push_str(" with a browser challenge"),
+            Some(message) => line = format!("{line}: {message}"),
+            None if is_page(&text) => line.push_str(" with an HTML page"),
+            None => {}
+        }
+        let error = error.map_message(|_| line);
+        if is_challenge {
+            error
+                .with_kind(ErrorKind::Challenge)
+                .with_repeat(Repeat::Never)
+        } else {
+            error
+        }
+    }
+}
+
 /// Creates an error from a response's status and headers: its kind, the delay that the service asks
 /// for, and whether the request may be sent again.
 ///

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use inferstream_client::{Redact, Refusal, error_of_head, is_challenge, is_page};
+use inferstream_client::{Redact, Refusal};
 use inferstream_core::{Error, ErrorKind, ProviderInfo, Repeat};
 
 use crate::told::Told;
@@ -16,63 +16,41 @@ pub(crate) fn error_of_status(
     refusal: &Refusal<'_>,
     redact: &Redact,
 ) -> Error {
-    let Refusal {
-        status,
-        headers,
-        body,
-        now,
-        ..
-    } = *refusal;
-    let text = String::from_utf8_lossy(body);
-    let told = Told::read(&text);
-    let error = error_of_head(status, headers, now);
-    let challenge = is_challenge(headers, &text);
-    let kind = if challenge {
-        ErrorKind::Challenge
-    } else {
-        told.kind_over(error.kind())
+    let told = Told::read(&String::from_utf8_lossy(refusal.body));
+    let words = told.message.as_deref().map(|words| redact.line(words));
+    let error = refusal.error(&info.id, words.as_deref());
+    let kind = match error.kind() {
+        ErrorKind::Challenge => ErrorKind::Challenge,
+        kind => told.kind_over(kind),
     };
-    let is_forbidden = headers
+    let is_forbidden = refusal
+        .headers
         .get("x-should-retry")
         .is_some_and(|word| word == "false");
     let repeat = match kind {
         ErrorKind::RateLimited if told.is_over_limit_for_long() => match error.retry_after() {
             // The service names the wait, and the retry policy decides whether it is too long.
-            Some(_) if status != StatusCode::PAYLOAD_TOO_LARGE => error.repeat(),
+            Some(_) if refusal.status != StatusCode::PAYLOAD_TOO_LARGE => error.repeat(),
             _ => Repeat::Never,
         },
         _ if kind == error.kind() => error.repeat(),
         // "Encountered a server error, please try again" comes as a 400.
         ErrorKind::Overloaded | ErrorKind::RateLimited | ErrorKind::Server if !is_forbidden => {
-            match status {
+            match refusal.status {
                 StatusCode::PAYLOAD_TOO_LARGE => Repeat::Never,
                 _ => Repeat::Safe,
             }
         }
         _ => Repeat::Never,
     };
-    let reason = status.canonical_reason().map(|reason| format!(" {reason}"));
-    let mut message = format!(
-        "{} returned {}{}",
-        info.id,
-        status.as_str(),
-        reason.unwrap_or_default()
-    );
-    match &told.message {
-        _ if challenge => message.push_str(" with a browser challenge"),
-        Some(words) => message = format!("{message}: {}", redact.line(words)),
-        None if is_page(&text) => message.push_str(" with an HTML page"),
-        None => {}
-    }
-    if let Some(hint) = hint(info, model, kind) {
-        message = format!("{} ({hint})", message.trim_end_matches('.'));
-    }
     let retry_after = error.retry_after().or(wait(&told, kind));
-    let error = Error::new(kind, message)
-        .with_head(status, headers.clone())
+    let mut error = error
+        .with_kind(kind)
         .with_retry_after(retry_after)
-        .with_repeat(repeat)
-        .with_body(body);
+        .with_repeat(repeat);
+    if let Some(hint) = hint(info, model, kind) {
+        error = error.map_message(|line| format!("{} ({hint})", line.trim_end_matches('.')));
+    }
     with_words(error, told, redact)
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use inferstream_client::{Call, Judge, Redact, Refusal, error_of_head, is_challenge, is_page};
+use inferstream_client::{Call, Judge, Redact, Refusal, is_page};
 use inferstream_core::{Error, ErrorKind, Repeat};
 use serde_json::Value;
 
@@ -144,55 +144,33 @@ pub(crate) fn error_of_status(
     refusal: &Refusal<'_>,
     redact: &Redact,
 ) -> Error {
-    let Refusal {
-        status,
-        headers,
-        body,
-        now,
-        ..
-    } = *refusal;
-    let text = String::from_utf8_lossy(body);
-    let problem = Problem::read(&text);
-    let error = error_of_head(status, headers, now);
-    let retry_after = error.retry_after().or(problem.retry_after);
-    let reason = status.canonical_reason().map(|reason| format!(" {reason}"));
-    let reason = reason.unwrap_or_default();
-    let mut message = format!("replicate returned {}{reason}", status.as_str());
+    let status = refusal.status;
+    let problem = Problem::read(&String::from_utf8_lossy(refusal.body));
     let words = problem.words().map(|words| redact.line(&words));
-    let is_challenge = is_challenge(headers, &text);
-    match &words {
-        _ if is_challenge => message.push_str(" with a browser challenge instead of a response"),
-        Some(words) => message = format!("{message}: {words}"),
-        None if is_page(&text) => message.push_str(" with an HTML page"),
-        None => {}
-    }
-    if let Some(hint) = hint(purpose, status) {
-        message = format!("{} ({hint})", message.trim_end_matches('.'));
-    }
+    let error = refusal.error("replicate", words.as_deref());
+    let is_challenge = error.kind() == ErrorKind::Challenge;
+    let retry_after = error.retry_after().or(problem.retry_after);
     let code = words.as_deref().and_then(code_in);
-    let kind = match code {
-        _ if is_challenge => ErrorKind::Challenge,
-        Some(FILTERED) => ErrorKind::ContentFilter,
-        _ => error.kind(),
-    };
-    let made = Error::new(kind, message)
-        .with_head(status, headers.clone())
-        .with_body(body);
     // A stream may be requested before it exists: three attempts within three seconds.
     let (repeat, retry_after) = match (purpose, status.as_u16()) {
         _ if is_challenge => (Repeat::Never, None),
         (Purpose::Stream, 404) => (Repeat::Safe, Some(SOON)),
         _ => (repeat(purpose, &error), retry_after),
     };
-    let made = made.with_retry_after(retry_after).with_repeat(repeat);
-    let made = match code {
-        None => made,
-        Some(code) => made.with_code(code),
-    };
-    redact.error(match words {
-        None => made,
-        Some(words) => made.with_provider_message(words),
-    })
+    let mut error = error.with_retry_after(retry_after).with_repeat(repeat);
+    if let Some(hint) = hint(purpose, status) {
+        error = error.map_message(|line| format!("{} ({hint})", line.trim_end_matches('.')));
+    }
+    if code == Some(FILTERED) && !is_challenge {
+        error = error.with_kind(ErrorKind::ContentFilter);
+    }
+    if let Some(code) = code {
+        error = error.with_code(code);
+    }
+    if let Some(words) = words {
+        error = error.with_provider_message(words);
+    }
+    redact.error(error)
 }
 
 /// The delay before a stream that does not exist yet is requested again.
