@@ -55,8 +55,8 @@ pub struct CerebrasBuilder {
 }
 
 inferstream_client::provider! {
-    #[stream doc = "With cookies, the session can fail too: `Auth`, `Permission` or `Redirect` if nobody is"]
-    #[stream doc = "signed in, `Challenge` for a browser challenge."]
+    #[stream doc = "With cookies, the session can fail too: `Auth`, `Permission` or `Redirect` if the"]
+    #[stream doc = "browser is not signed in, `Challenge` for a browser challenge."]
     impl Cerebras: this => &this.client
 }
 
@@ -151,7 +151,7 @@ impl CerebrasBuilder {
     ///
     /// The first request gets the demo key of the account from the session of the page. The key is
     /// kept in memory, shared by clones, until the service refuses it or the session ends; then it is
-    /// requested once more. After the cookies were refused, all calls fail for 30 s without a new
+    /// requested again. After the cookies were refused, all calls fail for 30 s without a new
     /// request. The cookies are sent only to the host of the session, and the key only to the [base
     /// URL](Self::base_url). The total timeout of a request includes the request for the key.
     ///

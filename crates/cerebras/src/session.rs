@@ -154,7 +154,7 @@ impl Session {
     /// Returns the values of the cookies as secrets.
     fn redact(&self) -> Redact {
         let (host, https) = self.place();
-        // In 1970 no cookie has expired, so the list has all cookies that were sent, even a while ago.
+        // In 1970 no cookie has expired, so the list has all cookies that may have been sent.
         let path = self.url.path();
         let line = self.state().jar.header(host, path, https, UNIX_EPOCH);
         let line = line.as_ref().and_then(|line| line.to_str().ok());

@@ -91,7 +91,7 @@ impl Failure {
                     ErrorKind::Timeout(phase) => Some(phase.as_str()),
                     _ => None,
                 },
-                // A response that was cut off started with 200, which explains nothing.
+                // A response that was cut off has the status 200, which does not explain the error.
                 status: error
                     .status()
                     .filter(|status| !status.is_success())

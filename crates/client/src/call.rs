@@ -56,8 +56,8 @@ pub struct Refusal<'a> {
     pub now: SystemTime,
 }
 
-/// The service-specific part of [`Call::send`]: which responses are a success, and which errors the
-/// others are.
+/// The service-specific part of [`Call::send`]: which responses are a success, and the errors of the
+/// others.
 ///
 /// A closure that returns the [`Error`] of a [`Refusal`] implements it.
 pub trait Judge: Send + Sync {

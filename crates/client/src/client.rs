@@ -168,8 +168,8 @@ impl<P: Protocol> Client<P> {
         })
     }
 
-    /// Creates a client for a service that needs a key. If none is set, the client is created all the
-    /// same, and its calls fail with the error `missing` before anything is sent.
+    /// Creates a client for a service that needs a key. If none is set, the client is created
+    /// anyway, and its calls fail with the error `missing` before anything is sent.
     ///
     /// # Errors
     ///
@@ -251,7 +251,7 @@ impl<P: Protocol> Client<P> {
     }
 
     /// Runs `work` with a key. If the service refuses the key and the credentials can renew it, runs
-    /// `work` once more with the new key. The total timeout of the call includes everything.
+    /// `work` again with the new key. The total timeout of the call includes everything.
     async fn keyed<T>(
         &self,
         call: Call,

@@ -11,8 +11,8 @@ use inferstream_core::{
 
 /// Returns a framer that accepts one document in place of the event stream that a decoder reads.
 ///
-/// Services answer a request for a stream with one JSON document or a page: some because they do
-/// not stream a model, some to report an error, and not all declare it in the content type.
+/// Services may respond to a request for a stream with one JSON document or an HTML page: because they
+/// do not stream a model, or to report an error. Not all of them declare it in the content type.
 /// The first byte that is not white space decides: no line of an event stream begins with `{`,
 /// `<` or `[`, except for a bare `[DONE]`.
 /// If the content type in `headers` is JSON, anything that does not begin like a field or a

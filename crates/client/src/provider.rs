@@ -37,7 +37,7 @@ macro_rules! provider {
             ///
             /// # Errors
             ///
-            /// As [`stream`](Self::stream) and as the items of its stream: `Truncated` if the
+            /// The errors of [`stream`](Self::stream) and of the items of its stream: `Truncated` if the
             /// response is incomplete. [`Error::partial`](inferstream_core::Error::partial) is what was received
             /// until then.
             ///

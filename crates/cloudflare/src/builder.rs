@@ -264,7 +264,7 @@ impl CloudflareBuilder {
     /// refused.
     ///
     /// Concurrent requests share one call. If it fails, all of them fail, and so do requests in the
-    /// next 30 s. A request whose session was refused is sent once more with the new one. Without
+    /// next 30 s. A request whose session was refused is sent again with the new one. Without
     /// this function, requests are sent with the default headers, and a refusal is an error.
     pub fn refresh(
         mut self,

@@ -166,7 +166,7 @@ impl Provider for ConcurrencyLimit {
     ///
     /// # Errors
     ///
-    /// As `stream` and as the stream's items.
+    /// The errors of `stream`, and those of the stream's items.
     ///
     /// # Cancel safety
     ///

@@ -50,7 +50,7 @@ impl ThinkTags {
     /// Creates tags with other names. An empty tag never matches; white space at the start of the
     /// opening tag is ignored.
     pub fn new(open: impl Into<String>, close: impl Into<String>) -> Self {
-        // White space before the tag is passed over in any case.
+        // White space before the tag is ignored anyway.
         let open = open.into().trim_start().to_owned();
         Self {
             open: Cow::Owned(open),
@@ -311,6 +311,9 @@ impl Splitter {
     }
 
     /// Processes the next fragment of the text.
+    ///
+    /// A tag may be split between fragments, so the end of a fragment that may be the start of a tag
+    /// is held back, and the next fragment is scanned together with it.
     fn push(&mut self, tags: &ThinkTags, text: &Text, fragments: &mut Vec<Fragment>) {
         if self.held.is_empty() {
             self.scan(tags, text, After::More, fragments);
@@ -354,6 +357,8 @@ impl Splitter {
             let close = find(rest, &tags.close);
             // What follows `perhaps` may be the start of a closing tag, and is held back.
             let perhaps = rest.len() - after.held(rest, &tags.close);
+            // At the start either tag may come first: an opening one, or a closing one if the chat template
+            // has opened the reasoning.
             if self.at == At::Start {
                 let begin = rest.trim_start();
                 let space = rest.len() - begin.len();

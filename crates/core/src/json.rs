@@ -85,7 +85,8 @@ impl From<&str> for Json {
                 '\t' => json.push_str("\\t"),
                 // RFC 8259, section 7: the control characters must be escaped.
                 char if char < ' ' => {
-                    write!(json, "\\u{:04x}", u32::from(char)).expect("a String takes all");
+                    write!(json, "\\u{:04x}", u32::from(char))
+                        .expect("writing to a string cannot fail");
                 }
                 char => json.push(char),
             }

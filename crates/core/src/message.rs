@@ -122,7 +122,7 @@ impl Message {
         self
     }
 
-    /// Adds a tool call of the model's.
+    /// Adds a tool call.
     #[must_use]
     pub fn tool_call(mut self, call: ToolCall) -> Self {
         self.tool_calls.push(call);

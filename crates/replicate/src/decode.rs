@@ -193,6 +193,7 @@ impl PredictionDecode {
         match (&self.phase, &self.done) {
             (Phase::Stream, _) => Ok(self.take_up(error)),
             (Phase::Close, Some(Done::Failed)) => Err(self.failed(None)),
+            // The stream has already ended with success, so the text is complete without this request.
             (Phase::Close, _) => {
                 let warning = "the end of replicate's prediction could not be read: token counts \
                                and times are missing";

@@ -43,7 +43,7 @@ impl Predictions {
         if MAX_BODY < encoded.body.len() {
             let length = encoded.body.len();
             let message =
-                format!("the request is too large: {length} bytes, the limit is {MAX_BODY}");
+                format!("request too large: expected at most {MAX_BODY} bytes, got {length}");
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
         Ok((model, encoded))

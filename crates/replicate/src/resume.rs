@@ -14,7 +14,6 @@ use http::HeaderValue;
 /// again with other ids. Ids are opaque: they suggest the position of a fragment, and its text
 /// confirms or refutes it. If neither decides, the cursor gives up instead of guessing, and the
 /// caller requests the prediction's output.
-/// confirms or refutes it.
 #[derive(Debug, Default)]
 pub(crate) struct ResumeCursor {
     delivered: String,
@@ -136,6 +135,8 @@ impl ResumeCursor {
         if delivered.is_empty() {
             return Some(0);
         }
+        // A known id locates the fragment, unless it occurred twice. Text alone could match at a wrong
+        // position, because texts repeat themselves.
         if !id.is_empty() {
             match self.starts.get(&self.hasher.hash_one(id)) {
                 Some(start) => return *start,

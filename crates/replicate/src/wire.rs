@@ -40,7 +40,7 @@ pub(crate) enum Status {
 /// The output of a model.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Output {
-    /// No output yet, or none any longer.
+    /// There is no output yet, or the service has deleted it.
     None,
     Text(String),
     /// Output that is not text.

@@ -24,7 +24,7 @@ const MAX_PATH: usize = 4096;
 /// bytes, the limit of file systems.
 const MAX_NAME: usize = 200;
 
-/// A reason why a session is not stored in its file. Requests are sent all the same.
+/// A reason why a session is not stored in its file. Requests are sent anyway.
 ///
 /// It is one line that names the file, but neither its folder nor its content.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -364,13 +364,13 @@ fn calls_have_limits() {
     let call = |number: usize| format!("9:{{\"toolCallId\":\"{number}\",\"toolName\":\"t\"}}\n");
     let many = |count: usize| (0..count).map(call).collect::<String>();
     assert_eq!(ended(&many(128)).response().tool_calls().len(), 128);
-    let line = "the response has too many tool calls: the limit is 128";
+    let line = "too many tool calls: expected at most 128 in a response";
     check_error(&many(129), ErrorKind::TooLarge, line);
     let large = format!(
         "c:{{\"toolCallId\":\"c\",\"argsTextDelta\":\"{}\"}}\n",
         "a".repeat(1_000_000)
     );
-    let line = "the tool calls of the response are too large: the limit is 4194304 bytes";
+    let line = "tool calls too large: expected at most 4194304 bytes in a response";
     check_error(&large.repeat(5), ErrorKind::TooLarge, line);
 }
 

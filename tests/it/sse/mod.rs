@@ -760,7 +760,7 @@ fn an_error_says_what_and_how_much() {
     let error = TooLarge::new("line", 8);
     assert_eq!(
         error.to_string(),
-        "a line of the answer is over the limit of 8 bytes"
+        "line of the response too large: expected at most 8 bytes"
     );
     assert_eq!(
         inferstream_core::Error::from(error).kind(),

@@ -23,7 +23,7 @@ pub(super) fn body(request: &ChatRequest) -> Result<(Bytes, Dropped)> {
     let (body, dropped) = encode::body(model(request), request)?;
     if MAX_BODY < body.len() {
         let length = body.len();
-        let message = format!("the request is too large: {length} bytes, the limit is {MAX_BODY}");
+        let message = format!("request too large: expected at most {MAX_BODY} bytes, got {length}");
         return Err(Error::new(ErrorKind::TooLarge, message));
     }
     Ok((body, dropped))

@@ -93,7 +93,7 @@ impl Requests {
 
     /// Sends a request with the session until a response has a success status or switches
     /// protocols. A session that is refused is discarded; if a new one can be obtained, the request
-    /// is sent once more with it.
+    /// is sent again with it.
     pub(super) async fn send(
         &self,
         request: Request<Bytes>,

@@ -92,7 +92,7 @@ impl ToolCalls {
             Some(index) => index,
             None if self.calls.len() == MAX_CALLS => {
                 let message =
-                    format!("the response has too many tool calls: the limit is {MAX_CALLS}");
+                    format!("too many tool calls: expected at most {MAX_CALLS} in a response");
                 return Err(Error::new(ErrorKind::TooLarge, message));
             }
             None => {
@@ -117,7 +117,7 @@ impl ToolCalls {
             return Ok(());
         }
         let message =
-            format!("the tool calls of the response are too large: the limit is {MAX_SIZE} bytes");
+            format!("tool calls too large: expected at most {MAX_SIZE} bytes in a response");
         Err(Error::new(ErrorKind::TooLarge, message))
     }
 }

@@ -26,7 +26,7 @@ pub(super) struct Answer {
     held: VecDeque<ChatEvent>,
     /// True if the end of the stream was read and not yet delivered.
     has_ended: bool,
-    /// What was delivered, while more than that has been read.
+    /// What was delivered, while more than that has been read: `partial` of the stream is ahead then.
     given: Option<ChatResponse>,
     /// `None` until the stream is returned to the caller.
     failures: Option<Failures>,

@@ -22,12 +22,12 @@ use crate::{
     unsupported::Unsupported,
 };
 
-/// A provider of responses, for use as `dyn Provider`.
+/// An inference provider. The trait can be used as `dyn Provider`.
 ///
 /// Its futures do not borrow from the provider: `tokio::spawn(provider.stream(request))` compiles.
 /// Every provider also has these methods as inherent ones, which accept any `Into<ChatRequest>`.
 pub trait Provider: fmt::Debug + Send + Sync + 'static {
-    /// Returns what the provider is.
+    /// Returns the description of the provider.
     fn info(&self) -> &ProviderInfo;
 
     /// Returns what the provider supports for a model.
@@ -56,14 +56,14 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// As `stream` and as the stream's items.
+    /// The errors of `stream`, and those of the stream's items.
     fn chat(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>>;
 
     /// Requests the list of models.
     ///
     /// # Errors
     ///
-    /// As any request.
+    /// The same as for any request.
     fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>>;
 
     /// Returns the models known without a request: those of the last list, or else the built-in ones.

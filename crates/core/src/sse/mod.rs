@@ -172,7 +172,7 @@ impl fmt::Display for TooLarge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "a {} of the answer is over the limit of {} bytes",
+            "{} of the response too large: expected at most {} bytes",
             self.what, self.limit
         )
     }

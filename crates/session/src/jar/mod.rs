@@ -146,8 +146,9 @@ impl Jar {
 
     /// Adds cookies of which only name and value are known, such as those of a session file.
     ///
-    /// Each replaces the cookies of its name that this host would get. It is sent to this host alone,
-    /// over TLS, until the host sets another of its name. Returns how many were refused.
+    /// Each replaces the cookies of the same name that this host would get. It is sent only to this
+    /// host and only over TLS, until the host sets a cookie of the same name. Returns how many were
+    /// refused.
     pub fn restore<'a>(
         &mut self,
         host: &str,

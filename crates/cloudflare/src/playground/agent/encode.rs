@@ -62,7 +62,7 @@ pub(super) fn turn(model: &str, request: &ChatRequest, id: &str) -> Result<(Vec<
     let length = turn.iter().map(|message| message.as_str().len()).sum();
     if MAX_MESSAGE < length {
         let message =
-            format!("the request is too large: {length} bytes, the limit is {MAX_MESSAGE}");
+            format!("request too large: expected at most {MAX_MESSAGE} bytes, got {length}");
         return Err(Error::new(ErrorKind::TooLarge, message));
     }
     let turn = turn.iter().map(|message| message.as_str().to_owned());

@@ -35,8 +35,7 @@ pub(crate) async fn models(requests: &Requests) -> Result<Vec<Model>> {
                 continue;
             };
             if MAX_LIST < message.len() {
-                let text =
-                    format!("the list of models is too large: the limit is {MAX_LIST} bytes");
+                let text = format!("list of models too large: expected at most {MAX_LIST} bytes");
                 return Err(Error::new(ErrorKind::TooLarge, text));
             }
             let message = String::from_utf8_lossy(&message);

@@ -148,6 +148,8 @@ impl Replay {
 impl Known {
     /// Returns the new part of a fragment, if there is one.
     fn admit(&mut self, piece: Text) -> Result<Option<Text>> {
+        // The fragments of a replay may be divided differently, so a fragment may end inside the known
+        // text or continue beyond it.
         let known = self.delivered.get(self.at..).unwrap_or_default();
         if known.is_empty() {
             self.delivered.push_str(&piece);

@@ -39,7 +39,7 @@ const READS: u32 = 32;
 /// pings without reading.
 const MAX_WAITING: usize = 64 << 10;
 
-/// A received message, or a sign of life.
+/// A received message, or another sign that the connection is alive.
 pub(super) enum Received {
     /// A text or binary message.
     Message(Bytes),
@@ -269,7 +269,7 @@ fn error_of(error: WsError) -> Error {
         }
         WsError::Capacity(CapacityError::MessageTooLong { .. }) => {
             let message = format!(
-                "a message from the playground is too large: the limit is {MAX_MESSAGE} bytes"
+                "message from the playground too large: expected at most {MAX_MESSAGE} bytes"
             );
             Error::new(ErrorKind::TooLarge, message)
         }

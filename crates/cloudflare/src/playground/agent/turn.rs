@@ -126,7 +126,7 @@ const MAX_CHUNK: usize = 4 << 20;
 fn event(chunk: &str) -> Result<Bytes> {
     if MAX_CHUNK < chunk.len() {
         let message =
-            format!("a chunk from the playground is too large: the limit is {MAX_CHUNK} bytes");
+            format!("chunk from the playground too large: expected at most {MAX_CHUNK} bytes");
         return Err(Error::new(ErrorKind::TooLarge, message));
     }
     if !chunk.trim_start().starts_with('{') {

@@ -126,7 +126,7 @@ impl<W: AsyncWrite + Unpin, R: AsyncRead + Unpin> Pipe<W, R> {
             self.looked_at = self.bytes.len();
             if MAX_MESSAGE <= self.bytes.len() {
                 let message = format!(
-                    "a message from the browser is too large: the limit is {MAX_MESSAGE} bytes"
+                    "message from the browser too large: expected at most {MAX_MESSAGE} bytes"
                 );
                 return Err(Error::new(ErrorKind::TooLarge, message));
             }
