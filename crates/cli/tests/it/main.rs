@@ -29,6 +29,8 @@ use serde_json::{Value, json};
 
 /// Returns the program with none of the environment variables that it reads.
 fn command(args: &[&str]) -> Command {
+    #[cfg(unix)]
+    unix::reset_signals();
     let mut command = Command::new(env!("CARGO_BIN_EXE_inferstream"));
     for name in ["ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"] {
         command.env_remove(name).env_remove(name.to_lowercase());

@@ -5,13 +5,50 @@ use std::{
     net::TcpListener,
     os::unix::process::ExitStatusExt as _,
     process::{Child, Command, Stdio},
+    sync::Once,
     thread,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal as handle};
 
 use crate::{Run, Server, command};
+
+/// Makes child processes start with the default actions of the signals that these tests send.
+///
+/// A test process that ignores signals, for example under `nohup`, would pass that on. Linux
+/// reports ignored signals in a file; elsewhere only `unsafe` code could query them.
+pub(crate) fn reset_signals() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let ignored = ignored_signals(&status);
+        let kinds = [
+            SignalKind::hangup(),
+            SignalKind::interrupt(),
+            SignalKind::terminate(),
+        ];
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let _context = runtime.enter();
+        for kind in kinds {
+            if ignored & 1 << (kind.as_raw_value() - 1) != 0 {
+                // A handler does not survive `exec`, but an ignored signal does. The handler does
+                // nothing, so this process still ignores the signal.
+                drop(handle(kind).unwrap());
+            }
+        }
+    });
+}
+
+/// Returns the mask of ignored signals in `/proc/PID/status`. The lowest bit is signal 1.
+fn ignored_signals(status: &str) -> u64 {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.map_or(0, |mask| u64::from_str_radix(mask.trim(), 16).unwrap())
+}
 
 pub(crate) fn interrupt(child: &Child) {
     signal(child, "INT");
@@ -100,6 +137,38 @@ fn an_ignored_hangup_stays_ignored() {
     thread::sleep(Duration::from_millis(300));
     signal(&child, "TERM");
     assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+/// Also run by [`ignored_signals_are_reset_for_child_processes`].
+#[cfg(target_os = "linux")]
+#[test]
+fn child_processes_start_with_default_signals() {
+    reset_signals();
+    let child = Command::new("cat")
+        .arg("/proc/self/status")
+        .output()
+        .unwrap();
+    let status = String::from_utf8(child.stdout).unwrap();
+    // SIGHUP, SIGINT and SIGTERM.
+    assert_eq!(ignored_signals(&status) & 0b100_0000_0000_0011, 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn ignored_signals_are_reset_for_child_processes() {
+    // As under `nohup`, and under `&` in a script.
+    let output = Command::new("sh")
+        .args(["-c", "trap '' HUP INT TERM; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "unix::child_processes_start_with_default_signals",
+        ])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("1 passed"), "{text}");
 }
 
 #[test]
