@@ -8,6 +8,7 @@ mod support;
 mod agent;
 mod cerebras_cookies;
 mod chat;
+mod clock;
 mod closing;
 mod cloudflare;
 mod compatible;

@@ -3,7 +3,11 @@
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{Arc, Mutex},
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -18,6 +22,10 @@ pub(crate) struct Script {
     pub(crate) clock: Arc<Clock>,
     pub(crate) requests: Mutex<Vec<Request<Bytes>>>,
     pub(crate) sleeps: Mutex<Vec<Duration>>,
+    /// How often the time was asked for.
+    pub(crate) readings: AtomicUsize,
+    /// How often a sleep was polled.
+    pub(crate) sleep_polls: Arc<AtomicUsize>,
     /// The reported retries: the error's message and the delay.
     pub(crate) retries: Mutex<Vec<(String, Duration)>>,
     /// How much later than requested each sleep ends.
@@ -39,6 +47,8 @@ impl Script {
             clock: Clock::new(),
             requests: Mutex::default(),
             sleeps: Mutex::default(),
+            readings: AtomicUsize::default(),
+            sleep_polls: Arc::default(),
             retries: Mutex::default(),
             oversleep,
             responses: Mutex::new(responses.into_iter().collect()),
@@ -92,12 +102,18 @@ impl Transport for Script {
 
 impl Timer for Script {
     fn now(&self) -> Duration {
+        self.readings.fetch_add(1, SeqCst);
         self.clock.now()
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         self.sleeps.lock().unwrap().push(duration);
-        Box::pin(self.clock.sleep(duration.saturating_add(self.oversleep)))
+        let mut sleep = self.clock.sleep(duration.saturating_add(self.oversleep));
+        let polls = Arc::clone(&self.sleep_polls);
+        Box::pin(std::future::poll_fn(move |cx| {
+            polls.fetch_add(1, SeqCst);
+            Pin::new(&mut sleep).poll(cx)
+        }))
     }
 
     fn system_time(&self) -> SystemTime {

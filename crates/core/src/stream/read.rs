@@ -231,7 +231,14 @@ impl<F: Framer, D: Decode> Reader<F, D> {
     }
 
     fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match std::task::ready!(self.waits.poll_expired(cx)) {
+        let expired = std::task::ready!(self.waits.poll_expired(cx));
+        self.expire(expired);
+        Poll::Ready(())
+    }
+
+    /// Ends the stream by a timeout.
+    fn expire(&mut self, expired: Expired) {
+        match expired {
             Expired::Limit(error) => self.fail(error),
             Expired::Settled => {
                 self.body = None;
@@ -242,7 +249,6 @@ impl<F: Framer, D: Decode> Reader<F, D> {
                 }
             }
         }
-        Poll::Ready(())
     }
 
     fn end_of_input(&mut self) {
@@ -414,6 +420,7 @@ impl<F: Framer, D: Decode> EventStream for Reader<F, D> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<ChatEvent>>> {
         let this = &mut *self;
+        this.waits.begin_poll();
         let mut reads = 0;
         loop {
             this.take_head();
@@ -467,9 +474,9 @@ impl<F: Framer, D: Decode> EventStream for Reader<F, D> {
             if reads == 0 {
                 this.waits.resume();
             }
-            if reads == READS && this.poll_expired(cx).is_pending() {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+            if reads == READS {
+                let expired = std::task::ready!(this.waits.poll_busy(cx));
+                this.expire(expired);
             }
             reads += 1;
             if matches!(this.state, State::Reading) && this.poll_read(cx).is_pending() {

@@ -6,7 +6,7 @@
 
 use std::{
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -22,12 +22,18 @@ const SETTLE: Duration = Duration::from_secs(2);
 /// How late a poll may be after the sleep has woken the task before it counts as the caller's delay.
 const LATE: Duration = Duration::from_secs(1);
 
+/// How early a sleep may end by the stream's clock. It promises not to, but timers are coarse, and a
+/// sleep that is not polled again would never wake the task.
+const EARLY: Duration = Duration::from_secs(1);
+
 /// The waits of one stream.
 pub(super) struct Waits {
     transport: Arc<dyn Transport>,
     timeouts: Timeouts,
-    /// The start of the request, by the transport's timer, as are `since` and the end of `sleep`.
+    /// The start of the request, by the transport's timer, as are all other times here.
     started: Duration,
+    /// The time of the current poll; `None` until something needs it.
+    now: Option<Duration>,
     /// Since when the stream waits for bytes; `None` while the caller holds an event.
     since: Option<Duration>,
     since_event: Duration,
@@ -38,7 +44,15 @@ pub(super) struct Waits {
     /// The wait is a delay of ours, before a request.
     is_own: bool,
     /// One sleep for all timeouts, reset only when it has fired or must fire earlier.
-    sleep: Option<(Duration, BoxFuture<'static, ()>)>,
+    sleep: Option<Sleep>,
+}
+
+/// A sleep that wakes the task.
+struct Sleep {
+    end: Duration,
+    future: BoxFuture<'static, ()>,
+    /// The waker that it was polled with.
+    waker: Waker,
 }
 
 /// Why a wait is over.
@@ -57,6 +71,7 @@ impl Waits {
             transport,
             timeouts,
             started,
+            now: None,
             since: None,
             since_event: Duration::ZERO,
             since_finish: None,
@@ -67,13 +82,23 @@ impl Waits {
         }
     }
 
+    /// Begins a poll of the stream, which reads the clock at most once: it does not wait, so the time
+    /// at its first question is that of the whole poll.
+    pub(super) fn begin_poll(&mut self) {
+        self.now = None;
+    }
+
+    fn now(&mut self) -> Duration {
+        *self.now.get_or_insert_with(|| self.transport.now())
+    }
+
     /// Notes that the stream begins, or continues, to wait.
     pub(super) fn resume(&mut self) {
-        let now = self.transport.now();
-        let late = |armed: Duration| LATE < now.saturating_sub(armed);
+        let now = self.now();
+        let late = |end: Duration| LATE < now.saturating_sub(end);
         match (self.since, &self.sleep) {
             (None, _) => self.since = Some(now),
-            (Some(_), Some((armed, _))) if late(*armed) => {
+            (Some(_), Some(sleep)) if late(sleep.end) => {
                 self.since = Some(now);
                 self.sleep = None;
             }
@@ -94,7 +119,7 @@ impl Waits {
 
     /// Notes that bytes arrived.
     pub(super) fn bytes_came(&mut self) {
-        let now = self.transport.now();
+        let now = self.now();
         if let Some(since) = self.since.replace(now) {
             let waited = now.saturating_sub(since);
             self.since_event += waited;
@@ -115,8 +140,8 @@ impl Waits {
     }
 
     /// Returns the time since the request's start.
-    pub(super) fn elapsed(&self) -> Duration {
-        self.transport.now().saturating_sub(self.started)
+    pub(super) fn elapsed(&mut self) -> Duration {
+        self.now().saturating_sub(self.started)
     }
 
     /// Returns the time from the request's start to the finish reason, if it has arrived.
@@ -146,36 +171,79 @@ impl Waits {
         self.since_finish = None;
     }
 
-    /// Polls for a timeout.
+    /// Polls for a timeout, and is woken when the next one may have expired.
     pub(super) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
-        loop {
-            let now = self.transport.now();
-            let since = *self.since.get_or_insert(now);
-            let waited = now.saturating_sub(since);
-            let Some((left, expired)) = self.next_limit(now, waited) else {
-                return Poll::Pending;
-            };
-            if left.is_zero() {
-                return Poll::Ready(match expired {
-                    // A response with its finish reason is complete, whichever timeout ends the wait.
-                    Some((phase, limit)) if self.since_finish.is_none() => {
-                        Expired::Limit(Error::timeout(phase, limit))
-                    }
-                    _ => Expired::Settled,
-                });
-            }
+        let now = self.now();
+        match self.expired_or_left() {
+            Ok(expired) => return Poll::Ready(expired),
             // A timeout beyond the clock's range never fires.
-            let Some(deadline) = now.checked_add(left) else {
-                return Poll::Pending;
-            };
-            match &mut self.sleep {
-                Some((armed, _)) if *armed <= deadline => {}
-                sleep => *sleep = Some((deadline, self.transport.sleep(left))),
+            Err(left) => {
+                if let Some(end) = left.and_then(|left| now.checked_add(left)) {
+                    self.sleep_until(cx, now, end);
+                }
             }
-            if let Some((_, sleep)) = &mut self.sleep {
-                ready!(sleep.as_mut().poll(cx));
-                self.sleep = None;
+        }
+        Poll::Pending
+    }
+
+    /// Polls for a timeout while bytes keep coming: the task is polled again at once.
+    pub(super) fn poll_busy(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
+        if let Ok(expired) = self.expired_or_left() {
+            return Poll::Ready(expired);
+        }
+        // Nothing waits for it, and its end says nothing of when the caller polls.
+        self.sleep = None;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Returns the timeout that has expired.
+    ///
+    /// # Errors
+    ///
+    /// What is left until the next one, if there is one.
+    fn expired_or_left(&mut self) -> Result<Expired, Option<Duration>> {
+        let now = self.now();
+        let since = *self.since.get_or_insert(now);
+        let waited = now.saturating_sub(since);
+        match self.next_limit(now, waited) {
+            Some((Duration::ZERO, expired)) => Ok(match expired {
+                // A response with its finish reason is complete, whichever timeout ends the wait.
+                Some((phase, limit)) if self.since_finish.is_none() => {
+                    Expired::Limit(Error::timeout(phase, limit))
+                }
+                _ => Expired::Settled,
+            }),
+            next => Err(next.map(|(left, _)| left)),
+        }
+    }
+
+    /// Makes sure that the task is woken at a later time, or earlier.
+    fn sleep_until(&mut self, cx: &mut Context<'_>, now: Duration, end: Duration) {
+        // A sleep that has fired, or will only fire too late, is of no use.
+        let kept = self
+            .sleep
+            .take_if(|sleep| now < sleep.end && sleep.end <= end);
+        let mut sleep = match kept {
+            // It wakes this task already. Most polls end here: bytes came, and more are awaited.
+            Some(sleep) if EARLY < sleep.end - now && sleep.waker.will_wake(cx.waker()) => {
+                self.sleep = Some(sleep);
+                return;
             }
+            Some(sleep) => sleep,
+            None => Sleep {
+                end,
+                future: self.transport.sleep(end.saturating_sub(now)),
+                waker: cx.waker().clone(),
+            },
+        };
+        if sleep.future.as_mut().poll(cx).is_ready() {
+            // The clock has moved since it was read. The next poll reads it again.
+            cx.waker().wake_by_ref();
+            self.sleep = None;
+        } else {
+            sleep.waker.clone_from(cx.waker());
+            self.sleep = Some(sleep);
         }
     }
 
