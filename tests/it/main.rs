@@ -16,6 +16,7 @@ mod compose;
 mod cookies;
 mod documents;
 mod ends;
+mod held;
 mod json;
 mod more;
 mod playground;

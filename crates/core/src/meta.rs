@@ -6,7 +6,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use http::{HeaderMap, StatusCode};
+use bytes::BytesMut;
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::{duration::read_duration, provider::read_time};
 
@@ -107,6 +108,23 @@ impl fmt::Debug for Meta {
             .field("logs", &self.logs)
             .finish_non_exhaustive()
     }
+}
+
+/// Copies the values of headers to a buffer of their size.
+///
+/// HTTP clients make them slices of the buffer that they read the response into, 8 KiB or more, which
+/// would stay in memory for as long as the response does.
+pub(crate) fn copy_values(mut headers: HeaderMap) -> HeaderMap {
+    let size = headers.values().map(HeaderValue::len).sum();
+    let mut buffer = BytesMut::with_capacity(size);
+    for value in headers.values_mut() {
+        buffer.extend_from_slice(value.as_bytes());
+        if let Ok(mut copy) = HeaderValue::from_maybe_shared(buffer.split().freeze()) {
+            copy.set_sensitive(value.is_sensitive());
+            *value = copy;
+        }
+    }
+    headers
 }
 
 /// Reads the request's id from the headers that providers and gateways use.
