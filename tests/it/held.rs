@@ -7,13 +7,17 @@ use std::sync::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use inferstream_compose::ThinkTags;
 use inferstream_core::{
-    Body, Timeouts, Timer as _,
+    Body, ChatStream, Timeouts, Timer as _,
     protocol::{Started, read_stream},
     sse::Decoder,
 };
 
-use crate::{clock::Toy, support::Script};
+use crate::{
+    clock::{Toy, frames, scripted},
+    support::{Script, block_on},
+};
 
 #[test]
 fn headers_do_not_keep_the_buffer_that_they_were_read_into() {
@@ -61,4 +65,21 @@ fn headers_do_not_keep_the_buffer_that_they_were_read_into() {
         .map(|value| value.as_bytes().to_vec())
         .collect();
     assert_eq!(values, copied);
+}
+
+#[test]
+fn finish_moves_the_response_out_of_the_stream() {
+    let wraps: [fn(ChatStream) -> ChatStream; 2] = [
+        |stream| stream,
+        |stream| ThinkTags::default().split_stream(stream),
+    ];
+    for wrap in wraps {
+        let (script, stream) = scripted(vec![frames(3), "data: fin\n\n".into()]);
+        let mut stream: ChatStream = wrap(stream);
+        while block_on(&script.clock, stream.next()).is_some() {}
+        let text = stream.partial().text().as_ptr();
+        let response = block_on(&script.clock, stream.finish()).unwrap();
+        assert_eq!(response.text(), "aaa");
+        assert_eq!(response.text().as_ptr(), text);
+    }
 }

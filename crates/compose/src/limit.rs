@@ -213,6 +213,10 @@ impl EventStream for Limited {
         self.stream.partial()
     }
 
+    fn take_partial(mut self: Pin<&mut Self>) -> ChatResponse {
+        Pin::new(&mut self.stream).take_partial()
+    }
+
     fn warn(mut self: Pin<&mut Self>, warning: String) {
         Pin::new(&mut self.stream).warn(warning);
     }

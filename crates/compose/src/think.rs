@@ -262,6 +262,10 @@ impl EventStream for Splitting {
         &self.partial
     }
 
+    fn take_partial(mut self: Pin<&mut Self>) -> ChatResponse {
+        std::mem::take(&mut self.partial)
+    }
+
     fn warn(mut self: Pin<&mut Self>, warning: String) {
         Pin::new(&mut self.stream).warn(warning);
         self.copy_head();

@@ -334,6 +334,10 @@ impl Events {
 
     /// Adds an event.
     pub fn push(&mut self, event: ChatEvent) {
+        if self.queue.capacity() == 0 {
+            // Most chunks have one event, and a queue would make room for four.
+            self.queue.reserve_exact(1);
+        }
         self.queue.push_back(event);
     }
 

@@ -203,6 +203,8 @@ impl ChatResponse {
         {
             Ok(place) => place,
             Err(place) => {
+                // Most responses have one choice, and a vector would make room for four.
+                self.choices.reserve_exact(1);
                 self.choices.insert(
                     place,
                     Choice {

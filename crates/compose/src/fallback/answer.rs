@@ -127,6 +127,13 @@ impl EventStream for Answer {
         self.given.as_ref().unwrap_or_else(|| self.stream.partial())
     }
 
+    fn take_partial(mut self: Pin<&mut Self>) -> ChatResponse {
+        match self.given.take() {
+            Some(given) => given,
+            None => Pin::new(&mut self.stream).take_partial(),
+        }
+    }
+
     fn warn(mut self: Pin<&mut Self>, warning: String) {
         if let Some(given) = &mut self.given {
             given.meta.warnings.push(warning.clone());

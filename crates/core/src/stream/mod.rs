@@ -39,6 +39,12 @@ pub trait EventStream: Send {
     /// Returns the part of the response that has been delivered, and its metadata.
     fn partial(&self) -> &ChatResponse;
 
+    /// Takes the delivered part of the response out of a stream that is not polled again. Copies it by
+    /// default.
+    fn take_partial(self: Pin<&mut Self>) -> ChatResponse {
+        self.partial().clone()
+    }
+
     /// Adds a warning to the response's [`warnings`](Meta::warnings).
     fn warn(self: Pin<&mut Self>, warning: String);
 
@@ -158,7 +164,7 @@ impl ChatStream {
     pub async fn finish(mut self) -> Result<ChatResponse> {
         while self.next().await.is_some() {}
         match self.failed.take() {
-            None => Ok(self.inner.partial().clone()),
+            None => Ok(self.inner.as_mut().take_partial()),
             Some(error) => Err(error),
         }
     }
@@ -186,10 +192,10 @@ impl ChatStream {
     /// The response ends in any case. If the future is dropped, canceling at the service continues in
     /// the background, for at most 2 s.
     pub fn cancel(mut self) -> BoxFuture<'static, Result<ChatResponse>> {
-        let partial = self.inner.partial().clone();
         // Called now, not when the future is polled, because a canceled stream has ended
         // immediately.
         let told = self.inner.as_mut().cancel();
+        let partial = self.inner.as_mut().take_partial();
         drop(self);
         Box::pin(async move { told.await.map(|()| partial) })
     }
@@ -242,6 +248,10 @@ impl EventStream for ChatStream {
 
     fn partial(&self) -> &ChatResponse {
         self.inner.partial()
+    }
+
+    fn take_partial(mut self: Pin<&mut Self>) -> ChatResponse {
+        self.inner.as_mut().take_partial()
     }
 
     fn warn(mut self: Pin<&mut Self>, warning: String) {

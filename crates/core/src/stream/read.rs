@@ -489,6 +489,10 @@ impl<F: Framer, D: Decode> EventStream for Reader<F, D> {
         &self.partial
     }
 
+    fn take_partial(mut self: Pin<&mut Self>) -> ChatResponse {
+        std::mem::take(&mut self.partial)
+    }
+
     fn warn(mut self: Pin<&mut Self>, warning: String) {
         self.partial.meta.warnings.push(warning);
     }

@@ -68,6 +68,10 @@ impl EventStream for Followed {
         self.inner.inner().partial()
     }
 
+    fn take_partial(mut self: Pin<&mut Self>) -> ChatResponse {
+        self.inner().take_partial()
+    }
+
     fn warn(mut self: Pin<&mut Self>, warning: String) {
         self.inner().warn(warning);
     }
