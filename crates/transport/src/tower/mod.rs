@@ -169,6 +169,7 @@ use hyper_util::client::legacy;
 use inferstream_core::{
     Body, BoxFuture, Error, ErrorKind, Result, Sent, Timeouts, Timer, Transport,
 };
+use pin_project::pin_project;
 use tower_service::Service;
 
 use self::taken::within;
@@ -363,15 +364,15 @@ where
     if let Some(ours) = (&mut body as &mut dyn Any).downcast_mut::<Option<Body>>() {
         return ours.take().unwrap_or_else(|| Body::from(""));
     }
-    Body::new(Foreign {
-        inner: body.map(Box::pin),
-    })
+    Body::new(Foreign { inner: body })
 }
 
 /// A service's response body, with its errors converted to [`Error`].
+#[pin_project]
 struct Foreign<R> {
     /// `None` once the body has ended or failed. Dropping the body closes the connection.
-    inner: Option<Pin<Box<R>>>,
+    #[pin]
+    inner: Option<R>,
 }
 
 impl<R> http_body::Body for Foreign<R>
@@ -383,13 +384,14 @@ where
     type Error = Error;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>>>> {
-        let Some(inner) = &mut self.inner else {
+        let mut this = self.project();
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let frame = match std::task::ready!(inner.as_mut().poll_frame(cx)) {
+        let frame = match std::task::ready!(inner.poll_frame(cx)) {
             Some(Ok(frame)) => {
                 let whole = |mut data: R::Data| data.copy_to_bytes(data.remaining());
                 return Poll::Ready(Some(Ok(frame.map_data(whole))));
@@ -397,7 +399,7 @@ where
             Some(Err(cause)) => Some(Err(broken_off(cause.into()))),
             None => None,
         };
-        self.inner = None;
+        this.inner.set(None);
         Poll::Ready(frame)
     }
 
