@@ -106,7 +106,7 @@ fn work_that_hangs_is_dropped_after_2_s() {
 }
 
 #[test]
-fn work_waits_for_no_response_that_is_cut_off() {
+fn a_truncated_response_does_not_wait_for_the_work() {
     let (work, polls) = work();
     let stream = "data: a\n\ndata: fin\n\ndata: b";
     let opened = open(vec![stream.into()], work);

@@ -68,7 +68,7 @@ const EVENTS: &str = "text/event-stream";
 const JSON: &str = "Application/JSON; charset=utf-8";
 
 #[test]
-fn a_document_is_an_ending_whatever_its_content_type() {
+fn a_document_is_recognized_whatever_its_content_type() {
     for content_type in [EVENTS, JSON, ""] {
         check(content_type, "{}", "document {}");
         check(content_type, "\u{feff} \n{} ", "document {} ");
@@ -79,7 +79,7 @@ fn a_document_is_an_ending_whatever_its_content_type() {
 }
 
 #[test]
-fn other_json_is_a_document_where_the_content_type_is_json() {
+fn other_json_is_a_document_if_the_content_type_is_json() {
     check(JSON, "null", "document null");
     check(JSON, "[DONE]", "document [DONE]");
     check(EVENTS, "null", "end");
@@ -98,7 +98,7 @@ fn a_stream_has_no_document() {
 }
 
 #[test]
-fn a_document_over_its_limit_is_an_error_and_an_event_is_not() {
+fn the_limit_of_documents_does_not_apply_to_events() {
     check(EVENTS, "{123456}", "document {123456}");
     let longer = read(EVENTS, vec!["{1234567}".into()]);
     assert_eq!(longer, Err(ErrorKind::TooLarge));

@@ -15,7 +15,7 @@ fn check(beginning: &str, says: Option<&str>) {
 }
 
 #[test]
-fn what_is_said_so_far_is_seen() {
+fn the_value_so_far_is_returned() {
     check(" { ", Some("{}"));
     check(r#"{"a"#, Some("{}"));
     check(r#"{"a":"#, Some("{}"));
@@ -34,7 +34,7 @@ fn what_is_said_so_far_is_seen() {
 }
 
 #[test]
-fn where_nothing_is_said_or_no_json_begins_nothing_is_seen() {
+fn text_without_a_value_returns_none() {
     for text in [
         "",
         " ",
@@ -101,7 +101,7 @@ fn values() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn each_beginning_is_a_beginning_of_the_value(value in values(), pretty in any::<bool>()) {
+    fn each_prefix_gives_a_part_of_the_value(value in values(), pretty in any::<bool>()) {
         let text = if pretty {
             serde_json::to_string_pretty(&value).unwrap()
         } else {
@@ -127,7 +127,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_makes_it_panic(text in "[\\[\\]{}:,\"\\\\a-f0-9ut. \u{e9}-]{0,24}") {
+    fn no_input_panics(text in "[\\[\\]{}:,\"\\\\a-f0-9ut. \u{e9}-]{0,24}") {
         if let Some(json) = seen(&text) {
             prop_assert!(
                 json.contains("\\u") || serde_json::from_str::<Value>(&json).is_ok(),
@@ -139,7 +139,7 @@ proptest! {
 
 proptest! {
     #[test]
-    fn no_text_makes_reading_it_panic(text in "[`~\n \u{e9}\u{2003}{}a1\"\\[\\]-]{0,12}", cut in any::<bool>()) {
+    fn no_text_panics(text in "[`~\n \u{e9}\u{2003}{}a1\"\\[\\]-]{0,12}", cut in any::<bool>()) {
         let reason = if cut { FinishReason::Length } else { FinishReason::Stop };
         let read = answer(&text, reason).parse::<Value>();
         if let (Ok(read), Ok(value)) = (read, serde_json::from_str::<Value>(&text)) {
@@ -207,7 +207,7 @@ fn check_all(text: &mut String, letters: &[&str], left: usize, last: Option<usiz
 }
 
 #[test]
-fn what_another_parser_takes_is_seen_and_nothing_else() {
+fn the_same_texts_are_accepted_as_by_another_parser() {
     let marks = ["[", "]", "{", "}", ":", ",", "\"", " "];
     for (letters, length) in [
         (&["0", "1", "-", "+", ".", "e", "E", ","][..], 6),
@@ -237,7 +237,7 @@ fn what_another_parser_takes_is_seen_and_nothing_else() {
 }
 
 #[test]
-fn what_is_seen_can_be_parsed_however_deep_it_is() {
+fn the_value_so_far_can_always_be_parsed() {
     for (open, value) in [("[", "1"), ("{\"a\":", "1 "), ("[{\"a\":[", "\"")] {
         for depth in 1..200 {
             let Some(seen) = seen(&[&open.repeat(depth), value].concat()) else {
@@ -255,7 +255,7 @@ fn what_is_seen_can_be_parsed_however_deep_it_is() {
 }
 
 #[test]
-fn a_half_of_a_character_is_whole_as_soon_as_its_other_half_cannot_come() {
+fn a_surrogate_half_is_replaced_once_its_other_half_cannot_follow() {
     check(r#"["\ud83d\ud83d"#, Some(r#"["\ud83d"]"#));
     check(r#"["\ud83d\ud83d\ude00"#, Some(r#"["\ud83d\ud83d\ude00"]"#));
     check(r#"["\ud83d\u0041"#, Some(r#"["\ud83d\u0041"]"#));
@@ -278,7 +278,7 @@ fn answer(text: &str, reason: FinishReason) -> ChatResponse {
 }
 
 #[test]
-fn an_answer_is_read_into_the_callers_type() {
+fn a_response_is_parsed_into_the_type_of_the_caller() {
     let place = || Place {
         city: "Bern".to_owned(),
         people: 134_000,
@@ -324,7 +324,7 @@ fn an_invalid_response_is_an_error_that_shows_no_content() {
 }
 
 #[test]
-fn each_of_several_answers_is_read_by_itself() {
+fn each_choice_is_parsed_separately() {
     let mut response = answer(r#"{"city":"Ber"#, FinishReason::Length);
     response.add(&ChatEvent::text(1, r#"{"city":"Bern","people":1}"#));
     response.add(&ChatEvent::finish(1, FinishReason::Stop));
@@ -344,14 +344,14 @@ fn each_of_several_answers_is_read_by_itself() {
 }
 
 #[test]
-fn an_answer_of_which_nothing_came_is_no_json() {
+fn an_empty_response_is_not_json() {
     let error = ChatResponse::default().parse::<Place>().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol);
     assert_eq!(error.partial(), Some(&ChatResponse::default()));
 }
 
 #[test]
-fn arguments_are_read_into_the_callers_type() {
+fn arguments_are_parsed_into_the_type_of_the_caller() {
     let call = ToolCall::new("c", "look_up", r#"{"city":"Bern","people":1}"#);
     assert_eq!(call.parse::<Place>().unwrap().city, "Bern");
     let none = ToolCall::new("c", "look_up", "");
@@ -366,7 +366,7 @@ fn arguments_are_read_into_the_callers_type() {
 }
 
 #[test]
-fn a_fence_may_be_of_any_kind_that_markdown_has() {
+fn a_code_fence_may_have_any_form_of_markdown() {
     for text in [
         "```json\r\n[1]\r\n```",
         "````json\n[1]\n````",
@@ -395,7 +395,7 @@ fn a_fence_may_be_of_any_kind_that_markdown_has() {
 }
 
 #[test]
-fn the_place_is_the_texts_own() {
+fn the_position_of_an_error_is_relative_to_the_text() {
     for (text, place) in [
         ("[\nx", "line 2, column 1"),
         ("\n\n  [x", "line 3, column 4"),

@@ -129,7 +129,7 @@ fn read(opened: &mut Opened) -> (String, Option<Error>) {
 }
 
 #[test]
-fn an_answer_goes_on_in_another_body() {
+fn a_response_continues_in_another_body() {
     let first = vec!["data: a\n\ndata: lost with its conn".into()];
     let second = Next::Pieces(vec!["data: b\n\ndata: [DONE]\n\n".into()]);
     let mut opened = open(first, [second]);
@@ -151,7 +151,7 @@ fn a_lost_connection_may_be_resumed() {
 }
 
 #[test]
-fn what_fails_may_be_asked_for_again() {
+fn a_failed_continuation_may_be_requested_again() {
     let others = [
         Next::Error(broken()),
         Next::Pieces(vec!["data: b\n\ndata: [DONE]\n\n".into()]),
@@ -162,7 +162,7 @@ fn what_fails_may_be_asked_for_again() {
 }
 
 #[test]
-fn the_last_error_ends_the_stream_with_what_came() {
+fn the_last_error_has_the_partial_response() {
     let mut opened = open(vec!["data: a\n\n".into()], [Next::Error(broken())]);
     let (text, error) = read(&mut opened);
     let error = error.unwrap();
@@ -172,7 +172,7 @@ fn the_last_error_ends_the_stream_with_what_came() {
 }
 
 #[test]
-fn the_limits_hold_while_more_is_asked_for() {
+fn the_timeouts_apply_while_the_rest_is_requested() {
     let mut opened = open(vec!["data: a\n\n".into()], [Next::Hang]);
     let (_, error) = read(&mut opened);
     assert_eq!(error.unwrap().kind(), ErrorKind::Timeout(Phase::Idle));
@@ -184,7 +184,7 @@ fn the_limits_hold_while_more_is_asked_for() {
 }
 
 #[test]
-fn a_wait_of_ours_is_no_silence() {
+fn a_delay_of_the_client_does_not_count_as_idle() {
     let second = Next::Pieces(vec!["data: b\n\ndata: [DONE]\n\n".into()]);
     let mut opened = open_after(seconds(200), vec!["data: a\n\n".into()], [second]);
     assert_eq!(read(&mut opened).0, "ab");
@@ -198,7 +198,7 @@ fn a_wait_of_ours_is_no_silence() {
 }
 
 #[test]
-fn what_has_its_finish_reason_waits_for_more_no_longer() {
+fn a_finished_response_waits_two_seconds_for_the_rest() {
     let mut opened = open(vec!["data: a\n\ndata: fin\n\n".into()], [Next::Hang]);
     assert_eq!(read(&mut opened).0, "a");
     assert_eq!(opened.script.clock.elapsed(), seconds(2));
@@ -206,7 +206,7 @@ fn what_has_its_finish_reason_waits_for_more_no_longer() {
 }
 
 #[test]
-fn canceling_is_the_protocols() {
+fn canceling_calls_the_protocol() {
     let opened = open(vec!["data: a\n\n".into()], []);
     let response = block_on(&opened.script.clock, opened.stream.cancel()).unwrap();
     assert_eq!(response.text(), "");
@@ -214,7 +214,7 @@ fn canceling_is_the_protocols() {
 }
 
 #[test]
-fn logs_are_kept_beside_the_answer() {
+fn logs_are_kept_in_the_metadata() {
     let log = "data: log\n\n".repeat(20_000);
     let first = vec![log.as_str().into(), "data: [DONE]\n\n".into()];
     let mut opened = open(first, []);

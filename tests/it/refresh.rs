@@ -155,7 +155,7 @@ fn one_refresh_serves_all_callers() {
 }
 
 #[test]
-fn its_failure_is_that_of_all_for_a_while() {
+fn a_failure_is_shared_during_the_back_off() {
     let world = World::new();
     let mut callers = waiting::<3>(&world);
     world.land(Err(failed()));
@@ -171,7 +171,7 @@ fn its_failure_is_that_of_all_for_a_while() {
 }
 
 #[test]
-fn another_goes_on_where_one_goes_or_panics() {
+fn another_caller_refreshes_if_one_is_dropped_or_panics() {
     for panics in [false, true] {
         let world = World::new();
         let [mut first, mut second, mut third] = waiting(&world);
@@ -205,7 +205,7 @@ impl Wake for Holds {
 }
 
 #[test]
-fn a_waker_that_holds_who_waits_does_no_harm() {
+fn a_waker_may_own_a_waiting_future() {
     let holds = |caller| Waker::from(Arc::new(Holds(Mutex::new(Some(caller)))));
     let world = World::new();
     let [lead, mut one, two, three, four] = waiting(&world);

@@ -19,7 +19,7 @@ fn check<T>(outcome: Result<T>, setting: &str) {
 }
 
 #[test]
-fn a_name_stays_under_context_and_a_later_one_replaces_it() {
+fn the_setting_is_kept_with_context_and_can_be_replaced() {
     let error = Error::config("invalid").with_setting("proxy").context("x");
     assert_eq!(error.setting(), Some("proxy"));
     let name = String::from("api_token");
@@ -28,7 +28,7 @@ fn a_name_stays_under_context_and_a_later_one_replaces_it() {
 }
 
 #[test]
-fn errors_of_a_request_name_its_field() {
+fn errors_of_a_request_have_its_field() {
     let request = || ChatRequest::new("m").user("Hi");
     check(ChatRequest::new("m").validate(), "messages");
     check(request().max_tokens(0).validate(), "max_tokens");
@@ -39,7 +39,7 @@ fn errors_of_a_request_name_its_field() {
 }
 
 #[test]
-fn errors_of_a_key_name_the_method_that_takes_it() {
+fn errors_of_a_key_name_its_setter() {
     check(ApiKey::new(" "), "api_key");
     check(CerebrasBuilder::default().api_key("a b").build(), "api_key");
     let cloudflare = || CloudflareBuilder::default().account_id("a1");
@@ -55,7 +55,7 @@ fn errors_of_a_key_name_the_method_that_takes_it() {
 }
 
 #[test]
-fn errors_of_an_address_name_its_setting() {
+fn errors_of_a_url_name_its_setting() {
     check(CablyAiBuilder::default().base_url("x").build(), "base_url");
     check(CompatibleBuilder::default().build(), "base_url");
     let compatible = || CompatibleBuilder::default().base_url(URL);
@@ -92,7 +92,7 @@ fn errors_of_a_transport_name_its_setting() {
 }
 
 #[test]
-fn errors_of_cookies_name_them() {
+fn errors_of_cookies_name_their_setting() {
     check(Cookies::from_header("x"), "cookies");
     check(Cookies::from_text("{"), "cookies");
     check(Cookies::from_file("no/such/file"), "cookies");

@@ -220,24 +220,24 @@ fn an_input_that_ends_without_an_end_is_truncated() {
 }
 
 #[test]
-fn a_frame_that_was_cut_off_is_not_given() {
+fn an_incomplete_frame_is_not_delivered() {
     check([frames("a"), "data: b".into()], "a !truncated", 0);
     check([frames("a"), "data: b\n".into()], "a !truncated", 0);
     check([frames("a"), "data: fin\n".into()], "a !truncated", 0);
 }
 
 #[test]
-fn a_marker_that_was_cut_off_is_an_end() {
+fn an_end_marker_without_its_blank_line_is_an_end() {
     check([frames("a"), "data: [DONE]".into()], "a Marker", 0);
 }
 
 #[test]
-fn a_marker_with_its_line_end_alone_is_an_end() {
+fn an_end_marker_with_only_its_line_end_is_an_end() {
     check([frames("a"), "data: [DONE]\n".into()], "a Marker", 0);
 }
 
 #[test]
-fn what_follows_the_end_is_dropped() {
+fn data_after_the_end_is_dropped() {
     check([frames("a [DONE] b err [DONE]"), lost()], "a Marker", 0);
 }
 
@@ -253,7 +253,7 @@ fn a_connection_lost_after_a_finish_reason_is_truncated() {
 }
 
 #[test]
-fn a_connection_lost_after_the_end_does_no_harm() {
+fn a_connection_lost_after_the_end_is_not_an_error() {
     check([frames("a fin [DONE]"), lost()], "a fin Marker", 0);
 }
 
@@ -267,7 +267,7 @@ fn another_error_of_the_body_keeps_its_kind() {
 }
 
 #[test]
-fn an_error_of_the_protocol_is_the_last_item() {
+fn an_error_of_the_decoder_is_the_last_item() {
     check([frames("a err b fin [DONE]")], "a !protocol", 0);
 }
 
@@ -277,7 +277,7 @@ fn events_before_an_error_come_first() {
 }
 
 #[test]
-fn a_limit_on_size_is_an_error_after_what_was_whole() {
+fn a_size_limit_is_an_error_after_the_complete_frames() {
     let long = format!("data: {}\n\n", "x".repeat(64));
     check(
         [frames("a b"), Piece::from(long.as_str()), frames("fin")],
@@ -287,14 +287,14 @@ fn a_limit_on_size_is_an_error_after_what_was_whole() {
 }
 
 #[test]
-fn what_waits_for_the_end_comes_before_it() {
+fn held_back_events_come_before_the_end() {
     check([frames("late:z a [DONE]")], "a z Marker", 0);
     check([frames("late:z a fin")], "a fin z FinishReason", 0);
     check([frames("late:z a")], "a z !truncated", 0);
 }
 
 #[test]
-fn all_kinds_of_events_come_in_order() {
+fn all_kinds_of_events_are_in_order() {
     check(
         [frames("reason a+reason other usage fin [DONE]")],
         "reason a reason other usage fin Marker",
@@ -315,14 +315,14 @@ fn a_lost_connection_is_the_cause_of_the_error() {
 // Time.
 
 #[test]
-fn the_first_event_has_its_limit() {
+fn the_first_event_has_its_timeout() {
     check([Piece::Hang], "!timeout/first_event", 120);
     check([wait(119), frames("a [DONE]")], "a Marker", 119);
     check([wait(121), frames("a [DONE]")], "!timeout/first_event", 120);
 }
 
 #[test]
-fn neither_comments_nor_empty_chunks_nor_half_frames_are_a_first_event() {
+fn comments_and_incomplete_frames_are_not_a_first_event() {
     check(
         [wait(60), comment(), wait(50), comment(), Piece::Hang],
         "!timeout/first_event",
@@ -341,7 +341,7 @@ fn neither_comments_nor_empty_chunks_nor_half_frames_are_a_first_event() {
 }
 
 #[test]
-fn before_the_first_event_no_other_limit_holds() {
+fn before_the_first_event_no_other_timeout_applies() {
     let timeouts = Timeouts::default().first_event(seconds(500));
     let pieces = vec![wait(400), frames("a [DONE]")];
     check_with(timeouts, pieces, "a Marker", 400);
@@ -351,7 +351,7 @@ fn before_the_first_event_no_other_limit_holds() {
 }
 
 #[test]
-fn silence_after_an_event_has_its_limit() {
+fn silence_after_an_event_has_its_timeout() {
     check([frames("a"), Piece::Hang], "a !timeout/idle", 120);
     check(
         [wait(100), frames("a"), wait(119), frames("b [DONE]")],
@@ -390,7 +390,7 @@ fn any_byte_ends_a_silence() {
 }
 
 #[test]
-fn bytes_without_events_have_their_limit() {
+fn bytes_without_events_have_their_timeout() {
     for piece in [comment(), frames("void"), "d".into()] {
         let mut pieces = vec![frames("a")];
         pieces.extend(again(100, &[wait(10), piece]));
@@ -412,7 +412,7 @@ fn any_event_is_progress() {
 }
 
 #[test]
-fn a_limit_can_be_turned_off() {
+fn a_timeout_can_be_turned_off() {
     let pieces = vec![
         wait(1 << 20),
         frames("a"),
@@ -423,7 +423,7 @@ fn a_limit_can_be_turned_off() {
 }
 
 #[test]
-fn without_a_first_limit_the_others_hold_from_the_head() {
+fn without_a_first_event_timeout_the_others_apply_from_the_headers() {
     let timeouts = Timeouts::default().first_event(None);
     check_with(timeouts, vec![Piece::Hang], "!timeout/idle", 120);
     check_with(
@@ -435,7 +435,7 @@ fn without_a_first_limit_the_others_hold_from_the_head() {
 }
 
 #[test]
-fn the_total_counts_from_the_start() {
+fn the_total_timeout_counts_from_the_start() {
     let timeouts = Timeouts::default().total(seconds(25));
     check_with(
         timeouts,
@@ -465,7 +465,7 @@ fn very_long_timeouts_never_expire() {
 }
 
 #[test]
-fn limits_of_nothing_end_the_first_wait() {
+fn timeouts_of_zero_end_the_first_wait() {
     let timeouts = Timeouts::default().first_event(Duration::ZERO);
     check_with(timeouts, vec![frames("a [DONE]")], "a Marker", 0);
     check_with(
@@ -492,7 +492,7 @@ fn after_a_finish_reason_the_rest_may_take_two_seconds() {
 }
 
 #[test]
-fn nothing_makes_the_two_seconds_longer() {
+fn nothing_extends_the_two_seconds() {
     let mut pieces = vec![frames("fin")];
     pieces.extend(again(
         100,
@@ -507,12 +507,12 @@ fn nothing_makes_the_two_seconds_longer() {
 }
 
 #[test]
-fn what_waits_for_the_end_comes_after_the_two_seconds() {
+fn held_back_events_come_after_the_two_seconds() {
     check([frames("late:z fin"), Piece::Hang], "fin z FinishReason", 2);
 }
 
 #[test]
-fn no_limit_runs_while_the_caller_holds_the_stream() {
+fn no_timeout_runs_while_the_caller_holds_the_stream() {
     let words = again(20, &[frames("a")]);
     let mut opened = open(Timeouts::default(), words);
     for _ in 0..20 {
@@ -561,7 +561,7 @@ fn an_hour_held_after_a_wait_does_not_count_against_the_first_event() {
 }
 
 #[test]
-fn a_new_wait_begins_at_its_own_poll() {
+fn a_new_wait_starts_at_its_own_poll() {
     let mut opened = open(Timeouts::default(), [frames("a"), Piece::Hang]);
     opened.expect("a");
     opened.script.clock.advance(seconds(3600));
@@ -582,7 +582,7 @@ fn an_endless_flood_of_comments_ends() {
 }
 
 #[test]
-fn a_flood_of_comments_leaves_the_thread_to_others() {
+fn a_flood_of_comments_yields_to_other_tasks() {
     let mut opened = open(Timeouts::default(), again(10_000, &[comment()]));
     let (poll, woken) = poll_once(opened.stream.next());
     assert!(poll.is_pending());
@@ -592,7 +592,7 @@ fn a_flood_of_comments_leaves_the_thread_to_others() {
 }
 
 #[test]
-fn ten_thousand_events_arm_few_sleeps() {
+fn ten_thousand_events_start_few_sleeps() {
     let mut pieces = again(
         10_000,
         &[Piece::Wait(Duration::from_millis(10)), frames("a")],
@@ -610,7 +610,7 @@ fn ten_thousand_events_arm_few_sleeps() {
 }
 
 #[test]
-fn bytes_that_are_there_arm_no_sleep() {
+fn available_bytes_start_no_sleep() {
     let mut opened = open(Timeouts::default(), again(1000, &[frames("a")]));
     for _ in 0..1000 {
         opened.expect("a");
@@ -667,7 +667,7 @@ fn nothing_is_read_ahead() {
 }
 
 #[test]
-fn the_view_of_text_passes_over_all_else() {
+fn the_text_view_skips_other_events() {
     let mut opened = open(
         Timeouts::default(),
         [frames("reason a other usage b fin [DONE]")],
@@ -683,7 +683,7 @@ fn the_view_of_text_passes_over_all_else() {
 }
 
 #[test]
-fn the_text_of_another_choice_is_had_by_its_number() {
+fn the_text_of_a_choice_is_read_by_its_index() {
     let mut opened = open(Timeouts::default(), [frames("a other b other err")]);
     let mut said = Vec::new();
     let error = loop {
@@ -698,7 +698,7 @@ fn the_text_of_another_choice_is_had_by_its_number() {
 }
 
 #[test]
-fn the_view_of_text_gives_the_error() {
+fn the_text_view_returns_the_error() {
     let mut opened = open(Timeouts::default(), [frames("a")]);
     let clock = Arc::clone(&opened.script.clock);
     let mut texts = opened.stream.text();
@@ -709,7 +709,7 @@ fn the_view_of_text_gives_the_error() {
 }
 
 #[test]
-fn finish_returns_the_whole_answer() {
+fn finish_returns_the_complete_response() {
     let mut opened = open(
         Timeouts::default(),
         [frames("model a"), wait(9), frames("b usage fin [DONE]")],
@@ -726,14 +726,14 @@ fn finish_returns_the_whole_answer() {
 }
 
 #[test]
-fn finish_gives_the_error_with_what_came() {
+fn finish_returns_the_error_with_the_partial_response() {
     let opened = open(Timeouts::default(), [frames("a b")]);
     let error = block_on(&opened.script.clock, opened.stream.finish()).unwrap_err();
     assert_eq!(error.partial().unwrap().text(), "ab");
 }
 
 #[test]
-fn finish_after_the_error_gives_it_again() {
+fn finish_returns_the_error_again() {
     let mut opened = open(Timeouts::default(), [frames("a")]);
     opened.expect("a");
     assert!(opened.next().unwrap().is_err());
@@ -743,7 +743,7 @@ fn finish_after_the_error_gives_it_again() {
 }
 
 #[test]
-fn finish_after_the_end_returns_the_answer() {
+fn finish_after_the_end_returns_the_response() {
     let mut opened = open(Timeouts::default(), [frames("a fin [DONE]")]);
     while opened.next().is_some() {}
     let response = block_on(&opened.script.clock, opened.stream.finish()).unwrap();
@@ -751,7 +751,7 @@ fn finish_after_the_end_returns_the_answer() {
 }
 
 #[test]
-fn cancel_closes_the_connection_and_returns_what_came() {
+fn cancel_closes_the_connection_and_returns_the_partial_response() {
     let mut opened = open(Timeouts::default(), [frames("a b"), Piece::Hang]);
     opened.expect("a");
     let response = block_on(&opened.script.clock, opened.stream.cancel()).unwrap();
@@ -760,7 +760,7 @@ fn cancel_closes_the_connection_and_returns_what_came() {
 }
 
 #[test]
-fn a_stream_tells_what_came_with_it() {
+fn a_stream_has_metadata() {
     let mut opened = open(Timeouts::default(), [comment(), wait(3), frames("a")]);
     assert_eq!(opened.stream.meta().request_id(), Some("r-1"));
     assert_eq!(opened.stream.meta().time_to_first_event, None);
@@ -770,7 +770,7 @@ fn a_stream_tells_what_came_with_it() {
 }
 
 #[test]
-fn the_time_to_the_end_is_known_once_the_end_is_taken() {
+fn the_time_to_the_end_is_known_after_the_last_event() {
     let mut opened = open(
         Timeouts::default(),
         [frames("a"), wait(3), frames("b fin [DONE]")],
@@ -801,7 +801,7 @@ fn the_time_to_the_end_is_when_the_end_was_read() {
 }
 
 #[test]
-fn an_error_tells_the_time_to_it() {
+fn an_error_has_the_time_to_it() {
     let opened = open(Timeouts::default(), [wait(1), frames("a"), wait(4), lost()]);
     let error = block_on(&opened.script.clock, opened.stream.finish()).unwrap_err();
     let meta = &error.partial().unwrap().meta;
@@ -811,7 +811,7 @@ fn an_error_tells_the_time_to_it() {
 }
 
 #[test]
-fn an_end_marker_that_never_comes_is_no_part_of_the_time() {
+fn the_wait_for_a_missing_end_marker_is_not_part_of_the_time() {
     for rest in [vec![Piece::Hang], vec![wait(1), comment(), Piece::Hang]] {
         let pieces = [wait(1), frames("a fin")].into_iter().chain(rest);
         let opened = open(Timeouts::default(), pieces.collect::<Vec<_>>());
@@ -822,7 +822,7 @@ fn an_end_marker_that_never_comes_is_no_part_of_the_time() {
 }
 
 #[test]
-fn the_time_to_the_head_counts_from_the_start() {
+fn the_time_to_the_headers_counts_from_the_start() {
     let script = Script::new([]);
     let start = script.now();
     script.clock.advance(seconds(4));
@@ -834,7 +834,7 @@ fn the_time_to_the_head_counts_from_the_start() {
 // The rest of the connection.
 
 #[test]
-fn a_body_at_its_end_is_polled_once_more_and_left() {
+fn a_body_at_its_end_is_polled_once_more() {
     let mut opened = open(Timeouts::default(), [frames("a [DONE]")]);
     opened.expect("a");
     assert!(opened.next().is_none());
@@ -844,7 +844,7 @@ fn a_body_at_its_end_is_polled_once_more_and_left() {
 }
 
 #[test]
-fn the_rest_of_a_body_is_read_apart() {
+fn the_rest_of_a_body_is_read_in_the_background() {
     let rest = [
         frames("a [DONE]"),
         Piece::Wait(Duration::from_millis(20)),
@@ -861,7 +861,7 @@ fn the_rest_of_a_body_is_read_apart() {
 }
 
 #[test]
-fn the_rest_of_a_body_has_fifty_milliseconds() {
+fn the_rest_of_a_body_is_read_for_fifty_milliseconds() {
     let mut opened = open(Timeouts::default(), [frames("a [DONE]"), Piece::Hang]);
     opened.expect("a");
     assert!(opened.next().is_none());
@@ -871,7 +871,7 @@ fn the_rest_of_a_body_has_fifty_milliseconds() {
 }
 
 #[test]
-fn the_rest_of_a_body_has_64_kib() {
+fn the_rest_of_a_body_is_read_up_to_64_kib() {
     let kib = Piece::Bytes(Bytes::from(vec![b'x'; 1 << 10]));
     let pieces = std::iter::once(frames("a [DONE]")).chain(std::iter::repeat(kib));
     let mut opened = open(Timeouts::default(), pieces);
@@ -886,7 +886,7 @@ fn the_rest_of_a_body_has_64_kib() {
 }
 
 #[test]
-fn a_stream_that_settled_closes_its_connection() {
+fn a_stream_without_an_end_marker_closes_its_connection() {
     let mut opened = open(Timeouts::default(), [frames("fin"), Piece::Hang]);
     opened.expect("fin");
     assert!(opened.next().is_none());
@@ -894,7 +894,7 @@ fn a_stream_that_settled_closes_its_connection() {
 }
 
 #[test]
-fn streams_go_everywhere() {
+fn streams_are_send_and_static() {
     fn goes<T: Send + Unpin + 'static>() {}
     fn streams<T: Stream + Send + Unpin>() {}
     goes::<ChatStream>();
@@ -905,7 +905,7 @@ fn streams_go_everywhere() {
 }
 
 #[test]
-fn a_body_passes_over_empty_pieces() {
+fn a_body_skips_empty_fragments() {
     let clock = Clock::new();
     let (mut body, _) = body(&clock, ["".into(), "a".into(), "".into()]);
     assert_eq!(block_on(&clock, body.data()).unwrap().unwrap(), "a");
@@ -931,7 +931,7 @@ fn pieces() -> impl Strategy<Value = Piece> {
 
 proptest! {
     #[test]
-    fn an_answer_has_exactly_one_end(pieces in vec(pieces(), 0..20)) {
+    fn a_response_has_exactly_one_end(pieces in vec(pieces(), 0..20)) {
         let mut opened = open(Timeouts::default(), pieces);
         let mut sum = ChatResponse::default();
         loop {
@@ -957,7 +957,7 @@ proptest! {
     }
 
     #[test]
-    fn where_an_answer_is_cut_does_not_matter(
+    fn the_split_of_a_response_does_not_matter(
         lengths in vec((1_usize..12, 0_u64..100), 0..20),
         polls in 0_usize..4,
     ) {

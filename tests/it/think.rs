@@ -146,7 +146,7 @@ fn text_without_reasoning_is_unchanged() {
 }
 
 #[test]
-fn what_looks_like_a_tag_later_on_is_text() {
+fn later_tags_are_text() {
     let tags = ThinkTags::default();
     let answer = "Write <think> and </think>, </think>.";
     check(&format!("<think>Hm.</think>{answer}"), &tags, "Hm.", answer);
@@ -160,7 +160,7 @@ fn reasoning_without_a_closing_tag_is_reasoning() {
 }
 
 #[test]
-fn a_closing_tag_alone_is_left_out() {
+fn a_closing_tag_alone_is_dropped() {
     let tags = ThinkTags::default();
     check("Hm.</think>Yes.", &tags, "", "Hm.Yes.");
     check("</think>Yes.", &tags, "", "Yes.");
@@ -181,7 +181,7 @@ fn tags_may_have_other_names() {
 }
 
 #[test]
-fn what_is_no_tag_is_held_back_for_less_than_one() {
+fn only_the_possible_start_of_a_tag_is_held_back() {
     let stream = stream(texts(["</thi", "nk", "er", "x"]));
     let mut stream = ThinkTags::default().split_stream(stream);
     let clock = Clock::new();
@@ -211,7 +211,7 @@ fn each_choice_has_its_own_reasoning() {
 }
 
 #[test]
-fn an_error_comes_behind_what_was_held_back() {
+fn held_back_text_is_delivered_before_the_error() {
     let truncated = Error::new(ErrorKind::Truncated, "cut");
     let events = [Ok(ChatEvent::text(0, "<think>Hm.</thi")), Err(truncated)];
     let mut stream = ThinkTags::default().split_stream(stream(events));
@@ -231,7 +231,7 @@ fn an_error_comes_behind_what_was_held_back() {
 }
 
 #[test]
-fn what_came_with_the_answer_is_that_of_the_stream() {
+fn the_metadata_is_that_of_the_inner_stream() {
     let mut inner = List {
         events: texts(["<think>", "Hm.</think>Yes."]).into(),
         ..List::default()
@@ -249,7 +249,7 @@ fn what_came_with_the_answer_is_that_of_the_stream() {
 }
 
 #[test]
-fn what_was_read_before_is_neither_lost_nor_forgotten() {
+fn text_that_was_read_before_is_kept() {
     let texts = || texts(["<think>H", "m.</th", "ink>Yes."]);
     for read in 0..=3 {
         let mut stream = stream(texts());
@@ -284,7 +284,7 @@ fn a_failed_stream_is_not_complete() {
 }
 
 #[test]
-fn a_stream_in_a_combinator_has_ended_and_failed_as_before() {
+fn a_wrapped_stream_keeps_its_end_and_its_error() {
     let failure = || Err(Error::new(ErrorKind::Truncated, "cut"));
     for (ending, fails) in [(Some(failure()), true), (None, false)] {
         let events = std::iter::once(Ok(ChatEvent::text(0, "Ye"))).chain(ending);
@@ -301,7 +301,7 @@ fn a_stream_in_a_combinator_has_ended_and_failed_as_before() {
 }
 
 #[test]
-fn what_is_known_of_the_answer_is_known_at_once_and_its_end_at_the_end() {
+fn the_metadata_is_available_immediately_and_the_end_at_the_end() {
     let mut known = List {
         events: std::iter::once(Ok(ChatEvent::text(0, "Yes <"))).collect(),
         ..List::default()
@@ -366,7 +366,7 @@ const TAGS: [(&str, &str); 12] = [
 ];
 
 #[test]
-fn any_tags_are_recognized_however_the_text_is_cut() {
+fn any_tags_are_recognized_however_the_text_is_split() {
     let letters = [
         "<", "t", "h", "|", "\n", "a", "b", "</t", "<think>", "</think>",
     ];
@@ -397,7 +397,7 @@ fn white_space_before_an_opening_tag_is_not_part_of_it() {
 }
 
 #[test]
-fn never_is_more_held_back_than_a_tag_less_a_byte() {
+fn less_than_one_tag_is_held_back() {
     for (open, close) in [
         ("<think>", "</think>"),
         ("◁think▷", "◁/think▷"),
@@ -455,7 +455,7 @@ fn reference(text: &str) -> (String, String) {
 
 proptest! {
     #[test]
-    fn cuts_make_no_difference(
+    fn the_split_of_the_text_does_not_matter(
         parts in prop::collection::vec(
             prop::sample::select(vec![
                 "<think>", "</think>", "<", "</", "think", ">", " ", "\n", "a", "世", "<thi", "nk>",
@@ -488,7 +488,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_comes_between_nothing_is_lost_and_each_choice_is_as_if_alone(
+    fn choices_do_not_affect_each_other(
         script in prop::collection::vec((0..3_u32, 0..14_usize), 0..30),
         ending in 0..3_u8,
     ) {

@@ -71,7 +71,7 @@ fn rate(limit: Option<u64>, remaining: Option<u64>, reset: Option<Duration>) -> 
 // Events.
 
 #[test]
-fn text_events_have_their_form() {
+fn text_events_have_their_json_format() {
     check(
         &ChatEvent::text(0, "a\n\"b\""),
         r#"{"type":"text","text":"a\n\"b\""}"#,
@@ -87,7 +87,7 @@ fn text_events_have_their_form() {
 }
 
 #[test]
-fn tool_events_have_their_form() {
+fn tool_events_have_their_json_format() {
     check(
         &ChatEvent::tool_call_start(0, 1, "c1", "add"),
         r#"{"type":"tool_call_start","index":1,"id":"c1","name":"add"}"#,
@@ -109,7 +109,7 @@ fn tool_events_have_their_form() {
 }
 
 #[test]
-fn counts_and_times_have_their_form() {
+fn usage_and_timing_have_their_json_format() {
     let mut usage = Usage::default();
     check(&ChatEvent::usage(usage), r#"{"type":"usage"}"#);
     usage.input_tokens = Some(3);
@@ -129,7 +129,7 @@ fn counts_and_times_have_their_form() {
 }
 
 #[test]
-fn ends_have_their_form() {
+fn finish_events_have_their_json_format() {
     for (reason, word) in [
         (FinishReason::ContentFilter, "content_filter"),
         (FinishReason::Length, "length"),
@@ -166,7 +166,7 @@ fn an_event_of_an_unknown_type_is_refused() {
 // Messages and requests.
 
 #[test]
-fn messages_have_their_form() {
+fn messages_have_their_json_format() {
     check(
         &Message::user("hi"),
         r#"{"role":"user","content":[{"type":"text","text":"hi"}]}"#,
@@ -184,7 +184,7 @@ fn messages_have_their_form() {
 }
 
 #[test]
-fn images_have_their_form() {
+fn images_have_their_json_format() {
     check(
         &Part::image_url("https://example.org/a.png"),
         r#"{"type":"image","url":"https://example.org/a.png"}"#,
@@ -203,7 +203,7 @@ fn images_have_their_form() {
 }
 
 #[test]
-fn choices_and_formats_have_their_form() {
+fn tool_choices_and_formats_have_their_json_format() {
     check(&ToolChoice::Auto, r#""auto""#);
     check(&ToolChoice::Tool("f".to_owned()), r#"{"tool":"f"}"#);
     check(&ResponseFormat::JsonObject, r#"{"type":"json_object"}"#);
@@ -217,7 +217,7 @@ fn choices_and_formats_have_their_form() {
 }
 
 #[test]
-fn a_request_comes_back_from_its_form() {
+fn a_request_survives_serialization() {
     let request = ChatRequest::new("m")
         .system("s")
         .user("u")
@@ -235,13 +235,13 @@ fn a_request_comes_back_from_its_form() {
 }
 
 #[test]
-fn a_request_may_leave_out_all() {
+fn all_members_of_a_request_are_optional() {
     let request: ChatRequest = serde_json::from_str("{}").unwrap();
     assert_eq!(request, ChatRequest::default());
 }
 
 #[test]
-fn headers_of_a_request_are_not_in_its_form() {
+fn headers_of_a_request_are_not_serialized() {
     let request = ChatRequest::from("u")
         .header(header::COOKIE, HeaderValue::from_static("canary"))
         .timeouts(Timeouts::none());
@@ -262,7 +262,7 @@ fn a_request_from_json_is_not_recorded() {
 }
 
 #[test]
-fn a_plain_question_is_valid() {
+fn a_plain_text_request_is_valid() {
     ChatRequest::from("Why?").validate().unwrap();
     ChatRequest::from(String::from("Why?")).validate().unwrap();
     ChatRequest::from(vec![Message::user("Why?")])
@@ -279,7 +279,7 @@ fn a_request_without_messages_is_refused() {
 }
 
 #[test]
-fn numbers_that_json_cannot_say_are_refused() {
+fn numbers_that_json_cannot_represent_are_refused() {
     for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         let request = || ChatRequest::from("Why?");
         check_invalid(&request().temperature(number), "`temperature`");
@@ -292,7 +292,7 @@ fn numbers_that_json_cannot_say_are_refused() {
 }
 
 #[test]
-fn nothing_cannot_be_asked_for() {
+fn limits_of_zero_are_refused() {
     check_invalid(&ChatRequest::from("Why?").max_tokens(0), "`max_tokens`");
     check_invalid(&ChatRequest::from("Why?").n(0), "`n`");
     let least = ChatRequest::from("Why?").max_tokens(1).n(1);
@@ -321,7 +321,7 @@ fn headers_of_the_transport_are_refused() {
 }
 
 #[test]
-fn an_alias_is_resolved_and_any_other_name_stays() {
+fn an_alias_is_resolved_and_other_names_are_kept() {
     let mut info = ProviderInfo::new("p", "P", "https://example.org");
     info.model_aliases = &[("fast", "m-fast-1")];
     info.retired_models = &[("m-0", "m-1")];
@@ -338,7 +338,7 @@ fn an_alias_is_resolved_and_any_other_name_stays() {
 // Answers.
 
 #[test]
-fn an_answer_keeps_its_choices_apart_and_in_order() {
+fn the_choices_of_a_response_are_separate_and_in_order() {
     let mut response = ChatResponse::default();
     for event in [
         ChatEvent::text(1_000_000_000, "z"),
@@ -371,7 +371,7 @@ fn an_answer_keeps_its_choices_apart_and_in_order() {
 }
 
 #[test]
-fn an_answer_comes_back_from_its_form() {
+fn a_response_survives_serialization() {
     let mut response = ChatResponse::default();
     let empty = serde_json::to_string(&response).unwrap();
     assert_eq!(
@@ -398,7 +398,7 @@ fn an_answer_comes_back_from_its_form() {
 }
 
 #[test]
-fn what_came_with_an_answer_is_not_in_its_form() {
+fn the_metadata_of_a_response_is_not_serialized() {
     let mut response = ChatResponse::default();
     response.meta.attempts = 2;
     let json = serde_json::to_string(&response).unwrap();
@@ -411,7 +411,7 @@ fn what_came_with_an_answer_is_not_in_its_form() {
 }
 
 #[test]
-fn answers_are_equal_that_say_the_same() {
+fn responses_with_the_same_content_are_equal() {
     let answer = || {
         let mut answer = ChatResponse::default();
         answer.add(&ChatEvent::text(0, "a"));
@@ -439,7 +439,7 @@ fn answers_are_equal_that_say_the_same() {
 }
 
 #[test]
-fn what_came_with_an_answer_shows_no_headers() {
+fn debug_output_of_the_metadata_shows_no_headers() {
     let mut response = ChatResponse::default();
     let headers = &mut response.meta.headers;
     headers.insert(header::SET_COOKIE, HeaderValue::from_static("canary=1"));
@@ -452,7 +452,7 @@ fn what_came_with_an_answer_shows_no_headers() {
 }
 
 #[test]
-fn an_answer_without_choice_0_has_no_plain_text() {
+fn a_response_without_choice_0_has_no_text() {
     let mut response = ChatResponse::default();
     response.add(&ChatEvent::text(1, "b"));
     assert_eq!((response.text(), response.tool_calls().len()), ("", 0));
@@ -460,7 +460,7 @@ fn an_answer_without_choice_0_has_no_plain_text() {
 }
 
 #[test]
-fn an_answer_is_the_next_message() {
+fn a_response_is_the_next_message() {
     let mut response = ChatResponse::default();
     response.add(&ChatEvent::reasoning(0, "hm"));
     response.add(&ChatEvent::text(0, "a"));
@@ -472,7 +472,7 @@ fn an_answer_is_the_next_message() {
 }
 
 #[test]
-fn each_of_several_answers_is_had_by_its_number() {
+fn each_choice_is_found_by_its_index() {
     let mut response = ChatResponse::default();
     for (choice, text) in [(2, "c"), (0, "a"), (2, "cc"), (u32::MAX, "z")] {
         response.add(&ChatEvent::text(choice, text));
@@ -491,7 +491,7 @@ fn each_of_several_answers_is_had_by_its_number() {
 }
 
 #[test]
-fn the_last_count_holds() {
+fn the_last_usage_counts() {
     let mut response = ChatResponse::default();
     let mut usage = Usage::default();
     for tokens in [1, 2] {
@@ -504,7 +504,7 @@ fn the_last_count_holds() {
 // Keys.
 
 #[test]
-fn a_key_does_not_show_itself() {
+fn debug_output_does_not_show_a_key() {
     let key = ApiKey::new(" csk-canary\n").unwrap();
     assert_eq!(key.expose(), "csk-canary");
     assert_eq!(format!("{key:?} {key:#?}"), "ApiKey(..) ApiKey(..)");
@@ -575,7 +575,7 @@ fn an_error_is_one_line() {
 }
 
 #[test]
-fn an_error_says_this_level_and_its_source_the_rest() {
+fn an_error_describes_its_level_and_its_source_the_rest() {
     let error = Error::config("the file is no use").with_source(std::io::Error::other("not found"));
     assert_eq!(error.to_string(), "the file is no use");
     assert_eq!(error.source().unwrap().to_string(), "not found");
@@ -586,7 +586,7 @@ fn an_error_says_this_level_and_its_source_the_rest() {
 }
 
 #[test]
-fn an_error_shows_neither_headers_nor_body_nor_answer() {
+fn an_error_shows_neither_headers_nor_body_nor_response() {
     let mut headers = HeaderMap::new();
     headers.insert(header::SET_COOKIE, HeaderValue::from_static("canary=1"));
     let mut partial = ChatResponse::default();
@@ -618,7 +618,7 @@ fn a_changed_clone_leaves_the_error_as_it_was() {
 }
 
 #[test]
-fn an_error_names_its_request() {
+fn an_error_has_the_request_id() {
     for name in ["x-request-id", "request-id", "cf-ray"] {
         let mut headers = HeaderMap::new();
         headers.insert(
@@ -693,7 +693,7 @@ fn a_reset_is_a_duration_in_any_form() {
 }
 
 #[test]
-fn a_limit_without_a_resource_is_of_requests() {
+fn a_limit_without_a_resource_counts_requests() {
     let headers = [
         ("x-ratelimit-limit", "50"),
         ("x-ratelimit-remaining", "0"),
@@ -744,7 +744,7 @@ fn the_drafts_of_the_ietf_are_read() {
 }
 
 #[test]
-fn a_rate_that_is_no_number_is_not_told() {
+fn invalid_rate_limits_are_ignored() {
     for value in ["", "many", "-1", "nan"] {
         check_limit(&[("x-ratelimit-limit-a", value)], "a", RateLimit::default());
         check_limit(&[("x-ratelimit-reset-a", value)], "a", RateLimit::default());
@@ -757,7 +757,7 @@ fn a_rate_that_is_no_number_is_not_told() {
 }
 
 #[test]
-fn other_headers_are_no_rate_limits() {
+fn other_headers_are_not_rate_limits() {
     let mut headers = HeaderMap::new();
     for name in [
         "x-ratelimit-policy",
@@ -784,14 +784,14 @@ fn json_keeps_its_text() {
 }
 
 #[test]
-fn json_keeps_its_order_through_its_serde_form() {
+fn json_keeps_its_order_when_serialized() {
     let text = r#"{"z":1,"a":[{"y":1.5,"b":18446744073709551615,"A":null}]}"#;
     let json: Json = serde_json::from_str(text).unwrap();
     assert_eq!(json.as_str(), text);
 }
 
 #[test]
-fn a_tool_keeps_the_order_of_its_schema_through_its_serde_form() {
+fn a_tool_keeps_the_order_of_its_schema_when_serialized() {
     let text = r#"{"name":"f","parameters":{"type":"object","properties":{"z":{},"a":{}}}}"#;
     let tool: Tool = serde_json::from_str(text).unwrap();
     assert_eq!(serde_json::to_string(&tool).unwrap(), text);
@@ -814,14 +814,14 @@ fn only_one_value_is_json() {
 }
 
 #[test]
-fn numbers_and_truth_are_themselves() {
+fn numbers_and_booleans_become_json() {
     assert_eq!(Json::from(true).as_str(), "true");
     assert_eq!(Json::from(i64::MIN).as_str(), i64::MIN.to_string());
     assert_eq!(Json::from(u64::MAX).as_str(), u64::MAX.to_string());
 }
 
 #[test]
-fn what_has_no_json_form_is_refused() {
+fn values_without_a_json_form_are_refused() {
     let map = std::collections::BTreeMap::from([((1, 2), 3)]);
     assert_eq!(Json::new(&map).unwrap_err().kind(), ErrorKind::Config);
     assert_eq!(Json::new(&[1, 2]).unwrap().as_str(), "[1,2]");
@@ -841,7 +841,7 @@ proptest! {
     }
 
     #[test]
-    fn events_come_back_from_their_form(choice: u32, index: u32, text: String, word: String) {
+    fn events_survive_serialization(choice: u32, index: u32, text: String, word: String) {
         for event in [
             ChatEvent::text(choice, text.as_str()),
             ChatEvent::reasoning(choice, text.as_str()),

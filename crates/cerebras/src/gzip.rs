@@ -27,7 +27,7 @@ mod tests {
     use super::compress;
 
     #[test]
-    fn what_gets_no_smaller_is_left() {
+    fn a_body_that_does_not_get_smaller_is_unchanged() {
         // Shorter than the header and the checksum of a gzip file.
         assert_eq!(compress(br#"{"model":"m"}"#), None);
         assert!(compress(&[b' '; 100]).is_some_and(|small| small.len() < 100));

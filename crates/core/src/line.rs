@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_draws_is_escaped_and_the_rest_stays() {
+    fn control_characters_are_escaped_and_the_rest_is_kept() {
         for (text, line) in [
             ("", ""),
             ("a \"b\" `c` \\ é 🦀", "a \"b\" `c` \\ é 🦀"),

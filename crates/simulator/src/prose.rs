@@ -169,7 +169,7 @@ mod tests {
     use crate::tokens;
 
     #[test]
-    fn an_answer_is_60_to_120_tokens_long() {
+    fn a_text_is_60_to_120_tokens_long() {
         for seed in 0..500 {
             for prompt in [
                 "What is internationalisation?",

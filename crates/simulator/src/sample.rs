@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_that_names_itself_ends() {
+    fn a_recursive_schema_ends() {
         check(&json!({"$ref": "#"}), &Value::Null);
     }
 }

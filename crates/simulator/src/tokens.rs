@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn punctuation_stands_alone() {
+    fn punctuation_is_a_token() {
         check(
             "a — b, (c)\n\n",
             &["a", " —", " b", ",", " (", "c", ")", "\n", "\n"],

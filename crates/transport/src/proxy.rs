@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cgi_program_does_not_believe_http_proxy() {
+    fn a_cgi_program_ignores_http_proxy() {
         check_proxy(
             &[("HTTP_PROXY", "a:1"), ("REQUEST_METHOD", "GET")],
             "http://x/",

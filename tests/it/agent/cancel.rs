@@ -53,7 +53,7 @@ fn an_ended_turn_is_not_canceled() {
 }
 
 #[test]
-fn canceling_gives_what_was_delivered() {
+fn canceling_returns_what_was_delivered() {
     let agent = plan().serve();
     let partial = block_on(&agent.clock, async {
         let mut stream = client(&agent).stream(PROMPT).await.unwrap();
@@ -133,7 +133,7 @@ fn a_turn_dropped_while_it_resumes_is_canceled() {
 }
 
 #[test]
-fn a_turn_is_canceled_on_another_connection_where_its_own_is_lost() {
+fn a_turn_without_a_connection_is_canceled_on_another_one() {
     let agent = Plan {
         cuts: vec![Some((800, Break::Lost))],
         ..plan()
@@ -202,7 +202,7 @@ fn a_turn_that_has_finished_is_not_canceled() {
 }
 
 #[test]
-fn canceling_ends_though_the_service_does_not() {
+fn canceling_ends_although_the_service_is_silent() {
     let agent = Plan {
         never_ends: true,
         last: Vec::new(),

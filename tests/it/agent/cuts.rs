@@ -89,7 +89,7 @@ fn a_response_that_cannot_be_resumed_is_never_complete() {
 }
 
 #[test]
-fn another_answer_is_not_put_behind_the_first() {
+fn a_different_response_is_never_appended() {
     let length = length();
     for bytes in 0..length {
         let (outcome, _) = run(cut(bytes, Break::Lost, Resume::Other));
@@ -117,7 +117,7 @@ fn a_turn_is_resumed_three_times() {
 }
 
 #[test]
-fn each_connection_may_break_where_it_likes() {
+fn each_connection_may_break_anywhere() {
     let mut random = 7_usize;
     let mut next = |below: usize| {
         random = random

@@ -13,7 +13,7 @@ use super::{
 use crate::support::block_on;
 
 #[test]
-fn an_error_of_the_agents_is_words_and_no_json() {
+fn an_error_of_the_agent_is_plain_text() {
     let (outcome, agent) = run(Plan {
         last: vec![json!({"body": "The model is {overloaded\"", "done": true, "error": true})],
         ..Plan::new(&CHUNKS[..5])
@@ -43,7 +43,7 @@ fn an_error_that_repeats_the_prompt_does_not_show_it() {
 }
 
 #[test]
-fn an_error_without_words_is_one() {
+fn an_error_without_a_message_is_an_error() {
     let (outcome, _) = run(Plan {
         last: vec![json!({"body": "", "done": true, "error": true})],
         ..plan()
@@ -108,7 +108,7 @@ fn silence_ends_at_the_limit_and_the_turn_is_canceled() {
 }
 
 #[test]
-fn a_refusal_of_the_settings_is_an_error_and_no_answer_by_another_model() {
+fn refused_settings_are_an_error() {
     let (outcome, agent) = run(Plan {
         refusal: Some("State update rejected"),
         ..plan()
@@ -124,7 +124,7 @@ fn a_refusal_of_the_settings_is_an_error_and_no_answer_by_another_model() {
 }
 
 #[test]
-fn a_close_before_the_end_is_no_end() {
+fn a_close_before_the_end_is_not_the_end() {
     for code in [1000, 1001, 1011, 1012] {
         for (resume, kind) in [
             (Resume::Ended, None),
@@ -176,7 +176,7 @@ fn the_end_marker_of_event_streams_is_not_recognized() {
 }
 
 #[test]
-fn a_message_that_goes_on_behind_its_finish_has_not_ended() {
+fn content_after_the_finish_means_that_the_response_continues() {
     let chunks = [
         CHUNKS[3],
         CHUNKS[7],
@@ -190,7 +190,7 @@ fn a_message_that_goes_on_behind_its_finish_has_not_ended() {
 }
 
 #[test]
-fn a_refusal_of_the_settings_is_noticed_though_it_is_lost() {
+fn a_lost_refusal_of_the_settings_is_noticed() {
     for cut in (0..260).step_by(5) {
         let (outcome, _) = run(Plan {
             refusal: Some("State update rejected"),
@@ -204,7 +204,7 @@ fn a_refusal_of_the_settings_is_noticed_though_it_is_lost() {
 }
 
 #[test]
-fn a_refusal_without_words_says_nothing_of_a_model() {
+fn a_refusal_without_a_message_does_not_mention_the_model() {
     let (outcome, _) = run(Plan {
         status: (400, ""),
         ..plan()
@@ -215,7 +215,7 @@ fn a_refusal_without_words_says_nothing_of_a_model() {
 }
 
 #[test]
-fn a_page_where_a_connection_should_be_is_a_challenge() {
+fn a_page_instead_of_a_connection_is_a_challenge() {
     let (outcome, agent) = run(Plan {
         status: (403, "<!DOCTYPE html><title>Just a moment...</title>"),
         ..plan()
@@ -226,7 +226,7 @@ fn a_page_where_a_connection_should_be_is_a_challenge() {
 }
 
 #[test]
-fn an_answer_that_switches_nothing_is_a_protocol_error() {
+fn a_response_without_a_switch_is_a_protocol_error() {
     let (outcome, _) = run(Plan {
         status: (200, "<html>a page</html>"),
         ..plan()

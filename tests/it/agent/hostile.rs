@@ -10,7 +10,7 @@ fn framed(head: &[u8], payload: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn frames_that_break_the_rules_are_a_protocol_error() {
+fn invalid_frames_are_a_protocol_error() {
     let frames: [(&str, Vec<u8>); 8] = [
         ("a reserved bit", framed(&[0xC1, 1], b"a")),
         ("an unknown kind", framed(&[0x83, 1], b"a")),
@@ -34,7 +34,7 @@ fn frames_that_break_the_rules_are_a_protocol_error() {
 }
 
 #[test]
-fn a_message_of_a_size_that_nobody_sends_is_refused_by_its_head() {
+fn a_huge_message_is_refused_by_its_header() {
     for length in [33_u64 << 20, u64::from(u32::MAX), u64::MAX >> 1, u64::MAX] {
         let mut raw = vec![0x81, 127];
         raw.extend(length.to_be_bytes());
@@ -57,7 +57,7 @@ fn a_chunk_above_the_limits_is_too_large() {
 }
 
 #[test]
-fn a_message_that_is_no_chunk_may_be_large() {
+fn a_message_that_is_not_a_chunk_may_be_large() {
     let mut plan = plan();
     plan.last
         .insert(0, json!({"body": "", "padding": "x".repeat(9 << 20)}));
@@ -65,7 +65,7 @@ fn a_message_that_is_no_chunk_may_be_large() {
 }
 
 #[test]
-fn a_chunk_that_is_no_json_is_a_protocol_error_behind_its_text() {
+fn an_invalid_chunk_is_a_protocol_error_after_the_text_before_it() {
     for broken in [
         "{",
         "[1",
@@ -80,7 +80,7 @@ fn a_chunk_that_is_no_json_is_a_protocol_error_behind_its_text() {
 }
 
 #[test]
-fn a_chunk_cannot_smuggle_in_another_event() {
+fn a_chunk_cannot_inject_another_event() {
     let (outcome, _) = run(Plan::new(&[
         "{\"type\":\"start\"}\n\ndata: {\"type\":\"text-delta\",\"delta\":\"x\"}",
         CHUNKS[7],
@@ -90,7 +90,7 @@ fn a_chunk_cannot_smuggle_in_another_event() {
 }
 
 #[test]
-fn the_handshake_must_be_for_this_key() {
+fn the_handshake_must_match_the_key() {
     let (outcome, agent) = run(Plan {
         accept: Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
         ..plan()
@@ -100,7 +100,7 @@ fn the_handshake_must_be_for_this_key() {
 }
 
 #[test]
-fn a_flood_of_pings_is_no_answer() {
+fn a_flood_of_pings_times_out() {
     let mut pings = Vec::new();
     for _ in 0..100_000 {
         pings.extend([0x89, 0]);
@@ -113,7 +113,7 @@ fn a_flood_of_pings_is_no_answer() {
 }
 
 #[test]
-fn members_of_other_types_do_no_harm() {
+fn members_of_unexpected_types_are_ignored() {
     let strange = [
         json!({"type": 7, "id": {}, "body": []}),
         json!({"type": "cf_agent_use_chat_response", "id": 7}),

@@ -73,7 +73,7 @@ fn run(plan: Plan) -> (Outcome, Agent) {
 }
 
 #[test]
-fn an_answer_is_delivered_as_it_comes() {
+fn a_response_is_delivered_as_it_arrives() {
     let (outcome, agent) = run(plan());
     assert_eq!(outcome.text(), TEXT);
     assert_eq!(outcome.reason(), "stop");
@@ -86,7 +86,7 @@ fn an_answer_is_delivered_as_it_comes() {
 }
 
 #[test]
-fn the_transcript_of_one_delta_is_an_answer() {
+fn the_transcript_with_one_delta_is_a_response() {
     let plan = Plan::new(&[
         r#"{"type":"text-delta","id":"0","delta":"Hello"}"#,
         r#"{"type":"finish"}"#,
@@ -97,7 +97,7 @@ fn the_transcript_of_one_delta_is_an_answer() {
 }
 
 #[test]
-fn messages_come_as_bytes_in_pieces_and_between_pings_too() {
+fn messages_may_be_binary_fragmented_and_between_pings() {
     for piece in [1, 2, 3, 7, 64, usize::MAX] {
         for (binary, pings) in [(false, true), (true, false), (true, true)] {
             let (outcome, _) = run(Plan {
@@ -113,7 +113,7 @@ fn messages_come_as_bytes_in_pieces_and_between_pings_too() {
 }
 
 #[test]
-fn reasoning_tools_and_usage_come_as_over_http() {
+fn reasoning_tools_and_usage_are_the_same_as_over_http() {
     let (outcome, _) = run(Plan::new(&[
         r#"{"type":"start","messageId":"m1"}"#,
         r#"{"type":"reasoning-delta","id":"0","delta":"Hm."}"#,

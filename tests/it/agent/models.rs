@@ -17,7 +17,7 @@ fn models(reply: Value) -> (Result<Vec<Model>>, Agent) {
 }
 
 #[test]
-fn models_that_make_text_are_listed() {
+fn text_generation_models_are_listed() {
     let (models, agent) = models(json!({"success": true, "done": true, "result": [
         {"name": "@cf/meta/llama-3.3-70b", "task": {"name": "Text Generation"},
          "properties": [{"property_id": "context_window", "value": "24000"}]},

@@ -77,7 +77,7 @@ fn length(chunks: &[&str]) -> usize {
 }
 
 #[test]
-fn events_of_every_kind_come_once() {
+fn events_of_every_kind_are_delivered_once() {
     let (whole, _) = run_raw(Plan::new(&RICH), true);
     assert_eq!(whole.response().choices[0].tool_calls.len(), 2);
     for resume in [
@@ -109,7 +109,7 @@ fn events_of_every_kind_come_once() {
 }
 
 #[test]
-fn cuts_in_each_of_several_connections_make_no_difference() {
+fn interruptions_of_several_connections_make_no_difference() {
     let (whole, _) = run_raw(Plan::new(&RICH), false);
     let length = length(&RICH);
     let mut random = 12_345_usize;
@@ -156,7 +156,7 @@ fn again(chunks: &[&str], cut: usize, again: &[&str]) -> Plan {
 }
 
 #[test]
-fn an_answer_that_is_shorter_the_second_time_has_one_end() {
+fn a_response_that_is_shorter_the_second_time_has_one_end() {
     let cut = length(&CHUNKS) - 300;
     let (outcome, _) = run_raw(again(&CHUNKS, cut, &[CHUNKS[3], CHUNKS[7]]), false);
     let error = outcome.error();
@@ -165,7 +165,7 @@ fn an_answer_that_is_shorter_the_second_time_has_one_end() {
 }
 
 #[test]
-fn a_whole_call_stands_for_its_pieces() {
+fn a_complete_call_replaces_its_fragments() {
     let compact: Vec<&str> = RICH
         .into_iter()
         .filter(|chunk| !chunk.contains("tool-input-delta") && !chunk.contains("tool-input-start"))
@@ -176,7 +176,7 @@ fn a_whole_call_stands_for_its_pieces() {
 }
 
 #[test]
-fn another_call_is_another_answer() {
+fn a_different_call_is_a_different_response() {
     let cut = length(&RICH) - 200;
     for (of, with) in [
         (r#"{"a":1}"#, r#"{"a":2}"#),
@@ -190,7 +190,7 @@ fn another_call_is_another_answer() {
 }
 
 #[test]
-fn counts_do_not_go_back() {
+fn usage_is_not_delivered_again() {
     let chunks = [
         CHUNKS[3],
         RICH[7],
@@ -212,7 +212,7 @@ fn counts_do_not_go_back() {
 }
 
 #[test]
-fn raw_chunks_that_were_joined_come_rather_twice_than_never() {
+fn joined_raw_chunks_may_be_delivered_twice() {
     let (outcome, _) = run_raw(
         Plan {
             cuts: vec![Some((length(&CHUNKS) - 250, Break::Lost))],

@@ -17,7 +17,7 @@ fn said(request: ChatRequest) -> (Value, Value) {
 }
 
 #[test]
-fn the_request_is_that_of_the_transcript() {
+fn the_request_matches_the_transcript() {
     let agent = plan().serve();
     assert_eq!(ask(&agent, "hi").kind(), None);
     let asked = agent.of("use_chat_request").remove(0);
@@ -32,7 +32,7 @@ fn the_request_is_that_of_the_transcript() {
 }
 
 #[test]
-fn settings_come_first_and_are_all_there() {
+fn the_settings_are_sent_first_and_completely() {
     let agent = plan().serve();
     assert_eq!(ask(&agent, PROMPT).kind(), None);
     let seen = agent.seen.lock().unwrap();
@@ -75,7 +75,7 @@ fn the_first_system_messages_are_a_setting() {
 }
 
 #[test]
-fn extras_are_settings() {
+fn members_of_extra_are_settings() {
     let request = ChatRequest::from(PROMPT)
         .extra("maxTokens", json!(7))
         .extra("stream", json!(false));
@@ -115,7 +115,7 @@ fn an_unsupported_request_is_rejected_before_sending() {
 }
 
 #[test]
-fn the_handshake_is_a_pages() {
+fn the_handshake_is_the_one_of_the_page() {
     let (_, agent) = run(plan());
     let seen = agent.seen.lock().unwrap();
     let request = &seen.requests[0];
@@ -137,7 +137,7 @@ fn the_handshake_is_a_pages() {
 }
 
 #[test]
-fn each_request_has_an_agent_of_its_own() {
+fn each_request_has_its_own_agent() {
     let agent = plan().serve();
     for _ in 0..20 {
         assert_eq!(ask(&agent, PROMPT).kind(), None);
@@ -168,7 +168,7 @@ fn each_request_has_an_agent_of_its_own() {
 }
 
 #[test]
-fn cookies_that_come_with_the_handshake_are_sent_the_next_time() {
+fn cookies_of_the_handshake_are_sent_the_next_time() {
     let agent = plan().serve();
     let client = builder(&agent).build().unwrap();
     for _ in 0..2 {
@@ -198,7 +198,7 @@ fn headers_of_the_caller_are_sent() {
 }
 
 #[test]
-fn headers_of_the_handshake_are_not_the_callers() {
+fn the_caller_cannot_set_headers_of_the_handshake() {
     for name in ["upgrade", "sec-websocket-key", "sec-websocket-extensions"] {
         let agent = plan().serve();
         let name = http::HeaderName::from_static(name);
@@ -211,7 +211,7 @@ fn headers_of_the_handshake_are_not_the_callers() {
 }
 
 #[test]
-fn another_place_may_be_asked() {
+fn another_base_url_may_be_set() {
     let agent = plan().serve();
     let client = Cloudflare::builder()
         .playground_agent()

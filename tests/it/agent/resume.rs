@@ -19,7 +19,7 @@ fn broken(resume: Resume) -> Plan {
 }
 
 #[test]
-fn it_asks_whether_the_turn_runs_and_then_for_the_turn() {
+fn resuming_first_asks_whether_the_turn_is_running() {
     let (outcome, agent) = run(broken(Resume::Runs(4)));
     assert_eq!(outcome.text(), TEXT);
     let seen = agent.seen.lock().unwrap();
@@ -44,7 +44,7 @@ fn it_asks_whether_the_turn_runs_and_then_for_the_turn() {
 }
 
 #[test]
-fn what_came_with_the_answer_is_kept_over_a_cut() {
+fn the_metadata_is_kept_after_a_reconnection() {
     let (whole, _) = run(broken(Resume::Runs(4)));
     let (lost, _) = run(broken(Resume::Gone));
     let kept = lost.error().partial().unwrap();
@@ -57,21 +57,21 @@ fn what_came_with_the_answer_is_kept_over_a_cut() {
 }
 
 #[test]
-fn an_agent_that_says_nothing_is_waited_for_five_seconds() {
+fn a_silent_agent_is_waited_for_five_seconds() {
     let (outcome, _) = run(broken(Resume::Silent));
     assert_eq!(outcome.text(), TEXT);
     assert_eq!(outcome.elapsed, Duration::from_millis(250 + 5_000));
 }
 
 #[test]
-fn a_turn_that_is_about_to_begin_is_waited_for() {
+fn a_pending_turn_is_waited_for() {
     let (outcome, _) = run(broken(Resume::Pending(Duration::from_secs(40))));
     assert_eq!(outcome.text(), TEXT);
     assert_eq!(outcome.elapsed, Duration::from_millis(250 + 40_000));
 }
 
 #[test]
-fn the_error_says_that_it_was_tried() {
+fn the_error_reports_the_attempts_to_resume() {
     for resume in [Resume::Gone, Resume::Refused(503)] {
         let (outcome, _) = run(broken(resume));
         let error = outcome.error();

@@ -36,7 +36,7 @@ fn the_address_is_a_secret() {
 }
 
 #[test]
-fn cookies_are_secrets_whenever_they_came() {
+fn cookies_are_secrets_whenever_they_are_set() {
     let (outcome, _) = run(Plan {
         refusal: Some("bad cookie a-ticket-of-the-test-0"),
         ..plan()

@@ -25,7 +25,7 @@ fn page(status: u16, text: &str) -> Answer {
 }
 
 #[test]
-fn nobody_is_signed_in() {
+fn a_signed_out_session_is_an_error() {
     for document in [
         "null",
         "{}",
@@ -40,7 +40,7 @@ fn nobody_is_signed_in() {
 }
 
 #[test]
-fn an_account_has_no_key() {
+fn an_account_without_a_key_is_an_error() {
     for document in [
         r#"{"user":{}}"#,
         r#"{"user":{"demoApiKey":null}}"#,
@@ -57,7 +57,7 @@ fn an_account_has_no_key() {
 }
 
 #[test]
-fn a_session_has_expired() {
+fn an_expired_session_is_an_error() {
     let document = r#"{"user":{"demoApiKey":"k"},"expires":"1969-12-31T23:59:59Z"}"#;
     check(
         session(document),
@@ -68,7 +68,7 @@ fn a_session_has_expired() {
 }
 
 #[test]
-fn a_page_stands_where_the_session_was() {
+fn a_page_instead_of_the_session_is_an_error() {
     let html = format!("<!DOCTYPE html><title>Sign in {CANARY}</title>");
     for answer in [
         page(200, &html),
@@ -100,7 +100,7 @@ fn a_browser_challenge_is_an_error() {
 }
 
 #[test]
-fn a_status_says_no() {
+fn an_error_status_is_an_error() {
     let body = format!(r#"{{"error":"{CANARY}"}}"#);
     for (status, kind, what, remedy) in [
         (
@@ -164,7 +164,7 @@ fn a_redirect_is_not_followed() {
 }
 
 #[test]
-fn json_is_broken_or_another() {
+fn invalid_json_is_an_error() {
     for (document, what) in [
         ("", "JSON"),
         (r#"{"user":{"demoApiKey":"c4nary-0f-the-session"#, "JSON"),
@@ -193,7 +193,7 @@ fn json_is_broken_or_another() {
 }
 
 #[test]
-fn a_key_that_is_refused_is_said_to_be_the_sessions() {
+fn the_error_of_a_refused_key_names_the_session() {
     for (status, kind, reason) in [
         (401, ErrorKind::Auth, "401 Unauthorized"),
         (403, ErrorKind::Permission, "403 Forbidden"),
@@ -219,7 +219,7 @@ fn a_key_that_is_refused_is_said_to_be_the_sessions() {
 }
 
 #[test]
-fn a_session_has_a_limit() {
+fn the_size_of_a_session_is_limited() {
     let long = |length: usize| {
         let rest = "x".repeat(length - r#"{"user":{"demoApiKey":"k"},"a":""}"#.len());
         session(&format!(r#"{{"user":{{"demoApiKey":"k"}},"a":"{rest}"}}"#))
@@ -237,7 +237,7 @@ fn a_session_has_a_limit() {
 }
 
 #[test]
-fn a_connection_is_lost() {
+fn a_lost_connection_is_an_error() {
     let told = Error::new(ErrorKind::Disconnected, format!("the peer said {CANARY}"))
         .with_sent(Sent::Yes)
         .with_repeat(Repeat::Never);
@@ -257,7 +257,7 @@ fn a_connection_is_lost() {
 }
 
 #[test]
-fn no_cookie_of_one_name_with_another_shows() {
+fn cookies_with_similar_names_are_not_shown() {
     let one = |value: &str, path: &str| {
         format!(r#"{{"name":"t","value":"{value}","path":"{path}","domain":"{HOST}"}}"#)
     };
@@ -276,7 +276,7 @@ fn no_cookie_of_one_name_with_another_shows() {
 }
 
 #[test]
-fn a_session_that_never_answers_runs_into_a_limit() {
+fn a_silent_session_times_out() {
     let silent = Answer::new(200, [Piece::Hang]);
     let service = Service::of_session(silent);
     let error = service.ask(&service.client()).unwrap_err();

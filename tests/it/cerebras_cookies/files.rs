@@ -69,7 +69,7 @@ fn an_invalid_header_is_an_error() {
 }
 
 #[test]
-fn a_file_of_netscapes() {
+fn a_netscape_file_is_read() {
     check(
         "# Netscape HTTP Cookie File\n# https://curl.se/docs/http-cookies.html\n\n\
          .cerebras.ai\tTRUE\t/\tTRUE\t4102444800\twide\t1\n\
@@ -123,7 +123,7 @@ fn a_line_may_end_in_blanks() {
 }
 
 #[test]
-fn a_cookie_may_be_for_longer_than_there_are_numbers() {
+fn a_huge_expiry_means_never() {
     for end in ["99999999999999999999", "18446744073709551616.5"] {
         check(
             &format!("inference.cerebras.ai\tFALSE\t/\tFALSE\t{end}\ta\tb\n"),
@@ -133,7 +133,7 @@ fn a_cookie_may_be_for_longer_than_there_are_numbers() {
 }
 
 #[test]
-fn a_list_of_an_extensions() {
+fn a_list_of_an_extension_is_read() {
     check(
         r#"[
   {"domain":".cerebras.ai","expirationDate":4102444800.5,"hostOnly":false,"httpOnly":true,
@@ -159,7 +159,7 @@ fn invalid_cookies_in_a_list_are_ignored() {
 }
 
 #[test]
-fn an_object_of_names_and_values() {
+fn an_object_of_names_and_values_is_read() {
     check(
         r#"{"a":"b","c":"d","n":7,"bad;":"x","bad":"\n"}"#,
         "a=b; c=d",
@@ -213,7 +213,7 @@ fn entry(url: &str, sent: &str, received: &str) -> String {
 const PAGE: &str = "https://inference.cerebras.ai/";
 
 #[test]
-fn one_odd_entry_of_a_har_spoils_no_other() {
+fn an_invalid_entry_of_a_har_is_skipped() {
     let good = entry(PAGE, r#"{"name":"a","value":"b"}"#, "");
     for odd in [
         "{}",
@@ -232,7 +232,7 @@ fn one_odd_entry_of_a_har_spoils_no_other() {
 }
 
 #[test]
-fn a_url_of_a_har_may_be_what_browsers_take() {
+fn a_har_may_have_any_url_that_browsers_accept() {
     let long = format!("{PAGE}?{}", "x".repeat(100_000));
     for url in [
         "https://INFERENCE.cerebras.ai:443/",
@@ -267,7 +267,7 @@ fn a_url_of_a_har_may_be_what_browsers_take() {
 }
 
 #[test]
-fn a_parent_in_a_har_needs_no_dot() {
+fn a_parent_domain_in_a_har_needs_no_dot() {
     // A cookie of a parent domain is sent and set only by hosts below it.
     let parent = r#"{"name":"a","value":"b","domain":"cerebras.ai"}"#;
     check(&har(&[&entry(PAGE, parent, "")]), "a=b");
@@ -283,7 +283,7 @@ fn a_parent_in_a_har_needs_no_dot() {
 }
 
 #[test]
-fn what_a_har_says_without_a_host_is_replaced_by_what_it_says_with_one() {
+fn a_cookie_with_a_host_replaces_one_without_it_in_a_har() {
     let bare = r#"{"name":"a","value":"old"}"#;
     let wide = r#"{"name":"a","value":"new","domain":".cerebras.ai","path":"/"}"#;
     check(&har(&[&entry(PAGE, bare, wide)]), "a=new");
@@ -333,7 +333,7 @@ fn invalid_json_is_an_error() {
 }
 
 #[test]
-fn there_are_limits() {
+fn files_have_limits() {
     let many = |count: usize| -> String {
         let pairs: Vec<String> = (0..count).map(|index| format!("n{index}=v")).collect();
         pairs.join("; ")
@@ -429,7 +429,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_like_a_file_does_not_panic(
+    fn damaged_files_do_not_panic(
         pieces in prop::collection::vec(prop::sample::select(vec![
             "{", "}", "[", "]", "\"log\":", "\"entries\":", "\"request\":", "\"url\":", "\"cookies\":",
             "\"name\":", "\"value\":", "\"a\"", "\"https://inference.cerebras.ai/\"", ",", "null", "1e999",

@@ -29,7 +29,7 @@ fn fifty(service: &Service, client: &Cerebras) -> Vec<Result<String>> {
 }
 
 #[test]
-fn cookies_become_a_key_once() {
+fn cookies_are_exchanged_for_a_key_once() {
     let service = Service::of_session(signed_in("demo-1"));
     let client = service.client();
     for _ in 0..3 {
@@ -48,7 +48,7 @@ fn cookies_become_a_key_once() {
 }
 
 #[test]
-fn fifty_at_once_ask_the_session_once() {
+fn fifty_concurrent_calls_request_the_session_once() {
     let service = Service::of_session(signed_in("demo-1").after(seconds(1)));
     let client = service.client();
     let answers = fifty(&service, &client);
@@ -61,7 +61,7 @@ fn fifty_at_once_ask_the_session_once() {
 }
 
 #[test]
-fn fifty_at_once_get_the_one_error() {
+fn fifty_concurrent_calls_share_one_error() {
     let service = Service::of_session(session("null").after(seconds(1)));
     let client = service.client();
     for answer in fifty(&service, &client) {
@@ -71,7 +71,7 @@ fn fifty_at_once_get_the_one_error() {
 }
 
 #[test]
-fn a_leader_that_is_dropped_hands_over() {
+fn another_call_refreshes_if_the_first_is_dropped() {
     let service = Service::new([Answer::hang(), signed_in("demo-1")], |_| whole());
     let client = service.client();
     let mut leader = Box::pin(text(&client));
@@ -85,7 +85,7 @@ fn a_leader_that_is_dropped_hands_over() {
 }
 
 #[test]
-fn a_key_that_is_refused_is_asked_for_once_more() {
+fn a_refused_key_is_requested_again() {
     for status in [401, 403] {
         let sessions = [signed_in("demo-1"), signed_in("demo-2")];
         let service = Service::new(sessions, only("demo-2", status));
@@ -98,7 +98,7 @@ fn a_key_that_is_refused_is_asked_for_once_more() {
 }
 
 #[test]
-fn a_whole_answer_and_the_models_do_the_same() {
+fn chat_and_models_renew_the_key_too() {
     let sessions = [
         signed_in("demo-1"),
         signed_in("demo-2"),
@@ -147,7 +147,7 @@ fn the_same_key_again_is_not_tried_again() {
 }
 
 #[test]
-fn fifty_refused_at_once_ask_the_session_once_more() {
+fn fifty_refused_calls_request_the_session_once() {
     let sessions = [signed_in("demo-1"), signed_in("demo-2").after(seconds(1))];
     let service = Service::new(sessions, |key| match key {
         "Bearer demo-2" => whole(),
@@ -164,7 +164,7 @@ fn fifty_refused_at_once_ask_the_session_once_more() {
 }
 
 #[test]
-fn what_comes_after_a_refusal_says_what_to_do() {
+fn a_call_after_a_refusal_has_the_remedy() {
     let service = Service::new([signed_in("demo-1"), session("{}")], |_| refused(401));
     let error = service.ask(&service.client()).unwrap_err();
     assert!(
@@ -177,7 +177,7 @@ fn what_comes_after_a_refusal_says_what_to_do() {
 }
 
 #[test]
-fn other_errors_forget_no_key() {
+fn other_errors_keep_the_key() {
     for status in [400, 404, 429, 500] {
         let service = Service::new([signed_in("demo-1")], move |_| refused(status));
         let client = service.client();
@@ -193,7 +193,7 @@ fn other_errors_forget_no_key() {
 }
 
 #[test]
-fn a_refusal_inside_an_answer_is_not_asked_about_again() {
+fn a_refusal_inside_a_response_does_not_renew_the_key() {
     let inside = r#"data: {"error":{"message":"no","code":"wrong_api_key"},"status_code":401}"#;
     let service = Service::new([signed_in("demo-1")], move |_| {
         Answer::sse([crate::support::piece(format!("{inside}\n\n").as_bytes())])
@@ -203,7 +203,7 @@ fn a_refusal_inside_an_answer_is_not_asked_about_again() {
 }
 
 #[test]
-fn a_key_that_is_set_wins() {
+fn an_api_key_takes_precedence() {
     let service = Service::of_session(signed_in("demo-1"));
     let other = Cookies::from_header("a=b").unwrap();
     let client = service
@@ -253,7 +253,7 @@ fn a_key_is_kept_no_longer_than_its_session() {
 }
 
 #[test]
-fn a_refusal_of_the_cookies_answers_for_a_while() {
+fn a_refusal_of_the_cookies_is_shared_during_the_back_off() {
     let service = Service::new([session("{}"), signed_in("demo-1")], |_| whole());
     let client = service.client();
     for _ in 0..3 {
@@ -266,7 +266,7 @@ fn a_refusal_of_the_cookies_answers_for_a_while() {
 }
 
 #[test]
-fn what_passes_is_tried_again_at_once() {
+fn transient_failures_are_retried_immediately() {
     let service = Service::new([Answer::json(503, "{}"), signed_in("demo-1")], |_| whole());
     let client = service.client();
     assert_eq!(
@@ -286,7 +286,7 @@ fn what_passes_is_tried_again_at_once() {
 }
 
 #[test]
-fn what_the_session_sets_is_sent_next() {
+fn cookies_set_by_the_session_are_sent_next_time() {
     let set = "session-token=next; Path=/; HttpOnly; Secure";
     let first = signed_in("demo-1").header("set-cookie", set);
     let service = Service::new([first, signed_in("demo-2")], only("demo-2", 401));
@@ -322,7 +322,7 @@ fn clones_share_the_key() {
 }
 
 #[test]
-fn nothing_is_asked_before_the_first_request() {
+fn no_key_is_requested_before_the_first_request() {
     let service = Service::of_session(signed_in("demo-1"));
     let client = service.client();
     assert!(!client.known_models().is_empty());
@@ -332,7 +332,7 @@ fn nothing_is_asked_before_the_first_request() {
 }
 
 #[test]
-fn without_cookies_there_is_no_key_as_ever() {
+fn without_cookies_a_missing_key_is_an_error() {
     let service = Service::of_session(signed_in("demo-1"));
     let client = Cerebras::builder()
         .transport(service.0.clone())

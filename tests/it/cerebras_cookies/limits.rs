@@ -13,7 +13,7 @@ fn hasty(limit: u64) -> ChatRequest {
 }
 
 #[test]
-fn the_whole_limit_holds_for_the_session_too() {
+fn the_total_timeout_includes_the_session() {
     for silent in [Answer::hang(), Answer::new(200, [Piece::Hang])] {
         let service = Service::of_session(silent);
         let client = service.client();
@@ -29,7 +29,7 @@ fn the_whole_limit_holds_for_the_session_too() {
 }
 
 #[test]
-fn the_clients_limit_is_one_for_session_and_answer() {
+fn the_timeout_of_the_client_covers_session_and_response() {
     let late = || signed_in("demo-1").after(seconds(3));
     let client = |service: &Service| {
         let limits = Timeouts::default().total(seconds(4));

@@ -44,7 +44,7 @@ fn check_at(url: &str, members: &str, goes: bool) {
 }
 
 #[test]
-fn only_what_the_host_would_get_is_sent() {
+fn only_cookies_of_the_host_are_sent() {
     for (domain, goes) in [
         (HOST, true),
         ("INFERENCE.Cerebras.AI", true),
@@ -70,14 +70,14 @@ fn only_what_the_host_would_get_is_sent() {
 }
 
 #[test]
-fn a_host_alone_is_that_host() {
+fn a_host_only_cookie_is_sent_only_to_its_host() {
     check(r#""domain":"cerebras.ai","hostOnly":false"#, true);
     check(r#""domain":".cerebras.ai","hostOnly":true"#, false);
     check(r#""domain":"inference.cerebras.ai","hostOnly":true"#, true);
 }
 
 #[test]
-fn only_what_the_path_would_get_is_sent() {
+fn only_cookies_of_the_path_are_sent() {
     for (path, goes) in [
         ("/", true),
         ("/api", true),
@@ -93,7 +93,7 @@ fn only_what_the_path_would_get_is_sent() {
 }
 
 #[test]
-fn only_what_is_alive_is_sent() {
+fn expired_cookies_are_not_sent() {
     // The time is 1000 s after 1970.
     for (member, goes) in [
         (r#""expires":1"#, false),
@@ -117,7 +117,7 @@ fn only_what_is_alive_is_sent() {
 }
 
 #[test]
-fn only_tls_carries_what_is_secure() {
+fn secure_cookies_are_sent_only_over_tls() {
     let plain = "http://inference.cerebras.ai";
     check_at(plain, &format!(r#""domain":"{HOST}","secure":true"#), false);
     check_at(plain, &format!(r#""domain":"{HOST}","secure":false"#), true);
@@ -137,7 +137,7 @@ fn only_tls_carries_what_is_secure() {
 }
 
 #[test]
-fn another_session_gets_what_names_no_host() {
+fn cookies_without_a_host_are_sent_to_another_session_url() {
     for url in [
         "https://127.0.0.1:7/x",
         "http://localhost:7",
@@ -171,7 +171,7 @@ fn cookies_of_other_hosts_are_not_used() {
 }
 
 #[test]
-fn cookies_that_have_expired_are_not_sent() {
+fn a_session_whose_cookies_have_all_expired_is_an_error() {
     let text = format!(
         r#"[{{"name":"a","value":"{CANARY}","domain":"{HOST}","expires":5}},
             {{"name":"b","value":"{CANARY}","domain":"{HOST}","expires":9}}]"#
@@ -192,7 +192,7 @@ fn cookies_that_have_expired_are_not_sent() {
 }
 
 #[test]
-fn the_api_and_a_redirect_get_no_cookie() {
+fn no_cookie_is_sent_to_the_api_or_after_a_redirect() {
     let target = "https://evilcerebras.ai/api/auth/session";
     for answer in [
         signed_in("demo-1"),
@@ -214,7 +214,7 @@ fn the_api_and_a_redirect_get_no_cookie() {
 }
 
 #[test]
-fn headers_of_the_users_are_for_the_chat() {
+fn headers_of_the_user_are_sent_only_with_the_chat() {
     let service = Service::new([signed_in("demo-1")], |_| whole());
     let value = http::HeaderValue::from_static("gateway-token");
     let name = http::HeaderName::from_static("x-gateway");

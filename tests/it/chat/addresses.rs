@@ -31,7 +31,7 @@ fn places(base: Option<&str>) -> (String, String, String) {
 }
 
 #[test]
-fn the_version_stands_once_in_each_url() {
+fn each_url_contains_the_version_once() {
     for base in [
         None,
         Some("https://api.cerebras.ai"),
@@ -78,7 +78,7 @@ fn an_invalid_base_url_is_an_error_and_not_shown() {
 }
 
 #[test]
-fn slashes_at_the_end_of_the_base_url_do_not_count() {
+fn trailing_slashes_of_the_base_url_are_ignored() {
     let wire = Wire::new([Answer::json(400, "")]);
     let client = inferstream_cerebras::Cerebras::builder()
         .api_key(KEY)
@@ -110,7 +110,7 @@ fn an_invalid_port_is_not_ignored() {
 }
 
 #[test]
-fn an_engine_elsewhere_gets_the_limit_under_the_name_that_all_know() {
+fn another_engine_gets_the_limit_as_max_tokens() {
     let wire = Wire::new([Answer::json(400, "")]);
     let client = inferstream_cerebras::Cerebras::builder()
         .base_url("http://127.0.0.1:8801/v1")
@@ -125,7 +125,7 @@ fn an_engine_elsewhere_gets_the_limit_under_the_name_that_all_know() {
 }
 
 #[test]
-fn headers_say_who_asks_and_for_what() {
+fn requests_have_the_expected_headers() {
     let wire = send(Client::Cerebras, new().user("hi"));
     let request = wire.request();
     let headers = request.headers();
@@ -142,7 +142,7 @@ fn headers_say_who_asks_and_for_what() {
 }
 
 #[test]
-fn a_request_s_headers_win_over_the_client_s() {
+fn headers_of_a_request_replace_those_of_the_client() {
     let name = HeaderName::from_static("queue_threshold");
     let wire = wire();
     let client = Cerebras::builder()
@@ -167,7 +167,7 @@ fn a_request_s_headers_win_over_the_client_s() {
 }
 
 #[test]
-fn the_key_s_header_is_not_set_by_hand() {
+fn the_header_of_the_key_cannot_be_set() {
     let value = HeaderValue::from_static("Bearer other");
     let request = new().user("hi").header(http::header::AUTHORIZATION, value);
     check_refused(Client::Cerebras, request, ErrorKind::Config);

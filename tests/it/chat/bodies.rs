@@ -6,7 +6,7 @@ use super::{Answer, Client, FINISH, TEXT, chunks, frames, plain_stream, run, sse
 use crate::support::Piece;
 
 #[test]
-fn any_content_type_but_a_page_s_is_looked_into() {
+fn any_content_type_except_html_is_accepted() {
     let bytes = sse(&[TEXT, FINISH]) + "data: [DONE]\n\n";
     let answer = || Answer::new(200, [Piece::from(bytes.as_str())]);
     for content_type in [
@@ -52,7 +52,7 @@ fn utf8_and_ascii_are_utf_8() {
 }
 
 #[test]
-fn a_page_declared_as_a_stream_is_no_answer() {
+fn an_html_page_declared_as_a_stream_is_an_error() {
     for page in [
         "<!DOCTYPE html>\n<html><body>data: nothing</body></html>\n",
         "\n\n  <html>\n\ndata: {\"choices\":[]}\n\n",
@@ -75,7 +75,7 @@ fn a_page_declared_as_a_stream_is_no_answer() {
 }
 
 #[test]
-fn an_answer_without_a_body_is_no_answer() {
+fn a_response_without_a_body_is_an_error() {
     for status in [204, 205] {
         let outcome = run(Client::Cerebras, Answer::new(status, []));
         assert_eq!(outcome.kind(), Some(ErrorKind::Protocol), "{status}");
@@ -89,7 +89,7 @@ fn an_answer_without_a_body_is_no_answer() {
 }
 
 #[test]
-fn another_protocol_that_ends_by_the_marker_is_no_answer() {
+fn another_protocol_with_the_same_end_marker_is_an_error() {
     for list in [
         &[][..],
         &[r#"{"response":"tok","p":"abc"}"#, r#"{"response":" en"}"#],
@@ -129,7 +129,7 @@ fn another_protocol_is_a_protocol_error() {
 }
 
 #[test]
-fn bytes_that_are_no_utf_8_become_replacement_characters() {
+fn invalid_utf_8_becomes_replacement_characters() {
     let mut bytes =
         b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\xFFb\xC3\"}}]}\n\n".to_vec();
     bytes.extend(sse(&[FINISH]).bytes());

@@ -27,7 +27,7 @@ fn check(choices: &[&str], text: &str, reasoning: &str) {
 }
 
 #[test]
-fn a_text_beside_the_content_is_a_copy() {
+fn a_text_next_to_the_content_is_a_copy() {
     check(
         &[
             r#""text":"a","delta":{"content":"a"}"#,
@@ -44,7 +44,7 @@ fn a_text_beside_the_content_is_a_copy() {
 }
 
 #[test]
-fn the_field_that_carried_the_text_wins() {
+fn the_field_of_the_first_text_is_used() {
     for (first, text) in [
         (r#""delta":{"content":"1"}"#, "1c"),
         (r#""text":"1""#, "1t"),
@@ -54,7 +54,7 @@ fn the_field_that_carried_the_text_wins() {
 }
 
 #[test]
-fn a_last_message_is_a_copy_of_its_deltas() {
+fn a_final_message_is_a_copy_of_its_deltas() {
     let whole = r#""message":{"role":"assistant","content":"abab","reasoning_content":"rs"}"#;
     let deltas = [
         r#""delta":{"reasoning":"r"}"#,
@@ -79,7 +79,7 @@ fn a_last_message_is_a_copy_of_its_deltas() {
 }
 
 #[test]
-fn a_last_message_in_another_wording_is_reported() {
+fn a_different_final_message_is_reported() {
     let outcome = read(&[
         r#""delta":{"content":"one"}"#,
         r#""message":{"content":"two"}"#,
@@ -95,7 +95,7 @@ fn a_last_message_in_another_wording_is_reported() {
 }
 
 #[test]
-fn a_last_message_with_half_characters_is_a_copy() {
+fn a_final_message_with_half_characters_is_a_copy() {
     check(
         &[
             r#""delta":{"content":"a\ud83d"}"#,
@@ -108,7 +108,7 @@ fn a_last_message_with_half_characters_is_a_copy() {
 }
 
 #[test]
-fn messages_in_place_of_deltas_are_parts() {
+fn messages_instead_of_deltas_are_parts() {
     let part = r#""message":{"content":"ha"}"#;
     check(&[part, part, part], "hahaha", "");
 }
@@ -120,7 +120,7 @@ fn a_part_that_equals_the_text_so_far_is_a_part() {
 }
 
 #[test]
-fn reasoning_has_many_names_and_comes_once() {
+fn reasoning_has_many_names_and_is_delivered_once() {
     for name in [
         "reasoning",
         "reasoning_content",
@@ -184,7 +184,7 @@ fn parts_of_a_content_are_distinguished_by_type() {
 }
 
 #[test]
-fn several_choices_are_one_where_one_was_asked_for() {
+fn several_choices_are_one_if_one_was_requested() {
     let list = [
         r#"{"choices":[{"delta":{"content":"a"}},{"delta":{"tool_calls":[{"index":0,"id":"1","function":{"name":"f","arguments":"{}"}}]}}]}"#,
         r#"{"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"},{"index":1,"delta":{"content":"b"},"finish_reason":"stop"}]}"#,
@@ -204,7 +204,7 @@ fn several_choices_are_one_where_one_was_asked_for() {
 }
 
 #[test]
-fn log_probabilities_of_a_last_message_are_a_copy() {
+fn log_probabilities_of_a_final_message_are_a_copy() {
     let outcome = read(&[
         r#""delta":{"content":"a"},"logprobs":{"content":[1]}"#,
         r#""message":{"content":"a"},"logprobs":{"content":[1]}"#,
@@ -213,7 +213,7 @@ fn log_probabilities_of_a_last_message_are_a_copy() {
 }
 
 #[test]
-fn numbers_that_json_does_not_know_do_not_end_a_response() {
+fn numbers_that_are_not_json_do_not_end_a_response() {
     for number in ["NaN", "Infinity", "-Infinity"] {
         let outcome = chunks(&[
             &format!(
@@ -235,7 +235,7 @@ fn numbers_that_json_does_not_know_do_not_end_a_response() {
 }
 
 #[test]
-fn usage_has_many_names_and_places() {
+fn usage_has_many_names_and_positions() {
     for usage in [
         r#""usage":{"prompt_tokens":7,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":4}}"#,
         r#""usage":{"input_tokens":7,"output_tokens":2,"input_tokens_details":{"cached_tokens":4}}"#,
@@ -256,7 +256,7 @@ fn usage_has_many_names_and_places() {
 }
 
 #[test]
-fn a_response_that_holds_nothing_says_so() {
+fn an_empty_response_has_a_warning() {
     for (delta, carried) in [
         ("{}", ""),
         (

@@ -5,7 +5,7 @@ use inferstream_core::Usage;
 use super::{Answer, Client, FINISH, TEXT, chunks, frames, run, tolerance::check};
 
 #[test]
-fn usage_may_be_in_any_chunk_and_the_last_holds() {
+fn usage_may_be_in_any_chunk_and_the_last_one_counts() {
     let usage = |count| {
         let mut usage = Usage::default();
         usage.input_tokens = Some(count);

@@ -40,7 +40,7 @@ impl Dialect for Narrow {
 }
 
 #[test]
-fn a_dialect_decides_which_fields_go_out() {
+fn a_dialect_decides_which_fields_are_sent() {
     let wire = wire();
     let chat = chat_of(Narrow, &wire);
     let ask = |request: ChatRequest| block_on(&wire.clock, chat.stream(request));
@@ -64,7 +64,7 @@ fn a_dialect_decides_which_fields_go_out() {
 }
 
 #[test]
-fn every_setting_is_known_to_cerebras() {
+fn the_dialect_of_cerebras_covers_every_setting() {
     // Cerebras' documented fields and no others: it refuses an unknown field with 422.
     const KNOWN: [&str; 17] = [
         "model",

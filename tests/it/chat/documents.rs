@@ -28,7 +28,7 @@ fn check_error(body: &str, kind: ErrorKind) {
 }
 
 #[test]
-fn a_whole_answer_is_that_of_its_stream() {
+fn a_complete_response_equals_its_stream() {
     for name in [
         "cerebras/t-cb-4.json",
         "cerebras/t-cb-4-reasoning.json",
@@ -90,7 +90,7 @@ fn a_document_cut_at_any_byte_is_truncated() {
 }
 
 #[test]
-fn content_may_be_missing_where_tools_are_called() {
+fn content_may_be_missing_if_tools_are_called() {
     for content in ["", r#""content":null,"#, r#""content":"","#] {
         let body = format!(
             r#"{{"choices":[{{"finish_reason":"tool_calls","index":0,"message":{{{content}"role":"assistant","tool_calls":[{{"id":"a","type":"function","function":{{"name":"f","arguments":"{{}}"}}}},{{"id":"b","type":"function","function":{{"name":"g","arguments":"[1]"}}}}]}}}}]}}"#
@@ -108,7 +108,7 @@ fn content_may_be_missing_where_tools_are_called() {
 }
 
 #[test]
-fn blanks_and_a_mark_around_a_document_are_nothing() {
+fn white_space_and_a_byte_order_mark_around_a_document_are_ignored() {
     let body = String::from_utf8(recordings::read("openai-compat/u-22.json")).unwrap();
     assert_eq!(
         read(Client::Plain, &format!("\u{feff}{body}")).text(),
@@ -126,7 +126,7 @@ fn blanks_and_a_mark_around_a_document_are_nothing() {
 }
 
 #[test]
-fn a_document_may_be_declared_as_anything_but_a_page() {
+fn a_document_may_have_any_content_type_except_html() {
     let body = recordings::read("openai-compat/u-22.json");
     for content_type in [
         "text/event-stream",
@@ -144,7 +144,7 @@ fn a_document_may_be_declared_as_anything_but_a_page() {
 }
 
 #[test]
-fn an_event_stream_in_answer_to_no_request_for_one_is_read() {
+fn an_event_stream_instead_of_a_document_is_read() {
     let bytes = recordings::read("cerebras/t-cb-1.sse");
     let wire = Wire::new([Answer::sse([piece(&bytes)])]);
     let response = block_on(&wire.clock, Client::Cerebras.chat(&wire, "hi")).unwrap();
@@ -155,7 +155,7 @@ fn an_event_stream_in_answer_to_no_request_for_one_is_read() {
 }
 
 #[test]
-fn a_document_that_is_no_answer_is_no_success() {
+fn a_document_that_is_not_a_response_is_an_error() {
     use ErrorKind::{Protocol, Provider, Truncated};
     check_error("{}", Protocol);
     check_error(r#"{"choices":[]}"#, Protocol);
@@ -189,7 +189,7 @@ fn a_document_that_is_no_answer_is_no_success() {
 }
 
 #[test]
-fn a_length_that_cut_the_answer_is_told() {
+fn a_response_truncated_by_the_token_limit_has_its_finish_reason() {
     let body = r#"{"choices":[{"message":{"content":"a"},"finish_reason":"length"}]}"#;
     assert_eq!(
         read(Client::Plain, body).response().finish_reason(),
@@ -217,7 +217,7 @@ fn a_stalled_document_times_out() {
 }
 
 #[test]
-fn a_mark_before_a_document_may_be_cut() {
+fn a_byte_order_mark_before_a_document_may_be_split() {
     let body =
         "\u{feff}{\"choices\":[{\"message\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}";
     let bytes = body.as_bytes();
@@ -229,7 +229,7 @@ fn a_mark_before_a_document_may_be_cut() {
 }
 
 #[test]
-fn json_that_is_no_object_is_no_answer() {
+fn json_that_is_not_an_object_is_an_error() {
     for document in ["null", "[]", "1"] {
         let outcome = run(Client::Plain, Answer::json(200, document));
         assert_eq!(outcome.kind(), Some(ErrorKind::Protocol), "{document}");
@@ -237,7 +237,7 @@ fn json_that_is_no_object_is_no_answer() {
 }
 
 #[test]
-fn a_document_without_content_is_no_answer() {
+fn a_document_without_content_is_an_error() {
     for document in [r#"{"choices":[{}]}"#, r#"{"choices":[{"message":null}]}"#] {
         let outcome = run(Client::Plain, Answer::json(200, document));
         assert_eq!(outcome.kind(), Some(ErrorKind::Protocol), "{document}");

@@ -18,7 +18,7 @@ pub(super) const SECOND_FINISH: &str =
 const DONE: &str = "[DONE]";
 
 #[test]
-fn after_a_finish_reason_two_seconds_are_waited() {
+fn a_stream_ends_two_seconds_after_the_finish_reason() {
     for client in [Client::Plain, Client::Cerebras] {
         let outcome = run(client, Answer::sse([frames(&[TEXT, FINISH]), Piece::Hang]));
         assert_eq!(outcome.elapsed, seconds(2));
@@ -64,7 +64,7 @@ fn usage_within_two_seconds_is_usage() {
 }
 
 #[test]
-fn an_end_marker_is_not_waited_after() {
+fn nothing_is_read_after_the_end_marker() {
     for client in [Client::Plain, Client::Cerebras] {
         let outcome = run(
             client,
@@ -136,7 +136,7 @@ fn an_error_after_the_reason_is_an_error() {
 }
 
 #[test]
-fn comments_do_not_lengthen_the_two_seconds() {
+fn comments_do_not_extend_the_two_seconds() {
     let mut pieces = vec![frames(&[TEXT, FINISH])];
     for _ in 0..10 {
         pieces.extend([Piece::Wait(seconds(1)), Piece::from(": keep-alive\n\n")]);
@@ -147,7 +147,7 @@ fn comments_do_not_lengthen_the_two_seconds() {
 }
 
 #[test]
-fn silence_is_no_end() {
+fn silence_is_not_an_end() {
     let silent = |pieces: Vec<Piece>| run(Client::Plain, Answer::sse(pieces));
     let outcome = silent(vec![Piece::Hang]);
     assert_eq!(outcome.kind(), Some(ErrorKind::Timeout(Phase::FirstEvent)));
@@ -159,7 +159,7 @@ fn silence_is_no_end() {
 }
 
 #[test]
-fn comments_are_no_progress() {
+fn comments_are_not_progress() {
     let mut pieces = vec![frames(&[TEXT])];
     for _ in 0..100 {
         pieces.extend([Piece::Wait(seconds(10)), Piece::from(": keep-alive\n\n")]);
@@ -170,7 +170,7 @@ fn comments_are_no_progress() {
 }
 
 #[test]
-fn long_reasoning_silence_with_comments_is_no_error() {
+fn comments_during_long_reasoning_prevent_a_timeout() {
     let mut pieces = vec![frames(&[TEXT])];
     for _ in 0..25 {
         pieces.extend([
@@ -184,7 +184,7 @@ fn long_reasoning_silence_with_comments_is_no_error() {
 }
 
 #[test]
-fn limits_are_the_request_s_own() {
+fn timeouts_are_those_of_the_request() {
     let timeouts = Timeouts::default().idle(seconds(3)).first_event(seconds(4));
     let request = ChatRequest::from("hi").timeouts(timeouts);
     let answer = Answer::sse([frames(&[TEXT]), Piece::Hang]);
@@ -195,7 +195,7 @@ fn limits_are_the_request_s_own() {
 }
 
 #[test]
-fn two_choices_end_when_both_have() {
+fn two_choices_end_when_both_have_finished() {
     let second = r#"{"choices":[{"index":1,"delta":{"content":"x"}}]}"#;
     let second_finish = r#"{"choices":[{"index":1,"delta":{},"finish_reason":"stop"}]}"#;
     // Both choices have started: the end of one starts no timeout.
@@ -233,7 +233,7 @@ fn choice_1_may_come_after_choice_0_has_ended() {
 }
 
 #[test]
-fn one_of_two_choices_is_not_the_whole_answer() {
+fn one_of_two_choices_is_not_the_complete_response() {
     let pieces = [
         frames(&[TEXT, FINISH]),
         Piece::Wait(seconds(3)),
@@ -245,7 +245,7 @@ fn one_of_two_choices_is_not_the_whole_answer() {
 }
 
 #[test]
-fn one_of_two_choices_and_a_clean_end_are_cut_off() {
+fn one_of_two_choices_and_a_clean_end_are_truncated() {
     let pieces = [frames(&[TEXT, FINISH])];
     let outcome = run_two(pieces);
     assert_eq!(
@@ -268,7 +268,7 @@ fn text_after_a_finish_reason_keeps_the_stream_alive() {
 }
 
 #[test]
-fn an_empty_frame_after_the_finish_reason_does_not_hold_the_end() {
+fn an_empty_frame_after_the_finish_reason_does_not_delay_the_end() {
     let pieces = [
         frames(&[TEXT, FINISH]),
         Piece::from("data:\n\n"),
@@ -279,7 +279,7 @@ fn an_empty_frame_after_the_finish_reason_does_not_hold_the_end() {
 }
 
 #[test]
-fn an_answer_without_end_is_too_large() {
+fn an_endless_response_is_too_large() {
     let long = chunk(0, "content", &"x".repeat(500_000));
     let frame = sse(&[long.as_str()]);
     let pieces = (0..100).map(|_| piece(frame.as_bytes()));
@@ -290,14 +290,14 @@ fn an_answer_without_end_is_too_large() {
 }
 
 #[test]
-fn an_event_cannot_pass_for_a_document() {
+fn an_event_is_not_a_document() {
     let cut = format!("event: document\ndata: {FINISH}");
     let outcome = plain_stream(sse(&[TEXT]) + &cut);
     assert_eq!(outcome.kind(), Some(ErrorKind::Truncated));
 }
 
 #[test]
-fn the_last_of_several_finish_reasons_holds_and_text_after_it_is_text() {
+fn the_last_of_several_finish_reasons_counts() {
     let finish =
         |word| format!(r#"{{"choices":[{{"index":0,"delta":{{}},"finish_reason":"{word}"}}]}}"#);
     let (stop, length) = (finish("stop"), finish("length"));
@@ -313,7 +313,7 @@ fn the_last_of_several_finish_reasons_holds_and_text_after_it_is_text() {
 }
 
 #[test]
-fn the_end_marker_has_several_forms() {
+fn the_end_marker_may_have_several_forms() {
     for marker in [
         "data: [DONE]\n\n",
         "data:[DONE]\n\n",
@@ -362,7 +362,7 @@ fn nothing_after_the_end_marker_counts() {
 }
 
 #[test]
-fn a_line_without_an_end_is_cut_off() {
+fn an_unterminated_line_is_truncated() {
     let endless = vec![piece(&vec![b'x'; 64 << 10]); 64];
     let mut pieces = vec![Piece::from(sse(&[TEXT]).as_str()), Piece::from("data: ")];
     pieces.extend(endless.clone());

@@ -47,7 +47,7 @@ fn check(
 }
 
 #[test]
-fn a_status_tells_the_kind() {
+fn a_status_determines_the_kind() {
     use ErrorKind::{
         Auth, InvalidRequest, NotFound, Overloaded, Permission, Quota, RateLimited, Server,
     };
@@ -74,7 +74,7 @@ fn a_status_tells_the_kind() {
 }
 
 #[test]
-fn a_status_that_may_have_been_worked_on_is_not_asked_again() {
+fn an_ambiguous_status_is_not_retried() {
     for status in [520, 524] {
         let refusal = refuse([Answer::json(status, "")]);
         assert_eq!(refusal.attempts, 1, "{status}");
@@ -94,7 +94,7 @@ fn a_redirect_is_not_followed() {
 }
 
 #[test]
-fn cerebras_says_its_errors_flat() {
+fn errors_of_cerebras_are_flat() {
     let words = "Unknown property 'store'";
     let body = format!(
         r#"{{"message":"{words}","type":"invalid_request_error","param":"store","code":"wrong_api_format"}}"#
@@ -129,7 +129,7 @@ fn cerebras_says_its_errors_flat() {
 }
 
 #[test]
-fn three_kinds_of_429_are_for_the_moment() {
+fn three_kinds_of_429_are_temporary() {
     for (words, kind, param, code) in [
         (
             "Requests per minute limit exceeded - too many requests sent.",
@@ -163,7 +163,7 @@ fn three_kinds_of_429_are_for_the_moment() {
 }
 
 #[test]
-fn a_quota_that_is_gone_is_not_asked_again() {
+fn an_exhausted_quota_is_not_retried() {
     for body in [
         r#"{"error":{"message":"You exceeded your current quota, please check your plan and billing details.","type":"insufficient_quota","param":null,"code":"insufficient_quota"}}"#,
         r#"{"error":{"message":"x","type":"insufficient_quota"}}"#,
@@ -178,7 +178,7 @@ fn a_quota_that_is_gone_is_not_asked_again() {
 }
 
 #[test]
-fn a_prompt_that_is_too_long_is_a_kind_of_its_own() {
+fn a_prompt_that_is_too_long_is_context_length() {
     for body in [
         r#"{"message":"Please reduce the length of the messages.","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}"#,
         r#"{"error":{"message":"This model's maximum context length is 8192 tokens."}}"#,
@@ -192,7 +192,7 @@ fn a_prompt_that_is_too_long_is_a_kind_of_its_own() {
 }
 
 #[test]
-fn errors_come_in_every_shape() {
+fn errors_may_have_any_format() {
     let check = |body: &str, code: Option<&str>, message: Option<&str>| {
         check((400, body), ErrorKind::InvalidRequest, code, message, 1);
     };
@@ -237,7 +237,7 @@ fn errors_come_in_every_shape() {
 }
 
 #[test]
-fn bytes_that_are_no_text_say_nothing_bad() {
+fn invalid_utf8_in_an_error_is_replaced() {
     let refusal = refuse([Answer::new(500, [piece(b"\xFF\xFE\0\x1B[31m\r\n\x07")])]);
     assert_eq!(refusal.error.kind(), ErrorKind::Server);
     let line = refusal.error.to_string();
@@ -245,7 +245,7 @@ fn bytes_that_are_no_text_say_nothing_bad() {
 }
 
 #[test]
-fn an_endless_body_is_cut_and_an_endless_wait_too() {
+fn an_endless_error_body_is_limited_in_size_and_time() {
     let refusal = refuse([Answer::new(400, vec![piece(&[b'x'; 4096]); 4096])]);
     assert_eq!(refusal.error.body().unwrap().len(), 64 << 10);
 
@@ -258,7 +258,7 @@ fn an_endless_body_is_cut_and_an_endless_wait_too() {
 }
 
 #[test]
-fn an_error_body_takes_no_longer_than_the_limits_of_its_request() {
+fn an_error_body_respects_the_timeouts_of_its_request() {
     let slow = || Answer::new(401, [Piece::from("no"), Piece::Hang]);
     let millis = std::time::Duration::from_millis;
     let idle = |limit| Timeouts::default().idle(limit);
@@ -280,7 +280,7 @@ fn an_error_body_takes_no_longer_than_the_limits_of_its_request() {
 }
 
 #[test]
-fn a_challenge_is_not_an_answer() {
+fn a_challenge_is_an_error() {
     let page = "<!DOCTYPE html><html lang=\"en-US\"><head><title>Just a moment...</title></head><body>…</body></html>";
     for status in [403, 503] {
         let answer = Answer::json(status, page).header("content-type", "text/html; charset=UTF-8");
@@ -295,7 +295,7 @@ fn a_challenge_is_not_an_answer() {
 }
 
 #[test]
-fn a_page_of_html_is_not_shown() {
+fn an_html_page_is_not_shown() {
     let page = "<html><head><title>Worker exceeded resource limits | x | Cloudflare</title></head><body>error code 1102</body></html>";
     let answer = Answer::json(503, page).header("content-type", "text/html");
     let refusal = refuse([answer]);
@@ -307,7 +307,7 @@ fn a_page_of_html_is_not_shown() {
 }
 
 #[test]
-fn a_refused_key_says_where_to_look() {
+fn a_refused_key_has_a_hint() {
     let refusal = refuse([Answer::json(
         401,
         r#"{"message":"Wrong API Key","code":"wrong_api_key"}"#,
@@ -317,7 +317,7 @@ fn a_refused_key_says_where_to_look() {
 }
 
 #[test]
-fn what_the_head_says_is_kept() {
+fn the_headers_of_an_error_are_kept() {
     let head = |answer: Answer| {
         answer
             .header("inference-id", "chatcmpl-5af19e85")
@@ -350,7 +350,7 @@ fn what_the_head_says_is_kept() {
 }
 
 #[test]
-fn a_status_without_a_name_is_its_number() {
+fn a_status_without_a_name_is_shown_as_its_number() {
     let wire = Wire::new([Answer::json(529, "")]);
     let error = block_on(&wire.clock, cerebras(&wire).stream("hi")).unwrap_err();
     assert!(!error.to_string().contains("<unknown"), "{error}");

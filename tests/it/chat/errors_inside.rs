@@ -8,7 +8,7 @@ use super::{Answer, Client, FINISH, TEXT, chunks, plain_stream, run, sse};
 use crate::support::Piece;
 
 #[test]
-fn an_error_in_a_stream_ends_it_and_is_not_asked_again() {
+fn an_error_in_a_stream_ends_it_and_is_not_retried() {
     let text = r#"{"choices":[{"index":0,"delta":{"content":"Par"}}]}"#;
     for (frame, code, message, retryable) in [
         (
@@ -81,7 +81,7 @@ fn an_error_in_a_stream_ends_it_and_is_not_asked_again() {
 }
 
 #[test]
-fn what_is_no_error_is_not_taken_for_one() {
+fn empty_error_members_are_ignored() {
     for chunk in [
         r#"{"error":null,"choices":[{"index":0,"delta":{"content":"a"}}]}"#,
         r#"{"error":"","choices":[{"index":0,"delta":{"content":"a"}}]}"#,
@@ -133,7 +133,7 @@ fn in_stream_429_is_retryable() {
 }
 
 #[test]
-fn an_event_of_another_name_is_no_error() {
+fn an_event_with_another_name_is_not_an_error() {
     for data in [
         r#"{"type":"ping","message":"alive"}"#,
         r#"{"code":200,"message":"ok"}"#,
@@ -153,7 +153,7 @@ fn an_event_of_another_name_is_no_error() {
 }
 
 #[test]
-fn an_event_of_another_name_may_hold_anything() {
+fn an_event_with_another_name_may_have_any_data() {
     let ping = "event: ping\ndata: 2026-01-01\n\n";
     let outcome = plain_stream(format!("{ping}{}{ping}{}", sse(&[TEXT]), sse(&[FINISH])));
     assert_eq!((outcome.kind(), outcome.text().as_str()), (None, "a"));

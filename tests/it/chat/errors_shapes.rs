@@ -131,7 +131,7 @@ fn check(outcome: &Outcome, kind: ErrorKind, message: &str, at: &str) {
 }
 
 #[test]
-fn an_error_keeps_its_kind_and_message_wherever_it_comes() {
+fn an_error_has_the_same_kind_and_message_everywhere() {
     for (body, kind, message) in ERRORS {
         let text = sse(&[TEXT]);
         let done = "data: [DONE]\n\n";
@@ -165,7 +165,7 @@ fn an_error_keeps_its_kind_and_message_wherever_it_comes() {
 }
 
 #[test]
-fn the_same_errors_come_under_a_status() {
+fn the_same_errors_may_come_with_a_status() {
     for (body, kind, message) in ERRORS {
         let expected = match kind {
             // A failure of the service that is sent as a 400, as opposed to an ordinary 400.
@@ -186,7 +186,7 @@ fn the_same_errors_come_under_a_status() {
 }
 
 #[test]
-fn an_error_written_over_several_lines_is_one() {
+fn an_error_on_several_lines_is_one_error() {
     let lines = "{\n  \"error\": {\n    \"code\": 429,\n    \"message\": \"slow down\"\n  }\n}";
     for body in [lines.to_owned(), format!("[{lines}\n]")] {
         for bytes in [
@@ -221,7 +221,7 @@ fn an_error_line_without_json_is_an_error() {
 }
 
 #[test]
-fn a_success_that_looks_like_an_error_is_one() {
+fn a_success_with_fields_of_errors_is_a_success() {
     for members in [
         r#""base_resp":{"status_code":0,"status_msg":""}"#,
         r#""base_resp":{"status_code":"0","status_msg":"success"}"#,
@@ -251,7 +251,7 @@ fn a_success_that_looks_like_an_error_is_one() {
 }
 
 #[test]
-fn plain_text_of_nothing_is_no_answer() {
+fn blank_plain_text_is_an_error() {
     for body in ["", "\n", " \r\n"] {
         let answer = Answer::new(200, [Piece::from(body)]);
         let outcome = run(
@@ -267,7 +267,7 @@ fn plain_text_of_nothing_is_no_answer() {
 }
 
 #[test]
-fn a_request_over_the_limit_is_sent_once() {
+fn a_request_above_the_rate_limit_is_sent_once() {
     // Groq sends 413 with the code of a rate limit; OpenAI sends the same message with 429.
     let words = "Request too large for model `m` on tokens per minute (TPM): Limit 6000, Requested 7000, please reduce your message size and try again.";
     let body = format!(
@@ -281,7 +281,7 @@ fn a_request_over_the_limit_is_sent_once() {
 }
 
 #[test]
-fn a_limit_of_a_day_is_not_asked_about_again_at_once() {
+fn a_daily_limit_is_not_retried() {
     for body in [
         r#"{"message":"Tokens per day limit exceeded - too many tokens processed.","type":"too_many_tokens_error","param":"quota","code":"token_quota_exceeded"}"#,
         r#"{"error":{"message":"Rate limit exceeded: free-models-per-day. Add 10 credits to unlock 1000 free model requests per day","code":429}}"#,
@@ -309,7 +309,7 @@ fn a_limit_of_a_day_is_not_asked_about_again_at_once() {
 }
 
 #[test]
-fn a_short_wait_that_a_service_names_is_waited() {
+fn a_short_delay_of_the_service_is_respected() {
     let by_words = r#"{"error":{"message":"Rate limit reached. Please try again in 20s.","code":"rate_limit_exceeded"}}"#;
     for answer in [
         Answer::json(429, by_words),
@@ -329,7 +329,7 @@ fn a_short_wait_that_a_service_names_is_waited() {
 }
 
 #[test]
-fn a_page_of_a_gateway_is_a_failure_of_the_service() {
+fn an_error_page_of_a_gateway_is_a_server_error() {
     // Cloudflare's own page, after earendil-works/pi#6239 and anthropics/claude-code#16737.
     let page = "<!DOCTYPE html>\n<!--[if lt IE 7]> <html class=\"no-js ie6 oldie\" lang=\"en-US\"> <![endif]-->\n<head><title>api.example.ai | 502: Bad gateway</title></head><body><div id=\"cf-wrapper\"><div id=\"cf-error-details\"><div id=\"cf-browser-status\">You</div><div id=\"cf-cloudflare-status\">Cloudflare</div><div id=\"cf-host-status\">Host</div></div></div><script src=\"/cdn-cgi/challenge-platform/scripts/jsd/main.js\"></script></body></html>";
     let nginx =
@@ -358,7 +358,7 @@ fn a_page_of_a_gateway_is_a_failure_of_the_service() {
 }
 
 #[test]
-fn a_challenge_is_known_by_a_header_or_by_its_page() {
+fn a_challenge_is_recognized_by_a_header_or_its_page() {
     for (header, word) in [
         ("cf-mitigated", "challenge"),
         ("x-vercel-mitigated", "challenge"),

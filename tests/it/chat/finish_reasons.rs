@@ -54,7 +54,7 @@ fn a_reason_that_reports_a_failure_is_an_error() {
 
 /// NVIDIA Dynamo ends a tool call with both (ai-dynamo/dynamo#4153).
 #[test]
-fn a_stop_after_tool_calls_says_no_more() {
+fn a_stop_after_tool_calls_is_ignored() {
     let outcome = chunks(&[TEXT, &finish("tool_calls"), &finish("stop")]);
     assert_eq!(outcome.reason(), "tool_calls");
     let outcome = chunks(&[TEXT, &finish("stop"), &finish("tool_calls")]);
@@ -64,7 +64,7 @@ fn a_stop_after_tool_calls_says_no_more() {
 }
 
 #[test]
-fn a_reason_may_be_an_object_of_its_type() {
+fn a_finish_reason_may_be_an_object() {
     let reason = |word: &str| {
         format!(r#"{{"choices":[{{"index":0,"delta":{{}},"finish_reason":{{"type":"{word}"}}}}]}}"#)
     };
@@ -100,7 +100,7 @@ fn other_words_are_finish_reasons() {
 }
 
 #[test]
-fn a_word_that_stands_for_no_reason_ends_nothing() {
+fn a_null_finish_reason_does_not_end_a_choice() {
     for word in ["null", "", " ", "None", "false"] {
         let outcome = chunks(&[&finish(word), TEXT, &finish(word), TEXT, &finish("stop")]);
         assert_eq!(outcome.text(), "aa", "{word:?}");

@@ -75,7 +75,7 @@ fn run_as(
 }
 
 #[test]
-fn recorded_answers_give_their_events() {
+fn recorded_responses_have_their_events() {
     for fixture in FIXTURES {
         let name = fixture.0;
         recordings::check(name, &run_as(fixture, [piece(&read(name))]));
@@ -90,7 +90,7 @@ fn every_fixture_is_in_the_table() {
 }
 
 #[test]
-fn where_a_recorded_answer_is_split_does_not_matter() {
+fn the_split_of_a_recorded_response_does_not_matter() {
     for fixture in FIXTURES {
         let bytes = read(fixture.0);
         let expected = run_as(fixture, [piece(&bytes)]).transcript();
@@ -143,14 +143,14 @@ impl Streams for Client {
 const REASON: &str = "\"finish_reason\":\"";
 
 #[test]
-fn a_recorded_stream_cut_at_any_byte_is_never_taken_for_whole() {
+fn a_recorded_stream_cut_at_any_byte_is_never_complete() {
     for (name, client, _) in FIXTURES.iter().filter(|(name, ..)| is(name, "sse")) {
         check_cuts(name, client, &read(name));
     }
 }
 
 #[test]
-fn line_ends_of_any_kind_are_cut_alike() {
+fn all_line_ends_are_cut_in_the_same_way() {
     let bytes = read("openai-compat/u-11.sse");
     let expected = Client::Plain.run(vec![piece(&bytes)]).transcript();
     for (variant, bytes) in variants(&bytes) {
@@ -161,7 +161,7 @@ fn line_ends_of_any_kind_are_cut_alike() {
 }
 
 #[test]
-fn a_byte_order_mark_is_cut_as_any_byte() {
+fn a_byte_order_mark_may_be_cut() {
     let [.., (variant, bytes)] = variants(&read("openai-compat/u-09.sse"));
     check_cuts(variant, &Client::Plain, &bytes);
 }

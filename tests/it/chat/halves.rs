@@ -31,7 +31,7 @@ fn halves_of_surrogate_pairs_are_joined_over_chunks() {
 }
 
 #[test]
-fn halves_in_unknown_members_do_no_harm() {
+fn halves_in_unknown_members_are_ignored() {
     check(
         &[r#"{"choices":[{"index":0,"delta":{"content":"x"}}],"obfuscation":"\ud83dab"}"#],
         "x",
@@ -86,7 +86,7 @@ fn halves_of_two_choices_are_not_mixed() {
 }
 
 #[test]
-fn a_half_of_an_unknown_member_does_not_join_text() {
+fn a_half_in_an_unknown_member_does_not_join_text() {
     let list = [
         r#"{"choices":[{"index":0,"delta":{"content":"x"}}],"obfuscation":"ab\ud83d"}"#.to_owned(),
         chunk(0, "content", "\\ude00y"),
@@ -108,7 +108,7 @@ fn a_half_at_the_end_of_a_document_is_replaced() {
 }
 
 #[test]
-fn raw_is_as_it_came() {
+fn raw_chunks_keep_halves() {
     let list = [
         chunk(0, "content", "\\ud83d"),
         chunk(0, "content", "\\ude00"),

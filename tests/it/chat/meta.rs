@@ -37,7 +37,7 @@ fn check(response: &ChatResponse) {
 }
 
 #[test]
-fn a_whole_answer_tells_what_came_with_it() {
+fn a_complete_response_has_metadata() {
     let document = r#"{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}]}"#;
     let stream = [frames(&[TEXT, FINISH]), Piece::from("data: [DONE]\n\n")];
     for answer in [Answer::json(200, document), Answer::sse(stream)] {
@@ -47,7 +47,7 @@ fn a_whole_answer_tells_what_came_with_it() {
 }
 
 #[test]
-fn what_came_of_a_broken_answer_tells_what_came_with_it() {
+fn a_partial_response_of_an_error_has_metadata() {
     let pieces = || [frames(&[TEXT]), wait(3), broken()];
     let wire_of = || wire(Answer::sse(pieces()));
     let wire = wire_of();
@@ -69,7 +69,7 @@ fn what_came_of_a_broken_answer_tells_what_came_with_it() {
 }
 
 #[test]
-fn what_came_before_a_cancellation_tells_what_came_with_it() {
+fn a_canceled_response_has_metadata() {
     let wire = wire(Answer::sse([frames(&[TEXT]), Piece::Hang]));
     let mut stream = block_on(&wire.clock, Client::Cerebras.stream(&wire, request())).unwrap();
     block_on(&wire.clock, stream.next()).unwrap().unwrap();
@@ -103,7 +103,7 @@ fn check_rate(answer: &Answer, rate: Option<f64>) {
 }
 
 #[test]
-fn a_rate_is_by_our_clock_from_the_first_event_to_the_end() {
+fn a_rate_is_measured_from_the_first_event_to_the_end() {
     let pieces = [
         wait(7),
         frames(&[TEXT]),
@@ -119,7 +119,7 @@ fn a_rate_is_by_our_clock_from_the_first_event_to_the_end() {
 }
 
 #[test]
-fn the_wait_for_an_end_marker_is_not_in_the_rate() {
+fn a_rate_does_not_include_the_wait_for_the_end_marker() {
     let pieces = [
         frames(&[TEXT]),
         wait(3),
@@ -130,7 +130,7 @@ fn the_wait_for_an_end_marker_is_not_in_the_rate() {
 }
 
 #[test]
-fn a_rate_is_by_the_services_clock_where_it_tells_the_time() {
+fn a_rate_uses_the_time_of_the_service_if_reported() {
     let text = |rest| {
         [
             frames(&[TEXT]),
@@ -146,7 +146,7 @@ fn a_rate_is_by_the_services_clock_where_it_tells_the_time() {
 }
 
 #[test]
-fn a_document_has_no_rate_by_our_clock() {
+fn a_document_has_no_measured_rate() {
     let document = r#"{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}],"usage":{"completion_tokens":60}}"#;
     check_rate(&Answer::json(200, document), None);
     // However it is split.
@@ -157,7 +157,7 @@ fn a_document_has_no_rate_by_our_clock() {
 }
 
 #[test]
-fn a_stream_that_came_at_once_has_no_rate_by_our_clock() {
+fn a_stream_in_one_read_has_no_measured_rate() {
     for pieces in [
         vec![wait(2), frames(&[TEXT, TEXT, FINISH, COUNTS]), done()],
         vec![
@@ -189,7 +189,7 @@ fn missing_token_counts_have_no_rate() {
 }
 
 #[test]
-fn there_is_no_rate_before_the_end_and_there_is_one_at_an_error() {
+fn there_is_a_rate_only_after_the_end_or_an_error() {
     let pieces = [
         frames(&[TEXT, COUNTS]),
         wait(2),

@@ -11,7 +11,7 @@ use super::{
 use crate::support::block_on;
 
 #[test]
-fn the_public_list_is_asked_for_without_the_key() {
+fn the_public_list_is_requested_without_the_key() {
     let wire = Wire::new([Answer::json(
         200,
         r#"{"data":[{"id":"a","owned_by":"o","created":5}]}"#,
@@ -61,13 +61,13 @@ fn an_invalid_list_of_models_is_an_error() {
 }
 
 #[test]
-fn text_alone_asks_the_default_model() {
+fn plain_text_is_sent_to_the_default_model() {
     assert_eq!(send(Client::Cerebras, "hi").json()["model"], "gpt-oss-120b");
     assert_eq!(send(Client::Plain, "hi").json()["model"], "model");
 }
 
 #[test]
-fn aliases_are_resolved_and_unknown_names_pass() {
+fn aliases_are_resolved_and_unknown_names_are_sent_unchanged() {
     for (asked, sent) in [
         ("llama-3.1-70b", "llama3.1-70b"),
         ("llama-3.1-8b", "llama3.1-8b"),
@@ -82,7 +82,7 @@ fn aliases_are_resolved_and_unknown_names_pass() {
 }
 
 #[test]
-fn a_retired_model_passes_with_a_warning_that_names_the_successor() {
+fn a_retired_model_has_a_warning_with_its_successor() {
     for model in [
         "llama3.1-70b",
         "llama-3.1-8b",
@@ -104,7 +104,7 @@ fn a_retired_model_passes_with_a_warning_that_names_the_successor() {
 }
 
 #[test]
-fn a_refusal_of_a_retired_model_names_the_successor() {
+fn the_error_of_a_retired_model_names_the_successor() {
     let body = r#"{"message":"Model does not exist","type":"not_found_error","param":"model","code":"model_not_found"}"#;
     for model in [
         "llama3.1-8b",

@@ -139,7 +139,7 @@ fn seen(outcome: &Outcome) -> (Vec<String>, Option<&'static str>) {
 
 proptest! {
     #[test]
-    fn text_is_the_same_however_it_is_sent(
+    fn text_is_the_same_however_it_is_split(
         tokens in vec((token(), style(), any::<bool>()), 0..8),
         line_end in line_end(),
         cuts in vec(any::<usize>(), 0..12),
@@ -190,7 +190,7 @@ proptest! {
     }
 
     #[test]
-    fn bent_recordings_have_one_end_wherever_they_are_cut(
+    fn damaged_recordings_have_one_end_wherever_they_are_cut(
         which in any::<prop::sample::Index>(),
         mutations in mutations(),
         cuts in vec(any::<usize>(), 0..12),

@@ -10,7 +10,7 @@ use crate::support::{Refusal, block_on, recordings, seconds};
 const SERVER_ERROR: &str = r#"{"message":"Encountered a server error, please try again.","type":"server_error","param":"","code":"server_error"}"#;
 
 #[test]
-fn a_server_error_that_comes_as_a_400_is_asked_again() {
+fn a_server_error_with_status_400_is_retried() {
     let refusal = refuse([Answer::json(400, SERVER_ERROR)]);
     assert_eq!(refusal.attempts, 3);
     assert!(refusal.error.is_retryable());
@@ -60,7 +60,7 @@ fn check_wait(headers: &[(&'static str, &str)], least: Duration, most: Duration)
 }
 
 #[test]
-fn a_hint_is_waited_for_and_garbage_is_not_a_hint() {
+fn retry_after_is_respected_if_it_is_valid() {
     let millis = Duration::from_millis;
     let own = (millis(250), millis(500));
     check_wait(&[], own.0, own.1);
@@ -96,7 +96,7 @@ fn a_hint_is_waited_for_and_garbage_is_not_a_hint() {
 }
 
 #[test]
-fn a_hint_beyond_the_limit_is_given_at_once() {
+fn a_retry_after_above_the_limit_fails_at_once() {
     for hint in ["61", "86400"] {
         let refusal = refuse([Answer::json(429, "").header("retry-after", hint)]);
         assert_eq!(
@@ -113,7 +113,7 @@ fn a_hint_beyond_the_limit_is_given_at_once() {
 }
 
 #[test]
-fn the_recorded_429_is_waited_for() {
+fn the_delay_of_the_recorded_429_is_respected() {
     let body = r#"{"message":"Tokens per minute limit exceeded - too many tokens processed.","type":"too_many_tokens_error","param":"quota","code":"token_quota_exceeded"}"#;
     let answer = Answer::json(429, body)
         .header("x-ratelimit-limit-requests-day", "14400")
@@ -140,7 +140,7 @@ fn the_recorded_429_is_waited_for() {
 }
 
 #[test]
-fn a_service_may_forbid_another_attempt_and_not_ask_for_one() {
+fn a_service_may_forbid_a_retry_but_not_request_one() {
     let attempts = |status, word: &str| {
         refuse([Answer::json(status, "").header("x-should-retry", word)]).attempts
     };
@@ -158,7 +158,7 @@ fn a_service_may_forbid_another_attempt_and_not_ask_for_one() {
 }
 
 #[test]
-fn a_lost_connection_is_replaced_only_if_nothing_was_sent() {
+fn a_lost_connection_is_retried_only_if_nothing_was_sent() {
     let lost = |sent| Answer::error(Error::new(ErrorKind::Disconnected, "reset").with_sent(sent));
     assert_eq!(refuse([lost(Sent::Maybe)]).attempts, 1);
     assert_eq!(refuse([lost(Sent::Yes)]).attempts, 1);
@@ -174,7 +174,7 @@ fn a_lost_connection_is_replaced_only_if_nothing_was_sent() {
 }
 
 #[test]
-fn whole_answers_are_asked_for_again_alike() {
+fn complete_responses_are_retried_in_the_same_way() {
     let whole = Answer::json(200, r#"{"choices":[{"message":{"content":"a"}}]}"#);
     let wire = Wire::new([Answer::json(503, ""), whole]);
     let response = block_on(&wire.clock, cerebras(&wire).chat("hi")).unwrap();

@@ -68,7 +68,7 @@ pub(super) fn new() -> ChatRequest {
 }
 
 #[test]
-fn a_bare_request_holds_nothing_but_the_needful() {
+fn a_minimal_request_has_no_optional_members() {
     check(new(), &json!({}));
     check_of(Client::Plain, new(), &json!({}));
 }
@@ -129,7 +129,7 @@ fn extra_members_come_last_and_win() {
 }
 
 #[test]
-fn no_member_stands_twice() {
+fn no_member_occurs_twice() {
     let request = new()
         .user("hi")
         .max_tokens(1)
@@ -160,7 +160,7 @@ fn a_name_in_extra_is_escaped() {
 }
 
 #[test]
-fn usage_is_asked_for_only_where_there_is_a_stream() {
+fn usage_is_requested_only_for_streams() {
     for client in [Client::Cerebras, Client::Plain] {
         let answer = r#"{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}]}"#;
         let wire = Wire::new([Answer::json(200, answer)]);
@@ -175,7 +175,7 @@ fn usage_is_asked_for_only_where_there_is_a_stream() {
 }
 
 #[test]
-fn a_conversation_with_tools_goes_back_as_it_came() {
+fn a_conversation_with_tools_is_sent_back_unchanged() {
     let call = ToolCall::new("ab8048658", "add", "{\"a\": 2, \"b\": 3}");
     let messages = [
         Message::system("s"),
@@ -219,7 +219,7 @@ fn answered(response: &ChatResponse) -> ChatRequest {
 }
 
 #[test]
-fn an_answer_goes_back_as_a_message() {
+fn a_response_can_be_sent_back_as_a_message() {
     let answer = recordings::read("cerebras/t-cb-3.sse");
     let outcome = super::run(Client::Cerebras, Answer::sse([super::piece(&answer)]));
     let wire = send(Client::Cerebras, answered(outcome.response()));
@@ -254,7 +254,7 @@ fn images_are_parts() {
 }
 
 #[test]
-fn an_image_s_detail_is_beside_its_url() {
+fn the_detail_of_an_image_is_next_to_its_url() {
     let mut image = Part::image_url("https://a.test/b.png");
     if let Part::Image { detail, .. } = &mut image {
         *detail = Some("low".to_owned());
@@ -276,7 +276,7 @@ fn text_is_sent_byte_for_byte() {
 }
 
 #[test]
-fn what_no_service_accepts_is_not_sent() {
+fn invalid_requests_are_not_sent() {
     for client in [Client::Cerebras, Client::Plain] {
         check_refused(client, new(), ErrorKind::Config);
         check_refused(
@@ -298,7 +298,7 @@ fn what_no_service_accepts_is_not_sent() {
 }
 
 #[test]
-fn clones_and_repeats_send_the_same() {
+fn clones_and_retries_send_the_same_body() {
     let wire = Wire::new([
         Answer::json(503, ""),
         Answer::json(503, ""),

@@ -146,7 +146,7 @@ fn a_header_that_repeats_the_key_is_not_kept() {
 }
 
 #[test]
-fn the_key_and_a_long_prompt_do_not_come_back() {
+fn the_key_and_a_long_prompt_are_redacted() {
     let prompt = "The treasure lies\nunder the \"third\" oak; tell nobody, not even Anna.";
     let system = "Answer as a pirate would, and keep h1dden things so.";
     let echo = format!("bad key {KEY} for {prompt} with {system}");
@@ -208,7 +208,7 @@ fn refused_with(key: &str, host: &str, request: ChatRequest, answer: Answer) -> 
 }
 
 #[test]
-fn a_key_of_fewer_than_eight_characters_is_a_word() {
+fn a_key_of_fewer_than_eight_characters_is_not_redacted() {
     // The message of ollama/ollama for a model that does not exist.
     let message = r#"model "llama9" not found, try pulling it first: ollama pull llama9"#;
     for key in ["ollama", "EMPTY", "x", "1", "sevench"] {
@@ -255,7 +255,7 @@ fn our_own_message_is_not_redacted() {
 }
 
 #[test]
-fn headers_that_decide_are_not_redacted_by_a_prompt() {
+fn headers_with_a_function_are_not_redacted_by_a_prompt() {
     for (name, value) in [
         ("x-request-id", "req_0123456789"),
         ("cf-ray", "0123456789abcdef-FRA"),
@@ -285,7 +285,7 @@ fn headers_that_decide_are_not_redacted_by_a_prompt() {
 }
 
 #[test]
-fn a_body_that_repeats_a_secret_is_not_kept_so() {
+fn a_body_that_repeats_a_secret_is_redacted() {
     let prompt = "Tell Anna <at once> that the code is 4711.";
     let spelt = prompt
         .chars()
@@ -334,7 +334,7 @@ fn a_message_of_a_transport_shows_no_credential() {
 }
 
 #[test]
-fn redaction_of_any_bytes_does_not_panic_and_keeps_what_has_no_secret() {
+fn redaction_never_panics_and_keeps_text_without_secrets() {
     let redact = Redact::default()
         .credential("12345678")
         .text("a prompt of it");

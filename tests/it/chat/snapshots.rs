@@ -19,7 +19,7 @@ fn read(name: &str, texts: &[&str]) -> Outcome {
 /// `DashScope` sends the text so far in each delta (QwenLM/qwen-code#3896), and `MiniMax` the
 /// reasoning so far (can1357/oh-my-pi#2434).
 #[test]
-fn each_snapshot_brings_what_is_new() {
+fn each_snapshot_adds_its_new_part() {
     for list in [
         &["The user", "The user says", "The user says hi"][..],
         &[
@@ -44,7 +44,7 @@ fn each_snapshot_brings_what_is_new() {
 }
 
 #[test]
-fn parts_that_begin_alike_are_parts() {
+fn parts_with_the_same_beginning_are_parts() {
     for list in [
         &["ha", "haha", "hahaha", "hahahaha"][..],
         &["\n", "\n*******", "\n********", "\n*********"],
@@ -78,7 +78,7 @@ fn text_that_may_be_a_copy_is_kept_and_reported() {
 }
 
 #[test]
-fn a_part_that_waits_is_kept_when_an_error_comes() {
+fn a_held_part_is_delivered_before_an_error() {
     let parts = [delta("content", "Hello"), delta("content", "Hello you")];
     let error = r#"{"error":{"message":"boom"}}"#;
     let [first, second] = parts.each_ref().map(String::as_str);
@@ -94,7 +94,7 @@ fn a_part_that_waits_is_kept_when_an_error_comes() {
 }
 
 #[test]
-fn a_last_message_shows_what_two_deltas_were() {
+fn a_final_message_decides_the_meaning_of_two_deltas() {
     let whole = |text: &str| {
         format!(
             r#"{{"choices":[{{"index":0,"message":{{"content":"{text}"}},"finish_reason":"stop"}}]}}"#
@@ -108,7 +108,7 @@ fn a_last_message_shows_what_two_deltas_were() {
 }
 
 #[test]
-fn nothing_is_lost_or_doubled_in_silence() {
+fn no_text_is_lost_or_doubled_without_a_warning() {
     let mut state = 7_u64;
     let mut next = |bound: u64| {
         state = state

@@ -38,7 +38,7 @@ fn check_broken(chunk: &str) {
 }
 
 #[test]
-fn chunks_without_choices_are_passed_over() {
+fn chunks_without_choices_are_ignored() {
     for chunk in [
         r#"{"choices":[]}"#,
         r#"{"choices":null}"#,
@@ -52,7 +52,7 @@ fn chunks_without_choices_are_passed_over() {
 }
 
 #[test]
-fn deltas_without_text_are_passed_over() {
+fn deltas_without_text_are_ignored() {
     for delta in [
         "null",
         "{}",
@@ -103,7 +103,7 @@ fn content_may_be_any_scalar_or_parts() {
 }
 
 #[test]
-fn an_index_may_be_missing_or_odd() {
+fn an_index_may_be_missing_or_invalid() {
     for index in ["0", "0.0", "\"0\"", "null", "-1", "\"x\"", "[]"] {
         check(
             &[&format!(
@@ -116,7 +116,7 @@ fn an_index_may_be_missing_or_odd() {
 }
 
 #[test]
-fn the_only_choice_is_the_one_that_was_asked_for() {
+fn any_index_is_accepted_for_a_single_choice() {
     for index in [
         "1",
         "7",
@@ -137,7 +137,7 @@ fn the_only_choice_is_the_one_that_was_asked_for() {
 }
 
 #[test]
-fn two_choices_come_interleaved() {
+fn two_choices_may_be_interleaved() {
     let list = [
         r#"{"choices":[{"index":0,"delta":{"content":"a"}},{"index":1,"delta":{"content":"x"}}]}"#,
         r#"{"choices":[{"index":1,"delta":{"content":"y"}}]}"#,
@@ -190,7 +190,7 @@ fn reasoning_has_two_names() {
 }
 
 #[test]
-fn reasons_to_end_are_told_as_they_came() {
+fn finish_reasons_are_returned_as_received() {
     for (word, reason) in [
         ("stop", FinishReason::Stop),
         ("length", FinishReason::Length),
@@ -214,7 +214,7 @@ fn reasons_to_end_are_told_as_they_came() {
 }
 
 #[test]
-fn unknown_members_and_events_are_passed_over() {
+fn unknown_members_and_events_are_ignored() {
     let chunk = r#"{"x":[[[{}]]],"choices":[{"index":0,"delta":{"content":"x","annotations":[],"role":{"a":1}},"native_finish_reason":"STOP","content_filter_results":{}}],"obj":{"choices":[{"delta":{"content":"no"}}]}}"#;
     check(&[chunk], "x");
     let bytes = "event: ping\ndata: {}\n\nevent: completion\nid: 7\nretry: 10\nfoo: bar\n"
@@ -224,7 +224,7 @@ fn unknown_members_and_events_are_passed_over() {
 }
 
 #[test]
-fn the_last_of_two_equal_members_holds() {
+fn the_last_of_two_equal_members_counts() {
     check(
         &[r#"{"choices":[],"choices":[{"index":0,"delta":{"content":"no","content":"x"}}]}"#],
         "x",
@@ -246,7 +246,7 @@ fn names_of_members_may_be_escaped() {
 }
 
 #[test]
-fn what_is_no_chunk_ends_the_stream() {
+fn invalid_chunks_end_the_stream() {
     for chunk in [
         "{",
         "}",
@@ -284,7 +284,7 @@ fn deep_json_does_not_exhaust_the_stack() {
 }
 
 #[test]
-fn a_chunk_is_given_as_it_came_where_that_is_asked_for() {
+fn raw_chunks_are_returned_on_request() {
     let chunk = r#"{"z":1, "choices":[{"index":0,"delta":{"content":"a"}}],"a":[ ]}"#;
     let bytes = sse(&[chunk, FINISH]) + "data: [DONE]\n\n";
     let request = ChatRequest::from("hi").raw(true);
@@ -310,7 +310,7 @@ fn a_chunk_is_given_as_it_came_where_that_is_asked_for() {
 }
 
 #[test]
-fn logprobs_are_passed_on() {
+fn log_probabilities_are_returned() {
     let chunk = r#"{"choices":[{"index":0,"delta":{"content":"x"},"logprobs":{"content":[{"token":"x","logprob":-0.1}]}}]}"#;
     let outcome = check(&[chunk], "x");
     let [logprobs] = &*outcome.response().choices[0].logprobs else {
@@ -349,7 +349,7 @@ fn log_probabilities_of_reasoning_are_separated_in_each_choice() {
 }
 
 #[test]
-fn id_and_model_are_those_of_the_answer() {
+fn id_and_model_are_those_of_the_response() {
     let bytes = recordings::read("cerebras/t-cb-1.sse");
     let outcome = run(Client::Cerebras, Answer::sse([piece(&bytes)]));
     let response = outcome.response();
@@ -363,7 +363,7 @@ fn id_and_model_are_those_of_the_answer() {
 }
 
 #[test]
-fn an_index_beyond_all_numbers_is_the_only_choice_too() {
+fn a_huge_index_is_accepted_for_a_single_choice() {
     for index in ["18446744073709551615", "1e300"] {
         let odd = format!(r#"{{"choices":[{{"index":{index},"delta":{{"content":"x"}}}}]}}"#);
         assert_eq!(chunks(&[TEXT, &odd, FINISH]).text(), "ax", "{index}");
@@ -371,7 +371,7 @@ fn an_index_beyond_all_numbers_is_the_only_choice_too() {
 }
 
 #[test]
-fn a_message_beside_a_delta_does_not_count() {
+fn a_message_next_to_a_delta_is_ignored() {
     let odd = r#"{"choices":[{"index":0,"delta":{"content":"x"},"message":{"content":"x"}}]}"#;
     assert_eq!(chunks(&[odd, FINISH]).text(), "x");
 }
@@ -387,7 +387,7 @@ fn a_final_message_does_not_double_the_text() {
 }
 
 #[test]
-fn a_number_is_its_text() {
+fn a_number_is_read_as_text() {
     let outcome = chunks(&[
         r#"{"choices":[{"index":0,"delta":{"content":1.0}}]}"#,
         FINISH,
@@ -396,7 +396,7 @@ fn a_number_is_its_text() {
 }
 
 #[test]
-fn content_of_another_shape_is_not_lost_silently() {
+fn content_of_an_unknown_format_is_an_error() {
     let odd = r#"{"choices":[{"index":0,"delta":{"content":{"a":"lost"}}}]}"#;
     assert_eq!(
         chunks(&[TEXT, odd, FINISH]).kind(),

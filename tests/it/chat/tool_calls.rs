@@ -72,7 +72,7 @@ fn check_events(outcome: &Outcome) {
 }
 
 #[test]
-fn a_call_whole_in_one_piece() {
+fn a_call_may_be_complete_in_one_fragment() {
     check(
         &[
             r#"[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"{\"x\":1}"}}]"#,
@@ -82,7 +82,7 @@ fn a_call_whole_in_one_piece() {
 }
 
 #[test]
-fn a_call_in_pieces() {
+fn a_call_may_arrive_in_fragments() {
     check(
         &[
             r#"[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":""}}]"#,
@@ -108,7 +108,7 @@ fn calls_interleaved() {
 }
 
 #[test]
-fn calls_without_numbers_are_told_by_their_ids() {
+fn calls_without_numbers_are_distinguished_by_their_ids() {
     check(
         &[
             r#"[{"id":"a","function":{"name":"f","arguments":"1"}}]"#,
@@ -121,7 +121,7 @@ fn calls_without_numbers_are_told_by_their_ids() {
 }
 
 #[test]
-fn calls_all_numbered_alike_are_told_by_their_ids() {
+fn calls_with_equal_numbers_are_distinguished_by_their_ids() {
     check(
         &[
             r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"1"}}]"#,
@@ -152,7 +152,7 @@ fn an_id_that_is_repeated_is_the_same_call() {
 }
 
 #[test]
-fn a_number_may_be_any_and_costs_nothing() {
+fn a_number_may_be_of_any_size() {
     for number in [
         "1000000000",
         "4294967296",
@@ -192,7 +192,7 @@ fn there_are_at_most_128_calls() {
 }
 
 #[test]
-fn a_name_in_pieces_is_one_name() {
+fn a_name_in_fragments_is_one_name() {
     check(
         &[
             r#"[{"index":0,"id":"a","function":{"name":"get_"}}]"#,
@@ -204,7 +204,7 @@ fn a_name_in_pieces_is_one_name() {
 }
 
 #[test]
-fn a_name_that_comes_late_starts_the_call_late() {
+fn a_late_name_starts_the_call_late() {
     check(
         &[
             r#"[{"index":0,"id":"a"}]"#,
@@ -217,7 +217,7 @@ fn a_name_that_comes_late_starts_the_call_late() {
 }
 
 #[test]
-fn arguments_may_be_the_value_itself_or_none() {
+fn arguments_may_be_a_value_or_missing() {
     for (arguments, expected) in [
         (r#"{"x": 1}"#, r#"{"x": 1}"#),
         ("[1,2]", "[1,2]"),
@@ -239,7 +239,7 @@ fn arguments_may_be_the_value_itself_or_none() {
 }
 
 #[test]
-fn arguments_that_are_no_json_say_so() {
+fn invalid_arguments_are_marked() {
     for arguments in ["{", "{\\\"x\\\":", "nothing", "{}{}"] {
         let piece = format!(
             r#"[{{"index":0,"id":"a","function":{{"name":"f","arguments":"{arguments}"}}}}]"#
@@ -266,7 +266,7 @@ fn deep_arguments_do_not_exhaust_the_stack() {
 }
 
 #[test]
-fn odd_members_do_not_end_a_call() {
+fn unexpected_members_do_not_end_a_call() {
     for list in [
         "null",
         "[]",
@@ -290,7 +290,7 @@ fn odd_members_do_not_end_a_call() {
 }
 
 #[test]
-fn a_cut_call_is_no_call() {
+fn a_truncated_call_is_not_a_call() {
     let chunk = r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"rm","arguments":"{\"path\":\"/tmp"}}]}}]}"#;
     let outcome = super::plain_stream(super::sse(&[chunk]));
     let error = outcome.error();
@@ -299,7 +299,7 @@ fn a_cut_call_is_no_call() {
 }
 
 #[test]
-fn calls_of_two_choices_are_kept_apart() {
+fn calls_of_two_choices_are_separate() {
     let list = [
         r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"1"}}]}}]}"#,
         r#"{"choices":[{"index":1,"delta":{"tool_calls":[{"index":0,"id":"b","function":{"name":"g","arguments":"2"}}]}}]}"#,
@@ -366,7 +366,7 @@ fn calls_are_in_the_order_in_which_they_start() {
 }
 
 #[test]
-fn numbers_need_not_follow_each_other() {
+fn numbers_need_not_be_consecutive() {
     check(
         &[
             r#"[{"index":7,"id":"a","function":{"name":"f","arguments":"1"}}]"#,
@@ -378,7 +378,7 @@ fn numbers_need_not_follow_each_other() {
 }
 
 #[test]
-fn a_number_may_be_left_out_or_written_in_another_way_later() {
+fn a_later_number_may_be_missing_or_a_string() {
     check(
         &[
             r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"["}}]"#,
@@ -392,7 +392,7 @@ fn a_number_may_be_left_out_or_written_in_another_way_later() {
 }
 
 #[test]
-fn calls_with_the_same_id_are_told_by_their_numbers() {
+fn calls_with_the_same_id_are_distinguished_by_their_numbers() {
     check(
         &[
             r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"1"}}]"#,
@@ -404,7 +404,7 @@ fn calls_with_the_same_id_are_told_by_their_numbers() {
 }
 
 #[test]
-fn a_call_whose_id_changes_with_each_piece_is_one() {
+fn a_call_whose_id_changes_with_each_fragment_is_one_call() {
     check(
         &[
             r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"["}}]"#,
@@ -440,7 +440,7 @@ fn a_call_whose_id_changes_with_each_piece_is_one() {
 }
 
 #[test]
-fn a_call_whose_number_changes_with_each_piece_is_one() {
+fn a_call_whose_number_changes_with_each_fragment_is_one_call() {
     check(
         &[
             r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"["}}]"#,
@@ -464,7 +464,7 @@ fn an_id_before_its_name_begins_another_call() {
 }
 
 #[test]
-fn calls_of_one_list_are_apart_though_nothing_tells_them_apart() {
+fn equal_calls_of_one_list_are_separate() {
     for (list, arguments) in [
         (
             r#"[{"function":{"name":"f"}},{"function":{"name":"g"}}]"#,
@@ -506,7 +506,7 @@ fn calls_of_one_list_are_apart_though_nothing_tells_them_apart() {
 }
 
 #[test]
-fn another_name_behind_arguments_is_another_call() {
+fn another_name_after_arguments_begins_another_call() {
     check(
         &[
             r#"[{"index":0,"function":{"name":"f","arguments":"1"}}]"#,
@@ -519,7 +519,7 @@ fn another_name_behind_arguments_is_another_call() {
 }
 
 #[test]
-fn what_is_read_before_a_call_starts_has_a_limit() {
+fn the_data_before_the_start_of_a_call_is_limited() {
     let long = "n".repeat(1 << 19);
     let piece = |nth: usize, member: &str| {
         let number = if member == "name" { 0 } else { nth };
@@ -539,7 +539,7 @@ fn what_is_read_before_a_call_starts_has_a_limit() {
 }
 
 #[test]
-fn arguments_that_come_whole_once_more_count_once() {
+fn repeated_complete_arguments_count_once() {
     let parts = [
         r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\""}}]"#,
         r#"[{"index":0,"function":{"arguments":":[1]}"}}]"#,
@@ -561,7 +561,7 @@ fn arguments_that_come_whole_once_more_count_once() {
 }
 
 #[test]
-fn a_name_after_whole_arguments_is_another_call() {
+fn a_name_after_complete_arguments_begins_another_call() {
     let call = |id: &str, city: &str| {
         format!(
             r#"[{{"index":0,"id":"{id}","function":{{"name":"f","arguments":"{{\"city\":\"{city} }} \\\"\"}}"}}}}]"#
@@ -588,7 +588,7 @@ fn a_name_after_whole_arguments_is_another_call() {
 }
 
 #[test]
-fn an_id_alone_is_no_call() {
+fn an_id_alone_is_not_a_call() {
     for id in [
         r#"[{"index":0,"id":"b","function":{"name":"","arguments":""}}]"#,
         r#"[{"index":5,"id":"b"}]"#,
@@ -612,7 +612,7 @@ fn choices(list: &[&str]) -> Outcome {
 }
 
 #[test]
-fn calls_of_a_last_message_are_copies() {
+fn calls_of_a_final_message_are_copies() {
     let delta = r#""delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\":1}"}}]}"#;
     let f = r#"{"id":"a","function":{"name":"f","arguments":"{\"x\": 1}"}}"#;
     let g = r#"{"id":"b","function":{"name":"g","arguments":"{}"}}"#;
@@ -655,7 +655,7 @@ fn the_older_function_call_is_a_call() {
 
 /// vLLM's `xlam` parser ends with the complete object (vllm-project/vllm#51697).
 #[test]
-fn arguments_that_begin_with_all_before_are_no_fragment() {
+fn arguments_that_begin_with_the_earlier_ones_replace_them() {
     let piece = |arguments: &str| {
         let arguments = serde_json::to_string(arguments).unwrap();
         format!(r#"[{{"index":0,"function":{{"arguments":{arguments}}}}}]"#)
@@ -699,7 +699,7 @@ fn arguments_equal_to_those_of_an_earlier_call_are_the_last_calls() {
 }
 
 #[test]
-fn a_call_that_comes_twice_without_an_id_is_reported() {
+fn a_call_that_arrives_twice_without_an_id_is_reported() {
     let call = r#"[{"function":{"name":"f","arguments":"{}"}}]"#;
     let outcome = read(&[call, call]);
     assert_eq!(outcome.response().tool_calls().len(), 1);
@@ -731,7 +731,7 @@ fn a_name_in_each_fragment_needs_no_number() {
 /// Hugging Face's server sends a single object instead of a list
 /// (huggingface/text-generation-inference#2794).
 #[test]
-fn one_call_may_stand_without_a_list() {
+fn a_single_call_may_come_without_a_list() {
     check(
         &[
             r#"{"index":0,"id":"","function":{"name":"f","arguments":""}}"#,
@@ -743,7 +743,7 @@ fn one_call_may_stand_without_a_list() {
 }
 
 #[test]
-fn a_last_message_adds_what_the_deltas_lack() {
+fn a_final_message_adds_what_the_deltas_lack() {
     let delta = r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\":"}}]}}]}"#;
     let whole = |calls: &str| {
         format!(

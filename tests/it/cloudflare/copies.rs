@@ -12,7 +12,7 @@ fn check(list: &[&str], text: &str) -> Outcome {
 }
 
 #[test]
-fn a_response_beside_choices_is_a_copy() {
+fn a_response_next_to_choices_is_a_copy() {
     // cloudflare/ai#615
     check(
         &[
@@ -36,7 +36,7 @@ fn a_response_beside_choices_is_a_copy() {
 }
 
 #[test]
-fn the_form_that_carried_the_text_wins() {
+fn the_format_with_the_first_text_is_used() {
     let both = r#"{"response":"r","choices":[{"index":0,"delta":{"content":"c"}}]}"#;
     check(&[r#"{"response":"1"}"#, both], "1r");
     check(
@@ -46,7 +46,7 @@ fn the_form_that_carried_the_text_wins() {
 }
 
 #[test]
-fn a_document_in_both_forms_gives_its_text_once() {
+fn a_document_in_both_formats_has_its_text_once() {
     for (response, content) in [("a", "a"), ("a", ""), ("", "a")] {
         let inner = format!(
             r#"{{"response":"{response}","choices":[{{"index":0,"message":{{"content":"{content}"}},"finish_reason":"stop"}}],"usage":{{"prompt_tokens":1,"completion_tokens":1}}}}"#
@@ -65,7 +65,7 @@ fn a_document_in_both_forms_gives_its_text_once() {
 }
 
 #[test]
-fn numbers_that_json_does_not_know_do_not_end_a_response() {
+fn numbers_that_are_not_json_do_not_end_a_response() {
     check(
         &[
             r#"{"response":"a","logprob":-Infinity}"#,
@@ -86,7 +86,7 @@ const REASONING: &str = r#"{"id":"rs_1","content":[{"text":"User says hi.","type
 const MESSAGE: &str = r#"{"id":"msg_1","content":[{"annotations":[],"text":"Hello ","type":"output_text"},{"text":"there!","type":"output_text"}],"role":"assistant","type":"message"}"#;
 
 #[test]
-fn a_responses_object_gives_its_text() {
+fn a_responses_object_has_its_text() {
     let document = responses(r#""status":"completed""#, &format!("{REASONING},{MESSAGE}"));
     let outcome = run(Endpoint::Native, Answer::json(200, &document));
     assert_eq!(outcome.kind(), None, "{:?}", outcome.end);
@@ -100,7 +100,7 @@ fn a_responses_object_gives_its_text() {
 }
 
 #[test]
-fn a_responses_object_says_how_it_ended() {
+fn a_responses_object_has_its_finish_reason() {
     let call = r#"{"type":"function_call","call_id":"c1","name":"f","arguments":"{}"}"#;
     let document = responses(r#""status":"completed""#, call);
     let outcome = run(Endpoint::Native, Answer::json(200, &document));

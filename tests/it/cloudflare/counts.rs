@@ -5,7 +5,7 @@ use inferstream_cloudflare::{ChatRequest, End, Endpoint, ErrorKind};
 use super::{Answer, Outcome, chunks, open_chunks, run_request, sse, stream_of, streams::TAIL};
 
 #[test]
-fn counts_alone_are_an_answer() {
+fn a_response_may_have_only_usage() {
     let outcome = chunks(&[TAIL]);
     assert_eq!(outcome.kind(), None);
     assert_eq!(outcome.usage(), [Some(10), Some(2), Some(12)]);
@@ -34,7 +34,7 @@ fn counts_are_never_added_up() {
 }
 
 #[test]
-fn a_tail_may_be_counts_and_nothing_else() {
+fn the_last_chunk_may_have_only_usage() {
     let tail = r#"{"usage":{"prompt_tokens":10,"completion_tokens":2,"total_tokens":12}}"#;
     let text = r#"{"response":"a"}"#;
     let outcome = chunks(&[text, tail]);
@@ -55,7 +55,7 @@ fn a_tail_may_be_counts_and_nothing_else() {
 }
 
 #[test]
-fn counts_of_any_type_are_no_error() {
+fn counts_of_unexpected_types_are_ignored() {
     for usage in [
         r#"{"prompt_tokens":null,"completion_tokens":2.0,"total_tokens":"12"}"#,
         "null",
@@ -72,7 +72,7 @@ fn counts_of_any_type_are_no_error() {
 }
 
 #[test]
-fn a_heart_beat_says_nothing() {
+fn a_keep_alive_chunk_has_no_events() {
     let outcome = chunks(&[
         r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":0,"total_tokens":1}}"#,
         r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#,
@@ -97,7 +97,7 @@ fn counted(request: ChatRequest, tokens: u64) -> Outcome {
 }
 
 #[test]
-fn counts_at_the_limit_tell_that_it_was_met() {
+fn counts_at_the_limit_mean_the_finish_reason_length() {
     let request = || ChatRequest::from("hi");
     assert_eq!(counted(request(), 2047).reason(), "stop");
     assert_eq!(counted(request(), 2048).reason(), "length");
@@ -107,7 +107,7 @@ fn counts_at_the_limit_tell_that_it_was_met() {
 }
 
 #[test]
-fn a_limit_given_as_a_member_of_the_body_is_a_limit() {
+fn a_token_limit_in_extra_counts() {
     let request = || ChatRequest::from("hi");
     assert_eq!(
         counted(request().extra("max_tokens", 5), 5).reason(),
@@ -120,7 +120,7 @@ fn a_limit_given_as_a_member_of_the_body_is_a_limit() {
 }
 
 #[test]
-fn a_reason_is_not_overruled_by_counts() {
+fn a_finish_reason_takes_precedence_over_counts() {
     let request = || ChatRequest::from("hi");
     let bytes = sse(&[
         r#"{"response":"a","finish_reason":"stop"}"#,
@@ -132,7 +132,7 @@ fn a_reason_is_not_overruled_by_counts() {
 }
 
 #[test]
-fn a_document_at_the_limit_tells_so_too() {
+fn a_document_at_the_limit_has_the_finish_reason_length() {
     let document = r#"{"result":{"response":"a","usage":{"prompt_tokens":1,"completion_tokens":5,"total_tokens":6}},"success":true,"errors":[],"messages":[]}"#;
     let request = || ChatRequest::from("hi");
     let of = |request| run_request(Endpoint::Native, Answer::json(200, document), request);

@@ -6,7 +6,7 @@ use super::{Answer, ENDPOINTS, Wire, client, run, sse, stream_of};
 use crate::support::block_on;
 
 #[test]
-fn a_document_in_answer_to_a_stream_is_an_answer() {
+fn a_document_is_a_valid_response_to_a_stream_request() {
     for (document, text) in [
         (
             r#"{"result":{"response":"a"},"success":true,"errors":[],"messages":[]}"#,
@@ -52,7 +52,7 @@ fn a_document_in_answer_to_a_stream_is_an_answer() {
 }
 
 #[test]
-fn a_document_cut_short_is_no_answer() {
+fn a_truncated_document_is_an_error() {
     let document = r#"{"result":{"response":"a"},"success":true,"errors":[],"messages":[]}"#;
     for place in 0..document.len() {
         let outcome = run(Endpoint::Native, Answer::json(200, &document[..place]));
@@ -66,7 +66,7 @@ fn a_document_cut_short_is_no_answer() {
 }
 
 #[test]
-fn a_document_without_an_answer_is_no_success() {
+fn a_document_without_a_response_is_an_error() {
     for document in [
         r#"{"result":null,"success":true,"errors":[],"messages":[]}"#,
         r#"{"result":{},"success":false,"errors":[],"messages":[]}"#,
@@ -84,7 +84,7 @@ fn a_document_without_an_answer_is_no_success() {
 }
 
 #[test]
-fn a_whole_answer_is_asked_for_and_read_alike() {
+fn a_complete_response_equals_the_stream() {
     let document = r#"{"result":{"response":"a","usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}},"success":true,"errors":[],"messages":[]}"#;
     let wire = Wire::new([Answer::json(200, document)]);
     let response = block_on(&wire.clock, client(&wire).chat("hi")).unwrap();

@@ -6,7 +6,7 @@ use super::{Answer, ENDPOINTS, chunks, open_chunks, run, sse, stream_of, streams
 use crate::support::{Piece, seconds};
 
 #[test]
-fn the_last_reason_holds() {
+fn the_last_finish_reason_counts() {
     let choice = |text: &str, reason: &str| {
         format!(
             r#"{{"choices":[{{"index":0,"delta":{{"content":"{text}"}},"finish_reason":{reason}}}]}}"#
@@ -26,7 +26,7 @@ fn the_last_reason_holds() {
 }
 
 #[test]
-fn a_reason_may_stand_at_the_top() {
+fn a_finish_reason_may_be_outside_the_choices() {
     let outcome = open_chunks(&[
         r#"{"response":"a"}"#,
         r#"{"response":"","finish_reason":"length"}"#,
@@ -42,7 +42,7 @@ fn a_reason_may_stand_at_the_top() {
 }
 
 #[test]
-fn a_choice_s_own_reason_comes_first() {
+fn the_finish_reason_of_a_choice_takes_precedence() {
     let outcome = chunks(&[
         r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"length"}],"finish_reason":"stop"}"#,
     ]);
@@ -54,7 +54,7 @@ fn a_choice_s_own_reason_comes_first() {
 }
 
 #[test]
-fn every_reason_has_its_name() {
+fn every_finish_reason_is_mapped() {
     for (word, reason) in [
         ("stop", "stop"),
         ("length", "length"),
@@ -80,13 +80,13 @@ fn every_reason_has_its_name() {
 }
 
 #[test]
-fn unknown_is_a_reason_too() {
+fn unknown_is_a_finish_reason() {
     let choice = r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"unknown"}]}"#;
     assert_eq!(open_chunks(&[choice]).reason(), "unknown");
 }
 
 #[test]
-fn the_reason_error_is_an_error() {
+fn the_finish_reason_error_is_an_error() {
     for chunk in [
         r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"error"}]}"#,
         r#"{"response":"a","finish_reason":"error"}"#,
@@ -105,7 +105,7 @@ fn the_reason_error_is_an_error() {
 }
 
 #[test]
-fn a_marker_without_a_reason_is_a_stop() {
+fn an_end_marker_without_a_finish_reason_means_stop() {
     let outcome = chunks(&[r#"{"response":"a"}"#]);
     assert_eq!(outcome.reason(), "stop");
     assert_eq!(outcome.response().end, Some(End::Marker));
@@ -143,7 +143,7 @@ fn data_without_an_end_is_truncated() {
 }
 
 #[test]
-fn nothing_after_the_marker_is_read() {
+fn nothing_after_the_end_marker_is_read() {
     let outcome = chunks(&[
         r#"{"response":"a"}"#,
         "[DONE]",
@@ -162,13 +162,13 @@ fn nothing_after_the_marker_is_read() {
 }
 
 #[test]
-fn a_marker_in_the_text_is_text() {
+fn an_end_marker_in_the_text_is_text() {
     let outcome = chunks(&[r#"{"response":"data: [DONE]\n\n"}"#, r#"{"response":"a"}"#]);
     assert_eq!(outcome.text(), "data: [DONE]\n\na");
 }
 
 #[test]
-fn the_tail_is_waited_for_two_seconds() {
+fn the_last_chunk_is_waited_for_two_seconds() {
     let finish = r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}"#;
     let pieces = [Piece::from(sse(&[finish]).as_str()), Piece::Hang];
     let outcome = run(Endpoint::OpenAi, Answer::sse(pieces.clone()));

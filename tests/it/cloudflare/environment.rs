@@ -14,7 +14,7 @@ const MARK: &str = "cloudflare says ";
 /// Prints the request of a client created from environment variables; does nothing unless the
 /// parent process asks for it.
 #[test]
-fn the_child_tells_what_it_sends() {
+fn child_prints_what_it_sends() {
     if env::var_os(CHILD).is_none() {
         return;
     }
@@ -56,7 +56,7 @@ fn ask(variables: &[(&str, &str)]) -> Value {
     let mut command = Command::new(env::current_exe().unwrap());
     command.args([
         "--exact",
-        "cloudflare::environment::the_child_tells_what_it_sends",
+        "cloudflare::environment::child_prints_what_it_sends",
         "--nocapture",
     ]);
     for (name, _) in env::vars_os() {
@@ -87,7 +87,7 @@ fn a_token_is_a_bearer() {
 }
 
 #[test]
-fn the_older_pair_is_taken_where_there_is_no_token() {
+fn the_email_and_key_are_used_without_a_token() {
     let pair = [
         ID,
         ("CLOUDFLARE_EMAIL", "a@b.test"),
@@ -111,7 +111,7 @@ fn check_names(found: &Value, variable: &str) {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn errors_name_what_is_missing() {
     let found = ask(&[ID]);
     assert_eq!(found["error"], "auth");
     check_names(&found, "CLOUDFLARE_API_TOKEN");
@@ -129,7 +129,7 @@ fn what_is_missing_is_named() {
 }
 
 #[test]
-fn what_cannot_be_used_is_named() {
+fn errors_name_what_is_invalid() {
     let token = ("CLOUDFLARE_API_TOKEN", "tok");
     let found = ask(&[token, ("CLOUDFLARE_ACCOUNT_ID", "../x")]);
     assert_eq!(found["error"], "config");
@@ -147,7 +147,7 @@ fn what_cannot_be_used_is_named() {
 }
 
 #[test]
-fn another_place_may_be_named() {
+fn another_base_url_may_be_set() {
     let found = ask(&[
         ID,
         ("CLOUDFLARE_API_TOKEN", "t"),

@@ -69,14 +69,14 @@ const QUOTA: &str = "you have used up your daily free allocation of 10,000 neuro
 const CONTEXT: &str = "The estimated number of input and maximum output tokens (9000) exceeded this model context window limit (8192)";
 
 #[test]
-fn a_service_without_room_is_asked_again() {
+fn a_service_without_capacity_is_retried() {
     check(3040, 429, BUSY, &[ErrorKind::RateLimited], 3);
     let words = "No more data centers to forward the request to";
     check(3040, 429, words, &[ErrorKind::RateLimited], 3);
 }
 
 #[test]
-fn a_quota_that_is_gone_is_not_asked_again() {
+fn an_exhausted_quota_is_not_retried() {
     check(3036, 429, QUOTA, &[ErrorKind::Quota], 1);
     check(4006, 429, QUOTA, &[ErrorKind::Quota], 1);
     check(
@@ -89,7 +89,7 @@ fn a_quota_that_is_gone_is_not_asked_again() {
 }
 
 #[test]
-fn a_quota_s_hint_is_no_invitation() {
+fn the_retry_hint_of_a_quota_is_ignored() {
     for body in shapes(4006, 429, QUOTA) {
         let refusal = refuse(
             Endpoint::Native,
@@ -101,7 +101,7 @@ fn a_quota_s_hint_is_no_invitation() {
 }
 
 #[test]
-fn a_prompt_that_is_too_long_is_a_kind_of_its_own() {
+fn a_prompt_that_is_too_long_is_context_length() {
     for code in [5021, 3010] {
         for status in [413, 400] {
             check(code, status, CONTEXT, &[ErrorKind::ContextLength], 1);
@@ -110,7 +110,7 @@ fn a_prompt_that_is_too_long_is_a_kind_of_its_own() {
 }
 
 #[test]
-fn what_the_account_may_not_do_is_a_matter_of_permission() {
+fn a_forbidden_action_is_a_permission_error() {
     for (code, words) in [
         (5035, "This model is not available on the Workers Free plan"),
         (5018, "This account is not allowed to access this model"),
@@ -123,7 +123,7 @@ fn what_the_account_may_not_do_is_a_matter_of_permission() {
 }
 
 #[test]
-fn a_key_that_is_refused_is_a_matter_of_the_key() {
+fn a_refused_key_is_an_auth_error() {
     for status in [401, 403] {
         check(10000, status, "Authentication error", &[ErrorKind::Auth], 1);
     }
@@ -131,7 +131,7 @@ fn a_key_that_is_refused_is_a_matter_of_the_key() {
 }
 
 #[test]
-fn a_status_of_401_is_a_matter_of_the_key_whatever_the_general_code() {
+fn a_401_is_an_auth_error_whatever_the_general_code() {
     check(
         9109,
         401,
@@ -142,7 +142,7 @@ fn a_status_of_401_is_a_matter_of_the_key_whatever_the_general_code() {
 }
 
 #[test]
-fn a_model_that_is_not_there_is_not_found() {
+fn a_missing_model_is_not_found() {
     check(
         5007,
         400,
@@ -175,7 +175,7 @@ fn a_model_that_is_not_there_is_not_found() {
 }
 
 #[test]
-fn a_refusal_of_the_content_is_the_filter_s() {
+fn a_refusal_of_the_content_is_content_filter() {
     check(
         8007,
         400,
@@ -186,7 +186,7 @@ fn a_refusal_of_the_content_is_the_filter_s() {
 }
 
 #[test]
-fn a_request_that_is_not_understood_is_not_asked_again() {
+fn an_invalid_request_is_not_retried() {
     let kinds = &[ErrorKind::InvalidRequest];
     check(5004, 400, "Invalid data: type error", kinds, 1);
     check(
@@ -236,7 +236,7 @@ fn a_request_that_is_not_understood_is_not_asked_again() {
 }
 
 #[test]
-fn what_may_pass_is_asked_again() {
+fn transient_errors_are_retried() {
     check(3007, 408, "Request timeout", &[ErrorKind::Server], 3);
     check(3008, 408, "Request was aborted", &[ErrorKind::Server], 3);
     check(3046, 408, "Request timeout", &[ErrorKind::Server], 3);
@@ -247,7 +247,7 @@ fn what_may_pass_is_asked_again() {
 }
 
 #[test]
-fn the_code_tells_more_than_the_status() {
+fn the_code_is_more_specific_than_the_status() {
     for status in [400, 500] {
         let kinds = &[ErrorKind::Server, ErrorKind::Overloaded];
         check(3007, status, "Request timeout", kinds, 3);
@@ -265,7 +265,7 @@ fn the_code_tells_more_than_the_status() {
 }
 
 #[test]
-fn a_refusal_under_a_status_of_success_is_a_refusal() {
+fn a_refusal_with_status_200_is_an_error() {
     for (code, words, kind, retryable) in [
         (3040, BUSY, ErrorKind::RateLimited, true),
         (
@@ -314,7 +314,7 @@ fn a_refusal_under_a_status_of_success_is_a_refusal() {
 /// After the response has started, no request is repeated; the code says whether the caller may do
 /// so.
 #[test]
-fn a_refusal_under_a_status_of_success_says_whether_it_may_pass() {
+fn a_refusal_with_status_200_may_be_retryable() {
     for (code, message, kind, retryable) in [
         (3040, BUSY, ErrorKind::RateLimited, true),
         (4006, QUOTA, ErrorKind::Quota, false),
@@ -333,7 +333,7 @@ fn a_refusal_under_a_status_of_success_says_whether_it_may_pass() {
 }
 
 #[test]
-fn a_message_that_is_json_gives_its_words() {
+fn a_message_that_is_json_is_unwrapped() {
     for message in [
         r#"AiError: AiError: {\"error\":{\"message\":\"the words\",\"code\":400}}"#,
         r#"AiError: {\"error\":{\"message\":\"the words\"}}"#,
@@ -351,7 +351,7 @@ fn a_message_that_is_json_gives_its_words() {
 }
 
 #[test]
-fn the_service_s_words_have_no_layers_of_names() {
+fn the_prefixes_of_a_message_are_removed() {
     for body in shapes(3040, 429, BUSY) {
         let refusal = refuse(Endpoint::Native, [Answer::json(429, &body)]);
         let words = refusal.error.provider_message().unwrap();
@@ -360,7 +360,7 @@ fn the_service_s_words_have_no_layers_of_names() {
 }
 
 #[test]
-fn waits_are_those_that_the_service_names() {
+fn the_delays_of_the_service_are_used() {
     let body = shapes(3040, 429, BUSY).remove(0);
     let refusal = refuse(
         Endpoint::OpenAi,
@@ -375,7 +375,7 @@ fn waits_are_those_that_the_service_names() {
 }
 
 #[test]
-fn a_service_that_finds_room_answers() {
+fn a_retry_can_succeed() {
     for body in shapes(3040, 429, BUSY) {
         let wire = Wire::new([
             Answer::json(429, &body),
@@ -393,7 +393,7 @@ fn a_service_that_finds_room_answers() {
 }
 
 #[test]
-fn a_whole_answer_is_refused_alike() {
+fn a_complete_response_has_the_same_errors() {
     for (code, status, kind, attempts) in [
         (3040, 429, ErrorKind::RateLimited, 3),
         (4006, 429, ErrorKind::Quota, 1),
@@ -410,7 +410,7 @@ fn a_whole_answer_is_refused_alike() {
 }
 
 #[test]
-fn errors_of_any_type_are_judged_by_their_status() {
+fn errors_of_unexpected_types_are_classified_by_their_status() {
     for body in [
         r#"{"errors":null,"success":false}"#,
         r#"{"errors":{},"success":false}"#,

@@ -82,7 +82,7 @@ fn an_error_may_come_in_place_of_a_chunk() {
 }
 
 #[test]
-fn a_failure_that_names_no_error_is_one() {
+fn a_failure_without_an_error_is_an_error() {
     for failure in [
         r#"{"success":false}"#,
         r#"{"success":false,"errors":[]}"#,
@@ -103,7 +103,7 @@ fn an_empty_list_of_errors_is_not_an_error() {
 }
 
 #[test]
-fn broken_json_is_an_error_and_the_last_word() {
+fn invalid_json_is_the_last_error() {
     let outcome = chunks(&[
         r#"{"response":"a"}"#,
         "{\"response\":",

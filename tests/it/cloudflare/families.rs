@@ -90,7 +90,7 @@ fn other_families_keep_their_ids() {
 }
 
 #[test]
-fn mistral_wants_its_word_after_a_tool() {
+fn mistral_requires_an_assistant_message_after_a_tool_result() {
     let request = conversation(MISTRAL, &["abcDEF123"]).user("and?");
     check_refused(&request, ErrorKind::Unsupported);
     // At any position in the conversation.
@@ -122,7 +122,7 @@ fn schema() -> ResponseFormat {
 }
 
 #[test]
-fn mistral_knows_no_schema() {
+fn mistral_does_not_support_schemas() {
     let mut request = ChatRequest::new(MISTRAL).user("hi");
     request.response_format = Some(schema());
     check_refused(&request, ErrorKind::Unsupported);
@@ -135,7 +135,7 @@ fn mistral_knows_no_schema() {
 }
 
 #[test]
-fn mistral_gets_no_settings_of_a_template() {
+fn mistral_does_not_support_template_settings() {
     for endpoint in ENDPOINTS {
         let request = ChatRequest::new(MISTRAL).user("hi").extra(
             "chat_template_kwargs",
@@ -163,7 +163,7 @@ fn with_tools(model: &str, tools: &[&str]) -> ChatRequest {
 }
 
 #[test]
-fn glm_is_told_the_one_tool_by_its_name() {
+fn glm_gets_a_required_single_tool_by_its_name() {
     let named = json!({ "type": "function", "function": { "name": "add" } });
     for endpoint in ENDPOINTS {
         let body = send(endpoint, with_tools(GLM, &["add"])).json();

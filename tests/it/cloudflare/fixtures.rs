@@ -45,7 +45,7 @@ fn run_as(
 }
 
 #[test]
-fn recorded_answers_give_their_events() {
+fn recorded_responses_have_their_events() {
     for fixture in FIXTURES {
         for endpoint in ENDPOINTS {
             let outcome = run_as(endpoint, fixture, [piece(&read(fixture.0))]);
@@ -61,7 +61,7 @@ fn every_fixture_is_in_the_table() {
 }
 
 #[test]
-fn where_a_recorded_answer_is_split_does_not_matter() {
+fn the_split_of_a_recorded_response_does_not_matter() {
     for fixture in FIXTURES {
         let bytes = read(fixture.0);
         let run = |pieces| run_as(Endpoint::ByModel, fixture, pieces);
@@ -71,7 +71,7 @@ fn where_a_recorded_answer_is_split_does_not_matter() {
 }
 
 #[test]
-fn line_ends_and_a_mark_do_not_matter() {
+fn line_ends_and_a_byte_order_mark_do_not_matter() {
     for bytes in streams() {
         let run = |pieces| run(Endpoint::ByModel, Answer::sse(pieces));
         let expected = run(vec![piece(&bytes)]).transcript();
@@ -108,7 +108,7 @@ impl Streams for Endpoint {
 }
 
 #[test]
-fn a_recorded_stream_cut_at_any_byte_is_never_taken_for_whole() {
+fn a_recorded_stream_cut_at_any_byte_is_never_complete() {
     for (name, ..) in FIXTURES
         .iter()
         .filter(|(_, _, content_type)| *content_type == SSE)
@@ -118,7 +118,7 @@ fn a_recorded_stream_cut_at_any_byte_is_never_taken_for_whole() {
 }
 
 #[test]
-fn a_stream_of_either_door_cut_at_any_byte_is_never_taken_for_whole() {
+fn a_stream_of_both_endpoints_cut_at_any_byte_is_never_complete() {
     let calls = sse(&[
         r#"{"response":"a","p":"x"}"#,
         r#"{"tool_calls":[{"name":"add","arguments":{"a":1}}]}"#,
@@ -168,7 +168,7 @@ fn a_stream_of_either_door_cut_at_any_byte_is_never_taken_for_whole() {
 }
 
 #[test]
-fn recorded_answers_say_what_the_documents_say() {
+fn recorded_responses_match_the_documentation() {
     let of = |name: &str| {
         let fixture = FIXTURES.iter().find(|(known, ..)| *known == name).unwrap();
         run_as(Endpoint::ByModel, fixture, [piece(&read(name))])

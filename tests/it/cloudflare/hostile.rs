@@ -162,7 +162,7 @@ fn documents_of_any_type_have_one_end() {
 }
 
 #[test]
-fn depth_and_length_are_no_danger() {
+fn deep_and_long_json_is_handled() {
     let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
     let objects = format!("{}1{}", "{\"a\":".repeat(100_000), "}".repeat(100_000));
     for value in [&deep, &objects] {
@@ -198,7 +198,7 @@ fn depth_and_length_are_no_danger() {
 
 /// Unknown members, a repeated member, and a chunk that is not an object.
 #[test]
-fn nothing_of_a_chunk_is_lost() {
+fn no_part_of_a_chunk_is_lost() {
     for endpoint in ENDPOINTS {
         let outcome = run(
             endpoint,
@@ -219,7 +219,7 @@ fn nothing_of_a_chunk_is_lost() {
 }
 
 #[test]
-fn a_list_of_calls_without_end_is_refused() {
+fn an_endless_list_of_calls_is_refused() {
     let list = vec![r#"{"name":"f"}"#; 129].join(",");
     let chunk = format!(r#"{{"tool_calls":[{list}]}}"#);
     for endpoint in ENDPOINTS {
@@ -229,7 +229,7 @@ fn a_list_of_calls_without_end_is_refused() {
 }
 
 #[test]
-fn calls_without_end_are_refused() {
+fn endless_calls_are_refused() {
     let call = r#"{"tool_calls":[{"name":"f","arguments":{}}]}"#;
     for endpoint in ENDPOINTS {
         let all = run(
@@ -243,7 +243,7 @@ fn calls_without_end_are_refused() {
 }
 
 #[test]
-fn a_list_of_any_kind_without_end_is_refused() {
+fn an_endless_list_of_any_kind_is_refused() {
     let text = r#"{"response":"a"}"#;
     let list = |item: &str, length| vec![item; length].join(",");
     for (open, item, close, kind) in [
@@ -275,7 +275,7 @@ fn a_list_of_any_kind_without_end_is_refused() {
 }
 
 #[test]
-fn two_calls_of_one_number_are_not_taken_for_one() {
+fn two_calls_with_one_number_are_not_merged() {
     let flat = r#"{"tool_calls":[{"name":"f","arguments":{"a":1}}]}"#;
     let other = r#"{"tool_calls":[{"id":"c","index":0,"function":{"name":"g","arguments":"{}"}}]}"#;
     let next = other.replace("\"index\":0", "\"index\":1");
@@ -290,7 +290,7 @@ fn two_calls_of_one_number_are_not_taken_for_one() {
 }
 
 #[test]
-fn a_call_in_choices_beside_a_flat_one_is_seen_however_it_is_written() {
+fn a_call_in_choices_next_to_a_flat_one_is_detected_in_any_spelling() {
     let flat = r#"{"tool_calls":[{"name":"f","arguments":{"a":1}}]}"#;
     let call = r#"{"index":0,"function":{"name":"g","arguments":"{}"}}"#;
     for choices in [
@@ -312,7 +312,7 @@ fn a_call_in_choices_beside_a_flat_one_is_seen_however_it_is_written() {
 }
 
 #[test]
-fn choices_without_calls_are_no_second_form() {
+fn choices_without_calls_are_not_a_second_format() {
     let flat = r#"{"name":"f","arguments":{"a":1}}"#;
     for choices in [
         "[]",

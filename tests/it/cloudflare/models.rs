@@ -59,7 +59,7 @@ fn names(total: usize) -> Vec<String> {
 }
 
 #[test]
-fn all_pages_are_asked_for() {
+fn all_pages_are_requested() {
     // All pages are read even if the service returns smaller pages than requested.
     for (per_page, total) in [
         (100, 0),
@@ -94,7 +94,7 @@ fn all_pages_are_asked_for() {
 }
 
 #[test]
-fn a_list_without_an_end_ends() {
+fn an_endless_list_is_limited() {
     let body = json!({
         "success": true,
         "result": (0..100).map(entry).collect::<Vec<_>>(),
@@ -107,7 +107,7 @@ fn a_list_without_an_end_ends() {
 }
 
 #[test]
-fn a_list_without_an_account_of_pages_is_a_list() {
+fn a_list_without_page_counts_is_valid() {
     for info in [
         json!(null),
         json!({}),
@@ -129,7 +129,7 @@ fn a_list_without_an_account_of_pages_is_a_list() {
 }
 
 #[test]
-fn the_list_last_fetched_is_what_is_known() {
+fn known_models_are_those_of_the_last_list() {
     let wire = Wire::new([page(1, 100, 2), page(1, 100, 3)]);
     let client = client(&wire);
     let built_in = client.known_models();
@@ -143,7 +143,7 @@ fn the_list_last_fetched_is_what_is_known() {
 }
 
 #[test]
-fn where_fetching_fails_the_list_at_hand_stays() {
+fn a_failed_request_keeps_the_known_models() {
     let failures = [
         Answer::json(
             401,
@@ -182,7 +182,7 @@ fn where_fetching_fails_the_list_at_hand_stays() {
 }
 
 #[test]
-fn a_refused_list_says_why() {
+fn a_refused_list_has_the_reason() {
     let body = r#"{"success":false,"errors":[{"code":10000,"message":"Authentication error"}],"messages":[],"result":null}"#;
     for status in [200, 401, 403] {
         let wire = Wire::new([Answer::json(status, body)]);
@@ -203,7 +203,7 @@ fn a_refused_list_says_why() {
 }
 
 #[test]
-fn entries_of_any_type_are_passed_over() {
+fn entries_of_unexpected_types_are_skipped() {
     let odd = [
         json!(null),
         json!(7),
@@ -256,7 +256,7 @@ fn entries_of_any_type_are_passed_over() {
 }
 
 #[test]
-fn a_search_is_a_query_and_no_new_list() {
+fn a_search_does_not_change_the_known_models() {
     let wire = Wire::new([page(1, 100, 1)]);
     let client = client(&wire);
     let built_in = client.known_models();
@@ -275,7 +275,7 @@ fn a_search_is_a_query_and_no_new_list() {
 }
 
 #[test]
-fn a_schema_is_what_the_service_says() {
+fn a_schema_is_returned_unchanged() {
     let schema = json!({ "input": { "type": "object" }, "output": { "oneOf": [] } });
     let body = json!({ "success": true, "errors": [], "messages": [], "result": schema });
     let wire = Wire::new([Answer::json(200, &body.to_string())]);
@@ -291,7 +291,7 @@ fn a_schema_is_what_the_service_says() {
 }
 
 #[test]
-fn a_schema_of_nothing_is_not_found() {
+fn the_schema_of_a_missing_model_is_not_found() {
     for (status, code) in [(404, 5007), (400, 5007), (404, 3042)] {
         let body = format!(
             r#"{{"success":false,"errors":[{{"code":{code},"message":"No such model x or task"}}],"messages":[],"result":null}}"#

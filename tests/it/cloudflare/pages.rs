@@ -21,7 +21,7 @@ const MARKS: [&str; 5] = [
 ];
 
 #[test]
-fn a_challenge_is_known_by_its_header() {
+fn a_challenge_is_recognized_by_its_header() {
     for body in ["", "<!DOCTYPE html><html></html>", "{}"] {
         for status in [403, 429, 503] {
             for endpoint in ENDPOINTS {
@@ -42,7 +42,7 @@ fn a_challenge_is_known_by_its_header() {
 }
 
 #[test]
-fn a_challenge_is_known_by_its_marks() {
+fn a_challenge_is_recognized_by_its_text() {
     let mut unknown = Vec::new();
     for mark in MARKS {
         let body = format!(
@@ -62,7 +62,7 @@ fn a_challenge_is_known_by_its_marks() {
 }
 
 #[test]
-fn a_challenge_under_a_status_of_success_is_no_answer() {
+fn a_challenge_with_status_200_is_an_error() {
     for mark in MARKS {
         let body = format!("<!DOCTYPE html><html><head>{mark}</head></html>");
         for content_type in ["text/html", "text/event-stream", "application/json"] {
@@ -81,7 +81,7 @@ fn a_challenge_under_a_status_of_success_is_no_answer() {
 }
 
 #[test]
-fn pages_are_judged_by_their_status_and_not_shown() {
+fn pages_are_classified_by_their_status_and_not_shown() {
     let body = "<!DOCTYPE html><html><head><title>Worker exceeded resource limits | x | Cloudflare</title></head><body><div id=\"cf-cloudflare-status\">Error 1102 Ray ID: 8f secret words</body></html>";
     for (status, kind, attempts) in [
         (400, ErrorKind::InvalidRequest, 1),
@@ -118,7 +118,7 @@ fn pages_are_judged_by_their_status_and_not_shown() {
 }
 
 #[test]
-fn a_page_is_not_shown_by_debug_either() {
+fn debug_output_does_not_show_a_page() {
     let body = format!("<!DOCTYPE html><html>{}</html>", "page ".repeat(20_000));
     let refusal = page(Endpoint::Native, 500, &body);
     let shown = format!("{:?}", refusal.error);

@@ -144,7 +144,7 @@ fn any_json() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn text_is_all_that_was_sent_and_counts_are_the_tail_s(
+    fn the_text_is_complete_and_the_usage_is_the_total(
         list in vec(any_chunk(), 0..10),
         counts in (0..1000_u64, 0..1000_u64),
         tail in any::<bool>(),
@@ -202,7 +202,7 @@ proptest! {
     }
 
     #[test]
-    fn bent_recordings_have_one_end_wherever_they_are_cut(
+    fn damaged_recordings_have_one_end_wherever_they_are_cut(
         which in any::<prop::sample::Index>(),
         changes in vec((any::<usize>(), any::<u8>(), 0..40_usize), 1..6),
         cuts in vec(any::<usize>(), 0..12),

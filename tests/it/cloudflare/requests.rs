@@ -49,7 +49,7 @@ fn check_place(endpoint: Endpoint, model: &str, place: &str) {
 }
 
 #[test]
-fn a_model_stands_raw_in_its_own_path() {
+fn the_name_of_a_model_is_not_encoded_in_its_path() {
     for model in [
         DEFAULT,
         "@hf/thebloke/zephyr-7b-beta-awq",
@@ -61,7 +61,7 @@ fn a_model_stands_raw_in_its_own_path() {
 }
 
 #[test]
-fn the_model_chooses_the_path_where_nobody_does() {
+fn the_model_selects_the_path_by_default() {
     for model in [
         "@cf/meta/llama-2-7b-chat-int8",
         "@cf/google/gemma-2b-it-lora",
@@ -78,7 +78,7 @@ fn the_model_chooses_the_path_where_nobody_does() {
 }
 
 #[test]
-fn a_model_that_is_no_path_is_not_sent() {
+fn a_model_name_that_is_invalid_in_a_path_is_not_sent() {
     for model in [
         "@cf/../../../accounts",
         "@cf/a/..",
@@ -102,7 +102,7 @@ fn a_model_that_is_no_path_is_not_sent() {
 }
 
 #[test]
-fn the_default_model_is_that_of_the_original() {
+fn the_default_model_is_the_one_of_gpt4free() {
     assert_eq!(client(&wire()).info().default_model(), Some(DEFAULT));
     assert_eq!(send(Endpoint::OpenAi, "hi").json()["model"], DEFAULT);
     let url = send(Endpoint::Native, "hi").request().uri().to_string();
@@ -169,7 +169,7 @@ fn a_gateway_has_its_own_place_and_key() {
 }
 
 #[test]
-fn another_place_is_the_caller_s_to_say() {
+fn the_caller_may_set_another_base_url() {
     for base in [
         "http://127.0.0.1:8080/client/v4",
         "http://127.0.0.1:8080/client/v4/",
@@ -196,7 +196,7 @@ fn another_place_is_the_caller_s_to_say() {
 }
 
 #[test]
-fn settings_that_cannot_be_used_are_refused_before_anything_is_sent() {
+fn invalid_settings_are_refused_before_anything_is_sent() {
     let check = |change: fn(
         inferstream_cloudflare::CloudflareBuilder,
     ) -> inferstream_cloudflare::CloudflareBuilder| {
@@ -261,7 +261,7 @@ fn without_a_key_nothing_is_sent() {
 }
 
 #[test]
-fn a_bare_request_holds_the_needful_and_a_limit() {
+fn a_minimal_request_has_a_token_limit() {
     let messages = json!([{ "role": "user", "content": "hi" }]);
     let body = send(Endpoint::OpenAi, "hi").json();
     assert_eq!(body["model"], DEFAULT);
@@ -276,7 +276,7 @@ fn a_bare_request_holds_the_needful_and_a_limit() {
 }
 
 #[test]
-fn a_limit_of_the_caller_s_is_the_only_one() {
+fn the_token_limit_of_the_caller_replaces_the_default() {
     for endpoint in ENDPOINTS {
         let body = send(endpoint, ChatRequest::from("hi").max_tokens(7)).json();
         assert_eq!(body["max_tokens"], 7);
@@ -326,7 +326,7 @@ fn each_setting_is_a_member() {
 }
 
 #[test]
-fn headers_of_the_request_go_along() {
+fn headers_of_the_request_are_sent() {
     for endpoint in ENDPOINTS {
         let name = HeaderName::from_static("x-session-affinity");
         let request = ChatRequest::from("hi").header(name.clone(), HeaderValue::from_static("ses"));
@@ -369,7 +369,7 @@ fn tools_are_sent_by_either_path() {
 }
 
 #[test]
-fn a_form_of_the_answer_is_asked_for() {
+fn a_response_format_is_sent() {
     let schema = json!({ "type": "object", "required": ["a"] });
     for endpoint in ENDPOINTS {
         let mut request = ChatRequest::from("hi");
@@ -391,7 +391,7 @@ fn a_form_of_the_answer_is_asked_for() {
 }
 
 #[test]
-fn images_are_data_alone() {
+fn images_are_sent_as_data() {
     let with = |part: Part| ChatRequest::new("@cf/meta/llama-3.2-11b-vision-instruct").user(part);
     for url in [
         "https://a.test/b.png",
@@ -415,7 +415,7 @@ fn images_are_data_alone() {
 }
 
 #[test]
-fn two_answers_at_once_are_not_to_be_had() {
+fn several_choices_are_not_supported() {
     check_refused(&ChatRequest::from("hi").n(2), ErrorKind::Unsupported);
     for endpoint in ENDPOINTS {
         send(endpoint, ChatRequest::from("hi").n(1));
@@ -423,7 +423,7 @@ fn two_answers_at_once_are_not_to_be_had() {
 }
 
 #[test]
-fn no_messages_are_nothing_to_send() {
+fn a_request_without_messages_is_refused() {
     check_refused(&ChatRequest::new(DEFAULT), ErrorKind::Config);
 }
 
@@ -449,7 +449,7 @@ starling-lm-7b-beta→@hf/nexusflow/starling-lm-7b-beta; tinyllama-1.1b-v1.0→@
 una-cybertron-7b-v2-bf16→@cf/fblgit/una-cybertron-7b-v2-bf16; zephyr-7b-beta→@hf/thebloke/zephyr-7b-beta-awq";
 
 #[test]
-fn the_original_s_names_of_models_are_known() {
+fn the_model_aliases_of_gpt4free_are_known() {
     let table: Vec<_> = ALIASES
         .split(';')
         .map(|pair| pair.trim().split_once('→').unwrap())

@@ -94,7 +94,7 @@ fn echoes() -> Vec<Answer> {
 }
 
 #[test]
-fn a_service_that_repeats_them_is_not_quoted() {
+fn errors_do_not_show_secrets_that_the_service_repeats() {
     for way in [Way::Token, Way::Pair] {
         for answer in echoes() {
             for endpoint in ENDPOINTS {
@@ -128,7 +128,7 @@ fn hidden_of(way: Way, error: &Error) {
 }
 
 #[test]
-fn a_stream_that_repeats_them_is_not_quoted() {
+fn errors_in_streams_do_not_show_repeated_secrets() {
     for way in [Way::Token, Way::Pair] {
         for error in [
             format!(r#"{{"error":{{"message":"bad {TOKEN} {EMAIL} {KEY} {GATEWAY} {PROMPT}"}}}}"#),
@@ -153,7 +153,7 @@ fn a_stream_that_repeats_them_is_not_quoted() {
 }
 
 #[test]
-fn words_in_json_in_words_are_not_quoted_either() {
+fn errors_do_not_show_secrets_in_nested_json() {
     // The apostrophe is escaped, and only the inner JSON decodes it.
     let prompt = PROMPT.replace('\'', "\\u0027");
     let inner = format!(r#"{{"message":"bad {TOKEN} for {prompt}, at last"}}"#);
@@ -184,7 +184,7 @@ fn words_in_json_in_words_are_not_quoted_either() {
 }
 
 #[test]
-fn lists_that_repeat_them_are_not_quoted() {
+fn errors_of_lists_do_not_show_repeated_secrets() {
     for (name, value) in [("token", TOKEN), ("key", KEY), ("email", EMAIL)] {
         let body =
             format!(r#"{{"errors":[{{"code":10000,"message":"bad {value}"}}],"success":false}}"#);

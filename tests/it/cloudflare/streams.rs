@@ -36,7 +36,7 @@ fn a_token_is_text_whatever_its_type() {
 }
 
 #[test]
-fn an_answer_without_text_is_an_answer() {
+fn a_response_without_text_is_complete() {
     check_response("\"\"", "");
     check_response("null", "");
 }
@@ -55,7 +55,7 @@ fn an_object_is_its_json() {
 }
 
 #[test]
-fn tokens_of_all_types_are_one_text() {
+fn tokens_of_all_types_are_joined() {
     let outcome = chunks(&[
         r#"{"response":"In "}"#,
         r#"{"response":2,"p":"x"}"#,
@@ -116,7 +116,7 @@ fn native_chunks_may_contain_reasoning() {
 }
 
 #[test]
-fn noise_is_no_content() {
+fn padding_is_not_content() {
     let outcome = chunks(&[
         r#"{"choices":[{"index":0,"delta":{"content":"a"},"token_ids":[1],"logprobs":null,"matched_stop":106}],"p":"zz","prompt_token_ids":[1,2],"kv_transfer_params":null,"finish_reason":null}"#,
         r#"{"response":"b","finish_reason":null,"tool_calls":null}"#,
@@ -127,7 +127,7 @@ fn noise_is_no_content() {
 }
 
 #[test]
-fn a_chunk_over_two_lines_is_one_chunk() {
+fn a_chunk_on_two_lines_is_one_chunk() {
     let bytes = "data: {\"response\":\ndata: \"a\"}\n\ndata: [DONE]\n\n";
     for endpoint in ENDPOINTS {
         assert_eq!(run(endpoint, stream_of(bytes)).text(), "a");

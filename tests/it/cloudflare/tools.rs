@@ -40,7 +40,7 @@ fn a_flat_call_is_a_call() {
 }
 
 #[test]
-fn flat_calls_of_one_chunk_and_of_two_are_apart() {
+fn flat_calls_of_one_or_two_chunks_are_separate() {
     let outcome = chunks(&[
         r#"{"tool_calls":[{"name":"f","arguments":{"a":1}},{"name":"f","arguments":{"a":2}}]}"#,
         r#"{"tool_calls":[{"name":"g","arguments":{}}]}"#,
@@ -56,7 +56,7 @@ fn flat_calls_of_one_chunk_and_of_two_are_apart() {
 }
 
 #[test]
-fn a_native_call_of_the_other_form_is_a_call() {
+fn a_native_call_in_the_other_format_is_a_call() {
     let outcome = open_chunks(&[
         r#"{"tool_calls":[{"id":"call123","type":"function","index":0,"function":{"name":"get_weather","arguments":"{\"city\":\"Paris\"}"}}]}"#,
         r#"{"finish_reason":"tool_calls"}"#,
@@ -67,7 +67,7 @@ fn a_native_call_of_the_other_form_is_a_call() {
 }
 
 #[test]
-fn arguments_may_be_an_object_in_either_form() {
+fn arguments_may_be_an_object_in_both_formats() {
     let outcome = chunks(&[
         r#"{"tool_calls":[{"id":"c","type":"function","index":0,"function":{"name":"f","arguments":{"a":1}}}]}"#,
     ]);
@@ -75,7 +75,7 @@ fn arguments_may_be_an_object_in_either_form() {
 }
 
 #[test]
-fn arguments_are_given_as_they_are_written() {
+fn arguments_are_returned_as_written() {
     let arguments = r#"{ "b" : 1.50,"a":[ 1e3 ],  "b":"\u0041" }"#;
     let quoted = serde_json::to_string(arguments).unwrap();
     for call in [
@@ -105,7 +105,7 @@ const PIECES: [&str; 5] = [
 ];
 
 #[test]
-fn a_call_may_come_in_pieces() {
+fn a_call_may_arrive_in_fragments() {
     let native = PIECES.map(|piece| format!(r#"{{"tool_calls":{piece}}}"#));
     let chosen = PIECES
         .map(|piece| format!(r#"{{"choices":[{{"index":0,"delta":{{"tool_calls":{piece}}}}}]}}"#));
@@ -122,7 +122,7 @@ fn a_call_may_come_in_pieces() {
 }
 
 #[test]
-fn a_last_piece_without_an_index_is_no_new_call() {
+fn a_last_fragment_without_an_index_is_not_a_new_call() {
     let outcome = chunks(&[
         r#"{"tool_calls":[{"id":"call1","type":"function","index":0,"function":{"name":"add","arguments":""}}]}"#,
         r#"{"tool_calls":[{"index":0,"function":{"arguments":"{}"}}]}"#,
@@ -132,7 +132,7 @@ fn a_last_piece_without_an_index_is_no_new_call() {
 }
 
 #[test]
-fn two_calls_in_pieces_are_kept_apart() {
+fn two_calls_in_fragments_are_separate() {
     let outcome = chunks(&[
         r#"{"tool_calls":[{"id":"a","type":"function","index":0,"function":{"name":"f"}}]}"#,
         r#"{"tool_calls":[{"id":"b","type":"function","index":1,"function":{"name":"g"}}]}"#,
@@ -146,7 +146,7 @@ fn two_calls_in_pieces_are_kept_apart() {
 }
 
 #[test]
-fn a_document_has_calls_in_either_form() {
+fn a_document_has_calls_in_both_formats() {
     for document in [
         r#"{"result":{"response":null,"tool_calls":[{"name":"f","arguments":{"a":1}}]},"success":true,"errors":[],"messages":[]}"#,
         r#"{"result":{"tool_calls":[{"name":"f","arguments":{"a":1}}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}},"success":true}"#,
@@ -160,7 +160,7 @@ fn a_document_has_calls_in_either_form() {
 }
 
 #[test]
-fn a_call_that_is_cut_is_no_call() {
+fn a_truncated_call_is_not_a_call() {
     for list in [&PIECES[..2], &PIECES[..3]] {
         let list: Vec<_> = list
             .iter()

@@ -33,7 +33,7 @@ fn refusal(client: &CablyAi, wire: &Wire, request: ChatRequest) -> Error {
 }
 
 #[test]
-fn the_request_is_the_protocols() {
+fn the_request_follows_the_protocol() {
     let wire = wire();
     let client = builder(&wire).build().unwrap();
     let mut stream = block_on(&wire.clock, client.stream(hi())).unwrap();
@@ -53,7 +53,7 @@ fn the_request_is_the_protocols() {
 }
 
 #[test]
-fn the_headers_are_those_of_the_original() {
+fn the_headers_are_those_of_gpt4free() {
     for (preset, origin) in [
         (Preset::Browser, "https://cablyai.com"),
         (Preset::Literal, "https://cablyai.com/chat"),
@@ -107,7 +107,7 @@ fn without_a_key_nothing_is_sent() {
 }
 
 #[test]
-fn a_service_elsewhere_needs_no_key_and_sees_none() {
+fn another_service_needs_and_gets_no_key() {
     let wire = wire();
     let client = CablyAi::builder()
         .base_url("http://localhost:8080")
@@ -132,7 +132,7 @@ fn a_request_must_name_a_model() {
 }
 
 #[test]
-fn an_alias_is_resolved_unless_it_is_a_model_too() {
+fn an_alias_is_resolved_unless_it_is_also_a_model() {
     for (alias, sent) in [
         ("llama-3.1-8b", "llama-3.1-8b-instruct"),
         ("gpt-4o-mini", "gpt-4o-mini"),
@@ -150,7 +150,7 @@ fn an_alias_is_resolved_unless_it_is_a_model_too() {
 }
 
 #[test]
-fn the_list_of_models_binds_where_the_caller_says_so() {
+fn unknown_models_are_refused_on_request() {
     let wire = wire();
     let client = builder(&wire).only_known_models(true).build().unwrap();
     assert_eq!(ids(&client.known_models()), HISTORICAL_MODELS);
@@ -166,7 +166,7 @@ fn the_list_of_models_binds_where_the_caller_says_so() {
 }
 
 #[test]
-fn the_services_own_list_takes_the_place_of_the_historical() {
+fn the_list_of_the_service_replaces_the_historical_one() {
     let list = r#"{"object":"list","data":[{"id":"of-tomorrow","object":"model"}]}"#;
     let wire = Wire::new([Answer::json(200, list), Answer::json(500, "{}")]);
     let client = builder(&wire).only_known_models(true).build().unwrap();

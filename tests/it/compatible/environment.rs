@@ -18,7 +18,7 @@ const MARK: &str = "it says ";
 /// Prints the request of a client created from environment variables; does nothing unless the
 /// parent process asks for it.
 #[test]
-fn the_child_tells_what_it_sends() {
+fn child_prints_what_it_sends() {
     if let Ok(name) = env::var(CHILD) {
         let wire = wire();
         let told = client(&name, &wire).and_then(|client| {
@@ -76,7 +76,7 @@ const SERVICES: [(&str, &str); 3] = [
 #[track_caller]
 fn ask(name: &str, url: Option<&str>, key: Option<&str>) -> Value {
     let mut command = Command::new(env::current_exe().unwrap());
-    let child = "compatible::environment::the_child_tells_what_it_sends";
+    let child = "compatible::environment::child_prints_what_it_sends";
     command.args(["--exact", child, "--nocapture"]);
     command.env(CHILD, name).env("OPENAI_API_KEY", "another's");
     for (service, prefix) in SERVICES {
@@ -95,7 +95,7 @@ fn ask(name: &str, url: Option<&str>, key: Option<&str>) -> Value {
 }
 
 #[test]
-fn url_and_key_are_taken() {
+fn the_url_and_the_key_are_read() {
     for (name, _) in SERVICES {
         let found = ask(name, Some(" http://else.test/ "), Some(" k\n"));
         assert_eq!(found["url"], "http://else.test/v1/chat/completions");
@@ -111,7 +111,7 @@ fn url_and_key_are_taken() {
 }
 
 #[test]
-fn what_is_set_afterwards_wins() {
+fn later_settings_take_precedence() {
     for (name, _) in SERVICES {
         let found = ask(&format!("{name} set"), Some("none"), Some("b\nd"));
         assert_eq!(found["url"], "http://own.test/v1/chat/completions");
@@ -120,7 +120,7 @@ fn what_is_set_afterwards_wins() {
 }
 
 #[test]
-fn without_them_the_remedy_is_said() {
+fn a_missing_variable_has_the_remedy() {
     for (name, prefix) in SERVICES {
         let found = ask(name, Some(" "), Some(""));
         let (kind, variable) = match name {
@@ -134,7 +134,7 @@ fn without_them_the_remedy_is_said() {
 }
 
 #[test]
-fn what_cannot_be_used_is_named_and_nothing_else() {
+fn invalid_values_are_named_but_not_shown() {
     for (name, prefix) in SERVICES {
         let url = Some("https://else.test/v1");
         for (name, url, key, expected) in [

@@ -28,7 +28,7 @@ fn sent(
 }
 
 #[test]
-fn a_url_is_enough() {
+fn a_base_url_is_enough() {
     let wire = wire();
     let client = builder(&wire).build().unwrap();
     let answer = block_on(&wire.clock, client.chat(hi())).unwrap();
@@ -83,7 +83,7 @@ fn a_key_is_sent_and_not_shown() {
 }
 
 #[test]
-fn a_default_model_is_the_callers() {
+fn the_caller_may_set_a_default_model() {
     let body = sent(
         |builder| builder.default_model("qwen3"),
         ChatRequest::from("Hi"),
@@ -99,7 +99,7 @@ fn a_default_model_is_the_callers() {
 }
 
 #[test]
-fn what_differs_is_data() {
+fn the_differences_of_a_service_are_settings() {
     let request = || hi().max_tokens(7);
     assert_eq!(sent(|builder| builder, request())["max_tokens"], 7);
     let body = sent(
@@ -148,7 +148,7 @@ fn what_differs_is_data() {
 }
 
 #[test]
-fn a_path_is_the_callers() {
+fn the_caller_may_set_the_path() {
     let wire = wire();
     let client = builder(&wire).path("/completions/chat").build().unwrap();
     block_on(&wire.clock, client.chat(hi())).unwrap();
@@ -176,7 +176,7 @@ fn an_invalid_path_is_an_error_of_build() {
 }
 
 #[test]
-fn a_url_with_the_path_in_it_is_refused_at_once() {
+fn a_base_url_that_contains_the_path_is_refused() {
     for url in [
         "http://localhost:8000/v1/chat/completions",
         "http://localhost:8000/v1/chat/completions/",
@@ -203,7 +203,7 @@ fn a_url_with_the_path_in_it_is_refused_at_once() {
 }
 
 #[test]
-fn a_header_that_cannot_be_set_is_not_the_urls_fault() {
+fn an_invalid_header_is_not_reported_as_an_invalid_url() {
     let name = http::header::AUTHORIZATION;
     let value = http::HeaderValue::from_static("x");
     let error = builder(&wire()).header(name, value).build().unwrap_err();
@@ -212,7 +212,7 @@ fn a_header_that_cannot_be_set_is_not_the_urls_fault() {
 }
 
 #[test]
-fn a_field_that_the_service_does_not_know_is_refused_unsent() {
+fn an_unknown_field_is_refused_before_sending() {
     let wire = wire();
     let client = builder(&wire)
         .unknown_fields([Field::Seed, Field::TopP])
@@ -242,7 +242,7 @@ fn a_stream_may_end_with_its_usage() {
 }
 
 #[test]
-fn known_models_may_bind() {
+fn requests_may_be_restricted_to_known_models() {
     let wire = wire();
     let client = builder(&wire)
         .known_models(["llama3.2", "qwen3"])
@@ -258,7 +258,7 @@ fn known_models_may_bind() {
 }
 
 #[test]
-fn without_a_url_there_is_nothing_to_build() {
+fn a_missing_base_url_is_an_error() {
     let error = CompatibleBuilder::default()
         .transport(wire())
         .build()
@@ -281,7 +281,7 @@ fn without_a_url_there_is_nothing_to_build() {
 }
 
 #[test]
-fn a_name_is_in_errors_and_in_the_hub() {
+fn a_name_is_used_in_errors_and_in_the_hub() {
     let refused = Answer::json(401, "{}");
     let wire = Wire::new([refused]);
     let client = builder(&wire).name("groq").build().unwrap();

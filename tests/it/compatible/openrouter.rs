@@ -20,7 +20,7 @@ fn hi() -> ChatRequest {
 }
 
 #[test]
-fn a_written_provider_sends_its_key_and_its_own_headers() {
+fn a_custom_provider_sends_its_key_and_its_own_headers() {
     let wire = wire();
     let client = OpenRouterBuilder::default()
         .api_key(KEY)
@@ -43,7 +43,7 @@ fn a_written_provider_sends_its_key_and_its_own_headers() {
 }
 
 #[test]
-fn a_written_provider_without_a_key_sends_nothing() {
+fn a_custom_provider_without_a_key_sends_nothing() {
     let wire = wire();
     let builder = OpenRouterBuilder::default().transport(wire.clone());
     let client = builder.build().unwrap();

@@ -93,7 +93,7 @@ fn check(kind: ErrorKind, moves_on: bool, rule: impl Fn(Fallback) -> Fallback) {
 }
 
 #[test]
-fn errors_that_another_service_need_not_have_move_on() {
+fn errors_that_another_service_may_not_have_move_on() {
     for kind in KINDS.0 {
         check(*kind, true, |fallback| fallback);
         assert!(Fallback::moves_on(&Error::new(*kind, "it failed")));
@@ -101,7 +101,7 @@ fn errors_that_another_service_need_not_have_move_on() {
 }
 
 #[test]
-fn errors_of_the_request_s_own_do_not() {
+fn errors_of_the_request_do_not_move_on() {
     for kind in KINDS.1 {
         check(*kind, false, |fallback| fallback);
         assert!(!Fallback::moves_on(&Error::new(*kind, "it failed")));
@@ -109,7 +109,7 @@ fn errors_of_the_request_s_own_do_not() {
 }
 
 #[test]
-fn the_caller_may_have_another_rule() {
+fn the_caller_may_set_another_rule() {
     for kind in KINDS.0.iter().chain(KINDS.1) {
         check(*kind, false, |fallback| fallback.when(|_| false));
         check(*kind, true, |fallback| fallback.when(|_| true));
@@ -121,7 +121,7 @@ fn the_caller_may_have_another_rule() {
 }
 
 #[test]
-fn the_rule_sees_the_error_as_it_came() {
+fn the_rule_gets_the_original_error() {
     let error = Error::new(ErrorKind::Server, "it failed")
         .with_code("gone")
         .with_retry_after(Some(seconds(7)));
@@ -158,7 +158,7 @@ fn refuses(id: &'static str, message: &str) -> Fake {
 }
 
 #[test]
-fn each_that_failed_is_a_warning() {
+fn each_failed_provider_is_a_warning() {
     let fallback = Fallback::new(refuses("one", "no room"))
         .or(refuses("two", "no way"))
         .or(Fake::new("three", [says("three")]))
@@ -173,7 +173,7 @@ fn each_that_failed_is_a_warning() {
 }
 
 #[test]
-fn a_warning_says_what_else_was_asked_for() {
+fn a_warning_names_the_model_that_was_requested_instead() {
     let fallback = Fallback::new(refuses("one", "no room"))
         .or(refuses("two", "no way"))
         .or_with_model(Fake::new("three", [says("three")]), "own");
@@ -187,7 +187,7 @@ fn a_warning_says_what_else_was_asked_for() {
 }
 
 #[test]
-fn warnings_of_the_stream_s_own_stay() {
+fn warnings_of_the_stream_are_kept() {
     let two = Fallback::new(refuses("two", "no way")).or(Fake::new("three", [says("three")]));
     let fallback = Fallback::new(refuses("one", "no room")).or(two);
     assert_eq!(
@@ -200,7 +200,7 @@ fn warnings_of_the_stream_s_own_stay() {
 }
 
 #[test]
-fn no_headers_and_no_body_are_told() {
+fn warnings_show_no_headers_and_no_body() {
     const SECRET: &str = "5ecret";
     let mut headers = http::HeaderMap::new();
     headers.insert("x-secret", SECRET.parse().unwrap());
@@ -222,7 +222,7 @@ fn no_headers_and_no_body_are_told() {
 }
 
 #[test]
-fn the_last_error_is_the_last_one_s_and_leads_to_those_before() {
+fn the_last_error_has_the_earlier_ones_as_sources() {
     let last = Error::new(ErrorKind::RateLimited, "too many requests")
         .with_retry_after(Some(seconds(7)))
         .with_attempts(3);
@@ -246,7 +246,7 @@ fn the_last_error_is_the_last_one_s_and_leads_to_those_before() {
 }
 
 #[test]
-fn an_error_that_stays_leads_to_those_before_it_too() {
+fn an_error_that_does_not_move_on_has_the_earlier_ones_as_sources() {
     let wrong = Error::new(ErrorKind::InvalidRequest, "wrong");
     let fallback = Fallback::new(refuses("one", "no room"))
         .or(Fake::new("two", [Act::Refuse(wrong)]))
@@ -306,7 +306,7 @@ fn causes_stay_in_the_chain() {
 }
 
 #[test]
-fn the_chain_of_fallbacks_in_fallbacks_is_one() {
+fn nested_fallbacks_have_one_chain_of_sources() {
     let tail = Fallback::new(loses("two")).or(loses("three"));
     let nested = Fallback::new(loses("one")).or(tail);
     let error = now(nested.chat("hi".into())).unwrap_err();
@@ -325,7 +325,7 @@ fn the_chain_of_fallbacks_in_fallbacks_is_one() {
 }
 
 #[test]
-fn an_error_that_the_caller_holds_is_not_changed() {
+fn an_error_of_the_caller_is_not_changed() {
     let first = Error::new(ErrorKind::Overloaded, "no room");
     let one = Fake::new("one", [Act::Refuse(first.clone())]);
     let error = now(Fallback::new(one.clone()).or(one).chat("hi".into())).unwrap_err();
@@ -334,7 +334,7 @@ fn an_error_that_the_caller_holds_is_not_changed() {
 }
 
 #[test]
-fn an_answer_after_failures_is_not_an_error() {
+fn a_response_after_failures_is_not_an_error() {
     let empty = Fake::new("two", [steps([ChatEvent::finish(0, "stop".into())])]);
     let fallback = Fallback::new(refuses("one", "no room")).or(empty);
     assert_eq!(now(fallback.chat("hi".into())).unwrap().text(), "");

@@ -80,7 +80,7 @@ fn check_answer(fallback: &Fallback, text: &str) {
 // Before content.
 
 #[test]
-fn the_next_is_asked_where_the_first_refuses() {
+fn the_next_provider_is_called_if_the_first_refuses() {
     let (fallback, [one, two]) = pair(Act::Refuse(busy()));
     check_answer(&fallback, "two");
     assert_eq!([one.count(), two.count()], [1, 1]);
@@ -89,21 +89,21 @@ fn the_next_is_asked_where_the_first_refuses() {
 }
 
 #[test]
-fn the_next_is_asked_where_the_first_item_is_an_error() {
+fn the_next_provider_is_called_if_the_first_item_is_an_error() {
     let (fallback, [one, two]) = pair(then_fails([]));
     check_answer(&fallback, "two");
     assert_eq!([one.count(), two.count()], [1, 1]);
 }
 
 #[test]
-fn what_is_no_content_does_not_begin_an_answer_and_is_not_seen_of_one_that_fails() {
+fn events_without_content_of_a_failed_response_are_not_delivered() {
     let (fallback, [one, two]) = pair(then_fails(quiet()));
     check_answer(&fallback, "two");
     assert_eq!([one.count(), two.count()], [1, 1]);
 }
 
 #[test]
-fn what_is_no_content_is_given_before_the_content_that_it_came_before() {
+fn events_without_content_are_delivered_before_the_content() {
     let mut events = quiet().to_vec();
     events.push(ChatEvent::text(0, "one"));
     events.extend(quiet());
@@ -116,7 +116,7 @@ fn what_is_no_content_is_given_before_the_content_that_it_came_before() {
 }
 
 #[test]
-fn an_answer_without_content_is_one() {
+fn a_response_without_content_is_a_response() {
     for events in [Vec::new(), quiet().to_vec()] {
         let (fallback, [_, two]) = pair(steps(events.clone()));
         let mut stream = open(&fallback).unwrap();
@@ -146,7 +146,7 @@ fn next(stream: &mut ChatStream) -> impl Future<Output = Option<ChatEvent>> + Se
 }
 
 #[test]
-fn all_are_asked_in_order_until_one_answers() {
+fn all_providers_are_called_in_order_until_one_responds() {
     let refuse = |id| Fake::new(id, [Act::Refuse(busy())]);
     let [one, two, four] = [refuse("one"), refuse("two"), refuse("four")];
     let three = Fake::new("three", [says("three")]);
@@ -160,7 +160,7 @@ fn all_are_asked_in_order_until_one_answers() {
 }
 
 #[test]
-fn the_last_is_not_held_back() {
+fn events_of_the_last_provider_are_not_held_back() {
     let one = Fake::new("one", [Act::Refuse(busy())]);
     let two = Fake::new("two", [steps([Step::Hang])]);
     let stream = now(Fallback::new(one).or(two).stream("hi".into()));
@@ -180,7 +180,7 @@ fn nothing_is_read_beyond_the_first_content() {
 // After content.
 
 #[test]
-fn nobody_is_asked_after_content_whatever_the_rule() {
+fn no_provider_is_called_after_content_whatever_the_rule() {
     for event in content() {
         for before in [Vec::new(), quiet().to_vec()] {
             let events = [before, vec![event.clone()]].concat();
@@ -197,7 +197,7 @@ fn nobody_is_asked_after_content_whatever_the_rule() {
 }
 
 #[test]
-fn a_whole_answer_that_was_lost_after_content_is_not_asked_for_elsewhere() {
+fn a_chat_that_failed_after_content_does_not_fall_back() {
     let (fallback, [_, two]) = pair(then_fails([ChatEvent::text(0, "a")]));
     let error = now(fallback.when(|_| true).chat("hi".into())).unwrap_err();
     assert_eq!(error.partial().unwrap().text(), "a");
@@ -227,7 +227,7 @@ fn an_error_after_content_reports_the_earlier_errors() {
 // Effects of a service on a caller whose events are held back.
 
 #[test]
-fn so_many_events_without_content_count_as_an_answer() {
+fn many_events_without_content_count_as_begun() {
     let usage = std::iter::repeat_n(ChatEvent::usage(Usage::default()), 1000);
     let (fallback, [_, two]) = pair(then_fails(usage));
     let (events, error, _) = read(open(&fallback).unwrap());
@@ -241,7 +241,7 @@ fn so_many_events_without_content_count_as_an_answer() {
 }
 
 #[test]
-fn so_much_without_content_counts_as_an_answer() {
+fn much_data_without_content_counts_as_begun() {
     let chunk = Json::from("x".repeat(600 << 10).as_str());
     let chunks = |count| then_fails(std::iter::repeat_n(ChatEvent::raw(chunk.clone()), count));
     let (fallback, _) = pair(chunks(1));
@@ -290,7 +290,7 @@ fn dropping_the_future_drops_the_pending_request() {
 }
 
 #[test]
-fn nothing_is_asked_before_the_first_poll() {
+fn no_provider_is_called_before_the_first_poll() {
     let (fallback, [one, _]) = pair(says("one"));
     drop(fallback.stream("hi".into()));
     drop(fallback.chat("hi".into()));
@@ -298,7 +298,7 @@ fn nothing_is_asked_before_the_first_poll() {
 }
 
 #[test]
-fn a_cancellation_goes_to_the_one_that_answers() {
+fn a_cancellation_goes_to_the_provider_that_responded() {
     let (fallback, [one, two]) = pair(says("one"));
     let partial = now(open(&fallback).unwrap().cancel()).unwrap();
     assert_eq!(partial.text(), "", "what was held back was not delivered");
@@ -372,7 +372,7 @@ fn totals(fake: &Fake) -> Vec<Option<std::time::Duration>> {
 }
 
 #[test]
-fn without_a_clock_each_has_the_whole_time() {
+fn without_a_timer_each_provider_has_the_full_timeout() {
     let wire = Wire::new([]);
     let one = Fake::new("one", [Act::Refuse(busy())]);
     let two = Fake::new("two", [says("two")]);
@@ -383,7 +383,7 @@ fn without_a_clock_each_has_the_whole_time() {
 }
 
 #[test]
-fn with_a_clock_all_share_the_request_s_time() {
+fn with_a_timer_all_providers_share_the_timeout() {
     let wire = Wire::new([]);
     let one = Fake::new("one", [Act::Refuse(busy())]);
     let two = Fake::new("two", [says("two")]);
@@ -401,7 +401,7 @@ fn with_a_clock_all_share_the_request_s_time() {
 }
 
 #[test]
-fn the_caller_s_time_that_is_up_is_up_for_all() {
+fn an_elapsed_total_timeout_does_not_fall_back() {
     let late = Error::timeout(Phase::Total, seconds(30));
     let (fallback, [_, two]) = pair(Act::Refuse(late));
     assert!(open(&fallback).unwrap_err().is_timeout());
@@ -411,13 +411,13 @@ fn the_caller_s_time_that_is_up_is_up_for_all() {
 // Construction.
 
 #[test]
-fn a_fallback_of_no_provider_is_no_provider() {
+fn a_fallback_without_providers_is_an_error() {
     let error = Fallback::from_providers(Vec::<Fake>::new()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
 }
 
 #[test]
-fn providers_may_be_chosen_while_the_program_runs() {
+fn providers_may_be_chosen_at_run_time() {
     let one = Fake::new("one", [Act::Refuse(busy())]);
     let two = Fake::new("two", [says("two")]);
     let chosen: Vec<std::sync::Arc<dyn Provider>> =
@@ -426,7 +426,7 @@ fn providers_may_be_chosen_while_the_program_runs() {
 }
 
 #[test]
-fn a_clone_that_goes_on_by_itself_leaves_the_other_as_it_was() {
+fn a_changed_clone_leaves_the_original_unchanged() {
     let one = Fallback::new(Fake::new("one", [Act::Refuse(busy())]));
     let both = one.clone().or(Fake::new("two", [says("two")]));
     assert!(open(&one).is_err());
@@ -437,7 +437,7 @@ fn a_clone_that_goes_on_by_itself_leaves_the_other_as_it_was() {
 }
 
 #[test]
-fn its_futures_can_be_sent_and_hold_nothing_of_it() {
+fn its_futures_are_send_and_do_not_borrow() {
     fn check<T: Send + 'static>(_: T) {}
     let (fallback, _) = pair(says("one"));
     check(fallback.stream("hi".into()));

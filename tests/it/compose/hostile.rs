@@ -117,7 +117,7 @@ fn survives<T: 'static>(future: impl Future<Output = T> + Send + 'static) -> Opt
 }
 
 #[test]
-fn a_panic_gives_the_place_back() {
+fn a_panic_releases_the_permit() {
     for place in [Place::Call, Place::Future, Place::Item] {
         let limit = ConcurrencyLimit::new(Panics::first(place)).max_in_flight(1);
         assert!(survives(limit.chat("hi".into())).is_none());
@@ -140,7 +140,7 @@ fn a_panic_gives_the_place_back() {
 }
 
 #[test]
-fn a_rule_that_panics_gives_the_place_back() {
+fn a_rule_that_panics_releases_the_permit() {
     let refuses = Fake::new("one", [Act::Refuse(busy())]);
     let fallback = Fallback::new(refuses.clone()).or(Fake::new("two", [says("two")]));
     let count = AtomicUsize::new(0);
@@ -188,7 +188,7 @@ fn begin<T: Send + 'static>(task: BoxFuture<'static, T>) -> Task<T> {
 }
 
 #[test]
-fn nothing_runs_any_more_when_the_next_is_called() {
+fn a_response_has_stopped_before_the_next_one_starts() {
     let hangs = || steps([Step::Hang]);
     check_end(hangs(), |limit| {
         let stream = now(limit.stream("hi".into())).unwrap();
@@ -236,7 +236,7 @@ fn nothing_runs_any_more_when_the_next_is_called() {
 // Messages.
 
 #[test]
-fn a_call_that_has_begun_is_content_of_a_whole_answer_too() {
+fn the_start_of_a_tool_call_is_content_of_a_chat_too() {
     for event in [
         ChatEvent::tool_call_start(0, 0, "id", "tool"),
         ChatEvent::tool_call_delta(0, 0, "{"),
@@ -261,7 +261,7 @@ impl std::fmt::Display for Lines {
 impl std::error::Error for Lines {}
 
 #[test]
-fn what_is_told_is_one_line_whatever_a_cause_says() {
+fn warnings_are_one_line_whatever_the_cause() {
     let failed = busy().with_source(Lines);
     let refuses = || Fake::new("one", [Act::Refuse(failed.clone())]);
     let fallback = Fallback::new(refuses()).or(refuses());
@@ -278,7 +278,7 @@ fn what_is_told_is_one_line_whatever_a_cause_says() {
 }
 
 #[test]
-fn warnings_and_what_is_delivered_go_through_all_of_them() {
+fn warnings_and_partial_responses_pass_through_all_combinators() {
     let thinks = says("<think>Hm.</think>Yes.");
     let limit = |fake| ConcurrencyLimit::new(fake).max_in_flight(1);
     let inner = Fallback::new(Fake::new("two", [Act::Refuse(busy())]))
@@ -341,7 +341,7 @@ fn a_total_timeout_applies_through_nested_providers() {
 }
 
 #[test]
-fn limits_and_numbers_of_any_size_do_no_harm() {
+fn limits_and_numbers_may_have_any_size() {
     let clock = Clock::new();
     let limit = ConcurrencyLimit::new(Fake::new("one", [says("a")]));
     let limit = limit.max_in_flight(usize::MAX).timer(Ticks(clock.clone()));

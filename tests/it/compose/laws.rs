@@ -111,7 +111,7 @@ fn fakes(acts: &[Act]) -> Vec<Fake> {
 
 proptest! {
     #[test]
-    fn a_fallback_of_one_provider_is_that_provider(act in act()) {
+    fn a_fallback_of_one_provider_behaves_like_that_provider(act in act()) {
         let alone = Fake::new("alone", [act]);
         let request = || ChatRequest::new("model").user("hi");
         let fallback = Fallback::new(alone.clone());
@@ -125,7 +125,7 @@ proptest! {
     }
 
     #[test]
-    fn a_first_provider_that_answers_is_as_if_alone(steps in vec(event().prop_map(Step::Event), 0..6)) {
+    fn a_fallback_behaves_like_its_first_provider_if_that_responds(steps in vec(event().prop_map(Step::Event), 0..6)) {
         let alone = Fake::new("alone", [Act::Answer(steps)]);
         let other = Fake::new("other", [super::says("other")]);
         let fallback = Fallback::new(alone.clone()).or(other.clone());
@@ -134,7 +134,7 @@ proptest! {
     }
 
     #[test]
-    fn a_limit_that_is_not_reached_is_the_provider(act in act()) {
+    fn a_limit_that_is_not_reached_changes_nothing(act in act()) {
         let alone = Fake::new("alone", [act]);
         let limit = ConcurrencyLimit::new(alone.clone()).max_in_flight(1);
         for _ in 0..3 {
@@ -187,7 +187,7 @@ proptest! {
     }
 
     #[test]
-    fn a_fallback_of_fallbacks_is_one_of_all(acts in vec(act(), 4), cut in 1..4_usize) {
+    fn nested_fallbacks_behave_like_one(acts in vec(act(), 4), cut in 1..4_usize) {
         let fakes = fakes(&acts);
         let flat = Fallback::from_providers(fakes.clone()).unwrap();
         let head = Fallback::from_providers(fakes[..cut].to_vec()).unwrap();

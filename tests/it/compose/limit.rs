@@ -50,7 +50,7 @@ fn check_free(limit: &ConcurrencyLimit, places: usize) {
 }
 
 #[test]
-fn so_many_answers_come_at_once_and_no_more() {
+fn the_number_of_concurrent_responses_is_limited() {
     let fake = hangs();
     let limit = ConcurrencyLimit::new(fake.clone()).max_in_flight(3);
     let streams: Vec<_> = (0..3).map(|_| open(&limit)).collect();
@@ -66,12 +66,12 @@ fn the_default_is_64() {
 }
 
 #[test]
-fn a_limit_of_none_is_one() {
+fn a_limit_of_zero_means_one() {
     check_free(&ConcurrencyLimit::new(hangs()).max_in_flight(0), 1);
 }
 
 #[test]
-fn permits_are_given_in_order() {
+fn permits_are_granted_in_order() {
     let limit = ConcurrencyLimit::new(hangs()).max_in_flight(1);
     let mut running = open(&limit);
     let mut waiting: Vec<_> = (0..10).map(|_| enter(&limit)).collect();
@@ -90,7 +90,7 @@ fn permits_are_given_in_order() {
 }
 
 #[test]
-fn the_first_poll_counts_and_not_the_call() {
+fn the_first_poll_decides_the_order() {
     let limit = ConcurrencyLimit::new(hangs()).max_in_flight(1);
     let running = open(&limit);
     let mut called_first = Task::new(limit.stream("hi".into()));
@@ -104,7 +104,7 @@ fn the_first_poll_counts_and_not_the_call() {
 // Releasing a permit.
 
 #[test]
-fn a_place_is_free_at_the_end_though_the_stream_is_kept() {
+fn a_permit_is_released_at_the_end_although_the_stream_is_kept() {
     let limit = ConcurrencyLimit::new(Fake::new("one", [says("a")])).max_in_flight(1);
     let mut stream = open(&limit);
     assert!(next(&mut stream).is_some());
@@ -119,7 +119,7 @@ fn a_place_is_free_at_the_end_though_the_stream_is_kept() {
 }
 
 #[test]
-fn a_place_is_free_after_an_error_though_the_stream_is_kept() {
+fn a_permit_is_released_after_an_error_although_the_stream_is_kept() {
     let act = steps([Step::Event(ChatEvent::text(0, "a")), Step::Fail(failed())]);
     let limit = ConcurrencyLimit::new(Fake::new("one", [act])).max_in_flight(1);
     let mut stream = open(&limit);
@@ -131,7 +131,7 @@ fn a_place_is_free_after_an_error_though_the_stream_is_kept() {
 }
 
 #[test]
-fn a_place_is_free_where_the_stream_is_dropped() {
+fn a_permit_is_released_when_the_stream_is_dropped() {
     let fake = hangs();
     let limit = ConcurrencyLimit::new(fake.clone()).max_in_flight(1);
     let mut stream = open(&limit);
@@ -142,7 +142,7 @@ fn a_place_is_free_where_the_stream_is_dropped() {
 }
 
 #[test]
-fn a_place_is_free_where_the_request_fails() {
+fn a_permit_is_released_when_the_request_fails() {
     let limit = ConcurrencyLimit::new(Fake::new("one", [Act::Refuse(failed())])).max_in_flight(1);
     for _ in 0..3 {
         assert!(now(limit.stream("hi".into())).is_err());
@@ -151,7 +151,7 @@ fn a_place_is_free_where_the_request_fails() {
 }
 
 #[test]
-fn a_place_is_free_where_the_request_is_dropped() {
+fn a_permit_is_released_when_the_request_is_dropped() {
     let fake = Fake::new("one", [Act::Silence]);
     let limit = ConcurrencyLimit::new(fake.clone()).max_in_flight(1);
     for _ in 0..3 {
@@ -167,7 +167,7 @@ fn a_place_is_free_where_the_request_is_dropped() {
 }
 
 #[test]
-fn a_whole_answer_holds_a_place_until_it_is_there() {
+fn a_chat_holds_a_permit_until_its_response_is_complete() {
     let limit = ConcurrencyLimit::new(hangs()).max_in_flight(1);
     let mut chat = Task::new(limit.chat("hi".into()));
     assert!(chat.run().is_none());
@@ -181,7 +181,7 @@ fn a_whole_answer_holds_a_place_until_it_is_there() {
 }
 
 #[test]
-fn a_place_is_free_once_the_service_knows_of_the_cancellation() {
+fn a_permit_is_released_once_the_service_was_notified_of_the_cancel() {
     let fake = hangs();
     let limit = ConcurrencyLimit::new(fake.clone()).max_in_flight(1);
     now(open(&limit).cancel()).unwrap();
@@ -208,7 +208,7 @@ fn the_connection_is_closed_before_the_next_one_opens() {
 }
 
 #[test]
-fn models_take_no_place() {
+fn models_needs_no_permit() {
     let limit = ConcurrencyLimit::new(hangs()).max_in_flight(1);
     let stream = open(&limit);
     assert!(now(limit.models()).is_ok());
@@ -216,7 +216,7 @@ fn models_take_no_place() {
 }
 
 #[test]
-fn clones_share_the_places_and_another_limit_does_not() {
+fn clones_share_the_permits_unless_they_set_another_limit() {
     let limit = ConcurrencyLimit::new(hangs()).max_in_flight(1);
     let stream = open(&limit.clone());
     drop(enter(&limit));
@@ -226,7 +226,7 @@ fn clones_share_the_places_and_another_limit_does_not() {
 }
 
 #[test]
-fn its_futures_can_be_sent_and_hold_nothing_of_it() {
+fn its_futures_are_send_and_do_not_borrow() {
     fn check<T: Send + 'static>(_: T) {}
     let limit = ConcurrencyLimit::new(hangs());
     check(limit.stream("hi".into()));
@@ -247,7 +247,7 @@ fn total(fake: &Fake) -> Option<std::time::Duration> {
 }
 
 #[test]
-fn with_a_clock_the_wait_counts_and_ends() {
+fn with_a_timer_the_wait_counts_towards_the_total() {
     let clock = Clock::new();
     let fake = hangs();
     let limit = ConcurrencyLimit::new(fake.clone()).max_in_flight(1);
@@ -277,7 +277,7 @@ fn with_a_clock_the_wait_counts_and_ends() {
 }
 
 #[test]
-fn a_place_that_comes_too_late_is_passed_on() {
+fn a_permit_that_is_granted_too_late_is_passed_on() {
     let clock = Clock::new();
     let fake = hangs();
     let limit = ConcurrencyLimit::new(fake.clone()).max_in_flight(1);
@@ -313,7 +313,7 @@ fn a_caller_that_times_out_leaves_the_queue() {
 }
 
 #[test]
-fn without_a_clock_or_a_limit_the_wait_has_none() {
+fn without_a_timer_or_a_timeout_the_wait_is_unlimited() {
     let clock = Clock::new();
     let fake = hangs();
     let blind = ConcurrencyLimit::new(fake.clone()).max_in_flight(1);

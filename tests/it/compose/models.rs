@@ -44,13 +44,13 @@ fn two() -> Fake {
 }
 
 #[test]
-fn a_name_that_the_second_does_not_know_is_its_default() {
+fn the_second_provider_uses_its_default_for_an_unknown_model() {
     check(&two(), Some("model"), None);
     check(&two().knows(&["other"]), Some("model"), None);
 }
 
 #[test]
-fn a_name_that_the_second_knows_is_its_too() {
+fn the_second_provider_uses_a_model_that_it_knows() {
     check(
         &two().knows(&["other", "model"]),
         Some("model"),
@@ -65,7 +65,7 @@ fn a_name_that_the_second_knows_is_its_too() {
 }
 
 #[test]
-fn the_same_service_takes_any_name() {
+fn the_same_service_gets_any_model() {
     check(
         &Fake::new("one", [says("two")]),
         Some("model"),
@@ -74,7 +74,7 @@ fn the_same_service_takes_any_name() {
 }
 
 #[test]
-fn a_service_without_a_default_is_asked_for_the_name() {
+fn a_provider_without_a_default_gets_the_model_of_the_request() {
     let mut two = two();
     two.info.default_model = None;
     check(&two, Some("model"), Some("model"));
@@ -86,7 +86,7 @@ fn a_request_without_a_model_uses_each_default() {
 }
 
 #[test]
-fn a_model_of_one_s_own_is_asked_for_whatever_the_request_names() {
+fn or_with_model_overrides_the_model_of_the_request() {
     for model in [None, Some("model"), Some("other")] {
         let [one, two] = [refuses("one"), two().knows(&["model"])];
         let fallback =
@@ -100,7 +100,7 @@ fn a_model_of_one_s_own_is_asked_for_whatever_the_request_names() {
 }
 
 #[test]
-fn the_headers_go_to_the_first_alone() {
+fn the_headers_are_sent_only_to_the_first_provider() {
     let [one, two, three] = [refuses("one"), refuses("one"), two()];
     let name = http::HeaderName::from_static("x-gateway-key");
     let request = ChatRequest::from("hi").header(name, HeaderValue::from_static("5ecret"));
@@ -116,7 +116,7 @@ fn the_headers_go_to_the_first_alone() {
 }
 
 #[test]
-fn what_it_is_and_knows_is_the_first_s() {
+fn info_and_models_are_those_of_the_first_provider() {
     let one = refuses("one").knows(&["model"]);
     let fallback = Fallback::new(one.clone()).or(two().knows(&["other"]));
     assert_eq!(fallback.info(), one.info());
@@ -130,7 +130,7 @@ fn what_it_is_and_knows_is_the_first_s() {
 }
 
 #[test]
-fn its_capabilities_are_what_all_have() {
+fn its_capabilities_are_those_that_all_providers_share() {
     let with = |id, capabilities| {
         let mut fake = Fake::new(id, [says("a")]).knows(&["model"]);
         fake.capabilities = capabilities;

@@ -165,7 +165,7 @@ proptest! {
     }
 
     #[test]
-    fn many_together_go_at_any_moment(
+    fn combinators_may_be_dropped_at_any_moment(
         shape in shapes(),
         count in 0..12_usize,
         in_flight in 1..6_usize,
@@ -190,7 +190,7 @@ proptest! {
 }
 
 #[test]
-fn no_waker_is_kept_by_what_has_ended() {
+fn finished_futures_keep_no_waker() {
     let limit = ConcurrencyLimit::new(Fake::new("one", [steps([Step::Later])])).max_in_flight(1);
     let fallback = Fallback::new(Fake::new("two", [Act::Refuse(busy())])).or(limit.clone());
     let place = now(limit.stream("hi".into())).unwrap();

@@ -159,7 +159,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
-    fn places_and_turns_are_those_of_the_plainest_queue(places in 1..4_usize, moves in moves()) {
+    fn permits_are_granted_as_by_a_simple_queue(places in 1..4_usize, moves in moves()) {
         let mut world = World::new(places);
         for step in moves {
             world.step(step);
@@ -174,7 +174,7 @@ proptest! {
 }
 
 #[test]
-fn a_waiter_that_goes_loses_nobody_s_turn_wherever_it_stood() {
+fn a_dropped_waiter_does_not_affect_the_order_of_the_others() {
     for goes in 0..5 {
         for is_given in [false, true] {
             let mut world = World::new(1);
@@ -214,7 +214,7 @@ fn poll_with(future: &mut BoxFuture<'static, Result<ChatStream>>, waker: &Waker)
 }
 
 #[test]
-fn a_waker_that_holds_a_place_itself_does_no_harm() {
+fn a_waker_may_hold_a_permit() {
     let limit = ConcurrencyLimit::new(hangs()).max_in_flight(2);
     let enter = || now(limit.stream("hi".into())).unwrap();
     let holds = |stream| {
@@ -299,7 +299,7 @@ fn threads_take_turns() {
 }
 
 #[test]
-fn a_script_that_ends_gives_all_their_turn() {
+fn all_waiters_are_served_in_the_end() {
     let limit = ConcurrencyLimit::new(Fake::new("one", [says("a")])).max_in_flight(1);
     let mut tasks: Vec<_> = (0..100)
         .map(|_| Task::new(limit.chat("hi".into())))

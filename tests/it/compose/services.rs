@@ -65,7 +65,7 @@ fn check(first: Answer, warning: &str) {
 }
 
 #[test]
-fn a_busy_service_is_replaced() {
+fn a_busy_service_falls_back() {
     check(
         Answer::json(503, r#"{"message":"busy"}"#),
         "busy); asked `cloudflare` for `@cf/openai/gpt-oss-120b`",
@@ -73,18 +73,18 @@ fn a_busy_service_is_replaced() {
 }
 
 #[test]
-fn a_silent_service_is_replaced() {
+fn a_silent_service_falls_back() {
     check(Answer::sse([Piece::Hang]), "no first event arrived");
 }
 
 #[test]
-fn a_service_that_is_cut_off_before_its_content_is_replaced() {
+fn a_service_interrupted_before_content_falls_back() {
     let role = sse(&[r#"{"choices":[{"index":0,"delta":{"role":"assistant"}}]}"#]);
     check(Answer::sse([Piece::from(&*role)]), "");
 }
 
 #[test]
-fn a_service_that_is_cut_off_after_its_content_is_not() {
+fn a_service_interrupted_after_content_does_not_fall_back() {
     let text = sse(&[r#"{"choices":[{"index":0,"delta":{"content":"Hel"}}]}"#]);
     let [one, two] = wires(Answer::sse([Piece::from(&*text)]), answers());
     let fallback = Fallback::new(cerebras(&one)).or(cloudflare(&two));
@@ -96,7 +96,7 @@ fn a_service_that_is_cut_off_after_its_content_is_not() {
 }
 
 #[test]
-fn each_repeats_by_its_own_policy_first() {
+fn each_provider_first_retries_by_its_own_policy() {
     let [one, two] = wires(Answer::json(503, "{}"), answers());
     let fallback = Fallback::new(cerebras(&one)).or(cloudflare(&two));
     let mut request = request();
@@ -107,7 +107,7 @@ fn each_repeats_by_its_own_policy_first() {
 }
 
 #[test]
-fn many_requests_go_through_a_limited_fallback() {
+fn many_requests_succeed_in_a_limited_fallback() {
     let busy = Answer::json(503, "{}").after(seconds(1));
     let whole = r#"{"choices":[{"index":0,"message":{"content":"Hello"},"finish_reason":"stop"}]}"#;
     let [one, two] = wires(busy, Answer::json(200, whole).after(seconds(1)));
@@ -128,7 +128,7 @@ fn many_requests_go_through_a_limited_fallback() {
 }
 
 #[test]
-fn inherent_methods_still_take_what_is_a_request() {
+fn inherent_methods_accept_anything_that_is_a_request() {
     let [one, _] = wires(answers(), answers());
     let shared = std::sync::Arc::new(cerebras(&one));
     // With the trait in scope, and in an `Arc`.

@@ -17,7 +17,7 @@ fn given(name: &str, host: Option<&str>) -> GivenCookie {
 }
 
 #[test]
-fn a_jar_takes_what_its_host_would_get() {
+fn a_jar_accepts_cookies_of_its_host() {
     for (host, below, is_taken) in [
         (None, false, true),
         (Some(HOST), false, true),
@@ -48,7 +48,7 @@ fn a_jar_takes_what_its_host_would_get() {
 }
 
 #[test]
-fn the_newest_stays() {
+fn the_newest_cookie_is_kept() {
     let newest = |cookies: &[(&str, Option<&str>)]| {
         let mut jar = jar();
         for (value, host) in cookies {
@@ -70,7 +70,7 @@ fn the_newest_stays() {
 }
 
 #[test]
-fn a_server_replaces_what_was_given() {
+fn a_server_replaces_given_cookies() {
     let mut jar = jar();
     jar.give(HOST, &given("a", None));
     jar.absorb(HOST, "/x/y", true, &set(&["a=new; Path=/x"]), at(NOW));
@@ -78,7 +78,7 @@ fn a_server_replaces_what_was_given() {
 }
 
 #[test]
-fn a_name_may_say_that_it_is_for_tls() {
+fn a_name_prefix_may_require_tls() {
     for name in ["__Secure-a", "__host-a"] {
         let mut jar = jar();
         jar.give(HOST, &given(name, None));
@@ -88,7 +88,7 @@ fn a_name_may_say_that_it_is_for_tls() {
 }
 
 #[test]
-fn there_is_as_much_room_as_was_asked_for() {
+fn the_limits_can_be_set() {
     let fill = |jar: Jar, count: usize| {
         let mut jar = jar;
         for index in 0..count {
@@ -103,7 +103,7 @@ fn there_is_as_much_room_as_was_asked_for() {
 }
 
 #[test]
-fn there_may_be_no_room_at_all() {
+fn limits_may_be_zero() {
     for (cookies, line, expected) in [(0, 8190, ""), (9, 0, ""), (9, 11, "a=b"), (9, 10, "")] {
         let mut jar = jar().room(cookies, line);
         for lines in [["a=b"], ["a=b"]] {
@@ -118,7 +118,7 @@ fn there_may_be_no_room_at_all() {
 }
 
 #[test]
-fn what_a_server_sets_leaves_no_more_than_there_is_room_for() {
+fn cookies_set_by_a_server_respect_the_limit() {
     let mut jar = jar().room(2, 8190);
     for index in 0..9 {
         jar.give(HOST, &given(&format!("n{index}"), None));
@@ -128,14 +128,14 @@ fn what_a_server_sets_leaves_no_more_than_there_is_room_for() {
 }
 
 #[test]
-fn a_line_without_end_has_room_for_all() {
+fn an_unlimited_header_has_all_cookies() {
     let mut jar = jar().room(usize::MAX, usize::MAX);
     jar.absorb(HOST, "/", true, &set(&["a=b", "c=d"]), at(NOW));
     assert_eq!(sent(&jar, HOST, "/", true, NOW), "a=b; c=d");
 }
 
 #[test]
-fn times_are_read_as_json_and_cookies_have_them() {
+fn times_in_json_and_cookies_are_read() {
     for (text, expected) in [
         ("1970-01-01T00:00:01Z", Some(1)),
         ("2026-03-12T10:00:00.000Z", Some(NOW)),

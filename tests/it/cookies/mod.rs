@@ -54,7 +54,7 @@ fn check_at(host: &str, line: &str, expected: &str) {
 }
 
 #[test]
-fn a_cookie_comes_back() {
+fn a_cookie_is_sent_back() {
     check("a=b", "a=b");
     check(" a = b c ; Path=/", "a=b c");
     check("a=", "a=");
@@ -67,7 +67,7 @@ fn a_cookie_comes_back() {
 }
 
 #[test]
-fn what_is_no_cookie_is_refused() {
+fn invalid_cookies_are_refused() {
     for line in [
         "",
         ";",
@@ -88,7 +88,7 @@ fn what_is_no_cookie_is_refused() {
 }
 
 #[test]
-fn control_bytes_cannot_be_restored_either() {
+fn control_bytes_cannot_be_restored() {
     let mut jar = jar();
     let bad = [
         ("a", "b\nSet: x"),
@@ -178,7 +178,7 @@ fn ages_saturate_delete_or_are_ignored() {
 }
 
 #[test]
-fn clocks_may_be_anywhere() {
+fn a_clock_may_have_any_time() {
     let mut jar = jar();
     let before = UNIX_EPOCH - Duration::from_secs(1 << 32);
     jar.absorb(HOST, "/", true, &set(&["a=b; Max-Age=60", "c=d"]), before);
@@ -189,7 +189,7 @@ fn clocks_may_be_anywhere() {
 }
 
 #[test]
-fn an_answer_sets_fifty_at_most() {
+fn a_response_sets_at_most_fifty_cookies() {
     let lines: Vec<String> = (0..1000).map(|n| format!("c{n}=v; Path=/")).collect();
     let lines: Vec<&str> = lines.iter().map(|line| &**line).collect();
     let mut jar = jar();
@@ -207,7 +207,7 @@ fn an_answer_sets_fifty_at_most() {
 }
 
 #[test]
-fn large_ones_are_refused() {
+fn large_cookies_are_refused() {
     check(&format!("a={}", "x".repeat(60_000)), "");
     check(&format!("a={}", "x".repeat(4096)), "");
     check(&format!("{}=x", "a".repeat(4096)), "");
@@ -218,7 +218,7 @@ fn large_ones_are_refused() {
 }
 
 #[test]
-fn the_line_stays_short() {
+fn the_length_of_the_header_is_limited() {
     let mut jar = jar();
     let large = |name: &str, size| format!("{name}={}", "x".repeat(size));
     let lines = [
@@ -236,7 +236,7 @@ fn the_line_stays_short() {
 }
 
 #[test]
-fn the_host_replaces_what_was_restored() {
+fn the_host_replaces_restored_cookies() {
     let mut jar = jar();
     jar.restore(
         HOST,

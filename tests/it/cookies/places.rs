@@ -5,7 +5,7 @@ use inferstream_session::Jar;
 use super::{HOST, NOW, at, check, check_at, jar, sent, set};
 
 #[test]
-fn only_the_host_and_its_listed_parents_may_be_named() {
+fn only_the_host_and_its_listed_parents_are_accepted() {
     for (domain, expected) in [
         ("", "a=b"),
         (HOST, "a=b"),
@@ -84,7 +84,7 @@ fn addresses_have_no_parents() {
 }
 
 #[test]
-fn lists_of_top_level_domains_are_not_believed() {
+fn top_level_domains_in_the_list_are_ignored() {
     for parent in [
         "com",
         ".com",
@@ -107,7 +107,7 @@ fn lists_of_top_level_domains_are_not_believed() {
 }
 
 #[test]
-fn cookies_go_where_they_belong_and_nowhere_else() {
+fn cookies_are_sent_only_to_their_hosts() {
     let mut jar = jar();
     let lines = [
         "mine=1",
@@ -134,7 +134,7 @@ fn cookies_go_where_they_belong_and_nowhere_else() {
 }
 
 #[test]
-fn a_domain_that_is_the_unlisted_host_means_the_host_alone() {
+fn a_domain_equal_to_the_unlisted_host_is_host_only() {
     let mut jar = Jar::default();
     jar.absorb(
         "example.com",
@@ -148,7 +148,7 @@ fn a_domain_that_is_the_unlisted_host_means_the_host_alone() {
 }
 
 #[test]
-fn paths_are_kept_apart() {
+fn paths_are_separate() {
     let mut jar = jar();
     let lines = [
         "root=1; Path=/",
@@ -173,7 +173,7 @@ fn paths_are_kept_apart() {
 }
 
 #[test]
-fn secure_cookies_are_never_sent_in_clear() {
+fn secure_cookies_are_never_sent_unencrypted() {
     let mut jar = jar();
     jar.absorb(HOST, "/", true, &set(&["s=1; Secure", "p=2"]), at(NOW));
     jar.restore(HOST, [("r", "3")]);
@@ -193,7 +193,7 @@ fn secure_cookies_are_never_sent_in_clear() {
 }
 
 #[test]
-fn loopback_is_secure_where_that_is_asked_for() {
+fn loopback_is_secure_on_request() {
     for (host, trusted) in [
         ("127.0.0.1", true),
         ("127.9.9.9", true),
@@ -218,7 +218,7 @@ fn loopback_is_secure_where_that_is_asked_for() {
 }
 
 #[test]
-fn prefixes_are_promises() {
+fn name_prefixes_are_enforced() {
     for name in ["__Host-a", "__host-a", "__HOST-a"] {
         check(&format!("{name}=b; Secure; Path=/"), &format!("{name}=b"));
         for attributes in [

@@ -57,7 +57,7 @@ fn an_event_cut_after_text_after_a_finish_reason_is_truncated() {
 }
 
 #[test]
-fn an_event_of_counts_cut_after_the_finish_reason_is_a_warning() {
+fn a_usage_event_cut_after_the_finish_reason_is_a_warning() {
     for protocol in GOING_ON.into_iter().chain([Protocol::Messages]) {
         let stream = Stream::new(protocol, &[text("Hello"), Part::Reason]).bytes;
         let event = protocol.event(&Part::Usage, 9);
@@ -74,7 +74,7 @@ fn an_event_of_counts_cut_after_the_finish_reason_is_a_warning() {
 }
 
 #[test]
-fn text_in_the_event_that_is_cut_is_not_lost_silently() {
+fn text_in_a_truncated_event_is_not_lost_silently() {
     for protocol in GOING_ON {
         let stream = Stream::new(protocol, &[text("Hello"), Part::Reason]).bytes;
         let event = protocol.event(&text(" world"), 9);
@@ -92,7 +92,7 @@ fn text_in_the_event_that_is_cut_is_not_lost_silently() {
 }
 
 #[test]
-fn an_error_in_the_event_that_is_cut_is_not_lost_silently() {
+fn an_error_in_a_truncated_event_is_not_lost_silently() {
     let stream = Stream::new(Protocol::Chat, &[text("Hello"), Part::Reason]).bytes;
     for (rest, kind) in [
         (r#"data: {"error":{"message":"overl"#, ErrorKind::Truncated),
@@ -106,7 +106,7 @@ fn an_error_in_the_event_that_is_cut_is_not_lost_silently() {
 }
 
 #[test]
-fn what_is_no_event_is_cut_without_a_warning() {
+fn a_truncated_comment_or_marker_has_no_warning() {
     for protocol in GOING_ON.into_iter().chain([Protocol::Messages]) {
         let stream = Stream::new(protocol, &[text("Hello"), Part::Reason]).bytes;
         for rest in [
@@ -134,7 +134,7 @@ fn what_is_no_event_is_cut_without_a_warning() {
 }
 
 #[test]
-fn what_may_be_an_event_is_cut_with_a_warning() {
+fn a_truncated_event_has_a_warning() {
     let stream = Stream::new(Protocol::Chat, &[text("Hello"), Part::Reason]).bytes;
     for rest in [
         "d",

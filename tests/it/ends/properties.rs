@@ -198,7 +198,7 @@ proptest! {
 }
 
 #[test]
-fn the_usual_streams_cut_at_every_byte() {
+fn common_streams_cut_at_every_byte_are_handled() {
     let usual = [
         vec![
             text("He"),

@@ -15,7 +15,7 @@ fn check(reply: &str, kind: ErrorKind, line: &str) {
 }
 
 #[test]
-fn json_is_an_error_in_any_shape() {
+fn a_json_error_may_have_any_format() {
     let shapes = [
         r#"{"error":"m"}"#,
         r#"{"error":{"message":"m"}}"#,
@@ -52,7 +52,7 @@ fn an_error_has_its_code() {
 }
 
 #[test]
-fn other_json_is_no_answer() {
+fn other_json_is_an_error() {
     let line = "invalid response from the playground: expected a stream, not one JSON document";
     for json in [
         "{}",
@@ -74,7 +74,7 @@ fn json_that_is_cut_off_is_truncated() {
 }
 
 #[test]
-fn a_challenge_is_told_from_other_pages() {
+fn a_challenge_is_distinguished_from_other_pages() {
     let line = "the playground returned a browser challenge instead of a response";
     for page in [
         "<!DOCTYPE html><title>Just a moment...</title>",
@@ -93,7 +93,7 @@ fn a_challenge_is_told_from_other_pages() {
 }
 
 #[test]
-fn other_text_is_no_answer_and_is_not_shown() {
+fn other_text_is_an_error_and_not_shown() {
     let line = "invalid document from the playground: expected JSON";
     for text in ["Not found", "error code: 1020", "{x}", "0:oops", "[DONE]"] {
         check(text, ErrorKind::Protocol, line);
@@ -101,7 +101,7 @@ fn other_text_is_no_answer_and_is_not_shown() {
 }
 
 #[test]
-fn an_empty_reply_is_truncated() {
+fn an_empty_response_is_truncated() {
     for reply in [
         "",
         " \r\n",
@@ -120,13 +120,13 @@ fn an_empty_reply_is_truncated() {
 }
 
 #[test]
-fn a_broken_connection_is_no_document() {
+fn a_lost_connection_is_not_a_document() {
     let outcome = run([piece(b"{\"error\":\"m\"}"), broken()]);
     assert_eq!(outcome.kind(), Some(ErrorKind::Truncated));
 }
 
 #[test]
-fn a_document_has_a_limit() {
+fn the_size_of_a_document_is_limited() {
     let outcome = whole("<".repeat((4 << 20) + 1));
     assert_eq!(outcome.kind(), Some(ErrorKind::TooLarge));
 }

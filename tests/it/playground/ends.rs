@@ -38,14 +38,14 @@ fn a_finish_without_a_marker_is_an_end_of_a_clean_input() {
 }
 
 #[test]
-fn after_a_finish_two_seconds_are_waited() {
+fn a_stream_ends_two_seconds_after_its_finish() {
     let outcome = run([frames(&[DELTA, FINISH]), Piece::Hang]);
     assert_eq!(outcome.response().end, Some(End::FinishReason));
     assert_eq!(outcome.elapsed, seconds(2));
 }
 
 #[test]
-fn neither_is_truncated() {
+fn a_stream_without_marker_and_finish_is_truncated() {
     for chunks in [&[DELTA][..], &[DELTA, r#"{"type":"finish-step"}"#]] {
         let outcome = run([frames(chunks)]);
         assert_eq!(outcome.kind(), Some(ErrorKind::Truncated));

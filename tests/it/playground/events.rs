@@ -19,7 +19,7 @@ fn check_error(list: &[&str], kind: ErrorKind, line: &str) -> Outcome {
 const DELTA: &str = r#"{"type":"text-delta","id":"0","delta":"a"}"#;
 
 #[test]
-fn messages_hold_text_and_reasoning() {
+fn messages_contain_text_and_reasoning() {
     let outcome = chunks(&[
         r#"{"type":"start","messageId":"m"}"#,
         r#"{"type":"reasoning-delta","id":"1","delta":"hm"}"#,
@@ -38,7 +38,7 @@ fn messages_hold_text_and_reasoning() {
 }
 
 #[test]
-fn a_finish_may_say_why() {
+fn a_finish_may_have_a_reason() {
     let reasons = [
         ("content-filter", FinishReason::ContentFilter),
         ("length", FinishReason::Length),
@@ -60,7 +60,7 @@ fn a_finish_may_say_why() {
 }
 
 #[test]
-fn metadata_may_count() {
+fn metadata_may_have_usage() {
     let metadata = [
         (
             r#"{"usage":{"inputTokens":1,"outputTokens":2,"reasoningTokens":1}}"#,
@@ -88,7 +88,7 @@ fn metadata_may_count() {
 }
 
 #[test]
-fn chunks_of_other_types_are_passed_over() {
+fn chunks_of_other_types_are_ignored() {
     let types = [
         "data-weather",
         "source-url",
@@ -126,7 +126,7 @@ fn an_abort_is_a_cancellation() {
 }
 
 #[test]
-fn errors_come_in_any_shape() {
+fn errors_may_have_any_format() {
     let shapes = [
         r#"{"type":"error","errorText":"m"}"#,
         r#"{"type":"error","error":{"message":"m"}}"#,
@@ -162,7 +162,7 @@ fn an_error_does_not_repeat_the_prompt() {
 }
 
 #[test]
-fn an_error_that_may_pass_says_so() {
+fn a_transient_error_is_retryable() {
     let is_retryable = |code: &str| {
         let outcome = chunks(&[&format!(r#"{{"error":{{"message":"m","code":{code}}}}}"#)]);
         outcome.error().is_retryable()
@@ -197,7 +197,7 @@ fn the_oldest_stream_is_text() {
 }
 
 #[test]
-fn the_oldest_stream_ends_with_its_marker_alone() {
+fn the_oldest_stream_ends_only_with_its_marker() {
     let stream = sse(&[r#"{"response":"a"}"#, r#"{"response":""}"#]);
     assert_eq!(whole(&stream).kind(), Some(ErrorKind::Truncated));
     for marker in [
@@ -221,7 +221,7 @@ fn protocols_are_not_mixed() {
 }
 
 #[test]
-fn chunks_of_another_protocol_are_no_answer() {
+fn chunks_of_another_protocol_are_an_error() {
     let foreign = [
         r#"{"choices":[{"delta":{"content":"a"}}]}"#,
         r#"{"type":"message_start"}"#,
@@ -242,7 +242,7 @@ fn chunks_of_another_protocol_are_no_answer() {
 }
 
 #[test]
-fn what_is_not_json_is_an_error_that_does_not_show_it() {
+fn invalid_json_is_an_error_and_not_shown() {
     let outcome = check_error(
         &[DELTA, "{\"type\": secret"],
         ErrorKind::Protocol,
@@ -252,7 +252,7 @@ fn what_is_not_json_is_an_error_that_does_not_show_it() {
 }
 
 #[test]
-fn what_keeps_the_connection_alive_is_nothing() {
+fn keep_alive_events_are_ignored() {
     let stream = [
         ":\n\n: ping\n\nevent: ping\ndata: {}\n\ndata:\n\nevent: odd\ndata: odd\n\n",
         &sse(&[DELTA]),
@@ -263,7 +263,7 @@ fn what_keeps_the_connection_alive_is_nothing() {
 }
 
 #[test]
-fn raw_chunks_are_as_they_came() {
+fn raw_chunks_are_unchanged() {
     let outcome = run_raw([piece(sse(&[DELTA, "[DONE]"]).as_bytes())], true);
     let ChatEvent::Raw { chunk, .. } = &outcome.events[0] else {
         panic!("raw comes first: {outcome:?}");

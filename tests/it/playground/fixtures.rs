@@ -31,7 +31,7 @@ pub(super) fn all() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn answers_give_their_events() {
+fn recorded_responses_have_their_events() {
     for name in FIXTURES {
         recordings::check(name, &whole(read(name)));
     }
@@ -43,7 +43,7 @@ fn every_fixture_is_in_the_table() {
 }
 
 #[test]
-fn where_an_answer_is_split_does_not_matter() {
+fn the_split_of_a_recorded_response_does_not_matter() {
     for name in FIXTURES {
         let bytes = read(name);
         let expected = whole(&bytes).transcript();
@@ -116,7 +116,7 @@ fn judge_lines(text: &str) -> Beginning {
 }
 
 #[test]
-fn an_answer_cut_at_any_byte_is_never_taken_for_whole() {
+fn a_recorded_response_cut_at_any_byte_is_never_complete() {
     for name in FIXTURES.iter().filter(|name| is_stream(name)) {
         let form = if is(name, "txt") {
             Form::Lines
@@ -131,7 +131,7 @@ fn an_answer_cut_at_any_byte_is_never_taken_for_whole() {
 }
 
 #[test]
-fn a_document_cut_at_any_byte_is_no_answer() {
+fn a_document_cut_at_any_byte_is_an_error() {
     for name in FIXTURES.iter().filter(|name| !is_stream(name)) {
         let bytes = read(name);
         for place in 0..=bytes.len() {

@@ -112,7 +112,7 @@ fn fields_and_comments_are_an_event_stream() {
 }
 
 #[test]
-fn all_else_is_a_document() {
+fn anything_else_is_a_document() {
     for text in [
         "{",
         "[]",
@@ -131,7 +131,7 @@ fn all_else_is_a_document() {
 }
 
 #[test]
-fn blanks_and_a_mark_before_it_are_passed_over() {
+fn leading_white_space_and_a_byte_order_mark_are_ignored() {
     check("\u{feff}\r\n \t0:1\n", &[("0", "1")], None);
     check("\n\u{feff}data: 1\n\n", &[("message", "1")], None);
     check(" \n{} ", &[], Some((DOCUMENT, "{} ")));
@@ -140,7 +140,7 @@ fn blanks_and_a_mark_before_it_are_passed_over() {
 }
 
 #[test]
-fn blank_lines_are_no_frames() {
+fn blank_lines_are_not_frames() {
     check("0:1\n\n \r\n\r\n0:2\n", &[("0", "1"), ("0", "2")], None);
 }
 
@@ -155,7 +155,7 @@ fn a_line_without_a_code_has_an_empty_event() {
 }
 
 #[test]
-fn a_line_that_the_end_cuts_off_is_the_tail() {
+fn an_unterminated_last_line_is_the_tail() {
     check("0:1\n0:\"a", &[("0", "1")], Some(("0", "\"a")));
     check("0:1\nd", &[("0", "1")], Some(("", "d")));
     check("0:1\n \r", &[("0", "1")], None);
@@ -167,14 +167,14 @@ fn a_cr_alone_does_not_end_a_line() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_replaced() {
+fn invalid_utf8_is_replaced() {
     check(b"0:\"\xff\"\n", &[("0", "\"\u{fffd}\"")], None);
     check(b"<\xff", &[], Some((DOCUMENT, "<\u{fffd}")));
     check(b"\xff", &[], Some((DOCUMENT, "\u{fffd}")));
 }
 
 #[test]
-fn a_line_over_the_limit_is_an_error_after_what_was_whole() {
+fn a_line_above_the_limit_is_an_error_after_the_complete_lines() {
     let limits = Limits::default().line(6);
     let error = Some(TooLarge::new("line", 6));
     check_limits(
@@ -212,7 +212,7 @@ fn events_and_documents_have_their_limits() {
 }
 
 #[test]
-fn after_a_reset_another_reply_begins() {
+fn after_a_reset_another_response_begins() {
     let mut framer = PlaygroundFrames::default();
     framer.push("0:1\n0:2".into());
     assert_eq!(framer.next_frame().unwrap().unwrap().data, "1");
@@ -237,7 +237,7 @@ fn a_line_within_one_read_is_not_copied() {
 }
 
 #[test]
-fn debug_shows_nothing_of_the_reply() {
+fn debug_output_does_not_show_the_response() {
     let mut framer = PlaygroundFrames::default();
     framer.push("0:\"secret".into());
     let shown = format!("{framer:?}");

@@ -63,7 +63,7 @@ fn reasoning_is_not_text() {
 }
 
 #[test]
-fn other_codes_are_passed_over() {
+fn other_codes_are_ignored() {
     for code in ["2", "8", "a", "h", "i", "j", "k", "1", "4", "5", "6", "7"] {
         check_text(&format!("0:\"a\"\n{code}:[{{\"x\":1}}]\n0:\"b\"\n"), "ab");
     }
@@ -71,7 +71,7 @@ fn other_codes_are_passed_over() {
 }
 
 #[test]
-fn reasons_are_those_of_the_sdk() {
+fn finish_reasons_are_those_of_the_sdk() {
     check_reason("d:{\"finishReason\":\"stop\"}", &FinishReason::Stop);
     check_reason("d:{\"finishReason\":\"length\"}", &FinishReason::Length);
     check_reason(
@@ -96,7 +96,7 @@ fn reasons_are_those_of_the_sdk() {
 }
 
 #[test]
-fn counts_may_be_anything() {
+fn counts_may_be_of_any_type() {
     check_usage(
         "d:{\"usage\":{\"promptTokens\":1,\"completionTokens\":2}}\n",
         Some(1),
@@ -122,7 +122,7 @@ fn counts_may_be_anything() {
 }
 
 #[test]
-fn the_last_counts_hold_and_are_not_summed() {
+fn the_last_usage_counts_and_is_not_added_up() {
     let steps = "e:{\"usage\":{\"promptTokens\":1,\"completionTokens\":2}}\nf:{}\n0:\"a\"\n\
         e:{\"usage\":{\"promptTokens\":3,\"completionTokens\":4}}\n";
     check_usage(steps, Some(3), Some(4));
@@ -139,13 +139,13 @@ fn the_last_counts_hold_and_are_not_summed() {
 }
 
 #[test]
-fn the_id_is_the_last_step_s() {
+fn the_id_is_that_of_the_last_step() {
     let outcome = ended("f:{\"messageId\":\"m1\"}\n0:\"a\"\nf:{\"messageId\":\"m2\"}\nf:{}\n");
     assert_eq!(outcome.response().id.as_deref(), Some("m2"));
 }
 
 #[test]
-fn an_error_ends_the_answer_whatever_follows() {
+fn an_error_ends_the_response_whatever_follows() {
     let line = "the playground reported an error: Error during inference";
     let outcome = check_error(
         &format!("0:\"a\"\n3:\"Error during inference\"\n0:\"b\"\n{END}"),
@@ -171,7 +171,7 @@ fn an_error_ends_the_answer_whatever_follows() {
 }
 
 #[test]
-fn a_reason_that_is_an_error_is_one() {
+fn the_finish_reason_error_is_an_error() {
     let line = "the playground reported an error without a message";
     check_error(
         "0:\"a\"\nd:{\"finishReason\":\"error\"}\n",
@@ -191,7 +191,7 @@ fn a_reason_that_is_an_error_is_one() {
 }
 
 #[test]
-fn broken_json_is_named_and_not_shown() {
+fn invalid_json_is_an_error_and_not_shown() {
     for line in ["0:\"a", "d:{\"x\"", "e:NaN{", "2:[1", "9:{", "3:oops"] {
         let outcome = whole(format!("0:\"a\"\n{line} secret\n{END}"));
         let error = outcome.error();
@@ -225,7 +225,7 @@ fn a_line_without_a_code_is_an_error() {
 }
 
 #[test]
-fn a_step_that_no_other_follows_is_an_end() {
+fn the_last_step_is_an_end() {
     let step = "0:\"a\"\ne:{\"finishReason\":\"stop\",\"isContinued\":false}\n";
     let outcome = whole(step);
     assert_eq!(outcome.response().end, Some(End::FinishReason));
@@ -247,7 +247,7 @@ fn a_step_that_no_other_follows_is_an_end() {
 }
 
 #[test]
-fn after_the_last_step_two_seconds_are_waited() {
+fn a_stream_ends_two_seconds_after_its_last_step() {
     let outcome = run([
         Piece::from("0:\"a\"\ne:{\"finishReason\":\"stop\"}\n"),
         Piece::Hang,
@@ -267,7 +267,7 @@ fn after_the_last_step_two_seconds_are_waited() {
 }
 
 #[test]
-fn after_the_end_nothing_is_read() {
+fn nothing_is_read_after_the_end() {
     for rest in [broken(), Piece::Hang, Piece::from("0:\"b\"\n")] {
         let outcome = run([Piece::from("0:\"a\"\n"), Piece::from(END), rest]);
         assert_eq!(outcome.response().end, Some(End::Marker));
@@ -276,7 +276,7 @@ fn after_the_end_nothing_is_read() {
 }
 
 #[test]
-fn a_call_in_pieces_is_one_call() {
+fn a_call_in_fragments_is_one_call() {
     let outcome = ended(
         "b:{\"toolCallId\":\"c\",\"toolName\":\"t\"}\n\
          c:{\"toolCallId\":\"c\",\"argsTextDelta\":\"{\\\"a\\\": \"}\n\
@@ -319,7 +319,7 @@ fn check_arguments(lines: &str, arguments: &str, malformed: bool) {
 }
 
 #[test]
-fn arguments_are_a_value_or_text() {
+fn arguments_may_be_a_value_or_text() {
     let call = |args: &str| format!("9:{{\"toolCallId\":\"c\",\"toolName\":\"t\"{args}}}\n");
     check_arguments(
         &call(r#","args":{ "b" : [1, 2], "a": 1.50 }"#),
@@ -338,7 +338,7 @@ fn arguments_are_a_value_or_text() {
 }
 
 #[test]
-fn a_call_that_is_never_whole_is_given_at_the_end() {
+fn an_incomplete_call_is_delivered_at_the_end() {
     let begun = "b:{\"toolCallId\":\"c\",\"toolName\":\"t\"}\n";
     check_arguments(begun, "{}", false);
     let piece = "c:{\"toolCallId\":\"c\",\"argsTextDelta\":\"{\\\"a\"}\n";
@@ -375,7 +375,7 @@ fn calls_have_limits() {
 }
 
 #[test]
-fn raw_chunks_say_their_code() {
+fn raw_chunks_have_their_code() {
     let outcome = run_raw([piece(b"0:\"a\"\n2: [1]\nz:no\nd:{}\n")], true);
     let raw = outcome.events.iter().filter_map(|event| match event {
         ChatEvent::Raw { chunk, .. } => Some(chunk.to_string()),

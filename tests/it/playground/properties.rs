@@ -110,7 +110,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn where_a_reply_is_cut_does_not_matter(
+    fn the_split_of_a_response_does_not_matter(
         reply in reply(),
         cuts in cuts(),
         line in 1_usize..40,
@@ -124,7 +124,7 @@ proptest! {
     }
 
     #[test]
-    fn any_reply_has_one_end_wherever_it_is_cut(reply in reply(), cuts in cuts()) {
+    fn any_response_has_one_end_wherever_it_is_cut(reply in reply(), cuts in cuts()) {
         let expected = seen(&whole(&reply));
         prop_assert_eq!(seen(&run(pieces(&reply, &cuts))), expected);
     }
@@ -135,7 +135,7 @@ proptest! {
     }
 
     #[test]
-    fn bent_answers_have_one_end(
+    fn damaged_responses_have_one_end(
         which in any::<prop::sample::Index>(),
         places in vec((any::<usize>(), any::<u8>(), 0..20_usize), 1..5),
         cuts in cuts(),
@@ -159,7 +159,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_comes_through(
+    fn any_text_is_delivered(
         tokens in vec((any::<String>(), any::<bool>()), 0..8),
         crlf in any::<bool>(),
         cuts in cuts(),

@@ -33,7 +33,7 @@ fn check_refusal(request: &ChatRequest, line: &str) {
 }
 
 #[test]
-fn a_request_is_what_the_page_sent() {
+fn a_request_matches_the_one_of_the_page() {
     let expected = concat!(
         r#"{"messages":[{"role":"user","content":"Hi","parts":[{"type":"text","text":"Hi"}]}],"#,
         r#""lora":null,"model":"@cf/meta/llama-3.3-70b-instruct-fp8-fast","max_tokens":2048,"stream":true,"#,
@@ -64,7 +64,7 @@ fn roles_stay() {
 }
 
 #[test]
-fn content_is_empty_unless_it_is_one_text() {
+fn content_is_empty_unless_it_is_a_single_text() {
     let request = ChatRequest::from(vec![
         Message::user("a").part("b"),
         Message::empty(Role::User),
@@ -115,7 +115,7 @@ fn extra_wins() {
 }
 
 #[test]
-fn what_would_be_lost_is_refused() {
+fn settings_that_would_be_lost_are_refused() {
     let hi = || ChatRequest::from("Hi");
     let settings = [
         ("temperature", hi().temperature(0.5)),
@@ -150,7 +150,7 @@ fn what_would_be_lost_is_refused() {
 }
 
 #[test]
-fn what_asks_for_the_default_is_not_refused() {
+fn settings_equal_to_the_default_are_accepted() {
     let plain = encode(&ChatRequest::from("Hi"));
     let request = ChatRequest::from("Hi")
         .n(1)
@@ -160,7 +160,7 @@ fn what_asks_for_the_default_is_not_refused() {
 }
 
 #[test]
-fn parts_that_the_server_passed_over_are_refused() {
+fn parts_that_the_server_ignored_are_refused() {
     let image = Message::user("a").part(Part::image_url("https://example.com/a.png"));
     check_refusal(
         &ChatRequest::from(vec![image]),

@@ -47,7 +47,7 @@ fn check_cancel(service: &Service) {
 
 // I11
 #[test]
-fn an_answer_dropped_after_any_event_is_canceled_once() {
+fn a_response_dropped_after_any_event_is_canceled_once() {
     for events in 0..=4 {
         let service = slow().serve();
         let mut stream = block_on(&service.clock, client(&service).stream("hi")).unwrap();
@@ -68,7 +68,7 @@ fn an_answer_dropped_after_any_event_is_canceled_once() {
 }
 
 #[test]
-fn an_answer_read_to_its_end_is_not_canceled() {
+fn a_response_read_to_its_end_is_not_canceled() {
     let service = slow().serve();
     let mut stream = block_on(&service.clock, client(&service).stream("hi")).unwrap();
     let mut events = 0;
@@ -100,7 +100,7 @@ fn dropped_after(polls: usize, scene: Scene, on_drop: bool) -> (Service, bool) {
 }
 
 #[test]
-fn an_answer_dropped_at_any_wait_is_canceled_once_or_has_ended() {
+fn a_response_dropped_at_any_wait_is_canceled_once_or_has_ended() {
     let whole = stream_of(&TOKENS).len();
     let created = prediction("starting", &Value::Null).to_string().len();
     let mut polls = 0;
@@ -139,7 +139,7 @@ fn an_answer_dropped_at_any_wait_is_canceled_once_or_has_ended() {
 }
 
 #[test]
-fn an_answer_that_may_go_on_is_not_canceled_at_any_wait() {
+fn a_response_is_never_canceled_if_cancel_on_drop_is_off() {
     for polls in 0..60 {
         let (service, _) = dropped_after(polls, slow(), false);
         service.run_tasks();
@@ -148,7 +148,7 @@ fn an_answer_that_may_go_on_is_not_canceled_at_any_wait() {
 }
 
 #[test]
-fn an_answer_that_is_polled_for_is_canceled_as_one_that_streams() {
+fn a_polled_response_is_canceled_like_a_streamed_one() {
     for polls in 0..60 {
         let starting = prediction("processing", &json!(["a"]));
         let scene = polled([
@@ -241,7 +241,7 @@ fn terminal_states_are_not_canceled() {
 }
 
 #[test]
-fn canceling_by_hand_tells_the_service_once() {
+fn an_explicit_cancel_is_sent_once() {
     for events in 0..=4 {
         let service = slow().serve();
         let mut stream = block_on(&service.clock, client(&service).stream("hi")).unwrap();
@@ -257,7 +257,7 @@ fn canceling_by_hand_tells_the_service_once() {
 }
 
 #[test]
-fn canceling_by_hand_works_though_dropping_does_not() {
+fn an_explicit_cancel_works_without_cancel_on_drop() {
     let service = slow().serve();
     let client = builder(&service).cancel_on_drop(false).build().unwrap();
     let stream = block_on(&service.clock, client.stream("hi")).unwrap();
@@ -266,7 +266,7 @@ fn canceling_by_hand_works_though_dropping_does_not() {
 }
 
 #[test]
-fn canceling_that_is_given_up_is_still_one_request_at_most() {
+fn an_abandoned_cancel_is_at_most_one_request() {
     for polls in 0..10 {
         let pause = std::time::Duration::from_millis(10);
         let answer = document(&prediction("canceled", &Value::Null)).after(pause);
@@ -280,7 +280,7 @@ fn canceling_that_is_given_up_is_still_one_request_at_most() {
 }
 
 #[test]
-fn a_prediction_that_has_ended_meanwhile_needs_no_canceling() {
+fn canceling_an_ended_prediction_succeeds() {
     for status in [404, 409] {
         let answer = Answer::problem(status, r#"{"detail":"too late"}"#);
         let service = slow().cancel([answer.clone()]).serve();
@@ -301,7 +301,7 @@ fn a_prediction_that_has_ended_meanwhile_needs_no_canceling() {
 }
 
 #[test]
-fn a_cancel_that_fails_is_an_error_of_the_one_who_waits_for_it() {
+fn a_cancel_that_fails_is_an_error() {
     let cases = [
         (Answer::problem(401, "{}"), ErrorKind::Auth),
         (Answer::problem(403, "{}"), ErrorKind::Permission),
@@ -329,7 +329,7 @@ fn a_cancel_that_fails_is_an_error_of_the_one_who_waits_for_it() {
 }
 
 #[test]
-fn a_drop_s_cancel_is_given_two_seconds() {
+fn a_cancel_after_a_drop_takes_at_most_two_seconds() {
     for answer in [
         Answer::hang(),
         Answer::new(200, [Piece::Hang]),
@@ -348,7 +348,7 @@ fn a_drop_s_cancel_is_given_two_seconds() {
 }
 
 #[test]
-fn two_answers_are_canceled_each_by_itself() {
+fn two_responses_are_canceled_separately() {
     let service = slow().serve();
     let client = client(&service);
     let first = block_on(&service.clock, client.stream("hi")).unwrap();
@@ -370,7 +370,7 @@ fn two_answers_are_canceled_each_by_itself() {
 }
 
 #[test]
-fn an_answer_that_fails_by_our_own_limit_is_canceled() {
+fn a_response_that_times_out_is_canceled() {
     // The prediction continues, and is billed, even if nobody reads it.
     let service = slow()
         .stream([Answer::sse([Piece::from(&*output(0, "a")), Piece::Hang])])
@@ -382,7 +382,7 @@ fn an_answer_that_fails_by_our_own_limit_is_canceled() {
 }
 
 #[test]
-fn a_prediction_whose_stream_cannot_be_had_is_canceled() {
+fn a_prediction_without_a_readable_stream_is_canceled() {
     let service = slow()
         .stream([Answer::problem(401, "{}")])
         .prediction([trouble()])
@@ -394,7 +394,7 @@ fn a_prediction_whose_stream_cannot_be_had_is_canceled() {
 }
 
 #[test]
-fn a_healthy_answer_leaves_nothing_behind() {
+fn a_complete_response_starts_no_background_task() {
     let service = healthy(&TOKENS).create([starting()]).serve();
     let opened = block_on(&service.clock, client(&service).stream("hi"));
     let outcome = read(&service, opened);
@@ -410,7 +410,7 @@ fn nested(service: &Service) -> ConcurrencyLimit {
 }
 
 #[test]
-fn a_silent_prediction_is_canceled_where_a_fallback_leaves_it() {
+fn a_silent_prediction_is_canceled_when_a_fallback_moves_on() {
     let service = scene_of([Piece::Hang]).serve();
     let other = healthy(&TOKENS).serve();
     let fallback = Fallback::new(client(&service)).or(client(&other));
@@ -424,7 +424,7 @@ fn a_silent_prediction_is_canceled_where_a_fallback_leaves_it() {
 }
 
 #[test]
-fn what_is_dropped_at_any_wait_within_others_is_canceled_once_or_has_ended() {
+fn a_wrapped_response_dropped_at_any_wait_is_canceled_once() {
     let whole = stream_of(&TOKENS).len();
     let created = prediction("starting", &Value::Null).to_string().len();
     let mut polls = 0;

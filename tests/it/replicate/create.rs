@@ -54,7 +54,7 @@ fn check_path(model: &str, path: &str, version: Option<&[&str]>) {
 }
 
 #[test]
-fn a_model_s_name_says_where_it_is_asked_for() {
+fn the_name_of_a_model_selects_the_path() {
     check_path("meta/llama-3", "models/meta/llama-3/predictions", None);
     check_path(
         "deployments/acme/my-app",
@@ -67,7 +67,7 @@ fn a_model_s_name_says_where_it_is_asked_for() {
 }
 
 #[test]
-fn a_request_without_a_model_asks_the_default_one() {
+fn a_request_without_a_model_uses_the_default() {
     for request in [
         ChatRequest::from("hi"),
         ChatRequest::new("meta-llama/Meta-Llama-3-70B-Instruct").user("hi"),
@@ -81,7 +81,7 @@ fn a_request_without_a_model_asks_the_default_one() {
 }
 
 #[test]
-fn a_name_that_is_no_model_s_is_refused_before_anything_is_sent() {
+fn an_invalid_model_name_is_refused_before_sending() {
     let names = [
         "",
         "/",
@@ -130,7 +130,7 @@ fn a_name_that_is_no_model_s_is_refused_before_anything_is_sent() {
 }
 
 #[test]
-fn a_create_says_who_asks_and_does_not_ask_to_wait() {
+fn a_create_has_a_user_agent_and_no_prefer_header() {
     let service = healthy_scene().serve();
     run_on(&service);
     let create = &service.asked(What::Create)[0];
@@ -151,7 +151,7 @@ fn a_create_says_who_asks_and_does_not_ask_to_wait() {
 }
 
 #[test]
-fn waiting_does_not_delay_the_text() {
+fn prefer_wait_does_not_delay_the_text() {
     // With `Prefer: wait` the response is complete, although its status may be `processing`.
     for status in ["starting", "processing", "succeeded"] {
         let whole = prediction(status, &json!(["a", "b"]));
@@ -167,7 +167,7 @@ fn waiting_does_not_delay_the_text() {
 }
 
 #[test]
-fn a_deadline_is_the_service_s() {
+fn a_deadline_is_enforced_by_the_service() {
     let service = healthy_scene().serve();
     let client = builder(&service).cancel_after(seconds(90)).build().unwrap();
     run_with(&service, &client, "hi");
@@ -183,7 +183,7 @@ fn a_deadline_is_the_service_s() {
 }
 
 #[test]
-fn any_success_makes_a_prediction() {
+fn any_success_status_is_a_prediction() {
     for status in [200, 201, 202] {
         let body = prediction("starting", &Value::Null).to_string();
         let outcome = run_on(&always(Answer::json(status, &body)));
@@ -193,7 +193,7 @@ fn any_success_makes_a_prediction() {
 
 // I1
 #[test]
-fn a_create_that_may_have_arrived_is_not_sent_again() {
+fn a_create_that_may_have_arrived_is_not_retried() {
     let errors = [
         lost(Sent::Maybe),
         lost(Sent::Yes),
@@ -219,7 +219,7 @@ fn a_create_that_may_have_arrived_is_not_sent_again() {
 }
 
 #[test]
-fn a_create_that_certainly_was_not_sent_is_sent_again() {
+fn a_create_that_was_not_sent_is_retried() {
     let errors = [
         lost(Sent::No),
         Error::new(ErrorKind::Connect, "refused").with_sent(Sent::No),
@@ -246,7 +246,7 @@ fn a_create_that_certainly_was_not_sent_is_sent_again() {
 }
 
 #[test]
-fn a_create_whose_answer_breaks_off_is_not_sent_again() {
+fn a_create_with_a_truncated_response_is_not_retried() {
     let body = prediction("starting", &Value::Null).to_string();
     for place in [0, 1, body.len() / 2, body.len() - 1] {
         let head = piece(&body.as_bytes()[..place]);
@@ -271,7 +271,7 @@ fn a_create_whose_answer_breaks_off_is_not_sent_again() {
 }
 
 #[test]
-fn an_answer_without_an_id_is_a_protocol_error() {
+fn a_response_without_an_id_is_a_protocol_error() {
     let bodies = [
         "{}",
         "[]",
@@ -317,7 +317,7 @@ fn an_id_that_is_invalid_in_a_path_is_a_protocol_error() {
 
 // I2
 #[test]
-fn a_create_that_was_throttled_is_sent_again_when_the_service_says() {
+fn a_throttled_create_is_retried_after_the_delay_of_the_service() {
     let text = r#"{"detail":"Request was throttled. Your rate limit resets in ~30s."}"#;
     let member =
         r#"{"title":"Request was throttled","detail":"Slow down.","status":429,"retry_after":9}"#;
@@ -352,7 +352,7 @@ fn a_create_that_was_throttled_is_sent_again_when_the_service_says() {
 }
 
 #[test]
-fn a_wait_that_is_too_long_is_told_at_once() {
+fn a_delay_that_is_too_long_fails_at_once() {
     let long = r#"{"detail":"Request was throttled. Your rate limit resets in ~86400s."}"#;
     for answer in [
         Answer::problem(429, "{}").header("retry-after", "86400"),
@@ -402,7 +402,7 @@ fn an_invalid_retry_after_is_replaced_by_the_default_delay() {
 
 // I3
 #[test]
-fn a_create_that_failed_is_not_sent_again() {
+fn a_create_that_failed_is_not_retried() {
     for status in [408, 500, 502, 504, 520, 521, 522, 523, 524, 529] {
         for ambiguous in [false, true] {
             let answer = Answer::new(status, [Piece::from("<html>oops</html>")])
@@ -420,7 +420,7 @@ fn a_create_that_failed_is_not_sent_again() {
 }
 
 #[test]
-fn a_service_that_has_no_room_is_asked_again_only_when_it_says_when() {
+fn a_503_is_retried_only_with_retry_after() {
     let service = always(Answer::problem(503, "{}"));
     let outcome = run_on(&service);
     assert_eq!(outcome.kind(), Some(ErrorKind::Overloaded));
@@ -460,7 +460,7 @@ fn a_client_without_a_key_sends_nothing() {
 }
 
 #[test]
-fn the_client_s_headers_go_with_every_request() {
+fn headers_of_the_client_are_sent_with_every_request() {
     let service = healthy_scene().serve();
     let client = builder(&service)
         .header(
@@ -481,7 +481,7 @@ fn the_client_s_headers_go_with_every_request() {
 }
 
 #[test]
-fn the_base_url_may_be_another() {
+fn another_base_url_may_be_set() {
     for (url, expected) in [
         (
             "https://api.replicate.com",
@@ -508,7 +508,7 @@ fn the_base_url_may_be_another() {
 }
 
 #[test]
-fn a_wait_that_only_the_body_names_is_no_leave_to_send_again() {
+fn a_delay_in_the_body_does_not_allow_a_retry() {
     let bodies = [
         r#"{"detail":"The result may be available in 1 second."}"#,
         r#"{"detail":"busy","retry_after":1}"#,
@@ -522,7 +522,7 @@ fn a_wait_that_only_the_body_names_is_no_leave_to_send_again() {
 }
 
 #[test]
-fn an_answer_that_says_nothing_may_stand_for_a_prediction() {
+fn an_empty_response_may_mean_that_a_prediction_exists() {
     for status in [500, 502, 504] {
         let outcome = run(scene("").create([Answer::problem(status, "")]));
         assert!(outcome.error().to_string().contains("may have created"));
@@ -554,7 +554,7 @@ fn a_prediction_with_an_invalid_id_is_canceled_at_its_cancel_url() {
 }
 
 #[test]
-fn half_a_deployment_is_no_model() {
+fn an_incomplete_deployment_name_is_refused() {
     for model in ["deployments/a", "deployments", "deployments/a/b/c"] {
         let service = scene("").serve();
         let outcome = run_with(
@@ -568,7 +568,7 @@ fn half_a_deployment_is_no_model() {
 }
 
 #[test]
-fn an_input_that_is_no_object_is_refused() {
+fn an_input_that_is_not_an_object_is_refused() {
     let service = scene("").serve();
     let request = ChatRequest::new("a/b").extra("input", "text");
     let outcome = run_with(&service, &client(&service), request);

@@ -301,7 +301,7 @@ pub(super) fn fifty_tokens() -> Vec<String> {
 }
 
 #[test]
-fn fifty_events_cut_at_any_byte_are_whole() {
+fn fifty_events_cut_at_any_byte_are_complete() {
     let tokens = fifty_tokens();
     let stream = stream_of(&tokens);
     assert_eq!(Told::of(&stream).tokens, tokens);
@@ -309,7 +309,7 @@ fn fifty_events_cut_at_any_byte_are_whole() {
 }
 
 #[test]
-fn fifty_events_without_ids_cut_at_any_byte_are_whole() {
+fn fifty_events_without_ids_cut_at_any_byte_are_complete() {
     let tokens = fifty_tokens();
     let stream: String = stream_of(&tokens)
         .lines()
@@ -320,7 +320,7 @@ fn fifty_events_without_ids_cut_at_any_byte_are_whole() {
 }
 
 #[test]
-fn fifty_equal_tokens_cut_between_events_are_whole() {
+fn fifty_equal_tokens_cut_between_events_are_complete() {
     let tokens = ["a"; 50];
     let stream = stream_of(&tokens);
     let places: Vec<_> = stream.match_indices("\n\n").map(|(at, _)| at + 2).collect();
@@ -328,7 +328,7 @@ fn fifty_equal_tokens_cut_between_events_are_whole() {
 }
 
 #[test]
-fn a_stream_cut_again_and_again_is_whole() {
+fn a_stream_cut_several_times_is_complete() {
     let tokens = fifty_tokens();
     let stream = stream_of(&tokens);
     let whole = Told::of(&stream);
@@ -372,7 +372,7 @@ fn a_stream_cut_again_and_again_is_whole() {
 }
 
 #[test]
-fn what_came_before_a_cut_is_kept_with_the_error() {
+fn the_partial_response_is_kept_with_the_error() {
     let stream = stream_of(&["one ", "two ", "three"]);
     let place = stream.find("three").unwrap();
     let told = prediction("processing", &json!(null));
@@ -385,6 +385,6 @@ fn what_came_before_a_cut_is_kept_with_the_error() {
 }
 
 #[test]
-fn the_ids_of_a_stream_are_those_of_the_double() {
+fn the_ids_of_a_stream_are_those_of_the_test_server() {
     assert!(output(0, "a").contains(&format!("id: {}\n", event_id(0))));
 }

@@ -15,7 +15,7 @@ fn ended(done: &str, told: Answer) -> Outcome {
 }
 
 #[test]
-fn a_done_that_names_no_reason_is_a_success() {
+fn a_done_without_a_reason_is_a_success() {
     let dones = [
         "event: done\ndata: {}\n\n",
         "event: done\n\n",
@@ -44,7 +44,7 @@ fn a_done_that_names_no_reason_is_a_success() {
 
 // I6
 #[test]
-fn a_done_by_error_is_an_error() {
+fn a_done_with_an_error_is_an_error() {
     let done = frame("done", "2:0", r#"{"reason":"error"}"#);
     for told in [
         document(&failed("out of memory")),
@@ -60,7 +60,7 @@ fn a_done_by_error_is_an_error() {
 }
 
 #[test]
-fn a_done_by_canceling_is_an_error() {
+fn a_done_after_canceling_is_an_error() {
     let done = frame("done", "2:0", r#"{"reason":"canceled"}"#);
     let told = document(&prediction("canceled", &json!(["text"])));
     for told in [told, trouble(), document(&succeeded(&["text"]))] {
@@ -71,7 +71,7 @@ fn a_done_by_canceling_is_an_error() {
 }
 
 #[test]
-fn a_done_of_an_unknown_reason_is_explained_by_the_prediction() {
+fn a_done_with_an_unknown_reason_is_explained_by_the_prediction() {
     for reason in [
         r#"{"reason":"timeout"}"#,
         r#"{"reason":7}"#,
@@ -89,7 +89,7 @@ fn a_done_of_an_unknown_reason_is_explained_by_the_prediction() {
 }
 
 #[test]
-fn a_done_of_an_unknown_reason_alone_is_no_success() {
+fn a_done_with_an_unknown_reason_alone_is_an_error() {
     let done = frame("done", "2:0", r#"{"reason":"timeout"}"#);
     let outcome = ended(&done, trouble());
     assert!(outcome.kind().is_some(), "{:?}", outcome.end);
@@ -97,7 +97,7 @@ fn a_done_of_an_unknown_reason_alone_is_no_success() {
 }
 
 #[test]
-fn without_metrics_a_done_of_an_unknown_reason_is_asked_about_all_the_same() {
+fn without_metrics_an_unknown_reason_is_still_looked_up() {
     let done = frame("done", "2:0", r#"{"reason":"timeout"}"#);
     let service = scene(&(output(0, "text") + &done))
         .prediction([document(&failed("boom"))])
@@ -108,7 +108,7 @@ fn without_metrics_a_done_of_an_unknown_reason_is_asked_about_all_the_same() {
 }
 
 #[test]
-fn an_error_event_is_an_error_in_the_service_s_words() {
+fn an_error_event_is_an_error_with_its_message() {
     let cases = [
         (r#"{"detail":"CUDA out of memory"}"#, "CUDA out of memory"),
         ("CUDA out of memory", "CUDA out of memory"),
@@ -133,7 +133,7 @@ fn an_error_event_is_an_error_in_the_service_s_words() {
 }
 
 #[test]
-fn an_error_event_of_any_shape_is_an_error() {
+fn an_error_event_in_any_format_is_an_error() {
     for data in [
         "",
         "{}",
@@ -207,7 +207,7 @@ fn a_prediction_that_has_failed_is_not_streamed() {
 }
 
 #[test]
-fn a_failure_without_words_is_a_failure() {
+fn a_failure_without_a_message_is_a_failure() {
     for error in [
         json!(null),
         json!(""),
@@ -227,7 +227,7 @@ fn a_failure_without_words_is_a_failure() {
 }
 
 #[test]
-fn a_success_at_create_is_the_whole_text() {
+fn a_success_at_creation_has_the_complete_text() {
     for stream in [true, false] {
         let mut value = succeeded(&["a", "b"]);
         if !stream {
@@ -244,7 +244,7 @@ fn a_success_at_create_is_the_whole_text() {
 
 // I13
 #[test]
-fn newlines_are_kept_as_the_join_rule_says() {
+fn newlines_are_kept_when_data_lines_are_joined() {
     let cases = [
         ("data: a\ndata: b\n", "a\nb"),
         ("data: \ndata: \n", "\n"),
@@ -271,7 +271,7 @@ fn newlines_are_kept_as_the_join_rule_says() {
 }
 
 #[test]
-fn output_without_text_is_no_event_and_no_error() {
+fn output_without_text_has_no_event_and_no_error() {
     let empty = "event: output\nid: 5:0\ndata: \n\n";
     let stream = format!("{empty}{}{empty}{empty}{}", output(0, "a"), done());
     let outcome = run(scene(&stream).prediction([document(&succeeded(&["", "a", "", ""]))]));
@@ -284,7 +284,7 @@ fn output_without_text_is_no_event_and_no_error() {
 }
 
 #[test]
-fn counts_tell_why_an_answer_ended_where_they_can() {
+fn the_finish_reason_is_derived_from_the_token_counts() {
     let finish = |limit: Option<u64>, output: Value| {
         let mut told = succeeded(&["text"]);
         told["metrics"]["output_token_count"] = output;
@@ -302,7 +302,7 @@ fn counts_tell_why_an_answer_ended_where_they_can() {
 }
 
 #[test]
-fn metrics_are_not_asked_for_where_nobody_wants_them() {
+fn metrics_are_not_requested_if_turned_off() {
     let service = healthy(&["a", "b"]).serve();
     let client = super::builder(&service).metrics(false).build().unwrap();
     let outcome = super::run_with(&service, &client, "hi");
@@ -336,7 +336,7 @@ fn a_failure_is_not_overruled_by_a_prediction_that_succeeded() {
 }
 
 #[test]
-fn an_end_without_any_text_is_asked_about() {
+fn an_end_without_any_text_is_looked_up() {
     let nothing = Value::Null;
     for told in [trouble(), document(&prediction("succeeded", &nothing))] {
         let outcome = run(scene(&done()).prediction([told]));
@@ -347,7 +347,7 @@ fn an_end_without_any_text_is_asked_about() {
 }
 
 #[test]
-fn an_end_that_makes_no_sense_is_asked_about() {
+fn an_invalid_end_is_looked_up() {
     for data in ["error", r#"{"reason":["error"]}"#, "[]", "null", "7"] {
         let done = frame("done", "2:0", data);
         assert!(ended(&done, trouble()).kind().is_some(), "{data}");

@@ -29,7 +29,7 @@ fn check(status: u16, body: &str, kind: ErrorKind, message: &str) {
 }
 
 #[test]
-fn a_refusal_has_its_kind_and_its_words() {
+fn a_refusal_has_its_kind_and_message() {
     check(
         401,
         r#"{"title":"Unauthenticated","detail":"You did not pass a valid authentication token","status":401}"#,
@@ -86,7 +86,7 @@ fn a_model_that_is_not_official_has_a_hint() {
 }
 
 #[test]
-fn the_fields_that_are_wrong_are_named() {
+fn invalid_fields_are_named() {
     let body = json!({
         "title": "Input validation failed",
         "detail": "- input: prompt is required\n",
@@ -113,7 +113,7 @@ fn the_fields_that_are_wrong_are_named() {
 }
 
 #[test]
-fn any_member_may_be_missing_or_of_another_type() {
+fn members_may_be_missing_or_of_another_type() {
     let bodies = [
         "",
         "{}",
@@ -162,7 +162,7 @@ fn any_member_may_be_missing_or_of_another_type() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_an_error_with_its_status() {
+fn invalid_utf8_is_an_error_with_its_status() {
     for bytes in [
         &b"\xff\xfe\x00"[..],
         &[0xC3],
@@ -176,7 +176,7 @@ fn bytes_that_are_no_text_are_an_error_with_its_status() {
 }
 
 #[test]
-fn an_error_body_that_never_ends_is_read_for_two_seconds() {
+fn an_endless_error_body_is_read_for_two_seconds() {
     let endless = std::iter::repeat_n([Piece::Wait(seconds(1)), Piece::from("x")], 100);
     let pieces: Vec<_> = endless.flatten().collect();
     let outcome = refused(Answer::new(500, pieces));
@@ -187,7 +187,7 @@ fn an_error_body_that_never_ends_is_read_for_two_seconds() {
 }
 
 #[test]
-fn a_failed_prediction_is_an_error_in_its_words() {
+fn a_failed_prediction_is_an_error_with_its_message() {
     let texts = [
         "CUDA out of memory",
         "Prediction failed: E1001",
@@ -210,14 +210,14 @@ fn a_failed_prediction_is_an_error_in_its_words() {
 }
 
 #[test]
-fn an_error_names_its_request() {
+fn an_error_has_the_request_id() {
     let answer = Answer::problem(500, "{}").header("x-request-id", "req-7");
     let outcome = refused(answer);
     assert_eq!(outcome.error().request_id(), Some("req-7"));
 }
 
 #[test]
-fn an_error_of_an_opened_stream_tells_what_came_before() {
+fn an_error_of_an_open_stream_has_the_partial_response() {
     let mut value = prediction("starting", &json!(null));
     value["model"] = json!("meta/other");
     let service = scene(&output(0, "a"))
@@ -247,7 +247,7 @@ fn an_html_page_is_not_a_prediction() {
 }
 
 #[test]
-fn a_key_that_cannot_be_one_is_refused_without_being_shown() {
+fn an_invalid_key_is_refused_and_not_shown() {
     let service: Service = scene("").create([starting()]).serve();
     for key in [
         "",

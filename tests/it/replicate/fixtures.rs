@@ -55,7 +55,7 @@ fn scene_with(name: &str, pieces: Vec<Piece>) -> Scene {
 }
 
 #[test]
-fn recorded_streams_give_their_events() {
+fn recorded_streams_have_their_events() {
     for name in STREAMS {
         let outcome = run(scene_with(name, vec![piece(&read(name))]));
         check(name, &outcome);
@@ -63,7 +63,7 @@ fn recorded_streams_give_their_events() {
 }
 
 #[test]
-fn recorded_creates_give_the_answer_that_they_lead_to() {
+fn recorded_creates_lead_to_their_responses() {
     for name in CREATED {
         let tokens = ["Once upon a time", "\n\n there was"];
         let service = scene_of([piece(&read("replicate/t-rp-3.sse"))])
@@ -79,7 +79,7 @@ fn recorded_creates_give_the_answer_that_they_lead_to() {
 }
 
 #[test]
-fn a_recorded_text_is_what_its_document_says() {
+fn a_recorded_text_equals_the_output_of_its_document() {
     let expected = [
         ("replicate/t-rp-3.sse", "Once upon a time\n\n there was"),
         (
@@ -108,7 +108,7 @@ fn a_recorded_text_is_what_its_document_says() {
 }
 
 #[test]
-fn a_failure_is_told_in_the_service_s_words() {
+fn a_failure_has_the_message_of_the_service() {
     let outcome = run(scene_with(
         "replicate/t-rp-5.sse",
         vec![piece(&read("replicate/t-rp-5.sse"))],
@@ -136,7 +136,7 @@ fn the_rate_limits_of_a_create_are_known() {
 }
 
 #[test]
-fn a_stream_that_was_cut_is_taken_up_where_it_was() {
+fn a_stream_that_was_cut_is_resumed_at_its_position() {
     for second in [
         "replicate/t-rp-7-continued.sse",
         "replicate/t-rp-7-replayed.sse",
@@ -160,7 +160,7 @@ fn every_fixture_is_run() {
 }
 
 #[test]
-fn where_a_recorded_stream_is_split_does_not_matter() {
+fn the_split_of_a_recorded_stream_does_not_matter() {
     for name in STREAMS {
         let bytes = read(name);
         let run = |pieces| run(scene_with(name, pieces));
@@ -182,7 +182,7 @@ fn line_ends_and_a_byte_order_mark_change_nothing() {
 }
 
 #[test]
-fn a_recorded_stream_cut_at_any_byte_is_whole_or_an_error() {
+fn a_recorded_stream_cut_at_any_byte_is_complete_or_an_error() {
     for name in STREAMS {
         super::cuts::check(name, &read(name), &told(name));
         for (variant, bytes) in variants(&read(name)) {
@@ -192,7 +192,7 @@ fn a_recorded_stream_cut_at_any_byte_is_whole_or_an_error() {
 }
 
 #[test]
-fn a_chat_is_the_same_text_in_one() {
+fn a_chat_has_the_same_text() {
     let service = scene_with(
         "replicate/t-rp-3.sse",
         vec![piece(&read("replicate/t-rp-3.sse"))],
@@ -206,7 +206,7 @@ fn a_chat_is_the_same_text_in_one() {
 }
 
 #[test]
-fn a_whole_answer_says_all_that_the_service_told() {
+fn a_complete_response_has_all_data_of_the_service() {
     let tokens = ["Once upon a time", "\n\n there was"];
     let service = scene(&text("replicate/t-rp-3.sse"))
         .create([created(&prediction("starting", &Value::Null))])

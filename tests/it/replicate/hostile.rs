@@ -10,7 +10,7 @@ use super::{
 use crate::support::{Piece, block_on};
 
 #[test]
-fn raw_events_are_what_came() {
+fn raw_events_are_unchanged() {
     let stream = format!(
         ": hi\n\n{}{}{}",
         output(0, "one\ntwo"),
@@ -64,7 +64,7 @@ fn raw_events_are_what_came() {
 }
 
 #[test]
-fn unknown_events_are_passed_over() {
+fn unknown_events_are_ignored() {
     for name in [
         "ping",
         "keepalive",
@@ -90,14 +90,14 @@ fn unknown_events_are_passed_over() {
 }
 
 #[test]
-fn an_event_without_a_name_is_no_text() {
+fn an_event_without_a_name_is_not_text() {
     let stream = format!("{}data: unnamed\n\n{}", output(0, "a"), done());
     let outcome = run(scene(&stream).prediction([document(&succeeded(&["a"]))]));
     assert_eq!(outcome.text(), "a");
 }
 
 #[test]
-fn logs_are_kept_beside_the_text() {
+fn logs_are_kept_in_the_metadata() {
     let stream = format!(
         "{}{}{}{}",
         frame("logs", "1:0", "first"),
@@ -115,7 +115,7 @@ fn logs_are_kept_beside_the_text() {
 }
 
 #[test]
-fn logs_that_the_prediction_tells_too_are_not_doubled() {
+fn logs_in_stream_and_prediction_are_not_doubled() {
     let stream = format!(
         "{}{}{}",
         frame("logs", "1:0", "only once"),
@@ -165,7 +165,7 @@ fn odd_values() -> Vec<Value> {
 }
 
 #[test]
-fn a_member_of_any_type_does_not_cost_the_text() {
+fn members_of_any_type_do_not_lose_the_text() {
     let members = [
         "model",
         "version",
@@ -199,7 +199,7 @@ fn a_member_of_any_type_does_not_cost_the_text() {
 }
 
 #[test]
-fn metrics_of_any_type_are_counts_or_nothing() {
+fn invalid_metrics_are_ignored() {
     let members = [
         "predict_time",
         "total_time",
@@ -247,7 +247,7 @@ fn metrics_of_any_type_are_counts_or_nothing() {
 }
 
 #[test]
-fn addresses_of_any_type_do_not_panic() {
+fn urls_of_any_type_do_not_panic() {
     for member in ["get", "cancel", "stream", "web"] {
         for value in odd_values() {
             let mut start = prediction("starting", &Value::Null);
@@ -263,7 +263,7 @@ fn addresses_of_any_type_do_not_panic() {
 }
 
 #[test]
-fn states_of_any_type_do_not_panic() {
+fn statuses_of_any_type_do_not_panic() {
     for value in odd_values() {
         let mut start = prediction("starting", &Value::Null);
         start["status"] = value.clone();
@@ -273,7 +273,7 @@ fn states_of_any_type_do_not_panic() {
 }
 
 #[test]
-fn documents_of_many_levels_do_not_overflow() {
+fn deeply_nested_documents_do_not_overflow() {
     let deep = "[".repeat(100_000);
     let body = format!("{{\"id\":\"{}\",\"input\":{deep}", super::ID);
     let service = scene("").create([Answer::json(201, &body)]).serve();
@@ -290,7 +290,7 @@ fn documents_of_many_levels_do_not_overflow() {
 }
 
 #[test]
-fn a_member_that_comes_twice_counts_last() {
+fn the_last_of_two_equal_members_counts() {
     let body = prediction("failed", &Value::Null).to_string();
     let body = body.replacen('{', "{\"status\":\"starting\",\"id\":\"other\",", 1);
     let outcome = run(scene("").create([Answer::json(201, &body)]));
@@ -298,7 +298,7 @@ fn a_member_that_comes_twice_counts_last() {
 }
 
 #[test]
-fn text_that_is_no_utf_8_is_not_delivered_as_text() {
+fn invalid_utf_8_is_not_delivered_as_text() {
     let bad = b"event: output\nid: 1:0\ndata: a\xff\xfeb\n\n";
     let pieces = [super::piece(bad), Piece::from(&*done())];
     let outcome = run(scene_of(pieces).prediction([super::trouble()]));
@@ -311,7 +311,7 @@ fn text_that_is_no_utf_8_is_not_delivered_as_text() {
 }
 
 #[test]
-fn a_line_without_end_is_too_large() {
+fn an_endless_line_is_too_large() {
     let huge = format!("event: output\ndata: {}", "x".repeat(2 << 20));
     let service = scene(&huge).prediction([super::trouble()]).serve();
     let outcome = run_on(&service);
@@ -322,7 +322,7 @@ fn a_line_without_end_is_too_large() {
 }
 
 #[test]
-fn a_document_without_end_is_too_large() {
+fn an_endless_document_is_too_large() {
     let megabyte = Piece::from(" ".repeat(1 << 20).as_str());
     let flood = vec![megabyte; 200];
     let endless = Answer::new(201, flood).header("content-type", "application/json");

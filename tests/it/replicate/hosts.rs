@@ -120,7 +120,7 @@ fn a_stream_at_a_host_of_the_service_gets_the_key() {
 }
 
 #[test]
-fn another_origin_is_trusted_by_the_user_s_word() {
+fn another_origin_is_trusted_if_the_user_allows_it() {
     let url = "https://streams.example.com/v1/token";
     let stream = Answer::sse([Piece::from(&*stream_of(&["a", "b"]))]);
     let service = named("stream", url).other([stream]).serve();
@@ -181,7 +181,7 @@ fn a_cancel_at_a_foreign_host_is_not_called() {
 }
 
 #[test]
-fn a_prediction_at_a_foreign_host_is_asked_for_at_home() {
+fn a_foreign_url_of_a_prediction_is_replaced() {
     for url in EVIL {
         let service = named("get", url).serve();
         let outcome = run_on(&service);
@@ -194,7 +194,7 @@ fn a_prediction_at_a_foreign_host_is_asked_for_at_home() {
 }
 
 #[test]
-fn a_page_that_is_no_address_is_only_text() {
+fn an_invalid_web_url_is_kept_as_text() {
     for web in [
         json!("javascript:alert(1)"),
         json!(7),
@@ -231,7 +231,7 @@ fn a_host_that_changes_later_is_checked_again() {
 
 // H11
 #[test]
-fn a_client_without_a_key_sends_none_that_another_has() {
+fn clients_do_not_share_keys() {
     let service = healthy(&["a"]).other([super::starting()]).serve();
     run_on(&service);
     let keyless = inferstream_replicate::Replicate::builder()

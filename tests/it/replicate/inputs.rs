@@ -51,7 +51,7 @@ fn asks(model: &str) -> ChatRequest {
 }
 
 #[test]
-fn llama_2_counts_new_tokens() {
+fn llama_2_uses_max_new_tokens() {
     for model in [LLAMA_2.to_owned(), version(LLAMA_2)] {
         assert_eq!(
             input(asks(&model)),
@@ -70,7 +70,7 @@ fn llama_2_counts_new_tokens() {
 }
 
 #[test]
-fn llama_3_counts_tokens_and_shuns_words() {
+fn llama_3_uses_max_tokens_and_penalties() {
     let request = asks(LLAMA_3).presence_penalty(0.5).frequency_penalty(-0.5);
     assert_eq!(
         input(request),
@@ -89,7 +89,7 @@ fn llama_3_counts_tokens_and_shuns_words() {
 }
 
 #[test]
-fn a_model_that_nothing_is_known_of_is_asked_as_llama_3() {
+fn an_unknown_model_uses_the_inputs_of_llama_3() {
     let found = input(asks("acme/unheard-of"));
     assert_eq!(found["max_tokens"], json!(2000));
     assert_eq!(found["system_prompt"], json!("Be brief."));
@@ -107,7 +107,7 @@ fn top_k_is_sent_to_models_that_have_it() {
 }
 
 #[test]
-fn openai_takes_messages() {
+fn openai_accepts_messages() {
     let request = ChatRequest::new(OPENAI)
         .system("Be brief.")
         .user("one")
@@ -147,7 +147,7 @@ fn openai_takes_messages() {
 }
 
 #[test]
-fn claude_wants_1024_tokens_at_least() {
+fn claude_requires_at_least_1024_tokens() {
     let found = input(
         ChatRequest::new(CLAUDE)
             .system("s")
@@ -193,7 +193,7 @@ fn vicuna_has_a_length_and_no_system_prompt() {
 }
 
 #[test]
-fn what_nobody_set_is_not_sent() {
+fn unset_settings_are_not_sent() {
     assert_eq!(
         input(ChatRequest::new(LLAMA_3).user("hi")),
         json!({"prompt": "hi"})
@@ -201,7 +201,7 @@ fn what_nobody_set_is_not_sent() {
 }
 
 #[test]
-fn one_message_is_the_prompt_as_it_is() {
+fn a_single_message_is_the_unchanged_prompt() {
     for text in [
         "hi",
         "  spaces  ",
@@ -254,7 +254,7 @@ fn a_message_of_several_parts_is_one_text() {
 }
 
 #[test]
-fn stops_are_one_text_with_commas_between() {
+fn stop_sequences_are_joined_with_commas() {
     let found = input(
         ChatRequest::new(LLAMA_3)
             .user("hi")
@@ -268,7 +268,7 @@ fn stops_are_one_text_with_commas_between() {
 }
 
 #[test]
-fn what_the_models_cannot_do_is_refused() {
+fn unsupported_content_is_refused() {
     let tool = Tool::new("f", Json::from_text(r#"{"type":"object"}"#));
     let schema = ResponseFormat::JsonObject;
     for model in [LLAMA_2, LLAMA_3, CLAUDE, OPENAI] {
@@ -303,7 +303,7 @@ fn invalid_numbers_are_rejected() {
 }
 
 #[test]
-fn images_go_where_the_model_takes_them() {
+fn images_are_sent_in_the_input_of_the_model() {
     let url = "https://example.com/a.png";
     let message = |images: usize| {
         let mut message = Message::user("look");
@@ -328,7 +328,7 @@ fn images_go_where_the_model_takes_them() {
 }
 
 #[test]
-fn what_is_said_beside_wins() {
+fn members_of_extra_take_precedence() {
     let request = asks(LLAMA_3)
         .extra("temperature", 0.75)
         .extra("max_tokens", 5_u64)
@@ -361,7 +361,7 @@ fn what_is_said_beside_wins() {
 }
 
 #[test]
-fn a_raw_input_is_the_whole_input() {
+fn a_raw_input_is_the_complete_input() {
     let raw = r#"{"text":"x","nested":{"a":[1,null,"é"]},"big":12345678901234567890}"#;
     let request = asks(LLAMA_3).extra("input", Json::from_text(raw));
     let expected: Value = serde_json::from_str(raw).unwrap();
@@ -371,7 +371,7 @@ fn a_raw_input_is_the_whole_input() {
 }
 
 #[test]
-fn the_names_of_inputs_may_be_told() {
+fn the_names_of_inputs_may_be_set() {
     let service = healthy(&["a"]).serve();
     let own = Inputs::LLAMA_3
         .max_tokens("limit")

@@ -61,7 +61,7 @@ fn the_language_models_are_a_collection() {
 }
 
 #[test]
-fn without_asking_the_default_model_is_known() {
+fn the_default_model_is_known_without_a_request() {
     let service = others([super::trouble()]);
     let client = client(&service);
     assert_eq!(names(&client.known_models()), [MODEL]);
@@ -81,7 +81,7 @@ fn without_asking_the_default_model_is_known() {
 }
 
 #[test]
-fn a_search_is_a_query_page_after_page() {
+fn a_search_requests_page_after_page() {
     let next = format!("https://{HOST}/v1/models?cursor=2");
     let service = others([
         page(&[model("a", "1")], &json!(next)),
@@ -99,7 +99,7 @@ fn a_search_is_a_query_page_after_page() {
 }
 
 #[test]
-fn versions_come_page_after_page() {
+fn versions_are_requested_page_after_page() {
     let version = |id: &str| {
         json!({"id": id, "created_at": "2026-01-01T00:00:00Z",
         "cog_version": "0.9", "openapi_schema": {"openapi": "3.0.2"}})
@@ -130,7 +130,7 @@ fn versions_come_page_after_page() {
 }
 
 #[test]
-fn a_list_does_not_go_on_at_a_foreign_host() {
+fn a_list_is_not_continued_at_a_foreign_host() {
     for next in [
         "https://evil.example/v1/models?cursor=2",
         "http://api.replicate.com/v1/models?cursor=2",
@@ -161,7 +161,7 @@ fn a_list_does_not_go_on_at_a_foreign_host() {
 }
 
 #[test]
-fn a_list_without_end_ends() {
+fn an_endless_list_is_limited() {
     let next = format!("https://{HOST}/v1/models?cursor=2");
     let service = others([page(&[model("a", "1")], &json!(next))]);
     let models = block_on(&service.clock, client(&service).search("x")).unwrap();
@@ -170,7 +170,7 @@ fn a_list_without_end_ends() {
 }
 
 #[test]
-fn an_end_of_a_list_has_many_forms() {
+fn the_end_of_a_list_has_several_forms() {
     for next in [json!(null), json!(""), json!(7), json!({})] {
         let service = others([page(&[model("a", "1")], &next)]);
         let models = block_on(&service.clock, client(&service).search("x")).unwrap();
@@ -182,7 +182,7 @@ fn an_end_of_a_list_has_many_forms() {
 }
 
 #[test]
-fn a_schema_is_of_the_latest_version_or_of_one() {
+fn a_schema_is_of_the_latest_or_a_given_version() {
     let service = others([document(&model("a", "b"))]);
     let schema = block_on(&service.clock, client(&service).schema("a/b")).unwrap();
     assert_eq!(schema.as_str(), r#"{"openapi":"3.0.2"}"#);
@@ -200,7 +200,7 @@ fn a_schema_is_of_the_latest_version_or_of_one() {
 }
 
 #[test]
-fn a_schema_that_is_not_told_is_a_protocol_error() {
+fn a_missing_schema_is_a_protocol_error() {
     for body in [
         json!({"owner": "a", "name": "b", "latest_version": null}),
         json!({"owner": "a", "name": "b"}),
@@ -260,7 +260,7 @@ fn invalid_lists_are_protocol_errors() {
 }
 
 #[test]
-fn what_only_reads_is_asked_again() {
+fn requests_that_only_read_are_retried() {
     let good = document(&json!({"models": [model("a", "1")]}));
     for failure in [
         super::trouble(),
@@ -286,7 +286,7 @@ fn what_only_reads_is_asked_again() {
 }
 
 #[test]
-fn no_list_without_a_key() {
+fn a_list_requires_a_key() {
     let service = others([super::trouble()]);
     let keyless = Replicate::builder()
         .transport(service.clone())

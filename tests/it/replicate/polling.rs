@@ -22,7 +22,7 @@ fn endless(status: &str) -> Scene {
 
 // I4
 #[test]
-fn a_prediction_without_a_stream_is_asked_for_its_output() {
+fn a_prediction_without_a_stream_is_polled() {
     let service = polled([
         prediction("starting", &Value::Null),
         growing(&["a"]),
@@ -80,7 +80,7 @@ fn an_invalid_stream_url_counts_as_missing() {
 }
 
 #[test]
-fn questions_come_one_to_five_seconds_apart() {
+fn the_polling_interval_is_one_to_five_seconds() {
     let mut told = vec![prediction("starting", &Value::Null); 30];
     told.push(succeeded(&["a"]));
     let service = polled(told).serve();
@@ -100,7 +100,7 @@ fn questions_come_one_to_five_seconds_apart() {
 
 // I12
 #[test]
-fn a_prediction_that_never_begins_is_a_timeout() {
+fn a_prediction_that_never_starts_times_out() {
     for status in ["starting", "queued"] {
         let service = endless(status).serve();
         let outcome = run_on(&service);
@@ -123,7 +123,7 @@ fn a_prediction_that_never_begins_is_a_timeout() {
 }
 
 #[test]
-fn a_state_of_later_is_bounded_by_a_limit() {
+fn an_unknown_status_is_limited_by_a_timeout() {
     let service = polled([
         prediction("warming_up", &Value::Null),
         prediction("", &Value::Null),
@@ -134,7 +134,7 @@ fn a_state_of_later_is_bounded_by_a_limit() {
 }
 
 #[test]
-fn the_total_limit_holds_over_polling() {
+fn the_total_timeout_includes_polling() {
     for limit in [1, 10, 100] {
         let service = endless("processing").serve();
         let timeouts = Timeouts::default().total(seconds(limit));
@@ -146,7 +146,7 @@ fn the_total_limit_holds_over_polling() {
 }
 
 #[test]
-fn an_answer_that_hangs_is_bounded_too() {
+fn a_poll_that_hangs_is_limited() {
     let service = Scene {
         prediction: vec![Answer::hang()],
         ..endless("processing")
@@ -165,7 +165,7 @@ fn an_answer_that_hangs_is_bounded_too() {
 }
 
 #[test]
-fn a_question_that_fails_once_is_asked_again() {
+fn a_poll_that_fails_once_is_repeated() {
     for failure in [
         trouble(),
         Answer::error(lost(Sent::Maybe)),
@@ -186,7 +186,7 @@ fn a_question_that_fails_once_is_asked_again() {
 }
 
 #[test]
-fn questions_that_fail_always_end_with_what_came() {
+fn polls_that_always_fail_keep_the_partial_response() {
     for failure in [
         trouble(),
         Answer::error(lost(Sent::Maybe)),
@@ -251,7 +251,7 @@ fn output_is_a_list_or_one_string() {
 }
 
 #[test]
-fn output_may_go_on_from_a_string_to_a_list() {
+fn output_may_change_from_a_string_to_a_list() {
     let outcome = run(polled([
         prediction("processing", &json!("ab")),
         prediction("succeeded", &json!(["a", "bc"])),
@@ -260,7 +260,7 @@ fn output_may_go_on_from_a_string_to_a_list() {
 }
 
 #[test]
-fn an_output_that_was_removed_is_no_answer() {
+fn a_deleted_output_is_an_error() {
     let mut removed = prediction("succeeded", &Value::Null);
     removed["data_removed"] = json!(true);
     let outcome = run(polled([growing(&["a"]), removed]));
@@ -274,7 +274,7 @@ fn an_output_that_was_removed_is_no_answer() {
 }
 
 #[test]
-fn an_output_that_is_no_text_is_not_passed_over() {
+fn an_output_that_is_not_text_is_an_error() {
     for output in [json!({"a": 1}), json!([{"a": 1}]), json!(7), json!(true)] {
         let outcome = run(polled([prediction("succeeded", &output)]));
         let empty = outcome.kind().is_none() && outcome.text().is_empty();
@@ -294,7 +294,7 @@ fn an_invalid_document_is_not_a_response() {
 }
 
 #[test]
-fn a_service_may_answer_late() {
+fn a_service_may_respond_late() {
     let service = Service::new(|asked, _| match asked.what {
         What::Create => created(&without_stream(prediction("starting", &Value::Null))),
         _ => document(&succeeded(&["a"])).after(Duration::from_secs(20)),
@@ -305,7 +305,7 @@ fn a_service_may_answer_late() {
 }
 
 #[test]
-fn logs_and_the_page_are_known() {
+fn logs_and_the_web_page_are_in_the_metadata() {
     let mut value = succeeded(&["a"]);
     value["logs"] = json!("Running predict()...\nDone\n");
     let outcome = run(polled([value]));
@@ -314,7 +314,7 @@ fn logs_and_the_page_are_known() {
 }
 
 #[test]
-fn logs_that_grow_are_told_once() {
+fn growing_logs_are_recorded_once() {
     let mut first = growing(&["a"]);
     first["logs"] = json!("one\n");
     let mut second = growing(&["a", "b"]);
@@ -344,7 +344,7 @@ fn output_that_grows_is_a_first_event_and_progress() {
 }
 
 #[test]
-fn a_wait_of_ours_is_no_silence_of_the_service() {
+fn a_delay_of_the_client_does_not_count_as_idle() {
     let waits = vec![prediction("processing", &json!(["a"])); 6];
     let service = polled(waits.into_iter().chain([succeeded(&["a"])])).serve();
     let limits = Timeouts::default().idle(seconds(2));
@@ -354,7 +354,7 @@ fn a_wait_of_ours_is_no_silence_of_the_service() {
 }
 
 #[test]
-fn a_failure_is_told_though_the_output_shrank() {
+fn a_failure_is_reported_although_the_output_shrank() {
     let mut bad = failed("boom");
     bad["output"] = json!(["a"]);
     let outcome = run(polled([growing(&["a", "b"]), bad]));

@@ -155,7 +155,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn the_text_is_whole_once_or_the_end_is_an_error(case in case()) {
+    fn the_text_is_complete_or_the_end_is_an_error(case in case()) {
         let whole = case.tokens.concat();
         let outcome = case.run();
         let text = outcome.text();
@@ -173,7 +173,7 @@ proptest! {
     }
 
     #[test]
-    fn a_service_that_helps_is_always_enough(mut case in case()) {
+    fn a_cooperative_service_always_gives_a_complete_response(mut case in case()) {
         case.tells = Tells::All;
         if case.way == Way::OtherText {
             case.way = Way::Replay;
@@ -184,7 +184,7 @@ proptest! {
     }
 
     #[test]
-    fn other_text_is_diverged(mut case in case()) {
+    fn different_text_is_an_error(mut case in case()) {
         case.way = Way::OtherText;
         case.tells = Tells::All;
         case.tokens.insert(0, "begin".to_owned());

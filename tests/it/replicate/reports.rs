@@ -55,7 +55,7 @@ fn a_code_in_a_message_is_the_code() {
 }
 
 #[test]
-fn a_message_without_a_code_says_whether_to_try_again() {
+fn a_message_without_a_code_may_be_retryable() {
     let provider = ErrorKind::Provider;
     check_failure("Please try again later.", provider, None, true);
     check_failure("Model is busy, try again in a minute", provider, None, true);
@@ -67,7 +67,7 @@ fn a_message_without_a_code_says_whether_to_try_again() {
 }
 
 #[test]
-fn an_output_that_is_an_object_gives_its_text() {
+fn an_output_object_has_its_text() {
     let structured = json!({"json_output": {"city": "Paris"}, "text": "{\"city\":\"Paris\"}"});
     for (output, text) in [
         (structured, r#"{"city":"Paris"}"#),
@@ -158,7 +158,7 @@ fn a_prediction_whose_stream_fails_is_polled() {
 }
 
 #[test]
-fn a_stream_and_a_prediction_that_fail_are_the_error_of_the_stream() {
+fn if_stream_and_prediction_fail_the_error_is_that_of_the_stream() {
     let service = scene("")
         .stream([Answer::problem(502, "{}")])
         .prediction([Answer::problem(503, "{}")])
@@ -264,7 +264,7 @@ fn a_stream_that_ended_with_success_is_complete_whatever_the_prediction_says() {
 }
 
 #[test]
-fn a_stream_that_was_resumed_is_still_compared() {
+fn a_resumed_stream_is_still_compared_with_the_output() {
     let cut = Answer::sse([Piece::from(&*output(0, "Hello")), super::broken()]);
     let rest = output(1, " you") + &done();
     let service = scene("")
@@ -288,7 +288,7 @@ fn dropped(name: &str, url: &Value) -> (Service, Vec<String>) {
 }
 
 #[test]
-fn only_a_prediction_s_own_url_cancels_it() {
+fn only_the_own_url_of_a_prediction_is_used_to_cancel_it() {
     let other = super::cancel_url().replace(super::ID, "other");
     for url in [
         json!("https://api.replicate.com/v1/deployments/acme/x"),
@@ -318,7 +318,7 @@ fn only_a_prediction_s_own_url_cancels_it() {
 }
 
 #[test]
-fn only_a_prediction_s_own_url_is_asked_for_it() {
+fn only_the_own_url_of_a_prediction_is_used_to_read_it() {
     for url in [
         "https://api.replicate.com/v1/account",
         "https://api.replicate.com/v1/predictions/other",
@@ -371,14 +371,14 @@ fn many_streams_dropped_at_once_are_canceled_sixteen_at_a_time() {
 }
 
 #[test]
-fn cancels_that_are_never_answered_keep_no_other_from_being_sent() {
+fn cancels_without_a_response_do_not_block_others() {
     let (times, took) = dropped_at_once(100, Answer::hang());
     assert_eq!(times.len(), 100, "none is forgotten");
     assert_eq!(took, seconds(14), "100 / 16 rounds of 2 s");
 }
 
 #[test]
-fn a_recorded_object_gives_its_text() {
+fn a_recorded_object_has_its_text() {
     let name = "replicate/structured.json";
     let service = polled([])
         .prediction([Answer::json(

@@ -63,7 +63,7 @@ fn assert_whole(outcome: &Outcome) {
 }
 
 #[test]
-fn a_stream_is_asked_for_as_an_event_stream() {
+fn a_stream_is_requested_as_an_event_stream() {
     let service = healthy(&TOKENS).serve();
     assert_whole(&run_on(&service));
     assert_eq!(service.counts(), (1, 1, 0));
@@ -76,7 +76,7 @@ fn a_stream_is_asked_for_as_an_event_stream() {
 
 // I8
 #[test]
-fn a_cut_stream_goes_on_behind_its_last_event() {
+fn a_cut_stream_continues_after_its_last_event() {
     for first in [cut(&outputs(0, 2)), sse(&outputs(0, 2))] {
         let service = service(&[first, sse(&(outputs(2, 4) + &done()))], &told());
         assert_whole(&run_on(&service));
@@ -88,7 +88,7 @@ fn a_cut_stream_goes_on_behind_its_last_event() {
 }
 
 #[test]
-fn what_came_with_the_answer_is_kept_over_a_cut() {
+fn the_metadata_is_kept_after_a_reconnection() {
     let pieces = |text: &str| [Piece::from(text), Piece::Wait(seconds(3)), broken()];
     let first = || Answer::sse(pieces(&outputs(0, 2)));
     let second = Answer::sse([Piece::from(&*(outputs(2, 4) + &done()))]);
@@ -109,7 +109,7 @@ fn what_came_with_the_answer_is_kept_over_a_cut() {
 }
 
 #[test]
-fn an_event_that_was_cut_is_not_the_last() {
+fn a_truncated_event_is_not_the_last_one() {
     let half = outputs(0, 2) + "event: output\nid: 1690212294:0\ndata: thr";
     let service = service(&[cut(&half), sse(&(outputs(2, 4) + &done()))], &told());
     assert_whole(&run_on(&service));
@@ -118,7 +118,7 @@ fn an_event_that_was_cut_is_not_the_last() {
 }
 
 #[test]
-fn a_server_may_send_some_again() {
+fn a_server_may_repeat_some_events() {
     for from in 0..=2 {
         let second = outputs(from, 4) + &done();
         let service = service(&[cut(&outputs(0, 2)), sse(&second)], &told());
@@ -128,7 +128,7 @@ fn a_server_may_send_some_again() {
 }
 
 #[test]
-fn a_server_may_send_all_again_in_other_pieces() {
+fn a_server_may_repeat_all_text_in_other_fragments() {
     // The same text with other ids, split differently.
     let all = whole();
     for size in [1, 3, 5, 7, 100] {
@@ -185,7 +185,7 @@ fn ids_are_opaque() {
 }
 
 #[test]
-fn other_text_is_distinguished() {
+fn different_text_is_detected() {
     let other = [
         "uno ", "dos ", "tres ", "cuatro ", "cinco ", "seis ", "siete ", "ocho",
     ];
@@ -205,7 +205,7 @@ fn other_text_is_distinguished() {
 }
 
 #[test]
-fn other_text_is_never_an_answer_though_nobody_can_tell() {
+fn different_text_is_never_a_complete_response() {
     let other: String = ["uno ", "dos ", "tres "]
         .iter()
         .enumerate()
@@ -224,7 +224,7 @@ fn other_text_is_never_an_answer_though_nobody_can_tell() {
 }
 
 #[test]
-fn what_is_sent_again_and_stops_short_is_no_answer() {
+fn a_repetition_that_stops_early_is_incomplete() {
     // The second stream has less text than was delivered, and ends with `done`.
     let streams = [cut(&outputs(0, 3)), sse(&(outputs(0, 1) + &done()))];
     let service = service(&streams, &[document(&succeeded(&["one "]))]);
@@ -238,7 +238,7 @@ fn what_is_sent_again_and_stops_short_is_no_answer() {
 }
 
 #[test]
-fn what_stops_short_is_made_whole_by_the_prediction_or_is_no_answer() {
+fn a_short_stream_is_completed_by_the_output_or_is_an_error() {
     let streams = [cut(&outputs(0, 3)), sse(&(outputs(0, 1) + &done()))];
     let outcome = run_on(&service(&streams, &told()));
     if outcome.kind().is_none() {
@@ -250,7 +250,7 @@ fn what_stops_short_is_made_whole_by_the_prediction_or_is_no_answer() {
 
 // I9
 #[test]
-fn after_three_attempts_the_prediction_tells_the_rest() {
+fn after_three_attempts_the_prediction_is_polled() {
     let failures = [
         trouble(),
         Answer::error(lost(Sent::Maybe)),
@@ -282,7 +282,7 @@ fn after_three_attempts_the_prediction_tells_the_rest() {
 }
 
 #[test]
-fn four_streams_and_no_more_are_opened() {
+fn at_most_four_streams_are_opened() {
     let service = service(&[cut(&outputs(0, 2)), cut(""), cut(""), cut("")], &told());
     assert_whole(&run_on(&service));
     assert_eq!(service.counts(), (1, 4, 0));
@@ -292,7 +292,7 @@ fn four_streams_and_no_more_are_opened() {
 }
 
 #[test]
-fn where_nothing_helps_the_error_names_the_prediction() {
+fn the_final_error_names_the_prediction() {
     for nothing in [
         trouble(),
         Answer::error(lost(Sent::Maybe)),
@@ -314,7 +314,7 @@ fn where_nothing_helps_the_error_names_the_prediction() {
 }
 
 #[test]
-fn a_prediction_without_its_output_proves_nothing() {
+fn a_prediction_without_output_does_not_confirm_the_text() {
     // "Data is deleted 1 h after completion": `data_removed`, and no output.
     let mut removed = prediction("succeeded", &Value::Null);
     removed["data_removed"] = json!(true);
@@ -333,7 +333,7 @@ fn a_prediction_without_its_output_proves_nothing() {
 }
 
 #[test]
-fn an_output_that_is_not_what_was_delivered_is_diverged() {
+fn an_output_that_differs_from_the_text_is_an_error() {
     let outputs_told = [
         json!(["one ", "TWO ", "three ", "four"]),
         json!(["one "]),
@@ -361,7 +361,7 @@ fn an_output_may_be_one_string() {
 }
 
 #[test]
-fn a_stream_that_closes_without_its_end_asks_before_it_judges() {
+fn a_stream_that_closes_without_its_end_is_resumed_first() {
     // Everything but `done` arrived: the prediction's status decides.
     let all = outputs(0, 4);
     let outcome = run(scene(&all).prediction(told()));
@@ -382,7 +382,7 @@ fn a_stream_that_closes_without_its_end_asks_before_it_judges() {
 }
 
 #[test]
-fn a_comment_of_a_dead_stream_is_no_end() {
+fn a_comment_at_the_end_of_a_stream_is_not_its_end() {
     let dead = outputs(0, 2) + ":408: 408 Request Timeout\n\n";
     let service = service(&[sse(&dead), sse(&(outputs(2, 4) + &done()))], &told());
     assert_whole(&run_on(&service));
@@ -413,7 +413,7 @@ fn a_stream_is_requested_again_to_resume() {
 }
 
 #[test]
-fn reconnections_do_not_come_at_once() {
+fn reconnections_are_delayed() {
     let streams = [cut(&outputs(0, 2)), cut(""), cut(""), cut("")];
     let service = service(&streams, &told());
     run_on(&service);
@@ -429,7 +429,7 @@ fn reconnections_do_not_come_at_once() {
 
 // I7
 #[test]
-fn a_stream_that_is_not_there_yet_is_asked_for_three_times() {
+fn a_stream_that_does_not_exist_yet_is_requested_three_times() {
     let early = Answer::problem(404, r#"{"detail":"not found"}"#);
     for tries in 1..=2 {
         let mut streams = vec![early.clone(); tries];
@@ -470,7 +470,7 @@ fn a_stream_that_is_refused_is_an_error_with_its_status() {
 }
 
 #[test]
-fn an_answer_that_is_no_event_stream_is_not_text() {
+fn a_response_that_is_not_an_event_stream_is_not_text() {
     for content_type in ["text/html", "application/json"] {
         let body = r#"{"output":["fake"]}"#;
         let answer = Answer::new(200, [Piece::from(body)]).header("content-type", content_type);
@@ -485,7 +485,7 @@ fn an_answer_that_is_no_event_stream_is_not_text() {
 }
 
 #[test]
-fn a_prediction_made_before_is_taken_up_by_its_id() {
+fn an_existing_prediction_is_resumed_by_its_id() {
     let service = healthy(&TOKENS)
         .prediction([
             document(&prediction("processing", &Value::Null)),
@@ -500,7 +500,7 @@ fn a_prediction_made_before_is_taken_up_by_its_id() {
 }
 
 #[test]
-fn a_prediction_that_is_gone_is_not_taken_up() {
+fn a_missing_prediction_cannot_be_resumed() {
     let resume = |answer: Value, id: &str| {
         let service = scene("").prediction([document(&answer)]).serve();
         let client = super::client(&service);
@@ -527,7 +527,7 @@ fn a_prediction_that_is_gone_is_not_taken_up() {
 }
 
 #[test]
-fn a_stream_that_only_ends_after_a_cut_proves_nothing() {
+fn an_end_without_text_after_a_cut_does_not_confirm_the_text() {
     // The second connection ends cleanly, but its position in the text is unclear.
     for told in [
         trouble(),
@@ -544,14 +544,14 @@ fn a_stream_that_only_ends_after_a_cut_proves_nothing() {
 }
 
 #[test]
-fn a_gap_behind_what_was_sent_again_is_diverged() {
+fn a_gap_after_repeated_text_is_an_error() {
     let second = output(1, TOKENS[1]) + &output(3, TOKENS[3]) + &done();
     let streams = [cut(&outputs(0, 2)), sse(&second)];
     assert!(run_on(&service(&streams, &told())).is_diverged());
 }
 
 #[test]
-fn an_answer_that_is_no_document_is_not_read_as_a_stream() {
+fn an_event_stream_is_not_accepted_as_a_document() {
     for text in ["event: done\n\n", &stream_of(&["x"]), &outputs(1, 2)] {
         let service = service(&[cut(&outputs(0, 2))], &[sse(text)]);
         let outcome = run_on(&service);
@@ -562,7 +562,7 @@ fn an_answer_that_is_no_document_is_not_read_as_a_stream() {
 }
 
 #[test]
-fn the_service_may_say_when_to_come_again() {
+fn the_service_may_set_the_reconnection_delay() {
     let busy = Answer::problem(429, r#"{"detail":"Request was throttled."}"#);
     let streams = [
         cut(&outputs(0, 1)),
@@ -576,7 +576,7 @@ fn the_service_may_say_when_to_come_again() {
 }
 
 #[test]
-fn logs_that_are_sent_again_are_told_once() {
+fn repeated_logs_are_recorded_once() {
     let log = frame("logs", "", "loading");
     let first = log.clone() + &outputs(0, 2);
     let second = log + &outputs(0, 4) + &done();

@@ -83,7 +83,7 @@ fn no_error_shows_the_key_or_the_prompt() {
 }
 
 #[test]
-fn a_stream_s_address_is_a_secret() {
+fn the_url_of_a_stream_is_a_secret() {
     for failure in [
         trouble(),
         Answer::problem(401, "{}"),
@@ -106,7 +106,7 @@ fn a_stream_s_address_is_a_secret() {
 }
 
 #[test]
-fn what_is_printed_for_debugging_shows_no_key() {
+fn debug_output_shows_no_key() {
     let service = healthy(&["a"]).serve();
     let unbuilt = builder(&service);
     assert!(!format!("{unbuilt:?} {unbuilt:#?}").contains(KEY));
@@ -125,7 +125,7 @@ fn what_is_printed_for_debugging_shows_no_key() {
 }
 
 #[test]
-fn the_prompt_goes_with_the_create_alone() {
+fn the_prompt_is_sent_only_to_create_the_prediction() {
     let service = healthy(&["a"]).serve();
     run_with(&service, &client(&service), PROMPT);
     for asked in &service.all()[1..] {
@@ -135,7 +135,7 @@ fn the_prompt_goes_with_the_create_alone() {
 }
 
 #[test]
-fn a_host_that_is_the_key_is_not_shown() {
+fn a_host_that_equals_the_key_is_not_shown() {
     for name in ["stream", "cancel"] {
         let host = format!("https://{}.example/x", KEY.to_lowercase().replace('_', "-"));
         let value = with_url(prediction("starting", &Value::Null), name, &host);

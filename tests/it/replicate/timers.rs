@@ -23,7 +23,7 @@ fn comments(time: u64) -> Vec<Piece> {
 }
 
 #[test]
-fn the_limits_are_core_s_but_for_the_first_event() {
+fn the_timeouts_are_the_defaults_except_for_the_first_event() {
     let limits = Replicate::default_timeouts();
     assert_eq!(limits, Timeouts::default().first_event(seconds(600)));
 }
@@ -54,7 +54,7 @@ fn a_cold_boot_with_comments_only_is_waited_for() {
 }
 
 #[test]
-fn a_cold_boot_is_one_limit_over_all_connections() {
+fn the_first_event_timeout_covers_all_connections() {
     // A stream that is closed after 30 s of comments, repeatedly, as the service does.
     let service = Service::new(|asked, _| match asked.what {
         What::Create => super::starting(),
@@ -85,7 +85,7 @@ fn silence_after_text_is_idle() {
 }
 
 #[test]
-fn comments_after_text_are_no_progress() {
+fn comments_after_text_are_not_progress() {
     let pieces = [vec![text(&output(0, "a"))], comments(1000)].concat();
     let outcome = run(scene_of(pieces));
     assert_eq!(outcome.kind(), Some(ErrorKind::Timeout(Phase::Progress)));
@@ -93,7 +93,7 @@ fn comments_after_text_are_no_progress() {
 }
 
 #[test]
-fn events_of_no_use_are_no_progress() {
+fn events_without_content_are_not_progress() {
     for useless in [
         "event: ping\ndata: x\n\n",
         "event: output\ndata: \n\n",
@@ -114,7 +114,7 @@ fn events_of_no_use_are_no_progress() {
 }
 
 #[test]
-fn the_total_limit_is_over_all() {
+fn the_total_timeout_covers_everything() {
     let timeouts = Timeouts::default().total(seconds(20));
     let request = || ChatRequest::from("hi").timeouts(timeouts);
     let mut pieces = Vec::new();
@@ -142,7 +142,7 @@ fn the_total_limit_is_over_all() {
 }
 
 #[test]
-fn limits_are_the_request_s_own() {
+fn timeouts_are_those_of_the_request() {
     let timeouts = Timeouts::default().first_event(seconds(4)).idle(seconds(3));
     let request = || ChatRequest::from("hi").timeouts(timeouts);
     let service = scene_of([Piece::Hang]).serve();
@@ -154,7 +154,7 @@ fn limits_are_the_request_s_own() {
 }
 
 #[test]
-fn a_caller_that_holds_the_stream_is_no_timeout() {
+fn a_caller_that_holds_the_stream_does_not_time_out() {
     let service = healthy(&["a", "b", "c"]).serve();
     let client = client(&service);
     let opened = crate::support::block_on(&service.clock, client.stream("hi"));
@@ -170,7 +170,7 @@ fn a_caller_that_holds_the_stream_is_no_timeout() {
 }
 
 #[test]
-fn the_counts_are_waited_for_two_seconds_at_most() {
+fn usage_is_waited_for_at_most_two_seconds() {
     for told in [
         Answer::hang(),
         document(&succeeded(&["a"])).after(seconds(10)),
@@ -192,7 +192,7 @@ fn the_counts_are_waited_for_two_seconds_at_most() {
 }
 
 #[test]
-fn counts_that_stop_in_the_middle_are_waited_for_no_longer() {
+fn an_incomplete_document_does_not_extend_the_two_seconds() {
     for pieces in [vec![Piece::Hang], vec![text("{\"id\":"), Piece::Hang]] {
         let told = Answer::new(200, pieces).header("content-type", "application/json");
         let outcome = run(scene(&stream_of(&["a"])).prediction([told]));
@@ -202,7 +202,7 @@ fn counts_that_stop_in_the_middle_are_waited_for_no_longer() {
 }
 
 #[test]
-fn counts_within_two_seconds_are_counts() {
+fn usage_within_two_seconds_is_reported() {
     let late = document(&succeeded(&["a"])).after(Duration::from_millis(1500));
     let outcome = run(scene(&stream_of(&["a"])).prediction([late]));
     assert_eq!(outcome.response().usage.unwrap().input_tokens, Some(7));
@@ -218,7 +218,7 @@ fn counts_within_two_seconds_are_counts() {
 }
 
 #[test]
-fn text_is_delivered_before_the_counts_are_waited_for() {
+fn text_is_delivered_before_the_usage_is_requested() {
     let service = scene(&stream_of(&["a"]))
         .prediction([Answer::hang()])
         .serve();

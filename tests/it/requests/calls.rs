@@ -22,7 +22,7 @@ fn refusal(messages: Vec<Message>) -> String {
 }
 
 #[test]
-fn answers_come_in_any_order_right_behind_the_calls() {
+fn tool_results_may_follow_their_calls_in_any_order() {
     let messages = vec![
         Message::user("u"),
         calls(["a", "b"]),
@@ -36,7 +36,7 @@ fn answers_come_in_any_order_right_behind_the_calls() {
 }
 
 #[test]
-fn a_call_without_an_answer_is_refused() {
+fn a_call_without_a_result_is_refused() {
     let line = "missing response to the tool call `b`: add a tool message before message 3";
     let messages = vec![
         Message::user("u"),
@@ -49,7 +49,7 @@ fn a_call_without_an_answer_is_refused() {
 }
 
 #[test]
-fn an_answer_without_a_call_is_refused() {
+fn a_result_without_a_call_is_refused() {
     let line = |index, id| {
         format!(
             "invalid message {index}: expected the id of an open tool call directly before it, got `{id}`"
@@ -72,7 +72,7 @@ fn an_answer_without_a_call_is_refused() {
 }
 
 #[test]
-fn two_calls_of_one_id_are_refused() {
+fn two_calls_with_one_id_are_refused() {
     let line = "invalid message 0: expected different ids of its tool calls, got `a` twice";
     let messages = vec![
         calls(["a", "a"]),

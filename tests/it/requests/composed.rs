@@ -12,7 +12,7 @@ use super::{
 };
 
 #[test]
-fn what_holds_together_is_put_in_one() {
+fn compatible_keywords_are_merged() {
     check(
         r#"{"allOf":[{"type":"string"},{"enum":["a"]}]}"#,
         r#"{"type":"string","enum":["a"]}"#,
@@ -42,7 +42,7 @@ fn what_holds_together_is_put_in_one() {
 }
 
 #[test]
-fn what_cannot_be_merged_is_refused_by_name() {
+fn incompatible_keywords_are_refused_by_name() {
     for (schema, keyword, at) in [
         (r#"{"enum":["a","b"],"const":"a"}"#, "enum", "/const"),
         (
@@ -89,7 +89,7 @@ fn what_cannot_be_merged_is_refused_by_name() {
 }
 
 #[test]
-fn a_keyword_is_named_where_it_stood() {
+fn a_keyword_is_named_with_its_original_position() {
     let lost = ["/allOf/0/minimum", "/allOf/1/allOf/0/minimum", "/minimum"];
     check(
         r#"{"allOf":[{"minimum":1},{"allOf":[{"minimum":2}]}],"minimum":3,"type":"integer"}"#,
@@ -99,7 +99,7 @@ fn a_keyword_is_named_where_it_stood() {
 }
 
 #[test]
-fn a_list_of_types_keeps_to_the_values_that_are_told() {
+fn a_list_of_types_respects_the_enum() {
     check(
         r#"{"type":["string","null"],"enum":["a","b"]}"#,
         r#"{"type":"string","enum":["a","b"]}"#,
@@ -133,7 +133,7 @@ fn a_list_of_types_keeps_to_the_values_that_are_told() {
 }
 
 #[test]
-fn what_is_said_of_other_types_is_not_sent() {
+fn keywords_of_other_types_are_not_sent() {
     check(
         r#"{"type":"string","properties":{"a":{"type":"null"}},"required":["a"],"items":{}}"#,
         r#"{"type":"string"}"#,
@@ -147,7 +147,7 @@ fn what_is_said_of_other_types_is_not_sent() {
 }
 
 #[test]
-fn closed_objects_do_not_forbid_one_another() {
+fn closed_objects_do_not_forbid_each_other() {
     check(
         r#"{"title":"t","type":"object","properties":{"a":{"type":"null"}},"required":["a"],"anyOf":[{"properties":{"b":{"type":"null"}},"required":["b"]},{"title":"c","properties":{"c":{"type":"null"}}}]}"#,
         concat!(
@@ -175,7 +175,7 @@ fn closed_objects_do_not_forbid_one_another() {
 }
 
 #[test]
-fn what_must_be_there_is_named() {
+fn required_properties_are_declared() {
     check(
         r#"{"type":"object","properties":{"a":{"type":"null"}},"required":["a","b","b"]}"#,
         r#"{"type":"object","properties":{"a":{"type":"null"},"b":{}},"required":["a","b"],"additionalProperties":false}"#,
@@ -230,7 +230,7 @@ fn a_schema_that_no_value_matches_is_dropped_or_refused() {
 }
 
 #[test]
-fn one_of_several_is_any_of_them_where_no_two_can_be() {
+fn one_of_becomes_any_of_if_the_alternatives_exclude_each_other() {
     let told = |alternatives: &str, names: &[&str]| {
         let schema = format!("{{\"oneOf\":[{alternatives}]}}");
         let (_, left_out) = sent(&schema, true);
@@ -287,7 +287,7 @@ fn one_of_several_is_any_of_them_where_no_two_can_be() {
 }
 
 #[test]
-fn definitions_of_either_name_are_kept_apart() {
+fn definitions_with_equal_names_are_separate() {
     check(
         r##"{"$defs":{"A":{"type":"string"}},"definitions":{"A":{"type":"null"},"B":{"$ref":"#/definitions/A"}},"anyOf":[{"$ref":"#/definitions/B"},{"$ref":"#/$defs/A"}]}"##,
         r##"{"$defs":{"A":{"type":"string"},"A2":{"type":"null"},"B":{"$ref":"#/$defs/A2"}},"anyOf":[{"$ref":"#/$defs/B"},{"$ref":"#/$defs/A"}]}"##,
@@ -296,7 +296,7 @@ fn definitions_of_either_name_are_kept_apart() {
 }
 
 #[test]
-fn what_nothing_refers_to_is_not_sent() {
+fn unused_definitions_are_not_sent() {
     check(
         r##"{"type":"string","$defs":{"Tree":{"items":{"$ref":"#/$defs/Tree"}},"B":{"minLength":1}}}"##,
         r#"{"type":"string"}"#,
@@ -305,7 +305,7 @@ fn what_nothing_refers_to_is_not_sent() {
 }
 
 #[test]
-fn references_lead_anywhere_within() {
+fn references_may_point_anywhere_in_the_schema() {
     check(
         r##"{"type":"object","properties":{"a":{"type":"string"},"b":{"$ref":"#/properties/a"}}}"##,
         r##"{"type":"object","properties":{"a":{"type":"string"},"b":{"$ref":"#/$defs/a"}},"additionalProperties":false,"$defs":{"a":{"type":"string"}}}"##,
@@ -339,7 +339,7 @@ fn references_lead_anywhere_within() {
 }
 
 #[test]
-fn what_refers_to_itself_is_kept_where_that_is_taken() {
+fn recursive_schemas_are_kept_if_supported() {
     let put = |schema: &str| {
         let wire = wire();
         let rules = SchemaRules::new().recursion(true);
@@ -365,7 +365,7 @@ fn what_refers_to_itself_is_kept_where_that_is_taken() {
 }
 
 #[test]
-fn a_circle_is_found_however_it_is_closed() {
+fn every_kind_of_recursion_is_found() {
     for schema in [
         r##"{"$defs":{"A":{"$ref":"#/$defs/A"}},"$ref":"#/$defs/A"}"##,
         r##"{"$defs":{"A":{"$ref":"#/$defs/B"},"B":{"$ref":"#/$defs/A"}},"$ref":"#/$defs/A"}"##,
@@ -384,7 +384,7 @@ fn a_circle_is_found_however_it_is_closed() {
 }
 
 #[test]
-fn of_members_of_one_name_the_last_one_counts() {
+fn the_last_of_two_equal_members_counts() {
     check(
         r#"{"type":["string","null"],"type":"integer","minimum":0,"enum":[1],"enum":[2,1e400]}"#,
         r#"{"type":"integer","enum":[2,1e400]}"#,
@@ -393,7 +393,7 @@ fn of_members_of_one_name_the_last_one_counts() {
 }
 
 #[test]
-fn numbers_stay_to_the_letter() {
+fn numbers_are_sent_as_written() {
     let schema = r#"{"enum":[1.0,-0.0,1e400,12345678901234567890123,0.10]}"#;
     check(schema, schema, &[]);
     check(
@@ -475,7 +475,7 @@ fn a_small_schema_does_not_become_a_huge_one() {
 
 proptest! {
     #[test]
-    fn any_json_is_put_in_other_words_or_refused(
+    fn any_json_is_rewritten_or_refused(
         text in r#"(\{|\}|\[|\]|,|:|"(type|anyOf|allOf|oneOf|\$ref|#|items|properties|object|a|\$defs|nullable|required|enum)"|true|false|1|null){0,24}"#,
     ) {
         for strict in [true, false] {

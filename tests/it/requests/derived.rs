@@ -89,7 +89,7 @@ fn enums_and_flattened_structs_lose_nothing() {
 }
 
 #[test]
-fn the_lengths_of_tuples_and_the_values_of_maps_are_lost_by_name() {
+fn lengths_of_tuples_and_values_of_maps_are_named_as_lost() {
     assert_eq!(
         lost::<External>(),
         [

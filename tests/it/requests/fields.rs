@@ -157,7 +157,7 @@ fn input(service: Service, body: Value) -> Value {
 }
 
 #[test]
-fn each_setting_is_there() {
+fn each_setting_is_listed() {
     for (field, set) in SETTINGS {
         let request = set(ChatRequest::default());
         assert!(
@@ -181,7 +181,7 @@ fn a_setting_has_the_name_of_its_field() {
 }
 
 #[test]
-fn a_setting_that_is_unset_asks_for_nothing() {
+fn an_unset_setting_is_not_listed() {
     let all = || {
         SETTINGS
             .iter()
@@ -206,7 +206,7 @@ fn a_setting_that_is_unset_asks_for_nothing() {
 }
 
 #[test]
-fn a_setting_that_is_one_number_word_or_choice_has_a_value() {
+fn scalar_settings_have_a_value() {
     for (field, set) in SETTINGS {
         let value = set(ChatRequest::default()).value(field);
         let expected = match field {
@@ -226,7 +226,7 @@ fn a_setting_that_is_one_number_word_or_choice_has_a_value() {
 }
 
 #[test]
-fn each_setting_is_sent_as_the_provider_has_it() {
+fn each_setting_is_sent_in_the_form_of_the_provider() {
     for service in Service::ALL {
         // The messages on the agent's socket are tested with the agent.
         if service == Service::Agent {
@@ -250,7 +250,7 @@ fn each_setting_is_sent_as_the_provider_has_it() {
 }
 
 #[test]
-fn each_setting_that_the_provider_lacks_is_refused() {
+fn each_unsupported_setting_is_refused() {
     for service in Service::ALL {
         for (name, set) in SETTINGS {
             if expected(service, name).is_some() {
@@ -272,7 +272,7 @@ fn each_setting_that_the_provider_lacks_is_refused() {
 }
 
 #[test]
-fn each_setting_that_the_provider_lacks_can_be_left_out() {
+fn each_unsupported_setting_can_be_dropped() {
     for service in Service::ALL {
         if service == Service::Agent {
             continue;
@@ -305,7 +305,7 @@ fn each_setting_that_the_provider_lacks_can_be_left_out() {
 }
 
 #[test]
-fn an_image_is_sent_or_refused_and_never_left_out() {
+fn an_image_is_sent_or_refused_but_never_dropped() {
     for service in Service::ALL {
         let message = Message::user("a").part(Part::image("image/png", [1, 2, 3]));
         let mut request = service.hi().on_unsupported(OnUnsupported::Ignore);
@@ -324,7 +324,7 @@ fn an_image_is_sent_or_refused_and_never_left_out() {
 }
 
 #[test]
-fn what_tools_found_is_sent_or_refused_and_never_left_out() {
+fn tool_results_are_sent_or_refused_but_never_dropped() {
     for service in Service::ALL {
         let call = ToolCall::new("call_1", "add", "{\"a\":2}");
         let request = service
@@ -351,7 +351,7 @@ fn what_tools_found_is_sent_or_refused_and_never_left_out() {
 }
 
 #[test]
-fn extra_goes_out_as_it_is_whatever_the_policy() {
+fn extra_is_sent_unchanged_whatever_the_policy() {
     for service in Service::ALL {
         if service == Service::Agent {
             continue;
@@ -367,7 +367,7 @@ fn extra_goes_out_as_it_is_whatever_the_policy() {
 }
 
 #[test]
-fn logprobs_that_are_forbidden_and_asked_for_are_a_contradiction() {
+fn contradictory_logprobs_are_refused() {
     for service in Service::ALL {
         let request = service.hi().logprobs(false).top_logprobs(2);
         let error = service.check(&request).unwrap_err();
@@ -379,7 +379,7 @@ fn logprobs_that_are_forbidden_and_asked_for_are_a_contradiction() {
 }
 
 #[test]
-fn odd_values_are_json() {
+fn unusual_values_are_json() {
     let bias = |bias| {
         let body = Service::Compatible.body(Service::Compatible.hi().logit_bias(1, bias));
         body["logit_bias"]["1"].to_string()

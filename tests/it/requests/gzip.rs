@@ -31,7 +31,7 @@ fn unzipped(request: &Request<bytes::Bytes>) -> Value {
 }
 
 #[test]
-fn nothing_is_compressed_unasked() {
+fn nothing_is_compressed_by_default() {
     let request = ChatRequest::from("word ".repeat(100_000));
     for request in sent(|builder| builder, request) {
         assert!(!request.headers().contains_key("content-encoding"));
@@ -40,7 +40,7 @@ fn nothing_is_compressed_unasked() {
 }
 
 #[test]
-fn what_is_large_is_compressed_and_says_the_same() {
+fn large_requests_are_compressed() {
     let request = || ChatRequest::from("word ".repeat(1000)).retry(RetryPolicy::default());
     let plain = sent(|builder| builder, request()).remove(0);
     let length = plain.body().len();

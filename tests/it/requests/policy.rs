@@ -18,7 +18,7 @@ fn fields(list: &[Unsupported]) -> Vec<&str> {
 }
 
 #[test]
-fn all_that_is_lacking_is_named_at_once() {
+fn all_unsupported_settings_are_named_at_once() {
     let request = Service::Replicate.hi().n(2).logprobs(true).user_id("u");
     let error = Service::Replicate.check(&request).unwrap_err();
     assert_eq!(
@@ -34,7 +34,7 @@ fn all_that_is_lacking_is_named_at_once() {
 }
 
 #[test]
-fn what_is_left_out_is_a_warning_unless_it_is_ignored() {
+fn dropped_settings_are_warnings_unless_ignored() {
     let ask = |policy| {
         let wire = Wire::new([Answer::sse([piece(sse(&[WHOLE]).as_bytes())])]);
         let provider = compatible(&wire, |builder| {
@@ -54,7 +54,7 @@ fn what_is_left_out_is_a_warning_unless_it_is_ignored() {
 }
 
 #[test]
-fn a_line_names_no_more_than_a_few_and_stays_a_line() {
+fn a_warning_names_a_few_settings_on_one_line() {
     let request = (0..100).fold(Service::Playground.hi(), |request, number| {
         let name = format!("\n\u{1b}[31m{number}\u{202e}{}", "long".repeat(1000));
         request.tool(Tool::new(name, Json::from_text("{}")).strict(true))
@@ -83,7 +83,7 @@ fn a_line_names_no_more_than_a_few_and_stays_a_line() {
 }
 
 #[test]
-fn what_another_setting_needs_goes_with_it() {
+fn dependent_settings_are_dropped_too() {
     let left_out = |field: Field, request: ChatRequest| {
         let wire = wire();
         let provider = compatible(&wire, |builder| builder.unknown_fields([field]));
@@ -144,7 +144,7 @@ fn a_setting_replaced_by_extra_is_not_checked() {
 }
 
 #[test]
-fn tools_of_extra_are_tools() {
+fn tools_in_extra_are_tools() {
     let tools = Json::from_text(r#"[{"type":"function","function":{"name":"f"}}]"#);
     for choice in [ToolChoice::None, ToolChoice::Auto, ToolChoice::Required] {
         let request = Service::Cerebras
@@ -159,7 +159,7 @@ fn tools_of_extra_are_tools() {
 }
 
 #[test]
-fn an_input_that_is_carried_whole_leaves_the_settings_out_and_says_so() {
+fn a_complete_input_replaces_the_settings_with_a_warning() {
     let input = Json::from_text(r#"{"prompt":"p"}"#);
     let request = Service::Replicate.hi().temperature(0.5).seed(1);
     let request = request.extra("input", input.clone());
@@ -186,7 +186,7 @@ fn an_input_that_is_carried_whole_leaves_the_settings_out_and_says_so() {
 }
 
 #[test]
-fn a_promise_that_the_path_does_not_make_is_told() {
+fn a_guarantee_that_the_path_lacks_is_reported() {
     let format = ResponseFormat::json_schema("s", Json::from_text("{}"));
     let request = |strict| {
         let format = format.clone().strict(strict);
@@ -200,7 +200,7 @@ fn a_promise_that_the_path_does_not_make_is_told() {
 }
 
 #[test]
-fn how_closely_to_look_is_told_where_no_input_says_it() {
+fn a_dropped_image_detail_is_reported() {
     let source = ImageSource::Url("https://a.test/i.png".to_owned());
     let detail = Some("low".to_owned());
     let image = Message::user("see").part(Part::Image { source, detail });
@@ -209,7 +209,7 @@ fn how_closely_to_look_is_told_where_no_input_says_it() {
 }
 
 #[test]
-fn a_check_of_several_says_what_all_of_them_would() {
+fn a_check_of_several_providers_reports_all_of_them() {
     let wire = wire();
     let replicate = Service::Replicate.provider(&wire);
     let lacking = compatible(&wire, |builder| builder.unknown_fields([Field::N]));
@@ -234,7 +234,7 @@ fn nothing_is_sent_by_a_check() {
 }
 
 #[test]
-fn a_check_refuses_what_the_request_is_refused_for() {
+fn a_check_has_the_errors_of_the_request() {
     let huge = "a".repeat(17 << 20);
     for service in Service::ALL {
         for request in [
@@ -260,7 +260,7 @@ fn a_check_refuses_what_the_request_is_refused_for() {
 }
 
 #[test]
-fn choices_that_are_left_out_are_not_waited_for() {
+fn dropped_choices_are_not_waited_for() {
     let wire = Wire::new([Answer::sse([piece(sse(&[WHOLE]).as_bytes())])]);
     let provider = compatible(&wire, |builder| builder.unknown_fields([Field::N]));
     let request = Service::Compatible.hi().n(3);
@@ -272,7 +272,7 @@ fn choices_that_are_left_out_are_not_waited_for() {
 }
 
 #[test]
-fn a_service_that_knows_no_usage_is_not_asked_for_it() {
+fn usage_is_not_requested_if_it_is_unsupported() {
     let wire = wire();
     let provider = compatible(&wire, |builder| builder.asks_for_usage(false));
     let body = body(&*provider, &wire, Service::Compatible.hi());
@@ -281,7 +281,7 @@ fn a_service_that_knows_no_usage_is_not_asked_for_it() {
 }
 
 #[test]
-fn what_is_made_of_providers_asks_them() {
+fn combinators_forward_the_check() {
     let wire = wire();
     let replicate = || Service::Replicate.provider(&wire);
     let cerebras = || Service::Cerebras.provider(&wire);
@@ -309,7 +309,7 @@ fn what_is_made_of_providers_asks_them() {
 }
 
 #[test]
-fn the_policy_is_data() {
+fn the_policy_can_be_serialized() {
     let request: ChatRequest =
         serde_json::from_value(json!({ "messages": [], "on_unsupported": "warn" })).unwrap();
     assert_eq!(request.on_unsupported, Some(OnUnsupported::Warn));

@@ -14,7 +14,7 @@ fn check(schema: &str, expected: &str) {
 }
 
 #[test]
-fn the_keyword_is_removed_wherever_a_schema_is() {
+fn the_keyword_is_removed_from_every_schema() {
     check(r#"{"$schema":"u","type":"object"}"#, r#"{"type":"object"}"#);
     check(
         r#"{"type":"object", "$schema":"u"}"#,
@@ -66,7 +66,7 @@ fn the_keyword_is_removed_wherever_a_schema_is() {
 }
 
 #[test]
-fn what_only_bears_the_name_stays() {
+fn properties_and_values_of_that_name_are_kept() {
     for schema in [
         // A property, and a definition.
         r#"{"properties":{"$schema":{"type":"string"}},"required":["$schema"]}"#,
@@ -91,7 +91,7 @@ fn what_only_bears_the_name_stays() {
 }
 
 #[test]
-fn numbers_and_the_order_of_members_stay_as_they_are_written() {
+fn numbers_and_the_order_of_members_are_kept() {
     check(
         r#"{"z":1.0e+2,"$schema":"u","a":123456789012345678901234567890, "m": { "y" : 1 }}"#,
         r#"{"z":1.0e+2,"a":123456789012345678901234567890,"m":{ "y" : 1 }}"#,
@@ -167,7 +167,7 @@ fn no_service_gets_it() {
 }
 
 #[test]
-fn no_service_gets_it_by_a_member_of_the_user_s() {
+fn no_service_gets_it_in_extra() {
     let schema = json!({
         "$schema": "u",
         "properties": { "a": { "$schema": "u", "const": { "b": 1 } }, "$schema": { "type": "null" } },
@@ -247,7 +247,7 @@ fn schemas() -> impl Strategy<Value = (Value, Value)> {
 
 proptest! {
     #[test]
-    fn a_schema_with_marks_becomes_the_one_without((with, without) in schemas()) {
+    fn removing_the_keyword_restores_the_original_schema((with, without) in schemas()) {
         let sent = without_schema_uri(&Json::from_text(with.to_string()));
         let sent: Value = serde_json::from_str(sent.as_str()).unwrap();
         prop_assert_eq!(sent, without);

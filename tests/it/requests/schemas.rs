@@ -56,13 +56,13 @@ pub(super) fn refused(request: &ChatRequest) -> Error {
 }
 
 #[test]
-fn a_schema_of_the_smallest_set_goes_out_to_the_letter() {
+fn a_schema_of_the_smallest_set_is_sent_unchanged() {
     let schema = r##"{"title":"Film","description":"d","type":"object","properties":{"z":{"type":"string","enum":["a","b"]},"a":{"type":"array","items":{"$ref":"#/$defs/P"}},"t":{"type":"array","prefixItems":[{"type":"integer"}],"items":false},"n":{"anyOf":[{"type":"null"},{"type":"number"}]}},"required":["z","a","t","n"],"$defs":{"P":{"type":"object","properties":{"x":{"type":"boolean"}},"required":["x"],"additionalProperties":false}},"additionalProperties":false}"##;
     check(schema, schema, &[]);
 }
 
 #[test]
-fn what_narrows_further_is_left_out_and_named() {
+fn unsupported_restrictions_are_dropped_and_named() {
     check(
         r#"{"type":"object","properties":{"age":{"type":"integer","format":"uint8","minimum":0,"maximum":255},"tags":{"type":"array","items":{"type":"string","pattern":"^a","minLength":1},"minItems":1,"uniqueItems":true},"a/b~c":{"type":"string","default":"x"}}}"#,
         r#"{"type":"object","properties":{"age":{"type":"integer"},"tags":{"type":"array","items":{"type":"string"}},"a/b~c":{"type":"string"}},"additionalProperties":false}"#,
@@ -80,7 +80,7 @@ fn what_narrows_further_is_left_out_and_named() {
 }
 
 #[test]
-fn the_same_in_other_words_is_put_in_those_that_are_taken() {
+fn synonyms_are_replaced_by_supported_keywords() {
     let check = |schema, expected| check(schema, expected, &[]);
     check(
         r#"{"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"i","$comment":"c","const":"a"}"#,
@@ -128,7 +128,7 @@ fn the_same_in_other_words_is_put_in_those_that_are_taken() {
 }
 
 #[test]
-fn the_dialect_is_dropped_everywhere_but_not_as_a_name_or_a_value() {
+fn the_schema_dialect_is_dropped_but_not_as_a_name_or_value() {
     check(
         r##"{"$schema":"s","type":"object","properties":{"$schema":{"$schema":"s","enum":[{"$schema":"s"}]},"d":{"$ref":"#/$defs/D","$schema":"s"}},"required":["$schema"],"$defs":{"D":{"$schema":"s","type":"null"}}}"##,
         r##"{"type":"object","properties":{"$schema":{"enum":[{"$schema":"s"}]},"d":{"$ref":"#/$defs/D"}},"required":["$schema"],"$defs":{"D":{"type":"null"}},"additionalProperties":false}"##,
@@ -137,7 +137,7 @@ fn the_dialect_is_dropped_everywhere_but_not_as_a_name_or_a_value() {
 }
 
 #[test]
-fn objects_are_closed_where_the_schema_is_strict() {
+fn objects_are_closed_in_strict_schemas() {
     check(
         r#"{"type":"object"}"#,
         r#"{"type":"object","properties":{},"additionalProperties":false}"#,
@@ -176,7 +176,7 @@ fn properties_may_have_the_names_of_keywords() {
 }
 
 #[test]
-fn a_schema_that_refers_to_itself_or_away_is_refused() {
+fn recursive_and_external_references_are_refused() {
     let line = |schema: &str| {
         let error = refused(&of_schema(schema, true));
         assert_eq!(error.kind(), ErrorKind::Unsupported);
@@ -204,7 +204,7 @@ fn a_schema_that_refers_to_itself_or_away_is_refused() {
 }
 
 #[test]
-fn an_invalid_schema_is_refused_with_its_place() {
+fn an_invalid_schema_is_refused_with_its_position() {
     let begins = "invalid JSON schema in `response_format`:";
     for (schema, what) in [
         ("", "unexpected value at `#`"),
@@ -239,7 +239,7 @@ fn an_invalid_schema_is_refused_with_its_place() {
 }
 
 #[test]
-fn a_schema_without_a_bottom_is_refused() {
+fn an_endless_schema_is_refused() {
     for (open, close) in [("{\"items\":", "}"), ("{\"anyOf\":[", "]}")] {
         for depth in [65, 100_000] {
             let schema = format!("{}{{}}{}", open.repeat(depth), close.repeat(depth));
@@ -255,7 +255,7 @@ fn a_schema_without_a_bottom_is_refused() {
 }
 
 #[test]
-fn a_narrower_schema_is_refused_where_nothing_may_be_left_out() {
+fn a_schema_with_unsupported_keywords_is_refused_by_policy() {
     let schema = r#"{"type":"string","minLength":1}"#;
     let request = of_schema(schema, true).on_unsupported(OnUnsupported::Error);
     assert_eq!(
@@ -266,7 +266,7 @@ fn a_narrower_schema_is_refused_where_nothing_may_be_left_out() {
 }
 
 #[test]
-fn the_schemas_of_strict_tools_are_seen_to_and_those_of_others_not() {
+fn only_schemas_of_strict_tools_are_adapted() {
     let schema = r#"{"type":"object","properties":{"a":{"type":"string","minLength":1}}}"#;
     let request = |strict| {
         let tool = Tool::new("f", Json::from_text(schema)).strict(strict);
@@ -308,7 +308,7 @@ fn the_arguments_of_a_strict_tool_are_an_object() {
 }
 
 #[test]
-fn other_services_get_the_schema_as_it_is() {
+fn other_services_get_the_schema_unchanged() {
     let schema = r##"{"type":["string","null"],"minLength":1,"$ref":"#"}"##;
     for service in [
         Service::Elsewhere,
@@ -326,7 +326,7 @@ fn other_services_get_the_schema_as_it_is() {
 }
 
 #[test]
-fn cerebras_behind_a_gateway_gets_what_it_gets_at_its_own_host() {
+fn cerebras_behind_a_gateway_gets_the_same_schema() {
     let schema = r#"{"$schema":"u","type":"object","properties":{"a":{"type":["string","null"],"minLength":1}}}"#;
     let request = || of_schema(schema, true).max_tokens(7);
     for key in [None, Some("csk-own-key")] {
@@ -354,7 +354,7 @@ fn cerebras_behind_a_gateway_gets_what_it_gets_at_its_own_host() {
 }
 
 #[test]
-fn a_compatible_service_may_have_rules_of_its_own() {
+fn a_compatible_service_may_have_its_own_rules() {
     let rules = SchemaRules::new()
         .keywords(["minLength", "$anchor"])
         .recursion(true);
@@ -393,7 +393,7 @@ enum Kind {
 }
 
 #[test]
-fn the_schema_of_a_type_is_put_in_what_is_taken() {
+fn the_schema_of_a_type_is_adapted() {
     let (text, list) = sent(json_schema::<Film>().as_str(), true);
     let expected = concat!(
         r#"{"type":"object","properties":{"title":{"type":"string"},"#,
@@ -486,7 +486,7 @@ fn beyond(schema: &Value, found: &mut String) {
 
 proptest! {
     #[test]
-    fn nothing_beyond_the_smallest_set_is_left_and_it_is_the_same_once_more(schema in schemas()) {
+    fn adapting_a_schema_twice_changes_nothing(schema in schemas()) {
         // Too many of these would fail the test.
         let request = of_schema(&schema.to_string(), true);
         prop_assume!(Service::Cerebras.check(&request).is_ok());
@@ -501,7 +501,7 @@ proptest! {
     }
 
     #[test]
-    fn text_that_is_anything_is_sent_as_json_or_refused(text in "[{}\\[\\]\":,a-z$#/ 0-9]{0,40}") {
+    fn any_text_is_sent_as_json_or_refused(text in "[{}\\[\\]\":,a-z$#/ 0-9]{0,40}") {
         let request = of_schema(&text, true);
         match Service::Cerebras.check(&request) {
             Ok(_) => drop(Service::Cerebras.body(request)),

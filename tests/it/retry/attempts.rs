@@ -39,7 +39,7 @@ fn each_attempt_is_a_request_to_the_transport() {
 }
 
 #[test]
-fn the_last_error_is_the_one_given() {
+fn the_last_error_is_returned() {
     let script = Script::new([]);
     let mut left = vec![Error::config("last"), busy()];
     let policy = RetryPolicy::default();
@@ -51,7 +51,7 @@ fn the_last_error_is_the_one_given() {
 // How often.
 
 #[test]
-fn attempts_are_at_most_those_set_and_at_least_one() {
+fn attempts_are_limited_and_at_least_one() {
     for (max, attempts) in [(0, 1), (1, 1), (2, 2), (5, 5)] {
         let policy = RetryPolicy::default().max_attempts(max);
         assert_eq!(run(&policy, None, &busy()).0.attempts(), attempts);
@@ -59,7 +59,7 @@ fn attempts_are_at_most_those_set_and_at_least_one() {
 }
 
 #[test]
-fn attempts_without_end_end_with_the_time() {
+fn endless_attempts_end_with_the_time_limit() {
     let policy = RetryPolicy::default().max_attempts(u32::MAX);
     let (error, waits) = run(&policy, None, &busy());
     let sum: Duration = waits.iter().sum();
@@ -68,7 +68,7 @@ fn attempts_without_end_end_with_the_time() {
 }
 
 #[test]
-fn a_wait_that_would_pass_the_time_is_not_begun() {
+fn a_wait_beyond_the_time_limit_is_not_started() {
     let policy = RetryPolicy::default().max_elapsed(millis(249));
     assert_eq!(run(&policy, None, &busy()).0.attempts(), 1);
     let policy = RetryPolicy::default();
@@ -77,7 +77,7 @@ fn a_wait_that_would_pass_the_time_is_not_begun() {
 }
 
 #[test]
-fn no_attempt_is_begun_after_the_total() {
+fn no_attempt_starts_after_the_total_timeout() {
     // The timer wakes a second late.
     let script = Script::oversleeping(seconds(1), []);
     let mut begun = 0;
@@ -91,7 +91,7 @@ fn no_attempt_is_begun_after_the_total() {
 }
 
 #[test]
-fn the_total_ends_an_attempt() {
+fn the_total_timeout_ends_an_attempt() {
     let script = Script::new([]);
     let policy = RetryPolicy::default();
     let outcome = policy.run(&*script, Some(seconds(7)), |_| {
@@ -104,7 +104,7 @@ fn the_total_ends_an_attempt() {
 }
 
 #[test]
-fn the_total_is_over_all_attempts() {
+fn the_total_timeout_covers_all_attempts() {
     let script = Script::new([]);
     let clock = Arc::clone(&script.clock);
     let policy = RetryPolicy::default();
@@ -124,7 +124,7 @@ fn the_total_is_over_all_attempts() {
 // How long.
 
 #[test]
-fn the_defaults_are_those_that_the_documents_name() {
+fn the_defaults_are_the_documented_ones() {
     let policy = RetryPolicy::default();
     assert_eq!(policy.max_attempts, 3);
     assert_eq!(

@@ -20,7 +20,7 @@ fn check_hint(headers: &[(&'static str, &str)], wait: Option<Duration>) {
 // Which.
 
 #[test]
-fn a_hint_is_seconds() {
+fn retry_after_is_seconds() {
     check_hint(&[], None);
     check_hint(&[("retry-after", "2")], Some(seconds(2)));
     check_hint(&[("retry-after", " 2 ")], Some(seconds(2)));
@@ -32,7 +32,7 @@ fn a_hint_is_seconds() {
 }
 
 #[test]
-fn a_hint_in_milliseconds_comes_first() {
+fn retry_after_ms_takes_precedence() {
     check_hint(&[("retry-after-ms", "700")], Some(millis(700)));
     check_hint(
         &[("retry-after-ms", "0.5")],
@@ -57,7 +57,7 @@ fn a_hint_in_milliseconds_comes_first() {
 }
 
 #[test]
-fn negative_milliseconds_count_as_not_said() {
+fn negative_milliseconds_are_ignored() {
     check_hint(&[("retry-after-ms", "-5")], None);
     check_hint(
         &[("retry-after", "9"), ("retry-after-ms", "-5")],
@@ -66,7 +66,7 @@ fn negative_milliseconds_count_as_not_said() {
 }
 
 #[test]
-fn a_hint_beyond_sense_counts_as_not_said() {
+fn an_implausible_delay_is_ignored() {
     let long = "9".repeat(10 << 10);
     for hint in [
         "-1", "-0.5", "-5", "nan", "NaN", "inf", "-inf", "infinity", "1e400", "-1e400", "1e300",
@@ -77,7 +77,7 @@ fn a_hint_beyond_sense_counts_as_not_said() {
 }
 
 #[test]
-fn a_date_is_held_against_the_date_of_the_answer() {
+fn a_date_is_compared_with_the_date_of_the_response() {
     let at = "Sun, 06 Nov 1994 08:49:40 GMT";
     check_hint(
         &[
@@ -96,7 +96,7 @@ fn a_date_is_held_against_the_date_of_the_answer() {
 }
 
 #[test]
-fn a_date_is_held_against_the_clock_where_the_answer_has_none() {
+fn a_date_is_compared_with_the_clock_if_the_response_has_none() {
     let at = "Thu, 01 Jan 1970 01:00:05 GMT";
     check_hint(&[("retry-after", at)], Some(seconds(5)));
     check_hint(
@@ -111,7 +111,7 @@ fn a_date_is_held_against_the_clock_where_the_answer_has_none() {
 }
 
 #[test]
-fn of_two_hints_the_first_counts() {
+fn the_first_of_two_headers_counts() {
     check_hint_twice("3", "9");
     check_hint_twice("3", "soon");
 }
@@ -127,7 +127,7 @@ fn check_hint_twice(first: &'static str, second: &'static str) {
 
 proptest! {
     #[test]
-    fn no_hint_panics(
+    fn no_header_value_panics(
         name in prop::sample::select(vec!["retry-after", "retry-after-ms", "date"]),
         value in prop::collection::vec(any::<u8>(), 0..40),
         number in "-?[0-9]{0,30}(\\.[0-9]{0,10})?(e-?[0-9]{0,4})?",

@@ -24,7 +24,7 @@ fn check(error: &Error, attempts: u32, ambiguous: u32) {
 }
 
 #[test]
-fn what_was_certainly_not_worked_on_is_repeated() {
+fn unprocessed_requests_are_retried() {
     for kind in [ErrorKind::Dns, ErrorKind::Connect, ErrorKind::Proxy] {
         check(&Error::new(kind, "not reached"), 3, 3);
     }
@@ -36,7 +36,7 @@ fn what_was_certainly_not_worked_on_is_repeated() {
 }
 
 #[test]
-fn what_may_have_been_worked_on_is_repeated_by_leave_only() {
+fn ambiguous_failures_are_retried_only_if_allowed() {
     let lost = Error::new(ErrorKind::Disconnected, "lost");
     check(&lost, 1, 3);
     check(&lost.clone().with_sent(Sent::Maybe), 1, 3);
@@ -50,7 +50,7 @@ fn what_may_have_been_worked_on_is_repeated_by_leave_only() {
 }
 
 #[test]
-fn what_cannot_get_better_is_not_repeated() {
+fn permanent_errors_are_not_retried() {
     for kind in [
         ErrorKind::Auth,
         ErrorKind::Canceled,
@@ -76,7 +76,7 @@ fn what_cannot_get_better_is_not_repeated() {
 }
 
 #[test]
-fn what_was_lost_in_an_answer_is_not_repeated() {
+fn an_incomplete_response_is_not_retried() {
     for phase in [
         Phase::FirstEvent,
         Phase::Idle,
@@ -89,7 +89,7 @@ fn what_was_lost_in_an_answer_is_not_repeated() {
 }
 
 #[test]
-fn some_statuses_are_repeated() {
+fn some_statuses_are_retried() {
     for status in [
         408, 429, 500, 502, 503, 504, 521, 522, 523, 525, 526, 529, 530,
     ] {
@@ -104,7 +104,7 @@ fn some_statuses_are_repeated() {
 }
 
 #[test]
-fn server_errors_are_not_repeated_where_the_policy_leaves_them_out() {
+fn server_errors_are_not_retried_if_turned_off() {
     let policy = RetryPolicy::default()
         .retry_ambiguous(true)
         .retry_server_errors(false);
@@ -153,14 +153,14 @@ fn a_status_has_its_kind() {
 }
 
 #[test]
-fn a_service_may_forbid_a_repeat() {
+fn a_service_may_forbid_a_retry() {
     for status in [408, 429, 500, 503, 520] {
         check(&answer(status, &[("x-should-retry", "false")]), 1, 1);
     }
 }
 
 #[test]
-fn a_service_may_allow_some_repeats() {
+fn a_service_may_allow_some_retries() {
     let allowed = [("x-should-retry", "true")];
     for status in [409, 425, 429, 500, 501, 503, 520] {
         check(&answer(status, &allowed), 3, 3);
@@ -171,7 +171,7 @@ fn a_service_may_allow_some_repeats() {
 }
 
 #[test]
-fn the_word_of_the_protocol_counts_before_the_kind() {
+fn the_decision_of_the_protocol_overrides_the_kind() {
     check(&busy().with_repeat(Repeat::Never), 1, 1);
     check(&busy().with_repeat(Repeat::Ambiguous), 1, 3);
     let quota = Error::new(ErrorKind::Quota, "used up").with_repeat(Repeat::Safe);

@@ -66,7 +66,7 @@ fn waits_double_up_to_their_limit() {
 }
 
 #[test]
-fn waits_are_spread() {
+fn waits_are_randomized() {
     let firsts: Vec<_> = (0..50)
         .map(|_| run(&RetryPolicy::default(), None, &busy()).1[0])
         .collect();
@@ -75,7 +75,7 @@ fn waits_are_spread() {
 }
 
 #[test]
-fn a_hint_is_obeyed() {
+fn retry_after_is_respected() {
     for _ in 0..50 {
         let error = answer(429, &[("retry-after", "2")]);
         let (_, waits) = run(&RetryPolicy::default(), None, &error);
@@ -87,7 +87,7 @@ fn a_hint_is_obeyed() {
 }
 
 #[test]
-fn a_hint_of_nothing_does_not_shorten_the_wait() {
+fn a_retry_after_of_zero_does_not_shorten_the_wait() {
     for _ in 0..50 {
         for hint in [
             "0",
@@ -107,7 +107,7 @@ fn a_hint_of_nothing_does_not_shorten_the_wait() {
 }
 
 #[test]
-fn a_hint_beyond_its_limit_fails_at_once() {
+fn a_retry_after_above_its_limit_fails_at_once() {
     for hint in ["60.001", "61", "86400", "1e15"] {
         let error = answer(429, &[("retry-after", hint)]);
         let (last, waits) = run(&RetryPolicy::default(), None, &error);
@@ -124,7 +124,7 @@ fn a_hint_beyond_its_limit_fails_at_once() {
 }
 
 #[test]
-fn a_hint_that_passes_the_total_fails_at_once() {
+fn a_retry_after_beyond_the_total_fails_at_once() {
     let error = answer(429, &[("retry-after", "30")]);
     let (last, waits) = run(&RetryPolicy::default(), Some(seconds(20)), &error);
     assert_eq!((last.attempts(), waits.len()), (1, 0));
@@ -132,7 +132,7 @@ fn a_hint_that_passes_the_total_fails_at_once() {
 }
 
 #[test]
-fn waits_without_end_do_not_panic() {
+fn endless_waits_do_not_panic() {
     let policy = RetryPolicy::default()
         .base_delay(Duration::MAX)
         .max_delay(Duration::MAX)
@@ -153,7 +153,7 @@ fn waits_without_end_do_not_panic() {
 }
 
 #[test]
-fn a_hint_without_end_does_not_panic() {
+fn an_endless_retry_after_does_not_panic() {
     let policy = RetryPolicy::default().max_retry_after(Duration::MAX);
     let error = busy().with_retry_after(Some(Duration::MAX));
     assert_eq!(run(&policy, None, &error).0.attempts(), 1);

@@ -170,7 +170,7 @@ fn line_ends_may_be_mixed() {
 }
 
 #[test]
-fn lf_then_cr_are_two_line_ends() {
+fn an_lf_and_a_cr_are_two_line_ends() {
     check_data("data: a\n\rdata: b\n\n", &["a", "b"]);
 }
 
@@ -180,13 +180,13 @@ fn cr_lf_is_one_line_end() {
 }
 
 #[test]
-fn blank_lines_alone_make_no_frame() {
+fn blank_lines_are_not_frames() {
     check_data("\n\r\n\r\r\n\n", &[]);
     check_data("\n\ndata: a\n\n\n\n", &["a"]);
 }
 
 #[test]
-fn other_separators_are_no_line_ends() {
+fn other_separators_are_not_line_ends() {
     check_data(
         "data: a\u{2028}b\u{2029}c\u{85}d\u{B}e\u{C}f\n\n",
         &["a\u{2028}b\u{2029}c\u{85}d\u{B}e\u{C}f"],
@@ -194,38 +194,38 @@ fn other_separators_are_no_line_ends() {
 }
 
 #[test]
-fn nothing_makes_nothing() {
+fn empty_input_has_no_frames() {
     check_data("", &[]);
 }
 
 // The byte-order mark.
 
 #[test]
-fn a_leading_mark_is_dropped() {
+fn a_leading_byte_order_mark_is_dropped() {
     check_data("\u{FEFF}data: a\n\n", &["a"]);
     check_data("\u{FEFF}\n\ndata: a\n\n", &["a"]);
     check_data("\u{FEFF}: comment\ndata: a\n\n", &["a"]);
 }
 
 #[test]
-fn a_second_mark_is_not_dropped() {
+fn a_second_byte_order_mark_is_not_dropped() {
     check_data("\u{FEFF}\u{FEFF}data: a\n\ndata: b\n\n", &["b"]);
 }
 
 #[test]
-fn a_mark_elsewhere_is_text() {
+fn a_byte_order_mark_elsewhere_is_text() {
     check_data("data: \u{FEFF}a\n\n", &["\u{FEFF}a"]);
     check_data("data: a\n\n\u{FEFF}data: b\n\ndata: c\n\n", &["a", "c"]);
     check_data("\n\u{FEFF}data: a\n\n", &[]);
 }
 
 #[test]
-fn a_mark_alone_makes_nothing() {
+fn a_byte_order_mark_alone_has_no_frame() {
     check_data("\u{FEFF}", &[]);
 }
 
 #[test]
-fn part_of_a_mark_belongs_to_the_line() {
+fn part_of_a_byte_order_mark_belongs_to_the_line() {
     check_data(b"\xEFdata: a\n\n", &[]);
     check_data(b"\xEF\xBBdata: a\n\n", &[]);
     check_data(b"\xEF\n\ndata: a\n\n", &["a"]);
@@ -237,7 +237,7 @@ fn part_of_a_mark_belongs_to_the_line() {
 // Fields.
 
 #[test]
-fn comments_are_passed_over() {
+fn comments_are_ignored() {
     check_data(": a\ndata: b\n:\n:c\ndata: d\n: data: e\n\n", &["b\nd"]);
 }
 
@@ -253,7 +253,7 @@ fn empty_data_lines_are_kept() {
 }
 
 #[test]
-fn one_space_is_removed_and_no_more() {
+fn only_one_space_is_removed() {
     check_data("data:a\n\n", &["a"]);
     check_data("data:  a \n\n", &[" a "]);
     check_data("data:\ta\n\n", &["\ta"]);
@@ -281,7 +281,7 @@ fn unknown_fields_are_ignored() {
 }
 
 #[test]
-fn names_are_exact() {
+fn field_names_are_exact() {
     check_data(
         "Data: a\nDATA: b\n data: c\ndata : d\ndatax: e\ndat: f\n\n",
         &[],
@@ -293,12 +293,12 @@ fn names_are_exact() {
 }
 
 #[test]
-fn data_alone_makes_an_empty_frame() {
+fn an_empty_data_field_is_an_empty_frame() {
     check_data("data\n\ndata:\n\ndata: \n\n", &["", "", ""]);
 }
 
 #[test]
-fn a_frame_at_the_end_needs_its_blank_line() {
+fn the_last_frame_needs_its_blank_line() {
     check_data("data: a\n\ndata: b", &["a"]);
     check_data("data: a\n\ndata: b\n", &["a"]);
     check_data("data: a\n\ndata: b\r", &["a"]);
@@ -313,7 +313,7 @@ fn nul_in_data_is_text() {
 // Event and id.
 
 #[test]
-fn an_event_names_its_frame_alone() {
+fn an_event_name_applies_to_one_frame() {
     check(
         "event: e\ndata: a\n\ndata: b\n\n",
         &[("e", "a", ""), ("message", "b", "")],
@@ -321,7 +321,7 @@ fn an_event_names_its_frame_alone() {
 }
 
 #[test]
-fn the_last_event_field_holds() {
+fn the_last_event_field_counts() {
     check(
         "event: e\nevent: f\ndata: a\n\ndata: b\n\n",
         &[("f", "a", ""), ("message", "b", "")],
@@ -335,12 +335,12 @@ fn an_empty_event_is_a_message() {
 }
 
 #[test]
-fn an_event_without_data_is_no_frame_and_is_forgotten() {
+fn an_event_without_data_is_dropped() {
     check("event: e\n\ndata: a\n\n", &[("message", "a", "")]);
 }
 
 #[test]
-fn an_id_holds_until_another_comes() {
+fn an_id_applies_until_the_next_one() {
     check(
         "id: 1\ndata: a\n\ndata: b\n\nid: 2\ndata: c\n\n",
         &[
@@ -371,20 +371,20 @@ fn an_id_with_nul_is_ignored() {
 }
 
 #[test]
-fn an_id_in_a_block_without_data_holds() {
+fn an_id_in_a_block_without_data_counts() {
     check("id: 1\n\ndata: a\n\n", &[("message", "a", "1")]);
     let (decoder, _) = decode_with(Decoder::default(), ["id: 7\n\n".into()]);
     assert_eq!(decoder.last_event_id(), "7");
 }
 
 #[test]
-fn an_id_counts_from_its_blank_line() {
+fn an_id_counts_after_its_blank_line() {
     let (decoder, _) = decode_with(Decoder::default(), ["id: 1\n\nid: 2\ndata: a\n".into()]);
     assert_eq!(decoder.last_event_id(), "1");
 }
 
 #[test]
-fn the_id_of_what_was_cut_off_does_not_count() {
+fn the_id_of_an_incomplete_frame_does_not_count() {
     let input = "id: 1\ndata: a\n\nid: 2\ndata: b";
     let (mut decoder, _) = decode_with(Decoder::default(), [input.into()]);
     decoder.tail();
@@ -407,7 +407,7 @@ fn a_reconnection_time_is_digits() {
 }
 
 #[test]
-fn a_reconnection_time_of_anything_else_is_ignored() {
+fn a_reconnection_time_with_other_characters_is_ignored() {
     for value in [
         "",
         ":",
@@ -427,14 +427,14 @@ fn a_reconnection_time_of_anything_else_is_ignored() {
 }
 
 #[test]
-fn a_huge_reconnection_time_is_the_largest() {
+fn a_huge_reconnection_time_is_limited() {
     check_retry(": 18446744073709551615", Some(u64::MAX));
     check_retry(": 18446744073709551616", Some(u64::MAX));
     check_retry(&format!(": {}", "9".repeat(400)), Some(u64::MAX));
 }
 
 #[test]
-fn a_reconnection_time_counts_at_once_and_the_last_holds() {
+fn the_last_reconnection_time_counts_immediately() {
     check_items(
         b"data: a\nretry: 1\nretry: x\nretry: 2\n\nretry: 3\n",
         &[
@@ -447,7 +447,7 @@ fn a_reconnection_time_counts_at_once_and_the_last_holds() {
 }
 
 #[test]
-fn next_frame_passes_over_reconnection_times() {
+fn next_frame_skips_reconnection_times() {
     let mut decoder = Decoder::default();
     decoder.push("retry: 5\ndata: a\n\nretry: 6\n\n".into());
     assert_eq!(decoder.next_frame().unwrap().unwrap().data, "a");
@@ -459,7 +459,7 @@ fn next_frame_passes_over_reconnection_times() {
 // UTF-8.
 
 #[test]
-fn characters_may_be_cut_anywhere() {
+fn characters_may_be_split_anywhere() {
     check("event: é\nid: 漢\ndata: 😀é漢\n\n", &[("é", "😀é漢", "漢")]);
 }
 
@@ -473,7 +473,7 @@ fn invalid_utf8_is_replaced() {
 }
 
 #[test]
-fn each_malformed_piece_is_one_replacement() {
+fn each_malformed_sequence_is_one_replacement() {
     check_data(b"data: \xF0\x9F\x98a\n\n", &["\u{FFFD}a"]);
     check_data(b"data: \xED\xA0\x80\n\n", &["\u{FFFD}\u{FFFD}\u{FFFD}"]);
     check_data(b"data: \xC0\x80\n\n", &["\u{FFFD}\u{FFFD}"]);
@@ -484,14 +484,14 @@ fn each_malformed_piece_is_one_replacement() {
 }
 
 #[test]
-fn a_character_does_not_continue_over_lines() {
+fn a_character_does_not_continue_on_the_next_line() {
     check_data(b"data: \xE6\xBC\ndata: \xA2\n\n", &["\u{FFFD}\n\u{FFFD}"]);
 }
 
 // How it is fed.
 
 #[test]
-fn frames_come_in_the_order_of_the_bytes_however_they_are_taken() {
+fn frames_are_in_the_order_of_the_bytes() {
     let mut decoder = Decoder::default();
     decoder.push("data: a\n\n".into());
     decoder.push("data: b\n\n".into());
@@ -503,7 +503,7 @@ fn frames_come_in_the_order_of_the_bytes_however_they_are_taken() {
 }
 
 #[test]
-fn an_empty_piece_changes_nothing() {
+fn an_empty_read_changes_nothing() {
     let mut decoder = Decoder::default();
     for piece in ["", "data: a\r", "", "\n", "", "\r", "", "\n"] {
         decoder.push(piece.into());
@@ -513,7 +513,7 @@ fn an_empty_piece_changes_nothing() {
 }
 
 #[test]
-fn data_within_one_piece_is_a_slice_of_it() {
+fn data_within_one_read_is_a_slice_of_it() {
     let piece = Bytes::from_static(b"data: hello\n\n");
     let mut decoder = Decoder::default();
     decoder.push(piece.clone());
@@ -557,7 +557,7 @@ fn a_decoder_can_be_reset() {
 }
 
 #[test]
-fn an_event_that_ends_a_stream_needs_no_data() {
+fn the_end_event_needs_no_data() {
     let mut decoder = Decoder::default().end_event("done");
     decoder.push("event: other\n\nevent: done\nid: 3\n\nevent: done\ndata: {}\n\n".into());
     let frame = decoder.next_frame().unwrap().unwrap();
@@ -567,7 +567,7 @@ fn an_event_that_ends_a_stream_needs_no_data() {
 }
 
 #[test]
-fn a_frame_tells_the_reconnection_time_in_force() {
+fn a_frame_has_the_current_reconnection_time() {
     let mut decoder = Decoder::default();
     decoder.push("data: a\n\nretry: 250\ndata: b\n\ndata: c\n\n".into());
     let waits = [None, Some(250), Some(250)].map(|wait| wait.map(Duration::from_millis));
@@ -579,7 +579,7 @@ fn a_frame_tells_the_reconnection_time_in_force() {
 // The tail and the marker.
 
 #[test]
-fn a_tail_is_what_a_blank_line_would_end() {
+fn a_tail_is_a_frame_without_its_blank_line() {
     let plain = Decoder::default;
     check_tail(plain, "data: [DONE]", Some("[DONE]"));
     check_tail(plain, "data: a\n\ndata: [DONE]", Some("[DONE]"));
@@ -608,7 +608,7 @@ fn no_tail_is_left_after_a_blank_line() {
 }
 
 #[test]
-fn a_bare_marker_counts_as_data_where_it_is_asked_for() {
+fn a_bare_marker_counts_as_data_if_configured() {
     let marked = || Decoder::default().marker("[DONE]");
     for stream in ["data: a\n\n[DONE]\n\n", "data: a\r\n\r\n[DONE]\r\n\r\n"] {
         for place in 0..=stream.len() {
@@ -621,7 +621,7 @@ fn a_bare_marker_counts_as_data_where_it_is_asked_for() {
 }
 
 #[test]
-fn a_bare_marker_is_seen_at_the_end() {
+fn a_bare_marker_at_the_end_is_recognized() {
     let marked = || Decoder::default().marker("[DONE]");
     check_tail(marked, "data: a\n\n[DONE]", Some("[DONE]"));
     check_tail(marked, "data: a\n\n[DONE]\n", Some("[DONE]"));
@@ -629,7 +629,7 @@ fn a_bare_marker_is_seen_at_the_end() {
 }
 
 #[test]
-fn an_error_outside_data_is_a_frame_of_its_own_where_it_is_asked_for() {
+fn an_error_outside_data_is_a_separate_frame_if_configured() {
     let stream = "data: a\nerror: {b}\ndata: c\n{\n  \"d\": 1\n}\n\nevent: e\n[{f}]\nerror:g\n\n";
     let frame = |event: &str, data: &str| Seen::Frame(event.into(), data.into(), String::new());
     for place in 0..=stream.len() {
@@ -649,7 +649,7 @@ fn an_error_outside_data_is_a_frame_of_its_own_where_it_is_asked_for() {
 }
 
 #[test]
-fn what_only_resembles_a_marker_is_no_marker() {
+fn text_similar_to_the_marker_is_not_the_marker() {
     let marked = || Decoder::default().marker("[DONE]");
     for line in [
         "[DONE] ", " [DONE]", "[done]", "[DONE]:", "[DONE]x", ": [DONE]",
@@ -670,7 +670,7 @@ fn a_line_may_be_as_long_as_its_limit() {
 }
 
 #[test]
-fn a_line_without_end_is_over_its_limit_too() {
+fn an_unterminated_line_has_the_same_limit() {
     let limits = Limits::default().line(8);
     check_limits(limits, "data: ab", &[], None);
     check_limits(limits, "data: abc", &[], Some(("line", 8)));
@@ -698,7 +698,7 @@ fn joining_line_feeds_count_as_data() {
 }
 
 #[test]
-fn each_frame_has_the_whole_limit() {
+fn each_frame_has_the_full_limit() {
     let limits = Limits::default().frame(2).line(10);
     check_limits(limits, "data: ab\n\ndata: cd\n\n", &["ab", "cd"], None);
 }
@@ -711,7 +711,7 @@ fn comments_may_be_longer_than_a_line() {
 }
 
 #[test]
-fn frames_that_were_whole_come_before_the_error() {
+fn complete_frames_come_before_the_error() {
     let limits = Limits::default().line(8).frame(2);
     let line = "data: a\n\ndata: b\n\ndata: abc\n\ndata: c\n\n";
     check_limits(limits, line, &["a", "b"], Some(("line", 8)));
@@ -720,7 +720,7 @@ fn frames_that_were_whole_come_before_the_error() {
 }
 
 #[test]
-fn the_last_id_outlives_a_limit() {
+fn the_last_id_is_kept_after_a_limit() {
     let limits = Limits::default().line(8);
     let (mut decoder, (_, error)) = decode_with(
         Decoder::new(limits),
@@ -732,21 +732,21 @@ fn the_last_id_outlives_a_limit() {
 }
 
 #[test]
-fn a_limit_of_nothing_lets_blank_lines_and_comments_pass() {
+fn a_limit_of_zero_allows_blank_lines_and_comments() {
     let limits = Limits::default().line(0).frame(0);
     check_limits(limits, "\n: a\n\r\n", &[], None);
     check_limits(limits, "a", &[], Some(("line", 0)));
 }
 
 #[test]
-fn a_mark_is_not_part_of_the_line() {
+fn a_byte_order_mark_is_not_part_of_the_line() {
     let limits = Limits::default().line(8);
     check_limits(limits, "\u{FEFF}data: ab\n\n", &["ab"], None);
     check_limits(limits, "\u{FEFF}data: abc\n\n", &[], Some(("line", 8)));
 }
 
 #[test]
-fn the_default_limits_are_those_that_the_documents_name() {
+fn the_default_limits_are_the_documented_ones() {
     let limits = Limits::default();
     assert_eq!((limits.line, limits.frame), (1 << 20, 4 << 20));
     let line = format!("data: {}\n", "x".repeat((1 << 20) - 6));
@@ -756,7 +756,7 @@ fn the_default_limits_are_those_that_the_documents_name() {
 }
 
 #[test]
-fn an_error_says_what_and_how_much() {
+fn an_error_names_the_part_and_the_limit() {
     let error = TooLarge::new("line", 8);
     assert_eq!(
         error.to_string(),
@@ -771,7 +771,7 @@ fn an_error_says_what_and_how_much() {
 // Large streams.
 
 #[test]
-fn one_large_line_is_read_from_any_pieces() {
+fn one_large_line_is_read_from_reads_of_any_size() {
     let stream = Bytes::from(format!("data: {}\n\n", "x".repeat(8 << 20)));
     for size in [1, 4096] {
         let mut decoder = Decoder::new(Limits::default().line(16 << 20).frame(16 << 20));
@@ -787,7 +787,7 @@ fn one_large_line_is_read_from_any_pieces() {
 }
 
 #[test]
-fn many_short_data_lines_make_one_large_frame() {
+fn many_short_data_lines_are_one_large_frame() {
     let lines = 1 << 20;
     let mut decoder = Decoder::new(Limits::default().frame(16 << 20));
     decoder.push(Bytes::from("data: x\n".repeat(lines)));
@@ -799,7 +799,7 @@ fn many_short_data_lines_make_one_large_frame() {
 }
 
 #[test]
-fn many_pieces_may_wait() {
+fn many_reads_may_be_buffered() {
     let stream = Bytes::from("data: x\n\n".repeat(1 << 17));
     let mut decoder = Decoder::default();
     for start in 0..stream.len() {
@@ -886,7 +886,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn the_second_decoder_sees_the_same(stream in streams(), cuts in cuts()) {
+    fn the_reference_decoder_agrees(stream in streams(), cuts in cuts()) {
         let naive = naive::decode(&stream);
         let (decoder, verdict) = decode_with(Decoder::default(), cut(&stream, &cuts));
         prop_assert_eq!(verdict, (naive.items, None));
@@ -895,7 +895,7 @@ proptest! {
     }
 
     #[test]
-    fn where_a_stream_is_cut_does_not_matter(
+    fn the_boundaries_of_reads_do_not_matter(
         stream in streams(),
         cuts in cuts(),
         line in 0_usize..40,
@@ -914,7 +914,7 @@ proptest! {
     }
 
     #[test]
-    fn when_frames_are_taken_does_not_matter(
+    fn the_time_of_taking_frames_does_not_matter(
         steps in vec((prop::sample::select(vec![
             "data: a\n\n", "data: b\r\n\r\n", "data: c\r\r", "data", ": d", "e\n", "\n", "retry: 1\n",
         ]), 0_usize..3), 0..20),
@@ -934,7 +934,7 @@ proptest! {
     }
 
     #[test]
-    fn a_tail_is_what_one_more_blank_line_makes(stream in streams()) {
+    fn a_tail_equals_the_frame_with_one_more_blank_line(stream in streams()) {
         let (mut decoder, (before, _)) = decode_with(Decoder::default(), cut(&stream, &[]));
         let tail = decoder.tail().map(|frame| Seen::from(Item::Frame(frame)));
         // After a CR, an LF would belong to the same line break; "x" is a separate line.
@@ -962,7 +962,7 @@ proptest! {
 }
 
 #[test]
-fn texts_of_equal_content_are_equal_wherever_they_lie() {
+fn texts_with_equal_content_are_equal_in_any_buffer() {
     let buffer = Bytes::from_static(b"abab");
     let whole = std::str::from_utf8(&buffer).unwrap();
     let texts: HashSet<_> = [

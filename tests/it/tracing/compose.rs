@@ -58,7 +58,7 @@ fn broken_first(endpoint: Endpoint) -> Wire {
 }
 
 #[test]
-fn a_fallback_has_a_span_for_each_that_is_asked() {
+fn a_fallback_has_a_span_for_each_provider() {
     for streams in [false, true] {
         let wire = broken_first(Endpoint::Replicate);
         let first = Fallback::new(client(Endpoint::Cerebras, &wire));
@@ -83,7 +83,7 @@ fn a_limited_provider_has_the_span_of_the_call() {
 }
 
 #[test]
-fn a_call_that_waits_for_a_place_has_no_span_before() {
+fn a_call_that_waits_for_a_permit_has_no_span_yet() {
     let recorder = Recorder::new(everything);
     let wire = Wire::new([Answer::hang()]);
     let provider = ConcurrencyLimit::new(client(Endpoint::Cerebras, &wire)).max_in_flight(1);

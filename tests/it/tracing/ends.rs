@@ -41,7 +41,7 @@ fn a_refusal_is_an_error() {
 }
 
 #[test]
-fn what_cannot_be_sent_is_an_error() {
+fn an_invalid_request_is_an_error() {
     for endpoint in ENDPOINTS {
         let (outcome, seen) = ask(endpoint, endpoint.answers(), ChatRequest::default());
         assert_eq!(outcome.attempts, 0);
@@ -77,7 +77,7 @@ fn a_call_without_a_key_has_a_span() {
 }
 
 #[test]
-fn an_error_before_the_head_is_one() {
+fn an_error_before_the_headers_is_recorded() {
     for endpoint in ENDPOINTS {
         let (_, seen) = ask(endpoint, vec![Answer::error(refused())], endpoint.request());
         assert!(check(&seen, "connect").is_empty(), "{endpoint:?}");
@@ -85,7 +85,7 @@ fn an_error_before_the_head_is_one() {
 }
 
 #[test]
-fn an_answer_that_is_cut_off_says_what_came() {
+fn a_truncated_response_records_what_arrived() {
     let chunk = sse(&[&chunk()]);
     let answer = Answer::sse([Piece::from(chunk.as_str()), broken()]);
     let (_, seen) = ask(Endpoint::Cerebras, vec![answer], PROMPT);
@@ -100,7 +100,7 @@ fn an_answer_that_is_cut_off_says_what_came() {
 }
 
 #[test]
-fn an_error_inside_an_answer_is_one() {
+fn an_error_inside_a_response_is_recorded() {
     let events = sse(&[&chunk(), r#"{"error":{"message":"no more"}}"#]);
     let answer = Answer::sse([Piece::from(events.as_str())]);
     let (outcome, seen) = ask(Endpoint::Cerebras, vec![answer], PROMPT);
@@ -109,7 +109,7 @@ fn an_error_inside_an_answer_is_one() {
 }
 
 #[test]
-fn a_prediction_that_was_made_is_named_though_it_failed() {
+fn a_failed_prediction_is_recorded_with_its_id() {
     let mut failed = prediction("failed");
     failed["error"] = json!("no more");
     let answers = vec![Answer::json(201, &failed.to_string())];
@@ -167,7 +167,7 @@ fn check_no_error(seen: &Seen, outcome: &str) {
 }
 
 #[test]
-fn a_stream_that_is_dropped_is_told_as_such() {
+fn a_dropped_stream_is_recorded_as_dropped() {
     let seen = begin(|_, stream| drop(stream));
     check_no_error(&seen, "dropped");
     let fields = &seen.call().fields;
@@ -177,7 +177,7 @@ fn a_stream_that_is_dropped_is_told_as_such() {
 }
 
 #[test]
-fn a_stream_that_is_canceled_is_told_as_such() {
+fn a_canceled_stream_is_recorded_as_canceled() {
     let seen = begin(|wire, stream| {
         block_on(&wire.clock, stream.cancel()).unwrap();
     });
@@ -207,7 +207,7 @@ fn a_cancel_that_fails_is_an_error() {
 }
 
 #[test]
-fn a_call_that_is_dropped_before_the_head_is_told_as_such() {
+fn a_call_dropped_before_the_headers_is_recorded_as_dropped() {
     for endpoint in ENDPOINTS {
         for polls in [false, true] {
             let recorder = Recorder::new(usual);
@@ -225,7 +225,7 @@ fn a_call_that_is_dropped_before_the_head_is_told_as_such() {
 }
 
 #[test]
-fn a_whole_answer_that_is_dropped_half_way_is_told_as_such() {
+fn a_complete_response_dropped_half_way_is_recorded_as_dropped() {
     for endpoint in ENDPOINTS {
         let recorder = Recorder::new(usual);
         let mut answers = endpoint.whole();
@@ -242,7 +242,7 @@ fn a_whole_answer_that_is_dropped_half_way_is_told_as_such() {
 }
 
 #[test]
-fn an_error_that_was_given_stays_the_end() {
+fn an_error_that_was_returned_stays_the_outcome() {
     for finishes in [false, true] {
         let recorder = Recorder::new(usual);
         let chunk = sse(&[&chunk()]);
@@ -263,7 +263,7 @@ fn an_error_that_was_given_stays_the_end() {
 }
 
 #[test]
-fn a_cancel_whose_future_is_dropped_is_told_as_such() {
+fn a_cancel_whose_future_is_dropped_is_recorded_as_canceled() {
     let recorder = Recorder::new(usual);
     let mut answers = Endpoint::Replicate.answers();
     answers[1] = Answer::sse([Piece::Hang]);
@@ -278,7 +278,7 @@ fn a_cancel_whose_future_is_dropped_is_told_as_such() {
 }
 
 #[test]
-fn a_span_ends_with_the_answer_though_the_stream_is_kept() {
+fn a_span_ends_with_the_response_although_the_stream_is_kept() {
     let recorder = Recorder::new(usual);
     let wire = Wire::new(Endpoint::Cerebras.answers());
     recorder.watch(|| {

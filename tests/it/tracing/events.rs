@@ -7,7 +7,7 @@ use super::*;
 use crate::support::broken;
 
 #[test]
-fn an_attempt_that_is_made_again_is_told() {
+fn a_repeated_attempt_is_recorded() {
     let recorder = Recorder::new(usual);
     let limited = Answer::json(429, &format!("{{\"message\":\"{KEY} {PROMPT}\"}}"));
     let mut answers = vec![limited.header("retry-after", "3"), Answer::error(refused())];
@@ -42,7 +42,7 @@ fn an_attempt_that_is_made_again_is_told() {
 }
 
 #[test]
-fn the_last_attempt_is_told_by_the_span_alone() {
+fn the_last_attempt_is_recorded_only_in_the_span() {
     let answers = vec![Answer::json(429, "{}")];
     let (_, seen) = ask(Endpoint::Cerebras, answers, PROMPT);
     assert!(seen.events.is_empty(), "{:?}", seen.events);
@@ -76,7 +76,7 @@ fn a_resumed_response_is_recorded() {
 }
 
 #[test]
-fn no_chunk_is_an_event() {
+fn chunks_are_not_events() {
     let many = vec![chunk(); 100];
     let mut all: Vec<_> = many.iter().map(String::as_str).collect();
     let finish = finish();

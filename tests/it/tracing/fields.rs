@@ -66,7 +66,7 @@ fn expected(endpoint: Endpoint) -> Value {
 }
 
 #[test]
-fn a_stream_has_a_span_by_the_conventions() {
+fn the_span_of_a_stream_follows_the_conventions() {
     for endpoint in ENDPOINTS {
         let (outcome, seen) = ask(endpoint, endpoint.answers(), endpoint.request());
         assert_eq!(outcome.text(), ANSWER, "{endpoint:?}");
@@ -83,7 +83,7 @@ fn a_stream_has_a_span_by_the_conventions() {
 }
 
 #[test]
-fn a_whole_answer_has_the_same_but_what_is_of_streams() {
+fn the_span_of_a_chat_has_no_fields_of_streams() {
     for endpoint in ENDPOINTS {
         let recorder = Recorder::new(usual);
         let wire = Wire::new(endpoint.whole());
@@ -104,7 +104,7 @@ fn a_whole_answer_has_the_same_but_what_is_of_streams() {
 }
 
 #[test]
-fn what_is_set_is_shown() {
+fn the_settings_of_a_request_are_recorded() {
     let request = ChatRequest::new("a-model")
         .user(PROMPT)
         .temperature(0.5)
@@ -141,7 +141,7 @@ fn what_is_set_is_shown() {
 }
 
 #[test]
-fn a_schema_is_json_and_text_is_text() {
+fn the_output_type_is_recorded() {
     let schema = ResponseFormat::JsonSchema {
         name: "a".to_owned(),
         schema: Json::from_text("{}"),
@@ -155,7 +155,7 @@ fn a_schema_is_json_and_text_is_text() {
 }
 
 #[test]
-fn a_server_elsewhere_is_named_without_its_path() {
+fn another_server_is_recorded_without_its_path() {
     for (url, address, port) in [
         ("http://127.0.0.1:8080/s3cret/v1", "127.0.0.1", 8080),
         ("http://[::1]/v1", "::1", 80),
@@ -175,7 +175,7 @@ fn a_server_elsewhere_is_named_without_its_path() {
 }
 
 #[test]
-fn what_is_no_word_of_the_services_is_not_shown() {
+fn invalid_identifiers_of_the_service_are_not_recorded() {
     for (said, is_word) in [
         ("a".repeat(256), true),
         ("a".repeat(257), false),
@@ -204,7 +204,7 @@ fn what_is_no_word_of_the_services_is_not_shown() {
 }
 
 #[test]
-fn a_prompt_in_the_place_of_a_word_is_not_shown() {
+fn a_prompt_passed_as_an_identifier_is_not_recorded() {
     for prompt in ["Why is the sky blue?", "空はなぜ青いのですか", ""] {
         let request = ChatRequest::new(prompt)
             .user(PROMPT)
@@ -224,7 +224,7 @@ fn a_prompt_in_the_place_of_a_word_is_not_shown() {
 }
 
 #[test]
-fn several_choices_have_several_reasons() {
+fn several_choices_have_several_finish_reasons() {
     let choice = |index: u32, reason: &str| json!({"index": index, "delta": {"content": "a"}, "finish_reason": reason});
     let chunk = json!({"choices": [choice(0, "stop"), choice(1, "length")]});
     let answer = Answer::sse([Piece::from(sse(&[&chunk.to_string(), "[DONE]"]).as_str())]);

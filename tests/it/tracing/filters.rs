@@ -83,7 +83,7 @@ fn without_a_filter_the_request_decides() {
 }
 
 #[test]
-fn layers_with_filters_of_their_own_lose_nothing() {
+fn layers_with_their_own_filters_lose_nothing() {
     for filter in [
         "trace",
         "inferstream=trace",
@@ -148,7 +148,7 @@ fn changes(before: &str, after: &str, request: impl Into<ChatRequest>) -> Log {
 }
 
 #[test]
-fn a_filter_that_is_replaced_decides_about_the_rest() {
+fn a_replaced_filter_decides_from_then_on() {
     const CONTENT: &str = "inferstream=info,inferstream::content=trace";
     for after in ["inferstream=info", "off"] {
         check_says(&changes(CONTENT, after, recorded(PROMPT)), true, false);
@@ -161,7 +161,7 @@ fn a_filter_that_is_replaced_decides_about_the_rest() {
 }
 
 #[test]
-fn each_subscriber_gets_the_content_that_it_enables_itself() {
+fn each_subscriber_gets_the_content_that_it_enables() {
     let (content, usual) = (Log::default(), Log::default());
     let filter = targets("inferstream=info,inferstream::content=trace");
     let enabling = Dispatch::new(registry().with(filter).with(content.clone()));
@@ -186,7 +186,7 @@ fn each_subscriber_gets_the_content_that_it_enables_itself() {
 }
 
 #[test]
-fn content_of_a_call_without_a_span_is_in_the_callers_span() {
+fn content_of_a_call_without_a_span_is_in_the_span_of_the_caller() {
     let log = Log::default();
     let filter = targets("mine=info,inferstream::content=trace");
     let subscriber = registry().with(filter).with(log.clone());

@@ -91,7 +91,7 @@ enum Then {
 }
 
 #[test]
-fn the_transports_events_are_inside() {
+fn events_of_the_transport_are_inside_the_span() {
     for then in [Then::Cancel, Then::Drop, Then::Finish] {
         let recorder = Recorder::new(everything);
         let wire = Wire::new([Answer::sse([
@@ -234,7 +234,7 @@ fn a_call_that_moves_between_threads_is_one_span() {
 }
 
 #[test]
-fn a_thread_without_a_subscriber_ends_the_span_all_the_same() {
+fn a_thread_without_a_subscriber_ends_the_span_too() {
     let recorder = Recorder::new(everything);
     let wire = Wire::new(Endpoint::Cerebras.answers());
     let client = Endpoint::Cerebras.client(&wire);
@@ -248,7 +248,7 @@ fn a_thread_without_a_subscriber_ends_the_span_all_the_same() {
 }
 
 #[test]
-fn the_callers_events_are_outside() {
+fn events_of_the_caller_are_outside_the_span() {
     let recorder = Recorder::new(everything);
     let wire = Wire::new(Endpoint::Cerebras.answers());
     recorder.watch(|| {
@@ -339,7 +339,7 @@ fn nothing(_: &Metadata<'_>) -> bool {
 }
 
 #[test]
-fn nobody_who_does_not_watch_sees_anything() {
+fn a_disabled_subscriber_sees_nothing() {
     for endpoint in ENDPOINTS {
         let (outcome, seen) = ask_under(nothing, endpoint, endpoint.answers(), endpoint.request());
         assert_eq!(outcome.text(), ANSWER);
@@ -348,7 +348,7 @@ fn nobody_who_does_not_watch_sees_anything() {
 }
 
 #[test]
-fn a_watched_request_is_the_same_on_the_wire() {
+fn a_traced_request_is_sent_unchanged() {
     for endpoint in ENDPOINTS {
         let requests = [nothing as Filter, everything].map(|filter| {
             let recorder = Recorder::new(filter);

@@ -29,7 +29,7 @@ fn builder(simulator: &Simulator) -> CerebrasBuilder {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_at_once_stream_with_one_key() {
+async fn fifty_concurrent_streams_share_one_key() {
     let simulator = start(Simulator::builder()).await;
     let client = client(&simulator);
     let asked: Vec<_> = (0..50).map(|_| tokio::spawn(client.chat("Hi"))).collect();
@@ -50,7 +50,7 @@ async fn fifty_at_once_stream_with_one_key() {
 
 #[cfg(feature = "gzip")]
 #[tokio::test]
-async fn a_large_prompt_goes_out_compressed() {
+async fn a_large_prompt_is_compressed() {
     let simulator = start(Simulator::builder()).await;
     let client = builder(&simulator).gzip_from(64 << 10);
     let pem = simulator.certificate_pem().unwrap();
@@ -84,7 +84,7 @@ async fn a_key_that_has_expired_is_replaced() {
 }
 
 #[tokio::test]
-async fn what_the_session_sets_comes_back() {
+async fn cookies_of_the_session_are_sent_back() {
     let builder = Simulator::builder()
         .cerebras_session(CerebrasSession::SignedIn)
         .cerebras_session(CerebrasSession::ExpiredKey);
@@ -105,7 +105,7 @@ async fn what_the_session_sets_comes_back() {
 }
 
 #[tokio::test]
-async fn each_state_says_what_to_do() {
+async fn each_state_has_a_remedy() {
     let sign_in = "sign in at https://inference.cerebras.ai and export the cookies again";
     let make_key = "create a key at https://cloud.cerebras.ai";
     for (state, kind, remedy) in [
@@ -126,7 +126,7 @@ async fn each_state_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_set_never_asks_the_session() {
+async fn with_an_api_key_the_session_is_never_requested() {
     let simulator = start(Simulator::builder()).await;
     let pem = simulator.certificate_pem().unwrap();
     let transport = HttpTransport::builder().certificate_pem(pem).no_proxy();

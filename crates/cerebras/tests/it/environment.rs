@@ -9,7 +9,7 @@ const MARK: &str = "cerebras says ";
 
 /// Prints whether a client can be created. Does nothing unless another test started it.
 #[test]
-fn the_child_tells_whether_there_is_a_client() {
+fn child_prints_whether_a_client_was_created() {
     if env::var_os(CHILD).is_some() {
         let told = Cerebras::from_env().map_or_else(|error| error.kind().as_str(), |_| "yes");
         println!("\n{MARK}{told}");
@@ -19,7 +19,7 @@ fn the_child_tells_whether_there_is_a_client() {
 #[track_caller]
 fn check(url: Option<&str>, key: Option<&str>, expected: &str) {
     let mut command = Command::new(env::current_exe().unwrap());
-    let child = "environment::the_child_tells_whether_there_is_a_client";
+    let child = "environment::child_prints_whether_a_client_was_created";
     command.args(["--exact", child, "--nocapture"]);
     for (name, value) in [("CEREBRAS_BASE_URL", url), ("CEREBRAS_API_KEY", key)] {
         match value {
@@ -34,7 +34,7 @@ fn check(url: Option<&str>, key: Option<&str>, expected: &str) {
 }
 
 #[test]
-fn a_key_is_needed_at_the_services_own_host_alone() {
+fn a_key_is_required_only_at_the_services_host() {
     check(None, Some("k"), "yes");
     check(None, None, "auth");
     check(None, Some(" "), "auth");

@@ -110,7 +110,7 @@ fn schemas() -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn what_the_client_makes_of_a_schema_is_taken() {
+async fn an_adapted_schema_is_accepted() {
     let (simulator, cerebras) = start().await;
     let schemas = schemas();
     for (number, schema) in schemas.iter().enumerate() {
@@ -130,7 +130,7 @@ async fn what_the_client_makes_of_a_schema_is_taken() {
 }
 
 #[tokio::test]
-async fn the_schema_as_it_is_is_not() {
+async fn the_original_schema_is_refused() {
     let (_simulator, cerebras) = start().await;
     for schema in schemas() {
         let named = json!({ "name": "s", "strict": true, "schema": schema });
@@ -187,7 +187,7 @@ mod recipe {
     }
 
     #[tokio::test]
-    async fn a_tool_of_a_type_works_there_too() {
+    async fn a_tool_of_a_type_works_at_another_host_too() {
         let simulator = Simulator::builder().start().await.unwrap();
         let builder = Cerebras::builder()
             .api_key("csk-own")

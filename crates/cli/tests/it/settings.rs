@@ -125,7 +125,7 @@ fn an_error_about_a_setting_names_the_flag() {
 }
 
 #[test]
-fn what_is_missing_is_said_with_the_flags_name() {
+fn a_missing_setting_is_reported_with_its_flag() {
     for args in [
         &["chat", "Hi", "-p", "openai-compat"][..],
         &["chat", "Hi", "-m", "openai-compat/x"],

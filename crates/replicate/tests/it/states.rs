@@ -179,7 +179,7 @@ async fn without_a_stream_the_prediction_is_polled() {
 }
 
 #[tokio::test]
-async fn models_are_told() {
+async fn models_are_listed() {
     let service = Service::start(Simulator::builder()).await;
     let replicate = &service.replicate;
     let models = replicate.models().await.unwrap();

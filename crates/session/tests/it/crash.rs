@@ -106,7 +106,7 @@ fn has_strace() -> bool {
 }
 
 #[test]
-fn the_order_outlasts_a_loss_of_power() {
+fn the_order_of_calls_survives_a_power_failure() {
     if !has_strace() {
         return;
     }
@@ -132,7 +132,7 @@ fn the_order_outlasts_a_loss_of_power() {
 }
 
 #[test]
-fn a_kill_at_any_call_leaves_old_or_new() {
+fn a_kill_at_any_call_leaves_the_old_or_new_content() {
     if !has_strace() {
         return;
     }
@@ -151,7 +151,7 @@ fn a_kill_at_any_call_leaves_old_or_new() {
 }
 
 #[test]
-fn an_error_at_any_call_leaves_old_or_new() {
+fn an_error_at_any_call_leaves_the_old_or_new_content() {
     if !has_strace() {
         return;
     }

@@ -37,7 +37,7 @@ pub(crate) fn child(wrapper: &[&str], task: &str, path: &Path) -> Command {
     command
         .args([
             "--exact",
-            "processes::what_children_do",
+            "processes::child_process",
             "--nocapture",
             "--test-threads=1",
         ])
@@ -51,7 +51,7 @@ pub(crate) fn child(wrapper: &[&str], task: &str, path: &Path) -> Command {
 
 /// Does nothing unless another test started it.
 #[test]
-fn what_children_do() {
+fn child_process() {
     let (Ok(task), Some(path)) = (env::var(TASK), env::var_os(PATH)) else {
         return;
     };
@@ -111,7 +111,7 @@ fn eight(task: &str, path: &Path) {
 }
 
 #[test]
-fn eight_processes_lose_nothing_with_the_lock() {
+fn eight_processes_lose_no_update_with_the_lock() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join(NAME);
     eight("add", &path);
@@ -122,7 +122,7 @@ fn eight_processes_lose_nothing_with_the_lock() {
 }
 
 #[test]
-fn eight_processes_tear_nothing_without_it() {
+fn eight_processes_tear_no_file_without_the_lock() {
     let folder = TempDir::new().unwrap();
     eight("race", &folder.path().join(NAME));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn each_line_is_one_of_data() {
+    fn each_line_is_a_data_line() {
         check("a", "data: a\n");
         check(" Sure", "data:  Sure\n");
         check("", "data: \n");

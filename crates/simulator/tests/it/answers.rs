@@ -23,7 +23,7 @@ async fn same_seed_and_request_give_the_same_bytes() {
 }
 
 #[tokio::test]
-async fn whole_and_streamed_answers_say_the_same() {
+async fn complete_and_streamed_responses_have_the_same_text() {
     let simulator = Simulator::builder().start().await.unwrap();
     let prompt = "Tell me a story about a lighthouse.";
     let events = chat(&simulator, &request("tiny", prompt, STREAM)).await;
@@ -41,7 +41,7 @@ async fn whole_and_streamed_answers_say_the_same() {
 }
 
 #[tokio::test]
-async fn a_stream_has_the_recorded_shape() {
+async fn a_stream_has_the_recorded_format() {
     let simulator = Simulator::builder()
         .answer(Answer::text("Oi!"))
         .start()
@@ -90,7 +90,7 @@ async fn a_stream_has_the_recorded_shape() {
 }
 
 #[tokio::test]
-async fn a_whole_answer_has_the_recorded_shape() {
+async fn a_complete_response_has_the_recorded_format() {
     let simulator = Simulator::builder()
         .answer(Answer::text("2 + 2 = 4.").reasoning("Easy."))
         .start()
@@ -115,7 +115,7 @@ async fn a_whole_answer_has_the_recorded_shape() {
 }
 
 #[tokio::test]
-async fn a_model_that_reasons_does_so_first_unless_told_not_to() {
+async fn reasoning_comes_first_unless_turned_off() {
     let simulator = Simulator::builder().start().await.unwrap();
     let events = chat(&simulator, &request("gpt-oss-120b", "Sky?", STREAM)).await;
     let events = events.events();
@@ -129,7 +129,7 @@ async fn a_model_that_reasons_does_so_first_unless_told_not_to() {
 }
 
 #[tokio::test]
-async fn a_limit_ends_the_answer_with_length() {
+async fn a_token_limit_ends_the_response_with_length() {
     let simulator = Simulator::builder().start().await.unwrap();
     let whole = chat(&simulator, &request("tiny", "Sky?", "")).await.json();
     let body = request("tiny", "Sky?", r#""max_completion_tokens":5"#);
@@ -156,7 +156,7 @@ async fn a_stop_sequence_ends_the_text_before_it() {
 }
 
 #[tokio::test]
-async fn several_choices_take_turns_and_the_last_has_the_usage() {
+async fn several_choices_are_interleaved_and_end_with_the_usage() {
     let simulator = Simulator::builder().start().await.unwrap();
     let fields = r#""n":3,"stream":true,"max_tokens":12"#;
     let events = chat(&simulator, &request("tiny", "Sky?", fields)).await;
@@ -184,7 +184,7 @@ async fn a_tool_is_called_in_one_delta() {
 }
 
 #[tokio::test]
-async fn arguments_come_in_pieces_from_a_compatible_service() {
+async fn a_compatible_service_sends_arguments_in_fragments() {
     let answer = Answer::tokens([""; 0])
         .tool_call("add", r#"{"a":2}"#)
         .tool_call("clock", "{}");
@@ -213,7 +213,7 @@ async fn arguments_come_in_pieces_from_a_compatible_service() {
 }
 
 #[tokio::test]
-async fn a_tool_that_has_answered_is_not_called_again() {
+async fn a_tool_with_a_result_is_not_called_again() {
     let simulator = Simulator::builder().start().await.unwrap();
     let tools = json!([{"type": "function", "function": {"name": "clock"}}]);
     let user = json!({"role": "user", "content": "Use a tool: what time is it?"});
@@ -241,7 +241,7 @@ async fn called(prompt: &str, fields: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn each_tool_is_called_where_any_is_demanded() {
+async fn every_tool_is_called_if_a_call_is_required() {
     let required = r#""tool_choice":"required""#;
     assert_eq!(called("Hi", required).await, ["weather", "clock"]);
     let one = r#""tool_choice":"required","parallel_tool_calls":false"#;
@@ -256,7 +256,7 @@ async fn each_tool_is_called_where_any_is_demanded() {
 }
 
 #[tokio::test]
-async fn a_schema_is_obeyed() {
+async fn the_response_matches_the_schema() {
     let simulator = Simulator::builder().start().await.unwrap();
     let fields = r#""response_format":{"type":"json_schema","json_schema":{"name":"a","schema":{"type":"object","properties":{"place":{"type":"string"}}}}}"#;
     let answer = chat(&simulator, &request("tiny", "In Paris?", fields)).await;
@@ -265,7 +265,7 @@ async fn a_schema_is_obeyed() {
 }
 
 #[tokio::test]
-async fn a_scripted_answer_is_said_as_it_is() {
+async fn a_scripted_answer_is_sent_unchanged() {
     let answer = Answer::text("Well")
         .reasoning("Hm")
         .tool_call("add", r#"{"a": 2}"#)
@@ -311,7 +311,7 @@ async fn a_raw_answer_is_sent_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn a_rate_is_kept() {
+async fn the_token_rate_is_respected() {
     let simulator = Simulator::builder()
         .tokens_per_second(100.0)
         .answer(Answer::text("a b c d e f g h i j"))
@@ -328,7 +328,7 @@ async fn a_rate_is_kept() {
 }
 
 #[tokio::test]
-async fn a_chat_says_the_first_step() {
+async fn a_chat_sends_only_the_first_step() {
     let raw = Answer::raw(200, &[], []);
     let answer = Answer::text("one").step(raw).step(Answer::text("two"));
     let simulator = Simulator::builder().answer(answer).start().await.unwrap();
@@ -337,7 +337,7 @@ async fn a_chat_says_the_first_step() {
 }
 
 #[tokio::test]
-async fn the_order_of_members_makes_no_other_answer() {
+async fn the_order_of_members_does_not_change_the_response() {
     let simulator = Simulator::builder().start().await.unwrap();
     let one = r#"{"model":"gpt-oss-120b","messages":[{"role":"user","content":"Hi"}]}"#;
     let other = r#"{"messages":[{"content":"Hi","role":"user"}],"model":"gpt-oss-120b"}"#;

@@ -55,7 +55,7 @@ async fn bad_json_is_one_chunk_among_good_ones() {
 }
 
 #[tokio::test]
-async fn a_cut_ends_inside_an_event_and_without_a_last_chunk() {
+async fn a_cut_ends_inside_an_event_without_a_last_chunk() {
     let response = streamed("cut").await;
     let rest = after_tokens(&response);
     assert_eq!(rest.len(), 1);
@@ -65,7 +65,7 @@ async fn a_cut_ends_inside_an_event_and_without_a_last_chunk() {
 }
 
 #[tokio::test]
-async fn a_call_in_pieces_ends_between_them() {
+async fn a_call_in_fragments_ends_between_them() {
     let simulator = Simulator::builder()
         .fault(Fault::Truncate)
         .answer(Answer::tokens([""; 0]).tool_call("add", r#"{"a":2,"b":3}"#))
@@ -104,7 +104,7 @@ async fn a_truncated_stream_has_a_clean_end() {
 }
 
 #[tokio::test]
-async fn silence_and_close_send_not_one_byte() {
+async fn silence_and_close_send_no_bytes() {
     for (name, end) in [("silence", End::Silent), ("close", End::Closed)] {
         let response = streamed(name).await;
         assert_eq!((response.head.as_str(), response.end), ("", end), "{name}");
@@ -140,7 +140,7 @@ async fn every_status_can_be_sent() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_stream_breaks_in_its_middle() {
+async fn a_document_breaks_in_the_middle() {
     for (name, end, whole) in [
         ("badjson", End::Closed, true),
         ("cut", End::Closed, false),
@@ -158,7 +158,7 @@ async fn an_answer_that_is_no_stream_breaks_in_its_middle() {
 }
 
 #[tokio::test]
-async fn faults_are_taken_in_turn_and_leave_the_answer() {
+async fn faults_are_taken_in_order_and_keep_the_queued_answer() {
     let simulator = Simulator::builder()
         .fault("429".parse().unwrap())
         .fault(Fault::CloseBeforeHead)
@@ -176,7 +176,7 @@ async fn faults_are_taken_in_turn_and_leave_the_answer() {
 }
 
 #[tokio::test]
-async fn every_fault_comes_every_time() {
+async fn every_fault_applies_to_all_requests() {
     let simulator = Simulator::builder()
         .every_fault("503".parse().unwrap())
         .start()
@@ -203,7 +203,7 @@ async fn a_raw_answer_can_abort_and_hang() {
 }
 
 #[tokio::test]
-async fn a_cut_comes_in_its_time() {
+async fn a_cut_respects_the_token_rate() {
     let simulator = Simulator::builder()
         .tokens_per_second(1000.0)
         .fault(Fault::Cut)
@@ -217,7 +217,7 @@ async fn a_cut_comes_in_its_time() {
 }
 
 #[tokio::test]
-async fn a_fault_of_others_does_nothing_to_a_chat() {
+async fn a_fault_of_another_service_does_not_affect_a_chat() {
     for name in [
         "aborted",
         "canceled",
@@ -258,7 +258,7 @@ async fn a_fault_of_others_does_nothing_to_a_chat() {
 }
 
 #[test]
-fn a_fault_is_its_name() {
+fn a_fault_has_a_name() {
     for name in [
         "400",
         "429",

@@ -24,7 +24,7 @@ async fn a_chat_needs_a_key() {
 }
 
 #[tokio::test]
-async fn only_the_right_key_is_taken_where_one_is_set() {
+async fn only_the_configured_key_is_accepted() {
     let simulator = Simulator::builder().api_key("right").start().await.unwrap();
     for (key, status) in [(Some("right"), 200), (Some("wrong"), 401), (None, 401)] {
         let response = get(&simulator, "/v1/models", key).await;
@@ -66,7 +66,7 @@ async fn an_unknown_model_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_wrong_request_is_refused() {
+async fn an_invalid_request_is_refused() {
     let simulator = start().await;
     for (body, status) in [
         ("", 400),
@@ -145,7 +145,7 @@ fn gzip(text: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_body_may_come_in_gzip_and_in_nothing_else() {
+async fn only_gzip_encoded_bodies_are_accepted() {
     let body = br#"{"model":"gpt-oss-120b","messages":[{"role":"user","content":"Hi"}]}"#;
     let zipped = gzip(body);
     assert_eq!(encoded("identity", body).await, 200);

@@ -111,7 +111,7 @@ async fn keywords_beyond_the_smallest_set_are_refused() {
 }
 
 #[tokio::test]
-async fn an_open_object_is_refused_in_another_way() {
+async fn an_open_object_is_refused_with_another_message() {
     let message = "'additionalProperties' is required to be supplied and set to false.";
     check(json!({ "type": "object", "properties": {} }), 422, message).await;
     let mut open = of(&json!({ "type": "null" }));
@@ -120,7 +120,7 @@ async fn an_open_object_is_refused_in_another_way() {
 }
 
 #[tokio::test]
-async fn the_whole_schema_is_an_object_s() {
+async fn the_root_schema_must_be_an_object() {
     for (schema, key) in [
         (json!({ "allOf": [] }), "allOf"),
         (
@@ -138,7 +138,7 @@ async fn the_whole_schema_is_an_object_s() {
 }
 
 #[tokio::test]
-async fn definitions_have_one_name_and_no_circles() {
+async fn definitions_must_be_in_defs_and_not_recursive() {
     let mut schema = of(&json!({ "$ref": "#/$defs/A" }));
     schema["definitions"] = json!({ "A": { "type": "null" } });
     let message = "'definitions' is not supported in JSON schema. Use '$defs' instead";
@@ -154,7 +154,7 @@ async fn definitions_have_one_name_and_no_circles() {
 }
 
 #[tokio::test]
-async fn a_schema_of_the_smallest_set_is_taken() {
+async fn a_schema_of_the_smallest_set_is_accepted() {
     let mut schema = of(&json!({
         "title": "t", "description": "d", "anyOf": [
             { "type": "string", "enum": ["a"] },

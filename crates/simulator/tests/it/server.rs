@@ -64,7 +64,7 @@ fn h2_request(simulator: &Simulator, body: String) -> Request<Full<Bytes>> {
 }
 
 #[tokio::test]
-async fn http_1_is_spoken_over_tls() {
+async fn http_1_works_over_tls() {
     let simulator = Simulator::builder().tls(true).start().await.unwrap();
     assert!(simulator.base_url().starts_with("https://127.0.0.1:"));
     for name in ["localhost", "127.0.0.1", "::1"] {
@@ -100,7 +100,7 @@ async fn a_cut_over_tls_has_no_close_notify() {
 }
 
 #[tokio::test]
-async fn http_2_is_spoken_over_tls() {
+async fn http_2_works_over_tls() {
     let simulator = Simulator::builder()
         .tls(true)
         .answer(Answer::text("Hello there."))
@@ -243,7 +243,7 @@ async fn requests_are_recorded() {
 }
 
 #[tokio::test]
-async fn requests_of_one_connection_have_its_number() {
+async fn requests_have_the_number_of_their_connection() {
     let simulator = Simulator::builder().start().await.unwrap();
     let mut socket = TcpStream::connect(simulator.address()).await.unwrap();
     let head = "GET /public/v1/models/tiny HTTP/1.1\r\nhost: x\r\n\r\n";
@@ -309,7 +309,7 @@ async fn dropping_closes_the_port_and_the_connections() {
 }
 
 #[tokio::test]
-async fn senseless_settings_are_refused() {
+async fn invalid_settings_are_refused() {
     let builder = Simulator::builder;
     for simulator in [
         builder().tokens_per_second(0.0),
@@ -333,7 +333,7 @@ async fn senseless_settings_are_refused() {
 }
 
 #[tokio::test]
-async fn a_taken_port_is_an_error() {
+async fn a_port_in_use_is_an_error() {
     let simulator = Simulator::builder().start().await.unwrap();
     let port = simulator.address().port();
     let error = Simulator::builder().port(port).start().await.unwrap_err();
@@ -347,7 +347,7 @@ fn a_key_is_not_shown() {
 }
 
 #[test]
-fn a_simulator_can_be_sent() {
+fn a_simulator_is_send() {
     fn check<T: Send + Sync>() {}
     check::<Simulator>();
 }

@@ -18,7 +18,7 @@ fn key(session: &Response) -> String {
 }
 
 #[tokio::test]
-async fn each_state_is_answered_in_turn() {
+async fn each_session_is_returned_in_order() {
     let states = [
         (CerebrasSession::Null, 200, "null"),
         (CerebrasSession::Empty, 200, "{}"),
@@ -50,7 +50,7 @@ async fn each_state_is_answered_in_turn() {
 }
 
 #[tokio::test]
-async fn without_a_cookie_nobody_is_signed_in() {
+async fn without_a_cookie_the_session_is_signed_out() {
     let simulator = Simulator::builder().start().await.unwrap();
     let response = get(&simulator, "/cerebras-session/api/auth/session", None).await;
     assert_eq!((response.status(), response.text()), (200, "{}"));
@@ -64,7 +64,7 @@ async fn without_a_cookie_nobody_is_signed_in() {
 }
 
 #[tokio::test]
-async fn its_keys_are_taken_beside_the_one_that_is_set() {
+async fn keys_of_the_session_are_accepted_in_addition() {
     let builder = Simulator::builder().api_key("right");
     let builder = builder.cerebras_session(CerebrasSession::ExpiredKey);
     let simulator = builder.start().await.unwrap();
@@ -84,7 +84,7 @@ async fn its_keys_are_taken_beside_the_one_that_is_set() {
 }
 
 #[tokio::test]
-async fn an_expired_key_is_refused_where_any_is_taken() {
+async fn an_expired_key_is_refused_although_any_key_is_accepted() {
     let builder = Simulator::builder().cerebras_session(CerebrasSession::ExpiredKey);
     let simulator = builder.start().await.unwrap();
     let expired = key(&session(&simulator).await);

@@ -94,7 +94,7 @@ impl StdError for Layered {
 }
 
 #[tokio::test]
-async fn a_request_goes_through_layers_as_it_is() {
+async fn a_request_passes_layers_unchanged() {
     let server = Server::start(&[&[HELLO]]).await;
     let service = ServiceBuilder::new()
         .layer(TraceLayer::new_for_http())

@@ -128,7 +128,7 @@ fn check_one(warnings: &[String], part: &str) {
 }
 
 #[test]
-fn folder_and_file_are_made_for_the_owner_alone() {
+fn folder_and_file_are_created_for_the_owner_only() {
     let place = Place::new();
     let file = CacheFile::new(place.folder().join("deeper").join(NAME)).unwrap();
     assert_eq!(read(&file), (None, vec![]));
@@ -142,7 +142,7 @@ fn folder_and_file_are_made_for_the_owner_alone() {
 }
 
 #[test]
-fn a_folder_that_is_there_stays_as_it_is() {
+fn an_existing_folder_is_unchanged() {
     let place = Place::new();
     place.make_folder();
     set_mode(place.folder(), 0o755);
@@ -153,7 +153,7 @@ fn a_folder_that_is_there_stays_as_it_is() {
 }
 
 #[test]
-fn an_update_sees_what_is_there() {
+fn an_update_sees_the_current_content() {
     let place = Place::with(b"whole:1");
     let file = place.file();
     let mut seen = None;
@@ -168,7 +168,7 @@ fn an_update_sees_what_is_there() {
 }
 
 #[test]
-fn a_removal_spares_what_is_not_meant() {
+fn a_removal_keeps_other_content() {
     let place = Place::with(b"whole:1");
     let file = place.file();
     assert!(file.remove(parse, |content| content == b"2", &mut Vec::new()));
@@ -179,7 +179,7 @@ fn a_removal_spares_what_is_not_meant() {
 }
 
 #[test]
-fn a_file_of_a_newer_version_is_left_as_it_is() {
+fn a_file_of_a_newer_version_is_unchanged() {
     for content in [
         r#"{"version":2,"headers":{},"cookies":{"a":"b"}}"#,
         r#"{"version":1.5}"#,
@@ -265,7 +265,7 @@ fn damaged_content_is_set_aside() {
 }
 
 #[test]
-fn a_gigabyte_is_not_read() {
+fn a_huge_file_is_not_read() {
     let place = Place::with(b"");
     File::options()
         .write(true)
@@ -283,7 +283,7 @@ fn a_gigabyte_is_not_read() {
 }
 
 #[test]
-fn damage_that_cannot_be_set_aside_is_replaced() {
+fn a_damaged_file_that_cannot_be_renamed_is_replaced() {
     let place = Place::with(b"broken");
     fs::create_dir(place.beside(".corrupt")).unwrap();
     fs::write(place.beside(".corrupt").join("x"), "").unwrap();
@@ -296,7 +296,7 @@ fn damage_that_cannot_be_set_aside_is_replaced() {
 }
 
 #[test]
-fn a_lock_that_is_held_is_waited_for_and_then_done_without() {
+fn a_held_lock_is_waited_for_and_then_ignored() {
     let place = Place::with(b"whole:1");
     let file = place.file().lock_wait(Duration::ZERO);
     assert_eq!(write(&file, b"whole:2"), (true, vec![]));
@@ -327,7 +327,7 @@ fn a_lock_file_that_is_a_link_is_not_used() {
 }
 
 #[test]
-fn what_killed_processes_left_is_swept_after_an_hour() {
+fn files_of_killed_processes_are_deleted_after_an_hour() {
     let place = Place::with(b"whole:1");
     let old = SystemTime::now() - Duration::from_secs(2 * 60 * 60);
     let make = |name: &str, time| {
@@ -364,7 +364,7 @@ fn what_killed_processes_left_is_swept_after_an_hour() {
 }
 
 #[test]
-fn what_is_deleted_meanwhile_is_made_again() {
+fn a_folder_deleted_in_the_meantime_is_created_again() {
     let place = Place::with(b"whole:1");
     let file = place.file();
     assert_eq!(write(&file, b"whole:2"), (true, vec![]));
@@ -377,7 +377,7 @@ fn what_is_deleted_meanwhile_is_made_again() {
 }
 
 #[test]
-fn paths_that_cannot_be_are_off() {
+fn invalid_paths_turn_the_file_off() {
     let long = format!("/{}/{NAME}", "x/".repeat(2100));
     let name = format!("/tmp/{}", "x".repeat(201));
     for path in ["", "/", "/tmp/..", &long, &name, "/tmp/a\nb"] {
@@ -410,7 +410,7 @@ fn paths_that_cannot_be_are_off() {
 }
 
 #[test]
-fn nothing_tells_where_the_file_is_or_what_it_holds() {
+fn debug_output_shows_neither_folder_nor_content() {
     let place = Place::with(format!("broken {CANARY}").as_bytes());
     let file = place.file();
     let folder = place.root.path().file_name().unwrap().to_str().unwrap();

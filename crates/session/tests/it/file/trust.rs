@@ -13,7 +13,7 @@ use inferstream_session::CacheFile;
 use super::{CANARY, Place, check_one, is_root, mode, parse, read, remove, run, set_mode, write};
 
 #[test]
-fn a_file_that_others_could_read_is_read_once_and_closed() {
+fn a_file_readable_by_others_is_read_once_and_restricted() {
     for open in [0o644, 0o640, 0o604] {
         let place = Place::with(b"whole:1");
         set_mode(&place.path, open);
@@ -29,7 +29,7 @@ fn a_file_that_others_could_read_is_read_once_and_closed() {
 }
 
 #[test]
-fn a_file_that_others_could_write_is_replaced_unread() {
+fn a_file_writable_by_others_is_replaced_without_reading() {
     for open in [0o666, 0o660, 0o602, 0o777] {
         let place = Place::with(b"whole:1");
         set_mode(&place.path, open);
@@ -132,7 +132,7 @@ fn devices_are_refused() {
 }
 
 #[test]
-fn anothers_file_is_refused() {
+fn a_file_of_another_owner_is_refused() {
     let place = Place::with(b"whole:1");
     if is_root() {
         std::os::unix::fs::chown(&place.path, Some(65534), None).unwrap();
@@ -141,7 +141,7 @@ fn anothers_file_is_refused() {
 }
 
 #[test]
-fn folders_of_others_links_and_open_ones_are_refused() {
+fn folders_that_are_links_open_or_of_others_are_refused() {
     let check = |place: &Place, why: &str| {
         let (content, warnings) = read(&place.file());
         assert_eq!(content, None);
@@ -181,7 +181,7 @@ fn folders_of_others_links_and_open_ones_are_refused() {
 }
 
 #[test]
-fn what_replaces_the_file_meanwhile_is_never_written_through() {
+fn a_replacement_of_the_file_is_never_written_through() {
     let place = Place::with(b"whole:other");
     let target = place.root.path().join("target");
     fs::write(&target, CANARY).unwrap();

@@ -65,7 +65,7 @@ async fn bad_json_is_one_line_among_good_ones() {
 }
 
 #[tokio::test]
-async fn an_error_ends_as_a_whole_answer_does() {
+async fn an_error_ends_like_a_complete_response() {
     for (protocol, expected) in [
         (
             PlaygroundProtocol::Oldest,
@@ -87,7 +87,7 @@ async fn an_error_ends_as_a_whole_answer_does() {
 }
 
 #[tokio::test]
-async fn silence_and_close_send_not_one_byte() {
+async fn silence_and_close_send_no_bytes() {
     for (fault, end) in [("silence", End::Silent), ("close", End::Closed)] {
         let response = answered(fault, PlaygroundProtocol::V4).await;
         assert_eq!((response.head.as_str(), response.end), ("", end));
@@ -109,7 +109,7 @@ async fn every_status_can_be_sent() {
 }
 
 #[tokio::test]
-async fn a_page_may_come_in_the_place_of_an_answer() {
+async fn a_page_may_replace_a_response() {
     for (fault, status, part) in [
         ("challenge", 403, "Just a moment..."),
         ("html", 503, "Error 1102"),
@@ -123,7 +123,7 @@ async fn a_page_may_come_in_the_place_of_an_answer() {
 }
 
 #[tokio::test]
-async fn a_fault_of_others_does_nothing_to_an_inference() {
+async fn a_fault_of_another_service_does_not_affect_an_inference() {
     for fault in [
         "aborted",
         "baredone",

@@ -50,7 +50,7 @@ fn check_challenge(response: &Response) {
 }
 
 #[tokio::test]
-async fn a_page_is_passed_with_both_cookies() {
+async fn the_page_requires_both_cookies() {
     let simulator = start().await;
     let challenge = page(&simulator, "").await;
     check_challenge(&challenge);
@@ -78,7 +78,7 @@ async fn two_challenges_have_two_clearances() {
 }
 
 #[tokio::test]
-async fn an_inference_needs_the_cookies_where_that_is_set() {
+async fn an_inference_requires_the_cookies_if_configured() {
     let simulator = start().await;
     check_challenge(&infer(&simulator).await);
     let models = call(&simulator, "GET", "/api/models", "", "").await;
@@ -99,7 +99,7 @@ async fn an_inference_needs_the_cookies_where_that_is_set() {
 }
 
 #[tokio::test]
-async fn cookies_are_looked_at_only_where_that_is_set() {
+async fn cookies_are_checked_only_if_configured() {
     let simulator = Simulator::builder().start().await.unwrap();
     assert_eq!(infer(&simulator).await.status(), 200);
     check_challenge(&page(&simulator, "").await);
@@ -123,7 +123,7 @@ async fn a_session_may_expire() {
 }
 
 #[tokio::test]
-async fn a_challenge_may_come_in_spite_of_cookies() {
+async fn a_challenge_may_be_sent_despite_cookies() {
     let simulator = Simulator::builder()
         .challenge(true)
         .fault(Fault::Challenge)
@@ -136,7 +136,7 @@ async fn a_challenge_may_come_in_spite_of_cookies() {
 }
 
 #[tokio::test]
-async fn models_are_named() {
+async fn the_models_are_listed() {
     let simulator = Simulator::builder().start().await.unwrap();
     let models = call(&simulator, "GET", "/api/models", "", "").await.json();
     assert_eq!(models["models"].as_array().unwrap().len(), 9);
@@ -144,7 +144,7 @@ async fn models_are_named() {
 }
 
 #[tokio::test]
-async fn a_wrong_request_is_refused_without_a_word() {
+async fn an_invalid_request_is_refused_without_a_message() {
     let simulator = Simulator::builder().start().await.unwrap();
     for body in [
         "",

@@ -199,7 +199,7 @@ async fn the_oldest_protocol_has_responses() {
 }
 
 #[tokio::test]
-async fn a_limit_cuts_the_answer() {
+async fn a_token_limit_truncates_the_response() {
     for (protocol, last) in [
         (PlaygroundProtocol::V4, "\"finishReason\":\"length\""),
         (PlaygroundProtocol::Oldest, "data: {\"response\":\"b\"}"),
@@ -216,7 +216,7 @@ async fn a_limit_cuts_the_answer() {
 }
 
 #[tokio::test]
-async fn an_answer_is_made_up() {
+async fn a_response_is_generated() {
     let start = || Simulator::builder().seed(7).start();
     let (one, other) = (start().await.unwrap(), start().await.unwrap());
     let (first, second) = (infer(&one).await, infer(&other).await);

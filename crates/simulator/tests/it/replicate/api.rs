@@ -11,7 +11,7 @@ async fn start() -> Simulator {
 }
 
 #[tokio::test]
-async fn all_of_the_api_needs_a_key() {
+async fn the_complete_api_requires_a_key() {
     let simulator = Simulator::builder().api_key("right").start().await.unwrap();
     for path in [
         "account",
@@ -50,7 +50,7 @@ async fn all_of_the_api_needs_a_key() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_found() {
+async fn missing_resources_are_not_found() {
     let simulator = start().await;
     for (method, path) in [
         ("POST", "models/meta/unknown/predictions"),
@@ -85,7 +85,7 @@ fn check_field(problem: &Value, kind: &str, field: &str, description: &str) {
 }
 
 #[tokio::test]
-async fn a_wrong_request_is_refused() {
+async fn an_invalid_request_is_refused() {
     let simulator = start().await;
     let llama = MODEL;
     let gpt = "models/openai/gpt-5/predictions";
@@ -171,7 +171,7 @@ async fn a_wrong_request_is_refused() {
 }
 
 #[tokio::test]
-async fn a_request_that_cannot_be_read_is_refused() {
+async fn an_unreadable_request_is_refused() {
     let simulator = start().await;
     let response = call(
         &simulator,
@@ -196,7 +196,7 @@ async fn a_request_that_cannot_be_read_is_refused() {
 }
 
 #[tokio::test]
-async fn all_documented_fields_are_taken() {
+async fn all_documented_fields_are_accepted() {
     let simulator = start().await;
     let gpt = "models/openai/gpt-5/predictions";
     let claude = "models/anthropic/claude-4-sonnet/predictions";

@@ -38,7 +38,7 @@ async fn list(simulator: &Simulator) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_fault_in_the_place_of_an_answer_creates_nothing() {
+async fn a_fault_that_replaces_the_response_creates_nothing() {
     for (fault, end) in [("close", End::Closed), ("silence", End::Silent)] {
         let simulator = start(fault).await;
         let response = post(&simulator).await;
@@ -60,7 +60,7 @@ async fn a_fault_in_the_place_of_an_answer_creates_nothing() {
 }
 
 #[tokio::test]
-async fn a_throttled_request_is_told_when_to_come_back() {
+async fn a_throttled_request_has_a_delay() {
     for (fault, header, body) in [
         (
             "429",
@@ -96,7 +96,7 @@ async fn bad_json_is_half_of_the_prediction() {
 }
 
 #[tokio::test]
-async fn a_lost_prediction_is_there() {
+async fn a_lost_prediction_exists() {
     let simulator = start("lost").await;
     let response = post(&simulator).await;
     assert_eq!((response.head.as_str(), response.end), ("", End::Closed));
@@ -124,7 +124,7 @@ async fn a_prediction_may_lack_its_stream() {
 }
 
 #[tokio::test]
-async fn urls_may_lead_elsewhere() {
+async fn urls_may_point_to_another_host() {
     let simulator = start("evilhost").await;
     let prediction = create(&simulator).await;
     let url = prediction["urls"]["stream"].as_str().unwrap();
@@ -143,7 +143,7 @@ async fn urls_may_lead_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_prediction_may_be_born_with_its_end() {
+async fn a_prediction_may_have_ended_at_creation() {
     for (status, error, reason) in [
         ("aborted", None, "canceled"),
         ("canceled", None, "canceled"),
@@ -164,7 +164,7 @@ async fn a_prediction_may_be_born_with_its_end() {
 }
 
 #[tokio::test]
-async fn a_cold_boot_never_ends_by_itself() {
+async fn a_cold_boot_never_ends_on_its_own() {
     let simulator = start("coldboot").await;
     let prediction = create(&simulator).await;
     let response = stream(&prediction, None).await;
@@ -175,7 +175,7 @@ async fn a_cold_boot_never_ends_by_itself() {
 }
 
 #[tokio::test]
-async fn a_first_stream_breaks_and_the_next_is_whole() {
+async fn the_first_stream_breaks_and_the_next_is_complete() {
     for (fault, end, whole) in [
         ("cut", End::Closed, false),
         ("stall", End::Silent, false),
@@ -194,7 +194,7 @@ async fn a_first_stream_breaks_and_the_next_is_whole() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_short_breaks_before_its_end() {
+async fn a_short_response_breaks_before_its_end() {
     for fault in ["cut", "truncate"] {
         let simulator = Simulator::builder()
             .fault(fault.parse().unwrap())
@@ -252,7 +252,7 @@ async fn every_stream_may_be_cut() {
 }
 
 #[tokio::test]
-async fn a_stream_may_be_asked_for_too_early() {
+async fn a_stream_may_be_requested_too_early() {
     let simulator = start("early").await;
     let prediction = create(&simulator).await;
     for status in [404, 404, 200, 200] {
@@ -274,7 +274,7 @@ async fn a_stream_may_be_refused() {
 }
 
 #[tokio::test]
-async fn a_fault_of_others_does_nothing_to_a_prediction() {
+async fn a_fault_of_another_service_does_not_affect_a_prediction() {
     for fault in [
         "baredone",
         "challenge",

@@ -64,7 +64,7 @@ async fn a_prediction_is_created_streamed_and_read() {
 }
 
 #[tokio::test]
-async fn the_answer_to_a_creation_has_the_recorded_shape() {
+async fn the_response_to_a_creation_has_the_recorded_format() {
     let simulator = counting().start().await.unwrap();
     let response = call(&simulator, "POST", MODEL, "", &input("Hi")).await;
     assert_eq!(response.status(), 201);
@@ -115,7 +115,7 @@ async fn same_seed_and_order_give_the_same_predictions() {
 }
 
 #[tokio::test]
-async fn a_version_or_a_deployment_is_run_too() {
+async fn versions_and_deployments_are_supported() {
     let simulator = Simulator::builder().start().await.unwrap();
     let hash = "0123456789abcdef".repeat(4);
     let known = get(&simulator, "models/replicate/vicuna-13b").await.json();
@@ -160,7 +160,7 @@ async fn a_model_without_streams_has_no_url_for_one() {
 }
 
 #[tokio::test]
-async fn a_limit_cuts_what_is_made_up() {
+async fn a_token_limit_truncates_generated_text() {
     let simulator = Simulator::builder().start().await.unwrap();
     for name in [
         "max_tokens",
@@ -176,7 +176,7 @@ async fn a_limit_cuts_what_is_made_up() {
 }
 
 #[tokio::test]
-async fn tokens_are_there_one_by_one() {
+async fn tokens_are_produced_one_by_one() {
     let simulator = counting()
         .boot(Duration::from_millis(200))
         .tokens_per_second(10.0)
@@ -206,7 +206,7 @@ async fn tokens_are_there_one_by_one() {
 }
 
 #[tokio::test]
-async fn a_canceled_prediction_keeps_what_it_has_said() {
+async fn a_canceled_prediction_keeps_its_output() {
     let simulator = counting().tokens_per_second(2.0).start().await.unwrap();
     let prediction = create(&simulator).await;
     until(&simulator, &prediction, "processing").await;
@@ -234,7 +234,7 @@ async fn canceling_a_prediction_that_has_ended_does_nothing() {
 }
 
 #[tokio::test]
-async fn a_deadline_aborts_what_has_not_started_and_cancels_the_rest() {
+async fn a_deadline_aborts_or_cancels_a_prediction() {
     for (boot, status) in [(60, "aborted"), (0, "canceled")] {
         let simulator = counting()
             .boot(Duration::from_secs(boot))
@@ -304,7 +304,7 @@ async fn predictions_are_listed_newest_first() {
 }
 
 #[tokio::test]
-async fn requests_are_counted_whatever_they_are_answered() {
+async fn requests_are_counted_whatever_their_response() {
     let simulator = counting()
         .fault("429".parse().unwrap())
         .start()
@@ -326,7 +326,7 @@ async fn requests_are_counted_whatever_they_are_answered() {
 }
 
 #[tokio::test]
-async fn a_raw_answer_comes_in_the_place_of_a_prediction() {
+async fn a_raw_answer_replaces_a_prediction() {
     let simulator = Simulator::builder()
         .answer(Answer::raw(202, &[("x-a", "1")], [Piece::from("{}")]))
         .start()
@@ -343,7 +343,7 @@ async fn a_raw_answer_comes_in_the_place_of_a_prediction() {
 }
 
 #[tokio::test]
-async fn reasoning_and_tool_calls_are_left_out() {
+async fn reasoning_and_tool_calls_are_omitted() {
     let answer = Answer::text("Well.").reasoning("Hm").tool_call("a", "{}");
     let simulator = Simulator::builder().answer(answer).start().await.unwrap();
     let prediction = create(&simulator).await;

@@ -14,7 +14,7 @@ use super::{
 use crate::client::{End, send, send_to};
 
 #[tokio::test]
-async fn streams_have_an_origin_of_their_own() {
+async fn streams_have_their_own_origin() {
     let simulator = counting().start().await.unwrap();
     let prediction = create(&simulator).await;
     let url = prediction["urls"]["stream"].as_str().unwrap();
@@ -74,7 +74,7 @@ async fn a_stream_has_the_documented_bytes() {
 }
 
 #[tokio::test]
-async fn a_stream_is_told_again_after_the_end() {
+async fn a_stream_can_be_read_again_after_the_end() {
     let simulator = counting().tokens_per_second(50.0).start().await.unwrap();
     let prediction = create(&simulator).await;
     let (first, second) = tokio::join!(stream(&prediction, None), stream(&prediction, None));
@@ -139,7 +139,7 @@ async fn a_first_stream_may_be_scripted() {
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_goes_on() {
+async fn a_reconnecting_client_continues() {
     let simulator = counting().start().await.unwrap();
     let prediction = create(&simulator).await;
     for (last, expected) in [
@@ -161,7 +161,7 @@ async fn a_client_that_comes_back_goes_on() {
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_may_get_all_again() {
+async fn a_reconnecting_client_may_get_all_events_again() {
     for resume in [Resume::Replay, Resume::Renumber, Resume::Differ] {
         let simulator = counting().resume(resume).start().await.unwrap();
         let prediction = create(&simulator).await;

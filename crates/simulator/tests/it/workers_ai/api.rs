@@ -31,7 +31,7 @@ async fn urls_are_those_of_the_server() {
 }
 
 #[tokio::test]
-async fn all_of_the_api_needs_a_key() {
+async fn the_complete_api_requires_a_key() {
     let simulator = Simulator::builder().api_key("right").start().await.unwrap();
     for (method, path) in [
         ("GET", "models/search"),
@@ -72,7 +72,7 @@ async fn keys_are_not_shown() {
 }
 
 #[tokio::test]
-async fn an_account_is_32_digits_or_the_one_that_is_set() {
+async fn an_account_is_32_digits_or_the_configured_one() {
     let free = start([]).await;
     let set = Simulator::builder().account_id("me").start().await.unwrap();
     for (simulator, account, status) in [
@@ -96,7 +96,7 @@ async fn an_account_is_32_digits_or_the_one_that_is_set() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_found() {
+async fn missing_resources_are_not_found() {
     let simulator = start([]).await;
     for (method, path) in [
         ("GET", "run/@cf/meta/llama-2-7b-chat-int8"),
@@ -195,7 +195,7 @@ async fn a_model_has_a_schema() {
 }
 
 #[tokio::test]
-async fn a_gateway_passes_chats_on() {
+async fn a_gateway_forwards_chats() {
     let simulator = start((0..3).map(|_| Answer::text("Hello."))).await;
     let run = format!("workers-ai/{LLAMA_3_1}");
     let streamed = through(&simulator, &run, KEY, &body("Hi", r#""stream":true"#)).await;
@@ -215,7 +215,7 @@ async fn a_gateway_passes_chats_on() {
 }
 
 #[tokio::test]
-async fn a_gateway_takes_a_key_of_its_own() {
+async fn a_gateway_accepts_its_own_key() {
     let simulator = Simulator::builder().api_key("right").start().await.unwrap();
     let path = format!("workers-ai/{LLAMA_2}");
     for (headers, status) in [
@@ -237,7 +237,7 @@ async fn a_gateway_takes_a_key_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_gateway_refuses_in_its_own_words() {
+async fn a_gateway_has_its_own_error_messages() {
     let simulator = start([]).await;
     for (path, code) in [
         ("workers-ai/@cf/x/y", 2008),

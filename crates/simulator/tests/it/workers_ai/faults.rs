@@ -62,7 +62,7 @@ async fn a_stream_breaks_after_eight_tokens() {
 }
 
 #[tokio::test]
-async fn an_error_has_the_shape_of_the_style() {
+async fn an_error_has_the_format_of_the_endpoint() {
     let response = streamed("error", LLAMA_3_1).await;
     let rest = after_tokens(&response);
     assert_eq!(rest.len(), 1);
@@ -79,7 +79,7 @@ async fn an_error_has_the_shape_of_the_style() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_stream_breaks_in_its_middle() {
+async fn a_document_breaks_in_the_middle() {
     for (fault, end, whole) in [
         ("badjson", End::Closed, true),
         ("cut", End::Closed, false),
@@ -98,7 +98,7 @@ async fn an_answer_that_is_no_stream_breaks_in_its_middle() {
 }
 
 #[tokio::test]
-async fn silence_and_close_send_not_one_byte() {
+async fn silence_and_close_send_no_bytes() {
     for (fault, end) in [("silence", End::Silent), ("close", End::Closed)] {
         let response = streamed(fault, GEMMA).await;
         assert_eq!((response.head.as_str(), response.end), ("", end));
@@ -122,7 +122,7 @@ async fn every_status_can_be_sent() {
 }
 
 #[tokio::test]
-async fn a_gateway_has_its_own_shapes() {
+async fn a_gateway_has_its_own_error_formats() {
     for (fault, name, code) in [
         ("401", "AiGatewayError", 2009),
         ("402", "AiGatewayError", 2021),
@@ -143,7 +143,7 @@ async fn a_gateway_has_its_own_shapes() {
 }
 
 #[tokio::test]
-async fn a_quota_is_told_in_two_shapes() {
+async fn a_quota_is_reported_in_two_formats() {
     let message = "you have used up your daily free allocation of 10,000 neurons, please upgrade to Cloudflare's Workers Paid plan if you would like to continue usage.";
     let flat = streamed("quota", GEMMA).await;
     assert_eq!(flat.status(), 429);
@@ -170,7 +170,7 @@ async fn a_quota_is_told_in_two_shapes() {
 }
 
 #[tokio::test]
-async fn a_refusal_may_come_in_the_place_of_an_answer() {
+async fn a_refusal_may_replace_a_response() {
     for (fault, status, code) in [
         ("context", 413, 5021),
         ("plan", 403, 5035),
@@ -188,7 +188,7 @@ async fn a_refusal_may_come_in_the_place_of_an_answer() {
 }
 
 #[tokio::test]
-async fn a_page_may_come_in_the_place_of_an_answer() {
+async fn a_page_may_replace_a_response() {
     let html = Some("text/html; charset=UTF-8");
     let challenge = streamed("challenge", GEMMA).await;
     assert_eq!(challenge.status(), 403);
@@ -209,7 +209,7 @@ async fn a_page_may_come_in_the_place_of_an_answer() {
 }
 
 #[tokio::test]
-async fn a_refusal_leaves_the_answer() {
+async fn a_refusal_keeps_the_queued_answer() {
     for fault in [
         "quota",
         "quota-rest",
@@ -243,7 +243,7 @@ async fn a_refusal_comes_before_a_raw_answer() {
 }
 
 #[tokio::test]
-async fn a_finish_reason_may_come_too_early() {
+async fn a_finish_reason_may_be_too_early() {
     let hybrid = events(&streamed("midfinish", GEMMA).await);
     assert_eq!(hybrid[9]["choices"][0]["finish_reason"], "length");
     assert_eq!(said(&hybrid), TOKENS.concat());
@@ -306,7 +306,7 @@ async fn heartbeats_have_no_end() {
 }
 
 #[tokio::test]
-async fn a_document_may_come_in_the_place_of_a_stream() {
+async fn a_document_may_replace_a_stream() {
     let response = streamed("jsonstream", LLAMA_3_1).await;
     assert_eq!(response.header("content-type"), Some("application/json"));
     assert_eq!(response.json()["result"]["response"], TOKENS.concat());
@@ -316,7 +316,7 @@ async fn a_document_may_come_in_the_place_of_a_stream() {
 }
 
 #[tokio::test]
-async fn a_fault_of_others_does_nothing_to_a_chat() {
+async fn a_fault_of_another_service_does_not_affect_a_chat() {
     for fault in [
         "aborted",
         "coldboot",

@@ -69,7 +69,7 @@ async fn an_unknown_model_is_refused() {
 }
 
 #[tokio::test]
-async fn a_models_name_may_be_encoded() {
+async fn the_name_of_a_model_may_be_encoded() {
     let simulator = start([]).await;
     for path in [
         "run/%40cf/meta/llama-3.1-8b-instruct-fp8",
@@ -97,7 +97,7 @@ async fn a_content_must_not_be_null() {
 }
 
 #[tokio::test]
-async fn an_answer_is_cut_at_256_tokens() {
+async fn a_response_is_truncated_at_256_tokens() {
     let long = || Answer::tokens((0..300).map(|_| " a"));
     for (fields, count) in [
         ("", 256),
@@ -134,7 +134,7 @@ async fn an_answer_is_cut_at_256_tokens() {
 }
 
 #[tokio::test]
-async fn a_prompt_needs_room_for_its_answer_too() {
+async fn prompt_and_response_must_fit_into_the_context() {
     let fields = r#""max_tokens":8188"#;
     let part = "The estimated number of input and maximum output tokens (8193) exceeded this model context window limit (8192)";
     check(LLAMA_2, &body("Hi", fields), 413, 5021, part).await;
@@ -144,7 +144,7 @@ async fn a_prompt_needs_room_for_its_answer_too() {
 }
 
 #[tokio::test]
-async fn a_picture_must_be_in_the_request() {
+async fn an_image_must_be_in_the_request() {
     let picture = |url: &str| {
         messages(&json!([{"role": "user", "content": [
             {"type": "text", "text": "What is this?"},
@@ -193,13 +193,13 @@ async fn mistral_is_strict() {
 }
 
 #[tokio::test]
-async fn one_model_cannot_be_told_to_call_any_tool() {
+async fn one_model_does_not_support_required_tool_calls() {
     let fields = r#""tool_choice":"required","tools":[{"name":"sky","parameters":{}}]"#;
     check(GLM, &body("Hi", fields), 400, 5006, "tool_choice").await;
 }
 
 #[tokio::test]
-async fn a_tool_is_called_where_it_is_spoken_of() {
+async fn a_tool_is_called_if_the_prompt_mentions_tools() {
     let simulator = start([]).await;
     let parameters = r#"{"type":"object","properties":{"at":{"type":"string"}}}"#;
     for tool in [
@@ -219,7 +219,7 @@ async fn a_tool_is_called_where_it_is_spoken_of() {
 }
 
 #[tokio::test]
-async fn json_is_said_where_it_is_asked_for() {
+async fn json_is_sent_on_request() {
     let simulator = start([]).await;
     let schema = r#"{"type":"object","properties":{"city":{"type":"string"}}}"#;
     for schema in [

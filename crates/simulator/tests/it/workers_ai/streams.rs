@@ -11,7 +11,7 @@ use super::{
 const STREAM: &str = r#""stream":true"#;
 
 #[tokio::test]
-async fn a_native_stream_has_padding_and_a_tail() {
+async fn a_native_stream_has_padding_and_a_usage_chunk() {
     let simulator = start([Answer::tokens(["Hello", " chunk1"])]).await;
     let response = run(&simulator, LLAMA_3_1, STREAM).await;
     let mut events = events(&response);
@@ -35,7 +35,7 @@ async fn a_native_stream_has_padding_and_a_tail() {
 }
 
 #[tokio::test]
-async fn a_native_answer_has_its_response() {
+async fn a_native_document_has_a_response() {
     let simulator = start([Answer::text("Hello there.")]).await;
     let response = run(&simulator, LLAMA_2, "").await;
     assert_eq!(
@@ -67,14 +67,14 @@ async fn typed_tokens_are_json() {
 }
 
 #[tokio::test]
-async fn a_typed_model_thinks_without_an_opening_tag() {
+async fn a_typed_model_reasons_without_an_opening_tag() {
     let simulator = start([Answer::text("Yes.").reasoning("Hm.")]).await;
     let events = events(&run(&simulator, QWQ, STREAM).await);
     assert_eq!(said(&events), "Hm.\n</think>\n\nYes.");
 }
 
 #[tokio::test]
-async fn a_hybrid_stream_has_increments_and_a_cumulative_tail() {
+async fn a_hybrid_stream_has_increments_and_a_total_at_the_end() {
     for at_run in [true, false] {
         let simulator = start([Answer::tokens(TOKENS)]).await;
         let response = if at_run {
@@ -134,7 +134,7 @@ async fn a_hybrid_stream_has_increments_and_a_cumulative_tail() {
 }
 
 #[tokio::test]
-async fn other_servers_have_other_noise() {
+async fn other_servers_have_other_padding() {
     let simulator = start([Answer::text("Hi")]).await;
     let events = events(&run(&simulator, LLAMA_3_3, STREAM).await);
     assert_eq!(events[1]["model"], LLAMA_3_3);
@@ -147,7 +147,7 @@ async fn other_servers_have_other_noise() {
 }
 
 #[tokio::test]
-async fn a_hybrid_answer_is_a_completion() {
+async fn a_hybrid_document_is_a_completion() {
     let simulator = start([Answer::text("Hello."), Answer::text("Hello.")]).await;
     let bare = chat(&simulator, GEMMA, "").await.json();
     let wrapped = run(&simulator, GEMMA, "").await.json();
@@ -171,7 +171,7 @@ async fn a_hybrid_answer_is_a_completion() {
 }
 
 #[tokio::test]
-async fn an_old_model_is_hybrid_at_the_other_door() {
+async fn an_old_model_is_hybrid_at_the_other_endpoint() {
     for model in [LLAMA_2, LLAMA_3_1, QWQ] {
         let simulator = start([Answer::text("Hello."), Answer::text("1")]).await;
         let events = events(&chat(&simulator, model, STREAM).await);
@@ -208,7 +208,7 @@ async fn reasoning_has_two_names() {
 }
 
 #[tokio::test]
-async fn some_models_think_by_themselves() {
+async fn some_models_reason_by_default() {
     let simulator = start([]).await;
     for (model, key) in [
         (GLM, Some("reasoning_content")),
@@ -226,7 +226,7 @@ async fn some_models_think_by_themselves() {
 }
 
 #[tokio::test]
-async fn one_model_has_no_stream_at_one_door() {
+async fn one_model_has_no_stream_at_one_endpoint() {
     let simulator = start([Answer::text("Hello."), Answer::text("Hello.")]).await;
     let response = run(&simulator, GPT_OSS, STREAM).await;
     assert_eq!(response.header("content-type"), Some("application/json"));
@@ -244,7 +244,7 @@ fn call() -> Answer {
 }
 
 #[tokio::test]
-async fn native_calls_are_flat_or_whole() {
+async fn native_calls_are_flat_or_complete() {
     let simulator = start([call(), call(), call()]).await;
     let flat = events(&run(&simulator, LLAMA_2, STREAM).await);
     assert_eq!(
@@ -290,7 +290,7 @@ fn check_bits(bits: &[Value]) {
 }
 
 #[tokio::test]
-async fn calls_come_bit_by_bit() {
+async fn calls_are_sent_in_fragments() {
     let simulator = start([call(), call(), call()]).await;
     let native = events(&run(&simulator, QWQ, STREAM).await);
     let bits = native.iter().filter_map(|event| event.get("tool_calls"));
@@ -314,7 +314,7 @@ async fn calls_come_bit_by_bit() {
 }
 
 #[tokio::test]
-async fn a_scripted_finish_reason_is_told() {
+async fn a_scripted_finish_reason_is_sent() {
     let answer = || Answer::text("Hi").finish_reason("model_length");
     let simulator = start([answer(), answer()]).await;
     let native = events(&run(&simulator, LLAMA_2, STREAM).await);
@@ -324,7 +324,7 @@ async fn a_scripted_finish_reason_is_told() {
 }
 
 #[tokio::test]
-async fn same_seed_means_same_bytes() {
+async fn the_same_seed_gives_the_same_bytes() {
     let (one, other) = (start([]).await, start([]).await);
     for model in [LLAMA_3_1, GEMMA, GLM] {
         let first = run(&one, model, STREAM).await;

@@ -38,7 +38,7 @@ async fn cookies(simulator: &Simulator) -> String {
 }
 
 #[tokio::test]
-async fn a_handshake_is_that_of_the_standard() {
+async fn the_handshake_follows_the_standard() {
     let simulator = start().await;
     let response = shake(&simulator, "x", "x").await;
     assert_eq!(response.status(), 101);
@@ -58,7 +58,7 @@ async fn a_handshake_is_that_of_the_standard() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_no_handshake_is_refused() {
+async fn an_invalid_handshake_is_refused() {
     let simulator = start().await;
     for (from, to, status) in [
         ("upgrade: WebSocket\r\n", "", 404),
@@ -82,7 +82,7 @@ async fn a_request_that_is_no_handshake_is_refused() {
 }
 
 #[tokio::test]
-async fn a_connection_begins_with_what_the_agent_is() {
+async fn a_connection_begins_with_the_identity_of_the_agent() {
     let simulator = start().await;
     let mut client = connect(&simulator, "a%20b?_pk=0", "").await.unwrap();
     assert_eq!(
@@ -164,7 +164,7 @@ async fn a_close_is_answered() {
 }
 
 #[tokio::test]
-async fn a_message_has_a_limit() {
+async fn the_size_of_a_message_is_limited() {
     let simulator = start().await;
     let mut client = follow(&simulator, "a").await;
     let long = "x".repeat((32 << 20) + 1);
@@ -174,7 +174,7 @@ async fn a_message_has_a_limit() {
 }
 
 #[tokio::test]
-async fn a_long_message_is_taken() {
+async fn a_long_message_is_accepted() {
     let simulator = start().await;
     let mut client = follow(&simulator, "a").await;
     let long = "x".repeat(32 << 20);
@@ -205,7 +205,7 @@ async fn a_server_that_is_dropped_closes_its_connections() {
 }
 
 #[tokio::test]
-async fn cookies_are_asked_for_before_the_upgrade() {
+async fn cookies_are_checked_before_the_upgrade() {
     let builder = builder().challenge(true);
     let simulator = builder.start().await.unwrap();
     assert_eq!(connect(&simulator, "a", "").await.err(), Some(403));
@@ -222,7 +222,7 @@ async fn cookies_are_asked_for_before_the_upgrade() {
 }
 
 #[tokio::test]
-async fn a_refusal_comes_in_the_place_of_a_connection() {
+async fn a_refusal_may_replace_a_connection() {
     for (fault, status) in [
         ("503", 503),
         ("429:2", 429),
@@ -273,7 +273,7 @@ async fn an_agent_with_a_conversation_refuses_no_connection() {
 }
 
 #[tokio::test]
-async fn a_raw_answer_comes_in_the_place_of_a_connection() {
+async fn a_raw_answer_may_replace_a_connection() {
     let raw = Answer::raw(418, &[], [Piece::from("<html>")]);
     let simulator = Simulator::builder().answer(raw).start().await.unwrap();
     assert_eq!(connect(&simulator, "a", "").await.err(), Some(418));

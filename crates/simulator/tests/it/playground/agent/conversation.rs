@@ -15,7 +15,7 @@ async fn start() -> Simulator {
 }
 
 #[tokio::test]
-async fn an_answer_is_chunks_and_an_end() {
+async fn a_response_consists_of_chunks_and_an_end() {
     let answer = Answer::tokens(["Hel", "lo"]).reasoning("Hm");
     let builder = Simulator::builder().answer(answer);
     let simulator = builder.start().await.unwrap();
@@ -51,7 +51,7 @@ async fn an_answer_is_chunks_and_an_end() {
 }
 
 #[tokio::test]
-async fn an_answer_calls_tools_in_steps() {
+async fn a_response_calls_tools_in_steps() {
     let answer = Answer::text("Let me look.").tool_call("sky", r#"{"at":"noon"}"#);
     let answer = answer.step(Answer::text("Blue.").finish_reason("content_filter"));
     let builder = Simulator::builder().answer(answer);
@@ -78,7 +78,7 @@ async fn an_answer_calls_tools_in_steps() {
 }
 
 #[tokio::test]
-async fn an_answer_is_made_up() {
+async fn a_response_is_generated() {
     let start = || Simulator::builder().seed(7).start();
     let mut answers = Vec::new();
     for simulator in [start().await.unwrap(), start().await.unwrap()] {
@@ -91,7 +91,7 @@ async fn an_answer_is_made_up() {
 }
 
 #[tokio::test]
-async fn a_conversation_is_kept_with_whole_answers() {
+async fn a_conversation_keeps_complete_responses() {
     let simulator = builder().start().await.unwrap();
     let mut client = follow(&simulator, "a").await;
     client.ask("r", "Hi").await;
@@ -111,7 +111,7 @@ async fn a_conversation_is_kept_with_whole_answers() {
 }
 
 #[tokio::test]
-async fn agents_have_nothing_in_common() {
+async fn agents_share_no_state() {
     let simulator = start().await;
     let mut one = follow(&simulator, "a").await;
     let mut other = follow(&simulator, "b").await;
@@ -122,7 +122,7 @@ async fn agents_have_nothing_in_common() {
 }
 
 #[tokio::test]
-async fn all_who_follow_an_agent_are_told() {
+async fn all_clients_of_an_agent_are_notified() {
     let simulator = builder().start().await.unwrap();
     let mut asker = follow(&simulator, "a").await;
     let mut other = follow(&simulator, "a").await;
@@ -135,7 +135,7 @@ async fn all_who_follow_an_agent_are_told() {
 }
 
 #[tokio::test]
-async fn an_answer_goes_on_when_its_asker_is_gone() {
+async fn a_response_continues_without_its_client() {
     let simulator = builder().tokens_per_second(100.0).start().await.unwrap();
     let mut asker = follow(&simulator, "a").await;
     asker.ask("r", "Hi").await;
@@ -145,7 +145,7 @@ async fn an_answer_goes_on_when_its_asker_is_gone() {
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_ignored() {
+async fn unknown_messages_are_ignored() {
     let simulator = start().await;
     let mut client = follow(&simulator, "a").await;
     let mut bad = vec![
@@ -187,7 +187,7 @@ async fn what_is_no_request_is_ignored() {
 }
 
 #[tokio::test]
-async fn a_state_is_replaced_and_told_to_others() {
+async fn a_state_is_replaced_and_sent_to_other_clients() {
     let simulator = start().await;
     let mut one = follow(&simulator, "a").await;
     let mut other = follow(&simulator, "a").await;
@@ -246,7 +246,7 @@ async fn a_model_that_does_not_exist_has_an_error() {
 }
 
 #[tokio::test]
-async fn an_answer_can_be_canceled() {
+async fn a_response_can_be_canceled() {
     let simulator = faulty("stall").await;
     let mut asker = follow(&simulator, "a").await;
     let mut other = follow(&simulator, "a").await;
@@ -268,7 +268,7 @@ async fn an_answer_can_be_canceled() {
 }
 
 #[tokio::test]
-async fn answers_come_one_after_the_other() {
+async fn responses_are_sent_one_after_another() {
     let simulator = faulty("stall").await;
     let mut client = follow(&simulator, "a").await;
     client.ask("r1", "Hi").await;
@@ -287,7 +287,7 @@ async fn answers_come_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn an_id_that_is_being_answered_is_not_asked_for_again() {
+async fn a_running_turn_is_not_started_again() {
     let simulator = faulty("stall").await;
     let mut client = follow(&simulator, "a").await;
     client.ask("r", "Hi").await;

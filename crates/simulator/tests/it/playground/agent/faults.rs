@@ -50,7 +50,7 @@ async fn resumed(simulator: &Simulator) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_connection_is_cut_and_the_answer_goes_on() {
+async fn a_connection_is_cut_and_the_response_continues() {
     for start in [true, false] {
         let simulator = if start {
             faulty("cut").await
@@ -83,7 +83,7 @@ async fn a_cut_leaves_half_a_frame() {
 }
 
 #[tokio::test]
-async fn who_did_not_ask_is_not_cut() {
+async fn other_clients_are_not_cut() {
     for fault in ["cut", "truncate"] {
         let simulator = faulty(fault).await;
         let mut other = follow(&simulator, "a").await;
@@ -94,7 +94,7 @@ async fn who_did_not_ask_is_not_cut() {
 }
 
 #[tokio::test]
-async fn a_connection_is_closed_and_the_answer_goes_on() {
+async fn a_connection_is_closed_and_the_response_continues() {
     for fault in ["truncate", "restart"] {
         let code = match fault {
             "truncate" => 1001,
@@ -122,7 +122,7 @@ async fn a_restart_closes_all_connections() {
 }
 
 #[tokio::test]
-async fn an_agent_may_forget_its_answer() {
+async fn an_agent_may_discard_its_response() {
     let simulator = faulty("evicted").await;
     let (before, code) = broken(&simulator).await;
     assert_eq!((text(&before).as_str(), code), (EIGHT, None));
@@ -160,7 +160,7 @@ async fn every_connection_may_be_cut() {
 }
 
 #[tokio::test]
-async fn an_error_is_words() {
+async fn an_error_is_plain_text() {
     let simulator = faulty("error").await;
     let mut client = follow(&simulator, "a").await;
     client.ask("r", "Hi").await;
@@ -192,7 +192,7 @@ async fn bad_json_is_one_chunk_among_good_ones() {
 }
 
 #[tokio::test]
-async fn an_answer_may_stall() {
+async fn a_response_may_stall() {
     let simulator = faulty("stall").await;
     let mut client = follow(&simulator, "a").await;
     client.ask("r", "Hi").await;
@@ -203,7 +203,7 @@ async fn an_answer_may_stall() {
 }
 
 #[tokio::test]
-async fn an_answer_may_end_unfinished() {
+async fn a_response_may_end_unfinished() {
     let simulator = faulty("unfinished").await;
     let mut client = follow(&simulator, "a").await;
     client.ask("r", "Hi").await;
@@ -284,7 +284,7 @@ async fn messages_may_come_in_fragments() {
 }
 
 #[tokio::test]
-async fn a_fault_of_others_does_nothing_to_an_answer() {
+async fn a_fault_of_another_service_does_not_affect_a_response() {
     for fault in ["coldboot", "heartbeats", "nofinish", "stream:401"] {
         let simulator = faulty(fault).await;
         let mut client = follow(&simulator, "a").await;
@@ -294,7 +294,7 @@ async fn a_fault_of_others_does_nothing_to_an_answer() {
 }
 
 #[tokio::test]
-async fn each_answer_has_the_next_fault() {
+async fn each_response_takes_the_next_fault() {
     let builder = builder().fault(Fault::Unfinished).every_fault(Fault::Error);
     let simulator = builder.start().await.unwrap();
     let mut client = follow(&simulator, "a").await;

@@ -58,7 +58,7 @@ fn replay_end(id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn who_comes_while_a_stream_runs_is_told_so() {
+async fn a_client_that_connects_during_a_stream_is_notified() {
     let simulator = faulty("stall").await;
     drop(stalled(&simulator).await);
     let mut late = follow(&simulator, "a").await;
@@ -74,7 +74,7 @@ async fn who_comes_while_a_stream_runs_is_told_so() {
 }
 
 #[tokio::test]
-async fn a_replay_goes_over_into_the_rest() {
+async fn a_replay_continues_with_the_rest() {
     let builder = builder().tokens_per_second(20.0);
     let simulator = builder.start().await.unwrap();
     let mut asker = follow(&simulator, "a").await;
@@ -102,7 +102,7 @@ async fn a_replay_goes_over_into_the_rest() {
 }
 
 #[tokio::test]
-async fn who_has_not_acknowledged_is_told_nothing_of_the_stream() {
+async fn a_client_without_acknowledgment_gets_no_chunks() {
     let builder = builder().tokens_per_second(50.0);
     let builder = builder.answer(Answer::text("Again."));
     let simulator = builder.start().await.unwrap();
@@ -124,7 +124,7 @@ async fn who_has_not_acknowledged_is_told_nothing_of_the_stream() {
 }
 
 #[tokio::test]
-async fn a_stream_can_be_asked_for() {
+async fn a_stream_can_be_requested() {
     let simulator = faulty("stall").await;
     let mut client = stalled(&simulator).await;
     for probe in [None, Some("p")] {
@@ -139,7 +139,7 @@ async fn a_stream_can_be_asked_for() {
 }
 
 #[tokio::test]
-async fn there_may_be_nothing_to_resume() {
+async fn a_missing_stream_cannot_be_resumed() {
     let simulator = builder().start().await.unwrap();
     let mut client = follow(&simulator, "a").await;
     let none = json!({"type": "cf_agent_stream_resume_none", "reason": "idle"});
@@ -154,7 +154,7 @@ async fn there_may_be_nothing_to_resume() {
 }
 
 #[tokio::test]
-async fn a_stream_that_has_not_begun_is_pending() {
+async fn a_stream_that_has_not_started_is_pending() {
     let builder = builder().boot(Duration::from_millis(500));
     let simulator = builder.start().await.unwrap();
     let mut asker = follow(&simulator, "a").await;
@@ -172,7 +172,7 @@ async fn a_stream_that_has_not_begun_is_pending() {
 }
 
 #[tokio::test]
-async fn a_stream_that_never_begins_is_pending_no_more() {
+async fn a_stream_that_never_starts_is_no_longer_pending() {
     let builder = builder().boot(Duration::from_secs(60));
     let simulator = builder.start().await.unwrap();
     let mut client = follow(&simulator, "a").await;
@@ -188,7 +188,7 @@ async fn a_stream_that_never_begins_is_pending_no_more() {
 }
 
 #[tokio::test]
-async fn a_whole_stream_is_replayed_to_its_end() {
+async fn a_complete_stream_is_replayed_to_its_end() {
     let simulator = builder().start().await.unwrap();
     let mut client = follow(&simulator, "a").await;
     client.ask("r", "Hi").await;
@@ -203,7 +203,7 @@ async fn a_whole_stream_is_replayed_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_canceled_stream_is_replayed_as_far_as_it_came() {
+async fn a_canceled_stream_is_replayed_up_to_its_cancellation() {
     let simulator = faulty("stall").await;
     let mut client = stalled(&simulator).await;
     client
@@ -228,7 +228,7 @@ async fn an_unknown_stream_has_ended_unless_another_runs() {
 }
 
 #[tokio::test]
-async fn only_the_last_agents_are_remembered() {
+async fn only_the_most_recent_agents_are_kept() {
     let simulator = faulty("stall").await;
     let mut first = stalled(&simulator).await;
     for number in 0..1000 {
