@@ -178,7 +178,10 @@ fn begins(text: &str) -> bool {
 fn check_all(text: &mut String, letters: &[&str], left: usize, last: Option<usize>) {
     let said = match Json::from_partial(text) {
         None => {
-            assert!(last.is_none() || !begins(text), "{text} is seen no more");
+            assert!(
+                last.is_none() || !begins(text),
+                "{text}: the value disappeared"
+            );
             None
         }
         Some(json) => {
@@ -188,10 +191,10 @@ fn check_all(text: &mut String, letters: &[&str], left: usize, last: Option<usiz
             let same = text.trim_start().bytes().zip(json.as_str().bytes());
             let said = same.take_while(|(one, other)| one == other).count();
             let closed = json.as_str()[said..].trim_matches(['"', ']', '}']);
-            assert_eq!(closed, "", "{json} says more than {text}");
+            assert_eq!(closed, "", "{json} has more than {text}");
             assert!(
                 last.unwrap_or(0) <= said,
-                "{json} says less than before {text}"
+                "{json} has less than before {text}"
             );
             Some(said)
         }

@@ -74,7 +74,7 @@ impl World {
         self.begun.fetch_add(1, SeqCst);
         let _running = Running(self);
         let outcome = std::future::poll_fn(|cx| {
-            assert!(!self.panics.swap(false, SeqCst), "a panic that is meant");
+            assert!(!self.panics.swap(false, SeqCst), "an intended panic");
             if let Some(outcome) = self.outcome.lock().unwrap().take() {
                 return Poll::Ready(outcome);
             }
@@ -325,7 +325,7 @@ impl Future for Work {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<u32> {
         self.polls.fetch_add(1, SeqCst);
-        assert!(!self.panics, "a panic that is meant");
+        assert!(!self.panics, "an intended panic");
         if self.left == 0 {
             return Poll::Ready(7);
         }

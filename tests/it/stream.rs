@@ -58,7 +58,7 @@ impl Decode for Toy {
             Ending::Input(Some(tail)) if tail.data == "[DONE]" => Ok(Finish::Whole(End::Marker)),
             Ending::Lost(error) => Err(error.clone()),
             _ if self.finished => Ok(Finish::Whole(End::FinishReason)),
-            _ => Err(Error::new(ErrorKind::Truncated, "the answer was cut off")),
+            _ => Err(Error::new(ErrorKind::Truncated, "the response was cut off")),
         }
     }
 }
@@ -163,7 +163,7 @@ fn check_with(timeouts: Timeouts, pieces: Vec<Piece>, expected: &str, at: u64) {
         match opened.next() {
             None => {
                 let end = opened.stream.partial().end;
-                break format!("{:?}", end.expect("an end has its way"));
+                break format!("{:?}", end.expect("the reason of the end"));
             }
             Some(Ok(event)) => {
                 seen.push(show(&event));
@@ -189,7 +189,7 @@ fn check_with(timeouts: Timeouts, pieces: Vec<Piece>, expected: &str, at: u64) {
         "the time of the end"
     );
     for _ in 0..3 {
-        assert!(opened.next().is_none(), "after the end comes nothing");
+        assert!(opened.next().is_none(), "nothing follows the end");
     }
     assert_eq!(opened.stream.partial().choices, sum.choices);
 }
@@ -586,7 +586,7 @@ fn a_flood_of_comments_yields_to_other_tasks() {
     let mut opened = open(Timeouts::default(), again(10_000, &[comment()]));
     let (poll, woken) = poll_once(opened.stream.next());
     assert!(poll.is_pending());
-    assert!(woken, "it asks to be polled again");
+    assert!(woken, "the stream wakes its task");
     assert!(opened.watch.polls() < 1000);
     assert!(opened.next().unwrap().is_err());
 }
@@ -693,7 +693,11 @@ fn the_text_of_a_choice_is_read_by_its_index() {
         }
     };
     let pair = |before: &str| ("other".to_owned(), before.to_owned());
-    assert_eq!(said, [pair("a"), pair("ab")], "what it passed over is kept");
+    assert_eq!(
+        said,
+        [pair("a"), pair("ab")],
+        "skipped text is kept in `partial`"
+    );
     assert_eq!(error.kind(), ErrorKind::Protocol);
 }
 

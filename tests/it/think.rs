@@ -313,7 +313,7 @@ fn the_metadata_is_available_immediately_and_the_end_at_the_end() {
     for text in ["Yes ", "<"] {
         let event = poll(&mut stream).unwrap().unwrap();
         assert_eq!(event, ChatEvent::text(0, text));
-        assert_eq!(stream.partial().end, None, "there may be more");
+        assert_eq!(stream.partial().end, None, "more events may follow");
     }
     assert!(poll(&mut stream).is_none());
     assert_eq!(stream.partial().end, Some(End::Marker));
@@ -444,7 +444,7 @@ fn less_than_one_tag_is_held_back() {
             }
         }
         let last = close.chars().next_back().unwrap().len_utf8();
-        assert_eq!(most, close.len() - last, "so much may be a tag");
+        assert_eq!(most, close.len() - last, "this much may be a tag");
     }
 }
 
@@ -529,7 +529,7 @@ proptest! {
         }
         let is_text = |event: &&ChatEvent| matches!(event, ChatEvent::Text { .. });
         let expected: Vec<_> = events.iter().filter(|event| !is_text(event)).cloned().collect();
-        prop_assert_eq!(others, expected, "in their order");
+        prop_assert_eq!(others, expected, "in order");
         for choice in 0..3 {
             let (mut text, mut has_call) = (String::new(), false);
             for event in &events {

@@ -576,12 +576,13 @@ fn an_error_is_one_line() {
 
 #[test]
 fn an_error_describes_its_level_and_its_source_the_rest() {
-    let error = Error::config("the file is no use").with_source(std::io::Error::other("not found"));
-    assert_eq!(error.to_string(), "the file is no use");
+    let error = Error::config("the cache file cannot be used")
+        .with_source(std::io::Error::other("not found"));
+    assert_eq!(error.to_string(), "the cache file cannot be used");
     assert_eq!(error.source().unwrap().to_string(), "not found");
     assert_eq!(
         error.context("at the start").to_string(),
-        "at the start: the file is no use"
+        "at the start: the cache file cannot be used"
     );
 }
 

@@ -182,7 +182,7 @@ pub(crate) async fn follow(
     };
     decode.begin();
     let decoder = Decoder::new(Limits::default().document(MAX_DOCUMENT)).end_event("done");
-    // The headers at hand belong to the prediction, not to its stream.
+    // The known headers are those of the prediction, not of its stream.
     let framer = stream_or_document(decoder, &HeaderMap::new());
     Ok(read_stream(started, framer, decode))
 }

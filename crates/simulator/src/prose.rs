@@ -95,7 +95,7 @@ const MIDDLES: [&str; 9] = [
     " Tokens arrive one by one, and each is shown as soon as it is whole.",
     " The first of them matters most, since it is the one that a reader waits for.",
     " A stream may break at any moment, so half an answer must never pass for a whole one.",
-    " What came before a fault is kept, and the fault is called by its name.",
+    " The tokens before a fault are kept, and the fault is called by its name.",
     " The same seed brings the same words again, which is just what a test wants.",
     " Some letters take two bytes or more — think of a café — and a cut between them does no harm.",
     " Nothing of this leaves the machine: the wire is real, the network is not.",

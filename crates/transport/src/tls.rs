@@ -296,7 +296,7 @@ mod tests {
     #[tokio::test]
     async fn a_clock_before_1970_is_an_error_and_not_a_panic() {
         let error = connect(|| UNIX_EPOCH - Duration::from_secs(1)).await;
-        let error = error.err().expect("no certificate is valid then");
+        let error = error.err().expect("no certificate is valid before 1970");
         assert_eq!(error.kind(), ErrorKind::Tls);
         assert_eq!(error.repeat(), Repeat::Never);
         let message = error.to_string();

@@ -39,7 +39,11 @@ fn a_stream_that_is_dropped_is_canceled_once() {
             cancels,
             [json!({"type": "cf_agent_chat_request_cancel", "id": id})]
         );
-        assert_eq!(agent.seen.lock().unwrap().closed, 1, "it says goodbye");
+        assert_eq!(
+            agent.seen.lock().unwrap().closed,
+            1,
+            "the client sends a close frame"
+        );
         assert_eq!(agent.connections(), 1);
     }
 }
@@ -124,10 +128,7 @@ fn a_turn_dropped_while_it_resumes_is_canceled() {
                 let at = format!("{resume:?}, cut at {cut}, {polls} polls");
                 assert_eq!(cancels, usize::from(!is_whole) * asked, "{at}");
             }
-            assert!(
-                0 < whole,
-                "{resume:?}, cut at {cut}: some come to their end"
-            );
+            assert!(0 < whole, "{resume:?}, cut at {cut}: some turns end");
         }
     }
 }
@@ -214,7 +215,7 @@ fn canceling_ends_although_the_service_is_silent() {
         stream.next().await.unwrap().unwrap();
         let canceling = stream.cancel();
         let (_, wants_more) = crate::support::poll_once(canceling);
-        assert!(wants_more, "others have their turn");
+        assert!(wants_more, "other tasks can run");
     });
 }
 

@@ -61,7 +61,7 @@ fn a_response_is_complete_wherever_its_connection_breaks() {
                 assert_eq!(
                     agent.count("use_chat_request"),
                     1,
-                    "{at}: work is asked for once"
+                    "{at}: the turn is requested once"
                 );
                 assert_eq!(agent.count("chat_request_cancel"), 0, "{at}");
             }

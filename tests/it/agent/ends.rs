@@ -25,7 +25,7 @@ fn an_error_of_the_agent_is_plain_text() {
     assert_eq!(
         agent.connections(),
         1,
-        "it has ended: there is nothing to take up"
+        "the turn has ended and is not resumed"
     );
     assert_eq!(agent.count("chat_request_cancel"), 0);
 }

@@ -29,7 +29,7 @@ fn invalid_frames_are_a_protocol_error() {
             "{what}: {:?}",
             outcome.end
         );
-        assert!(agent.connections() <= 2, "{what}: one more to cancel");
+        assert!(agent.connections() <= 2, "{what}: one more cancel");
     }
 }
 
@@ -96,7 +96,11 @@ fn the_handshake_must_match_the_key() {
         ..plan()
     });
     assert_eq!(outcome.kind(), Some(ErrorKind::Protocol));
-    assert_eq!(agent.count("use_chat_request"), 0, "nothing was told");
+    assert_eq!(
+        agent.count("use_chat_request"),
+        0,
+        "nothing was sent to the agent"
+    );
 }
 
 #[test]

@@ -82,7 +82,11 @@ fn a_response_is_delivered_as_it_arrives() {
         (agent.connections(), agent.count("chat_request_cancel")),
         (1, 0)
     );
-    assert_eq!(agent.seen.lock().unwrap().closed, 1, "it says goodbye");
+    assert_eq!(
+        agent.seen.lock().unwrap().closed,
+        1,
+        "the client sends a close frame"
+    );
 }
 
 #[test]

@@ -206,7 +206,10 @@ fn no_cookie_is_sent_to_the_api_or_after_a_redirect() {
             assert!(is_session || *request.uri() == *CHAT, "{}", request.uri());
             assert_eq!(request.headers().contains_key(COOKIE), is_session);
             let authorized = request.headers().contains_key("authorization");
-            assert_eq!(authorized, !is_session, "the key is not the session's");
+            assert_eq!(
+                authorized, !is_session,
+                "the key did not come from the session"
+            );
             let shown = format!("{request:?}");
             assert!(!shown.contains(CANARY), "{shown}");
         }

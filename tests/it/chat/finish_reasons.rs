@@ -32,7 +32,11 @@ fn a_reason_that_reports_a_failure_is_an_error() {
             assert_eq!(outcome.kind(), Some(ErrorKind::Provider), "{word}");
             let error = outcome.error();
             assert_eq!(error.code(), Some(word));
-            assert_eq!(error.partial().unwrap().text(), "a", "the partial is kept");
+            assert_eq!(
+                error.partial().unwrap().text(),
+                "a",
+                "the partial response is kept"
+            );
             assert_eq!(
                 error.to_string(),
                 format!("plain failed: the response ended with the finish reason `{word}`")

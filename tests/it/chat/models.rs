@@ -36,7 +36,7 @@ fn the_public_list_is_requested_without_the_key() {
         .into_iter()
         .map(|model| model.id)
         .collect();
-    assert_eq!(known, ["a", "b"], "the list last fetched");
+    assert_eq!(known, ["a", "b"], "the last list");
 }
 
 #[test]

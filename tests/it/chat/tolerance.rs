@@ -33,7 +33,7 @@ fn check_broken(chunk: &str) {
         "{chunk}: {:?}",
         outcome.end
     );
-    assert_eq!(outcome.text(), "a", "what came before is kept: {chunk}");
+    assert_eq!(outcome.text(), "a", "the partial response is kept: {chunk}");
     assert!(!outcome.error().is_retryable());
 }
 
@@ -304,7 +304,7 @@ fn raw_chunks_are_returned_on_request() {
     assert_eq!(raw, [chunk, FINISH]);
     assert!(
         matches!(outcome.events[0], ChatEvent::Raw { .. }),
-        "before what is made of it"
+        "the raw chunk comes before its events"
     );
     assert_eq!(outcome.text(), "a");
 }

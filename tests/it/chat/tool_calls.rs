@@ -52,7 +52,10 @@ fn check_events(outcome: &Outcome) {
                 ChatEvent::ToolCallDelta {
                     index, arguments, ..
                 } if *index == place => {
-                    grown.as_mut().expect("a start before").push_str(arguments);
+                    grown
+                        .as_mut()
+                        .expect("a start came before")
+                        .push_str(arguments);
                 }
                 ChatEvent::ToolCall {
                     index, call: found, ..

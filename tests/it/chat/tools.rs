@@ -27,7 +27,7 @@ fn tools_are_functions() {
           "function": { "name": "g", "description": "d", "parameters": none, "strict": true } },
     ]);
     assert_eq!(wire.json()["tools"], expected);
-    assert!(wire.text().contains(schema), "the order of members stays");
+    assert!(wire.text().contains(schema), "the order of members is kept");
 }
 
 #[test]

@@ -157,7 +157,7 @@ fn nothing_after_the_end_marker_is_read() {
     assert_eq!(
         outcome.elapsed,
         seconds(0),
-        "the marker is not waited after"
+        "nothing is awaited after the marker"
     );
 }
 

@@ -116,7 +116,7 @@ fn errors_name_what_is_missing() {
     assert_eq!(found["error"], "auth");
     check_names(&found, "CLOUDFLARE_API_TOKEN");
     let found = ask(&[ID, ("CLOUDFLARE_API_TOKEN", "  ")]);
-    assert_eq!(found["error"], "auth", "white space is no token");
+    assert_eq!(found["error"], "auth", "white space is not a token");
     let found = ask(&[("CLOUDFLARE_API_TOKEN", "tok")]);
     assert_eq!(
         (&found["error"], &found["account"]),

@@ -370,7 +370,7 @@ fn the_delays_of_the_service_are_used() {
     assert!(seconds(14) <= refusal.waited, "{:?}", refusal.waited);
     let day = Answer::json(429, &body).header("retry-after", "86400");
     let refusal = refuse(Endpoint::OpenAi, [day]);
-    assert_eq!(refusal.attempts, 1, "nobody waits a day");
+    assert_eq!(refusal.attempts, 1, "a delay of a day is not waited for");
     assert_eq!(refusal.error.retry_after(), Some(seconds(86400)));
 }
 

@@ -74,7 +74,10 @@ fn an_error_may_come_in_place_of_a_chunk() {
             if let Some(retryable) = retryable {
                 assert_eq!(found.is_retryable(), retryable, "{error}");
             }
-            assert_eq!(outcome.attempts, 1, "what has begun is not sent again");
+            assert_eq!(
+                outcome.attempts, 1,
+                "a response that has begun is not retried"
+            );
             let text = if list.len() == 1 { "" } else { "a" };
             assert_eq!(outcome.text(), text, "{error}");
         }

@@ -44,7 +44,7 @@ fn sent_ids(endpoint: Endpoint, model: &str, ids: &[&str]) -> Vec<String> {
     assert_eq!(
         answers.collect::<Vec<_>>(),
         calls,
-        "one id for a call and its answer"
+        "a call and its result have the same id"
     );
     calls
 }

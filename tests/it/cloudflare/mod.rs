@@ -82,8 +82,16 @@ fn check_line(error: &Error) {
 fn open_chunks(chunks: &[&str]) -> Outcome {
     let found = ENDPOINTS.map(|endpoint| run(endpoint, stream_of(sse(chunks))));
     let [native, other] = found;
-    assert_eq!(native.lines(), other.lines(), "both endpoints read alike");
-    assert_eq!(native.kind(), other.kind(), "both endpoints end alike");
+    assert_eq!(
+        native.lines(),
+        other.lines(),
+        "both endpoints give the same text"
+    );
+    assert_eq!(
+        native.kind(),
+        other.kind(),
+        "both endpoints end in the same way"
+    );
     native
 }
 

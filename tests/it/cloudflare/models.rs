@@ -270,7 +270,7 @@ fn a_search_does_not_change_the_known_models() {
     assert_eq!(
         client.known_models(),
         built_in,
-        "what was found is not all there is"
+        "search results do not replace the model list"
     );
 }
 

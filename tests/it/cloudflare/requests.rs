@@ -255,7 +255,10 @@ fn without_a_key_nothing_is_sent() {
         assert_eq!(error.kind(), ErrorKind::Auth, "{error}");
         let line = error.to_string();
         assert!(line.contains("CLOUDFLARE_API_TOKEN"), "{line}");
-        assert!(line.contains("https://"), "the place for tokens: {line}");
+        assert!(
+            line.contains("https://"),
+            "the page to create a token: {line}"
+        );
     }
     assert_eq!(wire.count(), 0);
 }
@@ -289,7 +292,7 @@ fn the_token_limit_of_the_caller_replaces_the_default() {
         )
         .json();
         assert_eq!(body["max_completion_tokens"], 9);
-        assert_eq!(body.get("max_tokens"), None, "two limits are one too many");
+        assert_eq!(body.get("max_tokens"), None, "only one limit is sent");
     }
 }
 

@@ -84,7 +84,11 @@ fn check(kind: ErrorKind, moves_on: bool, rule: impl Fn(Fallback) -> Fallback) {
                 assert_eq!(failed.is_none(), moves_on, "{kind}");
                 if let Some(failed) = failed {
                     assert_eq!(failed.kind(), kind);
-                    assert_eq!(lines(&failed), ["it failed"], "the first one's own");
+                    assert_eq!(
+                        lines(&failed),
+                        ["it failed"],
+                        "the error of the first provider"
+                    );
                 }
             }
             assert_eq!(two.count(), if moves_on { 2 } else { 0 }, "{kind}");
@@ -146,7 +150,10 @@ fn warnings(fallback: &Fallback, request: impl Into<ChatRequest>) -> Vec<String>
     let warnings = stream.meta().warnings.clone();
     now(async move { while stream.next().await.is_some() {} });
     let answer = now(fallback.chat(request)).unwrap();
-    assert_eq!(answer.meta.warnings, warnings, "a whole answer tells them");
+    assert_eq!(
+        answer.meta.warnings, warnings,
+        "a complete response has the warnings"
+    );
     warnings
 }
 
@@ -276,7 +283,7 @@ impl StdError for Foreign {
 fn loses(id: &'static str) -> Fake {
     let cause = Foreign("the socket", Some(io::Error::other("reset")));
     let below = Error::new(ErrorKind::Disconnected, "the connection was lost").with_source(cause);
-    let error = Error::new(ErrorKind::Truncated, "the answer was cut off").with_source(below);
+    let error = Error::new(ErrorKind::Truncated, "the response was cut off").with_source(below);
     Fake::new(id, [Act::Refuse(error)])
 }
 
@@ -289,20 +296,23 @@ fn causes_stay_in_the_chain() {
     let error = now(fallback.chat("hi".into())).unwrap_err();
     let line = "the socket: reset";
     let expected = [
-        "three: the answer was cut off",
+        "three: the response was cut off",
         own[0],
         line,
-        "two: the answer was cut off",
+        "two: the response was cut off",
         own[0],
         line,
-        "one: the answer was cut off",
+        "one: the response was cut off",
         own[0],
         own[1],
         own[2],
     ];
     assert_eq!(lines(&error), expected);
     let end = std::iter::successors(StdError::source(&error), |error| (*error).source()).last();
-    assert!(end.unwrap().is::<io::Error>(), "that of the first is whole");
+    assert!(
+        end.unwrap().is::<io::Error>(),
+        "the chain of the first error is complete"
+    );
 }
 
 #[test]
@@ -311,14 +321,14 @@ fn nested_fallbacks_have_one_chain_of_sources() {
     let nested = Fallback::new(loses("one")).or(tail);
     let error = now(nested.chat("hi".into())).unwrap_err();
     let ours: Vec<_> = earlier(&error).iter().map(ToString::to_string).collect();
-    assert_eq!(error.to_string(), "two: three: the answer was cut off");
+    assert_eq!(error.to_string(), "two: three: the response was cut off");
     assert_eq!(
         ours,
         [
             "the connection was lost",
-            "two: the answer was cut off",
+            "two: the response was cut off",
             "the connection was lost",
-            "one: the answer was cut off",
+            "one: the response was cut off",
             "the connection was lost",
         ]
     );

@@ -120,7 +120,7 @@ fn a_response_without_content_is_a_response() {
     for events in [Vec::new(), quiet().to_vec()] {
         let (fallback, [_, two]) = pair(steps(events.clone()));
         let mut stream = open(&fallback).unwrap();
-        assert_eq!(stream.partial().end, None, "nobody was told of the end yet");
+        assert_eq!(stream.partial().end, None, "the end was not delivered yet");
         for event in &events {
             assert_eq!(now(next(&mut stream)), Some(event.clone()));
             assert_eq!(stream.partial().end, None);
@@ -164,7 +164,7 @@ fn events_of_the_last_provider_are_not_held_back() {
     let one = Fake::new("one", [Act::Refuse(busy())]);
     let two = Fake::new("two", [steps([Step::Hang])]);
     let stream = now(Fallback::new(one).or(two).stream("hi".into()));
-    let stream = stream.expect("its head has come");
+    let stream = stream.expect("its headers have arrived");
     assert_eq!(stream.meta().warnings.len(), 1);
 }
 
@@ -174,7 +174,7 @@ fn nothing_is_read_beyond_the_first_content() {
     let (fallback, [one, _]) = pair(steps(texts));
     let stream = open(&fallback).unwrap();
     assert_eq!(one.log.polls.load(SeqCst), 1);
-    assert_eq!(stream.partial().text(), "", "nothing has been given");
+    assert_eq!(stream.partial().text(), "", "nothing was delivered");
 }
 
 // After content.
@@ -188,7 +188,7 @@ fn no_provider_is_called_after_content_whatever_the_rule() {
             let fallback = fallback.when(|_| true);
             let (read, error, stream) = read(open(&fallback).unwrap());
             assert_eq!(read, events);
-            let error = error.expect("its error is the caller's");
+            let error = error.expect("its error is returned to the caller");
             assert_eq!(error.to_string(), busy().to_string());
             assert_eq!(error.partial(), Some(stream.partial()));
             assert_eq!([one.count(), two.count()], [1, 0], "{event:?}");
@@ -207,7 +207,7 @@ fn a_chat_that_failed_after_content_does_not_fall_back() {
 #[test]
 fn an_error_after_content_reports_the_earlier_errors() {
     let one = Fake::new("one", [Act::Refuse(busy())]);
-    let cut = Error::new(ErrorKind::Truncated, "the answer was cut off");
+    let cut = Error::new(ErrorKind::Truncated, "the response was cut off");
     let lost = [Step::Event(ChatEvent::text(0, "a")), Step::Fail(cut)];
     for others in [1, 2] {
         let mut fallback = Fallback::new(one.clone());
@@ -217,7 +217,7 @@ fn an_error_after_content_reports_the_earlier_errors() {
         }
         let error = now(open(&fallback).unwrap().finish()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Truncated);
-        assert_eq!(error.to_string(), "two: the answer was cut off");
+        assert_eq!(error.to_string(), "two: the response was cut off");
         assert_eq!(error.partial().unwrap().text(), "a");
         let earlier = super::errors::earlier(&error);
         assert_eq!(earlier[0].to_string(), "one: the service has no room");
@@ -396,8 +396,12 @@ fn with_a_timer_all_providers_share_the_timeout() {
     block_on(&wire.clock, fallback.chat("hi".into())).unwrap();
     assert_eq!(totals(&two)[1], None, "a request without a limit gets none");
     let error = block_on(&wire.clock, fallback.chat(within(20))).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Overloaded, "what failed in time");
-    assert_eq!(two.count(), 2, "there is no time for another");
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Overloaded,
+        "the provider failed in time"
+    );
+    assert_eq!(two.count(), 2, "no time is left for another provider");
 }
 
 #[test]

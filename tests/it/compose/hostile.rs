@@ -58,7 +58,7 @@ struct Bad {
 
 impl EventStream for Bad {
     fn poll_event(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<ChatEvent>>> {
-        assert!(!self.panics, "a panic that is meant");
+        assert!(!self.panics, "an intended panic");
         Poll::Ready(None)
     }
 
@@ -83,12 +83,12 @@ impl Provider for Panics {
         let is_bad = self.is_first();
         assert!(
             !(is_bad && matches!(place, Place::Call)),
-            "a panic that is meant"
+            "an intended panic"
         );
         Box::pin(async move {
             assert!(
                 !(is_bad && matches!(place, Place::Future)),
-                "a panic that is meant"
+                "an intended panic"
             );
             Ok(ChatStream::new(Bad {
                 panics: is_bad,
@@ -145,7 +145,7 @@ fn a_rule_that_panics_releases_the_permit() {
     let fallback = Fallback::new(refuses.clone()).or(Fake::new("two", [says("two")]));
     let count = AtomicUsize::new(0);
     let fallback = fallback.when(move |_| {
-        assert!(count.fetch_add(1, SeqCst) != 0, "a panic that is meant");
+        assert!(count.fetch_add(1, SeqCst) != 0, "an intended panic");
         true
     });
     let limit = ConcurrencyLimit::new(fallback).max_in_flight(1);
@@ -245,7 +245,7 @@ fn the_start_of_a_tool_call_is_content_of_a_chat_too() {
         let two = Fake::new("two", [says("two")]);
         let fallback = Fallback::new(Fake::new("one", [act])).or(two.clone());
         now(fallback.chat("hi".into())).unwrap_err();
-        assert_eq!(two.count(), 0, "nothing is asked after content");
+        assert_eq!(two.count(), 0, "no provider is called after content");
     }
 }
 

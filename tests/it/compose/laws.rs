@@ -163,7 +163,7 @@ proptest! {
                 match event {
                     Ok(event) => {
                         sum.add(&event);
-                        assert_eq!(*stream.partial(), sum, "what was delivered, and no more");
+                        assert_eq!(*stream.partial(), sum, "exactly what was delivered");
                         got.push(event);
                     }
                     Err(error) => failed = Some(error),
@@ -174,13 +174,13 @@ proptest! {
         prop_assert_eq!(got, events);
         prop_assert_eq!(error.as_ref().map(Error::kind), kind);
         if let Some(warnings) = warnings {
-            prop_assert_eq!(warnings, place, "a warning for each that failed");
+            prop_assert_eq!(warnings, place, "a warning for each failed provider");
         }
         if let Some(error) = &error {
             prop_assert_eq!(super::errors::earlier(error).len(), place, "each earlier error");
         }
         for (nth, fake) in fakes.iter().enumerate() {
-            prop_assert_eq!(fake.count(), usize::from(nth <= place), "each is asked once, in order");
+            prop_assert_eq!(fake.count(), usize::from(nth <= place), "each provider is called once, in order");
             prop_assert_eq!(fake.running(), 0, "and dropped");
             prop_assert!(fake.log.most.load(std::sync::atomic::Ordering::SeqCst) <= 1);
         }

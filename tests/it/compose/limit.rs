@@ -24,7 +24,7 @@ fn failed() -> Error {
 
 fn enter(limit: &ConcurrencyLimit) -> Task<Result<ChatStream>> {
     let mut task = Task::new(limit.stream("hi".into()));
-    assert!(task.poll().is_none(), "there is no place");
+    assert!(task.poll().is_none(), "no permit is free");
     task
 }
 
@@ -55,7 +55,7 @@ fn the_number_of_concurrent_responses_is_limited() {
     let limit = ConcurrencyLimit::new(fake.clone()).max_in_flight(3);
     let streams: Vec<_> = (0..3).map(|_| open(&limit)).collect();
     let waiting: Vec<_> = (0..5).map(|_| enter(&limit)).collect();
-    assert_eq!(fake.count(), 3, "nothing is sent without a place");
+    assert_eq!(fake.count(), 3, "nothing is sent without a permit");
     drop((waiting, streams));
     check_free(&limit, 3);
 }
@@ -81,10 +81,10 @@ fn permits_are_granted_in_order() {
         assert_eq!(woken.iter().filter(|woken| **woken).count(), 1);
         let mut late = enter(&limit);
         for other in &mut waiting[1..] {
-            assert!(other.poll().is_none(), "nobody overtakes");
+            assert!(other.poll().is_none(), "no other request overtakes");
         }
         let mut first = waiting.remove(0);
-        running = first.poll().expect("it has a place").unwrap();
+        running = first.poll().expect("a permit was granted").unwrap();
         assert!(late.poll().is_none());
     }
 }
@@ -273,7 +273,7 @@ fn with_a_timer_the_wait_counts_towards_the_total() {
     clock.advance(seconds(12));
     drop(stream);
     assert!(waits.poll().unwrap().is_ok());
-    assert_eq!(total(&fake), Some(seconds(18)), "what is left");
+    assert_eq!(total(&fake), Some(seconds(18)), "the remaining time");
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn a_permit_that_is_granted_too_late_is_passed_on() {
     let mut next = enter(&limit);
     clock.advance(seconds(30));
     drop(stream);
-    let error = late.poll().expect("its time is up").unwrap_err();
+    let error = late.poll().expect("its timeout has elapsed").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Total));
     assert_eq!(fake.count(), 1);
     assert!(next.is_woken());
@@ -330,7 +330,11 @@ fn without_a_timer_or_a_timeout_the_wait_is_unlimited() {
     assert!(waits.iter().all(|waits| !waits.is_woken()));
     drop(stream);
     drop(waits[0].poll().unwrap().unwrap());
-    assert_eq!(total(&fake), Some(seconds(30)), "it begins with the place");
+    assert_eq!(
+        total(&fake),
+        Some(seconds(30)),
+        "the timeout begins with the permit"
+    );
     assert!(waits[1].poll().unwrap().is_ok());
     assert_eq!(total(&fake), None);
 }

@@ -316,7 +316,9 @@ impl<T> Task<T> {
 /// Runs a future that wakes itself.
 #[track_caller]
 fn now<T: 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
-    Task::new(future).run().expect("it waits for nobody")
+    Task::new(future)
+        .run()
+        .expect("the future does not wait for others")
 }
 
 /// Sends this many requests for complete responses, at most so many at a time, as in compose's
@@ -352,7 +354,7 @@ fn seen(provider: &dyn Provider, request: ChatRequest) -> Vec<String> {
             let event = event.map_err(|error| (format!("{error:?}"), error.partial().cloned()));
             lines.push(format!("{event:?} {:?}", stream.partial()));
         }
-        assert!(stream.next().await.is_none(), "an end is the end");
+        assert!(stream.next().await.is_none(), "nothing follows the end");
         lines.push(format!("{:?} {:?}", stream.partial(), stream.meta()));
         lines
     })

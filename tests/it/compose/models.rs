@@ -31,7 +31,11 @@ fn check(second: &Fake, model: Option<&str>, expected: Option<&str>) {
         .or(second.clone())
         .chat(request.clone()))
     .unwrap();
-    assert_eq!(asked(&one).as_deref(), model, "the first is asked as it is");
+    assert_eq!(
+        asked(&one).as_deref(),
+        model,
+        "the first provider gets the request unchanged"
+    );
     assert_eq!(asked(second).as_deref(), expected);
     request.model = None;
     let mut rest = second.requests()[0].clone();
@@ -154,7 +158,7 @@ fn its_capabilities_are_those_that_all_providers_share() {
     assert_eq!(can(&one().or_with_model(two(), "other")), images(false));
 
     let open = one().or(with("two", |_| open()));
-    assert!(can(&open).needs_auth, "one of them wants a key");
+    assert!(can(&open).needs_auth, "one of them requires a key");
     assert!(!can(&open).supports_tools, "one of them has no tools");
 }
 

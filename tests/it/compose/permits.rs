@@ -103,7 +103,7 @@ impl World {
                 assert_eq!(
                     stream.is_some(),
                     0 < self.model.free,
-                    "no place is kept from anybody"
+                    "no permit is withheld"
                 );
                 if let Some(stream) = stream {
                     self.model.free -= 1;
@@ -119,7 +119,7 @@ impl World {
                 let number = *number;
                 let stream = task.poll();
                 let given = self.model.given.iter().position(|given| *given == number);
-                assert_eq!(stream.is_some(), given.is_some(), "each in its turn");
+                assert_eq!(stream.is_some(), given.is_some(), "in order");
                 if let (Some(stream), Some(given)) = (stream, given) {
                     self.model.given.remove(given);
                     self.streams.push(stream.unwrap());
@@ -148,7 +148,7 @@ impl World {
             assert_eq!(
                 task.is_woken(),
                 has_place,
-                "who has a place is woken, and nobody else"
+                "only the waiter with a permit is woken"
             );
         }
         assert_eq!(self.fake.running(), self.streams.len());
@@ -192,7 +192,10 @@ fn a_dropped_waiter_does_not_affect_the_order_of_the_others() {
                 world.step(Move::Poll(0));
                 world.step(Move::Finish(0));
             }
-            assert!(world.tasks.is_empty(), "all the others had their turn");
+            assert!(
+                world.tasks.is_empty(),
+                "all other waiters got their permits"
+            );
         }
     }
 }
@@ -229,7 +232,7 @@ fn a_waker_may_hold_a_permit() {
     assert!(!poll_with(&mut waits, &holds(first)));
     assert!(
         !poll_with(&mut waits, Waker::noop()),
-        "its place came at that moment"
+        "its permit was granted at that moment"
     );
     assert!(poll_with(&mut waits, Waker::noop()));
     // Dropped with its future.
@@ -244,7 +247,7 @@ fn a_waker_may_hold_a_permit() {
     assert!(!poll_with(&mut waits, &holds(third)));
     assert!(other.poll().is_none());
     drop(second);
-    assert!(other.is_woken(), "the place that the waker held");
+    assert!(other.is_woken(), "the permit that the waker held");
 }
 
 struct Unpark(thread::Thread);

@@ -97,7 +97,7 @@ fn the_limits_can_be_set() {
         jar
     };
     let jar = fill(jar().room(3, 28), 4);
-    assert_eq!(jar.len(), 4, "nothing is lost unsaid");
+    assert_eq!(jar.len(), 4, "every loss is reported");
     // "cookie: n0=b; n1=b; n2=b" has 24 bytes.
     assert_eq!(sent(&jar, HOST, "/", true, NOW), "n0=b; n1=b; n2=b");
 }

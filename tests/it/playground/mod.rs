@@ -49,7 +49,7 @@ fn run_raw(pieces: impl IntoIterator<Item = Piece>, raw: bool) -> Outcome {
     outcome.check(PROMPT);
     outcome.check_one_choice();
     let kept = outcome.end.as_ref().err().map(Error::partial);
-    assert_ne!(kept, Some(None), "what came is kept");
+    assert_ne!(kept, Some(None), "the partial response is kept");
     outcome
 }
 

@@ -323,7 +323,7 @@ fn a_cancel_that_fails_is_an_error() {
         assert_eq!(
             service.count(What::Cancel),
             count,
-            "not another by the drop"
+            "dropping sends no other cancel"
         );
     }
 }

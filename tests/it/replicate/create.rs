@@ -213,7 +213,10 @@ fn a_create_that_may_have_arrived_is_not_retried() {
             assert_eq!(found.sent(), error.sent());
             assert_eq!(found.attempts(), 1);
             let line = found.to_string();
-            assert!(line.contains("may have"), "it says so: {line}");
+            assert!(
+                line.contains("may have"),
+                "the error mentions the prediction: {line}"
+            );
         }
     }
 }

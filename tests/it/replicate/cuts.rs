@@ -232,7 +232,7 @@ fn check_one(
     assert!(streams <= 4, "{at}: {streams} streams");
     let kind = outcome.kind();
     if beginning.done {
-        assert_eq!(streams, 1, "{at}: the end had come");
+        assert_eq!(streams, 1, "{at}: the end had arrived");
     }
     let at_end = beginning.done || beginning.done_cut && kind != Some(ErrorKind::Truncated);
     if again == Again::Fail && !at_end {

@@ -82,7 +82,10 @@ fn a_model_that_is_not_official_has_a_hint() {
     let outcome = refused(Answer::problem(404, body));
     let line = outcome.error().to_string();
     assert!(line.contains("version"), "{line}");
-    assert!(line.contains(":version"), "how it is written: {line}");
+    assert!(
+        line.contains(":version"),
+        "the expected spelling is shown: {line}"
+    );
 }
 
 #[test]

@@ -263,7 +263,7 @@ fn stop_sequences_are_joined_with_commas() {
     assert_eq!(found["stop_sequences"], json!("a,b c,\n"));
     let outcome = refused(ChatRequest::new(LLAMA_3).user("hi").stop(["fine", "a,b"]));
     let line = outcome.error().to_string();
-    assert!(line.contains("comma"), "it says why: {line}");
+    assert!(line.contains("comma"), "the reason is shown: {line}");
     refused(ChatRequest::new(LLAMA_3).user("hi").stop([","]));
 }
 
@@ -357,7 +357,7 @@ fn members_of_extra_take_precedence() {
         .user("hi")
         .extra("top_k", 1_u64)
         .extra("top_k", 2_u64);
-    assert_eq!(input(request)["top_k"], json!(2), "the last wins");
+    assert_eq!(input(request)["top_k"], json!(2), "the last value counts");
 }
 
 #[test]

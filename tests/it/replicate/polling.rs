@@ -94,7 +94,7 @@ fn the_polling_interval_is_one_to_five_seconds() {
     let last = times.windows(2).last().unwrap();
     assert!(
         seconds(2) < super::between(last[0], last[1]),
-        "they become fewer: {times:?}"
+        "the intervals grow: {times:?}"
     );
 }
 

@@ -373,7 +373,7 @@ fn many_streams_dropped_at_once_are_canceled_sixteen_at_a_time() {
 #[test]
 fn cancels_without_a_response_do_not_block_others() {
     let (times, took) = dropped_at_once(100, Answer::hang());
-    assert_eq!(times.len(), 100, "none is forgotten");
+    assert_eq!(times.len(), 100, "every prediction is canceled");
     assert_eq!(took, seconds(14), "100 / 16 rounds of 2 s");
 }
 

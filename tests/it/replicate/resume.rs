@@ -557,7 +557,7 @@ fn an_event_stream_is_not_accepted_as_a_document() {
         let outcome = run_on(&service);
         assert_eq!(outcome.kind(), Some(ErrorKind::Truncated));
         assert_eq!(outcome.text(), "one two ");
-        assert!(service.count(What::Prediction) < 10, "asked without end");
+        assert!(service.count(What::Prediction) < 10, "polled without end");
     }
 }
 

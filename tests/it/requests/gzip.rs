@@ -45,7 +45,7 @@ fn large_requests_are_compressed() {
     let plain = sent(|builder| builder, request()).remove(0);
     let length = plain.body().len();
     let [first, second] = &*sent(|builder| builder.gzip_from(length), request()) else {
-        panic!("once more after a 503");
+        panic!("again after a 503");
     };
     assert_eq!(first.headers()["content-encoding"], "gzip");
     assert_eq!(first.headers()["content-type"], "application/json");

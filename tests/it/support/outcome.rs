@@ -204,7 +204,7 @@ impl Outcome {
         };
         if let Some(meta) = &self.meta {
             let kept = kept.map(|kept| &kept.meta);
-            assert_eq!(kept, Some(meta), "what came with it is kept");
+            assert_eq!(kept, Some(meta), "the metadata is kept");
             assert!(meta.time_to_end.is_some(), "every end has its time");
         }
         let text = kept.map_or("", ChatResponse::text);

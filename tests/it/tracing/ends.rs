@@ -151,7 +151,7 @@ fn begin(then: impl FnOnce(&Wire, inferstream_core::ChatStream)) -> Seen {
         let client = Endpoint::Cerebras.client(&wire);
         let mut stream = block_on(&wire.clock, client.stream(PROMPT.into())).unwrap();
         block_on(&wire.clock, stream.next()).unwrap().unwrap();
-        assert!(!recorder.seen().call().closed, "it goes on");
+        assert!(!recorder.seen().call().closed, "the call continues");
         then(&wire, stream);
     });
     recorder.seen()
@@ -196,7 +196,7 @@ fn a_cancel_that_fails_is_an_error() {
         let client = Endpoint::Replicate.client(&wire);
         let stream = block_on(&wire.clock, client.stream(PROMPT.into())).unwrap();
         let told = stream.cancel();
-        assert!(!recorder.seen().call().closed, "the service is being told");
+        assert!(!recorder.seen().call().closed, "the cancel is being sent");
         block_on(&wire.clock, told).unwrap_err();
     });
     let seen = recorder.seen();

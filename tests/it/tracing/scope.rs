@@ -211,7 +211,7 @@ fn a_call_that_moves_between_threads_is_one_span() {
     let call = elsewhere(&recorder, || client.stream(PROMPT));
     let (opened, _) = elsewhere(&recorder, || poll_once(call));
     let Poll::Ready(Ok(mut stream)) = opened else {
-        panic!("the answer is there");
+        panic!("the response is available");
     };
     while stream.partial().end.is_none() {
         let (event, _) = elsewhere(&recorder, || poll_once(stream.next()));
@@ -307,7 +307,7 @@ fn streams_of_one_thread_keep_their_spans() {
         let calls = wires.each_ref().map(|wire| loud(wire).stream(PROMPT));
         let [first, second] = calls.map(|call| poll_once(call).0);
         let (Poll::Ready(Ok(mut first)), Poll::Ready(Ok(mut second))) = (first, second) else {
-            panic!("the answers are there");
+            panic!("the responses are available");
         };
         loop {
             info!("between");

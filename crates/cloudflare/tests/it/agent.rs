@@ -30,7 +30,7 @@ async fn wait_for(is_there: impl Fn() -> bool) {
         }
     };
     let waited = tokio::time::timeout(Duration::from_secs(60), wait).await;
-    waited.expect("it never came");
+    waited.expect("the response never arrived");
 }
 
 #[tokio::test]

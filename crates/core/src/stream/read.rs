@@ -243,7 +243,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
             Expired::Settled => {
                 self.body = None;
                 self.end(Ending::Settled);
-                // Waiting in vain for the end marker is not part of the response's time.
+                // Waiting for an end marker that never arrives is not part of the response's time.
                 if matches!(self.state, State::Ended(_) | State::Closing(..)) {
                     self.ended = self.waits.finished();
                 }

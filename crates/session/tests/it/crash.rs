@@ -10,7 +10,7 @@ use crate::{
     processes::{SEED, WARNED, child},
 };
 
-/// The system calls of a write that can fail. Memory and signals are left out: their failures do not
+/// The system calls of a write that can fail. Memory and signals are omitted: their failures do not
 /// matter.
 const CALLS: &str = "openat,mkdir,mkdirat,fstat,statx,newfstatat,flock,getdents64,read,write,fsync,\
                      fchmod,renameat,renameat2,unlinkat,close,stat";

@@ -46,7 +46,7 @@ async fn read(body: &mut Body, length: usize) -> Vec<u8> {
 async fn echo(mut socket: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin) {
     read_request(&mut socket).await;
     let mut head = SWITCH.to_vec();
-    head.extend_from_slice(b"with the head");
+    head.extend_from_slice(b"data sent with the headers");
     socket.write_all(&head).await.unwrap();
     let mut buffer = vec![0; 64 << 10];
     while let Ok(length @ 1..) = socket.read(&mut buffer).await {
@@ -60,7 +60,7 @@ async fn check_echo(transport: impl Transport, url: String) {
     assert_eq!(response.status(), 101);
     assert_eq!(response.headers()["upgrade"], "echo");
     let mut body = response.into_body();
-    assert_eq!(read(&mut body, 13).await, b"with the head");
+    assert_eq!(read(&mut body, 26).await, b"data sent with the headers");
     for text in ["a", "bc"] {
         send(&mut body, text).await.unwrap();
         assert_eq!(read(&mut body, text.len()).await, text.as_bytes());

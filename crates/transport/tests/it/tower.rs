@@ -564,7 +564,7 @@ async fn a_permit_of_towers_limit_is_released_after_the_headers() {
     assert_eq!(
         server.accepted(),
         1,
-        "the second waits for the first's head"
+        "the second request waits for the headers of the first"
     );
     // The first body is still open.
     assert_eq!(

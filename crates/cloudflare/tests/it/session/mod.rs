@@ -207,7 +207,7 @@ fn a_complete_stream_writes_the_cookies() {
     assert_eq!(
         place.content()["cookies"],
         json!({"a": "1", "b": "2"}),
-        "not before it is whole"
+        "an incomplete response is not stored"
     );
     assert_eq!(save(&session, &lease), []);
     assert_eq!(

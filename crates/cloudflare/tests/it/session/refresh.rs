@@ -120,7 +120,7 @@ fn a_failure_is_shared_for_thirty_seconds() {
     assert!(matches!(ask(30), Poll::Ready(Ok(_))));
     assert!(
         matches!(ask(0), Poll::Ready(Ok(_))),
-        "what is there needs no refresh"
+        "an existing session needs no refresh"
     );
     assert_eq!(gate.begun.load(Ordering::Relaxed), 2);
 }

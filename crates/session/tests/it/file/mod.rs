@@ -132,7 +132,7 @@ fn folder_and_file_are_created_for_the_owner_only() {
     let place = Place::new();
     let file = CacheFile::new(place.folder().join("deeper").join(NAME)).unwrap();
     assert_eq!(read(&file), (None, vec![]));
-    assert!(!place.folder().exists(), "reading makes nothing");
+    assert!(!place.folder().exists(), "reading creates no file");
     assert_eq!(remove(&file), (true, vec![]));
     assert_eq!(write(&file, b"whole:1"), (true, vec![]));
     assert_eq!(mode(place.folder()), 0o700);
@@ -393,7 +393,7 @@ fn invalid_paths_turn_the_file_off() {
     assert!(CacheFile::new(odd).is_err());
     assert!(
         CacheFile::new(NAME).is_ok(),
-        "a relative path is the caller's"
+        "a relative path is resolved by the caller"
     );
     let long = "/x".repeat(2100);
     for home in [None, Some(""), Some("relative"), Some("./x"), Some(&*long)] {

@@ -37,7 +37,7 @@ fn a_file_writable_by_others_is_replaced_without_reading() {
         let (content, warnings) = read(&file);
         assert_eq!(content, None);
         check_one(&warnings, "other users can write to it");
-        assert_eq!(mode(&place.path), open, "reading leaves it alone");
+        assert_eq!(mode(&place.path), open, "reading does not change the file");
         let mut seen = Some(vec![]);
         let keep = |old| {
             seen = old;
