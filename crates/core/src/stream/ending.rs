@@ -56,6 +56,18 @@ pub(super) fn empty_warning(response: &ChatResponse, others: &[String]) -> Optio
     ))
 }
 
+/// Returns a warning for invalid UTF-8 that was replaced, in a number of places.
+pub(super) fn replaced_warning(places: usize) -> Option<String> {
+    let places = match places {
+        0 => return None,
+        1 => "1 place".to_owned(),
+        count => format!("{count} places"),
+    };
+    Some(format!(
+        "the response had invalid UTF-8, replaced by U+FFFD in {places}"
+    ))
+}
+
 /// Returns the beginning of an event as an owned frame.
 pub(super) fn owned(tail: Option<Frame<'_>>) -> OwnedFrame {
     let empty = Bytes::new();

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::{
     ChatStream, Decode, Ending, EventStream, Finish, Flow, Started,
-    ending::{complete, cut_off, drain, empty_warning, owned},
+    ending::{complete, cut_off, drain, empty_warning, owned, replaced_warning},
     waits::{Expired, Waits},
 };
 use crate::{
@@ -379,13 +379,8 @@ impl<F: Framer, D: Decode> Reader<F, D> {
     /// Adds to the warnings that invalid UTF-8 was replaced.
     fn report_replaced(&mut self) {
         self.note_replaced();
-        let places = match self.replaced {
-            0 => return,
-            1 => "1 place".to_owned(),
-            count => format!("{count} places"),
-        };
-        let warning = format!("the response had invalid UTF-8, replaced by U+FFFD in {places}");
-        self.partial.meta.warnings.push(warning);
+        let warnings = &mut self.partial.meta.warnings;
+        warnings.extend(replaced_warning(self.replaced));
     }
 
     /// Ends the stream with an error, after the queued events; the connection closes at once.

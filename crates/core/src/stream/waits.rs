@@ -226,7 +226,9 @@ impl Waits {
             .take_if(|sleep| now < sleep.end && sleep.end <= end);
         let mut sleep = match kept {
             // It wakes this task already. Most polls end here: bytes came, and more are awaited.
-            Some(sleep) if EARLY < sleep.end - now && sleep.waker.will_wake(cx.waker()) => {
+            Some(sleep)
+                if EARLY < sleep.end.saturating_sub(now) && sleep.waker.will_wake(cx.waker()) =>
+            {
                 self.sleep = Some(sleep);
                 return;
             }
