@@ -193,9 +193,9 @@ impl Timer for Early {
 #[test]
 fn a_timer_that_ends_early_makes_no_timeout_early_or_late() {
     let earlier: [fn(Duration) -> Duration; 3] = [
-        |time| time - (time / 2).min(Duration::from_nanos(1)),
-        |time| time - (time / 2).min(Duration::from_millis(1)),
-        |time| time - (time / 2).min(seconds(1)),
+        |time| time.saturating_sub((time / 2).min(Duration::from_nanos(1))),
+        |time| time.saturating_sub((time / 2).min(Duration::from_millis(1))),
+        |time| time.saturating_sub((time / 2).min(seconds(1))),
     ];
     for earlier in earlier {
         let script = Script::new([]);

@@ -417,7 +417,7 @@ fn the_position_of_an_error_is_relative_to_the_text() {
         let call = ToolCall::new("c", "look_up", text);
         let told = call.parse::<Value>().unwrap_err().to_string();
         if !text.contains('`') {
-            assert!(told.ends_with(place), "{text}: {told}");
+            assert!(told.ends_with(&format!("({place})")), "{text}: {told}");
         }
     }
 }
