@@ -40,7 +40,10 @@ pub(crate) fn target() -> PathBuf {
 
 /// Returns a cargo command that runs at the workspace's root.
 pub(crate) fn cargo<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Command {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // Cargo sets the variable. A test that is run without cargo uses the one that built it, so that
+    // cargo need not be in the path.
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
+    let mut command = Command::new(cargo);
     command.args(arguments).current_dir(root());
     command
 }
