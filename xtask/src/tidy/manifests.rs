@@ -23,6 +23,13 @@ pub(crate) fn check(packages: &[Package]) -> Result<Vec<String>> {
         if !package.folder.join("README.md").is_file() {
             broken.push(format!("{name}: no README.md"));
         }
+        for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
+            let copy = read(package.folder.join(licence)).unwrap_or_default();
+            if copy != read(root().join(licence))? {
+                broken.push(format!("{name}: {licence} is not a copy of the root's"));
+            }
+        }
+        broken.extend(undescribed(name, &text));
     }
     Ok(broken)
 }
@@ -46,6 +53,19 @@ fn faults(name: &str, text: &str) -> Vec<String> {
         }
     }
     faults
+}
+
+/// The metadata that a published crate states for itself.
+fn undescribed(name: &str, text: &str) -> Vec<String> {
+    let is_stated = |key: &str| {
+        let start = format!("{key} = ");
+        entries(text).any(|(table, line)| table == "package" && line.starts_with(&start))
+    };
+    ["categories", "description", "keywords"]
+        .into_iter()
+        .filter(|key| !is_stated(key))
+        .map(|key| format!("{name}: no `{key}` of its own"))
+        .collect()
 }
 
 /// Dependencies are sorted, with those of this workspace first.
@@ -85,7 +105,7 @@ fn entries(text: &str) -> impl Iterator<Item = (&str, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{faults, unsorted};
+    use super::{faults, undescribed, unsorted};
 
     const LINTS: &str = "[lints]\nworkspace = true\n";
 
@@ -122,6 +142,12 @@ mod tests {
             &format!("{LINTS}[dependencies.bytes]\nversion = \"1\"\n"),
             1,
         );
+    }
+
+    #[test]
+    fn a_crate_describes_itself() {
+        let text = "[package]\ndescription = \"A\"\nkeywords = []\ncategories.workspace = true\n";
+        assert_eq!(undescribed("a", text).len(), 1);
     }
 
     #[test]
