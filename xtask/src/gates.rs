@@ -58,33 +58,65 @@ fn check(package: &Package, feature: &str) -> Result<()> {
         .args(["--", "-D", "warnings"]))
 }
 
-pub(crate) fn msrv(_: &[String]) -> Result<Outcome> {
+/// Checks every library with each pair of its features.
+pub(crate) fn powerset(_: &[String]) -> Result<Outcome> {
+    if !succeeds(&mut cargo(words("hack --version"))) {
+        let reason = "cargo-hack is missing: run cargo install --locked cargo-hack";
+        return Ok(Outcome::Skipped(reason.to_owned()));
+    }
+    let mut command = cargo(words(
+        "hack check --lib --locked --feature-powerset --depth 2",
+    ));
     let packages = workspace::packages()?;
-    let core = packages
-        .iter()
-        .find(|package| package.name == "inferstream-core")
-        .ok_or("no inferstream-core")?;
-    let version = core
-        .rust_version
-        .as_deref()
-        .ok_or("inferstream-core states no rust-version")?;
-    let toolchains = stdout(Command::new("rustup").args(["toolchain", "list"])).unwrap_or_default();
-    let Some(toolchain) = words(&toolchains).find(|name| name.starts_with(version)) else {
-        return Ok(Outcome::Skipped(format!("Rust {version} is missing")));
-    };
     for package in packages.iter().filter(|package| package.is_library()) {
-        // The simulator and the program require a newer compiler, as stated in their manifests.
-        if package.rust_version.as_deref() != Some(version) {
+        command.args(["-p", &package.name]);
+    }
+    run(&mut command)?;
+    Ok(Outcome::Done)
+}
+
+/// The target of [`wasm`].
+const WASM: &str = "wasm32-unknown-unknown";
+
+/// Checks the libraries that need no transport for WebAssembly.
+pub(crate) fn wasm(_: &[String]) -> Result<Outcome> {
+    let targets = stdout(Command::new("rustup").args(words("target list --installed")));
+    if !words(&targets.unwrap_or_default()).any(|target| target == WASM) {
+        let reason = format!("the target {WASM} is missing: run rustup target add {WASM}");
+        return Ok(Outcome::Skipped(reason));
+    }
+    let packages = workspace::packages()?;
+    for package in packages.iter().filter(|package| package.is_library()) {
+        // These open sockets.
+        if ["inferstream-simulator", "inferstream-transport"].contains(&package.name.as_str()) {
             continue;
         }
-        // Uses rustup, because the running `cargo` belongs to another toolchain.
-        let mut command = Command::new("rustup");
-        command
-            .args(["run", toolchain])
-            .args(words("cargo check --lib --locked --all-features -p"));
-        run(command.arg(&package.name).current_dir(crate::run::root()))?;
+        let line = format!("check --lib --locked --no-default-features --target {WASM} -p");
+        run(cargo(words(&line))
+            .arg(&package.name)
+            .args(portable_features(package)))?;
     }
     Ok(Outcome::Done)
+}
+
+/// Returns the features of a library that work without sockets, processes and files.
+fn portable_features(package: &Package) -> Option<String> {
+    // `playground-agent` needs random numbers, for which a program for browsers has to turn on a
+    // feature of `getrandom`.
+    let native = [
+        "playground-agent",
+        "aws-lc-rs",
+        "browser",
+        "default",
+        "file",
+        "tower",
+        "transport",
+    ];
+    let features = package.features.iter().map(String::as_str);
+    let features: Vec<&str> = features
+        .filter(|feature| !native.contains(feature))
+        .collect();
+    (!features.is_empty()).then(|| format!("--features={}", features.join(",")))
 }
 
 /// Checks `deny.toml`. Advisories are checked only if their database is available or `--fetch`

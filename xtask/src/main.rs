@@ -12,9 +12,12 @@ mod footprint;
 mod fuzz;
 mod gates;
 mod outside;
+mod picture;
 mod real_server;
+mod release;
 mod sdk;
 mod tidy;
+mod versions;
 
 use crate::run::{Outcome, Result};
 
@@ -62,8 +65,38 @@ const JOBS: &[Job] = &[
     ),
     job(
         "msrv",
-        "build the libraries with the minimum supported Rust version",
-        gates::msrv,
+        "build the libraries with the minimum supported Rust version; `msrv --latest` has no lock file",
+        versions::msrv,
+    ),
+    job(
+        "minimal-versions",
+        "build the libraries with the oldest dependencies allowed",
+        versions::minimal,
+    ),
+    job(
+        "powerset",
+        "build each library with each pair of features",
+        gates::powerset,
+    ),
+    job(
+        "wasm",
+        "build the libraries without a transport for WebAssembly",
+        gates::wasm,
+    ),
+    job(
+        "package",
+        "create and build the packages to publish; `package --no-verify` does not build",
+        release::package,
+    ),
+    job(
+        "semver",
+        "compare public APIs with the last release",
+        release::semver,
+    ),
+    job(
+        "picture",
+        "draw the terminal of the README; `picture --check` compares",
+        picture::job,
     ),
     job(
         "deny",
@@ -147,7 +180,7 @@ fn find(name: &str) -> Option<&'static Job> {
 fn list() {
     eprintln!("usage: cargo xtask <job>\n");
     for job in JOBS {
-        eprintln!("  {:<12} {}", job.name, job.about);
+        eprintln!("  {:<16} {}", job.name, job.about);
     }
 }
 
