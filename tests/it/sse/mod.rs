@@ -1,5 +1,6 @@
 //! Event streams: the rules of the standard, and properties of arbitrary bytes.
 
+mod adaptors;
 mod naive;
 
 use std::{collections::HashSet, time::Duration};
@@ -7,11 +8,11 @@ use std::{collections::HashSet, time::Duration};
 use bytes::Bytes;
 use inferstream_core::{
     ErrorKind, Text,
-    sse::{Decoder, FrameStream, Framer, Item, Limits, TooLarge},
+    sse::{Decoder, FrameStream, Framer, Item, Limits, TooLarge, strategy::streams},
 };
 use proptest::{collection::vec, prelude::*};
 
-use crate::support::{self, Clock, Piece, block_on, strategies::cut};
+use crate::support::{Clock, Piece, block_on, body, seconds, strategies::cut};
 
 /// An owned item.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -820,12 +821,12 @@ fn a_body_gives_the_same_frames() {
     let error = inferstream_core::Error::new(ErrorKind::Disconnected, "the connection was lost");
     let pieces: [Piece; 5] = [
         "id: 1\nevent: e\nda".into(),
-        support::seconds(5).into(),
+        seconds(5).into(),
         "ta: a\n\ndata: b\n\nretry: 9\n".into(),
         "data: c".into(),
         error.into(),
     ];
-    let (body, watch) = support::body(&clock, pieces);
+    let (body, watch) = body(&clock, pieces);
     let mut stream = FrameStream::new(body, Decoder::default());
     let mut seen = Vec::new();
     let error = block_on(&clock, async {
@@ -847,7 +848,7 @@ fn a_body_gives_the_same_frames() {
 #[test]
 fn a_limit_ends_the_stream_of_frames() {
     let clock = Clock::new();
-    let (body, watch) = support::body(&clock, ["data: a\n\ndata: abc\n\n".into(), Piece::Hang]);
+    let (body, watch) = body(&clock, ["data: a\n\ndata: abc\n\n".into(), Piece::Hang]);
     let mut stream = FrameStream::new(body, Decoder::new(Limits::default().line(8)));
     assert_eq!(block_on(&clock, stream.next()).unwrap().unwrap().data, "a");
     let error = block_on(&clock, stream.next()).unwrap().unwrap_err();
@@ -857,26 +858,6 @@ fn a_limit_ends_the_stream_of_frames() {
 }
 
 // Properties of arbitrary bytes.
-
-/// Bytes that are mostly syntax.
-fn streams() -> impl Strategy<Value = Vec<u8>> {
-    let piece = prop_oneof![
-        6 => prop::sample::select(vec![
-            &b"data"[..], b"data:", b"data: ", b"event: ", b"id: ", b"id", b"retry: ", b"retry:",
-            b":", b" ", b"Data: ", b"foo: ", b"[DONE]",
-        ]).prop_map(<[u8]>::to_vec),
-        8 => prop::sample::select(vec![&b"\n"[..], b"\r", b"\r\n", b"\n\n", b"\r\n\r\n", b"\r\r"])
-            .prop_map(<[u8]>::to_vec),
-        3 => prop::sample::select(vec![
-            &b"\xEF\xBB\xBF"[..], b"\xEF", b"\xBB", b"\xBF", b"\0", b"\xFF", b"\xF0\x9F", b"\x98\x80",
-            b"\xE2\x80\xA8", b"\xC2\x85", b"\x0B", b"\x0C", b"\xC0\xAF", b"\xED\xA0\x80",
-        ]).prop_map(<[u8]>::to_vec),
-        2 => "[0-9]{1,22}".prop_map(String::into_bytes),
-        2 => "[a-zé漢😀 :]{0,6}".prop_map(String::into_bytes),
-        1 => vec(any::<u8>(), 0..4),
-    ];
-    vec(piece, 0..40).prop_map(|pieces| pieces.concat())
-}
 
 fn cuts() -> impl Strategy<Value = Vec<usize>> {
     vec(0_usize..400, 0..12)

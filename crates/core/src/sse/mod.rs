@@ -7,7 +7,12 @@
 mod block;
 mod buffers;
 mod decoder;
+mod frames;
 mod lines;
+mod reader;
+#[cfg(feature = "proptest")]
+#[cfg_attr(docsrs, doc(cfg(feature = "proptest")))]
+pub mod strategy;
 mod stream;
 
 use std::{borrow::Cow, fmt, time::Duration};
@@ -16,6 +21,8 @@ use bytes::Bytes;
 
 pub use self::{
     decoder::{Decoder, Item},
+    frames::{Frames, FramesError, frames},
+    reader::{Reader, read},
     stream::{FrameStream, OwnedFrame},
 };
 use crate::{
