@@ -79,7 +79,7 @@ fn work() -> (Work, Arc<AtomicU32>) {
 fn the_last_events_come_after_the_work() {
     let (work, polls) = work();
     let mut opened = open(vec!["data: a\n\ndata: [DONE]\n\n".into()], work);
-    let clock = Arc::clone(&opened.script.clock);
+    let clock = opened.script.clock.clone();
     let text = block_on(&clock, opened.stream.next()).unwrap().unwrap();
     assert!(matches!(text, ChatEvent::Text { .. }));
     assert_eq!(polls.load(SeqCst), 0);

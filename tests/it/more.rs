@@ -117,7 +117,7 @@ fn broken() -> Error {
 /// Reads to the end: the text, and the error if there is one.
 fn read(opened: &mut Opened) -> (String, Option<Error>) {
     let mut text = String::new();
-    let clock = Arc::clone(&opened.script.clock);
+    let clock = opened.script.clock.clone();
     while let Some(event) = block_on(&clock, opened.stream.next()) {
         match event {
             Ok(ChatEvent::Text { text: piece, .. }) => text.push_str(&piece),

@@ -14,7 +14,7 @@ use std::{
 };
 
 use inferstream_client::DetachOnDrop;
-use inferstream_core::{BoxFuture, Error, ErrorKind, Result, Transport};
+use inferstream_core::{BoxFuture, Error, ErrorKind, Result, Timer, Transport};
 use inferstream_session::SingleFlight;
 use proptest::{collection::vec, prelude::*};
 
@@ -25,7 +25,7 @@ const BACK_OFF: Duration = seconds(10);
 
 /// The shared value, and a refresh whose outcome the test sets.
 struct World {
-    clock: Arc<Clock>,
+    clock: Clock,
     refresh: SingleFlight,
     found: Mutex<Option<u32>>,
     /// The outcome of the running refresh, once it is set.

@@ -98,7 +98,7 @@ fn again(count: usize, pieces: &[Piece]) -> Vec<Piece> {
 struct Opened {
     stream: ChatStream,
     script: Arc<Script>,
-    watch: Arc<Watch>,
+    watch: Watch,
 }
 
 fn open<I>(timeouts: Timeouts, pieces: I) -> Opened
@@ -704,7 +704,7 @@ fn the_text_of_a_choice_is_read_by_its_index() {
 #[test]
 fn the_text_view_returns_the_error() {
     let mut opened = open(Timeouts::default(), [frames("a")]);
-    let clock = Arc::clone(&opened.script.clock);
+    let clock = opened.script.clock.clone();
     let mut texts = opened.stream.text();
     assert_eq!(block_on(&clock, texts.next()).unwrap().unwrap(), "a");
     let error = block_on(&clock, texts.next()).unwrap().unwrap_err();

@@ -17,6 +17,10 @@ pub mod provider;
 mod trace;
 mod transport;
 
+#[cfg(feature = "test-util")]
+#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+pub mod test_util;
+
 mod error;
 mod retry;
 mod timeouts;

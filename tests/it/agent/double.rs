@@ -53,7 +53,7 @@ pub(super) struct Seen {
 /// A transport to an agent.
 #[derive(Clone)]
 pub(super) struct Agent {
-    pub(super) clock: Arc<Clock>,
+    pub(super) clock: Clock,
     plan: Arc<Plan>,
     pub(super) seen: Arc<Mutex<Seen>>,
     tasks: Arc<Mutex<Vec<BoxFuture<'static, ()>>>>,

@@ -154,7 +154,7 @@ fn a_redirect_is_not_followed() {
             "/api/auth/signin",
             &format!("/?c={CANARY}"),
         ] {
-            let answer = Answer::new(status, []).header("location", target);
+            let answer = Answer::empty(status).header("location", target);
             check(answer, ErrorKind::Redirect, what, SIGN_IN);
         }
     }

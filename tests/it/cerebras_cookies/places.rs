@@ -197,7 +197,7 @@ fn no_cookie_is_sent_to_the_api_or_after_a_redirect() {
     for answer in [
         signed_in("demo-1"),
         signed_in("demo-1").header("set-cookie", "x=y; Domain=.cerebras.ai; Secure"),
-        Answer::new(302, []).header("location", target),
+        Answer::empty(302).header("location", target),
     ] {
         let service = Service::new([answer], |_| refused(401));
         drop(service.ask(&service.client()));

@@ -77,14 +77,14 @@ fn an_html_page_declared_as_a_stream_is_an_error() {
 #[test]
 fn a_response_without_a_body_is_an_error() {
     for status in [204, 205] {
-        let outcome = run(Client::Cerebras, Answer::new(status, []));
+        let outcome = run(Client::Cerebras, Answer::empty(status));
         assert_eq!(outcome.kind(), Some(ErrorKind::Protocol), "{status}");
     }
     for bytes in ["", "\n", "\n\n\n", " ", ": hi\n\n", "data:\n\n", "\u{feff}"] {
         let outcome = plain_stream(bytes);
         assert_eq!(outcome.kind(), Some(ErrorKind::Truncated), "{bytes:?}");
     }
-    let outcome = run(Client::Cerebras, Answer::new(200, []));
+    let outcome = run(Client::Cerebras, Answer::empty(200));
     assert_eq!(outcome.kind(), Some(ErrorKind::Truncated));
 }
 

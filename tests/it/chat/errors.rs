@@ -85,7 +85,7 @@ fn an_ambiguous_status_is_not_retried() {
 #[test]
 fn a_redirect_is_not_followed() {
     for status in [301, 302, 307, 308] {
-        let answer = Answer::new(status, []).header("location", "https://else.test/?key=h1dden");
+        let answer = Answer::empty(status).header("location", "https://else.test/?key=h1dden");
         let refusal = refuse([answer]);
         assert_eq!(refusal.error.kind(), ErrorKind::Redirect);
         assert_eq!(refusal.attempts, 1);

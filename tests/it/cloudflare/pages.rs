@@ -128,7 +128,7 @@ fn debug_output_does_not_show_a_page() {
 #[test]
 fn a_redirect_is_not_followed() {
     for status in [301, 302, 307, 308] {
-        let answer = Answer::new(status, []).header("location", "https://else.test/?key=h1dden");
+        let answer = Answer::empty(status).header("location", "https://else.test/?key=h1dden");
         let refusal = refuse(Endpoint::Native, [answer]);
         assert_eq!(refusal.error.kind(), ErrorKind::Redirect);
         assert_eq!(refusal.attempts, 1);

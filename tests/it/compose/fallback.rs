@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering::SeqCst};
 use inferstream_compose::Fallback;
 use inferstream_core::{
     ChatEvent, ChatRequest, ChatStream, Error, ErrorKind, FinishReason, Json, Phase, Provider,
-    Result, Timeouts, Timing, ToolCall, Transport, Usage,
+    Result, Timeouts, Timer, Timing, ToolCall, Transport, Usage,
 };
 
 use super::{Act, Fake, Step, Task, now, says, steps};

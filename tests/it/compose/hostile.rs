@@ -17,7 +17,7 @@ use inferstream_core::{
 };
 
 use super::{Act, Fake, Step, Task, now, says, steps, together};
-use crate::support::{Clock, Ticks, block_on, seconds};
+use crate::support::{Clock, block_on, seconds};
 
 fn busy() -> Error {
     Error::new(ErrorKind::Overloaded, "no room")
@@ -312,12 +312,12 @@ fn a_total_timeout_applies_through_nested_providers() {
     let clock = Clock::new();
     let request = || ChatRequest::from("hi").timeouts(Timeouts::default().total(seconds(30)));
     let two = Fake::new("two", [says("two")]);
-    let inner = limit_of(two.clone()).timer(Ticks(clock.clone()));
+    let inner = limit_of(two.clone()).timer(clock.clone());
     let held = now(inner.stream("hi".into())).unwrap();
     let fallback = Fallback::new(Fake::new("one", [Act::Refuse(busy())]))
         .or(inner)
-        .timer(Ticks(clock.clone()));
-    let outer = limit_of(fallback).timer(Ticks(clock.clone()));
+        .timer(clock.clone());
+    let outer = limit_of(fallback).timer(clock.clone());
     let mut first = Task::new(outer.stream(request()));
     assert!(first.poll().is_none(), "it waits within");
     let mut second = Task::new(outer.chat(request()));
@@ -344,7 +344,7 @@ fn a_total_timeout_applies_through_nested_providers() {
 fn limits_and_numbers_may_have_any_size() {
     let clock = Clock::new();
     let limit = ConcurrencyLimit::new(Fake::new("one", [says("a")]));
-    let limit = limit.max_in_flight(usize::MAX).timer(Ticks(clock.clone()));
+    let limit = limit.max_in_flight(usize::MAX).timer(clock.clone());
     let longest = Timeouts::default().total(std::time::Duration::MAX);
     let request = ChatRequest::from("hi").timeouts(longest);
     let streams: Vec<_> = (0..100)

@@ -9,7 +9,7 @@ use inferstream_core::{
 };
 
 use super::{Act, Fake, Step, Task, now, says, steps};
-use crate::support::{Clock, Ticks, block_on, poll_once, seconds};
+use crate::support::{Clock, block_on, poll_once, seconds};
 
 fn hangs() -> Fake {
     Fake::new(
@@ -251,7 +251,7 @@ fn with_a_timer_the_wait_counts_towards_the_total() {
     let clock = Clock::new();
     let fake = hangs();
     let limit = ConcurrencyLimit::new(fake.clone()).max_in_flight(1);
-    let limit = limit.timer(Ticks(clock.clone()));
+    let limit = limit.timer(clock.clone());
     let stream = block_on(&clock, limit.stream(within(30))).unwrap();
     assert_eq!(total(&fake), Some(seconds(30)));
     let error = block_on(&clock, limit.stream(within(30))).unwrap_err();
@@ -281,7 +281,7 @@ fn a_permit_that_is_granted_too_late_is_passed_on() {
     let clock = Clock::new();
     let fake = hangs();
     let limit = ConcurrencyLimit::new(fake.clone()).max_in_flight(1);
-    let limit = limit.timer(Ticks(clock.clone()));
+    let limit = limit.timer(clock.clone());
     let stream = open(&limit);
     let mut late = Task::new(limit.stream(within(30)));
     assert!(late.poll().is_none());
@@ -299,7 +299,7 @@ fn a_permit_that_is_granted_too_late_is_passed_on() {
 fn a_caller_that_times_out_leaves_the_queue() {
     let clock = Clock::new();
     let limit = ConcurrencyLimit::new(hangs()).max_in_flight(1);
-    let limit = limit.timer(Ticks(clock.clone()));
+    let limit = limit.timer(clock.clone());
     let stream = open(&limit);
     let mut late = Task::new(limit.stream(within(30)));
     assert!(late.poll().is_none());
@@ -317,7 +317,7 @@ fn without_a_timer_or_a_timeout_the_wait_is_unlimited() {
     let clock = Clock::new();
     let fake = hangs();
     let blind = ConcurrencyLimit::new(fake.clone()).max_in_flight(1);
-    let timed = blind.clone().timer(Ticks(clock.clone()));
+    let timed = blind.clone().timer(clock.clone());
     let stream = open(&blind);
     let mut waits = [
         Task::new(blind.stream(within(30))),

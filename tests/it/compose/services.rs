@@ -27,7 +27,7 @@ fn cloudflare(wire: &Wire) -> Cloudflare {
 fn wires(first: Answer, second: Answer) -> [Wire; 2] {
     let first = Wire::new([first]);
     let mut second = Wire::new([second]);
-    second.clock = std::sync::Arc::clone(&first.clock);
+    second.clock = first.clock.clone();
     [first, second]
 }
 

@@ -8,7 +8,7 @@ use super::{
     Answer, KEY, Scene, Service, What, builder, client, document, done, failed, healthy, lost,
     output, polled, prediction, read, scene_of, starting, stream_of, succeeded, trouble,
 };
-use crate::support::{Piece, block_on, seconds};
+use crate::support::{Piece, block_on, problem, seconds};
 
 const TOKENS: [&str; 4] = ["a", "b", "c", "d"];
 
@@ -282,7 +282,7 @@ fn an_abandoned_cancel_is_at_most_one_request() {
 #[test]
 fn canceling_an_ended_prediction_succeeds() {
     for status in [404, 409] {
-        let answer = Answer::problem(status, r#"{"detail":"too late"}"#);
+        let answer = problem(status, r#"{"detail":"too late"}"#);
         let service = slow().cancel([answer.clone()]).serve();
         let stream = block_on(&service.clock, client(&service).stream("hi")).unwrap();
         block_on(&service.clock, stream.cancel()).unwrap();
@@ -303,8 +303,8 @@ fn canceling_an_ended_prediction_succeeds() {
 #[test]
 fn a_cancel_that_fails_is_an_error() {
     let cases = [
-        (Answer::problem(401, "{}"), ErrorKind::Auth),
-        (Answer::problem(403, "{}"), ErrorKind::Permission),
+        (problem(401, "{}"), ErrorKind::Auth),
+        (problem(403, "{}"), ErrorKind::Permission),
     ];
     for (answer, kind) in cases {
         let service = slow().cancel([answer]).serve();
@@ -333,7 +333,7 @@ fn a_cancel_after_a_drop_takes_at_most_two_seconds() {
     for answer in [
         Answer::hang(),
         Answer::new(200, [Piece::Hang]),
-        Answer::problem(429, "{}").header("retry-after", "30"),
+        problem(429, "{}").header("retry-after", "30"),
         trouble(),
         Answer::error(lost(Sent::Maybe)),
     ] {
@@ -384,7 +384,7 @@ fn a_response_that_times_out_is_canceled() {
 #[test]
 fn a_prediction_without_a_readable_stream_is_canceled() {
     let service = slow()
-        .stream([Answer::problem(401, "{}")])
+        .stream([problem(401, "{}")])
         .prediction([trouble()])
         .serve();
     let opened = block_on(&service.clock, client(&service).stream("hi"));

@@ -12,7 +12,7 @@ use super::{
     Answer, HOST, KEY, MODEL, Scene, Service, What, broken, builder, client, created, healthy,
     lost, piece, prediction, run, run_on, run_with, scene, starting,
 };
-use crate::support::{Piece, seconds};
+use crate::support::{Piece, problem, seconds};
 
 fn healthy_scene() -> Scene {
     healthy(&["a", "b"])
@@ -326,11 +326,11 @@ fn a_throttled_create_is_retried_after_the_delay_of_the_service() {
         r#"{"title":"Request was throttled","detail":"Slow down.","status":429,"retry_after":9}"#;
     let old = r#"{"detail":"Request was throttled. Expected available in 1 second."}"#;
     let cases = [
-        (Answer::problem(429, "{}").header("retry-after", "2"), 2),
-        (Answer::problem(429, text), 30),
-        (Answer::problem(429, member), 9),
-        (Answer::problem(429, old), 1),
-        (Answer::problem(503, "{}").header("retry-after", "3"), 3),
+        (problem(429, "{}").header("retry-after", "2"), 2),
+        (problem(429, text), 30),
+        (problem(429, member), 9),
+        (problem(429, old), 1),
+        (problem(503, "{}").header("retry-after", "3"), 3),
     ];
     for (answer, wait) in cases {
         let service = first(answer.clone());
@@ -358,9 +358,9 @@ fn a_throttled_create_is_retried_after_the_delay_of_the_service() {
 fn a_delay_that_is_too_long_fails_at_once() {
     let long = r#"{"detail":"Request was throttled. Your rate limit resets in ~86400s."}"#;
     for answer in [
-        Answer::problem(429, "{}").header("retry-after", "86400"),
-        Answer::problem(429, r#"{"retry_after":86400}"#),
-        Answer::problem(429, long),
+        problem(429, "{}").header("retry-after", "86400"),
+        problem(429, r#"{"retry_after":86400}"#),
+        problem(429, long),
     ] {
         let service = always(answer);
         let outcome = run_on(&service);
@@ -388,7 +388,7 @@ fn an_invalid_retry_after_is_replaced_by_the_default_delay() {
         "<html>",
     ];
     for body in bodies {
-        let service = first(Answer::problem(429, body));
+        let service = first(problem(429, body));
         let outcome = run_on(&service);
         // A very long wait is returned as an error immediately.
         if outcome.kind() == Some(ErrorKind::RateLimited) {
@@ -424,21 +424,21 @@ fn a_create_that_failed_is_not_retried() {
 
 #[test]
 fn a_503_is_retried_only_with_retry_after() {
-    let service = always(Answer::problem(503, "{}"));
+    let service = always(problem(503, "{}"));
     let outcome = run_on(&service);
     assert_eq!(outcome.kind(), Some(ErrorKind::Overloaded));
     assert_eq!(service.counts(), (1, 0, 0));
     // 502 and 500 with `Retry-After` are failures nevertheless.
     for status in [500, 502, 504] {
-        let service = always(Answer::problem(status, "{}").header("retry-after", "1"));
+        let service = always(problem(status, "{}").header("retry-after", "1"));
         run_on(&service);
         assert_eq!(service.counts(), (1, 0, 0), "{status}");
     }
     // A header that allows a retry is ignored for requests that cost money.
-    let service = always(Answer::problem(500, "{}").header("x-should-retry", "true"));
+    let service = always(problem(500, "{}").header("x-should-retry", "true"));
     run_on(&service);
     assert_eq!(service.counts(), (1, 0, 0));
-    let answer = Answer::problem(429, "{}").header("x-should-retry", "false");
+    let answer = problem(429, "{}").header("x-should-retry", "false");
     let service = always(answer);
     run_on(&service);
     assert_eq!(service.counts(), (1, 0, 0), "`false` is never");
@@ -517,7 +517,7 @@ fn a_delay_in_the_body_does_not_allow_a_retry() {
         r#"{"detail":"busy","retry_after":1}"#,
     ];
     for body in bodies {
-        let service = scene("").create([Answer::problem(503, body)]).serve();
+        let service = scene("").create([problem(503, body)]).serve();
         let outcome = run_on(&service);
         assert_eq!(outcome.kind(), Some(ErrorKind::Overloaded));
         assert_eq!(service.counts(), (1, 0, 0));
@@ -527,7 +527,7 @@ fn a_delay_in_the_body_does_not_allow_a_retry() {
 #[test]
 fn an_empty_response_may_mean_that_a_prediction_exists() {
     for status in [500, 502, 504] {
-        let outcome = run(scene("").create([Answer::problem(status, "")]));
+        let outcome = run(scene("").create([problem(status, "")]));
         assert!(outcome.error().to_string().contains("may have created"));
     }
     let outcome = run(scene("").create([Answer::json(201, "")]));

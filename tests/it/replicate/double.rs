@@ -36,7 +36,7 @@ pub(super) struct Asked {
     pub(super) at: Duration,
     pub(super) request: Request<Bytes>,
     /// The state of the response body; `None` before the headers.
-    watch: Arc<Mutex<Option<Arc<Watch>>>>,
+    watch: Arc<Mutex<Option<Watch>>>,
 }
 
 impl Asked {
@@ -96,7 +96,7 @@ type Rule = Arc<dyn Fn(&Asked, &[Asked]) -> Answer + Send + Sync>;
 /// A service that computes each response from the request and those before it.
 #[derive(Clone)]
 pub(super) struct Service {
-    pub(super) clock: Arc<Clock>,
+    pub(super) clock: Clock,
     rule: Rule,
     asked: Arc<Mutex<Vec<Asked>>>,
     tasks: Arc<Mutex<Vec<BoxFuture<'static, ()>>>>,

@@ -7,7 +7,7 @@ use super::{
     Answer, Outcome, Service, builder, client, document, failed, output, prediction, run_on,
     run_with, scene, starting,
 };
-use crate::support::{Piece, seconds};
+use crate::support::{Piece, problem, seconds};
 
 /// Responds to every creating request in this way; nothing is retried.
 fn refused(answer: Answer) -> Outcome {
@@ -20,7 +20,7 @@ fn refused(answer: Answer) -> Outcome {
 
 #[track_caller]
 fn check(status: u16, body: &str, kind: ErrorKind, message: &str) {
-    let outcome = refused(Answer::problem(status, body));
+    let outcome = refused(problem(status, body));
     let error = outcome.error();
     assert_eq!(error.kind(), kind, "{status} {body}: {error:?}");
     assert_eq!(error.status().map(|status| status.as_u16()), Some(status));
@@ -79,7 +79,7 @@ fn a_refusal_has_its_kind_and_message() {
 #[test]
 fn a_model_that_is_not_official_has_a_hint() {
     let body = r#"{"detail":"The requested resource could not be found.","status":404}"#;
-    let outcome = refused(Answer::problem(404, body));
+    let outcome = refused(problem(404, body));
     let line = outcome.error().to_string();
     assert!(line.contains("version"), "{line}");
     assert!(
@@ -99,7 +99,7 @@ fn invalid_fields_are_named() {
             {"type": "type", "field": "input.top_k", "description": "must be an integer"},
         ],
     });
-    let outcome = refused(Answer::problem(422, &body.to_string()));
+    let outcome = refused(problem(422, &body.to_string()));
     let error = outcome.error();
     assert_eq!(error.kind(), ErrorKind::InvalidRequest);
     let line = error.to_string();
@@ -108,7 +108,7 @@ fn invalid_fields_are_named() {
     assert!(!line.contains('\n'), "one line: {line:?}");
     // Without `detail`, the fields are enough.
     let body = r#"{"invalid_fields":[{"field":"input.seed","description":"must be an integer"}]}"#;
-    let line = refused(Answer::problem(422, body)).error().to_string();
+    let line = refused(problem(422, body)).error().to_string();
     assert!(
         line.contains("input.seed") && line.contains("must be an integer"),
         "{line}"
@@ -151,7 +151,7 @@ fn members_may_be_missing_or_of_another_type() {
     ];
     for body in bodies {
         for (status, kind) in kinds {
-            let outcome = refused(Answer::problem(status, body));
+            let outcome = refused(problem(status, body));
             let error = outcome.error();
             assert_eq!(error.kind(), kind, "{status} {body}");
             let line = error.to_string();
@@ -214,7 +214,7 @@ fn a_failed_prediction_is_an_error_with_its_message() {
 
 #[test]
 fn an_error_has_the_request_id() {
-    let answer = Answer::problem(500, "{}").header("x-request-id", "req-7");
+    let answer = problem(500, "{}").header("x-request-id", "req-7");
     let outcome = refused(answer);
     assert_eq!(outcome.error().request_id(), Some("req-7"));
 }

@@ -25,7 +25,7 @@ use inferstream_replicate::{Replicate, ReplicateBuilder};
 use serde_json::{Value, json};
 
 use self::double::{Scene, Service, What};
-use crate::support::{Answer, Outcome, Piece, block_on, broken, piece, shown};
+use crate::support::{Answer, Outcome, Piece, block_on, broken, piece, problem, shown};
 
 /// A key that must never be shown.
 const KEY: &str = "r8_5ecret0fTheTest0000000000000000000000";
@@ -160,7 +160,7 @@ fn scene(stream: &str) -> Scene {
 }
 
 fn scene_of(pieces: impl IntoIterator<Item = Piece>) -> Scene {
-    let not_found = Answer::problem(404, r#"{"detail":"not found","status":404}"#);
+    let not_found = problem(404, r#"{"detail":"not found","status":404}"#);
     Scene {
         create: vec![starting()],
         stream: vec![Answer::sse(pieces)],

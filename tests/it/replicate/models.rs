@@ -5,7 +5,7 @@ use inferstream_replicate::Replicate;
 use serde_json::{Value, json};
 
 use super::{Answer, HOST, KEY, MODEL, Scene, Service, builder, client, document, scene};
-use crate::support::block_on;
+use crate::support::{block_on, problem};
 
 fn model(owner: &str, name: &str) -> Value {
     json!({
@@ -264,8 +264,8 @@ fn requests_that_only_read_are_retried() {
     let good = document(&json!({"models": [model("a", "1")]}));
     for failure in [
         super::trouble(),
-        Answer::problem(503, "{}"),
-        Answer::problem(429, r#"{"retry_after":1}"#),
+        problem(503, "{}"),
+        problem(429, r#"{"retry_after":1}"#),
         Answer::error(super::lost(inferstream_core::Sent::Maybe)),
     ] {
         let service = others([failure.clone(), good.clone()]);
@@ -278,7 +278,7 @@ fn requests_that_only_read_are_retried() {
         (403, ErrorKind::Permission),
         (404, ErrorKind::NotFound),
     ] {
-        let service = others([Answer::problem(status, r#"{"detail":"no"}"#)]);
+        let service = others([problem(status, r#"{"detail":"no"}"#)]);
         let error = block_on(&service.clock, client(&service).models()).unwrap_err();
         assert_eq!(error.kind(), kind);
         assert_eq!(service.all().len(), 1);

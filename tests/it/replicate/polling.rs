@@ -9,7 +9,7 @@ use super::{
     Answer, Scene, Service, What, client, created, document, failed, lost, polled, prediction, run,
     run_on, run_with, succeeded, trouble, without_stream,
 };
-use crate::support::seconds;
+use crate::support::{problem, seconds};
 
 fn growing(tokens: &[&str]) -> Value {
     prediction("processing", &json!(tokens))
@@ -169,9 +169,9 @@ fn a_poll_that_fails_once_is_repeated() {
     for failure in [
         trouble(),
         Answer::error(lost(Sent::Maybe)),
-        Answer::problem(429, r#"{"retry_after":2}"#),
-        Answer::problem(503, "{}"),
-        Answer::problem(502, "<html>"),
+        problem(429, r#"{"retry_after":2}"#),
+        problem(503, "{}"),
+        problem(502, "<html>"),
     ] {
         let ended = document(&without_stream(succeeded(&["a", "b"])));
         let first = document(&without_stream(growing(&["a"])));
@@ -190,7 +190,7 @@ fn polls_that_always_fail_keep_the_partial_response() {
     for failure in [
         trouble(),
         Answer::error(lost(Sent::Maybe)),
-        Answer::problem(404, "{}"),
+        problem(404, "{}"),
     ] {
         let first = document(&without_stream(growing(&["a"])));
         let service = polled([]).prediction([first, failure.clone()]).serve();

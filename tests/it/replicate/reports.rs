@@ -7,7 +7,7 @@ use super::{
     Answer, Outcome, Service, What, client, created, document, done, failed, frame, output, polled,
     prediction, read, run, run_on, scene, starting, stream_of, succeeded, trouble, with_url,
 };
-use crate::support::{Piece, block_on, recordings, seconds};
+use crate::support::{Piece, block_on, problem, recordings, seconds};
 
 /// Messages of the official models, from public logs of `google/nano-banana-pro` and others.
 const BUSY: &str =
@@ -116,10 +116,10 @@ fn no_streams() -> Vec<Answer> {
         page(200),
         page(404),
         trouble(),
-        Answer::problem(503, "{}").header("retry-after", "60"),
-        Answer::problem(429, "{}"),
-        Answer::problem(404, r#"{"detail":"not found"}"#),
-        Answer::new(204, []),
+        problem(503, "{}").header("retry-after", "60"),
+        problem(429, "{}"),
+        problem(404, r#"{"detail":"not found"}"#),
+        Answer::empty(204),
         Answer::error(disconnected.with_sent(Sent::Maybe)),
         Answer::error(connect),
         Answer::error(Error::timeout(Phase::Head, seconds(60))),
@@ -160,8 +160,8 @@ fn a_prediction_whose_stream_fails_is_polled() {
 #[test]
 fn if_stream_and_prediction_fail_the_error_is_that_of_the_stream() {
     let service = scene("")
-        .stream([Answer::problem(502, "{}")])
-        .prediction([Answer::problem(503, "{}")])
+        .stream([problem(502, "{}")])
+        .prediction([problem(503, "{}")])
         .serve();
     let outcome = run_on(&service);
     let error = outcome.error();
@@ -176,7 +176,7 @@ fn if_stream_and_prediction_fail_the_error_is_that_of_the_stream() {
 /// Checks the error of a prediction whose creating request was refused once before.
 #[track_caller]
 fn check_repeat(stream: &Answer, told: &Answer, request: &ChatRequest) {
-    let refused = Answer::problem(429, "{}").header("retry-after", "0");
+    let refused = problem(429, "{}").header("retry-after", "0");
     let service = scene("")
         .create([refused, starting()])
         .stream([stream.clone()])
@@ -193,13 +193,9 @@ fn check_repeat(stream: &Answer, told: &Answer, request: &ChatRequest) {
 fn no_error_after_the_prediction_was_made_is_safe_to_repeat() {
     let limits = Timeouts::default().total(seconds(2));
     let limited = ChatRequest::from("hi").timeouts(limits);
-    let refused = Answer::problem(401, "{}");
+    let refused = problem(401, "{}");
     for stream in no_streams().into_iter().chain([refused]) {
-        for told in [
-            trouble(),
-            Answer::problem(429, "{}"),
-            Answer::problem(404, "{}"),
-        ] {
+        for told in [trouble(), problem(429, "{}"), problem(404, "{}")] {
             check_repeat(&stream, &told, &ChatRequest::from("hi"));
             check_repeat(&stream, &told, &limited);
         }

@@ -9,7 +9,7 @@ use super::{
     Answer, Outcome, Scene, Service, What, broken, document, done, event_id, frame, healthy, lost,
     output, prediction, run, run_on, scene, starting, stream_of, succeeded, trouble,
 };
-use crate::support::{Piece, seconds};
+use crate::support::{Piece, problem, seconds};
 
 const TOKENS: [&str; 4] = ["one ", "two ", "three ", "four"];
 
@@ -256,9 +256,9 @@ fn after_three_attempts_the_prediction_is_polled() {
         Answer::error(lost(Sent::Maybe)),
         Answer::error(Error::new(ErrorKind::Connect, "refused").with_sent(Sent::No)),
         Answer::sse([broken()]),
-        Answer::sse([]),
-        Answer::problem(404, r#"{"detail":"gone"}"#),
-        Answer::problem(410, "{}"),
+        Answer::empty(200).header("content-type", "text/event-stream"),
+        problem(404, r#"{"detail":"gone"}"#),
+        problem(410, "{}"),
         Answer::new(200, [Piece::from("<html>")]).header("content-type", "text/html"),
     ];
     for failure in failures {
@@ -296,7 +296,7 @@ fn the_final_error_names_the_prediction() {
     for nothing in [
         trouble(),
         Answer::error(lost(Sent::Maybe)),
-        Answer::problem(404, "{}"),
+        problem(404, "{}"),
     ] {
         let service = scene("")
             .stream([cut(&outputs(0, 2)), trouble()])
@@ -430,7 +430,7 @@ fn reconnections_are_delayed() {
 // I7
 #[test]
 fn a_stream_that_does_not_exist_yet_is_requested_three_times() {
-    let early = Answer::problem(404, r#"{"detail":"not found"}"#);
+    let early = problem(404, r#"{"detail":"not found"}"#);
     for tries in 1..=2 {
         let mut streams = vec![early.clone(); tries];
         streams.push(sse(&stream_of(&TOKENS)));
@@ -455,7 +455,7 @@ fn a_stream_that_is_refused_is_an_error_with_its_status() {
         (410, ErrorKind::NotFound),
         (500, ErrorKind::Server),
     ] {
-        let answer = Answer::problem(status, r#"{"detail":"no stream"}"#);
+        let answer = problem(status, r#"{"detail":"no stream"}"#);
         let service = scene("").stream([answer]).prediction([trouble()]).serve();
         let outcome = run_on(&service);
         let error = outcome.error();
@@ -519,7 +519,7 @@ fn a_missing_prediction_cannot_be_resumed() {
         assert_eq!(service.all().len(), 0, "{id:?}");
     }
 
-    let service = scene("").prediction([Answer::problem(404, "{}")]).serve();
+    let service = scene("").prediction([problem(404, "{}")]).serve();
     let client = super::client(&service);
     let opened = crate::support::block_on(&service.clock, client.resume(super::ID));
     let outcome = super::read(&service, opened);
@@ -563,7 +563,7 @@ fn an_event_stream_is_not_accepted_as_a_document() {
 
 #[test]
 fn the_service_may_set_the_reconnection_delay() {
-    let busy = Answer::problem(429, r#"{"detail":"Request was throttled."}"#);
+    let busy = problem(429, r#"{"detail":"Request was throttled."}"#);
     let streams = [
         cut(&outputs(0, 1)),
         busy.header("retry-after", "5"),

@@ -7,7 +7,7 @@ use super::{
     Answer, KEY, Scene, builder, client, created, document, failed, frame, healthy, prediction,
     run_with, scene, shown, trouble, with_url,
 };
-use crate::support::block_on;
+use crate::support::{block_on, problem};
 
 /// A prompt that must never be shown.
 const PROMPT: &str = "the very private prompt of the test";
@@ -28,7 +28,7 @@ fn requests() -> Vec<ChatRequest> {
 /// Every way in which a service can repeat it.
 fn echoes() -> Vec<Scene> {
     let said = format!("you said {PROMPT} and {SYSTEM} with Bearer {KEY}");
-    let problem = json!({
+    let echo_body = json!({
         "title": said,
         "detail": said,
         "invalid_fields": [{"field": said, "description": said}],
@@ -36,11 +36,11 @@ fn echoes() -> Vec<Scene> {
     .to_string();
     let mut scenes: Vec<_> = [400, 401, 402, 403, 404, 422, 429, 500, 503]
         .iter()
-        .map(|status| scene("").create([Answer::problem(*status, &problem)]))
+        .map(|status| scene("").create([problem(*status, &echo_body)]))
         .collect();
-    scenes.push(scene("").create([Answer::json(201, &problem)]));
-    scenes.push(scene("").create([Answer::new(500, [said.as_str().into()])]));
-    let echo = Answer::problem(400, &problem).header("x-echo", said.clone());
+    scenes.push(scene("").create([Answer::json(201, &echo_body)]));
+    scenes.push(scene("").create([Answer::new(500, [said.as_str()])]));
+    let echo = problem(400, &echo_body).header("x-echo", said.clone());
     scenes.push(scene("").create([echo]));
     scenes.push(scene("").create([created(&failed(&said))]));
     scenes.push(scene("").prediction([document(&failed(&said))]));
@@ -49,8 +49,8 @@ fn echoes() -> Vec<Scene> {
     scenes.push(scene(&frame("error", "1:0", &said)).prediction([trouble()]));
     let done = frame("done", "1:0", &json!({ "reason": said }).to_string());
     scenes.push(scene(&done).prediction([trouble()]));
-    scenes.push(scene("").stream([Answer::problem(401, &problem)]));
-    scenes.push(scene("").prediction([Answer::problem(401, &problem)]));
+    scenes.push(scene("").stream([problem(401, &echo_body)]));
+    scenes.push(scene("").prediction([problem(401, &echo_body)]));
     let evil = format!("https://evil.example/{KEY}?p=private");
     let value = with_url(prediction("starting", &Value::Null), "stream", &evil);
     scenes.push(scene("").create([created(&value)]));
@@ -84,11 +84,7 @@ fn no_error_shows_the_key_or_the_prompt() {
 
 #[test]
 fn the_url_of_a_stream_is_a_secret() {
-    for failure in [
-        trouble(),
-        Answer::problem(401, "{}"),
-        Answer::problem(404, "{}"),
-    ] {
+    for failure in [trouble(), problem(401, "{}"), problem(404, "{}")] {
         let value = with_url(
             prediction("starting", &Value::Null),
             "stream",

@@ -10,7 +10,7 @@ use super::{
     Answer, Service, What, client, document, done, healthy, output, prediction, run, run_on,
     run_with, scene, scene_of, stream_of, succeeded,
 };
-use crate::support::{Piece, seconds};
+use crate::support::{Piece, problem, seconds};
 
 fn text(text: &str) -> Piece {
     Piece::from(text)
@@ -176,7 +176,7 @@ fn usage_is_waited_for_at_most_two_seconds() {
         document(&succeeded(&["a"])).after(seconds(10)),
         document(&prediction("processing", &json!(["a"]))),
         super::trouble(),
-        Answer::problem(429, "{}").header("retry-after", "30"),
+        problem(429, "{}").header("retry-after", "30"),
     ] {
         let service = scene(&stream_of(&["a"])).prediction([told.clone()]).serve();
         let outcome = run_on(&service);

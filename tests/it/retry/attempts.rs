@@ -2,7 +2,7 @@
 
 use std::{future::ready, sync::Arc, time::Duration};
 
-use inferstream_core::{Body, Error, ErrorKind, Phase, Result, RetryPolicy, Transport};
+use inferstream_core::{Body, Error, ErrorKind, Phase, Result, RetryPolicy, Timer, Transport};
 use proptest::prelude::*;
 
 use super::{busy, millis, run};
@@ -106,7 +106,7 @@ fn the_total_timeout_ends_an_attempt() {
 #[test]
 fn the_total_timeout_covers_all_attempts() {
     let script = Script::new([]);
-    let clock = Arc::clone(&script.clock);
+    let clock = script.clock.clone();
     let policy = RetryPolicy::default();
     let outcome = policy.run(&*script, Some(seconds(10)), |_| {
         let sleep = clock.sleep(seconds(6));

@@ -1,7 +1,5 @@
 //! Test doubles, and helpers shared by the tests of all providers.
 
-mod answer;
-mod body;
 mod clock;
 pub(crate) mod cuts;
 mod outcome;
@@ -13,13 +11,26 @@ mod wire;
 use std::time::Duration;
 
 pub(crate) use self::{
-    answer::Answer,
-    body::{Piece, Watch, body, broken, piece},
-    clock::{Clock, Sleep, Ticks, block_on, poll_once},
+    clock::{block_on, poll_once},
     outcome::{Double, Outcome, Refusal, check_line, lines, shown},
     script::Script,
     wire::Wire,
 };
+pub(crate) use inferstream_core::test_util::{Clock, Piece, Reply as Answer, Watch, body};
+
+pub(crate) fn piece(bytes: &[u8]) -> Piece {
+    Piece::from(bytes)
+}
+
+/// The connection breaks.
+pub(crate) fn broken() -> Piece {
+    Piece::disconnect()
+}
+
+/// A document of the type `application/problem+json`.
+pub(crate) fn problem(status: u16, body: &str) -> Answer {
+    Answer::json(status, body).header("content-type", "application/problem+json")
+}
 
 /// Creates an event stream from chunks.
 pub(crate) fn sse(chunks: &[&str]) -> String {

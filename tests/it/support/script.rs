@@ -3,7 +3,6 @@
 use std::{
     collections::VecDeque,
     fmt,
-    pin::Pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -19,7 +18,7 @@ use super::{Clock, Double, block_on};
 
 /// A transport that responds from a script and records its calls.
 pub(crate) struct Script {
-    pub(crate) clock: Arc<Clock>,
+    pub(crate) clock: Clock,
     pub(crate) requests: Mutex<Vec<Request<Bytes>>>,
     pub(crate) sleeps: Mutex<Vec<Duration>>,
     /// How often the time was asked for.
@@ -112,12 +111,12 @@ impl Timer for Script {
         let polls = Arc::clone(&self.sleep_polls);
         Box::pin(std::future::poll_fn(move |cx| {
             polls.fetch_add(1, SeqCst);
-            Pin::new(&mut sleep).poll(cx)
+            sleep.as_mut().poll(cx)
         }))
     }
 
     fn system_time(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + self.clock.elapsed()
+        self.clock.system_time()
     }
 }
 
