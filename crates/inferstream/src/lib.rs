@@ -3,6 +3,20 @@
 
 mod hub;
 
+// The recipes need all of these to run, so they are part of the documentation with all features.
+#[cfg(all(
+    feature = "cerebras",
+    feature = "compose",
+    feature = "json",
+    feature = "openai-compat",
+    feature = "proptest",
+    feature = "replicate",
+    feature = "schemars",
+    feature = "test-util",
+    feature = "transport",
+))]
+pub mod cookbook;
+
 pub use crate::hub::Hub;
 #[cfg(feature = "compose")]
 #[doc(inline)]
