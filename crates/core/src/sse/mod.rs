@@ -1,8 +1,10 @@
-//! A decoder for server-sent events, without I/O, and a stream of frames over a body.
+//! A decoder for server-sent events, without I/O, with adaptors for streams and readers of bytes.
 //!
 //! The format is that of the HTML standard, section 9.2 "Server-sent events", of which
 //! 9.2.5 defines the grammar and 9.2.6, "Interpreting an event stream", the rules.
 //! A *frame* is what the standard calls an event.
+#![doc = ""]
+#![doc = include_str!("../../docs/sse.md")]
 
 mod block;
 mod buffers;
