@@ -39,7 +39,7 @@ async fn talk(cablyai: &CablyAi) -> Result<()> {
     for question in ["Why is the sky blue?", "And at dusk?"] {
         println!("> {question}");
         messages.push(Message::user(question));
-        let request = ChatRequest::from(messages.clone()).model("deepseek-v3");
+        let request = ChatRequest::new("deepseek-v3").messages(messages.clone());
         let mut stream = cablyai.stream(request).await?;
         while let Some(text) = stream.text().next().await {
             print!("{}", text?);

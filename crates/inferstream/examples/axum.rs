@@ -6,7 +6,7 @@
 
 #![allow(clippy::print_stdout, reason = "the program prints its address")]
 
-use std::{convert::Infallible, env, error::Error as StdError, future::IntoFuture};
+use std::{convert::Infallible, env, error::Error as StdError};
 
 use axum::{
     Router,

@@ -69,13 +69,13 @@ impl Asked {
     /// Returns how many bytes of the response were read.
     pub(super) fn bytes(&self) -> usize {
         let watch = self.watch.lock().unwrap();
-        watch.as_ref().map_or(0, |watch| watch.bytes())
+        watch.as_ref().map_or(0, Watch::bytes)
     }
 
     /// Returns true if the response body was dropped or never existed.
     pub(super) fn closed(&self) -> bool {
         let watch = self.watch.lock().unwrap();
-        watch.as_ref().is_none_or(|watch| watch.dropped())
+        watch.as_ref().is_none_or(Watch::dropped)
     }
 }
 

@@ -19,7 +19,7 @@ const BUFFER: usize = 8 << 10;
 #[must_use = "iterators do nothing unless advanced"]
 pub struct Reader<R> {
     /// `None` once the input has ended.
-    reader: Option<R>,
+    source: Option<R>,
     buffer: Box<[u8]>,
     decoder: Decoder,
 }
@@ -49,7 +49,7 @@ impl<R: Read> Reader<R> {
     /// Creates an iterator with a decoder of the caller's, which has the limits.
     pub fn new(reader: R, decoder: Decoder) -> Self {
         Self {
-            reader: Some(reader),
+            source: Some(reader),
             buffer: vec![0; BUFFER].into(),
             decoder,
         }
@@ -57,7 +57,7 @@ impl<R: Read> Reader<R> {
 
     fn next_frame(&mut self) -> io::Result<Option<OwnedFrame>> {
         loop {
-            let Some(reader) = &mut self.reader else {
+            let Some(reader) = &mut self.source else {
                 return Ok(None);
             };
             match self.decoder.next_frame() {
@@ -66,7 +66,7 @@ impl<R: Read> Reader<R> {
                 Err(error) => return Err(io::Error::new(ErrorKind::InvalidData, error)),
             }
             match reader.read(&mut self.buffer) {
-                Ok(0) => self.reader = None,
+                Ok(0) => self.source = None,
                 Ok(length) => {
                     let read = self.buffer.get(..length).unwrap_or(&self.buffer);
                     self.decoder.push(Bytes::copy_from_slice(read));
@@ -94,7 +94,7 @@ impl<R: Read> Iterator for Reader<R> {
     fn next(&mut self) -> Option<Self::Item> {
         let frame = self.next_frame();
         if frame.is_err() {
-            self.reader = None;
+            self.source = None;
         }
         frame.transpose()
     }
@@ -105,7 +105,7 @@ impl<R: Read> std::iter::FusedIterator for Reader<R> {}
 impl<R> fmt::Debug for Reader<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reader")
-            .field("ended", &self.reader.is_none())
+            .field("ended", &self.source.is_none())
             .finish_non_exhaustive()
     }
 }

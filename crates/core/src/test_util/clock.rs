@@ -82,7 +82,7 @@ impl Clock {
         }
     }
 
-    /// Advances to the end of the earliest wait. Returns false if there is none.
+    /// Advances to the end of the earliest wait. Returns false if nothing waits.
     fn advance_to_next(&self) -> bool {
         let next = self.state().sleepers.keys().next().copied();
         next.is_some_and(|(until, _)| {
