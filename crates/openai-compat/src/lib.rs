@@ -13,6 +13,7 @@ mod schema_uri;
 mod content;
 mod json_text;
 mod lenient;
+mod members;
 mod numbers;
 mod surrogates;
 mod wire;
