@@ -1,11 +1,13 @@
 //! Schemas that `schemars` generates, rewritten for a service.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use inferstream_core::Json;
 use inferstream_openai_compat::json_schema;
 use schemars::JsonSchema;
+use serde::Deserialize;
 
-use super::schemas::sent;
+use super::schemas::{of_schema, refused, sent};
 
 #[derive(JsonSchema)]
 #[allow(dead_code)]
@@ -105,4 +107,183 @@ fn lengths_of_tuples_and_values_of_maps_are_named_as_lost() {
             "/properties/map/additionalProperties"
         ]
     );
+}
+
+const INNER: &str = r#""Inner":{"type":"object","properties":{"a":{"type":"string"},"b":{"anyOf":[{"type":"boolean"},{"type":"null"}]}},"required":["a"],"additionalProperties":false}"#;
+
+/// Checks the rewritten schema of a type without its definitions, which are `INNER` or nothing.
+#[track_caller]
+fn check_type<T: JsonSchema>(expected: &str) {
+    let (text, _) = sent(json_schema::<T>().as_str(), true);
+    let text = text.replace(&format!(",\"$defs\":{{{INNER}}}"), "");
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn the_variants_of_an_enum_become_alternatives() {
+    check_type::<External>(concat!(
+        r#"{"anyOf":[{"type":"string","enum":["Unit"]},"#,
+        r#"{"type":"object","properties":{"Struct":{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}},"required":["Struct"],"additionalProperties":false},"#,
+        r##"{"type":"object","properties":{"Newtype":{"$ref":"#/$defs/Inner"}},"required":["Newtype"],"additionalProperties":false},"##,
+        r#"{"type":"object","properties":{"Tuple":{"type":"array","prefixItems":[{"type":"string"},{"type":"boolean"}]}},"required":["Tuple"],"additionalProperties":false}],"title":"External"}"#,
+    ));
+    // A newtype variant is a `$ref` with siblings, which is merged.
+    check_type::<Internal>(concat!(
+        r#"{"anyOf":[{"type":"object","properties":{"kind":{"type":"string","enum":["Unit"]}},"required":["kind"],"additionalProperties":false},"#,
+        r#"{"type":"object","properties":{"kind":{"type":"string","enum":["Struct"]},"a":{"type":"string"}},"required":["kind","a"],"description":"A variant with a description.","additionalProperties":false},"#,
+        r#"{"type":"object","properties":{"kind":{"type":"string","enum":["Newtype"]},"a":{"type":"string"},"b":{"anyOf":[{"type":"boolean"},{"type":"null"}]}},"required":["kind","a"],"additionalProperties":false}],"title":"Internal"}"#,
+    ));
+    check_type::<Adjacent>(concat!(
+        r#"{"anyOf":[{"type":"object","properties":{"t":{"type":"string","enum":["Unit"]}},"required":["t"],"additionalProperties":false},"#,
+        r##"{"type":"object","properties":{"t":{"type":"string","enum":["Newtype"]},"c":{"$ref":"#/$defs/Inner"}},"required":["t","c"],"additionalProperties":false}],"title":"Adjacent"}"##,
+    ));
+    check_type::<Untagged>(
+        r##"{"anyOf":[{"type":"string"},{"$ref":"#/$defs/Inner"}],"title":"Untagged"}"##,
+    );
+}
+
+#[test]
+fn a_flattened_enum_is_merged_into_each_alternative() {
+    let own = r#""own":{"type":"string"},"a":{"type":"string"},"b":{"anyOf":[{"type":"boolean"},{"type":"null"}]}"#;
+    let one = |kind: &str, rest: &str| {
+        format!(
+            "{{\"type\":\"object\",\"properties\":{{{own},\"kind\":{{\"type\":\"string\",\"enum\":[\"{kind}\"]}}}},\"required\":[\"own\",\"a\",\"kind\"],{rest}\"additionalProperties\":false}}"
+        )
+    };
+    let described = r#""description":"A variant with a description.","#;
+    let variants = [
+        one("Unit", ""),
+        one("Struct", described),
+        one("Newtype", ""),
+    ];
+    check_type::<Flattened>(&format!(
+        "{{\"title\":\"Flattened\",\"anyOf\":[{}]}}",
+        variants.join(",")
+    ));
+}
+
+#[test]
+fn unevaluated_properties_of_a_closed_type_are_closed_without_loss() {
+    #[derive(JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Strict {
+        own: String,
+        #[serde(flatten)]
+        adjacent: Adjacent,
+    }
+    assert!(json_schema::<Strict>().as_str().contains("unevaluated"));
+    assert_eq!(lost::<Strict>(), [] as [&str; 0]);
+}
+
+#[test]
+fn names_maps_and_inlined_enums_are_rewritten() {
+    #[derive(JsonSchema)]
+    #[serde(rename = "odd/~ né")]
+    #[allow(dead_code)]
+    struct Odd {
+        x: bool,
+    }
+    #[derive(JsonSchema)]
+    #[schemars(inline)]
+    #[allow(dead_code)]
+    enum Inlined {
+        A,
+    }
+    #[derive(JsonSchema)]
+    #[allow(dead_code)]
+    struct Holder {
+        odd: Odd,
+        inlined: Option<Inlined>,
+        by_number: HashMap<u32, bool>,
+    }
+    let (text, list) = sent(json_schema::<Holder>().as_str(), true);
+    assert_eq!(
+        text,
+        concat!(
+            r##"{"type":"object","properties":{"odd":{"$ref":"#/$defs/odd~1~0%20n%C3%A9"},"##,
+            r#""inlined":{"anyOf":[{"type":"string","enum":["A"]},{"type":"null","enum":[null]}]},"#,
+            r#""by_number":{"type":"object","properties":{},"additionalProperties":false}},"#,
+            r#""required":["odd","by_number"],"title":"Holder","additionalProperties":false,"#,
+            r#""$defs":{"odd/~ né":{"type":"object","properties":{"x":{"type":"boolean"}},"required":["x"],"additionalProperties":false}}}"#,
+        )
+    );
+    let fields = list.iter().map(|one| one.field.as_str());
+    let expected = ["response_format#/properties/by_number/patternProperties"];
+    assert_eq!(fields.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn recursive_types_and_types_without_values_are_refused() {
+    #[derive(JsonSchema)]
+    #[allow(dead_code)]
+    struct Tree {
+        children: Vec<Tree>,
+    }
+    #[derive(JsonSchema)]
+    #[allow(dead_code)]
+    struct Forest {
+        trees: Vec<Tree>,
+    }
+    #[derive(JsonSchema)]
+    enum Never {}
+    #[derive(JsonSchema)]
+    #[allow(dead_code)]
+    struct Impossible {
+        never: Never,
+    }
+    let check = |schema: Json, what: &str| {
+        let error = refused(&of_schema(schema.as_str(), true)).to_string();
+        assert!(error.contains(what), "{error}");
+    };
+    check(json_schema::<Tree>(), "a reference to itself at `#`");
+    check(
+        json_schema::<Forest>(),
+        "a reference to itself at `#/$defs/Tree`",
+    );
+    check(json_schema::<Impossible>(), "`false` at `#/$defs/Never`");
+}
+
+#[derive(Debug, Deserialize, JsonSchema, PartialEq)]
+struct Film {
+    title: String,
+    /// The year of the first showing.
+    year: u16,
+    director: Option<String>,
+    kind: Kind,
+    cast: Vec<Person>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema, PartialEq)]
+struct Person {
+    name: String,
+}
+
+#[derive(Debug, Deserialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    /// Without sound.
+    Silent,
+    Talkie,
+}
+
+#[test]
+fn the_schema_of_a_type_is_adapted() {
+    let (text, list) = sent(json_schema::<Film>().as_str(), true);
+    let expected = concat!(
+        r#"{"type":"object","properties":{"title":{"type":"string"},"#,
+        r#""year":{"type":"integer","description":"The year of the first showing."},"#,
+        r##""director":{"anyOf":[{"type":"string"},{"type":"null"}]},"kind":{"$ref":"#/$defs/Kind"},"##,
+        r##""cast":{"type":"array","items":{"$ref":"#/$defs/Person"}}},"##,
+        r#""required":["title","year","kind","cast"],"title":"Film","additionalProperties":false,"$defs":{"#,
+        r#""Kind":{"anyOf":[{"type":"string","enum":["talkie"]},"#,
+        r#"{"type":"string","enum":["silent"],"description":"Without sound."}]},"#,
+        r#""Person":{"type":"object","properties":{"name":{"type":"string"}},"required":["name"],"#,
+        r#""additionalProperties":false}}}"#,
+    );
+    assert_eq!(text, expected);
+    let fields = list.iter().map(|one| one.field.as_str());
+    let year = "response_format#/properties/year";
+    let expected = ["format", "minimum", "maximum"].map(|name| format!("{year}/{name}"));
+    assert_eq!(fields.collect::<Vec<_>>(), expected);
 }

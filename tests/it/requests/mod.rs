@@ -7,6 +7,7 @@ mod derived;
 mod fields;
 mod gzip;
 mod policy;
+mod refused_schemas;
 mod schema_uri;
 mod schemas;
 mod soundness;

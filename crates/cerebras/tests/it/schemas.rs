@@ -82,7 +82,7 @@ fn schemas() -> Vec<Value> {
                 { "type": "object", "properties": { "kind": { "const": "a", "type": "string" } },
                     "required": ["kind"] },
                 { "type": "object", "properties": { "kind": { "const": "b", "type": "string" },
-                    "of": { "$ref": "#/properties/two" } }, "required": ["kind"] },
+                    "of": { "$ref": "#/definitions/Of" } }, "required": ["kind"] },
             ] },
             "two": { "type": ["string", "null"], "enum": ["x", null] },
             "both": { "allOf": [
@@ -91,7 +91,10 @@ fn schemas() -> Vec<Value> {
             ] },
             "free": { "type": "object", "additionalProperties": { "type": "string" } },
         },
-        "definitions": { "Unused": { "items": { "$ref": "#/definitions/Unused" } } },
+        "definitions": {
+            "Of": { "type": ["string", "null"] },
+            "Unused": { "items": { "$ref": "#/definitions/Unused" } },
+        },
     });
     let pet = json!({
         "type": "object",

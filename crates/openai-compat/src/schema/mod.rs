@@ -1,14 +1,10 @@
 //! Rewrites JSON schemas into the keywords that a service supports, and names what is lost.
 
-// The rewriting is not a list of substitutions, because keywords interact: `additionalProperties`
-// depends on the `properties` beside it, and once objects are closed, the two sides of an `allOf`
-// would forbid each other's properties. So a schema goes through three steps:
-//
-// 1. `read.rs` reads the text into the few keywords that are supported: synonyms get one name, and
-//    other keywords are dropped by name. Numbers keep their spelling, and members their order.
-// 2. `merge.rs` makes one schema of several that apply to the same value (`allOf`, a `$ref` with
-//    siblings, alternatives of a closed object). What cannot be merged exactly is refused by name.
-// 3. `write.rs` writes the result and closes objects; `definitions.rs` has what references lead to.
+// `read.rs` collects the keywords that apply to one value: those of a schema, of its `allOf`, and of
+// what its `$ref` points to if it has siblings. Other keywords are dropped by name. `write.rs` then
+// writes them in the order of the text, numbers as they are spelled, and closes objects. Keywords
+// are collected first because they cannot be translated one at a time: once objects are closed, the
+// two sides of an `allOf` would forbid each other's properties.
 //
 // `one_of.rs` decides whether a `oneOf` means the same as an `anyOf`.
 //
@@ -19,8 +15,6 @@
 //   has further properties in.
 // - Otherwise the request is refused, and the error names the keyword and its JSON pointer.
 
-mod definitions;
-mod merge;
 mod one_of;
 mod read;
 mod write;
@@ -28,9 +22,9 @@ mod write;
 use std::borrow::Cow;
 
 use inferstream_client::Dropped;
-use inferstream_core::{ChatRequest, ResponseFormat, Result};
+use inferstream_core::{ChatRequest, Json, ResponseFormat, Result};
 
-use self::write::Writer;
+use self::read::{Rewriter, State};
 
 /// The keywords of JSON Schema that a service supports.
 ///
@@ -39,22 +33,23 @@ use self::write::Writer;
 /// `anyOf`, `enum`, `$ref` into `$defs`, `title` and `description`.
 ///
 /// - Written in these keywords without loss: `const`, `nullable`, lists of types, `definitions`,
-///   the tuples of older drafts (`items` with a list, `additionalItems`), `allOf`, a `$ref` with
-///   siblings, and in strict mode `anyOf` beside the properties of an object.
+///   `allOf` and a `$ref` with siblings, and in strict mode `anyOf` beside the properties of an
+///   object.
 /// - `oneOf` becomes `anyOf`, and is listed as lost unless its alternatives exclude each other: by
-///   their types, by constants (also those of a required property), or by a required property that
-///   the other alternative forbids with `"additionalProperties": false`.
-/// - `$schema`, `$comment`, the root's `$id` and definitions that nothing refers to are dropped.
+///   different types, by different string constants (also those of a required property), or by a
+///   required property that the other one forbids with `"additionalProperties": false`.
 /// - Any other keyword, such as `minimum`, is dropped and listed as lost with its JSON pointer.
-/// - Refused as `Unsupported`, with a JSON pointer: references out of the schema, references to
-///   themselves (unless [`recursion`](Self::recursion) is on and nothing stands beside them),
-///   schemas that no value matches, more than 64 levels or 1 MiB of merged text, and keywords for
-///   the same value that cannot be merged: two different `enum`, `items` or `anyOf`, or an
-///   `additionalProperties` that forbids the properties of the other side.
+///   `$schema`, `$comment`, the root's `$id` and definitions that nothing refers to are not listed.
+/// - Refused as `Unsupported`, with a JSON pointer and a remedy: tuples of older drafts (`items`
+///   with a list); `false` other than for `items` and `additionalProperties`; references that do
+///   not lead to `$defs` or `definitions` of the root; references to themselves, unless
+///   [`recursion`](Self::recursion) is on; two different `type`, `enum` or `anyOf` for the same
+///   value; `items`, `additionalProperties` and the like that would be merged with those, or with
+///   `properties`, of another schema; in strict mode `required` names that are not in `properties`;
+///   more than 64 levels or 65,536 schemas, also by references.
 ///
-/// Strict schemas are closed: each object gets `"additionalProperties": false`, and the properties
-/// that it requires are added to `properties`. Properties that are not required stay optional. The
-/// order of members stays, because models read it.
+/// Strict schemas are closed: each object gets `"additionalProperties": false`. Properties that are
+/// not required stay optional. The order of members stays, because models read it.
 ///
 /// ```
 /// use inferstream_openai_compat::SchemaRules;
@@ -99,20 +94,38 @@ impl SchemaRules {
         if let Some(ResponseFormat::JsonSchema { schema, strict, .. }) =
             &mut request.response_format
         {
-            let (json, closed) = (schema.as_str(), *strict == Some(true));
-            let writer = Writer::new(self, closed, "response_format", json, dropped);
-            *schema = writer.document(None)?;
+            let closed = *strict == Some(true);
+            *schema = self.rewrite(schema, &[], closed, "response_format", dropped)?;
         }
         for tool in &mut request.tools {
             if tool.strict == Some(true) {
-                let place = format!("tools/{}", tool.name);
-                let json = tool.parameters.as_str();
-                let writer = Writer::new(self, true, &place, json, dropped);
+                let setting = format!("tools/{}", tool.name);
                 // Arguments are always an object, even if the schema does not restrict the type.
-                tool.parameters = writer.document(Some(r#"{"type":"object"}"#))?;
+                let beside = [r#"{"type":"object"}"#];
+                let parameters = &tool.parameters;
+                tool.parameters = self.rewrite(parameters, &beside, true, &setting, dropped)?;
             }
         }
         Ok(())
+    }
+
+    /// Rewrites one schema, merged with others.
+    fn rewrite(
+        &self,
+        json: &Json,
+        beside: &[&'static str],
+        closed: bool,
+        setting: &str,
+        dropped: &mut Dropped,
+    ) -> Result<Json> {
+        let rewriter = Rewriter {
+            rules: self,
+            closed,
+            setting,
+            dropped,
+            state: State::default(),
+        };
+        rewriter.document(json.as_str(), beside)
     }
 
     fn supports(&self, keyword: &str) -> bool {

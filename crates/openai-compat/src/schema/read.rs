@@ -1,334 +1,285 @@
-//! Reads the text of a schema, and drops by name the keywords that the service does not support.
+//! Reads the keywords that apply to one value, and drops by name those that are not supported.
 
-use std::{
-    collections::{HashMap, HashSet},
-    fmt,
-};
+use std::collections::{HashMap, HashSet};
 
 use inferstream_client::Dropped;
 use inferstream_core::{Error, ErrorKind, Result};
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{
-    SchemaRules,
-    merge::{ANNOTATIONS, Schema, Value},
-    one_of,
-};
+use super::{SchemaRules, one_of};
+use crate::members::Members;
 
-/// The deepest nesting: far beyond what services support, and safe for the stack.
-pub(super) const MAX_DEPTH: usize = 64;
+/// The most schemas that are read. Nested references can double their number at each level, so that
+/// a small schema becomes a huge one.
+const MAX_SCHEMAS: usize = 1 << 16;
 
-const TYPES: [&str; 7] = [
-    "array", "boolean", "integer", "null", "number", "object", "string",
-];
+/// The most alternatives of a `oneOf` that are compared with each other.
+const MAX_ALTERNATIVES: usize = 256;
 
-/// The members of an object, as they are in the text.
-type Members<'a> = Vec<(String, &'a str)>;
+/// A schema or a keyword's value as it is written, and the JSON pointer to it (RFC 6901).
+#[derive(Clone, Debug)]
+pub(super) struct Source<'a> {
+    pub(super) json: &'a str,
+    pub(super) at: String,
+}
 
-/// Reads the parts of one schema.
-pub(super) struct Reader<'a, 'b> {
-    pub(super) rules: &'b SchemaRules,
+/// The keywords that apply to one value, in order, each with its values in all schemas that apply.
+/// `const` is an `enum` here, and `oneOf` an `anyOf`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Keywords<'a>(pub(super) Vec<(String, Vec<Source<'a>>)>);
+
+impl<'a> Keywords<'a> {
+    pub(super) fn get(&self, keyword: &str) -> &[Source<'a>] {
+        let found = self.0.iter().find(|(name, _)| name == keyword);
+        found.map_or(&[], |(_, sources)| sources)
+    }
+
+    pub(super) fn take(&mut self, keyword: &str) -> Vec<Source<'a>> {
+        let position = self.0.iter().position(|(name, _)| name == keyword);
+        position.map_or(Vec::new(), |position| self.0.remove(position).1)
+    }
+
+    fn add(&mut self, keyword: &str, source: Source<'a>) {
+        match self.0.iter_mut().find(|(name, _)| name == keyword) {
+            Some((_, sources)) => sources.push(source),
+            None => self.0.push((keyword.to_owned(), vec![source])),
+        }
+    }
+}
+
+/// Rewrites one schema.
+pub(super) struct Rewriter<'a> {
+    pub(super) rules: &'a SchemaRules,
     /// Whether objects are closed.
     pub(super) closed: bool,
     /// The setting of the request that the schema belongs to.
-    pub(super) place: &'b str,
-    pub(super) root: &'a str,
-    pub(super) dropped: &'b mut Dropped,
-    /// The JSON pointers (RFC 6901) to what was named as lost.
-    pub(super) lost: HashSet<String>,
-    /// The children of objects and lists that references lead through, by JSON pointer. Without
-    /// this cache, each reference would parse all of `$defs` again.
-    pub(super) opened: HashMap<String, HashMap<String, &'a str>>,
+    pub(super) setting: &'a str,
+    pub(super) dropped: &'a mut Dropped,
+    pub(super) state: State<'a>,
 }
 
-impl<'a> Reader<'a, '_> {
-    /// Reads a schema; `at` is the JSON pointer to it.
-    pub(super) fn schema(&mut self, json: &'a str, at: &str, depth: usize) -> Result<Schema> {
-        let mut schema = Schema::new(at, json.len());
-        match json {
+#[derive(Default)]
+pub(super) struct State<'a> {
+    /// The JSON pointers to what was named as lost.
+    lost: HashSet<String>,
+    /// The definitions of the root, by JSON pointer.
+    pub(super) definitions: HashMap<String, &'a str>,
+    /// Their new texts, as far as references lead to them; `None` while one is being written.
+    pub(super) written: HashMap<String, Option<String>>,
+    pub(super) depth: usize,
+    schemas: usize,
+}
+
+impl<'a> Rewriter<'a> {
+    /// Collects the keywords of schemas, of their `allOf`, and of what `$ref` leads to unless it
+    /// can stay a reference.
+    pub(super) fn collect(
+        &mut self,
+        keywords: &mut Keywords<'a>,
+        mut schemas: Vec<Source<'a>>,
+    ) -> Result<()> {
+        schemas.reverse();
+        let mut resolved = HashSet::new();
+        loop {
+            while let Some(schema) = schemas.pop() {
+                schemas.extend(self.read(keywords, &schema)?.into_iter().rev());
+            }
+            let stays = |name: &str| ["$ref", "description", "nullable", "title"].contains(&name);
+            let stay = keywords.0.iter().all(|(name, _)| stays(name));
+            if stay && keywords.get("$ref").len() < 2 {
+                return Ok(());
+            }
+            let references = keywords.take("$ref");
+            if references.is_empty() {
+                return Ok(());
+            }
+            for reference in references.iter().rev() {
+                let at = self.target(reference)?;
+                match self.state.definitions.get(&at) {
+                    None => return Err(self.recursion(&at)),
+                    // Twice the same restricts no more than once.
+                    Some(_) if !resolved.insert(at.clone()) => {}
+                    Some(&json) => schemas.push(Source { json, at }),
+                }
+            }
+        }
+    }
+
+    /// Reads the keywords of a schema, and returns its `allOf`.
+    fn read(
+        &mut self,
+        keywords: &mut Keywords<'a>,
+        schema: &Source<'a>,
+    ) -> Result<Vec<Source<'a>>> {
+        self.state.schemas += 1;
+        if MAX_SCHEMAS < self.state.schemas {
+            let what = "more than 65,536 schemas, also by references,";
+            return Err(self.refuse(what, &schema.at, "merge fewer of them"));
+        }
+        let members = match schema.json {
             // The same as `{}`.
-            "true" => return Ok(schema),
-            "false" => {
-                schema.keywords = None;
-                return Ok(schema);
-            }
-            _ => {}
-        }
-        self.check_depth(depth, at)?;
-        let members = self.members(json, at)?;
-        let get = |name: &str| {
-            let found = members.iter().find(|(known, _)| known == name);
-            found.map_or("", |(_, json)| *json)
+            "true" => return Ok(Vec::new()),
+            "false" => return Err(self.refuse("`false`", &schema.at, "remove it")),
+            _ => self.members(schema)?,
         };
-        // Before draft 2020-12 a tuple is `items` with a list, and the rest `additionalItems`.
-        let is_tuple = get("items").starts_with('[');
-        let is_closed = self.closed && !get("properties").is_empty();
-        let has_patterns = !get("patternProperties").is_empty();
-        let loses_patterns =
-            has_patterns && !self.closed && !self.rules.supports("patternProperties");
-        for (name, json) in &members {
-            let at = pointer(at, name);
-            let keyword = match name.as_str() {
-                "const" => "enum",
-                "definitions" => "$defs",
-                "items" if is_tuple => "prefixItems",
-                "additionalItems" if is_tuple => "items",
-                "oneOf" => "anyOf",
-                name => name,
-            };
-            let value = match name.as_str() {
-                "type" => Value::Names(self.types(json, &at)?),
-                "const" => Value::Names(vec![(*json).to_owned()]),
-                "enum" => {
-                    let list = self.parse::<Vec<&RawValue>>(json, &at)?;
-                    if list.is_empty() {
-                        return Err(self.invalid("empty list", &at));
-                    }
-                    Value::Names(list.iter().map(|one| one.get().to_owned()).collect())
+        let has = |keyword: &str| members.iter().any(|(name, _)| name == keyword);
+        let has_properties = has("properties");
+        let loses_patterns = has("patternProperties") && !self.rules.supports("patternProperties");
+        let mut all_of = Vec::new();
+        for (name, source) in members {
+            match (name.as_str(), source.json) {
+                ("allOf", _) => all_of = self.list(&source)?,
+                ("const", _) => keywords.add("enum", source),
+                ("oneOf", _) => {
+                    self.check_one_of(&source)?;
+                    keywords.add("anyOf", source);
                 }
-                "required" => Value::Names(self.parse(json, &at)?),
-                "properties" => {
-                    let mut properties = Vec::new();
-                    for (name, json) in self.members(json, &at)? {
-                        let schema = self.schema(json, &pointer(&at, &name), depth + 1)?;
-                        properties.push((name, schema));
-                    }
-                    Value::Properties(properties)
+                ("items", json) if json.starts_with('[') => {
+                    let remedy = "use `prefixItems`, and `items` for `additionalItems`";
+                    return Err(self.refuse("`items` with a list", &source.at, remedy));
                 }
-                "allOf" | "anyOf" | "oneOf" | "prefixItems" => self.list(name, json, &at, depth)?,
-                "items" if is_tuple => self.list(name, json, &at, depth)?,
-                "additionalProperties" if self.closed && *json != "false" => {
-                    self.lose(&at, "a strict object has no additional properties");
-                    // `true` stays as a mark: the schema is about objects, so the writer closes it.
-                    Value::Text("true".to_owned())
+                ("additionalProperties", json) if self.closed && json != "false" => {
+                    self.lose(source.at, "a strict object has no additional properties");
                 }
-                "additionalProperties" if loses_patterns => {
-                    self.lose(&at, "it would forbid what `patternProperties` accepts");
-                    continue;
+                ("additionalProperties", _) if loses_patterns && !self.closed => {
+                    self.lose(
+                        source.at,
+                        "it would forbid what `patternProperties` accepts",
+                    );
                 }
-                "additionalProperties" if *json == "true" => Value::Text("true".to_owned()),
-                "additionalItems" if !is_tuple => continue,
-                "items" | "additionalItems" if *json == "true" => continue,
-                "items" | "additionalItems" | "additionalProperties" => {
-                    Value::Schema(self.schema(json, &at, depth + 1)?)
-                }
-                // Definitions are written once it is known which of them are referred to.
-                "$defs" | "definitions" => Value::Text(String::new()),
-                "$ref" => {
-                    self.parse::<String>(json, &at)?;
-                    Value::Text((*json).to_owned())
-                }
-                "$schema" | "$comment" | "nullable" => continue,
-                "$id" if schema.at.is_empty() => continue,
-                // Closing the object means the same.
-                "unevaluatedProperties" if is_closed && *json == "false" => continue,
-                name if ANNOTATIONS.contains(&name) || self.rules.supports(name) => {
-                    Value::Text((*json).to_owned())
-                }
-                _ => {
-                    self.lose(&at, "the service does not support this keyword");
-                    continue;
-                }
-            };
-            if !schema.add(keyword, value) {
-                return Err(self.conflict(keyword, &at));
+                // These restrict nothing, or closing the object means the same.
+                ("additionalProperties" | "items", "true") | ("nullable", "false") => {}
+                ("unevaluatedProperties", "false") if self.closed && has_properties => {}
+                ("$comment" | "$defs" | "$schema" | "definitions", _) => {}
+                ("$id", _) if schema.at.is_empty() => {}
+                (
+                    "$ref"
+                    | "additionalProperties"
+                    | "anyOf"
+                    | "description"
+                    | "enum"
+                    | "items"
+                    | "nullable"
+                    | "prefixItems"
+                    | "properties"
+                    | "required"
+                    | "title"
+                    | "type",
+                    _,
+                ) => keywords.add(&name, source),
+                (name, _) if self.rules.supports(name) => keywords.add(name, source),
+                _ => self.lose(source.at, "the service does not support this keyword"),
             }
         }
-        if get("nullable") == "true" {
-            // OpenAPI 3.0: `null` is valid whatever the keywords beside it are.
-            let null = self.schema(r#"{"type":"null"}"#, at, depth)?;
-            let own = std::mem::replace(&mut schema, Schema::new(at, 0));
-            schema.add("anyOf", Value::List(vec![own, null]));
-        }
-        Ok(schema)
+        Ok(all_of)
     }
 
-    fn types(&self, json: &'a str, at: &str) -> Result<Vec<String>> {
-        let mut types = if json.starts_with('[') {
-            self.parse::<Vec<String>>(json, at)?
-        } else {
-            vec![self.parse(json, at)?]
-        };
-        let has = |name: &str| types.iter().any(|known| known == name);
-        if types.is_empty() || types.iter().any(|name| !TYPES.contains(&name.as_str())) {
-            return Err(self.invalid("unknown type", at));
-        }
-        // Every integer is a number. With both names in it, two lists can be intersected by name.
-        if has("number") && !has("integer") {
-            types.push("integer".to_owned());
-        }
-        Ok(types)
-    }
-
-    fn list(&mut self, name: &str, json: &'a str, at: &str, depth: usize) -> Result<Value> {
-        let list = self.parse::<Vec<&RawValue>>(json, at)?;
-        if list.is_empty() && matches!(name, "anyOf" | "oneOf") {
-            return Err(self.invalid("empty list", at));
-        }
-        let mut schemas = Vec::new();
-        for (index, one) in list.iter().enumerate() {
-            schemas.push(self.schema(one.get(), &format!("{at}/{index}"), depth + 1)?);
-        }
-        if name == "oneOf" {
-            let mut alternatives = Vec::new();
-            for one in list {
-                // A value that `serde_json` cannot read, such as `1e400`, counts as `null`, which
-                // excludes nothing.
-                let mut value = serde_json::from_str(one.get()).unwrap_or_default();
-                if let Some(reference) = one_of::only_reference(&value) {
-                    let (json, _) = self.target(reference, at)?;
-                    value = serde_json::from_str(json).unwrap_or_default();
-                }
-                alternatives.push(value);
-            }
-            if !one_of::exclude_each_other(&alternatives) {
-                self.lose(
-                    at,
-                    "`anyOf` is sent instead, which accepts values that match several",
-                );
+    /// Reports a `oneOf` as lost if a value may match several of its alternatives.
+    fn check_one_of(&mut self, source: &Source<'a>) -> Result<()> {
+        // What `serde_json` cannot read, such as `1e400`, counts as `null`, which excludes nothing.
+        let value = |json| serde_json::from_str::<serde_json::Value>(json).unwrap_or_default();
+        let mut list = Vec::new();
+        for one in self.list(source)? {
+            let one = value(one.json);
+            let is_reference = one.as_object().is_some_and(|members| members.len() == 1);
+            let at = one["$ref"].as_str().and_then(pointer_in);
+            match at.and_then(|at| self.state.definitions.get(&at)) {
+                Some(&json) if is_reference => list.push(value(json)),
+                _ => list.push(one),
             }
         }
-        Ok(Value::List(schemas))
+        let mut all = list.iter().enumerate();
+        let excludes =
+            |(index, one): (usize, _)| list[..index].iter().all(|it| one_of::exclude(one, it));
+        if MAX_ALTERNATIVES < list.len() || !all.all(excludes) {
+            let reason = "`anyOf` is sent instead, which accepts values that match several";
+            self.lose(source.at.clone(), reason);
+        }
+        Ok(())
     }
 
-    /// Reads the members of an object in their order; of members with the same name the last one
-    /// counts.
-    fn members(&self, json: &'a str, at: &str) -> Result<Members<'a>> {
-        let InOrder(list) = self.parse(json, at)?;
-        let mut positions = HashMap::with_capacity(list.len());
-        let mut members = Members::with_capacity(list.len());
-        for (name, json) in list {
-            let position = *positions.entry(name.clone()).or_insert(members.len());
-            match members.get_mut(position) {
-                Some((_, known)) => *known = json.get(),
-                None => members.push((name, json.get())),
+    /// Returns the JSON pointer to the definition that a `$ref` leads to, or `""`, that to the root.
+    pub(super) fn target(&self, reference: &Source<'a>) -> Result<String> {
+        let text = self.parse::<String>(reference)?;
+        match pointer_in(&text) {
+            Some(at) if at.is_empty() || self.state.definitions.contains_key(&at) => Ok(at),
+            _ => {
+                let remedy = "use `#/$defs/NAME`, a definition of the root";
+                Err(self.refuse(&format!("`$ref` to `{text}`"), &reference.at, remedy))
             }
         }
-        Ok(members)
     }
 
-    fn parse<T: Deserialize<'a>>(&self, json: &'a str, at: &str) -> Result<T> {
-        serde_json::from_str(json).map_err(|_| self.invalid("unexpected value", at))
-    }
-
-    /// Returns the text that a `$ref` points to, and the JSON pointer to it.
-    pub(super) fn target(&mut self, reference: &str, at: &str) -> Result<(&'a str, String)> {
-        let fragment = reference.strip_prefix('#').and_then(percent_decoded);
-        let path = match fragment.as_deref() {
-            Some("") => Vec::new(),
-            Some(path) if path.starts_with('/') => path[1..].split('/').collect(),
-            _ => return Err(self.unsupported("reference out of the schema", at)),
-        };
-        let (mut json, mut place) = (self.root, String::new());
-        for segment in path {
-            if !self.opened.contains_key(&place) {
-                let children = if json.starts_with('[') {
-                    let list = self.parse::<Vec<&RawValue>>(json, &place)?.into_iter();
-                    list.enumerate()
-                        .map(|(index, one)| (index.to_string(), one.get()))
-                        .collect()
-                } else {
-                    self.members(json, &place)?.into_iter().collect()
-                };
-                self.opened.insert(place.clone(), children);
-            }
-            let name = segment.replace("~1", "/").replace("~0", "~");
-            let Some(child) = self.opened[&place].get(&name) else {
-                let what = format!("reference to the missing `{}`", brief(reference));
-                return Err(self.invalid(&what, at));
-            };
-            (json, place) = (child, pointer(&place, &name));
+    pub(super) fn list(&self, source: &Source<'a>) -> Result<Vec<Source<'a>>> {
+        let list = self.parse::<Vec<&'a RawValue>>(source)?;
+        if list.is_empty() {
+            return Err(self.invalid("empty list", &source.at));
         }
-        Ok((json, place))
+        let at = |index| format!("{}/{index}", source.at);
+        let list = list.into_iter().map(RawValue::get).enumerate();
+        let list = list.map(|(index, json)| Source {
+            json,
+            at: at(index),
+        });
+        Ok(list.collect())
+    }
+
+    pub(super) fn members(&self, source: &Source<'a>) -> Result<Vec<(String, Source<'a>)>> {
+        let members = self.parse::<Members<'a>>(source)?.0.into_iter();
+        let members = members.map(|(name, json)| {
+            let segment = name.replace('~', "~0").replace('/', "~1");
+            let (json, at) = (json.get(), format!("{}/{segment}", source.at));
+            (name, Source { json, at })
+        });
+        Ok(members.collect())
+    }
+
+    pub(super) fn parse<T: Deserialize<'a>>(&self, source: &Source<'a>) -> Result<T> {
+        let parsed = serde_json::from_str(source.json);
+        parsed.map_err(|_| self.invalid("unexpected value", &source.at))
     }
 
     /// Names a keyword as lost.
-    fn lose(&mut self, at: &str, reason: &str) {
-        if self.lost.insert(at.to_owned()) {
-            self.dropped.detail(format!("{}#{at}", self.place), reason);
+    fn lose(&mut self, at: String, reason: &str) {
+        let field = format!("{}#{at}", self.setting);
+        if self.state.lost.insert(at) {
+            self.dropped.detail(field, reason);
         }
     }
 
-    pub(super) fn check_depth(&self, depth: usize, at: &str) -> Result<()> {
-        if depth <= MAX_DEPTH {
-            return Ok(());
-        }
-        Err(self.unsupported("more than 64 levels, or a reference to itself,", at))
+    pub(super) fn recursion(&self, at: &str) -> Error {
+        self.refuse("a reference to itself", at, "write its levels out")
     }
 
-    pub(super) fn conflict(&self, keyword: &str, at: &str) -> Error {
-        let what = format!("`{keyword}` that cannot be merged with another for the same value");
-        self.unsupported(&what, at)
-    }
-
-    fn invalid(&self, what: &str, at: &str) -> Error {
-        let (place, at) = (self.place, brief(at));
+    pub(super) fn invalid(&self, what: &str, at: &str) -> Error {
+        let setting = self.setting;
         Error::config(format!(
-            "invalid JSON schema in `{place}`: {what} at `#{at}`"
+            "invalid JSON schema in `{setting}`: {what} at `#{at}`"
         ))
     }
 
     /// Returns the error for a schema that cannot be rewritten.
-    pub(super) fn unsupported(&self, what: &str, at: &str) -> Error {
-        let (place, at) = (self.place, brief(at));
-        let message = format!("unsupported JSON schema in `{place}`: {what} at `#{at}`");
-        Error::new(ErrorKind::Unsupported, message)
+    pub(super) fn refuse(&self, what: &str, at: &str, remedy: &str) -> Error {
+        let begin = format!("unsupported JSON schema in `{}`", self.setting);
+        Error::new(
+            ErrorKind::Unsupported,
+            format!("{begin}: {what} at `#{at}`; {remedy}"),
+        )
     }
 }
 
-/// Returns the JSON pointer to a member.
-pub(super) fn pointer(at: &str, name: &str) -> String {
-    format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"))
-}
-
-/// Shortens a pointer for an error message.
-fn brief(text: &str) -> String {
-    match text.char_indices().nth(120) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}…", &text[..end]),
-    }
-}
-
-/// Decodes a URL's fragment (RFC 3986, section 2.1), or returns `None` if it is invalid.
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
+/// Returns the JSON pointer in a reference within the schema: the decoded fragment of its URL (RFC
+/// 3986, section 2.1).
+fn pointer_in(reference: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut rest = reference.strip_prefix('#')?.bytes();
     while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
         let mut digit = || rest.next().and_then(|byte| char::from(byte).to_digit(16));
-        let (high, low) = (digit()?, digit()?);
-        bytes.push(u8::try_from(high << 4 | low).ok()?);
+        bytes.push(match byte {
+            b'%' => u8::try_from((digit()? << 4) | digit()?).ok()?,
+            byte => byte,
+        });
     }
     String::from_utf8(bytes).ok()
-}
-
-/// The members of an object in their order. `serde_json::Value` would lose the order and the
-/// spelling of numbers.
-struct InOrder<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for InOrder<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Vec<(String, &'de RawValue)>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                std::iter::from_fn(|| map.next_entry().transpose()).collect()
-            }
-        }
-
-        deserializer.deserialize_map(Collect).map(Self)
-    }
 }

@@ -1,386 +1,354 @@
-//! Merges the schemas that apply to the same value, and writes the result for the service.
+//! Writes the keywords that apply to one value for the service, and closes objects.
 
 use std::collections::{HashMap, HashSet};
 
-use inferstream_client::Dropped;
 use inferstream_core::{Json, Result};
 
-use super::{
-    SchemaRules,
-    definitions::{Definition, Definitions},
-    merge::{ANNOTATIONS, Schema, Value},
-    read::{Reader, pointer},
-};
+use super::read::{Keywords, Rewriter, Source};
 
-/// The most bytes of schemas that are copied into others. Nested references can double the size at
-/// each level, so that a small schema becomes a huge one.
-const MAX_COPIED: usize = 1 << 20;
+/// The deepest nesting: far beyond what services support, and safe for the stack.
+const MAX_DEPTH: usize = 64;
 
-/// Rewrites one schema.
-pub(super) struct Writer<'a, 'b> {
-    reader: Reader<'a, 'b>,
-    definitions: Definitions<'a>,
-    copied: usize,
-}
+const TYPES: [&str; 7] = [
+    "array", "boolean", "integer", "null", "number", "object", "string",
+];
 
-/// A schema as it is sent.
-#[derive(Debug, Default)]
-struct Object {
-    members: Vec<(String, String)>,
-    /// The alternatives of the member `anyOf`.
-    any_of: Vec<String>,
-}
+/// Keywords that are merged, or that the keywords of other schemas do not depend on.
+const MERGED: [&str; 8] = [
+    "$ref",
+    "anyOf",
+    "description",
+    "enum",
+    "nullable",
+    "required",
+    "title",
+    "type",
+];
 
-impl Object {
-    fn json(&self) -> String {
-        let members = self.members.iter().map(|(name, json)| {
-            let name = Json::from(name.as_str());
-            format!("{name}:{json}")
-        });
-        format!("{{{}}}", members.collect::<Vec<_>>().join(","))
-    }
-
-    fn set_any_of(&mut self, list: Vec<Self>) {
-        let mut known = HashSet::new();
-        for one in list {
-            // Alternatives of an alternative are alternatives.
-            let texts = match one.members.as_slice() {
-                [(name, _)] if name == "anyOf" => one.any_of,
-                _ => vec![one.json()],
-            };
-            let new = texts.into_iter().filter(|text| known.insert(text.clone()));
-            self.any_of.extend(new);
-        }
-        self.members.push(("anyOf".to_owned(), array(&self.any_of)));
-    }
-}
-
-impl<'a, 'b> Writer<'a, 'b> {
-    pub(super) fn new(
-        rules: &'b SchemaRules,
-        closed: bool,
-        place: &'b str,
-        root: &'a str,
-        dropped: &'b mut Dropped,
-    ) -> Self {
-        let root = root.trim();
-        Self {
-            reader: Reader {
-                rules,
-                closed,
-                place,
-                root,
-                dropped,
-                lost: HashSet::new(),
-                opened: HashMap::new(),
-            },
-            definitions: Definitions::default(),
-            copied: 0,
-        }
-    }
-
-    /// Writes the complete schema, merged with another one.
-    pub(super) fn document(mut self, beside: Option<&'static str>) -> Result<Json> {
-        let mut schema = self.reader.schema(self.reader.root, "", 0)?;
-        if let Some(beside) = beside {
-            let beside = self.reader.schema(beside, "", 0)?;
-            self.merge(&mut schema, beside)?;
-        }
-        let mut root = self.some(schema, 0)?;
-        let mut texts = Vec::new();
-        // Writing a definition may add others.
-        while let Some(Definition { json, at, .. }) = self.definitions.start(texts.len()) {
-            let (json, at) = (*json, at.clone());
-            let schema = self.reader.schema(json, &at, 1)?;
-            texts.push(self.some(schema, 1)?.json());
-        }
-        if let (false, Some(at)) = (self.reader.rules.recursion, self.definitions.recursion()) {
-            return Err(self.reader.unsupported("a reference to itself", at));
-        }
-        let members = self.definitions.in_order(texts);
-        let defs = root.members.iter().position(|(name, _)| name == "$defs");
-        if members.is_empty() {
-            root.members.retain(|(name, _)| name != "$defs");
+impl<'a> Rewriter<'a> {
+    /// Rewrites the complete schema, merged with others.
+    pub(super) fn document(mut self, json: &'a str, beside: &[&'static str]) -> Result<Json> {
+        let source = |json: &'a str| Source {
+            json,
+            at: String::new(),
+        };
+        let root = source(json.trim());
+        let mut definitions = Vec::new();
+        let members = if root.json.starts_with('{') {
+            self.members(&root)?
         } else {
-            let defs = defs.unwrap_or_else(|| {
-                root.members.push(("$defs".to_owned(), String::new()));
-                root.members.len() - 1
-            });
-            let any_of = Vec::new();
-            root.members[defs].1 = Object { members, any_of }.json();
-        }
-        Ok(Json::from_text(root.json()))
-    }
-
-    /// Writes a schema, or refuses it if no value matches.
-    fn some(&mut self, schema: Schema, depth: usize) -> Result<Object> {
-        let at = schema.at.clone();
-        let object = self.write(schema, depth)?;
-        let what = "a schema that no value matches";
-        object.ok_or_else(|| self.reader.unsupported(what, &at))
-    }
-
-    /// Writes a schema; `None` is that no value matches.
-    fn write(&mut self, schema: Schema, depth: usize) -> Result<Option<Object>> {
-        self.reader.check_depth(depth, &schema.at)?;
-        let mut schema = self.resolve(schema)?;
-        if schema.keywords.is_none() {
-            return Ok(None);
-        }
-        let mut types = schema.names("type").to_vec();
-        if types.iter().any(|name| name == "number") {
-            types.retain(|name| name != "integer");
-        }
-        let values = schema.names("enum");
-        if 1 < types.len() && !values.is_empty() {
-            types.retain(|name| values.iter().any(|json| is_of(json, name)));
-            if types.is_empty() {
-                return Ok(None);
+            Vec::new()
+        };
+        for (keyword, list) in members {
+            if !matches!(keyword.as_str(), "$defs" | "definitions") {
+                continue;
             }
-            schema.add("type", Value::Names(types.clone()));
+            if !definitions.is_empty() {
+                let what = "`$defs` beside `definitions`";
+                return Err(self.refuse(what, &list.at, "move all of them to `$defs`"));
+            }
+            definitions = self.members(&list)?;
         }
-        let is_object = schema.is_about_objects() || schema.get("required").is_some();
+        let pointers = definitions
+            .iter()
+            .map(|(_, one)| (one.at.clone(), one.json));
+        self.state.definitions = pointers.collect();
+        self.state.written.insert(String::new(), None);
+        let beside = beside.iter().copied().map(source);
+        let mut text = self.schema([root].into_iter().chain(beside).collect())?;
+        let written = definitions.into_iter();
+        let written =
+            written.filter_map(|(name, one)| Some((name, self.state.written.remove(&one.at)??)));
+        let written = written.collect::<Vec<_>>();
+        if !written.is_empty() {
+            // The root has a member already, because something in it refers to the definition.
+            text.truncate(text.len() - 1);
+            text = format!("{text},\"$defs\":{}}}", object(&written));
+        }
+        Ok(Json::from_text(text))
+    }
+
+    /// Writes schemas that apply to the same value.
+    fn schema(&mut self, schemas: Vec<Source<'a>>) -> Result<String> {
+        let (at, is_one) = (schemas[0].at.clone(), schemas.len() == 1);
+        let mut keywords = Keywords::default();
+        self.collect(&mut keywords, schemas)?;
+        match keywords.get("nullable") {
+            [one] if is_one && one.json == "true" && parent(one) == at => {
+                // OpenAPI 3.0: `null` is valid whatever the keywords beside it are.
+                keywords.take("nullable");
+                let own = self.value(keywords, &at)?;
+                Ok(format!(r#"{{"anyOf":[{own},{{"type":"null"}}]}}"#))
+            }
+            _ => self.value(keywords, &at),
+        }
+    }
+
+    /// Writes the keywords that apply to a value.
+    fn value(&mut self, mut keywords: Keywords<'a>, at: &str) -> Result<String> {
+        if MAX_DEPTH < self.state.depth {
+            let what = "more than 64 levels, or a reference to itself,";
+            return Err(self.refuse(what, at, "use fewer levels"));
+        }
+        self.state.depth += 1;
+        self.check_merged(&keywords)?;
+        let kinds = self.kinds(&keywords, at)?;
         // A closed object forbids what it does not name. With `anyOf` beside `properties`, each
         // side would forbid the properties of the other, so the two are merged into each
         // alternative.
-        let collides = self.reader.closed && is_object || 1 < types.len();
-        if let (true, Some(Value::List(list))) = (collides, schema.get("anyOf").cloned()) {
-            schema.take("anyOf");
-            return self.spread(schema, list, depth);
-        }
-        // A list of types becomes one alternative for each type.
-        if 1 < types.len() {
-            let values = schema.take("enum");
-            let list = types.into_iter().map(|name| {
-                let mut one = Schema::new(&schema.at, 0);
-                if let Some(Value::Names(values)) = &values {
-                    let values = values.iter().filter(|json| is_of(json, &name));
-                    one.add("enum", Value::Names(values.cloned().collect()));
-                }
-                one.add("type", Value::Names(vec![name]));
-                one
+        let is_object = is_object(&keywords, kinds[0]) || !keywords.get("required").is_empty();
+        let spreads = 1 < kinds.len() || self.closed && is_object;
+        let any_of = if spreads {
+            keywords.take("anyOf")
+        } else {
+            Vec::new()
+        };
+        let text = if any_of.is_empty() && kinds.len() == 1 {
+            self.write(&keywords, kinds[0], at)?
+        } else {
+            // Annotations are written once, and not in each alternative.
+            let annotations = ["title", "description"].map(|name| (name, keywords.take(name)));
+            let annotations = annotations.iter().filter_map(|(name, list)| {
+                Some(((*name).to_owned(), list.first()?.json.to_owned()))
             });
-            let list = list.collect();
-            return self.spread(schema, list, depth);
-        }
-        self.object(&schema, types.first(), depth)
+            let mut members = annotations.collect::<Vec<_>>();
+            let mut texts = Vec::new();
+            for source in any_of {
+                for alternative in self.list(&source)? {
+                    let mut keywords = keywords.clone();
+                    self.collect(&mut keywords, vec![alternative])?;
+                    texts.push(self.value(keywords, at)?);
+                }
+            }
+            if texts.is_empty() {
+                for kind in kinds {
+                    texts.push(self.write(&keywords, kind, at)?);
+                }
+            }
+            members.push(("anyOf".to_owned(), array(&texts)));
+            object(&members)
+        };
+        self.state.depth -= 1;
+        Ok(text)
     }
 
-    /// Merges the `allOf` of a schema, and what its `$ref` points to unless it can stay a
-    /// reference.
-    fn resolve(&mut self, mut schema: Schema) -> Result<Schema> {
-        // The schemas that are still to be merged, the next one last. What is merged in may bring
-        // an `allOf` or a `$ref` of its own, so both are checked again after each step. The end is
-        // certain: each step adds to `copied`, which is limited.
-        let mut parts = Vec::new();
-        loop {
-            if let Some(Value::List(list)) = schema.take("allOf") {
-                parts.extend(list.into_iter().rev());
+    /// Refuses what no single schema can express.
+    fn check_merged(&self, keywords: &Keywords<'a>) -> Result<()> {
+        for (name, sources) in &keywords.0 {
+            let first = &sources[0];
+            let other = match name.as_str() {
+                "description" | "properties" | "required" | "title" => None,
+                "enum" | "type" => sources
+                    .iter()
+                    .find(|other| other.json != first.json || is_const(other) != is_const(first)),
+                "nullable" => Some(first),
+                "$ref" | "anyOf" => sources.get(1),
+                // `items`, `additionalProperties` and the like apply to what the keywords of their
+                // own schema leave over. After a merge they would apply to less, and accept what
+                // they forbid.
+                _ => {
+                    let others = keywords
+                        .0
+                        .iter()
+                        .filter(|(name, _)| !MERGED.contains(&name.as_str()));
+                    let mut others = others.flat_map(|(_, sources)| sources);
+                    others.find(|other| parent(other) != parent(first))
+                }
+            };
+            if let Some(other) = other {
+                let what =
+                    format!("`{name}` that cannot be merged with another for the same value");
+                return Err(self.refuse(&what, &other.at, "write one schema that means both"));
             }
-            // A schema can have one `$ref`, so the first is resolved before a second one is merged
-            // in.
-            let next_refers = parts.last().is_some_and(|part| part.get("$ref").is_some());
-            if schema.get("$ref").is_some() && (schema.restricts() || next_refers) {
-                self.inline(&mut schema)?;
-            } else if let Some(part) = parts.pop() {
-                self.merge(&mut schema, part)?;
-            } else {
-                return Ok(schema);
-            }
-        }
-    }
-
-    /// Merges what the `$ref` of a schema points to.
-    fn inline(&mut self, schema: &mut Schema) -> Result<()> {
-        if let Some(Value::Text(reference)) = schema.take("$ref") {
-            let (json, at) = self.target(&reference, &schema.at)?;
-            let target = self.reader.schema(json, &at, 1)?;
-            self.merge(schema, target)?;
         }
         Ok(())
     }
 
-    fn merge(&mut self, schema: &mut Schema, other: Schema) -> Result<()> {
-        self.copied = self.copied.saturating_add(other.length);
-        let at = other.at.clone();
-        if MAX_COPIED < self.copied {
-            let what = "more than 1 MiB of merged text, or a reference to itself,";
-            return Err(self.reader.unsupported(what, &at));
-        }
-        match schema.merge(other) {
-            Some(keyword) => Err(self.reader.conflict(&keyword, &at)),
-            None => Ok(()),
-        }
-    }
-
-    fn target(&mut self, reference: &str, at: &str) -> Result<(&'a str, String)> {
-        let at = pointer(at, "$ref");
-        match serde_json::from_str::<String>(reference) {
-            Ok(reference) => self.reader.target(&reference, &at),
-            Err(_) => Err(self
-                .reader
-                .unsupported("a reference that is not a string", &at)),
-        }
-    }
-
-    /// Writes alternatives, each merged with the keywords beside the `anyOf`.
-    fn spread(
-        &mut self,
-        mut schema: Schema,
-        list: Vec<Schema>,
-        depth: usize,
-    ) -> Result<Option<Object>> {
-        let mut object = Object::default();
-        // Annotations are written once, and not in each alternative.
-        for name in ANNOTATIONS {
-            if let Some(Value::Text(json)) = schema.take(name) {
-                object.members.push((name.to_owned(), json));
-            }
-        }
-        let mut alternatives = Vec::new();
-        for part in list {
-            let mut one = schema.clone();
-            self.merge(&mut one, part)?;
-            self.copied = self.copied.saturating_add(schema.length);
-            alternatives.extend(self.write(one, depth + 1)?);
-        }
-        match alternatives.as_mut_slice() {
-            [] => return Ok(None),
-            [one] => {
-                one.members
-                    .retain(|(name, _)| object.members.iter().all(|(known, _)| known != name));
-                object.members.append(&mut one.members);
-                object.any_of = std::mem::take(&mut one.any_of);
-            }
-            _ => object.set_any_of(alternatives),
-        }
-        Ok(Some(object))
-    }
-
-    /// Writes a schema of at most one type.
-    fn object(
-        &mut self,
-        schema: &Schema,
-        kind: Option<&String>,
-        depth: usize,
-    ) -> Result<Option<Object>> {
-        let closed = self.reader.closed && schema.is_about_objects();
-        let mut object = Object::default();
-        for (name, value) in schema.keywords.iter().flatten() {
-            if kind.is_some_and(|kind| !applies(name, kind)) {
-                continue;
-            }
-            let json = match (name.as_str(), value) {
-                ("type", _) => kind.map(|kind| Json::from(kind.as_str()).to_string()),
-                ("additionalProperties", _) if closed => None,
-                ("$defs", _) => (depth == 0).then(String::new),
-                ("$ref", Value::Text(reference)) => Some(self.refer(reference, &schema.at)?),
-                ("required", Value::Names(names)) => Some(required(names)),
-                (_, Value::Names(texts)) => Some(array(texts)),
-                (_, Value::Text(json)) => Some(json.clone()),
-                (_, Value::Properties(_)) => Some(self.properties(schema, closed, depth)?),
-                (_, Value::Schema(below)) => {
-                    let below = self.write(below.clone(), depth + 1)?;
-                    Some(below.map_or_else(|| "false".to_owned(), |below| below.json()))
-                }
-                ("anyOf", Value::List(list)) => {
-                    let mut alternatives = Vec::new();
-                    for one in list {
-                        alternatives.extend(self.write(one.clone(), depth + 1)?);
-                    }
-                    if alternatives.is_empty() {
-                        return Ok(None);
-                    }
-                    object.set_any_of(alternatives);
-                    None
-                }
-                (_, Value::List(list)) => {
-                    let mut texts = Vec::new();
-                    for one in list {
-                        texts.push(self.some(one.clone(), depth + 1)?.json());
-                    }
-                    (!texts.is_empty()).then(|| array(&texts))
-                }
+    /// Returns the types of the values that match, or `None` for all types.
+    fn kinds(&self, keywords: &Keywords<'a>, at: &str) -> Result<Vec<Option<&'static str>>> {
+        let mut kinds = vec![None];
+        if let [source, ..] = keywords.get("type") {
+            let is_list = source.json.starts_with('[');
+            let names = if is_list {
+                self.parse(source)?
+            } else {
+                vec![self.parse(source)?]
             };
-            object.members.extend(json.map(|json| (name.clone(), json)));
-        }
-        if closed {
-            if schema.get("properties").is_none() {
-                let properties = self.properties(schema, closed, depth)?;
-                object.members.push(("properties".to_owned(), properties));
+            let known = |name: String| TYPES.into_iter().find(|known| *known == name);
+            kinds = names.into_iter().map(known).collect();
+            if kinds.is_empty() || kinds.contains(&None) {
+                return Err(self.invalid("unknown type", &source.at));
             }
-            let closing = ("additionalProperties".to_owned(), "false".to_owned());
-            object.members.push(closing);
         }
-        Ok(Some(object))
+        if let [source, ..] = keywords.get("enum") {
+            let values = self.values(source)?;
+            kinds.retain(|kind| values.iter().any(|json| is_of(json, *kind)));
+        }
+        if kinds.is_empty() {
+            let what = "`enum` without a value of the `type` beside it";
+            return Err(self.refuse(what, at, "change one of them"));
+        }
+        Ok(kinds)
     }
 
-    fn properties(&mut self, schema: &Schema, closed: bool, depth: usize) -> Result<String> {
-        let mut properties = Object::default();
-        let mut names = HashSet::new();
-        for (name, below) in schema.properties() {
-            names.insert(name);
-            let below = self.some(below.clone(), depth + 1)?;
-            properties.members.push((name.clone(), below.json()));
+    /// Returns the values in an `enum` or a `const`.
+    fn values(&self, source: &Source<'a>) -> Result<Vec<&'a str>> {
+        if is_const(source) {
+            return Ok(vec![source.json]);
         }
-        // A closed object forbids what it does not name, so required properties have to be named. But if
-        // the schema has `additionalProperties: false` itself, it forbids the others already, and naming
-        // them would allow them.
-        let forbids = matches!(schema.get("additionalProperties"), Some(Value::Schema(_)));
-        if closed && !forbids {
-            let unnamed = schema
-                .names("required")
-                .iter()
-                .filter(|name| names.insert(name));
-            let unnamed = unnamed.map(|name| (name.clone(), "{}".to_owned()));
-            properties.members.extend(unnamed);
-        }
-        Ok(properties.json())
+        Ok(self.list(source)?.into_iter().map(|one| one.json).collect())
     }
 
-    /// Writes a reference, and notes what it points to as a definition.
-    fn refer(&mut self, reference: &str, at: &str) -> Result<String> {
-        let (json, at) = self.target(reference, at)?;
-        let Definition { at, name, .. } = self.definitions.note(json, at);
-        let pointer = pointer("/$defs", name);
-        if *at == pointer && reference.starts_with("\"#/$defs/") {
-            return Ok(reference.to_owned());
+    /// Writes the keywords that apply to values of a type, or to all values.
+    fn write(&mut self, keywords: &Keywords<'a>, kind: Option<&str>, at: &str) -> Result<String> {
+        let closes = self.closed && is_object(keywords, kind);
+        let (mut members, mut named, mut required) = (Vec::new(), HashSet::new(), Vec::new());
+        for (name, sources) in &keywords.0 {
+            let (name, source) = (name.as_str(), &sources[0]);
+            let json = match name {
+                _ if kind.is_some_and(|kind| !applies(name, kind)) => continue,
+                "additionalProperties" if closes => continue,
+                "type" => kind.map_or_else(String::new, string),
+                "enum" => {
+                    let values = self.values(source)?.into_iter();
+                    array(values.filter(|json| is_of(json, kind)))
+                }
+                "required" => {
+                    for source in sources {
+                        required.extend(self.parse::<Vec<String>>(source)?);
+                    }
+                    let mut known = HashSet::new();
+                    required.retain(|name| known.insert(name.clone()));
+                    array(required.iter().map(|name| string(name)))
+                }
+                "properties" => {
+                    let properties = self.properties(sources)?;
+                    named.extend(properties.iter().map(|(name, _)| name.clone()));
+                    object(&properties)
+                }
+                "$ref" => self.refer(source)?,
+                "additionalProperties" | "items" if source.json == "false" => "false".to_owned(),
+                "additionalProperties" | "items" => self.schema(vec![source.clone()])?,
+                "anyOf" | "prefixItems" => {
+                    let list = self.list(source)?.into_iter();
+                    let texts = list.map(|one| self.schema(vec![one]));
+                    array(texts.collect::<Result<Vec<_>>>()?)
+                }
+                _ => source.json.to_owned(),
+            };
+            members.push((name.to_owned(), json));
         }
-        // `%` is the escape character of a URL's fragment (RFC 3986, section 2.1).
-        Ok(Json::from(format!("#{pointer}").replace('%', "%25")).to_string())
+        if closes {
+            if let Some(name) = required.iter().find(|name| !named.contains(*name)) {
+                let what = format!("`required` with `{name}`, which is not in `properties`,");
+                return Err(self.refuse(&what, at, "add it to `properties`"));
+            }
+            if keywords.get("properties").is_empty() {
+                members.push(("properties".to_owned(), "{}".to_owned()));
+            }
+            members.push(("additionalProperties".to_owned(), "false".to_owned()));
+        }
+        Ok(object(&members))
+    }
+
+    /// Writes the properties of all schemas; those of the same name are merged.
+    fn properties(&mut self, sources: &[Source<'a>]) -> Result<Vec<(String, String)>> {
+        let mut properties: Vec<(String, Vec<Source<'a>>)> = Vec::new();
+        let mut positions = HashMap::new();
+        for source in sources {
+            for (name, schema) in self.members(source)? {
+                let position = *positions.entry(name.clone()).or_insert(properties.len());
+                match properties.get_mut(position) {
+                    Some((_, schemas)) => schemas.push(schema),
+                    None => properties.push((name, vec![schema])),
+                }
+            }
+        }
+        let properties = properties.into_iter();
+        properties
+            .map(|(name, schemas)| Ok((name, self.schema(schemas)?)))
+            .collect()
+    }
+
+    /// Writes a reference, and the definition that it leads to.
+    fn refer(&mut self, reference: &Source<'a>) -> Result<String> {
+        let at = self.target(reference)?;
+        let text = if at.starts_with("/definitions/") {
+            // `%` is the escape character of a URL's fragment (RFC 3986, section 2.1).
+            let at = at.replacen("/definitions/", "/$defs/", 1);
+            string(&format!("#{}", at.replace('%', "%25")))
+        } else {
+            reference.json.to_owned()
+        };
+        match (self.state.written.get(&at), self.state.definitions.get(&at)) {
+            (Some(None), _) if !self.rules.recursion => Err(self.recursion(&at)),
+            (None, Some(&json)) => {
+                self.state.written.insert(at.clone(), None);
+                let definition = Source {
+                    json,
+                    at: at.clone(),
+                };
+                let written = self.schema(vec![definition])?;
+                self.state.written.insert(at, Some(written));
+                Ok(text)
+            }
+            _ => Ok(text),
+        }
     }
 }
 
-fn required(names: &[String]) -> String {
-    let mut known = HashSet::new();
-    let names = names.iter().filter(|name| known.insert(*name));
-    let names = names.map(|name| Json::from(name.as_str()).to_string());
-    array(&names.collect::<Vec<_>>())
+/// Returns the JSON pointer to the schema that a keyword belongs to.
+fn parent<'k>(keyword: &'k Source<'_>) -> &'k str {
+    keyword.at.rsplit_once('/').map_or("", |(at, _)| at)
 }
 
-fn array(texts: &[String]) -> String {
-    format!("[{}]", texts.join(","))
+fn is_const(keyword: &Source<'_>) -> bool {
+    keyword.at.ends_with("/const")
+}
+
+/// Returns true if keywords restrict objects by more than `required`.
+fn is_object(keywords: &Keywords<'_>, kind: Option<&str>) -> bool {
+    let has = |name: &&str| !keywords.get(name).is_empty();
+    match kind {
+        None => ["properties", "additionalProperties"].iter().any(has),
+        Some(kind) => kind == "object",
+    }
+}
+
+fn object(members: &[(String, String)]) -> String {
+    let members = members.iter();
+    let members = members.map(|(name, json)| format!("{}:{json}", string(name)));
+    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+}
+
+fn array<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String {
+    let texts = texts.into_iter().map(|text| text.as_ref().to_owned());
+    format!("[{}]", texts.collect::<Vec<_>>().join(","))
+}
+
+fn string(text: &str) -> String {
+    Json::from(text).to_string()
 }
 
 /// Returns whether a keyword restricts values of a type. Services refuse it beside another type,
 /// and a list of types is split into one schema for each.
 fn applies(keyword: &str, kind: &str) -> bool {
-    let kinds: &[&str] = match keyword {
-        "items" | "maxItems" | "minItems" | "prefixItems" | "uniqueItems" => &["array"],
+    match keyword {
+        "items" | "maxItems" | "minItems" | "prefixItems" | "uniqueItems" => kind == "array",
         "additionalProperties" | "maxProperties" | "minProperties" | "properties" | "required" => {
-            &["object"]
+            kind == "object"
         }
-        "maxLength" | "minLength" | "pattern" => &["string"],
+        "maxLength" | "minLength" | "pattern" => kind == "string",
         "exclusiveMaximum" | "exclusiveMinimum" | "maximum" | "minimum" | "multipleOf" => {
-            &["integer", "number"]
+            matches!(kind, "integer" | "number")
         }
-        _ => return true,
-    };
-    kinds.contains(&kind)
+        _ => true,
+    }
 }
 
-/// Returns whether a JSON value is of a type; a number too large to be read counts as an integer.
-fn is_of(json: &str, kind: &str) -> bool {
+/// Returns whether a JSON value is of a type, if there is one; a number too large to be read counts
+/// as an integer.
+fn is_of(json: &str, kind: Option<&str>) -> bool {
     let own = match json.as_bytes().first() {
         Some(b'n') => "null",
         Some(b't' | b'f') => "boolean",
@@ -392,5 +360,5 @@ fn is_of(json: &str, kind: &str) -> bool {
             _ => "integer",
         },
     };
-    own == kind || own == "integer" && kind == "number"
+    kind.is_none_or(|kind| own == kind || own == "integer" && kind == "number")
 }
