@@ -369,7 +369,7 @@ fn check_refusal(schema: &Value, error: &Error) {
     let names: &[&str] = match keyword {
         "enum" => &["enum", "const"],
         "anyOf" => &["anyOf", "oneOf"],
-        // Only what can apply to the same value twice is refused, and what is required in vain.
+        // Only what can apply to the same value twice is refused, and required properties that are not allowed.
         "type"
         | "items"
         | "prefixItems"

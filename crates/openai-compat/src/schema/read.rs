@@ -149,9 +149,10 @@ impl<'a> Rewriter<'a> {
                     );
                 }
                 // These restrict nothing, or closing the object means the same.
-                ("additionalProperties" | "items", "true") | ("nullable", "false") => {}
                 ("unevaluatedProperties", "false") if self.closed && has_properties => {}
-                ("$comment" | "$defs" | "$schema" | "definitions", _) => {}
+                ("additionalProperties" | "items", "true")
+                | ("nullable", "false")
+                | ("$comment" | "$defs" | "$schema" | "definitions", _) => {}
                 ("$id", _) if schema.at.is_empty() => {}
                 (
                     "$ref"
