@@ -12,7 +12,7 @@ macro_rules! provider {
         impl $name:ident: $this:ident => $client:expr
     ) => {
         impl $name {
-            /// Sends a request, and returns its response as a stream once the headers have come.
+            /// Sends a request, and returns its response as a stream once the headers have arrived.
             ///
             $(#[$stream])*
             ///

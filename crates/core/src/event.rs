@@ -52,7 +52,7 @@ pub enum ChatEvent {
         /// The tool's name.
         name: String,
     },
-    /// More of a call's arguments: [`Json::from_partial`] reads what has come of them.
+    /// A fragment of a call's arguments; [`Json::from_partial`] parses the fragments so far.
     #[non_exhaustive]
     ToolCallDelta {
         /// The index of its choice.

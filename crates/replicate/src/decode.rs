@@ -169,6 +169,7 @@ impl PredictionDecode {
 
     /// Decides how to continue after `done`, or after a fragment whose position is unclear.
     fn ended(&mut self, events: &mut Events) -> Result<Finish> {
+        // The end of a resumed stream, or of one without text, does not prove that no text is missing.
         let is_whole = self.reconnects == 0 && !self.cursor.delivered().is_empty();
         match &self.done {
             Some(Done::Canceled) => {

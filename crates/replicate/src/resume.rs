@@ -112,6 +112,7 @@ impl ResumeCursor {
             At::Again(at) => at,
             At::Unknown { asked_after_id } => self.seek(id, text, asked_after_id)?,
         };
+        // A fragment may repeat a part of the known text, continue beyond it, or contradict it.
         let known = &self.delivered[start..];
         let new = match text.strip_prefix(known) {
             Some(new) => new,

@@ -99,6 +99,7 @@ impl Answer {
         if let Some(given) = &mut self.given {
             given.add(&event);
         }
+        // The caller has everything that was read, so `partial` of the stream is right again.
         if self.held.is_empty() && !self.has_ended {
             self.given = None;
         }

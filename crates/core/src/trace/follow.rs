@@ -54,7 +54,7 @@ impl EventStream for Followed {
             Poll::Ready(Some(Err(error))) => Some(error),
             Poll::Ready(None) => None,
         };
-        // Closes the span, though the caller may keep the stream.
+        // Closes the span, because the caller may keep the stream.
         *this.inner.span_mut() = Span::none();
         match (this.watch.take(), end) {
             (Some(watch), Some(error)) => watch.fail(error),

@@ -114,7 +114,7 @@
 //! # fn main() -> Result<(), Error> {
 //! let service = ServiceBuilder::new()
 //!     .map_err(|error: BoxError| match error.downcast::<Overloaded>() {
-//!         Ok(_) => Error::new(ErrorKind::Overloaded, "too many requests of our own")
+//!         Ok(_) => Error::new(ErrorKind::Overloaded, "too many concurrent requests")
 //!             .with_sent(Sent::No)
 //!             .into(),
 //!         Err(error) => error,
