@@ -39,8 +39,8 @@ pub trait EventStream: Send {
     /// Returns the part of the response that has been delivered, and its metadata.
     fn partial(&self) -> &ChatResponse;
 
-    /// Takes the delivered part of the response out of a stream that is not polled again. Copies it by
-    /// default.
+    /// Moves the delivered part of the response out of a stream that is not polled again. By default it
+    /// is copied.
     fn take_partial(self: Pin<&mut Self>) -> ChatResponse {
         self.partial().clone()
     }

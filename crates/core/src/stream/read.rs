@@ -1,4 +1,4 @@
-//! The reader of a response: body, framer and decoder become events and exactly one end.
+//! The reader of a response: reads a body through a framer and a decoder into events with one end.
 
 use std::{
     pin::Pin,
@@ -57,25 +57,26 @@ pub fn read_stream(started: Started, framer: impl Framer, decode: impl Decode) -
 struct Reader<F, D> {
     transport: Arc<dyn Transport>,
     waits: Waits,
-    /// `None` once it is not read any more.
+    /// `None` once nothing more is read.
     body: Option<Body>,
     framer: F,
     decode: D,
     events: Events,
     partial: ChatResponse,
-    /// When the end was read, from the start of the request: events before it may still be queued.
+    /// The time from the start of the request until the end was read. Events before it may still be
+    /// queued.
     ended: Duration,
-    /// How many reads returned bytes.
+    /// The number of reads that returned bytes.
     reads: u64,
-    /// Which of these reads brought the first fragment of the response.
+    /// The number of the read with the first fragment of the response.
     first_piece: Option<u64>,
     /// The size of the events so far.
     size: usize,
     /// Text came after the finish reason, so more may follow.
     goes_on: bool,
-    /// The event inside which the input ended, empty if it makes no frame.
+    /// The event inside which the input ended; empty if it has no data.
     cut: Option<OwnedFrame>,
-    /// In how many places invalid UTF-8 was replaced, on the connection with the most.
+    /// The number of places with replaced invalid UTF-8, on the connection that has the most.
     replaced: usize,
     state: State,
 }
@@ -87,7 +88,7 @@ enum State {
     Waiting(BoxFuture<'static, ()>, BoxFuture<'static, Result<Body>>),
     /// The rest has been requested.
     Asking(BoxFuture<'static, Result<Body>>),
-    /// The response is complete, and its last events wait for a last piece of work.
+    /// The response is complete, and its last events wait for final work such as saving a session.
     Closing(End, BoxFuture<'static, Vec<String>>),
     Ended(End),
     Failed(Error),
@@ -158,7 +159,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         Poll::Ready(())
     }
 
-    /// Notes the events that were decoded, for the timeouts and the metadata.
+    /// Records the decoded events for the timeouts and the metadata.
     fn note_events(&mut self) {
         if self.events.has_text() {
             let first = *self.first_piece.get_or_insert(self.reads);
@@ -236,7 +237,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         Poll::Ready(())
     }
 
-    /// Ends the stream by a timeout.
+    /// Ends the stream after a timeout, or after the wait that follows the finish reason.
     fn expire(&mut self, expired: Expired) {
         match expired {
             Expired::Limit(error) => self.fail(error),
@@ -281,7 +282,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         }
     }
 
-    /// Continues as the decoder decided; `events` are what it pushed with that.
+    /// Continues as the decoder decided; `events` are those that it pushed with the decision.
     fn settle_state(
         &mut self,
         mut outcome: Result<Finish>,
@@ -335,8 +336,8 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         self.state = State::Waiting(self.transport.sleep(after), asked);
     }
 
-    /// Decides what an incomplete last event means for a response that has its finish reason: none is
-    /// complete without a warning.
+    /// Decides whether a response with its finish reason is complete although the input ended inside an
+    /// event. If it is complete, returns a warning about the event.
     ///
     /// # Errors
     ///
@@ -371,7 +372,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         }
     }
 
-    /// Notes in how many places of the connection's input invalid UTF-8 was replaced.
+    /// Records the number of places in the connection's input with replaced invalid UTF-8.
     fn note_replaced(&mut self) {
         self.replaced = self.replaced.max(self.framer.replaced());
     }

@@ -1,8 +1,8 @@
 //! The timeouts of a stream, which run only while it waits for the network.
 //!
-//! Time counts from the poll that reads to the poll that yields: none counts while the caller holds an
-//! event. A caller may also stop polling a pending read; that is noticed when the next poll comes
-//! long after the sleep should have woken the task.
+//! Time counts from the poll that starts to wait to the poll that yields an event, not while the
+//! caller holds the event. A caller may also stop polling a pending stream: this is detected if the
+//! next poll happens long after the sleep should have woken the task.
 
 use std::{
     sync::Arc,
@@ -19,11 +19,11 @@ use crate::{
 /// How long a stream waits, after a finish reason, for late usage and the end marker.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// How late a poll may be after the sleep has woken the task before it counts as the caller's delay.
+/// How long after the end of the sleep a poll may happen before the delay counts as the caller's.
 const LATE: Duration = Duration::from_secs(1);
 
-/// How early a sleep may end by the stream's clock. It promises not to, but timers are coarse, and a
-/// sleep that is not polled again would never wake the task.
+/// How early a sleep may end by the stream's clock. [`Timer`](crate::Timer) forbids it, but timers are
+/// coarse, and a sleep that has ended and is not polled again would never wake the task.
 const EARLY: Duration = Duration::from_secs(1);
 
 /// The waits of one stream.
@@ -32,16 +32,16 @@ pub(super) struct Waits {
     timeouts: Timeouts,
     /// The start of the request, by the transport's timer, as are all other times here.
     started: Duration,
-    /// The time of the current poll; `None` until something needs it.
+    /// The time of the current poll; `None` until it is first needed.
     now: Option<Duration>,
-    /// Since when the stream waits for bytes; `None` while the caller holds an event.
+    /// The time at which the stream started to wait for bytes; `None` while the caller holds an event.
     since: Option<Duration>,
     since_event: Duration,
     since_finish: Option<Duration>,
-    /// When the finish reason arrived, from the start of the request.
+    /// The time from the start of the request to the finish reason.
     finished: Duration,
     seen_event: bool,
-    /// The wait is a delay of ours, before a request.
+    /// True during the client's own delay before a request.
     is_own: bool,
     /// One sleep for all timeouts, reset only when it has fired or must fire earlier.
     sleep: Option<Sleep>,
@@ -82,8 +82,8 @@ impl Waits {
         }
     }
 
-    /// Begins a poll of the stream, which reads the clock at most once: it does not wait, so the time
-    /// at its first question is that of the whole poll.
+    /// Starts a poll of the stream. It reads the clock at most once: a poll does not block, so one time
+    /// is accurate enough for all of it.
     pub(super) fn begin_poll(&mut self) {
         self.now = None;
     }
@@ -92,7 +92,7 @@ impl Waits {
         *self.now.get_or_insert_with(|| self.transport.now())
     }
 
-    /// Notes that the stream begins, or continues, to wait.
+    /// Records that the stream starts, or continues, to wait.
     pub(super) fn resume(&mut self) {
         let now = self.now();
         let late = |end: Duration| LATE < now.saturating_sub(end);
@@ -106,18 +106,18 @@ impl Waits {
         }
     }
 
-    /// Notes that the caller holds an event.
+    /// Records that the caller holds an event.
     pub(super) fn pause(&mut self) {
         self.since = None;
     }
 
-    /// Notes that a delay of ours begins or ends, which is not silence of the service.
+    /// Records that the client's own delay begins or ends. It does not count as idle time of the service.
     pub(super) fn own(&mut self, is_own: bool) {
         self.is_own = is_own;
         self.bytes_came();
     }
 
-    /// Notes that bytes arrived.
+    /// Records that bytes arrived.
     pub(super) fn bytes_came(&mut self) {
         let now = self.now();
         if let Some(since) = self.since.replace(now) {
@@ -129,7 +129,7 @@ impl Waits {
         }
     }
 
-    /// Notes that an event arrived; returns the time since the request's start if it is the first.
+    /// Records that an event arrived; returns the time since the request's start if it is the first.
     pub(super) fn event_came(&mut self) -> Option<Duration> {
         self.since_event = Duration::ZERO;
         if self.seen_event {
@@ -149,8 +149,8 @@ impl Waits {
         self.finished
     }
 
-    /// Notes that the response has its finish reason and may end at any time; text that arrives
-    /// nevertheless restarts the wait.
+    /// Records that the response has its finish reason and may end at any time. Text that arrives
+    /// afterwards restarts the wait.
     pub(super) fn settle(&mut self, text_came: bool) {
         match self.since_finish {
             Some(_) if !text_came => {}
@@ -166,12 +166,13 @@ impl Waits {
         self.since_finish.is_some()
     }
 
-    /// Notes that the response has no finish reason, or no longer one for each choice.
+    /// Records that the response has no finish reason, or no longer one for each choice.
     pub(super) fn unsettle(&mut self) {
         self.since_finish = None;
     }
 
-    /// Polls for a timeout, and is woken when the next one may have expired.
+    /// Polls for an expired timeout. If there is none, the task is woken when the next one may have
+    /// expired.
     pub(super) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
         let now = self.now();
         match self.expired_or_left() {
@@ -186,22 +187,19 @@ impl Waits {
         Poll::Pending
     }
 
-    /// Polls for a timeout while bytes keep coming: the task is polled again at once.
+    /// Polls for an expired timeout while bytes keep arriving. If there is none, the task is woken
+    /// immediately.
     pub(super) fn poll_busy(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
         if let Ok(expired) = self.expired_or_left() {
             return Poll::Ready(expired);
         }
-        // Nothing waits for it, and its end says nothing of when the caller polls.
+        // The task is woken anyway, and the end of this sleep must not be mistaken for a late poll.
         self.sleep = None;
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Returns the timeout that has expired.
-    ///
-    /// # Errors
-    ///
-    /// What is left until the next one, if there is one.
+    /// Returns the timeout that has expired, or as `Err` the time until the next one, if there is one.
     fn expired_or_left(&mut self) -> Result<Expired, Option<Duration>> {
         let now = self.now();
         let since = *self.since.get_or_insert(now);
@@ -218,14 +216,14 @@ impl Waits {
         }
     }
 
-    /// Makes sure that the task is woken at a later time, or earlier.
+    /// Ensures that the task is woken at `end` or earlier.
     fn sleep_until(&mut self, cx: &mut Context<'_>, now: Duration, end: Duration) {
-        // A sleep that has fired, or will only fire too late, is of no use.
+        // A sleep that has ended, or would end too late, is replaced.
         let kept = self
             .sleep
             .take_if(|sleep| now < sleep.end && sleep.end <= end);
         let mut sleep = match kept {
-            // It wakes this task already. Most polls end here: bytes came, and more are awaited.
+            // The sleep already wakes this task. Most polls end here: bytes arrived, and more are awaited.
             Some(sleep)
                 if EARLY < sleep.end.saturating_sub(now) && sleep.waker.will_wake(cx.waker()) =>
             {
@@ -249,8 +247,8 @@ impl Waits {
         }
     }
 
-    /// Returns the timeout that fires first and what is left of it; `None` is the wait after the finish
-    /// reason.
+    /// Returns the time until the timeout that expires first, and that timeout; `None` means the wait
+    /// after the finish reason.
     fn next_limit(
         &self,
         now: Duration,
