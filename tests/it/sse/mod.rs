@@ -761,7 +761,7 @@ fn an_error_names_the_part_and_the_limit() {
     let error = TooLarge::new("line", 8);
     assert_eq!(
         error.to_string(),
-        "line of the response too large: expected at most 8 bytes"
+        "line too large: expected at most 8 bytes"
     );
     assert_eq!(
         inferstream_core::Error::from(error).kind(),

@@ -73,7 +73,7 @@ fn an_endless_line_is_an_error_after_the_complete_events() {
     let run = run_with(&["sse"], &input);
     assert_eq!(run.code, Some(1));
     assert_eq!(run.stdout.lines().count(), 1);
-    assert!(run.error().contains("limit"));
+    assert!(run.error().contains("line too large"));
 }
 
 #[test]

@@ -181,7 +181,7 @@ impl fmt::Display for TooLarge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} of the response too large: expected at most {} bytes",
+            "{} too large: expected at most {} bytes",
             self.what, self.limit
         )
     }
