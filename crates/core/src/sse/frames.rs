@@ -66,7 +66,7 @@ impl<S, E> Frames<S>
 where
     S: Stream<Item = Result<Bytes, E>>,
 {
-    /// Creates a stream of frames with a decoder of the caller's, which has the limits.
+    /// Creates a stream of frames with a custom decoder, whose limits apply.
     pub fn new(bytes: S, decoder: Decoder) -> Self {
         Self {
             input: Some(Box::pin(bytes)),

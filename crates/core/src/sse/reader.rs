@@ -46,7 +46,7 @@ pub fn read<R: Read>(reader: R) -> Reader<R> {
 }
 
 impl<R: Read> Reader<R> {
-    /// Creates an iterator with a decoder of the caller's, which has the limits.
+    /// Creates an iterator with a custom decoder, whose limits apply.
     pub fn new(reader: R, decoder: Decoder) -> Self {
         Self {
             source: Some(reader),

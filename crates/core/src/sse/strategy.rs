@@ -1,6 +1,6 @@
 //! Strategies of `proptest` for event streams, and for the reads in which they arrive.
 //!
-//! Use them in the tests of a parser of your own. Here, the parser under test is ours:
+//! Use them to test your own parser. In this example, the parser under test is `Decoder`:
 //!
 //! ```
 //! use inferstream_core::sse::{Decoder, OwnedFrame, strategy};
@@ -40,7 +40,7 @@ pub struct Cuts {
 }
 
 impl Cuts {
-    /// Splits bytes into reads, which make the same bytes together. Some may be empty.
+    /// Splits bytes into reads, some of which may be empty. Joined, they are the same bytes.
     pub fn split(&self, bytes: &[u8]) -> Vec<Bytes> {
         let mut places: Vec<_> = self
             .places
@@ -57,7 +57,7 @@ impl Cuts {
     }
 }
 
-/// An event stream, and the frames that the standard makes of it.
+/// An event stream, and its frames according to the standard.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ValidStream {
@@ -130,8 +130,8 @@ pub fn streams() -> impl Strategy<Value = Vec<u8>> {
 
 /// Creates well-formed event streams with the frames that they contain.
 ///
-/// They vary in all that the standard allows: line ends, optional spaces, a byte-order mark, comments,
-/// unknown fields, several data fields, ids that stay, and an end inside a frame.
+/// They vary in everything that the standard allows: line ends, optional spaces, a byte-order mark,
+/// comments, unknown fields, several data fields, frames without a new id, and an end inside a frame.
 pub fn valid_streams() -> impl Strategy<Value = ValidStream> {
     let blocks = vec((vec(line(), 0..6), vec(end(), 1..3)), 0..8);
     let rest = option::weighted(0.3, line());
@@ -210,7 +210,7 @@ fn line() -> impl Strategy<Value = Line> {
     })
 }
 
-/// Writes a stream, and keeps what it means.
+/// Writes a stream, and records its frames.
 struct Writer {
     bytes: Vec<u8>,
     frames: Vec<OwnedFrame>,

@@ -171,8 +171,7 @@ impl Waits {
         self.since_finish = None;
     }
 
-    /// Polls for an expired timeout. If there is none, the task is woken when the next one may have
-    /// expired.
+    /// Polls for an expired timeout. Otherwise the task is woken when the next one may have expired.
     pub(super) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
         let now = self.now();
         match self.expired_or_left() {
@@ -187,8 +186,7 @@ impl Waits {
         Poll::Pending
     }
 
-    /// Polls for an expired timeout while bytes keep arriving. If there is none, the task is woken
-    /// immediately.
+    /// Polls for an expired timeout while bytes keep arriving. Otherwise the task is woken immediately.
     pub(super) fn poll_busy(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
         if let Ok(expired) = self.expired_or_left() {
             return Poll::Ready(expired);

@@ -26,7 +26,7 @@ use crate::{
 /// let cut = Reply::sse([stream]).end_after(20);
 /// // It arrives byte by byte.
 /// let slow = Reply::sse([stream]).split_every(1);
-/// // It pauses for a minute and then never goes on.
+/// // It pauses for a minute and then stalls.
 /// let stalled = Reply::sse([stream.into(), Duration::from_secs(60).into(), Piece::Hang]);
 /// ```
 #[derive(Clone, Debug)]
@@ -177,12 +177,12 @@ impl Reply {
         self.pieces = kept;
     }
 
-    /// Returns the response once its headers are due, and a record of its body: for a transport of your
-    /// own, with a state that a script cannot express.
+    /// Returns the response once its headers are due, and a record of its body. Use it in your own
+    /// transport, for behavior that a script cannot express.
     ///
     /// # Errors
     ///
-    /// That of [`error`](Self::error).
+    /// The error of [`error`](Self::error).
     pub async fn respond(self, clock: Clock) -> Result<(Response<Body>, Watch)> {
         match self.delay {
             None => pending().await,

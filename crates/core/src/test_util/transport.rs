@@ -29,8 +29,8 @@ type Rule = dyn Fn(&Request<Bytes>, &[Request<Bytes>]) -> Reply + Send + Sync;
 /// It opens no connection and needs no runtime: run the calls of a client with
 /// [`block_on`](Self::block_on). Clones share the script, the clock and the record.
 ///
-/// It keeps the timeout `head` of a request, and no other that is a transport's: nothing is connected
-/// or written. It does not replay requests.
+/// It enforces the timeout `head` of a request, and no other timeout of a transport, because nothing is
+/// connected or written. It does not replay requests.
 #[derive(Clone)]
 pub struct ScriptedTransport {
     clock: Clock,
@@ -62,8 +62,7 @@ impl ScriptedTransport {
             let mut replies = replies.lock().unwrap_or_else(PoisonError::into_inner);
             replies.pop_front().unwrap_or_else(|| {
                 let count = before.len();
-                let message =
-                    format!("the script has {count} replies, and this is one more request");
+                let message = format!("unexpected request: the script has only {count} replies");
                 Reply::error(Error::config(message))
             })
         })
@@ -107,7 +106,7 @@ impl ScriptedTransport {
         &self.clock
     }
 
-    /// Runs a future to its end, as [`Clock::block_on`].
+    /// Runs a future to its end, like [`Clock::block_on`].
     ///
     /// # Panics
     ///
@@ -137,14 +136,14 @@ impl ScriptedTransport {
         self.record().retries.clone()
     }
 
-    /// Runs what was to run in the background to its end, such as the cancellation of a stream that was
-    /// dropped. Returns the number of tasks.
+    /// Runs the background tasks to their end, such as the cancellation of a dropped stream. Returns the
+    /// number of tasks.
     ///
     /// A transport on a runtime does this on its own.
     ///
     /// # Panics
     ///
-    /// As [`block_on`](Self::block_on).
+    /// The same as [`block_on`](Self::block_on).
     #[track_caller]
     pub fn run_detached(&self) -> usize {
         let tasks = mem::take(&mut self.record().tasks);
@@ -155,7 +154,7 @@ impl ScriptedTransport {
         count
     }
 
-    /// Keeps the timeout `head`.
+    /// Enforces the timeout `head`.
     async fn within<T>(
         &self,
         limit: Duration,
