@@ -265,15 +265,15 @@ fn an_empty_response_has_a_warning() {
         ),
         (
             r#"{"images":[{"type":"image_url"}]}"#,
-            "; it carried `images`, which is not supported",
+            "; it contained `images`, which is not supported",
         ),
         (
             r#"{"audio":{"data":"x"},"content":[{"type":"image_url","image_url":{}}]}"#,
-            "; it carried `audio`, `image_url`, which is not supported",
+            "; it contained `audio`, `image_url`, which is not supported",
         ),
         (
             r#"{"audio_content":"UklGRg=="}"#,
-            "; it carried `audio_content`, which is not supported",
+            "; it contained `audio_content`, which is not supported",
         ),
     ] {
         let warning = format!(

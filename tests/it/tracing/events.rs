@@ -25,7 +25,7 @@ fn a_repeated_attempt_is_recorded() {
     };
     for told in [first, second] {
         assert_eq!((told.target, told.level), ("inferstream", Level::WARN));
-        assert_eq!(told.message(), "the request failed and is sent again");
+        assert_eq!(told.message(), "the request failed and will be retried");
         assert_eq!(told.span, Some(0), "in the call's span");
         assert!(seen.spans[0].name == "gen_ai.chat");
     }
