@@ -168,7 +168,8 @@ proptest! {
             matches!(event, ChatEvent::Text { .. } | ChatEvent::Reasoning { .. })
         });
         let sent = tokens.iter().filter(|(token, ..)| !token.is_empty());
-        prop_assert_eq!(given.count(), sent.count());
+        // A part that may repeat the text before it is held back, and joined with the next one.
+        prop_assert!(given.count() <= sent.count());
     }
 
     #[test]
