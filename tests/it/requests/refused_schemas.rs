@@ -245,7 +245,7 @@ fn an_endless_schema_is_refused() {
 }
 
 #[test]
-fn a_chain_of_references_without_a_bottom_is_refused() {
+fn an_endless_chain_of_references_is_refused() {
     let of = |count: usize| {
         let definitions = (0..count).map(|number| {
             let next = number + 1;

@@ -369,7 +369,8 @@ fn check_refusal(schema: &Value, error: &Error) {
     let names: &[&str] = match keyword {
         "enum" => &["enum", "const"],
         "anyOf" => &["anyOf", "oneOf"],
-        // Only what can apply to the same value twice is refused, and required properties that are not allowed.
+        // Only keywords that can apply to the same value twice are refused, and a `required`
+        // property that is not declared.
         "type"
         | "items"
         | "prefixItems"

@@ -148,11 +148,12 @@ impl<'a> Rewriter<'a> {
                         "it would forbid what `patternProperties` accepts",
                     );
                 }
-                // These restrict nothing, or closing the object means the same.
-                ("unevaluatedProperties", "false") if self.closed && has_properties => {}
+                // These restrict nothing.
                 ("additionalProperties" | "items", "true")
                 | ("nullable", "false")
                 | ("$comment" | "$defs" | "$schema" | "definitions", _) => {}
+                // Closing the object means the same.
+                ("unevaluatedProperties", "false") if self.closed && has_properties => {}
                 ("$id", _) if schema.at.is_empty() => {}
                 (
                     "$ref"
