@@ -25,7 +25,7 @@ pub(crate) fn in_member<'a>(name: &str, json: &'a str) -> Cow<'a, str> {
 /// Returns a JSON schema without the keyword `$schema`, at any depth; the rest stays as it is
 /// written.
 ///
-/// The keyword names the dialect of JSON Schema for validators. It says nothing to a model, and
+/// The keyword names the dialect of JSON Schema for validators. It has no meaning for a model, and
 /// strict services refuse it. Properties of that name stay, and so do values in `const`, `enum`,
 /// `default`, `examples` and members that begin with `x-`. Text that is not JSON, or is nested more
 /// than 128 levels deep, is returned unchanged.

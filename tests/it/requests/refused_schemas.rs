@@ -94,11 +94,11 @@ fn references_that_do_not_lead_to_a_definition_of_the_root_are_refused() {
 fn a_schema_that_refers_to_itself_is_refused() {
     check_refused(
         r##"{"type":"object","properties":{"next":{"$ref":"#"}}}"##,
-        "a reference to itself at `#`; write its levels out",
+        "a reference to itself at `#`; write the nested levels explicitly",
     );
     check_refused(
         r##"{"$defs":{"A":{"anyOf":[{"$ref":"#/$defs/B"}]},"B":{"items":{"$ref":"#/$defs/A"}}},"$ref":"#/$defs/A"}"##,
-        "a reference to itself at `#/$defs/A`; write its levels out",
+        "a reference to itself at `#/$defs/A`; write the nested levels explicitly",
     );
     // Two references to one definition are not a circle.
     let twice = r##"{"$ref":"#/$defs/B","$defs":{"A":{"type":"string"},"B":{"type":"array","prefixItems":[{"$ref":"#/$defs/A"},{"$ref":"#/$defs/A"}]}}}"##;

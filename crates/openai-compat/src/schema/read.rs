@@ -98,7 +98,7 @@ impl<'a> Rewriter<'a> {
                 let at = self.target(reference)?;
                 match self.state.definitions.get(&at) {
                     None => return Err(self.recursion(&at)),
-                    // Twice the same restricts no more than once.
+                    // Applying the same definition again adds no restriction.
                     Some(_) if !resolved.insert(at.clone()) => {}
                     Some(&json) => schemas.push(Source { json, at }),
                 }
@@ -251,7 +251,11 @@ impl<'a> Rewriter<'a> {
     }
 
     pub(super) fn recursion(&self, at: &str) -> Error {
-        self.refuse("a reference to itself", at, "write its levels out")
+        self.refuse(
+            "a reference to itself",
+            at,
+            "write the nested levels explicitly",
+        )
     }
 
     pub(super) fn invalid(&self, what: &str, at: &str) -> Error {
