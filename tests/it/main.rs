@@ -24,6 +24,7 @@ mod refresh;
 mod replicate;
 mod requests;
 mod retry;
+mod scripted;
 mod settings;
 mod sse;
 mod stream;

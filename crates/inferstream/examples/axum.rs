@@ -97,7 +97,7 @@ fn failed(error: &Error) -> Event {
 
 fn app(cerebras: Cerebras) -> Router {
     Router::new()
-        .route("/", get(async || Html(PAGE)))
+        .route("/", get(|| async { Html(PAGE) }))
         .route("/chat", post(chat))
         .with_state(cerebras)
 }
