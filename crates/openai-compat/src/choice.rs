@@ -54,7 +54,7 @@ impl Choice {
         if !is_whole {
             self.add_part(piece, part, events)?;
         }
-        if is_whole || has_delta {
+        if is_whole || has_delta && !choice.message.is_empty() {
             self.add_whole(piece, part, events)?;
         }
         self.has_deltas |= has_delta && part.says_something();
@@ -89,11 +89,9 @@ impl Choice {
         if let Some(text) = self.reasoning.take(&reasoning(part), piece.stood_in) {
             events.push(ChatEvent::reasoning(index, slice(piece.frame, &text)));
         }
-        let content = [
-            (Field::Content, part.content.text.some()),
-            (Field::Text, piece.choice.text.some()),
-        ];
-        let said = self.content.take(&content, piece.stood_in);
+        let said = self
+            .content
+            .take(&content(piece.choice, part), piece.stood_in);
         // A refusal is delivered as text, unless it repeats the content of the same chunk.
         let refusal = part.refusal.some();
         let refusal = refusal.filter(|refusal| said.as_deref() != Some(refusal));
@@ -116,16 +114,16 @@ impl Choice {
         events: &mut Events,
     ) -> Result<()> {
         let (index, whole) = (piece.index, &piece.choice.message);
-        let first = |copies: &[(Field, Option<&str>)]| {
-            copies.iter().find_map(|(_, text)| text.map(str::to_owned))
-        };
         // Foundry Local sends the part of each delta as a message too
         // (microsoft/foundry-local#263). Such a message is not the complete text.
-        let (own, new) = (first(&reasoning(part)), first(&reasoning(whole)));
+        let own = reasoning(part).into_iter().find_map(|(_, text)| text);
+        let new = reasoning(whole).into_iter().find_map(|(_, text)| text);
         let is_copy = piece.choice.delta.present && own == new;
         if let Some(text) = new.filter(|_| !is_copy) {
-            match self.reasoning.rest(&text, piece.stood_in) {
-                Ok(Some(text)) => events.push(ChatEvent::reasoning(index, &*text)),
+            match self.reasoning.rest(text, piece.stood_in) {
+                Ok(Some(text)) => {
+                    events.push(ChatEvent::reasoning(index, slice(piece.frame, &text)));
+                }
                 Ok(None) => {}
                 Err(Differs) => differs("reasoning", events),
             }
@@ -227,6 +225,17 @@ fn reasoning<'a>(message: &'a wire::Message<'_>) -> [(Field, Option<&'a str>); 6
         (Field::Thinking, message.thinking.some()),
         (Field::ReasoningDetails, message.reasoning_details.text()),
         (Field::ThinkingParts, message.content.reasoning()),
+    ]
+}
+
+/// Returns the members that may hold the content of a choice, whose delta or message is `part`.
+fn content<'a>(
+    choice: &'a wire::Choice<'_>,
+    part: &'a wire::Message<'_>,
+) -> [(Field, Option<&'a str>); 2] {
+    [
+        (Field::Content, part.content.text.some()),
+        (Field::Text, choice.text.some()),
     ]
 }
 

@@ -1,11 +1,11 @@
 //! The decoder of chat responses: event streams, and complete responses as one document.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use inferstream_client::Redact;
 use inferstream_core::{
-    ChatEvent, End, Error, Json, Result, Text, Timing, Usage,
+    ChatEvent, End, Error, Json, Result, Text,
     protocol::{Decode, Ending, Events, Finish, Flow},
     sse::Frame,
 };
@@ -14,6 +14,7 @@ use crate::{
     choice::{self, Choice, Failed, Piece},
     error::error_in_answer,
     lenient,
+    metadata::Metadata,
     numbers::null_non_finite,
     surrogates,
     wire::{self, Chunk},
@@ -34,9 +35,9 @@ pub struct ChatDecode {
     n: u32,
     raw: bool,
     pub(crate) redact: Redact,
-    choices: BTreeMap<u32, Choice>,
-    usage: Option<Usage>,
-    timing: Option<Timing>,
+    /// The choices so far, in the order of their numbers.
+    choices: Vec<(u32, Choice)>,
+    metadata: Metadata,
     marker: bool,
     pub(crate) seen: Seen,
     /// The number of choices that were dropped because they were not requested.
@@ -78,9 +79,8 @@ impl ChatDecode {
             n: 1,
             raw: false,
             redact: Redact::default(),
-            choices: BTreeMap::new(),
-            usage: None,
-            timing: None,
+            choices: Vec::new(),
+            metadata: Metadata::default(),
             marker: false,
             seen: Seen::Nothing,
             dropped: 0,
@@ -130,8 +130,7 @@ impl ChatDecode {
     /// It counts as the `text` of the choice, so a copy of it in a chunk is not emitted again.
     pub fn text(&mut self, buffer: &Bytes, text: &str, events: &mut Events) {
         self.seen = Seen::Chunks;
-        let choice = self.choices.entry(0).or_default();
-        if let Some(text) = choice.add_text(text) {
+        if let Some(text) = self.choice(0).add_text(text) {
             events.push(ChatEvent::text(0, Text::slice_of(buffer, &text)));
         }
     }
@@ -172,32 +171,8 @@ impl ChatDecode {
             )));
         }
         let failed = self.add_choices(frame, &chunk, stood_in, events)?;
-        if let Some(id) = chunk.id.some() {
-            events.id = Some(id.to_owned());
-        }
-        if let Some(model) = chunk.model.some() {
-            events.model = Some(model.to_owned());
-        }
-        let choices = chunk.choices.value.0.iter();
-        let usage = chunk
-            .usage
-            .0
-            .counts()
-            .or_else(|| chunk.x_groq.0.usage.0.counts())
-            .or_else(|| {
-                choices
-                    .filter_map(|choice| choice.usage.0.counts())
-                    .next_back()
-            });
-        if let Some(usage) = usage.filter(|_| usage != self.usage) {
-            self.usage = Some(usage);
-            events.push(ChatEvent::usage(usage));
-        }
-        let timing = chunk.time_info.0.times();
-        if let Some(timing) = timing.filter(|_| timing != self.timing) {
-            self.timing = Some(timing);
-            events.push(ChatEvent::timing(timing));
-        }
+        let usage = chunk.counts();
+        self.metadata.add(&chunk, usage, events);
         if chunk.choices.present || usage.is_some() {
             self.seen = Seen::Chunks;
         } else if self.seen == Seen::Nothing {
@@ -262,10 +237,25 @@ impl ChatDecode {
                 choice,
                 stood_in,
             };
-            let state = self.choices.entry(index).or_default();
-            failed = state.add(&piece, events)?.or(failed);
+            failed = self.choice(index).add(&piece, events)?.or(failed);
         }
         Ok(failed)
+    }
+
+    /// Returns the state of a choice.
+    fn choice(&mut self, index: u32) -> &mut Choice {
+        let found = self
+            .choices
+            .binary_search_by_key(&index, |(index, _)| *index);
+        let at = found.unwrap_or_else(|at| {
+            // Most responses have one.
+            if self.choices.is_empty() {
+                self.choices.reserve_exact(1);
+            }
+            self.choices.insert(at, (index, Choice::default()));
+            at
+        });
+        &mut self.choices[at].1
     }
 
     /// Returns the number of the requested choice that a choice belongs to, or `None` if it was not
@@ -299,7 +289,7 @@ impl ChatDecode {
     /// Returns true if every requested choice has its finish reason.
     fn is_finished(&self) -> bool {
         u32::try_from(self.choices.len()) == Ok(self.n)
-            && self.choices.values().all(Choice::is_finished)
+            && self.choices.iter().all(|(_, choice)| choice.is_finished())
     }
 
     fn flow(&self, usage_came: bool) -> Flow {

@@ -44,8 +44,8 @@ impl ChatDecode {
                 || told(&chunk.detail)
                 || failed
                 || says_so && (code.is_some() || is_flat(json)));
-        let of_service = chunk.base_resp.0.is_error()
-            || told(&chunk.x_groq.0.error)
+        let of_service = chunk.base_resp.get().is_error()
+            || told(&chunk.x_groq.get().error)
             || match chunk.error_code.text() {
                 Some(code) => !matches!(code, "0" | "\"0\"" | "\"\""),
                 None => told(&chunk.error_msg),

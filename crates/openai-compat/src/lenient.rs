@@ -1,6 +1,6 @@
 //! Lenient deserialization: members of unexpected types are read as what they mean, or as absent.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
@@ -28,7 +28,8 @@ macro_rules! object {
 
         impl<'de: 'a, 'a> ::serde::Deserialize<'de> for $name<'a> {
             fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct Object<'a>($name<'a>);
+                // The object is created where its members are read, because it is large to move.
+                struct Object<'a>(std::marker::PhantomData<&'a ()>);
 
                 impl<'de: 'a, 'a> ::serde::de::Visitor<'de> for Object<'a> {
                     type Value = $name<'a>;
@@ -38,24 +39,25 @@ macro_rules! object {
                     }
 
                     fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                        Ok(self.0)
+                        Ok($name::default())
                     }
 
                     fn visit_map<A: ::serde::de::MapAccess<'de>>(
-                        mut self,
+                        self,
                         mut map: A,
                     ) -> Result<Self::Value, A::Error> {
+                        let mut object = $name::default();
                         while let Some($crate::lenient::Key(key)) = map.next_key()? {
                             match &*key {
-                                $(object!(@name $field $($wire)?) => self.0.$field = map.next_value()?,)*
-                                _ => object!(@other map key $((self.0.$others))?),
+                                $(object!(@name $field $($wire)?) => object.$field = map.next_value()?,)*
+                                _ => object!(@other map key $((object.$others))?),
                             }
                         }
-                        Ok(self.0)
+                        Ok(object)
                     }
                 }
 
-                deserializer.deserialize_any(Object($name::default()))
+                deserializer.deserialize_any(Object(std::marker::PhantomData))
             }
         }
     };
@@ -111,8 +113,11 @@ impl Lax<'_> {
 }
 
 impl<'a> Lax<'a> {
+    /// Reads the text of a JSON value, which the parser has checked.
     pub(crate) fn read(text: &'a str) -> serde_json::Result<Self> {
         match text.as_bytes().first() {
+            // A string without escapes needs no second look.
+            Some(b'"') if !text.contains('\\') => Ok(Self(inside(text).map(Cow::Borrowed))),
             Some(b'"' | b'[' | b'{') => {
                 serde_json::Deserializer::from_str(text).deserialize_any(LaxVisitor)
             }
@@ -128,6 +133,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Lax<'a> {
         let text = <&RawValue>::deserialize(deserializer)?.get();
         Lax::read(text).map_err(D::Error::custom)
     }
+}
+
+/// Returns what is between the quotation marks of a JSON string.
+fn inside(json: &str) -> Option<&str> {
+    json.strip_prefix('"')?.strip_suffix('"')
 }
 
 /// A part of a text. It uses the same deserializer as the text, which limits the depth.
@@ -212,8 +222,12 @@ impl Number {
 
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&RawValue>::deserialize(deserializer)?;
-        let number = raw.get().trim_matches('"').trim().parse::<f64>().ok();
+        let text = <&RawValue>::deserialize(deserializer)?.get();
+        // Most are small integers, which take less time to read as such.
+        let number = match text.parse::<u32>() {
+            Ok(number) => Some(f64::from(number)),
+            Err(_) => text.trim_matches('"').trim().parse::<f64>().ok(),
+        };
         Ok(Self(number.filter(|number| number.is_finite())))
     }
 }
@@ -226,6 +240,24 @@ impl<'de, T: Default + Deserialize<'de>> Deserialize<'de> for Lenient<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <&RawValue>::deserialize(deserializer)?.get();
         Ok(Self(parse(text).unwrap_or_default()))
+    }
+}
+
+/// An object that is not essential, and that few chunks have: parsed when it is used, any invalid value
+/// as an empty object.
+#[derive(Debug, Default)]
+pub(crate) struct Lazy<'a, T>(Raw<'a>, PhantomData<T>);
+
+impl<'de: 'a, 'a, T> Deserialize<'de> for Lazy<'a, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Raw::deserialize(deserializer).map(|raw| Self(raw, PhantomData))
+    }
+}
+
+impl<'a, T: Default + Deserialize<'a>> Lazy<'a, T> {
+    pub(crate) fn get(&self) -> T {
+        let object = self.0.text().map(parse);
+        object.and_then(Result::ok).unwrap_or_default()
     }
 }
 
@@ -278,6 +310,10 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
                 while let Some(item) = seq.next_element()? {
                     if self.0.len() == MAX_LIST {
                         return Err(A::Error::custom("expected a list of at most 4096 items"));
+                    }
+                    // Most lists have one item, and choices are large.
+                    if self.0.is_empty() {
+                        self.0.reserve_exact(1);
                     }
                     self.0.push(item);
                 }

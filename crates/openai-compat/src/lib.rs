@@ -21,6 +21,7 @@ mod wire;
 mod choice;
 mod decode;
 mod finish_reason;
+mod metadata;
 mod text;
 mod tool_calls;
 

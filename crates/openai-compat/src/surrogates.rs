@@ -21,7 +21,10 @@ const END: u32 = 0xE000;
 /// Returns the JSON with each lone surrogate replaced by its stand-in. The text is borrowed if it
 /// has no surrogate escapes.
 pub(crate) fn stand_in(json: &str) -> Cow<'_, str> {
-    if !json.contains("\\ud") && !json.contains("\\uD") {
+    let Some(escapes) = json.find('\\').map(|first| &json[first..]) else {
+        return Cow::Borrowed(json);
+    };
+    if !escapes.contains("\\ud") && !escapes.contains("\\uD") {
         return Cow::Borrowed(json);
     }
     let mut text = String::with_capacity(json.len());
@@ -78,10 +81,15 @@ impl Half {
     ///
     /// `stood_in` is true if the chunk of the fragment had surrogates replaced. Without that,
     /// characters of plane 15 are the model's own and stay.
+    #[inline]
     pub(crate) fn mend<'a>(&mut self, piece: &'a str, stood_in: bool) -> Cow<'a, str> {
         if self.0.is_none() && !stood_in {
             return Cow::Borrowed(piece);
         }
+        Cow::Owned(self.join(piece, stood_in))
+    }
+
+    fn join(&mut self, piece: &str, stood_in: bool) -> String {
         let mut text = String::with_capacity(piece.len() + 4);
         for char in piece.chars() {
             let half = u32::from(char).wrapping_sub(STAND_IN).saturating_add(HIGH);
@@ -103,7 +111,7 @@ impl Half {
                 None => text.push(char),
             }
         }
-        Cow::Owned(text)
+        text
     }
 
     /// Returns true if a high surrogate is held back.

@@ -88,6 +88,9 @@ impl Channel {
         if stood_in || self.half.is_held() {
             return self.append(part, stood_in);
         }
+        if matches!(self.growth, Growth::Parts) {
+            return self.append(part, false);
+        }
         match mem::take(&mut self.growth) {
             Growth::Unknown if self.said.len == 0 => self.append_part(part, false),
             Growth::Unknown if self.may_be_snapshot(part) => {
@@ -124,7 +127,10 @@ impl Channel {
 
     /// Appends a part that continues the text, and returns what to deliver, held parts included.
     pub(crate) fn append<'a>(&mut self, part: &'a str, stood_in: bool) -> Option<Cow<'a, str>> {
-        let held = self.release();
+        let held = match self.growth {
+            Growth::Parts => None,
+            _ => self.release(),
+        };
         self.growth = Growth::Parts;
         self.is_repeated |=
             Self::MUCH <= part.len() && self.said.len == part.len() && self.said.begins(part);

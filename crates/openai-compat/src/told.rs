@@ -98,7 +98,7 @@ impl Told {
             known: object.error_code.some().and_then(of_baidu),
             ..Self::default()
         });
-        let base = &object.base_resp.0;
+        let base = object.base_resp.get();
         if base.is_error() {
             told.add(Self {
                 message: own(&base.status_msg),

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     content::{Content, Details, Others},
-    lenient::{Lax, Lenient, List, Number, OneOrMore, Present, Raw, object, parse},
+    lenient::{Lax, Lazy, Lenient, List, Number, OneOrMore, Present, Raw, object, parse},
 };
 
 object! {
@@ -16,9 +16,9 @@ object! {
         id: Lax<'a>,
         model: Lax<'a>,
         choices: Present<List<Choice<'a>>>,
-        usage: Lenient<Usage<'a>>,
-        x_groq: Lenient<Groq<'a>>,
-        time_info: Lenient<TimeInfo<'a>>,
+        usage: Lazy<'a, Usage<'a>>,
+        x_groq: Lazy<'a, Groq<'a>>,
+        time_info: Lazy<'a, TimeInfo<'a>>,
         // The members with which services report errors.
         error: Raw<'a>,
         error_message: Lax<'a>,
@@ -31,7 +31,7 @@ object! {
         success: Raw<'a>,
         error_code: Raw<'a>,
         error_msg: Raw<'a>,
-        base_resp: Lenient<BaseResp<'a>>,
+        base_resp: Lazy<'a, BaseResp<'a>>,
     }
 }
 
@@ -54,7 +54,7 @@ object! {
     /// Groq's addition to a chunk, which has the usage in place of `usage`
     /// (Portkey-AI/gateway#1072).
     Groq {
-        usage: Lenient<Usage<'a>>,
+        usage: Lazy<'a, Usage<'a>>,
         error: Raw<'a>,
     }
 }
@@ -70,7 +70,7 @@ object! {
         logprobs: Raw<'a>,
         reasoning_logprobs: Raw<'a>,
         // Moonshot sends the usage here (earendil-works/pi#2017).
-        usage: Lenient<Usage<'a>>,
+        usage: Lazy<'a, Usage<'a>>,
     }
 }
 
@@ -145,6 +145,16 @@ impl<'a> Message<'a> {
             || self.calls().next().is_some()
     }
 
+    /// Returns true if it has neither a part of a response nor content that events cannot carry.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.says_something() && !self.has_others()
+    }
+
+    /// Returns true if it has content that events cannot carry.
+    pub(crate) fn has_others(&self) -> bool {
+        !self.others.0.is_empty() || !self.content.others.0.is_empty()
+    }
+
     /// Reports the names of members with content that events cannot carry.
     pub(crate) fn note_others(&self, events: &mut Events) {
         for name in self.others.0.iter().chain(&self.content.others.0) {
@@ -202,10 +212,10 @@ object! {
         cached_tokens: Number,
         num_cached_tokens: Number,
         prompt_cache_hit_tokens: Number,
-        prompt_tokens_details: Lenient<PromptDetails<'a>>,
-        input_tokens_details: Lenient<PromptDetails<'a>>,
-        completion_tokens_details: Lenient<CompletionDetails<'a>>,
-        output_tokens_details: Lenient<CompletionDetails<'a>>,
+        prompt_tokens_details: Lazy<'a, PromptDetails<'a>>,
+        input_tokens_details: Lazy<'a, PromptDetails<'a>>,
+        completion_tokens_details: Lazy<'a, CompletionDetails<'a>>,
+        output_tokens_details: Lazy<'a, CompletionDetails<'a>>,
     }
 }
 
@@ -250,7 +260,7 @@ object! {
         detail: Raw<'a>,
         details: Raw<'a>,
         metadata: Raw<'a>,
-        base_resp: Lenient<BaseResp<'a>>,
+        base_resp: Lazy<'a, BaseResp<'a>>,
         x_groq: Raw<'a>,
     }
 }
@@ -292,6 +302,24 @@ object! {
     }
 }
 
+impl Chunk<'_> {
+    /// Returns the token counts of the response, wherever the chunk has them.
+    pub(crate) fn counts(&self) -> Option<inferstream_core::Usage> {
+        let of_choices = || {
+            let choices = self.choices.value.0.iter();
+            choices
+                .filter_map(|choice| choice.usage.get().counts())
+                .next_back()
+        };
+        let of_groq = || self.x_groq.get().usage.get().counts();
+        self.usage
+            .get()
+            .counts()
+            .or_else(of_groq)
+            .or_else(of_choices)
+    }
+}
+
 impl Usage<'_> {
     /// Returns the counts, or `None` if no count is present.
     pub(crate) fn counts(&self) -> Option<inferstream_core::Usage> {
@@ -301,15 +329,15 @@ impl Usage<'_> {
         usage.output_tokens = first(&[self.completion_tokens, self.output_tokens]);
         usage.total_tokens = self.total_tokens.count();
         usage.cached_tokens = first(&[
-            self.prompt_tokens_details.0.cached_tokens,
-            self.input_tokens_details.0.cached_tokens,
+            self.prompt_tokens_details.get().cached_tokens,
+            self.input_tokens_details.get().cached_tokens,
             self.prompt_cache_hit_tokens,
             self.num_cached_tokens,
             self.cached_tokens,
         ]);
         let details = [
-            &self.completion_tokens_details.0,
-            &self.output_tokens_details.0,
+            self.completion_tokens_details.get(),
+            self.output_tokens_details.get(),
         ];
         let detail = |of: fn(&CompletionDetails<'_>) -> Number| {
             details.iter().find_map(|details| of(details).count())

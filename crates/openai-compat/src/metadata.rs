@@ -1,0 +1,45 @@
+//! What a response has beside its choices: id, model, token usage and timing.
+
+use inferstream_core::{ChatEvent, Timing, Usage, protocol::Events};
+
+use crate::wire::Chunk;
+
+/// The metadata of the chunks so far: of each kind the last.
+#[derive(Debug, Default)]
+pub(crate) struct Metadata {
+    id: Option<String>,
+    model: Option<String>,
+    usage: Option<Usage>,
+    timing: Option<Timing>,
+}
+
+impl Metadata {
+    /// Adds the metadata of a chunk with these token counts, and reports what has changed.
+    pub(crate) fn add(&mut self, chunk: &Chunk<'_>, usage: Option<Usage>, events: &mut Events) {
+        let id = changed(self.id.as_deref(), chunk.id.some()).map(str::to_owned);
+        let model = changed(self.model.as_deref(), chunk.model.some()).map(str::to_owned);
+        let usage = changed(self.usage, usage);
+        let timing = changed(self.timing, chunk.time_info.get().times());
+        if id.is_some() {
+            events.id.clone_from(&id);
+            self.id = id;
+        }
+        if model.is_some() {
+            events.model.clone_from(&model);
+            self.model = model;
+        }
+        if let Some(usage) = usage {
+            self.usage = Some(usage);
+            events.push(ChatEvent::usage(usage));
+        }
+        if let Some(timing) = timing {
+            self.timing = Some(timing);
+            events.push(ChatEvent::timing(timing));
+        }
+    }
+}
+
+/// Returns the new value if it differs from the known one.
+fn changed<T: PartialEq>(known: Option<T>, new: Option<T>) -> Option<T> {
+    new.filter(|new| known.as_ref() != Some(new))
+}
