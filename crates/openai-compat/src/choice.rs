@@ -160,6 +160,29 @@ impl Choice {
         }
     }
 
+    /// Adds the text of a chunk that has nothing else.
+    pub(crate) fn add_only_text(
+        &mut self,
+        index: u32,
+        (field, text): (Field, &str),
+        frame: Frame<'_>,
+        events: &mut Events,
+    ) {
+        let copies = [(field, Some(text))];
+        match field {
+            Field::Content | Field::Text => {
+                if let Some(text) = self.content.take(&copies, false) {
+                    events.push(ChatEvent::text(index, slice(frame, &text)));
+                }
+            }
+            _ => {
+                if let Some(text) = self.reasoning.take(&copies, false) {
+                    events.push(ChatEvent::reasoning(index, slice(frame, &text)));
+                }
+            }
+        }
+    }
+
     /// Adds text that came outside of a choice, and returns what to deliver of it.
     pub(crate) fn add_text<'a>(&mut self, text: &'a str) -> Option<Cow<'a, str>> {
         let text = Some(text).filter(|text| !text.is_empty());
@@ -217,7 +240,7 @@ pub(crate) fn failed(provider: &str, word: &str) -> Error {
 /// Cerebras, Groq and OpenRouter send `reasoning`, DeepSeek and vLLM `reasoning_content`, Copilot
 /// `reasoning_text`, Ollama `thinking`; OpenRouter's `reasoning_details` repeat `reasoning`;
 /// Mistral sends parts of the content of the type `thinking`.
-fn reasoning<'a>(message: &'a wire::Message<'_>) -> [(Field, Option<&'a str>); 6] {
+pub(crate) fn reasoning<'a>(message: &'a wire::Message<'_>) -> [(Field, Option<&'a str>); 6] {
     [
         (Field::Reasoning, message.reasoning.some()),
         (Field::ReasoningContent, message.reasoning_content.some()),
@@ -229,7 +252,7 @@ fn reasoning<'a>(message: &'a wire::Message<'_>) -> [(Field, Option<&'a str>); 6
 }
 
 /// Returns the members that may hold the content of a choice, whose delta or message is `part`.
-fn content<'a>(
+pub(crate) fn content<'a>(
     choice: &'a wire::Choice<'_>,
     part: &'a wire::Message<'_>,
 ) -> [(Field, Option<&'a str>); 2] {

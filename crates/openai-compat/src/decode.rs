@@ -13,10 +13,12 @@ use inferstream_core::{
 use crate::{
     choice::{self, Choice, Failed, Piece},
     error::error_in_answer,
+    known::Known,
     lenient,
     metadata::Metadata,
     numbers::null_non_finite,
     surrogates,
+    template::Template,
     wire::{self, Chunk},
 };
 
@@ -33,11 +35,14 @@ pub struct ChatDecode {
     ends_with_usage: bool,
     /// The number of requested choices.
     n: u32,
-    raw: bool,
+    pub(crate) raw: bool,
     pub(crate) redact: Redact,
     /// The choices so far, in the order of their numbers.
     choices: Vec<(u32, Choice)>,
     metadata: Metadata,
+    pub(crate) template: Template,
+    /// The effect of the chunk in the template. `None` if a chunk like it may have another effect.
+    pub(crate) known: Option<Known>,
     marker: bool,
     pub(crate) seen: Seen,
     /// The number of choices that were dropped because they were not requested.
@@ -81,6 +86,8 @@ impl ChatDecode {
             redact: Redact::default(),
             choices: Vec::new(),
             metadata: Metadata::default(),
+            template: Template::default(),
+            known: None,
             marker: false,
             seen: Seen::Nothing,
             dropped: 0,
@@ -128,11 +135,13 @@ impl ChatDecode {
     /// a slice of `buffer`, whose memory the event then shares.
     ///
     /// It counts as the `text` of the choice, so a copy of it in a chunk is not emitted again.
-    pub fn text(&mut self, buffer: &Bytes, text: &str, events: &mut Events) {
+    /// Returns how the stream continues.
+    pub fn text(&mut self, buffer: &Bytes, text: &str, events: &mut Events) -> Flow {
         self.seen = Seen::Chunks;
         if let Some(text) = self.choice(0).add_text(text) {
             events.push(ChatEvent::text(0, Text::slice_of(buffer, &text)));
         }
+        self.flow(false)
     }
 
     /// Sets whether the content type of the response is plain text, for the error if no event came.
@@ -153,6 +162,7 @@ impl ChatDecode {
         let text = surrogates::stand_in(json);
         let stood_in = matches!(text, Cow::Owned(_));
         let mut parsed = lenient::parse::<Chunk<'_>>(&text);
+        let is_as_sent = parsed.is_ok() && !stood_in;
         let finite;
         if parsed.is_err() && json.starts_with('{') {
             finite = null_non_finite(&text);
@@ -172,7 +182,9 @@ impl ChatDecode {
         }
         let failed = self.add_choices(frame, &chunk, stood_in, events)?;
         let usage = chunk.counts();
-        self.metadata.add(&chunk, usage, events);
+        if self.metadata.add(&chunk, usage, events) {
+            self.forget_known();
+        }
         if chunk.choices.present || usage.is_some() {
             self.seen = Seen::Chunks;
         } else if self.seen == Seen::Nothing {
@@ -183,7 +195,12 @@ impl ChatDecode {
                 let word = self.redact.line(&word);
                 Err(choice::failed(&self.provider, &word).into())
             }
-            None => Ok(usage.is_some()),
+            None => {
+                if is_as_sent {
+                    self.learn(frame, &chunk, usage.is_some());
+                }
+                Ok(usage.is_some())
+            }
         }
     }
 
@@ -243,7 +260,7 @@ impl ChatDecode {
     }
 
     /// Returns the state of a choice.
-    fn choice(&mut self, index: u32) -> &mut Choice {
+    pub(crate) fn choice(&mut self, index: u32) -> &mut Choice {
         let found = self
             .choices
             .binary_search_by_key(&index, |(index, _)| *index);
@@ -264,7 +281,7 @@ impl ChatDecode {
     /// If one choice was requested, all choices belong to it: some engines count chunks or tokens
     /// in `index`, or begin at 1 (microsoft/foundry-local#263), and GitHub Copilot sends the text
     /// in one choice and the tool calls in another.
-    fn index(&self, place: usize, choice: &wire::Choice<'_>) -> Option<u32> {
+    pub(crate) fn index(&self, place: usize, choice: &wire::Choice<'_>) -> Option<u32> {
         if self.n == 1 {
             return Some(0);
         }
@@ -292,7 +309,7 @@ impl ChatDecode {
             && self.choices.iter().all(|(_, choice)| choice.is_finished())
     }
 
-    fn flow(&self, usage_came: bool) -> Flow {
+    pub(crate) fn flow(&self, usage_came: bool) -> Flow {
         match self.is_finished() {
             true if self.ends_with_usage && usage_came => Flow::End,
             true => Flow::Settle,
@@ -357,6 +374,9 @@ impl ChatDecode {
 
 impl Decode for ChatDecode {
     fn decode(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow> {
+        if let Some(flow) = self.decode_known(frame, events) {
+            return Ok(flow);
+        }
         let data = frame.data.trim();
         if frame.event == "error" && !data.starts_with('{') {
             return Err(error_in_answer(&self.provider, data, None, &self.redact));

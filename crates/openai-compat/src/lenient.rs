@@ -10,11 +10,11 @@ use serde_json::value::RawValue;
 
 /// Declares a JSON object of the protocol: each member is optional, unknown members are ignored,
 /// the last of several members with the same name counts, and `null` is an empty object. A field
-/// after `..` collects the names of unknown members.
+/// after `..` collects the unknown members.
 macro_rules! object {
     (
         $(#[$doc:meta])*
-        $name:ident { $($field:ident: $type:ty $(= $wire:literal)?,)* $(..$others:ident)? }
+        $name:ident { $($field:ident: $type:ty $(= $wire:literal)?,)* $(..$others:ident: $rest:ty)? }
     ) => {
         $(#[$doc])*
         #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ macro_rules! object {
         #[allow(clippy::struct_field_names)]
         pub(crate) struct $name<'a> {
             $(pub(crate) $field: $type,)*
-            $(pub(crate) $others: Others,)?
+            $(pub(crate) $others: $rest,)?
             _borrowed: std::marker::PhantomData<&'a ()>,
         }
 
@@ -138,6 +138,30 @@ impl<'de: 'a, 'a> Deserialize<'de> for Lax<'a> {
 /// Returns what is between the quotation marks of a JSON string.
 fn inside(json: &str) -> Option<&str> {
     json.strip_prefix('"')?.strip_suffix('"')
+}
+
+/// The most strings of [`Passed`]. Services send one or two whose contents differ.
+const MAX_PASSED: usize = 8;
+
+/// The contents of the strings that the parser passed over because the names of their members are
+/// unknown, as they are written.
+#[derive(Debug, Default)]
+pub(crate) struct Passed<'a> {
+    strings: [&'a str; MAX_PASSED],
+    len: usize,
+}
+
+impl<'a> Passed<'a> {
+    pub(crate) fn note(&mut self, _: &str, json: &'a str) {
+        if let (Some(string), Some(slot)) = (inside(json), self.strings.get_mut(self.len)) {
+            *slot = string;
+            self.len += 1;
+        }
+    }
+
+    pub(crate) fn strings(&self) -> &[&'a str] {
+        &self.strings[..self.len]
+    }
 }
 
 /// A part of a text. It uses the same deserializer as the text, which limits the depth.

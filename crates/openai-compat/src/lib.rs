@@ -21,7 +21,9 @@ mod wire;
 mod choice;
 mod decode;
 mod finish_reason;
+mod known;
 mod metadata;
+mod template;
 mod text;
 mod tool_calls;
 
@@ -42,6 +44,7 @@ pub use crate::{
     numbers::null_non_finite,
     schema::SchemaRules,
     schema_uri::without_schema_uri,
+    template::Template,
 };
 #[doc(inline)]
 pub use inferstream_client::Dropped;

@@ -14,12 +14,19 @@ pub(crate) struct Metadata {
 }
 
 impl Metadata {
-    /// Adds the metadata of a chunk with these token counts, and reports what has changed.
-    pub(crate) fn add(&mut self, chunk: &Chunk<'_>, usage: Option<Usage>, events: &mut Events) {
+    /// Adds the metadata of a chunk with these token counts, reports what has changed, and returns
+    /// true if anything has.
+    pub(crate) fn add(
+        &mut self,
+        chunk: &Chunk<'_>,
+        usage: Option<Usage>,
+        events: &mut Events,
+    ) -> bool {
         let id = changed(self.id.as_deref(), chunk.id.some()).map(str::to_owned);
         let model = changed(self.model.as_deref(), chunk.model.some()).map(str::to_owned);
         let usage = changed(self.usage, usage);
         let timing = changed(self.timing, chunk.time_info.get().times());
+        let has_changed = id.is_some() || model.is_some() || usage.is_some() || timing.is_some();
         if id.is_some() {
             events.id.clone_from(&id);
             self.id = id;
@@ -36,6 +43,7 @@ impl Metadata {
             self.timing = Some(timing);
             events.push(ChatEvent::timing(timing));
         }
+        has_changed
     }
 }
 

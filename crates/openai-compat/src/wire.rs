@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     content::{Content, Details, Others},
-    lenient::{Lax, Lazy, Lenient, List, Number, OneOrMore, Present, Raw, object, parse},
+    lenient::{Lax, Lazy, Lenient, List, Number, OneOrMore, Passed, Present, Raw, object, parse},
 };
 
 object! {
@@ -32,6 +32,7 @@ object! {
         error_code: Raw<'a>,
         error_msg: Raw<'a>,
         base_resp: Lazy<'a, BaseResp<'a>>,
+        ..passed: Passed<'a>
     }
 }
 
@@ -115,7 +116,7 @@ object! {
         // (huggingface/text-generation-inference#2794).
         tool_calls: OneOrMore<ToolCall<'a>>,
         function_call: FunctionCall<'a>,
-        ..others
+        ..others: Others
     }
 }
 

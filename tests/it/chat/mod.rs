@@ -21,9 +21,11 @@ mod repeats;
 mod requests;
 mod secrets;
 mod snapshots;
+mod templates;
 mod tolerance;
 mod tool_calls;
 mod tools;
+mod twice;
 
 use std::sync::LazyLock;
 

@@ -1,0 +1,112 @@
+//! Chunks that differ from a known one in their text alone, which are decoded without a parser.
+//!
+//! [`Template`](crate::Template) explains when two chunks have the same values but for the text. This
+//! file ensures that the same values have the same effect. [`ChatDecode::learn`] accepts a chunk only if:
+//!
+//! - The parser read it as it was sent: an object in an event with the default name, with no surrogate
+//!   and no number replaced. It reports no error, which depends on its values and this name only.
+//! - It has one choice, which has one text in its delta or beside it and nothing else: no finish
+//!   reason, no tool call, no log probabilities, no complete message and no unknown content.
+//! - Chunks are not also emitted as `Raw` events.
+//!
+//! Such a chunk has two effects. Its text goes to the [`Channel`](crate::text::Channel) of its choice,
+//! whose state decides what is delivered; a known chunk takes the same way. And its
+//! id, model, usage and timing are compared with those that the decoder has. They are equal after the
+//! chunk was decoded, so to repeat them has no effect, until another chunk changes one of them: then
+//! the known chunk is dropped. What else the chunk marked, such as that its choice has a delta, stays
+//! marked until the end of the stream.
+
+use inferstream_core::{
+    protocol::{Events, Flow},
+    sse::Frame,
+};
+
+use crate::{
+    choice,
+    decode::ChatDecode,
+    text::Field,
+    wire::{self, Chunk},
+};
+
+/// The effect of the chunk in the template.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    /// The number of its choice.
+    index: u32,
+    /// The member that has the text.
+    field: Field,
+    has_usage: bool,
+}
+
+impl ChatDecode {
+    /// Decodes a chunk that differs from an earlier one in its text alone, or returns `None`.
+    ///
+    /// The result is that of [`decode`](inferstream_core::protocol::Decode::decode), which calls this
+    /// method first. Call it in a decoder that wraps this one to skip work of its own that has no
+    /// effect on such chunks; call [`forget_known`](Self::forget_known) after chunks on which that
+    /// work had an effect.
+    pub fn decode_known(&mut self, frame: Frame<'_>, events: &mut Events) -> Option<Flow> {
+        let known = self.known?;
+        if frame.event != DEFAULT_EVENT {
+            return None;
+        }
+        let text = self.template.text(frame.data)?;
+        let choice = self.choice(known.index);
+        choice.add_only_text(known.index, (known.field, text), frame, events);
+        Some(self.flow(known.has_usage))
+    }
+
+    /// Makes [`decode_known`](Self::decode_known) return `None` until a suitable chunk was decoded
+    /// again.
+    pub fn forget_known(&mut self) {
+        self.known = None;
+    }
+
+    /// Learns a chunk that was decoded without an error, if a repetition with another text has no
+    /// other effect than the text.
+    pub(crate) fn learn(&mut self, frame: Frame<'_>, chunk: &Chunk<'_>, has_usage: bool) {
+        let is_object = frame.data.trim_start().starts_with('{');
+        let [choice] = &chunk.choices.value.0[..] else {
+            return;
+        };
+        if self.raw || frame.event != DEFAULT_EVENT || !is_object {
+            return;
+        }
+        let (Some(index), Some((field, text))) = (self.index(0, choice), only_text(choice)) else {
+            return;
+        };
+        // If the text has escapes, it is not a slice of the data, and the template stays.
+        if self
+            .template
+            .learn(frame.data, text, chunk.passed.strings())
+        {
+            self.known = Some(Known {
+                index,
+                field,
+                has_usage,
+            });
+        }
+    }
+}
+
+/// The name of events that the stream does not name.
+const DEFAULT_EVENT: &str = "message";
+
+/// Returns the text of a choice that has nothing else, and the member that has it.
+fn only_text<'a>(choice: &'a wire::Choice<'_>) -> Option<(Field, &'a str)> {
+    let (part, whole) = (&choice.delta.value, &choice.message);
+    let is_bare = choice.delta.present
+        && !part.has_others()
+        && part.refusal.some().is_none()
+        && part.calls().next().is_none()
+        && whole.is_empty()
+        && choice.finish_reason.some().is_none()
+        && choice.logprobs.text().is_none()
+        && choice.reasoning_logprobs.text().is_none();
+    let members = choice::reasoning(part)
+        .into_iter()
+        .chain(choice::content(choice, part));
+    let mut texts = members.filter_map(|(field, text)| Some((field, text?)));
+    let only = texts.next().filter(|_| is_bare)?;
+    texts.next().is_none().then_some(only)
+}

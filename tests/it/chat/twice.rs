@@ -1,0 +1,138 @@
+//! Chunks decoded twice: with templates, and by the JSON parser alone, which the first must equal.
+//!
+//! A decoder that also emits each chunk as a `Raw` event uses no templates, so it is the reference.
+
+use bytes::Bytes;
+use inferstream_core::{
+    ChatEvent, Result,
+    protocol::{Decode, Ending, Events},
+    sse::Frame,
+};
+use inferstream_openai_compat::ChatDecode;
+
+/// Chunks, complete and invalid; `@` is a text and `%` another string.
+pub(crate) const CHUNKS: &[&str] = &[
+    r#"{"id":"c1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"@"},"logprobs":null,"finish_reason":null}],"usage":null,"obfuscation":"%"}"#,
+    r#"{"id":"c1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":1,"delta":{"content":"@"},"logprobs":null,"finish_reason":null}],"usage":null,"obfuscation":"%"}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}]}"#,
+    r#"{"choices":[{"delta":{"reasoning":"@"}}]}"#,
+    r#"{"choices":[{"delta":{"content":"","reasoning_content":"@"}}]}"#,
+    r#"{"choices":[{"delta":{"content":null,"thinking":"@","tool_calls":[]}}]}"#,
+    r#"{"choices":[{"delta":{"role":"%","content":"@"}}]}"#,
+    r#"{"choices":[{"delta":{"reasoning_text":"@","reasoning_details":[{"text":"@"}]}}]}"#,
+    r#"{"choices":[{"delta":{"content":"@"},"text":"@"}]}"#,
+    r#"{"choices":[{"delta":{"content":"@"},"text":"%"}]}"#,
+    r#"{"choices":[{"delta":{},"text":"@"}]}"#,
+    r#"{"choices":[{"text":"@"}]}"#,
+    r#"{"choices":[{"delta":{"content":"@","reasoning":"%"}}]}"#,
+    r#"{"choices":[{"delta":{"content":"@","refusal":"%"}}]}"#,
+    r#"{"choices":[{"delta":{"content":"@","audio":"%"}}]}"#,
+    r#"{"choices":[{"delta":{"content":"@","images":["%"]}}]}"#,
+    r#"{"choices":[{"delta":{"content":"%","content":"@"}}]}"#,
+    r#"{"choices":[{"delta":{"content":"@","content":"%"}}]}"#,
+    r#"{"choices":[{"delta":{"content":"%"},"delta":{"content":"@"}}]}"#,
+    r#"{"choices":[{"delta":{"content":"%"}}],"choices":[{"delta":{"content":"@"}}]}"#,
+    r#"{"choices":[{"delta":{"c\u006fntent":"@"}}]}"#,
+    r#"{"choices":[{"delta":{"content":{"text":"@"}}}]}"#,
+    r#"{"choices":[{"delta":{"content":[{"type":"text","text":"@"}]}}]}"#,
+    r#"{"choices":[{"delta":{"content":["@"]}}]}"#,
+    r#"{"choices":[{"delta":{"content":12}}],"p":"%"}"#,
+    r#"{"choices":[{"delta":{"reasoning":{"value":"@"}}}]}"#,
+    r#"{"choices":[{"delta":{"reasoning":["@"]}}]}"#,
+    r#"{"choices":[{"index":"%","delta":{"content":"@"}}]}"#,
+    r#"{"choices":[{"index":2,"delta":{"content":"@"}}]}"#,
+    r#"{"choices":[{"index":0,"delta":{"content":"@"}},{"index":1,"delta":{"content":"%"}}]}"#,
+    r#"{"choices":[{"delta":{"content":"@"},"finish_reason":"stop"}]}"#,
+    r#"{"choices":[{"delta":{"content":"@"},"finish_reason":"%"}]}"#,
+    r#"{"choices":[{"delta":{"content":"@"},"finish_reason":""}]}"#,
+    r#"{"choices":[{"index":1,"delta":{},"finish_reason":"length"}]}"#,
+    r#"{"choices":[{"delta":{"content":"@"},"logprobs":{"content":["%"]}}]}"#,
+    r#"{"choices":[{"delta":{"content":"@"},"logprobs":NaN}]}"#,
+    r#"{"choices":[{"delta":{"content":"@"},"message":{"content":"@"}}]}"#,
+    r#"{"choices":[{"delta":{"content":"@"},"message":{"content":"%"}}]}"#,
+    r#"{"choices":[{"delta":{"content":"@"},"message":{"images":["%"]}}]}"#,
+    r#"{"choices":[{"message":{"content":"@"}}]}"#,
+    r#"{"choices":[{"delta":{"content":"@","tool_calls":[{"index":0,"id":"%","function":{"name":"f","arguments":"%"}}]}}]}"#,
+    r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"@"}}]}}]}"#,
+    r#"{"choices":[{"delta":{"content":"@","function_call":{"name":"%"}}}]}"#,
+    r#"{"id":"c1","model":"m","choices":[{"delta":{"content":"@"}}]}"#,
+    r#"{"id":"c2","model":"n","choices":[{"delta":{"content":"@"}}]}"#,
+    r#"{"id":"%","choices":[{"delta":{"content":"@"}}]}"#,
+    r#"{"model":"%","choices":[{"delta":{"content":"@"}}]}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"usage":{"prompt_tokens":0,"completion_tokens":1}}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"usage":{"prompt_tokens":0,"completion_tokens":2}}"#,
+    r#"{"choices":[{"delta":{"content":"@"},"usage":{"prompt_tokens":3}}]}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"x_groq":{"id":"%","usage":{"prompt_tokens":4}}}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"time_info":{"queue_time":1}}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"time_info":{"queue_time":2}}"#,
+    r#"{"choices":[],"usage":{"prompt_tokens":0,"completion_tokens":1}}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"p":"%","q":"@"}"#,
+    r#"{"p":"%","choices":[{"delta":{"content":"@"}}]}"#,
+    r#"{"p":{"r":"%"},"choices":[{"delta":{"content":"@"}}]}"#,
+    r#"{"p":"\ud83d\ude00%","choices":[{"delta":{"content":"@"}}]}"#,
+    r#"{"p":"\\%","choices":[{"delta":{"content":"@"}}]}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"error":{"message":"%"}}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"error":"%"}"#,
+    r#"{"choices":[{"delta":{"content":"@"},"error":"%"}]}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"error_message":"%","code":"%","msg":"%"}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"message":"%","type":"%"}"#,
+    r#"{"delta":{"content":"@"},"message":"%"}"#,
+    r#" {"choices" : [ {"delta" : {"content" : "@" } } ] } "#,
+    r#"[{"choices":[{"delta":{"content":"@"}}]}]"#,
+    r#"{"choices":[{"delta":{"content":"@"}}]}}"#,
+    r#"{"choices":[{"delta":{"content":"@"#,
+    r#"{"choices":[{"delta":{"content":@}}]}"#,
+    "@",
+    "",
+    "[DONE]",
+];
+
+/// The names of events.
+pub(crate) const EVENTS: &[&str] = &["message", "error", "ping", "chunk"];
+
+/// Decodes frames of an event's name and data, for a request for `n` choices, both ways, and panics
+/// where the two differ. Returns how many frames needed no parser.
+pub(crate) fn decode(frames: &[(&str, String)], n: u32) -> usize {
+    let decoder = || ChatDecode::new("test").choices(n);
+    let (mut by_template, mut by_parser) = (decoder(), decoder().raw(true));
+    let mut known = 0;
+    for (at, (event, data)) in frames.iter().enumerate() {
+        let buffer = Bytes::copy_from_slice(data.as_bytes());
+        let data = std::str::from_utf8(&buffer).expect("it is a copy of text");
+        let mut frame = Frame::new(data, &buffer);
+        frame.event = event;
+        let mut events = Events::default();
+        let flow = match by_template.decode_known(frame, &mut events) {
+            Some(flow) => {
+                known += 1;
+                Ok(flow)
+            }
+            None => by_template.decode(frame, &mut events),
+        };
+        let found = shown(flow, events);
+        let mut events = Events::default();
+        let flow = by_parser.decode(frame, &mut events);
+        assert_eq!(found, shown(flow, events), "{at}: {frames:#?}");
+    }
+    let finish = |decode: &mut ChatDecode| {
+        let mut events = Events::default();
+        let finish = decode.finish(Ending::Input(None), &mut events);
+        shown(finish, events)
+    };
+    assert_eq!(
+        finish(&mut by_template),
+        finish(&mut by_parser),
+        "at the end: {frames:#?}"
+    );
+    known
+}
+
+/// Writes a result and all that a decoder has pushed, but for raw chunks.
+fn shown<T: std::fmt::Debug>(
+    result: Result<T>,
+    mut events: Events,
+) -> (String, Vec<ChatEvent>, String) {
+    let mut list: Vec<_> = std::iter::from_fn(|| events.pop()).collect();
+    list.retain(|event| !matches!(event, ChatEvent::Raw { .. }));
+    (format!("{result:?}"), list, format!("{events:?}"))
+}
