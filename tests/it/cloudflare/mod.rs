@@ -16,6 +16,7 @@ mod properties;
 mod requests;
 mod secrets;
 mod streams;
+mod templates;
 mod tools;
 
 use inferstream_cloudflare::{ChatRequest, Cloudflare, CloudflareBuilder, Endpoint, Error};

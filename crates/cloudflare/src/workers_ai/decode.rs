@@ -6,7 +6,7 @@ use inferstream_core::{
     protocol::{Decode, Ending, Events, Finish, Flow},
     sse::Frame,
 };
-use inferstream_openai_compat::{ChatDecode, null_non_finite};
+use inferstream_openai_compat::{ChatDecode, Template, null_non_finite};
 
 use super::{
     error::refine_inside,
@@ -36,6 +36,8 @@ pub(super) struct WorkersAiDecode {
     usage: Option<Usage>,
     /// A usage from a compatible chunk, used if no total arrives.
     other_usage: Option<Usage>,
+    /// A native chunk that has a text and nothing else.
+    template: Template,
 }
 
 impl WorkersAiDecode {
@@ -49,7 +51,24 @@ impl WorkersAiDecode {
             calls: Calls::default(),
             usage: None,
             other_usage: None,
+            template: Template::default(),
         }
+    }
+
+    /// Decodes a chunk that differs from an earlier one in its text alone, or returns `None`.
+    ///
+    /// What this decoder does with such chunks depends on their other members, which are the same, and
+    /// on `has_halves`: with halves, the compatible decoder assembles the text.
+    fn decode_known(&mut self, frame: Frame<'_>, events: &mut Events) -> Option<Flow> {
+        if self.raw {
+            return None;
+        }
+        if frame.event == "message" && !self.has_halves {
+            if let Some(text) = self.template.text(frame.data) {
+                return Some(self.chat.text(frame.buffer, text, events));
+            }
+        }
+        self.chat.decode_known(frame, events)
     }
 
     /// Passes a frame to the OpenAI-compatible decoder and forwards its events, except usage.
@@ -103,7 +122,13 @@ impl WorkersAiDecode {
         self.sum(chunk, events);
         // The compatible decoder handles the other members, and records that there is a response.
         let json = chunk.chunk(&mut self.calls)?;
-        self.feed(Frame::new(&json, &Bytes::new()), events)
+        let flow = self.feed(Frame::new(&json, &Bytes::new()), events)?;
+        // It has decoded chunks that are not those of the service.
+        self.chat.forget_known();
+        if let Some((text, passed)) = chunk.only_text() {
+            self.template.learn(frame.data, text, passed);
+        }
+        Ok(flow)
     }
 
     /// Reports the usage of a native chunk, which is the total.
@@ -181,6 +206,9 @@ impl WorkersAiDecode {
 
 impl Decode for WorkersAiDecode {
     fn decode(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow> {
+        if let Some(flow) = self.decode_known(frame, events) {
+            return Ok(flow);
+        }
         let data = frame.data.trim();
         if !data.starts_with('{') {
             return self.feed(frame, events);
@@ -232,6 +260,10 @@ impl Decode for WorkersAiDecode {
             self.other_usage = usage.filter(is_sum).or(self.other_usage);
         }
         let flow = self.feed(frame, events)?;
+        // Only chunks on which this decoder has no effect of its own may be decoded without it.
+        if !chunk.is_compatible() || chunk.has_chosen_calls() {
+            self.chat.forget_known();
+        }
         match chunk.reason_beside() {
             None => Ok(flow),
             Some(json) => self.feed(Frame::new(&json, &Bytes::new()), events),

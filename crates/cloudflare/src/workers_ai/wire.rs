@@ -14,14 +14,18 @@ use serde_json::{Value, value::RawValue};
 /// response.
 const MAX_CALLS: usize = 128;
 
-/// Declares a JSON object whose members are kept as text. The last member of each name counts, and
-/// unknown ones are ignored.
+/// The most strings of other members that an object keeps. Chunks have one, `p`.
+const MAX_PASSED: usize = 8;
+
+/// Declares a JSON object whose members are kept as text. The last member of each name counts.
+/// Unknown members are ignored, and their strings are kept for templates.
 macro_rules! object {
     ($(#[$doc:meta])* $name:ident { $($field:ident = $wire:literal,)* }) => {
         $(#[$doc])*
         #[derive(Debug, Default)]
         pub(super) struct $name<'a> {
             $($field: Raw<'a>,)*
+            passed: Vec<&'a str>,
         }
 
         impl<'de: 'a, 'a> Deserialize<'de> for $name<'a> {
@@ -42,7 +46,12 @@ macro_rules! object {
                         while let Some(name) = map.next_key::<Cow<'_, str>>()? {
                             match &*name {
                                 $($wire => self.0.$field = Raw(Some(map.next_value::<&RawValue>()?.get())),)*
-                                _ => drop(map.next_value::<IgnoredAny>()?),
+                                _ => {
+                                    let string = inside(map.next_value::<&RawValue>()?.get());
+                                    if self.0.passed.len() < MAX_PASSED {
+                                        self.0.passed.extend(string);
+                                    }
+                                }
                             }
                         }
                         Ok(self.0)
@@ -100,6 +109,11 @@ object! {
     }
 }
 
+/// Returns what is between the quotation marks of a JSON string.
+fn inside(json: &str) -> Option<&str> {
+    json.strip_prefix('"')?.strip_suffix('"')
+}
+
 /// The JSON text of a value, including `null`; `None` if the member is missing.
 #[derive(Clone, Copy, Debug, Default)]
 struct Raw<'a>(Option<&'a str>);
@@ -153,6 +167,25 @@ impl<'a> Chunk<'a> {
     pub(super) fn has_empty_choices(&self) -> bool {
         let is_empty = |choices: &str| choices.trim_matches(['[', ']', ' ']).is_empty();
         self.choices.some().is_some_and(is_empty)
+    }
+
+    /// Returns the text of a native chunk that has nothing else, as it is written, and the strings of
+    /// unknown members.
+    pub(super) fn only_text(&self) -> Option<(&'a str, &[&'a str])> {
+        let is_bare = !self.has_choices()
+            && !self.has_own_calls()
+            && self.finish_reason.some().is_none()
+            && self.reasoning.some().is_none()
+            && self.reasoning_content.some().is_none()
+            && self.usage().is_none();
+        let text = inside(self.response.string()?)?;
+        is_bare.then_some((text, &self.passed[..]))
+    }
+
+    /// Returns true for a compatible chunk without native members.
+    pub(super) fn is_compatible(&self) -> bool {
+        let own = [self.response, self.tool_calls, self.finish_reason];
+        self.has_choices() && own.iter().all(|member| member.0.is_none())
     }
 
     /// Returns true if there are tool calls outside the choices.
