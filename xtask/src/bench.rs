@@ -4,41 +4,45 @@ use std::{env, fmt::Write as _, fs, path::PathBuf, process::Command};
 
 use crate::run::{Outcome, Result, cargo, output, read, root, run, shown, stdout, succeeds, words};
 
-/// Our instructions per frame by workload, as last measured.
+/// Our instructions per frame or event by workload, as last measured.
 const COMMITTED: &str = "tests/bench/instructions.tsv";
 
 /// How much a figure may exceed the committed one, in percent.
 const TOLERANCE: u64 = 5;
 
-const USAGE: &str = "which benchmark? usage: cargo xtask bench decode [--check | --update]";
+const USAGE: &str =
+    "which benchmark? usage: cargo xtask bench (decode | events) [--check | --update]";
 
-/// Runs a benchmark: `decode` prints tables, `--check` compares instruction counts with the
-/// committed ones, and `--update` rewrites those.
+/// Runs a benchmark: it prints tables, `--check` compares instruction counts with the committed ones,
+/// and `--update` rewrites those.
 pub(crate) fn job(arguments: &[String]) -> Result<Outcome> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        ["decode"] => tables(),
-        ["decode", "--check"] => check(),
-        ["decode", "--update"] => update(),
+        ["decode"] => tables("decode", "allocations"),
+        ["decode", "--check"] => check("decode"),
+        ["decode", "--update"] => update("decode"),
+        ["events"] => tables("events", "event_allocations"),
+        ["events", "--check"] => check("events"),
+        ["events", "--update"] => update("events"),
         _ => Err(USAGE.into()),
     }
 }
 
-fn tables() -> Result<Outcome> {
-    run(&mut Command::new(build("decode")?))?;
-    run(&mut Command::new(build("allocations")?))?;
+fn tables(times: &str, allocations: &str) -> Result<Outcome> {
+    run(&mut Command::new(build(times)?))?;
+    run(&mut Command::new(build(allocations)?))?;
     Ok(Outcome::Done)
 }
 
-fn check() -> Result<Outcome> {
+fn check(name: &str) -> Result<Outcome> {
     if let Some(missing) = missing() {
         return Ok(Outcome::Skipped(missing));
     }
     let committed = read(root().join(COMMITTED))?;
     let mut over = Vec::new();
-    for (workload, count) in measure()? {
+    for (workload, count) in measure(name)? {
         let limit = limit(&committed, &workload).ok_or_else(|| {
-            format!("{COMMITTED} lacks `{workload}`: run `bench decode --update`")
+            format!("{COMMITTED} lacks `{workload}`: run `bench {name} --update`")
         })?;
         eprintln!("{count:>8} instructions per frame of {limit} allowed: {workload}");
         if limit < count {
@@ -52,7 +56,7 @@ fn check() -> Result<Outcome> {
     }
 }
 
-fn update() -> Result<Outcome> {
+fn update(name: &str) -> Result<Outcome> {
     if let Some(missing) = missing() {
         return Ok(Outcome::Skipped(missing));
     }
@@ -60,7 +64,15 @@ fn update() -> Result<Outcome> {
         "# Instructions per frame, by callgrind; {}.\n",
         stdout(Command::new("rustc").arg("--version"))?.trim()
     );
-    for (workload, count) in measure()? {
+    let measured = measure(name)?;
+    // The lines of the other benchmarks stay.
+    for line in read(root().join(COMMITTED))?.lines() {
+        let is_new = |workload| measured.iter().any(|(name, _)| name == workload);
+        if line.split_once('\t').is_some_and(|(_, name)| !is_new(name)) {
+            writeln!(text, "{line}")?;
+        }
+    }
+    for (workload, count) in measured {
         writeln!(text, "{count}\t{workload}")?;
     }
     fs::write(root().join(COMMITTED), text)?;
@@ -74,9 +86,9 @@ fn limit(committed: &str, workload: &str) -> Option<u64> {
     Some(count.parse::<u64>().ok()? * (100 + TOLERANCE) / 100)
 }
 
-/// Returns our instructions per frame for each workload.
-fn measure() -> Result<Vec<(String, u64)>> {
-    let program = build("decode")?;
+/// Returns our instructions per frame for each workload of a program.
+fn measure(name: &str) -> Result<Vec<(String, u64)>> {
+    let program = build(name)?;
     let list = stdout(Command::new(&program).arg("list"))?;
     let workloads = list.lines().filter_map(|line| line.split_once('\t'));
     workloads

@@ -1,4 +1,5 @@
 //! The workloads and the decoders of the benchmarks.
 
+pub mod chats;
 pub mod decoders;
 pub mod workloads;

@@ -13,7 +13,7 @@ pub struct Workload {
 }
 
 /// The number of frames in a stream.
-const FRAMES: usize = 1000;
+pub const FRAMES: usize = 1000;
 
 const TOKENS: [&str; 8] = [
     " the", " quick", " brown", " fox", ",", " jumps", " over", " it.",
@@ -83,7 +83,7 @@ fn lines() -> Vec<String> {
     (0..FRAMES).map(event).collect()
 }
 
-fn cut(name: &'static str, events: Vec<String>, size: usize) -> Workload {
+pub fn cut(name: &'static str, events: Vec<String>, size: usize) -> Workload {
     let stream = Bytes::from(events.concat());
     let starts = (0..stream.len()).step_by(size);
     Workload {
