@@ -190,18 +190,14 @@ impl ChatDecode {
         } else if self.seen == Seen::Nothing {
             self.seen = Seen::Foreign;
         }
-        match failed {
-            Some(Failed(word)) => {
-                let word = self.redact.line(&word);
-                Err(choice::failed(&self.provider, &word).into())
-            }
-            None => {
-                if is_as_sent {
-                    self.learn(frame, &chunk, usage.is_some());
-                }
-                Ok(usage.is_some())
-            }
+        if let Some(Failed(word)) = failed {
+            let word = self.redact.line(&word);
+            return Err(choice::failed(&self.provider, &word).into());
         }
+        if is_as_sent {
+            self.learn(frame, &chunk, usage.is_some());
+        }
+        Ok(usage.is_some())
     }
 
     /// Decodes a document, which is a chunk with the complete response.

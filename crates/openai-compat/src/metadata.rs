@@ -48,6 +48,6 @@ impl Metadata {
 }
 
 /// Returns the new value if it differs from the known one.
-fn changed<T: PartialEq>(known: Option<T>, new: Option<T>) -> Option<T> {
+fn changed<T: Copy + PartialEq>(known: Option<T>, new: Option<T>) -> Option<T> {
     new.filter(|new| known.as_ref() != Some(new))
 }

@@ -176,7 +176,7 @@ const ONES: u64 = u64::MAX / 0xff;
 /// mark, a backslash or a control character, or 0 if there is no such byte.
 fn special(word: u64) -> u64 {
     // Subtraction borrows from the highest bit of a byte that is below the number, and of bytes after
-    // that one. A byte that had its highest bit set before is none of the three.
+    // that one. A byte that had its highest bit set before is not one of the three.
     let below = |bytes: u64, number: u8| bytes.wrapping_sub(ONES * u64::from(number)) & !bytes;
     let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
     (is(b'"') | is(b'\\') | below(word, 0x20)) & (ONES << 7)
