@@ -74,26 +74,46 @@ impl From<String> for Json {
 /// A JSON string.
 impl From<&str> for Json {
     fn from(text: &str) -> Self {
-        let mut json = String::with_capacity(text.len() + 2);
+        // The exact length, so that a long text is not copied once more.
+        let mut json = String::with_capacity(escaped_length(text) + 2);
         json.push('"');
-        for char in text.chars() {
-            match char {
-                '"' => json.push_str("\\\""),
-                '\\' => json.push_str("\\\\"),
-                '\n' => json.push_str("\\n"),
-                '\r' => json.push_str("\\r"),
-                '\t' => json.push_str("\\t"),
-                // RFC 8259, section 7: the control characters must be escaped.
-                char if char < ' ' => {
-                    write!(json, "\\u{:04x}", u32::from(char))
-                        .expect("writing to a string cannot fail");
-                }
-                char => json.push(char),
-            }
-        }
+        push_escaped(&mut json, text);
         json.push('"');
         Self(json.into())
     }
+}
+
+/// Appends a text to JSON, escaped as within a string; quotation marks are not added.
+pub fn push_escaped(json: &mut String, text: &str) {
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(is_escaped) {
+        json.push_str(&rest[..at]);
+        match rest.as_bytes()[at] {
+            b'"' => json.push_str("\\\""),
+            b'\\' => json.push_str("\\\\"),
+            b'\n' => json.push_str("\\n"),
+            b'\r' => json.push_str("\\r"),
+            b'\t' => json.push_str("\\t"),
+            byte => write!(json, "\\u{byte:04x}").expect("writing to a string cannot fail"),
+        }
+        rest = &rest[at + 1..];
+    }
+    json.push_str(rest);
+}
+
+/// Returns the number of bytes that [`push_escaped`] appends for a text.
+pub fn escaped_length(text: &str) -> usize {
+    // The loops have no branches, so that they take many bytes at a time.
+    let escapes = text.bytes().filter(|byte| is_escaped(*byte)).count();
+    let short = |byte: u8| matches!(byte, b'"' | b'\\' | b'\n' | b'\r' | b'\t');
+    let short = text.bytes().filter(|byte| short(*byte)).count();
+    text.len() + short + 5 * (escapes - short)
+}
+
+/// Returns true for quotation marks, backslashes and control characters, which must be escaped (RFC
+/// 8259, section 7).
+fn is_escaped(byte: u8) -> bool {
+    byte < b' ' || matches!(byte, b'"' | b'\\')
 }
 
 #[cfg(feature = "json")]

@@ -2,6 +2,7 @@
 
 pub use crate::{
     event::Events,
+    json::{escaped_length, push_escaped},
     request::check_headers,
     stream::{Decode, Ending, EventStream, Finish, Flow, Started, read_stream},
 };
