@@ -62,20 +62,16 @@ pub trait Protocol: fmt::Debug + Send + Sync + 'static {
 
     /// Encodes a request. Does no I/O.
     ///
+    /// Also returns the texts of the request that are secret: [`Redact::new`] moves those of its
+    /// messages, so that they are not held twice. The key is a secret in any case.
+    ///
     /// # Errors
     ///
     /// `Unsupported`, `Config` or `TooLarge` for a request that must not be sent.
-    fn encode(&self, request: ChatRequest, mode: Mode) -> Result<Self::Encoded>;
+    fn encode(&self, request: ChatRequest, mode: Mode) -> Result<(Self::Encoded, Redact)>;
 
     /// Returns the settings that the encoded request had to drop.
     fn unsupported(encoded: Self::Encoded) -> Vec<Unsupported>;
-
-    /// Adds to the secrets of a call the protocol's own secret parts of a request; by default nothing
-    /// is added. The key and the messages of the request are included in any case.
-    fn redact(&self, request: &ChatRequest, redact: Redact) -> Redact {
-        let _ = request;
-        redact
-    }
 
     /// Sends an encoded request, and returns its response as a stream of events.
     ///
@@ -229,7 +225,7 @@ impl<P: Protocol> Client<P> {
         self.begin(&ChatRequest::default())
     }
 
-    /// Begins a call for a request, without the key.
+    /// Begins a call for a request, without the key and the texts of the request.
     fn begin(&self, request: &ChatRequest) -> Call {
         let shared = &self.shared;
         let settings = &shared.settings;
@@ -239,12 +235,11 @@ impl<P: Protocol> Client<P> {
         let headers = [&settings.headers, &request.headers];
         let secrets = headers.into_iter().flat_map(HeaderMap::values);
         let secrets = secrets.filter(|value| value.is_sensitive());
-        let redact = secrets
+        call.redact = secrets
             .filter_map(|value| value.to_str().ok())
-            .fold(Redact::new(None, request), |redact, value| {
+            .fold(Redact::default(), |redact, value| {
                 redact.credential(value.strip_prefix("Bearer ").unwrap_or(value))
             });
-        call.redact = self.protocol.redact(request, redact);
         call.base = Arc::clone(&shared.base);
         call.headers = settings.headers.clone();
         call
@@ -288,7 +283,7 @@ impl<P: Protocol> Client<P> {
         request
     }
 
-    fn encode(&self, request: ChatRequest, mode: Mode) -> Result<P::Encoded> {
+    fn encode(&self, request: ChatRequest, mode: Mode) -> Result<(P::Encoded, Redact)> {
         request.validate()?;
         if self.shared.settings.only_known_models {
             self.check_model(&request)?;
@@ -317,8 +312,9 @@ impl<P: Protocol> Client<P> {
 
     async fn open(self, request: ChatRequest, mode: Mode) -> Result<ChatStream> {
         self.check_key()?;
-        let call = self.begin(&request);
-        let encoded = self.encode(request, mode)?;
+        let mut call = self.begin(&request);
+        let (encoded, redact) = self.encode(request, mode)?;
+        call.redact = redact.and(call.redact);
         let open = |call| Arc::clone(&self.protocol).open(call, encoded.clone());
         self.keyed(call, open).await
     }
@@ -342,7 +338,7 @@ impl<P: Protocol> Provider for Client<P> {
 
     fn check(&self, request: &ChatRequest) -> Result<Vec<Unsupported>> {
         self.encode(self.named(request.clone()), Mode::Stream)
-            .map(P::unsupported)
+            .map(|(encoded, _)| P::unsupported(encoded))
     }
 
     fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatStream>> {

@@ -7,7 +7,9 @@ use http::{
     HeaderMap, HeaderValue, Method,
     header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE},
 };
-use inferstream_client::{Call, Dropped, Judge, Mode, Protocol, Refusal, stream_or_document};
+use inferstream_client::{
+    Call, Dropped, Judge, Mode, Protocol, Redact, Refusal, stream_or_document,
+};
 use inferstream_core::{
     BoxFuture, Capabilities, ChatRequest, ChatStream, Error, Model, ProviderInfo, Result,
     Unsupported,
@@ -20,7 +22,7 @@ use crate::{
     dialect::Dialect,
     encode,
     error::error_of_status,
-    guard::{check_content_type, check_end, check_size},
+    guard::{check_content_type, check_end},
     models,
 };
 
@@ -169,7 +171,7 @@ impl<D: Dialect> Protocol for Chat<D> {
         self.dialect.lists_without_key()
     }
 
-    fn encode(&self, mut request: ChatRequest, mode: Mode) -> Result<Encoded> {
+    fn encode(&self, mut request: ChatRequest, mode: Mode) -> Result<(Encoded, Redact)> {
         let (dialect, info) = (&self.dialect, self.info());
         let Some(model) = request.model.as_deref() else {
             let message = format!(
@@ -195,14 +197,13 @@ impl<D: Dialect> Protocol for Chat<D> {
         }
         dropped.settle()?;
         let body = encode::body(dialect, &model, &request, mode == Mode::Stream)?;
-        check_size(&body)?;
         let (body, encoding) = match dialect.compress(&body) {
             Some((body, encoding)) => (body, Some(encoding)),
             None => (body, None),
         };
-        request.messages = Vec::new();
+        let redact = encode::secrets(&mut request);
         request.tools = Vec::new();
-        Ok(Encoded {
+        let encoded = Encoded {
             mode,
             path: dialect.path(&model),
             model,
@@ -211,7 +212,8 @@ impl<D: Dialect> Protocol for Chat<D> {
             request,
             warnings: dropped.warnings(),
             unsupported: dropped.into_list(),
-        })
+        };
+        Ok((encoded, redact))
     }
 
     fn unsupported(encoded: Encoded) -> Vec<Unsupported> {

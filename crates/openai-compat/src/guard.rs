@@ -1,6 +1,5 @@
 //! Checks of a base URL, of the size of a request, and of the content type of a response.
 
-use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use inferstream_core::{Error, ErrorKind, Result, protocol::Started};
 
@@ -19,16 +18,14 @@ pub(crate) fn check_end(base: &str, path: &str) -> Result<()> {
 /// added image from filling the memory.
 const MAX_BODY: usize = 16 << 20;
 
-/// Refuses a body that is too large.
-pub(crate) fn check_size(body: &Bytes) -> Result<()> {
-    match body.len() {
-        length if length <= MAX_BODY => Ok(()),
-        length => {
-            let message =
-                format!("request too large: expected at most {MAX_BODY} bytes, got {length}");
-            Err(Error::new(ErrorKind::TooLarge, message))
-        }
+/// Refuses a body that has at least `length` bytes, if that is too much.
+pub(crate) fn check_size(length: usize) -> Result<()> {
+    if length <= MAX_BODY {
+        return Ok(());
     }
+    let message =
+        format!("request too large: expected at most {MAX_BODY} bytes, got at least {length}");
+    Err(Error::new(ErrorKind::TooLarge, message))
 }
 
 /// Refuses a response without a body, an HTML page, and text that is not UTF-8, by the headers.

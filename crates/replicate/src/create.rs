@@ -29,13 +29,12 @@ pub(crate) async fn create(
     call: &Call,
     model: &ModelRef,
     headers: &HeaderMap,
-    body: String,
+    body: Bytes,
 ) -> Result<(Started, Bytes)> {
     let mut call = call.clone();
     call.retry = call.retry.retry_ambiguous(false);
     // A reused connection that closed may already have delivered the request.
     call.retry.replay_stale = false;
-    let body = Bytes::from(body);
     let mut request = call.request_to(Method::POST, url(&call, &model.path())?, body);
     let own = request.headers_mut();
     if let Some(after) = &settings.cancel_after {

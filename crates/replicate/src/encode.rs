@@ -1,18 +1,23 @@
 //! The encoding of a request as the body of a prediction.
 
-use std::fmt::Write;
+use std::borrow::Cow;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use inferstream_client::Dropped;
 use inferstream_core::{
     ChatRequest, Error, ErrorKind, Field, ImageSource, Json, Message, Part, Result, Role,
+    protocol::escaped_length,
 };
 
 use crate::{
     info::INFO,
     inputs::{Images, Inputs},
     model_ref::ModelRef,
+    object::{MEMBERS, Object, Value, text},
 };
+
+/// The maximum size of a request body, in bytes; services accept less.
+const MAX_BODY: usize = 16 << 20;
 
 /// The body of a request, and the settings that were dropped.
 #[derive(Debug)]
@@ -21,63 +26,52 @@ pub(crate) struct Encoded {
     pub(crate) dropped: Dropped,
 }
 
-/// A JSON object under construction. Members keep their order, and the last value of a name counts.
-#[derive(Debug, Default)]
-struct Object(Vec<(String, Json)>);
-
-impl Object {
-    fn set(&mut self, name: &str, value: impl Into<Json>) {
-        let value = value.into();
-        match self.0.iter_mut().find(|(known, _)| known == name) {
-            Some((_, known)) => *known = value,
-            None => self.0.push((name.to_owned(), value)),
-        }
-    }
-
-    fn json(&self) -> Json {
-        let mut text = String::from("{");
-        for (name, value) in &self.0 {
-            if 1 < text.len() {
-                text.push(',');
-            }
-            // Writing to a `String` cannot fail.
-            let _ = write!(text, "{}:{value}", Json::from(name.as_str()));
-        }
-        text.push('}');
-        Json::from_text(text)
-    }
-}
-
-/// Encodes a request.
+/// Encodes a request, and adapts it to the model's inputs.
 ///
 /// # Errors
 ///
-/// Returns `Unsupported` if the model has no inputs for the request, and `Config` if the request is
-/// invalid.
-pub(crate) fn body(model: &ModelRef, inputs: Inputs, request: &ChatRequest) -> Result<Encoded> {
+/// Returns `Unsupported` if the model has no inputs for the request, `Config` if the request is
+/// invalid, and `TooLarge`, before the messages are encoded if their texts alone are too large.
+pub(crate) fn body(model: &ModelRef, inputs: Inputs, request: &mut ChatRequest) -> Result<Encoded> {
     let mut dropped = Dropped::new(INFO.id.clone(), request.on_unsupported);
     let mut body = Object::default();
     if let Some(version) = model.version() {
         body.set("version", version);
     }
     // A request with a complete input needs no adaptation.
+    if !request.has_extra("input") {
+        adapt(inputs, request, &mut dropped);
+        dropped.settle()?;
+    }
+    let request = &*request;
     let whole = request.extra.iter().rfind(|(name, _)| name == "input");
     let input = if let Some((_, whole)) = whole {
         check_whole(whole, request, &mut dropped)?;
-        whole.clone()
+        Value::Borrowed(whole)
     } else {
-        let mut request = request.clone();
-        adapt(inputs, &mut request, &mut dropped);
-        dropped.settle()?;
-        input(model, inputs, &request)?
+        Value::Object(input(model, inputs, request)?)
     };
-    body.set("input", input);
+    body.set_value("input", input);
     // Ignored by the service since 2024-07-15; compatible servers may require it.
     body.set("stream", true);
+    check_size(body.length(|text| text.trim().len(), 0))?;
+    let mut text = String::with_capacity(body.length(escaped_length, MEMBERS));
+    body.write(&mut text);
+    check_size(text.len())?;
     Ok(Encoded {
-        body: body.json().as_str().to_owned(),
+        body: text,
         dropped,
     })
+}
+
+/// Refuses a body that has at least `length` bytes, if that is too much.
+fn check_size(length: usize) -> Result<()> {
+    if length <= MAX_BODY {
+        return Ok(());
+    }
+    let message =
+        format!("request too large: expected at most {MAX_BODY} bytes, got at least {length}");
+    Err(Error::new(ErrorKind::TooLarge, message))
 }
 
 /// Checks an input that the request provides completely, and reports the settings that it
@@ -128,13 +122,13 @@ fn adapt(inputs: Inputs, request: &mut ChatRequest, dropped: &mut Dropped) {
     dropped.keep(request, reason, |field| inputs.name(field).is_some());
 }
 
-fn input(model: &ModelRef, inputs: Inputs, request: &ChatRequest) -> Result<Json> {
+fn input<'a>(model: &ModelRef, inputs: Inputs, request: &'a ChatRequest) -> Result<Object<'a>> {
     check(request)?;
     let mut input = Object::default();
     match inputs.messages {
         // An empty list would override a prompt in `extra`.
         Some(_) if request.messages.is_empty() => {}
-        Some(name) => input.set(name, messages(&request.messages)),
+        Some(name) => input.set_value(name, Value::Messages(&request.messages)),
         None => prompt(&mut input, inputs, &request.messages),
     }
     images(&mut input, inputs, model, &request.messages)?;
@@ -158,9 +152,9 @@ fn input(model: &ModelRef, inputs: Inputs, request: &ChatRequest) -> Result<Json
         }
     }
     for (name, value) in &request.extra {
-        input.set(name, value.clone());
+        input.set_value(name, Value::Borrowed(value));
     }
-    Ok(input.json())
+    Ok(input)
 }
 
 /// Checks for content that the models cannot receive.
@@ -191,64 +185,37 @@ fn check(request: &ChatRequest) -> Result<()> {
 /// A single message is the prompt, unchanged. Several become lines `User: …` and `Assistant: …`,
 /// followed by `Assistant:` for the model to continue. System messages become the system prompt, or
 /// the first lines of the prompt if the model has none.
-fn prompt(input: &mut Object, inputs: Inputs, messages: &[Message]) {
+fn prompt<'a>(input: &mut Object<'a>, inputs: Inputs, messages: &'a [Message]) {
     let is_system = |message: &&Message| matches!(message.role, Role::System | Role::Developer);
-    let system = messages
+    let mut system = messages
         .iter()
         .filter(is_system)
-        .map(Message::text)
+        .map(text)
         .filter(|text| !text.is_empty())
-        .collect::<Vec<_>>()
-        .join("\n\n");
+        .collect::<Vec<_>>();
     let has_place = inputs.system_prompt.is_some();
     let spoken = messages
         .iter()
         .filter(|message| !has_place || !is_system(message))
         .collect::<Vec<_>>();
-    let prompt = match spoken.as_slice() {
-        [one] => one.text(),
-        several => conversation(several),
-    };
     // A prompt in `extra` replaces the messages.
-    if !spoken.is_empty() {
-        input.set("prompt", prompt);
+    match spoken.as_slice() {
+        [] => {}
+        [one] => input.set_value("prompt", Value::Text(text(one))),
+        _ => input.set_value("prompt", Value::Conversation(spoken)),
     }
-    if let (Some(name), false) = (inputs.system_prompt, system.is_empty()) {
-        input.set(name, system);
+    let system = match system.len() {
+        0 => return,
+        1 => system.remove(0),
+        _ => Cow::Owned(system.join("\n\n")),
+    };
+    if let Some(name) = inputs.system_prompt {
+        input.set_value(name, Value::Text(system));
     }
-}
-
-fn conversation(messages: &[&Message]) -> String {
-    let mut text = String::new();
-    for message in messages {
-        let content = message.text();
-        if content.trim().is_empty() {
-            continue;
-        }
-        let speaker = match message.role {
-            Role::Assistant => "Assistant",
-            Role::System | Role::Developer => "System",
-            _ => "User",
-        };
-        // Writing to a `String` cannot fail.
-        let _ = writeln!(text, "{speaker}: {}", content.trim());
-    }
-    text + "Assistant:"
-}
-
-/// Returns the conversation as a list of `{"role":…,"content":…}`.
-fn messages(messages: &[Message]) -> Json {
-    let list = messages.iter().map(|message| {
-        let mut object = Object::default();
-        object.set("role", message.role.as_str());
-        object.set("content", message.text());
-        object.json().as_str().to_owned()
-    });
-    Json::from_text(format!("[{}]", list.collect::<Vec<_>>().join(",")))
 }
 
 fn images(
-    input: &mut Object,
+    input: &mut Object<'_>,
     inputs: Inputs,
     model: &ModelRef,
     messages: &[Message],

@@ -24,6 +24,7 @@ mod wire;
 
 mod error;
 mod models;
+mod object;
 
 pub use crate::{
     builder::ReplicateBuilder,

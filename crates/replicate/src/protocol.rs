@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use inferstream_client::{Call, Mode, Protocol, Redact, stream_or_document};
 use inferstream_core::{
-    Body, BoxFuture, Capabilities, ChatRequest, ChatStream, Error, ErrorKind, Json, Model, Phase,
+    Body, BoxFuture, Capabilities, ChatRequest, ChatStream, Error, ErrorKind, Model, Phase,
     ProviderInfo, Result, Unsupported,
     protocol::{Started, read_stream},
     sse::{Decoder, Limits},
@@ -35,17 +35,11 @@ pub(crate) struct Predictions {
 
 impl Predictions {
     /// Encodes a request for its model, or for the default model.
-    fn encode_body(&self, request: &ChatRequest) -> Result<(ModelRef, Encoded)> {
+    fn encode_body(&self, request: &mut ChatRequest) -> Result<(ModelRef, Encoded)> {
         let model = request.model.as_deref().unwrap_or(DEFAULT_MODEL);
         let model = ModelRef::parse(INFO.resolve(model.trim()))?;
         let inputs = of_model(model.name(), &self.settings.inputs);
         let encoded = encode::body(&model, inputs, request)?;
-        if MAX_BODY < encoded.body.len() {
-            let length = encoded.body.len();
-            let message =
-                format!("request too large: expected at most {MAX_BODY} bytes, got {length}");
-            return Err(Error::new(ErrorKind::TooLarge, message));
-        }
         Ok((model, encoded))
     }
 }
@@ -54,7 +48,7 @@ impl Predictions {
 #[derive(Clone, Debug)]
 pub(crate) struct Create {
     model: ModelRef,
-    body: String,
+    body: Bytes,
     headers: HeaderMap,
     answer: AnswerSettings,
     unsupported: Vec<Unsupported>,
@@ -80,31 +74,29 @@ impl Protocol for Predictions {
         capabilities
     }
 
-    fn encode(&self, request: ChatRequest, _: Mode) -> Result<Create> {
-        let (model, encoded) = self.encode_body(&request)?;
+    fn encode(&self, mut request: ChatRequest, _: Mode) -> Result<(Create, Redact)> {
+        let max_tokens = request.max_tokens;
+        let (model, encoded) = self.encode_body(&mut request)?;
+        // The prompt may also be in `extra`.
+        let extra = request.extra.iter().map(|(_, value)| value.as_str());
+        let redact = extra.fold(Redact::new(request.messages), Redact::json);
         let answer = AnswerSettings {
-            max_tokens: request.max_tokens,
+            max_tokens,
             raw: request.raw,
             warnings: encoded.dropped.warnings(),
         };
-        Ok(Create {
+        let create = Create {
             model,
-            body: encoded.body,
+            body: Bytes::from(encoded.body),
             headers: request.headers,
             answer,
             unsupported: encoded.dropped.into_list(),
-        })
+        };
+        Ok((create, redact))
     }
 
     fn unsupported(create: Create) -> Vec<Unsupported> {
         create.unsupported
-    }
-
-    // The prompt may also be in `extra`.
-    fn redact(&self, request: &ChatRequest, redact: Redact) -> Redact {
-        let values = request.extra.iter().map(|(_, value)| value);
-        let texts = values.flat_map(texts);
-        texts.fold(redact, |redact, text| redact.text(&text))
     }
 
     fn open(self: Arc<Self>, call: Call, create: Create) -> BoxFuture<'static, Result<ChatStream>> {
@@ -193,29 +185,6 @@ pub(crate) struct AnswerSettings {
     max_tokens: Option<u64>,
     raw: bool,
     warnings: Vec<String>,
-}
-
-/// The maximum size of a request body, in bytes; services accept less.
-const MAX_BODY: usize = 16 << 20;
-
-/// Returns all strings in a JSON value.
-fn texts(json: &Json) -> Vec<String> {
-    fn collect(value: serde_json::Value, texts: &mut Vec<String>) {
-        use serde_json::Value;
-        match value {
-            Value::String(text) => texts.push(text),
-            Value::Array(list) => list.into_iter().for_each(|value| collect(value, texts)),
-            Value::Object(object) => object
-                .into_iter()
-                .for_each(|(_, value)| collect(value, texts)),
-            _ => {}
-        }
-    }
-    let mut texts = Vec::new();
-    if let Ok(value) = serde_json::from_str(json.as_str()) {
-        collect(value, &mut texts);
-    }
-    texts
 }
 
 /// Returns true for failures to open the stream that polling cannot fix: the key was refused, or

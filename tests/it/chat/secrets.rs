@@ -6,7 +6,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use inferstream_cerebras::Cerebras;
 use inferstream_client::Redact;
-use inferstream_core::{ChatRequest, Error, ErrorKind, Message, RetryPolicy, Role, ToolCall};
+use inferstream_core::{
+    ChatRequest, Error, ErrorKind, Json, Message, OnUnsupported, RetryPolicy, Role, ToolCall,
+};
 
 use super::{Answer, Client, KEY, Wire, cerebras, errors::refuse_request, sse};
 use crate::support::{Piece, Refusal, block_on, seconds};
@@ -72,6 +74,67 @@ fn a_prompt_of_several_lines_is_not_shown() {
         let error = echo(ChatRequest::from(prompt), &format!("bad: {json}"));
         assert!(!error.to_string().contains("4711"), "{error}");
     }
+}
+
+#[test]
+fn a_prompt_that_begins_like_a_longer_one_is_not_shown_in_part() {
+    let start = "{\"status\":\"ok\",\"results\":[";
+    let short = format!("{start}\"Anna\",4711]}}");
+    let long = format!("{start}{}]}}", "1,".repeat(500));
+    for texts in [[&short, &long], [&long, &short]] {
+        let request = texts
+            .into_iter()
+            .fold(ChatRequest::default(), |request, text| {
+                request.user(text.as_str())
+            });
+        let error = echo(
+            request,
+            &format!("bad prompt: {}", &short[..short.len() - 2]),
+        );
+        assert!(!error.to_string().contains("Anna"), "{error}");
+    }
+}
+
+#[test]
+fn a_prompt_of_white_space_hides_nothing() {
+    for prompt in [
+        "              ",
+        "\n\n\n\n\n\n\n\n\n\n\n\n\n\n",
+        "      a       ",
+    ] {
+        let error = echo(ChatRequest::from(prompt), "bad content: a blank message");
+        assert_eq!(
+            error.provider_message(),
+            Some("bad content: a blank message")
+        );
+    }
+}
+
+#[test]
+fn texts_that_stand_for_messages_are_not_shown() {
+    let words = "Anna said that the code is 4711";
+    let list = format!(r#"[{{"role":"user","content":[{{"type":"text","text":"{words}"}}]}}]"#);
+    for (name, value) in [
+        ("messages", Json::from_text(list)),
+        ("prompt", Json::from(words)),
+        ("input", Json::from_text(format!("[\"{words}\"]"))),
+    ] {
+        let request = ChatRequest::from("hi").extra(name, value);
+        let error = echo(request, &format!("bad {name}: {words}"));
+        assert_eq!(error.provider_message(), Some(&*format!("bad {name}: …")));
+    }
+    let request = ChatRequest::from("hi").prediction(words);
+    let request = request.on_unsupported(OnUnsupported::Ignore);
+    let error = echo(request, &format!("bad prediction: {words}"));
+    assert!(!error.to_string().contains("4711"), "{error}");
+}
+
+#[test]
+fn a_prompt_with_much_white_space_is_not_kept_in_a_header() {
+    let prompt = "Anna\n\n            said 4711\n\n            to me";
+    let wire = Wire::new([Answer::json(400, "{}").header("x-echo", "Anna said 4711 to me")]);
+    let error = block_on(&wire.clock, cerebras(&wire).stream(prompt)).unwrap_err();
+    assert!(!format!("{:?}", error.headers()).contains("4711"));
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn run_raw(pieces: impl IntoIterator<Item = Piece>, raw: bool) -> Outcome {
         Timeouts::default(),
         Response::new(body),
     );
-    let redact = Redact::new(None, &ChatRequest::from(PROMPT));
+    let redact = Redact::new(ChatRequest::from(PROMPT).messages);
     let decode = PlaygroundDecode::new(redact, raw);
     let stream = read_stream(started, PlaygroundFrames::default(), decode);
     let outcome = Outcome::read(&*script, Ok(stream));

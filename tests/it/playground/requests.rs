@@ -9,7 +9,7 @@ const MODEL: &str = "@cf/meta/llama-3.3-70b-instruct-fp8-fast";
 
 #[track_caller]
 fn encode(request: &ChatRequest) -> String {
-    String::from_utf8(body(MODEL, request).unwrap().0.to_vec()).unwrap()
+    String::from_utf8(body(MODEL, &mut request.clone()).unwrap().0.to_vec()).unwrap()
 }
 
 #[track_caller]
@@ -25,7 +25,7 @@ fn check_messages(request: &ChatRequest, messages: &str) {
 
 #[track_caller]
 fn check_refusal(request: &ChatRequest, line: &str) {
-    let error = body(MODEL, request).unwrap_err();
+    let error = body(MODEL, &mut request.clone()).unwrap_err();
     assert_eq!(
         (error.kind(), &*error.to_string()),
         (ErrorKind::Unsupported, line)
@@ -95,7 +95,10 @@ fn tools_have_an_input_schema() {
     );
     assert!(encode(&request).ends_with(tools));
     let broken = ChatRequest::from("Hi").tool(Tool::new("t", Json::from_text("{")));
-    assert_eq!(body(MODEL, &broken).unwrap_err().kind(), ErrorKind::Config);
+    assert_eq!(
+        body(MODEL, &mut broken.clone()).unwrap_err().kind(),
+        ErrorKind::Config
+    );
 }
 
 #[test]

@@ -67,10 +67,11 @@ impl Provider for Playground {
 
     fn check(&self, request: &ChatRequest) -> Result<Vec<Unsupported>> {
         request.validate()?;
+        let mut request = request.clone();
         let dropped = match self.carrier {
-            Carrier::Http => http::body(request)?.1,
+            Carrier::Http => http::body(&mut request)?.1,
             #[cfg(feature = "playground-agent")]
-            Carrier::Agent => agent::check(&self.requests, request)?,
+            Carrier::Agent => agent::check(&self.requests, &mut request)?,
         };
         Ok(dropped.into_list())
     }

@@ -1,11 +1,11 @@
 //! The playground's protocols over HTTP, which its page used until October 2025.
 
+use std::mem;
+
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Uri, header::CONTENT_TYPE};
 use inferstream_client::{Dropped, Redact};
-use inferstream_core::{
-    ChatRequest, ChatStream, Error, ErrorKind, Model, Result, protocol::read_stream,
-};
+use inferstream_core::{ChatRequest, ChatStream, Error, Model, Result, protocol::read_stream};
 use serde_json::Value;
 
 use super::{
@@ -15,18 +15,10 @@ use super::{
     requests::{Kept, MAX_LIST, Requests, model},
 };
 
-/// The maximum size of a request body, in bytes.
-const MAX_BODY: usize = 16 << 20;
-
 /// Encodes a request, and returns the settings that were dropped.
-pub(super) fn body(request: &ChatRequest) -> Result<(Bytes, Dropped)> {
-    let (body, dropped) = encode::body(model(request), request)?;
-    if MAX_BODY < body.len() {
-        let length = body.len();
-        let message = format!("request too large: expected at most {MAX_BODY} bytes, got {length}");
-        return Err(Error::new(ErrorKind::TooLarge, message));
-    }
-    Ok((body, dropped))
+pub(super) fn body(request: &mut ChatRequest) -> Result<(Bytes, Dropped)> {
+    let model = model(request).to_owned();
+    encode::body(&model, request)
 }
 
 /// Requests the names of the models.
@@ -48,9 +40,9 @@ pub(super) async fn models(requests: &Requests) -> Result<Vec<Model>> {
 }
 
 /// Sends a request and returns its stream.
-pub(super) async fn open(requests: &Requests, request: ChatRequest) -> Result<ChatStream> {
-    let (json, dropped) = body(&request)?;
-    let redact = Redact::new(None, &request);
+pub(super) async fn open(requests: &Requests, mut request: ChatRequest) -> Result<ChatStream> {
+    let (json, dropped) = body(&mut request)?;
+    let redact = Redact::new(mem::take(&mut request.messages));
     let url = format!("{}/api/inference", requests.base());
     let sent = requests.send(of_json(Method::POST, &url, json)?, &request, &redact);
     let (mut started, lease, redact) = sent.await?;

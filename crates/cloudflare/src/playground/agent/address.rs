@@ -34,13 +34,14 @@ impl Address {
     }
 
     /// Collects the secrets that errors about a request to this address must not show.
-    pub(super) fn redact(&self, request: &ChatRequest) -> Redact {
+    pub(super) fn redact(&self, request: ChatRequest) -> Redact {
         let secrets = self.secrets.iter().map(String::as_str);
-        let redact = secrets.fold(Redact::new(None, request), Redact::credential);
+        let redact = secrets.fold(Redact::new(request.messages), Redact::credential);
         // Settings may contain keys; the quotes of a JSON string are not part of the secret.
         let settings = request.extra.iter().map(|(_, value)| value.as_str());
-        let settings = settings.map(|json| json.trim_matches('"'));
-        settings.fold(redact, Redact::text)
+        settings.fold(redact, |redact, json| {
+            redact.text(json.trim_matches('"')).json(json)
+        })
     }
 }
 

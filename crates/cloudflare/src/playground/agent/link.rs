@@ -77,10 +77,10 @@ impl Link {
     pub(super) fn new(
         requests: Requests,
         model: &str,
-        request: &ChatRequest,
+        request: ChatRequest,
         id: String,
     ) -> Result<Self> {
-        check(&requests, request)?;
+        check(&requests, &request)?;
         let address = Address::new(requests.base())?;
         let mut asked = ChatRequest::default();
         asked.headers.clone_from(&request.headers);

@@ -26,23 +26,25 @@ use super::{
 };
 
 /// Starts a turn with a new agent, and returns the stream of its response.
-pub(super) async fn open(requests: &Requests, request: ChatRequest) -> Result<ChatStream> {
-    let model = model(&request);
+pub(super) async fn open(requests: &Requests, mut request: ChatRequest) -> Result<ChatStream> {
+    let model = model(&request).to_owned();
     let id = random();
-    let (messages, dropped) = encode::turn(model, &request, &id)?;
-    let link = Arc::new(Link::new(requests.clone(), model, &request, id)?);
+    let (messages, dropped) = encode::turn(&model, &mut request, &id)?;
+    let raw = request.raw;
+    let link = Arc::new(Link::new(requests.clone(), &model, request, id)?);
 
     let (mut started, lease) = link.begin(messages).await?;
     started.meta.warnings.extend(dropped.warnings());
     started.body = Body::new(Turn::new(Arc::clone(&link)));
-    let decode = AgentDecode::new(link, request.raw);
+    let decode = AgentDecode::new(link, raw);
     let decode = Kept::new(decode, requests.clone(), lease);
     Ok(read_stream(started, PlaygroundFrames::default(), decode))
 }
 
 /// Returns the settings that would be dropped from the request.
-pub(super) fn check(requests: &Requests, request: &ChatRequest) -> Result<Dropped> {
-    let (_, dropped) = encode::turn(model(request), request, &random())?;
+pub(super) fn check(requests: &Requests, request: &mut ChatRequest) -> Result<Dropped> {
+    let model = model(request).to_owned();
+    let (_, dropped) = encode::turn(&model, request, &random())?;
     link::check(requests, request)?;
     Ok(dropped)
 }

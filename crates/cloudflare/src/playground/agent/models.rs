@@ -24,7 +24,7 @@ const ANSWER: Duration = Duration::from_secs(30);
 pub(crate) async fn models(requests: &Requests) -> Result<Vec<Model>> {
     let id = random();
     let asked = ChatRequest::default();
-    let link = Link::new(requests.clone(), "", &asked, id.clone())?;
+    let link = Link::new(requests.clone(), "", asked, id.clone())?;
     let mut socket = link.call(encode::call("getModels", &id)).await?;
     let broken =
         || Error::protocol("invalid list of models from the playground: expected a JSON list");

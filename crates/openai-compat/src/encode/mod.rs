@@ -1,25 +1,30 @@
 //! The encoding of a request as the protocol's JSON, with only the settings that the service knows.
 
-use std::collections::BTreeMap;
+mod messages;
 
-use base64::{Engine, prelude::BASE64_STANDARD};
+use std::{borrow::Cow, collections::BTreeMap};
+
 use bytes::Bytes;
-use inferstream_core::{
-    ChatRequest, Error, Field, ImageSource, Json, Message, Part, ResponseFormat, Result, Role,
-    Tool, ToolCall, ToolChoice,
-};
+use inferstream_client::Redact;
+use inferstream_core::{ChatRequest, Error, Field, Json, ResponseFormat, Result, Tool, ToolChoice};
 use serde::{
     Serialize, Serializer,
     ser::{Error as _, SerializeMap},
 };
 use serde_json::{json, value::RawValue};
 
+use self::messages::Messages;
 use crate::{
     dialect::Dialect,
+    guard::check_size,
     schema_uri::{in_member, without_schema_uri},
 };
 
 /// Encodes a request's body.
+///
+/// # Errors
+///
+/// `TooLarge`, before the messages are encoded if their texts alone are too large.
 pub(crate) fn body(
     dialect: &dyn Dialect,
     model: &str,
@@ -33,12 +38,7 @@ pub(crate) fn body(
     if dialect.names_model(model) {
         fields.put("model", Some(model))?;
     }
-    let messages = Messages {
-        list: &request.messages,
-        reasoning: dialect.reasoning_field(),
-        empty_content: dialect.sends_empty_content(),
-    };
-    fields.put("messages", Some(messages))?;
+    fields.replace("messages", Value::Messages(Messages::new(dialect, request)));
     fields.put("stream", Some(stream))?;
     if stream && dialect.asks_for_usage() {
         fields.put("stream_options", Some(json!({ "include_usage": true })))?;
@@ -50,9 +50,25 @@ pub(crate) fn body(
         }
     }
     for (name, value) in &request.extra {
-        fields.replace(name, in_member(name, value.as_str()).into_owned());
+        fields.replace(name, Value::Json(in_member(name, value.as_str())));
     }
-    Ok(fields.write())
+    fields.write()
+}
+
+/// Moves the texts out of a request that is encoded: a service may repeat them, and errors must not.
+pub(crate) fn secrets(request: &mut ChatRequest) -> Redact {
+    let redact = Redact::new(std::mem::take(&mut request.messages));
+    let redact = request
+        .prediction
+        .iter()
+        .fold(redact, |redact, text| redact.text(text));
+    let stands_for_messages =
+        |name: &str| matches!(name, "input" | "messages" | "prediction" | "prompt");
+    let extra = request
+        .extra
+        .iter()
+        .filter(|(name, _)| stands_for_messages(name));
+    extra.fold(redact, |redact, (_, value)| redact.json(value.as_str()))
 }
 
 /// Returns the number of choices that a request asks for, by `n` or by `extra`.
@@ -80,15 +96,22 @@ fn name(dialect: &dyn Dialect, field: Field) -> &str {
     }
 }
 
-/// The members of the body, each as its JSON text.
+/// The members of the body.
 struct Fields<'a> {
     dialect: &'a dyn Dialect,
-    list: Vec<(String, String)>,
+    list: Vec<(&'a str, Value<'a>)>,
 }
 
-impl Fields<'_> {
+/// The value of a member.
+enum Value<'a> {
+    Json(Cow<'a, str>),
+    /// The messages, which are encoded into the body, because they are most of it.
+    Messages(Messages<'a>),
+}
+
+impl<'a> Fields<'a> {
     /// Adds a setting, if the request has it, in the protocol's form for it.
-    fn put_setting(&mut self, model: &str, request: &ChatRequest, field: Field) -> Result<()> {
+    fn put_setting(&mut self, model: &str, request: &'a ChatRequest, field: Field) -> Result<()> {
         let name = name(self.dialect, field);
         match field {
             Field::LogitBias => {
@@ -125,140 +148,72 @@ impl Fields<'_> {
             }
             field => {
                 if let Some(value) = request.value(field) {
-                    self.replace(name, value.to_string());
+                    self.replace(name, Value::Json(value.to_string().into()));
                 }
                 Ok(())
             }
         }
     }
 
-    fn put(&mut self, name: &str, value: Option<impl Serialize>) -> Result<()> {
+    fn put(&mut self, name: &'a str, value: Option<impl Serialize>) -> Result<()> {
         if let Some(value) = value {
-            self.replace(name, encode(&value)?);
+            let json = serde_json::to_string(&value).map_err(invalid)?;
+            self.replace(name, Value::Json(json.into()));
         }
         Ok(())
     }
 
-    fn replace(&mut self, name: &str, json: String) {
-        match self.list.iter_mut().find(|(known, _)| known == name) {
-            Some((_, known)) => *known = json,
-            None => self.list.push((name.to_owned(), json)),
+    fn replace(&mut self, name: &'a str, value: Value<'a>) {
+        match self.list.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = value,
+            None => self.list.push((name, value)),
         }
     }
 
-    fn write(self) -> Bytes {
-        let mut body = String::from("{");
-        for (index, (name, json)) in self.list.iter().enumerate() {
+    /// Returns the length of the body, where `messages` is that of the messages.
+    fn length(&self, messages: fn(&Messages<'a>) -> usize) -> usize {
+        let lengths = self.list.iter().map(|(name, value)| {
+            let value = match value {
+                Value::Json(json) => json.len(),
+                Value::Messages(list) => messages(list),
+            };
+            // Two quotation marks, a colon and a comma.
+            name.len() + value + 4
+        });
+        lengths.sum()
+    }
+
+    fn write(self) -> Result<Bytes> {
+        check_size(self.length(Messages::least))?;
+        let mut body = Vec::with_capacity(self.length(Messages::most));
+        body.push(b'{');
+        for (index, (name, value)) in self.list.iter().enumerate() {
             if 0 < index {
-                body.push(',');
+                body.push(b',');
             }
-            body.push_str(Json::from(name.as_str()).as_str());
-            body.push(':');
-            body.push_str(json);
+            body.extend_from_slice(Json::from(*name).as_str().as_bytes());
+            body.push(b':');
+            match value {
+                Value::Json(json) => body.extend_from_slice(json.as_bytes()),
+                Value::Messages(list) => {
+                    serde_json::to_writer(&mut body, list).map_err(invalid)?;
+                }
+            }
         }
-        body.push('}');
-        Bytes::from(body)
+        body.push(b'}');
+        check_size(body.len())?;
+        Ok(Bytes::from(body))
     }
 }
 
-fn encode(value: &impl Serialize) -> Result<String> {
-    let error = |error| {
-        Error::config("encoding the request failed: expected valid JSON in its schemas")
-            .with_source(error)
-    };
-    serde_json::to_string(value).map_err(error)
+fn invalid(error: serde_json::Error) -> Error {
+    Error::config("encoding the request failed: expected valid JSON in its schemas")
+        .with_source(error)
 }
 
 /// Returns a schema as it is written, without the keyword `$schema`.
 fn schema<E: serde::ser::Error>(json: &Json) -> Result<Box<RawValue>, E> {
     RawValue::from_string(without_schema_uri(json).to_string()).map_err(E::custom)
-}
-
-struct Messages<'a> {
-    list: &'a [Message],
-    reasoning: Option<&'a str>,
-    empty_content: bool,
-}
-
-impl Serialize for Messages<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.list.iter().map(|message| WireMessage {
-            message,
-            reasoning: self.reasoning,
-            empty_content: self.empty_content,
-        }))
-    }
-}
-
-struct WireMessage<'a> {
-    message: &'a Message,
-    reasoning: Option<&'a str>,
-    empty_content: bool,
-}
-
-impl Serialize for WireMessage<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let message = self.message;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("role", message.role.as_str())?;
-        match message.content.as_slice() {
-            // By default a message that only calls tools has no `content`: some services refuse an
-            // empty one.
-            [] if !message.tool_calls.is_empty() && !self.empty_content => {}
-            [] => map.serialize_entry("content", "")?,
-            [Part::Text { text }] => map.serialize_entry("content", text)?,
-            // All services accept a list of parts in a user's message, but not in other messages.
-            parts
-                if message.role != Role::User
-                    && parts.iter().all(|part| part.as_text().is_some()) =>
-            {
-                map.serialize_entry("content", &message.text())?;
-            }
-            parts => {
-                map.serialize_entry("content", &parts.iter().map(WirePart).collect::<Vec<_>>())?;
-            }
-        }
-        if let (Some(name), Some(reasoning)) = (self.reasoning, &message.reasoning) {
-            map.serialize_entry(name, reasoning)?;
-        }
-        if !message.tool_calls.is_empty() {
-            let calls = message
-                .tool_calls
-                .iter()
-                .map(WireToolCall)
-                .collect::<Vec<_>>();
-            map.serialize_entry("tool_calls", &calls)?;
-        }
-        if let Some(id) = &message.tool_call_id {
-            map.serialize_entry("tool_call_id", id)?;
-        }
-        map.end()
-    }
-}
-
-struct WirePart<'a>(&'a Part);
-
-impl Serialize for WirePart<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Part::Text { text } => json!({ "type": "text", "text": text }).serialize(serializer),
-            Part::Image { source, detail } => {
-                let url = match source {
-                    ImageSource::Url(url) => url.clone(),
-                    ImageSource::Bytes { media_type, data } => {
-                        format!("data:{media_type};base64,{}", BASE64_STANDARD.encode(data))
-                    }
-                    _ => return Err(S::Error::custom("unsupported kind of image source")),
-                };
-                let mut image = json!({ "url": url });
-                if let Some(detail) = detail {
-                    image["detail"] = detail.as_str().into();
-                }
-                json!({ "type": "image_url", "image_url": image }).serialize(serializer)
-            }
-            _ => Err(S::Error::custom("unsupported kind of content part")),
-        }
-    }
 }
 
 struct WireTool<'a>(&'a Tool);
@@ -293,21 +248,6 @@ impl Serialize for WireTool<'_> {
         map.serialize_entry("type", "function")?;
         map.serialize_entry("function", &function)?;
         map.end()
-    }
-}
-
-struct WireToolCall<'a>(&'a ToolCall);
-
-impl Serialize for WireToolCall<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let ToolCall {
-            id,
-            name,
-            arguments,
-            ..
-        } = self.0;
-        let function = json!({ "name": name, "arguments": arguments });
-        json!({ "id": id, "type": "function", "function": function }).serialize(serializer)
     }
 }
 
