@@ -1,29 +1,43 @@
 //! Benchmarks against other crates, in `tests/bench`, which is a separate workspace.
 
+mod footprint;
+
 use std::{env, fmt::Write as _, fs, path::PathBuf, process::Command};
 
 use crate::run::{Outcome, Result, cargo, output, read, root, run, shown, stdout, succeeds, words};
 
-/// Our instructions per frame or event by workload, as last measured.
+/// Our instructions per frame, event or message by workload, as last measured.
 const COMMITTED: &str = "tests/bench/instructions.tsv";
 
 /// How much a figure may exceed the committed one, in percent.
 const TOLERANCE: u64 = 5;
 
-const USAGE: &str =
-    "which benchmark? usage: cargo xtask bench (decode | events) [--check | --update]";
+/// The benchmarks that have workloads: each measures times with one program, and allocations or memory
+/// with another.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("decode", "allocations"),
+    ("events", "event_allocations"),
+    ("requests", "request_memory"),
+];
+
+const USAGE: &str = "which benchmark? usage: \
+    cargo xtask bench (decode | events | requests) [--check | --update], or footprint";
 
 /// Runs a benchmark: it prints tables, `--check` compares instruction counts with the committed ones,
 /// and `--update` rewrites those.
 pub(crate) fn job(arguments: &[String]) -> Result<Outcome> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match arguments[..] {
-        ["decode"] => tables("decode", "allocations"),
-        ["decode", "--check"] => check("decode"),
-        ["decode", "--update"] => update("decode"),
-        ["events"] => tables("events", "event_allocations"),
-        ["events", "--check"] => check("events"),
-        ["events", "--update"] => update("events"),
+    if let ["footprint"] = arguments[..] {
+        return footprint::job();
+    }
+    let known = |name: &&str| PROGRAMS.iter().find(|(program, _)| program == name);
+    let Some((name, memory)) = arguments.first().and_then(known) else {
+        return Err(USAGE.into());
+    };
+    match arguments[1..] {
+        [] => tables(name, memory),
+        ["--check"] => check(name),
+        ["--update"] => update(name),
         _ => Err(USAGE.into()),
     }
 }
@@ -44,7 +58,7 @@ fn check(name: &str) -> Result<Outcome> {
         let limit = limit(&committed, &workload).ok_or_else(|| {
             format!("{COMMITTED} lacks `{workload}`: run `bench {name} --update`")
         })?;
-        eprintln!("{count:>8} instructions per frame of {limit} allowed: {workload}");
+        eprintln!("{count:>8} instructions of {limit} allowed: {workload}");
         if limit < count {
             over.push(format!("{workload}: {count} instructions, {limit} allowed"));
         }
@@ -61,7 +75,7 @@ fn update(name: &str) -> Result<Outcome> {
         return Ok(Outcome::Skipped(missing));
     }
     let mut text = format!(
-        "# Instructions per frame, by callgrind; {}.\n",
+        "# Instructions per frame or message, by callgrind; {}.\n",
         stdout(Command::new("rustc").arg("--version"))?.trim()
     );
     let measured = measure(name)?;
@@ -86,7 +100,7 @@ fn limit(committed: &str, workload: &str) -> Option<u64> {
     Some(count.parse::<u64>().ok()? * (100 + TOLERANCE) / 100)
 }
 
-/// Returns our instructions per frame for each workload of a program.
+/// Returns our instructions per frame, event or message, for each workload of a program.
 fn measure(name: &str) -> Result<Vec<(String, u64)>> {
     let program = build(name)?;
     let list = stdout(Command::new(&program).arg("list"))?;

@@ -63,7 +63,7 @@ fn count(package: &str, features: &str) -> Result<BTreeSet<String>> {
 }
 
 /// Returns each crate once, as `name version`, without the markers of `cargo tree`.
-fn crates(tree: &str) -> BTreeSet<String> {
+pub(crate) fn crates(tree: &str) -> BTreeSet<String> {
     let crate_of = |line: &str| {
         let mut words = words(line);
         Some(format!("{} {}", words.next()?, words.next()?))

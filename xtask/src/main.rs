@@ -115,7 +115,7 @@ const JOBS: &[Job] = &[
     ),
     job(
         "bench",
-        "compare our speed with other crates: bench decode [--check | --update]",
+        "compare our speed and size with other crates: bench (decode | requests) [--check | --update], or footprint",
         bench::job,
     ),
     job("sdk", "compare official clients with ours", sdk::job),

@@ -2,4 +2,5 @@
 
 pub mod chats;
 pub mod decoders;
+pub mod requests;
 pub mod workloads;

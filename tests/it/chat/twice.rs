@@ -109,15 +109,15 @@ pub(crate) fn decode(frames: &[(&str, String)], n: u32) -> usize {
             }
             None => by_template.decode(frame, &mut events),
         };
-        let found = shown(flow, events);
+        let found = shown(&flow, events);
         let mut events = Events::default();
         let flow = by_parser.decode(frame, &mut events);
-        assert_eq!(found, shown(flow, events), "{at}: {frames:#?}");
+        assert_eq!(found, shown(&flow, events), "{at}: {frames:#?}");
     }
     let finish = |decode: &mut ChatDecode| {
         let mut events = Events::default();
         let finish = decode.finish(Ending::Input(None), &mut events);
-        shown(finish, events)
+        shown(&finish, events)
     };
     assert_eq!(
         finish(&mut by_template),
@@ -129,7 +129,7 @@ pub(crate) fn decode(frames: &[(&str, String)], n: u32) -> usize {
 
 /// Writes a result and all that a decoder has pushed, but for raw chunks.
 fn shown<T: std::fmt::Debug>(
-    result: Result<T>,
+    result: &Result<T>,
     mut events: Events,
 ) -> (String, Vec<ChatEvent>, String) {
     let mut list: Vec<_> = std::iter::from_fn(|| events.pop()).collect();
