@@ -164,7 +164,7 @@ fn the_limit_is_that_of_the_body() {
         "messages",
         Json::from_text(r#"[{"role":"user","content":"hi"}]"#),
     );
-    now(cerebras.stream(replaced)).unwrap();
+    drop(now(cerebras.stream(replaced)).unwrap());
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn room(conversation: &[Message]) -> usize {
 fn push_twice_escaped(json: &mut String, text: &str) {
     let mut once = String::new();
     let mut rest = text;
-    // In pieces, so that a long text is not copied once more.
+    // In parts, so that a long text is not copied once more.
     while !rest.is_empty() {
         let mut end = rest.len().min(4 << 10);
         while !rest.is_char_boundary(end) {
