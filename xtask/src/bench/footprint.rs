@@ -1,6 +1,13 @@
 //! The cost of a dependency: the crates, the build and the size of a small program, beside its peers.
 
-use std::{env, fs, path::Path, process::Command};
+use std::{
+    env,
+    fmt::Write as _,
+    fs,
+    io::{self, Write as _},
+    path::Path,
+    process::Command,
+};
 
 use crate::{
     footprint::crates,
@@ -20,7 +27,7 @@ struct Cost {
     /// CPU time of the build, in seconds; `None` if the program was not built.
     build: Option<f64>,
     /// The bytes of the stripped program.
-    size: Option<u64>,
+    size: Option<u32>,
 }
 
 /// Prints a table. Each program is built from nothing, by one job at a time.
@@ -31,23 +38,28 @@ pub(super) fn job() -> Result<Outcome> {
     let costs = PROGRAMS.iter().map(|name| measure(name));
     let costs = costs.collect::<Result<Vec<_>>>()?;
     let floor = &costs[0];
-    println!("| program | crates | build, CPU time | to the floor | stripped | to the floor |");
-    println!("|---|---|---|---|---|---|");
+    let mut table =
+        "| program | crates | build, CPU time | to the floor | stripped | to the floor |\n\
+        |---|---|---|---|---|---|\n"
+            .to_owned();
     for (name, cost) in PROGRAMS.iter().zip(&costs) {
-        print!("| `{name}` | {} |", cost.crates);
+        write!(table, "| `{name}` | {} |", cost.crates)?;
         match (cost.build, floor.build) {
-            (Some(build), Some(floor)) => print!(" {build:.1} s | {:.2}x |", build / floor),
-            _ => print!(" not built | |"),
+            (Some(build), Some(floor)) => {
+                write!(table, " {build:.1} s | {:.2}x |", build / floor)?;
+            }
+            _ => table.push_str(" not built | |"),
         }
         match (cost.size, floor.size) {
-            (Some(size), Some(floor)) => println!(
-                " {:.2} MiB | {:.2}x |",
-                size as f64 / f64::from(1 << 20),
-                size as f64 / floor as f64
-            ),
-            _ => println!(" | |"),
+            (Some(size), Some(floor)) => {
+                let (size, floor) = (f64::from(size), f64::from(floor));
+                let megabytes = size / f64::from(1 << 20);
+                writeln!(table, " {megabytes:.2} MiB | {:.2}x |", size / floor)?;
+            }
+            _ => table.push_str(" | |\n"),
         }
     }
+    io::stdout().write_all(table.as_bytes())?;
     Ok(Outcome::Done)
 }
 
@@ -61,8 +73,8 @@ fn measure(name: &str) -> Result<Cost> {
     }
     let before = cpu_time()?;
     let build = format!("build --release --locked --jobs 1 -p footprint-{name} --target-dir");
-    let built = run(cargo(words(&build)).arg(&output).current_dir(&folder));
-    if let Err(error) = built {
+    let outcome = run(cargo(words(&build)).arg(&output).current_dir(&folder));
+    if let Err(error) = outcome {
         eprintln!("{name} was not built: {error}");
         let (build, size) = (None, None);
         return Ok(Cost {
@@ -73,7 +85,8 @@ fn measure(name: &str) -> Result<Cost> {
     }
     let build = Some(cpu_time()? - before);
     let program = format!("footprint-{name}{}", env::consts::EXE_SUFFIX);
-    let size = Some(fs::metadata(output.join("release").join(program))?.len());
+    let size = fs::metadata(output.join("release").join(program))?.len();
+    let size = Some(u32::try_from(size)?);
     // A build is some hundred MB.
     fs::remove_dir_all(&output)?;
     Ok(Cost {
@@ -88,16 +101,16 @@ fn cpu_time() -> Result<f64> {
     let stat = read(Path::new("/proc/self/stat"))?;
     let ticks = waited_ticks(&stat).ok_or("`/proc/self/stat` has no times of child processes")?;
     let per_second = stdout(Command::new("getconf").arg("CLK_TCK"))?;
-    Ok(ticks as f64 / per_second.trim().parse::<f64>()?)
+    Ok(f64::from(ticks) / per_second.trim().parse::<f64>()?)
 }
 
 /// Returns the clock ticks of ended child processes, in user mode and in the kernel: fields 16 and 17
-/// of proc_pid_stat(5).
-fn waited_ticks(stat: &str) -> Option<u64> {
+/// of `proc_pid_stat(5)`.
+fn waited_ticks(stat: &str) -> Option<u32> {
     // The name in field 2 may have spaces and brackets.
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = words(fields).skip(13);
-    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
+    Some(fields.next()?.parse::<u32>().ok()? + fields.next()?.parse::<u32>().ok()?)
 }
 
 #[cfg(test)]
