@@ -128,7 +128,7 @@ fn bodies_and_background_tasks_are_recorded() {
 }
 
 #[test]
-fn a_clock_wakes_what_is_due_and_forgets_what_is_dropped() {
+fn a_clock_wakes_due_waits_and_forgets_dropped_ones() {
     let clock = Clock::new();
     let mut sleep = clock.sleep(seconds(2));
     let mut dropped = clock.sleep(seconds(1));

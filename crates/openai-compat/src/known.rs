@@ -1,6 +1,6 @@
-//! Chunks that differ from a known one in their text alone, which are decoded without a parser.
+//! Decoding without a parser of chunks that differ from a known one only in their text.
 //!
-//! [`Template`](crate::Template) explains when two chunks have the same values but for the text. This
+//! [`Template`](crate::Template) explains when two chunks have the same values except for the text. This
 //! file ensures that the same values have the same effect. [`ChatDecode::learn`] accepts a chunk only if:
 //!
 //! - The parser read it as it was sent: an object in an event with the default name, with no surrogate
@@ -9,12 +9,12 @@
 //!   reason, no tool call, no log probabilities, no complete message and no unknown content.
 //! - Chunks are not also emitted as `Raw` events.
 //!
-//! Such a chunk has two effects. Its text goes to the [`Channel`](crate::text::Channel) of its choice,
-//! whose state decides what is delivered; a known chunk takes the same way. And its
-//! id, model, usage and timing are compared with those that the decoder has. They are equal after the
-//! chunk was decoded, so to repeat them has no effect, until another chunk changes one of them: then
-//! the known chunk is dropped. What else the chunk marked, such as that its choice has a delta, stays
-//! marked until the end of the stream.
+//! Such a chunk has two effects. First, its text goes to the [`Channel`](crate::text::Channel) of its
+//! choice, whose state decides what is delivered; so does the text of a known chunk. Second, its id,
+//! model, usage and timing are compared with those that the decoder has. They are equal after the chunk
+//! was decoded, so repeating them has no effect until another chunk changes one of them; then the known
+//! chunk is dropped. Everything else that the chunk recorded, such as that its choice has a delta, stays
+//! recorded until the end of the stream.
 
 use inferstream_core::{
     protocol::{Events, Flow},

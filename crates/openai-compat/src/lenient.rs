@@ -116,7 +116,7 @@ impl<'a> Lax<'a> {
     /// Reads the text of a JSON value, which the parser has checked.
     pub(crate) fn read(text: &'a str) -> serde_json::Result<Self> {
         match text.as_bytes().first() {
-            // A string without escapes needs no second look.
+            // A string without escapes needs no decoding.
             Some(b'"') if !text.contains('\\') => Ok(Self(inside(text).map(Cow::Borrowed))),
             Some(b'"' | b'[' | b'{') => {
                 serde_json::Deserializer::from_str(text).deserialize_any(LaxVisitor)
@@ -143,7 +143,7 @@ fn inside(json: &str) -> Option<&str> {
 /// The most strings of [`Passed`]. Services send one or two whose contents differ.
 const MAX_PASSED: usize = 8;
 
-/// The contents of the strings that the parser passed over because the names of their members are
+/// The contents of the strings that the parser skipped because the names of their members are
 /// unknown, as they are written.
 #[derive(Debug, Default)]
 pub(crate) struct Passed<'a> {
@@ -267,8 +267,8 @@ impl<'de, T: Default + Deserialize<'de>> Deserialize<'de> for Lenient<T> {
     }
 }
 
-/// An object that is not essential, and that few chunks have: parsed when it is used, any invalid value
-/// as an empty object.
+/// A non-essential object that few chunks have. It is parsed when it is used, and an invalid value is an
+/// empty object.
 #[derive(Debug, Default)]
 pub(crate) struct Lazy<'a, T>(Raw<'a>, PhantomData<T>);
 

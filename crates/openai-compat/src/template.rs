@@ -8,9 +8,9 @@
 //! ```
 //!
 //! The JSON parser reads the first of them. It reports where in these bytes it found the text, and
-//! which strings it passed over because they belong to members that the protocol does not have. A
+//! which strings it skipped because they belong to members that the protocol does not have. A
 //! [`Template`] keeps the chunk and these positions. A later chunk that has the same bytes
-//! everywhere else needs no parser: its text is what is at the position of the text.
+//! everywhere else needs no parser: its text is the one at that position.
 //!
 //! # Why the result is that of the parser
 //!
@@ -20,10 +20,10 @@
 //!
 //! Take a chunk that the parser has read, and replace what is between the quotation marks of one of
 //! its strings. If the new text has none of these characters, it ends at the same quotation mark as
-//! before, and means itself, because only a backslash begins an escape. All other bytes are those of
-//! the first chunk, and so are the tokens that they make. So the parser would read the second chunk as
-//! the same values, except for this one string. If the string is one that it passes over, it would
-//! read the same values.
+//! before, and is read literally, because only a backslash begins an escape. All other bytes, and
+//! therefore all other tokens, are those of the first chunk. So the parser would read the second chunk
+//! as the same values, except for this one string. If the string is one that it skips, it would read
+//! exactly the same values.
 //!
 //! [`Template::text`] compares every byte outside of the strings, and looks for these characters in
 //! every byte within them. It compares bytes and knows no names: a member that occurs twice, a member
@@ -38,8 +38,8 @@
 //!
 //! # Which strings may differ
 //!
-//! Most strings that the parser passes over are the same in each chunk, such as `"object"`. It takes
-//! less time to compare them than to look for their ends. So such a string may differ only after it
+//! Most strings that the parser skips are the same in each chunk, such as `"object"`. It takes less
+//! time to compare them than to search for their ends. So such a string may differ only after it
 //! has differed between two chunks that were learned one after the other. This is a matter of speed:
 //! any selection of these strings is correct.
 
@@ -81,7 +81,7 @@ struct Slot {
 }
 
 impl Template {
-    /// Learns a chunk in place of the one before, and returns true if it has a usable text. If it
+    /// Replaces the learned chunk, and returns true if the new one has a usable text. If it
     /// returns false, the template is unchanged.
     ///
     /// `text` is the content of a JSON string, and `passed` are the contents of strings that have no
@@ -176,7 +176,7 @@ const ONES: u64 = u64::MAX / 0xff;
 /// mark, a backslash or a control character, or 0 if there is no such byte.
 fn special(word: u64) -> u64 {
     // Subtraction borrows from the highest bit of a byte that is below the number, and of bytes after
-    // that one. A byte that had its highest bit set before is not one of the three.
+    // that one. A byte whose highest bit was already set is not one of the three.
     let below = |bytes: u64, number: u8| bytes.wrapping_sub(ONES * u64::from(number)) & !bytes;
     let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
     (is(b'"') | is(b'\\') | below(word, 0x20)) & (ONES << 7)

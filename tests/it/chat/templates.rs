@@ -55,7 +55,7 @@ fn chunks_that_differ_in_their_text_need_no_parser() {
 }
 
 #[test]
-fn strings_that_the_parser_passes_over_may_differ() {
+fn strings_that_the_parser_skips_may_differ() {
     // The second and the last chunk are like the one before; the third shows that the string differs.
     check(
         r#"{"choices":[{"delta":{"content":"@"}}],"object":"o","obfuscation":"%"}"#,
