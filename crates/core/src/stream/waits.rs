@@ -53,6 +53,15 @@ struct Sleep {
     future: BoxFuture<'static, ()>,
     /// The waker that it was polled with.
     waker: Waker,
+    /// What [`Waits::running`] returned when it was last compared with the timeouts.
+    running: [bool; 3],
+}
+
+impl Sleep {
+    /// Returns true if it will wake this task without being polled again.
+    fn is_armed(&self, now: Duration, cx: &Context<'_>) -> bool {
+        EARLY < self.end.saturating_sub(now) && self.waker.will_wake(cx.waker())
+    }
 }
 
 /// Why a wait is over.
@@ -174,6 +183,13 @@ impl Waits {
     /// Polls for an expired timeout. Otherwise the task is woken when the next one may have expired.
     pub(super) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
         let now = self.now();
+        let running = self.running();
+        // Most polls end here: bytes arrived, and more are awaited. While the same timeouts run, the
+        // earliest only moves later, so none can have expired before the sleep ends.
+        let is_enough = |sleep: &Sleep| sleep.running == running && sleep.is_armed(now, cx);
+        if self.sleep.as_ref().is_some_and(is_enough) {
+            return Poll::Pending;
+        }
         match self.expired_or_left() {
             Ok(expired) => return Poll::Ready(expired),
             // A timeout beyond the clock's range never fires.
@@ -220,21 +236,17 @@ impl Waits {
         let kept = self
             .sleep
             .take_if(|sleep| now < sleep.end && sleep.end <= end);
-        let mut sleep = match kept {
-            // The sleep already wakes this task. Most polls end here: bytes arrived, and more are awaited.
-            Some(sleep)
-                if EARLY < sleep.end.saturating_sub(now) && sleep.waker.will_wake(cx.waker()) =>
-            {
-                self.sleep = Some(sleep);
-                return;
-            }
-            Some(sleep) => sleep,
-            None => Sleep {
-                end,
-                future: self.transport.sleep(end.saturating_sub(now)),
-                waker: cx.waker().clone(),
-            },
-        };
+        let mut sleep = kept.unwrap_or_else(|| Sleep {
+            end,
+            future: self.transport.sleep(end.saturating_sub(now)),
+            waker: Waker::noop().clone(),
+            running: [false; 3],
+        });
+        sleep.running = self.running();
+        if sleep.is_armed(now, cx) {
+            self.sleep = Some(sleep);
+            return;
+        }
         if sleep.future.as_mut().poll(cx).is_ready() {
             // The clock has moved since it was read. The next poll reads it again.
             cx.waker().wake_by_ref();
@@ -243,6 +255,11 @@ impl Waits {
             sleep.waker.clone_from(cx.waker());
             self.sleep = Some(sleep);
         }
+    }
+
+    /// Returns what decides which timeouts run.
+    fn running(&self) -> [bool; 3] {
+        [self.seen_event, self.is_own, self.since_finish.is_some()]
     }
 
     /// Returns the time until the timeout that expires first, and that timeout; `None` means the wait
