@@ -61,6 +61,11 @@ impl<'a> Messages<'a> {
         let call = |one: &ToolCall| call + text(&one.id) + text(&one.name) + text(&one.arguments);
         let lengths = self.list.iter().map(|one| {
             let reasoning = one.reasoning.as_deref().zip(self.reasoning);
+            let others = (one.tool_calls.as_slice(), &one.tool_call_id, reasoning);
+            if let ([Part::Text { text: only }], ([], None, None)) = (&*one.content, others) {
+                // Most messages are like this, and many of them are short.
+                return message.min(PLAIN) + text(only);
+            }
             let reasoning = reasoning.map_or(0, |(one, name)| text(one) + text(name));
             let parts = one.content.iter().map(part).sum::<usize>();
             let calls = one.tool_calls.iter().map(call).sum::<usize>();
@@ -74,6 +79,9 @@ impl<'a> Messages<'a> {
 /// a comma.
 const MESSAGE: usize =
     r#"{"role":"assistant","content":[],"":"","tool_calls":[],"tool_call_id":""},"#.len();
+
+/// The most bytes of a message of one text beside that.
+const PLAIN: usize = r#"{"role":"assistant","content":""},"#.len();
 
 /// The most bytes of a part beside its texts.
 const PART: usize =
