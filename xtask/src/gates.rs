@@ -101,14 +101,15 @@ pub(crate) fn wasm(_: &[String]) -> Result<Outcome> {
 
 /// Returns the features of a library that work without sockets, processes and files.
 fn portable_features(package: &Package) -> Option<String> {
-    // `playground-agent` needs random numbers, for which a program for browsers has to turn on a
-    // feature of `getrandom`.
+    // `playground-agent` and `proptest` need random numbers, for which a program for browsers has
+    // to turn on a feature of `getrandom`.
     let native = [
-        "playground-agent",
         "aws-lc-rs",
         "browser",
         "default",
         "file",
+        "playground-agent",
+        "proptest",
         "tower",
         "transport",
     ];
