@@ -59,7 +59,7 @@ async fn chat(
     prompt: String,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let opened = cerebras.stream(prompt).await;
-    // Comments keep proxies from closing a connection that is silent while the model thinks.
+    // Comments keep proxies from closing an idle connection while the model prepares its response.
     Sse::new(events(opened)).keep_alive(KeepAlive::default())
 }
 
@@ -85,7 +85,7 @@ fn events(opened: Result<ChatStream>) -> impl Stream<Item = Result<Event, Infall
     })
 }
 
-/// The kind only: a message may name hosts and settings that are no concern of the browser's.
+/// Returns only the kind: a message may name hosts and settings that the browser must not see.
 fn failed(error: &Error) -> Event {
     let data = match error.kind() {
         ErrorKind::RateLimited | ErrorKind::Overloaded => "busy",
