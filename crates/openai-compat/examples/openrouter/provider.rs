@@ -30,7 +30,7 @@ inferstream_client::provider! { impl OpenRouter: this => &this.0 }
 /// The settings of an [`OpenRouter`].
 #[derive(Debug, Default)]
 pub struct OpenRouterBuilder {
-    settings: Settings,
+    pub(crate) settings: Settings,
 }
 
 inferstream_client::builder!(OpenRouterBuilder with key);
