@@ -15,7 +15,7 @@ pub struct Workload {
 /// The number of frames in a stream.
 pub const FRAMES: usize = 1000;
 
-const TOKENS: [&str; 8] = [
+pub const TOKENS: [&str; 8] = [
     " the", " quick", " brown", " fox", ",", " jumps", " over", " it.",
 ];
 const LETTERS: [&str; 8] = [
@@ -53,7 +53,7 @@ pub fn all() -> Vec<Workload> {
 }
 
 /// A chunk of the OpenAI protocol.
-fn chunk(text: &str, end: &str) -> String {
+pub fn chunk(text: &str, end: &str) -> String {
     let mut data = format!(
         "data: {{\"id\":\"chatcmpl-8f1c2a64-7f5d-4c26-9a35-0d6f5a1f2b3c\",\"object\":\
          \"chat.completion.chunk\",\"created\":1732900000,\"model\":\"llama-3.3-70b\",\
