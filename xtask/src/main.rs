@@ -115,7 +115,7 @@ const JOBS: &[Job] = &[
     ),
     job(
         "bench",
-        "compare our speed and size with other crates: bench (decode | requests) [--check | --update], or footprint",
+        "compare our speed and size with other crates: bench (decode | end-to-end | events | requests) [--check | --update], or footprint, or memory",
         bench::job,
     ),
     job("sdk", "compare official clients with ours", sdk::job),

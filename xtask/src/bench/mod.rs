@@ -2,7 +2,14 @@
 
 mod footprint;
 
-use std::{env, fmt::Write as _, fs, path::PathBuf, process::Command};
+use std::{
+    env,
+    fmt::Write as _,
+    fs,
+    io::{self, Write as _},
+    path::PathBuf,
+    process::Command,
+};
 
 use crate::run::{Outcome, Result, cargo, output, read, root, run, shown, stdout, succeeds, words};
 
@@ -20,15 +27,26 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("requests", "request_memory"),
 ];
 
-const USAGE: &str = "which benchmark? usage: \
-    cargo xtask bench (decode | events | requests) [--check | --update], or footprint";
+/// The benchmark from the socket to the event, which counts the instructions of all candidates.
+const END_TO_END: &str = "end-to-end";
+
+const USAGE: &str = "which benchmark? usage: cargo xtask bench \
+    (decode | end-to-end | events | requests) [--check | --update], or footprint, or memory";
 
 /// Runs a benchmark: it prints tables, `--check` compares instruction counts with the committed ones,
 /// and `--update` rewrites those.
 pub(crate) fn job(arguments: &[String]) -> Result<Outcome> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    if let ["footprint"] = arguments[..] {
-        return footprint::job();
+    match arguments[..] {
+        ["footprint"] => return footprint::job(),
+        ["memory"] => {
+            run(&mut Command::new(build("memory")?))?;
+            return Ok(Outcome::Done);
+        }
+        [END_TO_END] => return end_to_end(),
+        [END_TO_END, "--check"] => return check(END_TO_END),
+        [END_TO_END, "--update"] => return update(END_TO_END),
+        _ => {}
     }
     let known = |name: &&str| PROGRAMS.iter().find(|(program, _)| program == name);
     let Some((name, memory)) = arguments.first().and_then(known) else {
@@ -45,6 +63,31 @@ pub(crate) fn job(arguments: &[String]) -> Result<Outcome> {
 fn tables(times: &str, allocations: &str) -> Result<Outcome> {
     run(&mut Command::new(build(times)?))?;
     run(&mut Command::new(build(allocations)?))?;
+    Ok(Outcome::Done)
+}
+
+fn end_to_end() -> Result<Outcome> {
+    let program = build(END_TO_END)?;
+    run(&mut Command::new(&program))?;
+    if missing().is_some() {
+        return Ok(Outcome::Done);
+    }
+    let candidates = stdout(Command::new(&program).arg("candidates"))?;
+    let mut table = "| instructions per event |".to_owned();
+    for candidate in candidates.lines() {
+        write!(table, " `{candidate}` |")?;
+    }
+    table.push_str("\n|---|");
+    table.push_str(&"---|".repeat(candidates.lines().count()));
+    for workload in workloads(&program)? {
+        write!(table, "\n| {} |", workload.1)?;
+        for candidate in candidates.lines() {
+            let count = per_frame(&program, &workload, candidate)?;
+            write!(table, " {count} |")?;
+        }
+    }
+    table.push('\n');
+    io::stdout().write_all(table.as_bytes())?;
     Ok(Outcome::Done)
 }
 
@@ -103,25 +146,40 @@ fn limit(committed: &str, workload: &str) -> Option<u64> {
 /// Returns our instructions per frame, event or message, for each workload of a program.
 fn measure(name: &str) -> Result<Vec<(String, u64)>> {
     let program = build(name)?;
-    let list = stdout(Command::new(&program).arg("list"))?;
-    let workloads = list.lines().filter_map(|line| line.split_once('\t'));
-    workloads
-        .map(|(frames, workload)| {
-            let frames: u64 = frames.parse()?;
-            // The difference of two runs excludes the start-up.
-            let once = instructions(&program, workload, 1)?;
-            let more = instructions(&program, workload, 6)?;
-            Ok((workload.to_owned(), (more - once) / 5 / frames))
-        })
+    let count = |workload: (u64, String)| {
+        let count = per_frame(&program, &workload, "inferstream")?;
+        Ok((workload.1, count))
+    };
+    workloads(&program)?.into_iter().map(count).collect()
+}
+
+/// Returns the workloads of a program, with the number of frames of each.
+fn workloads(program: &PathBuf) -> Result<Vec<(u64, String)>> {
+    let list = stdout(Command::new(program).arg("list"))?;
+    let lines = list.lines().filter_map(|line| line.split_once('\t'));
+    lines
+        .map(|(frames, workload)| Ok((frames.parse()?, workload.to_owned())))
         .collect()
 }
 
-fn instructions(program: &PathBuf, workload: &str, passes: u32) -> Result<u64> {
+/// Returns the instructions of a candidate per frame.
+fn per_frame(
+    program: &PathBuf,
+    (frames, workload): &(u64, String),
+    candidate: &str,
+) -> Result<u64> {
+    // The difference of two runs excludes the start-up.
+    let once = instructions(program, workload, candidate, 1)?;
+    let more = instructions(program, workload, candidate, 6)?;
+    Ok((more - once) / 5 / frames)
+}
+
+fn instructions(program: &PathBuf, workload: &str, candidate: &str, passes: u32) -> Result<u64> {
     let mut command = Command::new("valgrind");
     command
         .args(words("--tool=callgrind --callgrind-out-file=/dev/null"))
         .arg(program)
-        .args(["pass", workload, "inferstream", &passes.to_string()]);
+        .args(["pass", workload, candidate, &passes.to_string()]);
     let output = output(&mut command)?;
     let report = String::from_utf8_lossy(&output.stderr).into_owned();
     let count = report
