@@ -526,6 +526,27 @@ fn data_within_one_read_is_a_slice_of_it() {
 }
 
 #[test]
+fn text_that_is_kept_does_not_change() {
+    let data = |at: usize| format!("{at}").repeat(1 + at * at % 3000);
+    let mut decoder = Decoder::default();
+    let mut kept = Vec::new();
+    for at in 0..300 {
+        let frame = format!("data: {}\n\n", data(at));
+        let (begin, end) = frame.split_at(frame.len() * (at % 4) / 4);
+        for piece in [begin, end] {
+            decoder.push(Bytes::copy_from_slice(piece.as_bytes()));
+            while let Some(frame) = decoder.next_frame().unwrap() {
+                kept.push(Text::slice_of(frame.buffer, frame.data));
+            }
+        }
+    }
+    for (at, text) in kept.iter().enumerate() {
+        assert_eq!(*text, *data(at));
+    }
+    assert_eq!(kept.len(), 300);
+}
+
+#[test]
 fn text_from_elsewhere_is_copied() {
     let buffer = Bytes::from_static(b"hello");
     assert_eq!(Text::slice_of(&buffer, "other"), "other");
@@ -721,6 +742,27 @@ fn complete_frames_come_before_the_error() {
 }
 
 #[test]
+fn an_error_outside_data_comes_before_the_limit_that_follows_it() {
+    let limits = Limits::default().frame(7);
+    let frame = |event: &str, data: &str| Seen::Frame(event.into(), data.into(), String::new());
+    for (stream, expected) in [
+        (
+            "{\"a\":1}\ndata: 12345678\n\n",
+            frame("message", "{\"a\":1}"),
+        ),
+        ("error: a\nerror: 12345678\n", frame("error", "a")),
+        ("data: a\n{\"a\": 12}\n", frame("message", "a")),
+    ] {
+        for place in 0..=stream.len() {
+            let decoder = Decoder::new(limits).error_lines();
+            let (_, (items, error)) = decode_with(decoder, cut(stream.as_bytes(), &[place]));
+            assert_eq!(items, [expected.clone()], "{stream:?} cut at {place}");
+            assert_eq!(error, Some(TooLarge::new("frame", 7)));
+        }
+    }
+}
+
+#[test]
 fn the_last_id_is_kept_after_a_limit() {
     let limits = Limits::default().line(8);
     let (mut decoder, (_, error)) = decode_with(
@@ -873,6 +915,26 @@ proptest! {
         prop_assert_eq!(verdict, (naive.items, None));
         prop_assert_eq!(decoder.last_event_id(), naive.last_event_id);
         prop_assert_eq!(decoder.retry(), naive.retry);
+    }
+
+    // A read of a few KiB is checked to be text as a whole.
+    #[test]
+    fn the_second_decoder_sees_the_same_in_large_reads(
+        before in streams(),
+        after in streams(),
+        cuts in cuts(),
+        large in 0_usize..3,
+        place in 0_usize..4000,
+    ) {
+        let large = ["x".repeat(3000), "é\ndata: 漢\n\n".repeat(200), "\n".repeat(3000)][large].clone();
+        let stream = [&before, large.as_bytes(), &after].concat();
+        let naive = naive::decode(&stream);
+        for cuts in [vec![], vec![place], cuts] {
+            let (decoder, verdict) = decode_with(Decoder::default(), cut(&stream, &cuts));
+            prop_assert_eq!(&verdict.0, &naive.items);
+            prop_assert_eq!(verdict.1, None);
+            prop_assert_eq!(decoder.last_event_id(), &naive.last_event_id);
+        }
     }
 
     #[test]

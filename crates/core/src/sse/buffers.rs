@@ -2,10 +2,13 @@
 
 use std::{mem, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use bytestring::ByteString;
 
-use super::{Frame, Limits, TooLarge, block, decode_lossy};
+use super::{
+    Frame, Limits, block, decode_lossy,
+    lines::{Line, Lines, Over, Plain, as_text},
+};
 
 /// The settings of a decoder.
 #[derive(Clone, Copy, Default)]
@@ -24,56 +27,61 @@ pub(super) struct Buffers {
     joined: BytesMut,
     /// The data did not come in a `data` field, and so is a frame of its own.
     is_stray: bool,
-    /// The frame that is being read has lines other than data and comments.
-    has_lines: bool,
+    /// The frame that is being read has lines other than comments.
+    is_begun: bool,
     /// The event type buffer.
-    event: Value,
+    event: Name,
     /// The last event id buffer, if the frame that is being read has set it.
-    id: Value,
+    id: String,
     id_changed: bool,
-    last_id: Value,
+    last_id: String,
     retry: Option<Duration>,
     /// In how many places invalid UTF-8 was replaced.
     replaced: usize,
 
-    lent_event: Value,
-    lent_data: LentData,
+    lent: Lent,
 }
 
 /// The data buffer.
-#[derive(Default)]
-pub(super) enum Data {
+#[derive(Clone, Copy, Default)]
+enum Data {
     /// No `data` field yet.
     #[default]
     None,
-    /// One, which is the current read's text between these places.
-    InText(usize, usize),
-    /// One, from a read before or in a line that was copied.
-    Slice(Bytes),
-    /// Several, joined by line feeds.
+    /// One, which is the current read between these places.
+    InRead(usize, usize),
+    /// One that several reads contain, or several, joined by line feeds.
     Joined,
 }
 
-/// A name or an id: in the current read, or a copy once that read is done.
+/// The name of a frame's event. Most streams repeat it, so it is kept from frame to frame.
 #[derive(Default)]
-pub(super) struct Value {
-    in_text: Option<(usize, usize)>,
-    copy: String,
+struct Name {
+    text: String,
+    /// It is the name of the frame that is being read.
+    is_set: bool,
+    /// It is the name of the frame that is lent.
+    is_lent: bool,
 }
 
 /// The data that the last frame lends.
 #[derive(Default)]
-enum LentData {
-    #[default]
-    None,
-    /// The current read's text between these places.
-    InText(usize, usize),
-    Own(ByteString),
+struct Lent {
+    data: Data,
+    /// The bytes of [`Data::Joined`].
+    joined: Bytes,
+    /// The data in place of invalid UTF-8.
+    lossy: ByteString,
 }
 
 /// What a line may cause.
+#[derive(Clone, Copy)]
 pub(super) enum Step {
+    /// A frame ends.
     Frame,
+    /// A frame ends before the line, which is to be taken again.
+    FrameBefore,
+    /// The reconnection time is set.
     Retry,
 }
 
@@ -87,96 +95,107 @@ enum Field {
     Unknown,
 }
 
-/// A complete line, and the ways to keep the part of it from a place on.
-pub(super) trait Line {
-    fn bytes(&self) -> &[u8];
-    /// Makes the part a name or an id, and counts where invalid UTF-8 is replaced.
-    fn set(&self, value: &mut Value, start: usize, replaced: &mut usize);
-    /// Makes the part the only data of its frame.
-    fn data(&self, start: usize) -> Data;
-    /// The text of the current read.
-    fn read(&self) -> &str;
-}
-
-/// A line that lies in the text of the current read.
-pub(super) struct InText<'a> {
-    pub(super) read: &'a str,
-    pub(super) start: usize,
-    pub(super) end: usize,
-}
-
-/// A line that was copied; its bytes are not known to be text.
-pub(super) struct Copied<'a> {
-    pub(super) read: &'a str,
-    pub(super) bytes: Bytes,
-}
-
 impl Buffers {
-    /// Makes data between two places the frame that is lent.
+    /// Takes the first line of a frame, a `data` field. If the frame's blank line follows, makes it
+    /// the frame that is lent and returns true.
     #[inline]
-    pub(super) fn take_plain_frame(&mut self, (start, end): (usize, usize)) {
-        self.lent_event.clear();
-        self.lent_data = LentData::InText(start, end);
+    pub(super) fn take_plain(&mut self, plain: Plain) -> bool {
+        match plain {
+            Plain::Frame(start, end) => {
+                self.event.is_lent = false;
+                self.lent.data = Data::InRead(start, end);
+                true
+            }
+            Plain::Data(start, end) => {
+                self.is_begun = true;
+                self.data = Data::InRead(start, end);
+                false
+            }
+        }
     }
 
     /// Does what the standard says of a line.
     #[inline]
     pub(super) fn take_line(
         &mut self,
-        line: &impl Line,
+        line: Line,
+        lines: &mut Lines,
         rules: &Rules,
-    ) -> Result<Option<Step>, TooLarge> {
-        let bytes = line.bytes();
+    ) -> Result<Option<Step>, Over> {
+        let bytes = lines.bytes(line);
         if bytes.is_empty() {
-            return Ok(self.dispatch(line.read(), rules));
+            return Ok(self.dispatch(rules));
         }
         let (field, start) = field(bytes);
-        if matches!(field, Field::Data) {
-            let step = self.end_stray(line.read(), rules);
-            self.add_data(line, start, rules)?;
-            return Ok(step);
-        }
-        self.has_lines |= !matches!(field, Field::Unknown) || !bytes.trim_ascii().is_empty();
         match field {
+            Field::Data | Field::Event if self.is_stray => Ok(self.end_before(rules)),
+            Field::Data => self.add_data(line, start, lines, rules),
             Field::Event => {
-                let step = self.end_stray(line.read(), rules);
-                self.has_lines = true;
-                line.set(&mut self.event, start, &mut self.replaced);
-                return Ok(step);
+                self.is_begun = true;
+                self.event.is_set = true;
+                if self.event.text.as_bytes() != &bytes[start..] {
+                    let value = lines.text_of(line, start);
+                    set(&mut self.event.text, value, &mut self.replaced);
+                }
+                Ok(None)
             }
             // "If the field value does not contain U+0000 NULL, then set the last event ID buffer
             // to the field value. Otherwise, ignore the field."
-            Field::Id if bytes.iter().copied().min() != Some(0) => {
-                line.set(&mut self.id, start, &mut self.replaced);
+            Field::Id if !has_nul(&bytes[start..]) => {
+                self.is_begun = true;
                 self.id_changed = true;
+                set(&mut self.id, lines.text_of(line, start), &mut self.replaced);
+                Ok(None)
             }
-            Field::Retry => return Ok(self.set_retry(&bytes[start..])),
+            Field::Retry => {
+                self.is_begun = true;
+                Ok(self.set_retry(&bytes[start..]))
+            }
+            field => self.take_other(field, line, start, lines, rules),
+        }
+    }
+
+    /// Does what services mean by a line that the standard ignores.
+    #[cold]
+    fn take_other(
+        &mut self,
+        field: Field,
+        line: Line,
+        start: usize,
+        lines: &mut Lines,
+        rules: &Rules,
+    ) -> Result<Option<Step>, Over> {
+        let bytes = lines.bytes(line);
+        self.is_begun |= !matches!(field, Field::Unknown) || !bytes.trim_ascii().is_empty();
+        let has_data = !matches!(self.data, Data::None);
+        match field {
             _ if rules
                 .marker
                 .is_some_and(|marker| marker.as_bytes() == bytes) =>
             {
-                if matches!(self.data, Data::None) {
-                    self.add_data(line, 0, rules)?;
+                if !has_data {
+                    return self.add_data(line, 0, lines, rules);
                 }
             }
             Field::Error if rules.takes_errors => {
-                let step = self.dispatch(line.read(), rules);
+                let step = self.end_before(rules);
+                if step.is_some() {
+                    return Ok(step);
+                }
                 self.is_stray = true;
-                self.event.set("error");
-                self.add_data(line, start, rules)?;
-                return Ok(step);
+                set(&mut self.event.text, Ok("error"), &mut self.replaced);
+                self.event.is_set = true;
+                return self.add_data(line, start, lines, rules);
             }
             // The rest of JSON that is written over several lines.
-            _ if self.is_stray => self.add_data(line, 0, rules)?,
+            _ if self.is_stray => return self.add_data(line, 0, lines, rules),
             _ if rules.takes_errors && (bytes.starts_with(b"{") || bytes.starts_with(b"[{")) => {
                 // A name that came before it is its own.
-                let step = match self.data {
-                    Data::None => None,
-                    _ => self.dispatch(line.read(), rules),
-                };
+                if has_data {
+                    return Ok(self.end_before(rules));
+                }
                 self.is_stray = true;
-                self.add_data(line, 0, rules)?;
-                return Ok(step);
+                return self.add_data(line, 0, lines, rules);
             }
             // "Otherwise: The field is ignored."
             _ => {}
@@ -186,32 +205,37 @@ impl Buffers {
 
     /// Appends the part of a line from `start` on to the data buffer.
     #[inline]
-    fn add_data(&mut self, line: &impl Line, start: usize, rules: &Rules) -> Result<(), TooLarge> {
-        if matches!(self.data, Data::None) {
-            check_frame(line.bytes().len() - start, rules)?;
-            self.data = line.data(start);
-            return Ok(());
+    fn add_data(
+        &mut self,
+        line: Line,
+        start: usize,
+        lines: &mut Lines,
+        rules: &Rules,
+    ) -> Result<Option<Step>, Over> {
+        self.is_begun = true;
+        if !matches!(self.data, Data::None) {
+            return self.join(&lines.bytes(line)[start..], lines, rules);
         }
-        self.join(line, start, rules)
+        check_frame(lines.bytes(line).len() - start, rules)?;
+        self.data = match line {
+            Line::InRead(line, end) => Data::InRead(line + start, end),
+            Line::Begun => {
+                lines.take_begun(&mut self.joined);
+                self.joined.advance(start);
+                Data::Joined
+            }
+        };
+        Ok(None)
     }
 
     /// "Append the field value to the data buffer, then append a single U+000A LINE FEED (LF)
     /// character to the data buffer"; the last one is taken off at the dispatch.
-    fn join(&mut self, line: &impl Line, start: usize, rules: &Rules) -> Result<(), TooLarge> {
-        match &self.data {
-            Data::None | Data::Joined => {}
-            Data::InText(start, end) => {
-                let data = &line.read().as_bytes()[*start..*end];
-                block::append(&mut self.joined, data);
-            }
-            Data::Slice(data) => block::append(&mut self.joined, data),
-        }
-        self.data = Data::Joined;
-        let value = &line.bytes()[start..];
+    fn join(&mut self, value: &[u8], lines: &Lines, rules: &Rules) -> Result<Option<Step>, Over> {
+        self.leave(lines);
         check_frame(self.joined.len() + 1 + value.len(), rules)?;
         block::append(&mut self.joined, b"\n");
         block::append(&mut self.joined, value);
-        Ok(())
+        Ok(None)
     }
 
     /// "If the field value consists of only ASCII digits, then interpret the field value as an
@@ -231,74 +255,59 @@ impl Buffers {
 
     /// "If the line is empty (a blank line): Dispatch the event."
     #[inline]
-    pub(super) fn dispatch(&mut self, read: &str, rules: &Rules) -> Option<Step> {
+    pub(super) fn dispatch(&mut self, rules: &Rules) -> Option<Step> {
         if mem::take(&mut self.id_changed) {
-            self.id.move_to(&mut self.last_id);
+            mem::swap(&mut self.id, &mut self.last_id);
         }
-        self.take_frame(read, rules).then_some(Step::Frame)
+        self.take_frame(rules).then_some(Step::Frame)
     }
 
-    /// Ends a frame that no blank line ended, since a field of another begins.
-    #[inline]
-    fn end_stray(&mut self, read: &str, rules: &Rules) -> Option<Step> {
-        self.is_stray.then(|| self.dispatch(read, rules)).flatten()
+    /// Ends what no blank line ended, since the line begins another frame.
+    fn end_before(&mut self, rules: &Rules) -> Option<Step> {
+        let step = self.dispatch(rules);
+        self.is_begun = true;
+        step.map(|_| Step::FrameBefore)
     }
 
     /// Makes what has been read the frame that is lent, if it has data.
     #[inline]
-    pub(super) fn take_frame(&mut self, read: &str, rules: &Rules) -> bool {
+    fn take_frame(&mut self, rules: &Rules) -> bool {
         self.is_stray = false;
-        self.has_lines = false;
-        self.event.move_to(&mut self.lent_event);
-        // "If the data buffer is an empty string, set the data buffer and the event type buffer to
-        // the empty string and return": `data:` alone has put a line feed there, and is a frame.
-        self.lent_data = match mem::take(&mut self.data) {
-            Data::None => {
-                self.lent_data = LentData::None;
-                let is_end = |name| name == self.lent_event.get(read);
-                return rules.end_event.is_some_and(is_end);
-            }
-            Data::InText(start, end) => LentData::InText(start, end),
-            Data::Slice(bytes) => LentData::Own(self.decode(&bytes)),
+        self.is_begun = false;
+        self.event.is_lent = mem::take(&mut self.event.is_set);
+        self.lent.data = mem::take(&mut self.data);
+        match self.lent.data {
+            // "If the data buffer is an empty string, set the data buffer and the event type buffer
+            // to the empty string and return": `data:` alone has put a line feed there, and is a
+            // frame.
+            Data::None => rules
+                .end_event
+                .is_some_and(|name| self.event.is_lent && self.event.text == name),
+            Data::InRead(..) => true,
             Data::Joined => {
-                let bytes = block::take(&mut self.joined);
-                LentData::Own(self.decode(&bytes))
+                self.lent.joined = mem::take(&mut self.joined).freeze();
+                true
             }
-        };
-        true
-    }
-
-    fn decode(&mut self, bytes: &Bytes) -> ByteString {
-        match ByteString::try_from(bytes.clone()) {
-            Ok(text) => text,
-            Err(_) => decode_lossy(bytes, &mut self.replaced).into_owned().into(),
         }
     }
 
     /// Takes the incomplete frame at the end of the input as if a blank line ended it.
-    pub(super) fn take_tail(&mut self, line: &Copied<'_>, rules: &Rules) -> Result<bool, TooLarge> {
+    pub(super) fn take_tail(&mut self, lines: &mut Lines, rules: &Rules) -> Result<bool, Over> {
         let replaced = self.replaced;
-        let read = line.read;
-        if !line.bytes().is_empty() {
-            self.take_line(line, rules)?;
+        if let Some(line) = lines.end() {
+            self.take_line(line, lines, rules)?;
         }
-        let is_frame = self.take_frame(read, rules);
         // The end of the input may have cut a character, which is not invalid.
         self.replaced = replaced;
-        Ok(is_frame)
+        Ok(self.take_frame(rules))
     }
 
     /// Makes the data independent of the current read, which is done.
     #[inline]
-    pub(super) fn leave(&mut self, text: &ByteString) {
-        if text.is_empty() {
-            return;
-        }
-        if let Data::InText(start, end) = self.data {
-            self.data = Data::Slice(text.as_bytes().slice(start..end));
-        }
-        for value in [&mut self.event, &mut self.id, &mut self.last_id] {
-            value.leave(text);
+    pub(super) fn leave(&mut self, lines: &Lines) {
+        if let Data::InRead(start, end) = self.data {
+            block::append(&mut self.joined, &lines.read()[start..end]);
+            self.data = Data::Joined;
         }
     }
 
@@ -306,45 +315,50 @@ impl Buffers {
     pub(super) fn clear_data(&mut self) {
         self.data = Data::None;
         self.joined = BytesMut::new();
+        self.is_begun = false;
     }
 
     /// Takes back the frame that was lent, so that its memory can be used again.
     #[inline]
-    pub(super) fn take_back(&mut self) {
-        self.lent_data = LentData::None;
+    pub(super) fn take_back(&mut self, lines: &mut Lines) {
+        let Lent {
+            data,
+            joined,
+            lossy,
+        } = &mut self.lent;
+        *data = Data::None;
+        if !joined.is_empty() {
+            self.joined = block::reuse(mem::take(joined));
+            lines.give(&mut self.joined);
+        }
+        if !lossy.is_empty() {
+            *lossy = ByteString::new();
+        }
     }
 
-    /// Lends the frame that was taken last, of the current read's text.
+    /// Lends the frame that was taken last.
     #[inline]
-    pub(super) fn lend<'a>(&'a self, text: &'a ByteString) -> Frame<'a> {
-        self.frame(text, self.last_id.get(text))
+    pub(super) fn lend<'a>(&'a mut self, lines: &'a mut Lines) -> Frame<'a> {
+        let (data, buffer) = self.lent.lend(lines, &mut self.replaced);
+        Frame {
+            event: self.event.lent(),
+            id: &self.last_id,
+            retry: self.retry,
+            data,
+            buffer,
+        }
     }
 
     /// Lends the frame at the end of the input. Its id is lent, but takes no force: the frame was
     /// not dispatched.
-    pub(super) fn lend_tail<'a>(&'a self, text: &'a ByteString) -> Frame<'a> {
-        let id = if self.id_changed {
-            &self.id
-        } else {
-            &self.last_id
-        };
-        self.frame(text, id.get(text))
-    }
-
-    #[inline]
-    fn frame<'a>(&'a self, text: &'a ByteString, id: &'a str) -> Frame<'a> {
-        static NOTHING: Bytes = Bytes::new();
-        let (data, buffer) = match &self.lent_data {
-            LentData::None => ("", &NOTHING),
-            LentData::InText(start, end) => (&text[*start..*end], text.as_bytes()),
-            LentData::Own(data) => (&**data, data.as_bytes()),
-        };
+    pub(super) fn lend_tail<'a>(&'a mut self, lines: &'a mut Lines) -> Frame<'a> {
+        let (data, buffer) = self.lent.lend(lines, &mut 0);
         Frame {
-            event: match self.lent_event.get(text) {
-                "" => "message",
-                event => event,
+            event: self.event.lent(),
+            id: match self.id_changed {
+                true => &self.id,
+                false => &self.last_id,
             },
-            id,
             retry: self.retry,
             data,
             buffer,
@@ -354,11 +368,11 @@ impl Buffers {
     /// Returns true if a frame is being read: it has lines other than comments.
     #[inline]
     pub(super) fn is_begun(&self) -> bool {
-        !matches!(self.data, Data::None) || self.has_lines
+        self.is_begun
     }
 
-    pub(super) fn last_id<'a>(&'a self, text: &'a str) -> &'a str {
-        self.last_id.get(text)
+    pub(super) fn last_id(&self) -> &str {
+        &self.last_id
     }
 
     pub(super) fn retry(&self) -> Option<Duration> {
@@ -399,84 +413,58 @@ fn field(line: &[u8]) -> (Field, usize) {
     }
 }
 
-fn check_frame(length: usize, rules: &Rules) -> Result<(), TooLarge> {
-    match rules.limits.frame {
-        limit if length <= limit => Ok(()),
-        limit => Err(TooLarge::new("frame", limit)),
+/// Looks at all bytes, which for the few of an id takes less time than to stop at the first.
+fn has_nul(bytes: &[u8]) -> bool {
+    bytes.iter().fold(false, |found, byte| found | (*byte == 0))
+}
+
+fn check_frame(length: usize, rules: &Rules) -> Result<(), Over> {
+    if length <= rules.limits.frame {
+        Ok(())
+    } else {
+        Err(Over::Frame)
     }
 }
 
-impl Value {
+/// Sets a name or an id to text or to bytes that are not, and counts where invalid UTF-8 is replaced.
+fn set(buffer: &mut String, value: Result<&str, &[u8]>, replaced: &mut usize) {
+    buffer.clear();
+    match value {
+        Ok(text) => buffer.push_str(text),
+        Err(bytes) => buffer.push_str(&decode_lossy(bytes, replaced)),
+    }
+}
+
+impl Name {
+    /// Returns the name of the frame that is lent, or "message" if it has none.
     #[inline]
-    fn get<'a>(&'a self, text: &'a str) -> &'a str {
-        match self.in_text {
-            Some((start, end)) => &text[start..end],
-            None => &self.copy,
-        }
-    }
-
-    #[inline]
-    fn clear(&mut self) {
-        self.in_text = None;
-        self.copy.clear();
-    }
-
-    fn set(&mut self, value: &str) {
-        self.clear();
-        self.copy.push_str(value);
-    }
-
-    /// Copies the value, for the current read is done.
-    fn leave(&mut self, text: &str) {
-        if let Some((start, end)) = self.in_text {
-            self.set(&text[start..end]);
-        }
-    }
-
-    /// Moves the value; an empty one stays.
-    #[inline]
-    fn move_to(&mut self, other: &mut Self) {
-        other.in_text = self.in_text.take();
-        if other.in_text.is_none() {
-            mem::swap(&mut other.copy, &mut self.copy);
-            self.copy.clear();
+    fn lent(&self) -> &str {
+        match &*self.text {
+            name if self.is_lent && !name.is_empty() => name,
+            _ => "message",
         }
     }
 }
 
-impl Line for InText<'_> {
-    fn bytes(&self) -> &[u8] {
-        &self.read.as_bytes()[self.start..self.end]
-    }
-
-    fn set(&self, value: &mut Value, start: usize, _: &mut usize) {
-        value.clear();
-        value.in_text = Some((self.start + start, self.end));
-    }
-
-    fn data(&self, start: usize) -> Data {
-        Data::InText(self.start + start, self.end)
-    }
-
-    fn read(&self) -> &str {
-        self.read
-    }
-}
-
-impl Line for Copied<'_> {
-    fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    fn set(&self, value: &mut Value, start: usize, replaced: &mut usize) {
-        value.set(&decode_lossy(&self.bytes[start..], replaced));
-    }
-
-    fn data(&self, start: usize) -> Data {
-        Data::Slice(self.bytes.slice(start..))
-    }
-
-    fn read(&self) -> &str {
-        self.read
+impl Lent {
+    /// Lends the data and the buffer that it is a part of.
+    #[inline]
+    fn lend<'a>(&'a mut self, lines: &'a mut Lines, replaced: &mut usize) -> (&'a str, &'a Bytes) {
+        static NOTHING: Bytes = Bytes::new();
+        let (data, buffer) = match self.data {
+            Data::None => return ("", &NOTHING),
+            Data::InRead(start, end) => {
+                lines.check_read();
+                (lines.text(start, end), lines.read())
+            }
+            Data::Joined => (as_text(&self.joined), &self.joined),
+        };
+        match data {
+            Ok(text) => (text, buffer),
+            Err(bytes) => {
+                self.lossy = decode_lossy(bytes, replaced).into_owned().into();
+                (&self.lossy, self.lossy.as_bytes())
+            }
+        }
     }
 }

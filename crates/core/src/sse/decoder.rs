@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::{
     Frame, Framer, Limits, TooLarge,
-    buffers::{Buffers, Copied, InText, Rules, Step},
-    lines::{Line, Lines},
+    buffers::{Buffers, Rules, Step},
+    lines::{Line, Lines, Over},
 };
 
 /// A decoder of event streams.
@@ -34,6 +34,8 @@ pub struct Decoder {
     failed: Option<TooLarge>,
     lines: Lines,
     buffers: Buffers,
+    /// A line that ended a frame before it, and is still to be taken.
+    again: Option<Line>,
 }
 
 /// What a stream's next lines amount to.
@@ -90,6 +92,7 @@ impl Decoder {
     }
 
     /// Takes the stream's next bytes, cut anywhere.
+    #[inline]
     pub fn push(&mut self, bytes: Bytes) {
         if self.failed.is_none() && !bytes.is_empty() {
             self.lines.push(bytes);
@@ -102,14 +105,12 @@ impl Decoder {
     ///
     /// A line or a frame over its limit, after all frames that were whole before it; the same again
     /// at each later call.
+    #[inline]
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, TooLarge> {
-        loop {
-            match self.step()? {
-                None => return Ok(None),
-                Some(Step::Retry) => {}
-                Some(Step::Frame) => return Ok(Some(self.buffers.lend(self.lines.text()))),
-            }
+        if !self.take_plain_frame() && !self.take_frame()? {
+            return Ok(None);
         }
+        Ok(Some(self.buffers.lend(&mut self.lines)))
     }
 
     /// Like [`next_frame`](Self::next_frame), but also returns reconnection times, in order.
@@ -118,10 +119,15 @@ impl Decoder {
     ///
     /// As `next_frame`.
     pub fn next_item(&mut self) -> Result<Option<Item<'_>>, TooLarge> {
-        Ok(match self.step()? {
+        if self.take_plain_frame() {
+            return Ok(Some(Item::Frame(self.buffers.lend(&mut self.lines))));
+        }
+        Ok(match self.next_step()? {
             None => None,
             Some(Step::Retry) => self.retry().map(Item::Retry),
-            Some(Step::Frame) => Some(Item::Frame(self.buffers.lend(self.lines.text()))),
+            Some(Step::Frame | Step::FrameBefore) => {
+                Some(Item::Frame(self.buffers.lend(&mut self.lines)))
+            }
         })
     }
 
@@ -130,11 +136,8 @@ impl Decoder {
     /// The standard has it dropped: "if the file ends in the middle of an event … the incomplete
     /// event is not dispatched". It is for a protocol to recognise its end marker by.
     pub fn tail(&mut self) -> Option<Frame<'_>> {
-        let bytes = self.lines.take_copied();
-        let text = self.lines.text();
-        let line = Copied { read: text, bytes };
-        let is_frame = self.buffers.take_tail(&line, &self.rules).ok()?;
-        is_frame.then(|| self.buffers.lend_tail(text))
+        let is_frame = self.buffers.take_tail(&mut self.lines, &self.rules).ok()?;
+        is_frame.then(|| self.buffers.lend_tail(&mut self.lines))
     }
 
     /// Returns true, after the last byte, if the input ends inside an event: a line or the beginning
@@ -152,7 +155,7 @@ impl Decoder {
 
     /// Returns the last event id, as of the last blank line: what a reconnection would send.
     pub fn last_event_id(&self) -> &str {
-        self.buffers.last_id(self.lines.text())
+        self.buffers.last_id()
     }
 
     /// Returns the last reconnection time that the stream set.
@@ -168,66 +171,59 @@ impl Decoder {
         };
     }
 
-    #[inline]
-    fn step(&mut self) -> Result<Option<Step>, TooLarge> {
-        if let Some(error) = self.failed {
-            return Err(error);
-        }
-        if self.take_plain_frame() {
-            return Ok(Some(Step::Frame));
-        }
-        self.buffers.take_back();
-        let step = self.next_step();
-        if let Err(error) = step {
-            self.fail(error);
-        }
-        step
-    }
-
     /// Takes a frame of one data field, if that is what comes next: what nearly all are.
     #[inline]
     fn take_plain_frame(&mut self) -> bool {
         if self.buffers.is_begun() {
             return false;
         }
-        let data = self.lines.take_plain_frame(self.rules.limits);
-        if let Some(data) = data {
-            self.buffers.take_plain_frame(data);
+        let plain = self.lines.take_plain(self.rules.limits);
+        plain.is_some_and(|plain| self.buffers.take_plain(plain))
+    }
+
+    /// Takes a frame of any lines. Returns false at the end of what was pushed.
+    #[inline(never)]
+    fn take_frame(&mut self) -> Result<bool, TooLarge> {
+        loop {
+            match self.next_step()? {
+                None => return Ok(false),
+                Some(Step::Retry) => {}
+                Some(Step::Frame | Step::FrameBefore) => return Ok(true),
+            }
         }
-        data.is_some()
     }
 
     /// Goes on until a line makes a step, or to the end of what was pushed.
-    #[inline(never)]
     fn next_step(&mut self) -> Result<Option<Step>, TooLarge> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        self.buffers.take_back(&mut self.lines);
+        self.take_lines().map_err(|over| self.fail(over))
+    }
+
+    #[inline]
+    fn take_lines(&mut self) -> Result<Option<Step>, Over> {
         let limit = self.rules.limits.line;
         loop {
-            let step = match self.lines.next_line(limit)? {
-                Some(Line::InText(start, end)) => {
-                    let read = self.lines.text();
-                    let line = InText { read, start, end };
-                    let step = self.buffers.take_line(&line, &self.rules)?;
-                    // After data it nearly always is.
-                    if step.is_none() && self.lines.passes_blank_line() {
-                        self.buffers.dispatch(self.lines.text(), &self.rules)
-                    } else {
-                        step
-                    }
-                }
-                Some(Line::Copied) => {
-                    let bytes = self.lines.take_copied();
-                    let read = self.lines.text();
-                    let line = Copied { read, bytes };
-                    self.buffers.take_line(&line, &self.rules)?
-                }
-                None => {
-                    self.buffers.leave(self.lines.text());
-                    if !self.lines.next_read(limit)? {
-                        return Ok(None);
-                    }
-                    self.take_plain_frame().then_some(Step::Frame)
-                }
+            let line = match self.again.take() {
+                None => self.lines.next_line(limit)?,
+                again => again,
             };
+            let Some(line) = line else {
+                self.buffers.leave(&self.lines);
+                if !self.lines.next_read() {
+                    return Ok(None);
+                }
+                continue;
+            };
+            let mut step = self.buffers.take_line(line, &mut self.lines, &self.rules)?;
+            if let Some(Step::FrameBefore) = step {
+                self.again = Some(line);
+            // After data it nearly always is.
+            } else if step.is_none() && self.lines.passes_blank_line() {
+                step = self.buffers.dispatch(&self.rules);
+            }
             if step.is_some() {
                 return Ok(step);
             }
@@ -235,11 +231,15 @@ impl Decoder {
     }
 
     #[cold]
-    fn fail(&mut self, error: TooLarge) {
-        self.buffers.leave(self.lines.text());
+    fn fail(&mut self, over: Over) -> TooLarge {
+        let error = match over {
+            Over::Frame => TooLarge::new("frame", self.rules.limits.frame),
+            Over::Line => TooLarge::new("line", self.rules.limits.line),
+        };
         self.buffers.clear_data();
         self.lines.clear();
         self.failed = Some(error);
+        error
     }
 }
 

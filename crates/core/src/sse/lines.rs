@@ -1,289 +1,363 @@
 //! The lines of an event stream, wherever the stream is cut into reads.
 
-use std::{collections::VecDeque, mem};
+use std::{collections::VecDeque, mem, str};
 
 use bytes::{Buf, Bytes, BytesMut};
 use bytestring::ByteString;
-use memchr::memchr2;
+use memchr::{memchr2, memrchr};
 
-use super::{Limits, TooLarge, block};
+use super::{Limits, block};
+
+/// The length from which on a read is expected to contain several frames.
+const SEVERAL: usize = 1 << 10;
+
+/// How much of a line is searched for its end in words.
+const SHORT: usize = 32;
+
+/// The length of a `data` field without its value.
+const NAME: usize = b"data: ".len();
 
 /// The reads of a stream, and how far they are cut into lines.
-///
-/// UTF-8 is checked once per read. Bytes that are not text, an invalid sequence or a character that
-/// the read's end cuts, contain no line end: they are part of a line that is copied and checked as
-/// a whole.
 #[derive(Default)]
 pub(super) struct Lines {
-    /// The text of the current read: all of it, or as far as it is valid UTF-8.
-    text: ByteString,
-    /// How much of the text is done.
+    /// The current read, without the end of a line that an earlier read began.
+    read: Bytes,
+    /// How much of the current read is done.
     at: usize,
-    /// The rest of the current read. It does not begin with valid UTF-8, or goes on with a line.
-    rest: Bytes,
+    /// The beginning of the current read, once it is checked to be text.
+    checked: Option<ByteString>,
     /// The reads after it.
     reads: VecDeque<Bytes>,
-    begun: Begun,
-}
-
-/// The current line, as far as earlier reads contained it.
-#[derive(Default)]
-struct Begun {
     state: State,
-    bytes: BytesMut,
+    /// In [`State::Begun`] the current line so far, and then the whole line, until another begins.
+    begun: BytesMut,
 }
 
-/// What the next byte is checked for.
+/// What the next byte is.
 #[derive(Clone, Copy, Default, PartialEq)]
 enum State {
     /// The stream's first byte: it may begin a byte-order mark.
     #[default]
     Start,
-    /// The first byte of a mark came.
+    /// The second byte of a mark, perhaps.
     Mark1,
-    /// The second byte of a mark came.
+    /// The third byte of a mark, perhaps.
     Mark2,
-    /// Nothing but the end of the line.
+    /// The first byte of a line.
     Line,
-    /// As `Line`, in a comment, of which nothing is kept.
+    /// Inside a line.
+    Begun,
+    /// Inside a comment, of which nothing is kept.
     Comment,
-    /// A CR ended the read before: an LF is the rest of that line end.
+    /// The first byte of a line, or an LF that belongs to the CR before it.
     AfterCr,
+}
+
+/// The limit that something exceeds.
+#[derive(Clone, Copy)]
+pub(super) enum Over {
+    Frame,
+    Line,
 }
 
 /// A complete line that is no comment, without its end.
 #[derive(Clone, Copy)]
 pub(super) enum Line {
-    /// The line is [`Lines::text`] between these places.
-    InText(usize, usize),
-    /// The line came in several reads, or is not valid UTF-8: [`Lines::take_copied`] returns it.
-    Copied,
+    /// The line is the current read between these places.
+    InRead(usize, usize),
+    /// The line was put together from several reads.
+    Begun,
+}
+
+/// A complete line that is a `data` field, of which this is the value in the current read.
+#[derive(Clone, Copy)]
+pub(super) enum Plain {
+    /// Behind the line is a blank one.
+    Frame(usize, usize),
+    /// Behind the line is something else.
+    Data(usize, usize),
 }
 
 impl Lines {
+    #[inline]
     pub(super) fn push(&mut self, read: Bytes) {
-        if !(self.text.is_empty() && self.rest.is_empty() && self.reads.is_empty()) {
-            self.reads.push_back(read);
-        } else if self.begun.is_inside() {
-            self.rest = read;
+        if self.read.is_empty() {
+            self.read = read;
         } else {
-            self.begin(read);
+            self.reads.push_back(read);
         }
     }
 
-    /// Takes a frame that is one `data` field and its blank line, without line by line, if that is
-    /// what comes next in the text. Returns where its data is.
+    /// Takes a line that is a `data` field, and a blank line behind it, if that is what comes next
+    /// in the read: what nearly all frames are.
     ///
-    /// Nearly all frames are like that. What this does not recognize, limits included, is for
-    /// [`next_line`](Self::next_line).
+    /// What this does not recognize, limits included, is for [`next_line`](Self::next_line).
     #[inline]
-    pub(super) fn take_plain_frame(&mut self, limits: Limits) -> Option<(usize, usize)> {
-        if self.begun.state != State::Line || !self.begun.bytes.is_empty() {
+    pub(super) fn take_plain(&mut self, limits: Limits) -> Option<Plain> {
+        if self.state != State::Line {
             return None;
         }
-        let line = self.text.as_bytes().get(self.at..)?;
-        let value = line.strip_prefix(b"data: ")?;
+        let value = self.read.get(self.at..)?.strip_prefix(b"data: ")?;
         let length = memchr2(b'\n', b'\r', value)?;
-        let ends = match value[length..] {
-            [b'\n', b'\n', ..] => 2,
-            [b'\r', b'\n', b'\r', b'\n', ..] => 4,
+        if limits.line < NAME + length || limits.frame < length {
+            return None;
+        }
+        let start = self.at + NAME;
+        let end = start + length;
+        let (ends, is_frame) = match value[length..] {
+            [b'\n', b'\n', ..] => (2, true),
+            [b'\r', b'\n', b'\r', b'\n', ..] => (4, true),
+            [b'\n', ..] => (1, false),
             _ => return None,
         };
-        let name = line.len() - value.len();
-        if limits.line < name + length || limits.frame < length {
-            return None;
-        }
-        let start = self.at + name;
-        self.at = start + length + ends;
-        Some((start, start + length))
+        self.at = end + ends;
+        Some(match is_frame {
+            true => Plain::Frame(start, end),
+            false => Plain::Data(start, end),
+        })
     }
 
-    /// Returns the next complete line, or `None` at the end of the text: then
+    /// Returns the next complete line, or `None` at the end of the read: then
     /// [`next_read`](Self::next_read) goes on.
     #[inline]
-    pub(super) fn next_line(&mut self, limit: usize) -> Result<Option<Line>, TooLarge> {
-        let text = self.text.as_bytes();
-        while let Some(&first) = text.get(self.at) {
-            if self.begun.passes(first) {
-                self.at += 1;
-                continue;
-            }
-            let rest = &text[self.at..];
-            // "Lines must be separated by either a CRLF pair, a single LF, or a single CR."
-            let end = match first {
-                b'\n' | b'\r' => Some(0),
-                _ => memchr2(b'\n', b'\r', rest),
-            };
-            let Some(length) = end else {
-                self.at = text.len();
-                self.begun.hold(rest, limit)?;
-                break;
-            };
-            let line = self.at..self.at + length;
-            self.at = line.end + 1;
-            let was_comment = self.begun.state == State::Comment;
-            self.begun.state = State::Line;
-            if rest[length] == b'\r' {
-                match rest.get(length + 1) {
-                    Some(b'\n') => self.at += 1,
-                    Some(_) => {}
-                    None => self.begun.state = State::AfterCr,
+    pub(super) fn next_line(&mut self, limit: usize) -> Result<Option<Line>, Over> {
+        while let Some(&first) = self.read.get(self.at) {
+            match self.state {
+                State::Line => {}
+                State::Begun => return Ok(self.end_begun(limit)?.then_some(Line::Begun)),
+                State::Comment => {
+                    self.pass_comment();
+                    continue;
+                }
+                State::AfterCr => {
+                    self.at += usize::from(first == b'\n');
+                    self.state = State::Line;
+                    continue;
+                }
+                State::Start | State::Mark1 | State::Mark2 => {
+                    self.pass_mark(first);
+                    continue;
                 }
             }
-            let is_copied = !self.begun.bytes.is_empty();
             // "If the line starts with a U+003A COLON character: Ignore the line."
-            if was_comment || (first == b':' && !is_copied) {
+            if first == b':' {
+                self.state = State::Comment;
                 continue;
             }
-            self.begun.check(length, limit)?;
-            if is_copied {
-                block::append(&mut self.begun.bytes, &text[line]);
-                return Ok(Some(Line::Copied));
-            }
-            return Ok(Some(Line::InText(line.start, line.end)));
+            let rest = &self.read[self.at..];
+            let end = line_end(rest);
+            check(end.unwrap_or(rest.len()), limit)?;
+            let Some(length) = end else {
+                self.begun.clear();
+                block::append(&mut self.begun, rest);
+                self.state = State::Begun;
+                self.at = self.read.len();
+                break;
+            };
+            let start = self.at;
+            self.pass_end(start + length);
+            return Ok(Some(Line::InRead(start, start + length)));
         }
         Ok(None)
     }
 
-    /// Passes over a blank line, if that is what comes next in the text.
+    /// Goes on with a line that an earlier read began. Returns true if the read contains its end.
+    fn end_begun(&mut self, limit: usize) -> Result<bool, Over> {
+        let rest = &self.read[self.at..];
+        let end = memchr2(b'\n', b'\r', rest);
+        let part = &rest[..end.unwrap_or(rest.len())];
+        check(self.begun.len() + part.len(), limit)?;
+        block::append(&mut self.begun, part);
+        let Some(length) = end else {
+            self.at = self.read.len();
+            return Ok(false);
+        };
+        self.pass_end(self.at + length);
+        // The read may have begun inside a character. What is left of it begins a line.
+        self.read.advance(mem::take(&mut self.at));
+        Ok(true)
+    }
+
+    #[cold]
+    fn pass_comment(&mut self) {
+        match memchr2(b'\n', b'\r', &self.read[self.at..]) {
+            Some(length) => self.pass_end(self.at + length),
+            None => self.at = self.read.len(),
+        }
+    }
+
+    /// Passes over a line end, or as much of it as the read contains.
+    ///
+    /// "Lines must be separated by either a CRLF pair, a single LF, or a single CR."
+    #[inline]
+    fn pass_end(&mut self, end: usize) {
+        let (length, state) = match self.read[end..] {
+            [b'\r', b'\n', ..] => (2, State::Line),
+            [b'\r'] => (1, State::AfterCr),
+            _ => (1, State::Line),
+        };
+        self.at = end + length;
+        self.state = state;
+    }
+
+    /// "If one leading U+FEFF BYTE ORDER MARK character is present, it must be ignored."
+    #[cold]
+    fn pass_mark(&mut self, byte: u8) {
+        // Bytes that are no mark after all belong to the first line.
+        let (next, before): (_, &[u8]) = match (self.state, byte) {
+            (State::Start, 0xEF) => (State::Mark1, b""),
+            (State::Mark1, 0xBB) => (State::Mark2, b""),
+            (State::Mark2, 0xBF) => (State::Line, b""),
+            (State::Mark1, _) => (State::Begun, b"\xEF"),
+            (State::Mark2, _) => (State::Begun, b"\xEF\xBB"),
+            _ => {
+                self.state = State::Line;
+                return;
+            }
+        };
+        if next == State::Begun {
+            block::append(&mut self.begun, before);
+        } else {
+            self.at += 1;
+        }
+        self.state = next;
+    }
+
+    /// Passes over a blank line, if that is what comes next in the read.
     #[inline]
     pub(super) fn passes_blank_line(&mut self) -> bool {
-        let comes =
-            self.text.as_bytes().get(self.at) == Some(&b'\n') && self.begun.state == State::Line;
+        let comes = self.read.get(self.at) == Some(&b'\n') && self.state == State::Line;
         self.at += usize::from(comes);
         comes
     }
 
-    /// Goes on behind the text, which is released. Returns false if there are no more bytes.
-    pub(super) fn next_read(&mut self, limit: usize) -> Result<bool, TooLarge> {
-        self.text = ByteString::new();
+    /// Releases the read and goes on with the next. Returns false if there is none.
+    #[inline]
+    pub(super) fn next_read(&mut self) -> bool {
+        self.checked = None;
         self.at = 0;
-        let mut read = mem::take(&mut self.rest);
-        let is_rest = !read.is_empty();
-        if read.is_empty() {
-            match self.reads.pop_front() {
-                Some(next) => read = next,
-                None => return Ok(false),
-            }
-        }
-        if self.begun.is_inside() {
-            // The rest of a line is copied whether it is text or not.
-            let end = memchr2(b'\n', b'\r', &read).unwrap_or(read.len());
-            self.begun.hold(&read[..end], limit)?;
-            read.advance(end);
-        } else if is_rest {
-            let invalid = read.utf8_chunks().next();
-            let length = invalid.map_or(read.len(), |chunk| chunk.invalid().len());
-            for byte in read.split_to(length) {
-                if !self.begun.passes(byte) {
-                    self.begun.hold(&[byte], limit)?;
-                }
-            }
-        }
-        if self.begun.is_inside() && !is_line_end(read.first()) {
-            self.rest = read;
-        } else {
-            self.begin(read);
-        }
-        Ok(true)
+        self.read = self.reads.pop_front().unwrap_or_default();
+        !self.read.is_empty()
     }
 
-    /// Makes of a read the text, as far as it is valid UTF-8.
-    fn begin(&mut self, mut read: Bytes) {
-        // The check consumes the read, so a clone is checked, which is cheap for a read that is
-        // shared, but would allocate for another.
-        let text = if read.is_unique() && read.is_ascii() {
-            ByteString::try_from(read)
-        } else {
-            ByteString::try_from(read.clone()).or_else(|error| {
-                self.rest = read.split_off(error.valid_up_to());
-                ByteString::try_from(read)
-            })
-        };
-        self.text = text.unwrap_or_default();
+    /// Checks once that a read is text, if it may contain several frames: that takes less time than
+    /// to check each part of it that is lent.
+    #[inline]
+    pub(super) fn check_read(&mut self) {
+        if self.checked.is_none() && SEVERAL <= self.read.len() {
+            // Of an unfinished line nothing is lent, and it may end inside a character.
+            let lines = memrchr(b'\n', &self.read).map_or(0, |end| end + 1);
+            self.checked = ByteString::try_from(self.read.slice(..lines))
+                .ok()
+                .or_else(|| Some(ByteString::new()));
+        }
     }
 
-    /// Takes the line that was copied, or after the last byte what is copied of a line without end.
-    pub(super) fn take_copied(&mut self) -> Bytes {
-        block::take(&mut self.begun.bytes)
+    /// Returns a part of the read as text, or as bytes if it is not valid UTF-8.
+    #[inline]
+    pub(super) fn text(&self, start: usize, end: usize) -> Result<&str, &[u8]> {
+        let checked = self.checked.as_ref();
+        match checked.and_then(|text| text.get(start..end)) {
+            Some(text) => Ok(text),
+            None => as_text(&self.read[start..end]),
+        }
+    }
+
+    /// Returns the part of a line from `start` on as text, or as bytes if it is not valid UTF-8.
+    pub(super) fn text_of(&self, line: Line, start: usize) -> Result<&str, &[u8]> {
+        match line {
+            Line::InRead(line, end) => self.text(line + start, end),
+            Line::Begun => as_text(&self.begun[start..]),
+        }
+    }
+
+    /// Returns the current read, which [`Line::InRead`] is about.
+    pub(super) fn read(&self) -> &Bytes {
+        &self.read
+    }
+
+    /// Returns the bytes of a line.
+    #[inline]
+    pub(super) fn bytes(&self, line: Line) -> &[u8] {
+        match line {
+            Line::InRead(start, end) => &self.read[start..end],
+            Line::Begun => &self.begun,
+        }
+    }
+
+    /// Takes the line that was put together, in exchange for an empty buffer.
+    pub(super) fn take_begun(&mut self, buffer: &mut BytesMut) {
+        mem::swap(&mut self.begun, buffer);
+    }
+
+    /// Takes an empty buffer for lines, unless there is one already.
+    pub(super) fn give(&mut self, buffer: &mut BytesMut) {
+        if self.begun.capacity() == 0 {
+            mem::swap(&mut self.begun, buffer);
+        }
+    }
+
+    /// Ends the line that was begun, after the last byte.
+    pub(super) fn end(&mut self) -> Option<Line> {
+        if self.state != State::Begun {
+            return None;
+        }
+        self.state = State::Line;
+        Some(Line::Begun)
+    }
+
+    /// Returns the beginning of a line whose end has not come.
+    pub(super) fn begun(&self) -> &[u8] {
+        match self.state {
+            State::Begun => &self.begun,
+            _ => b"",
+        }
     }
 
     /// Forgets all bytes.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
-
-    /// Returns the text that [`Line::InText`] is about.
-    pub(super) fn text(&self) -> &ByteString {
-        &self.text
-    }
-
-    /// Returns the beginning of a line whose end has not come.
-    pub(super) fn begun(&self) -> &[u8] {
-        &self.begun.bytes
-    }
 }
 
-fn is_line_end(byte: Option<&u8>) -> bool {
-    matches!(byte, Some(b'\n' | b'\r'))
-}
-
-impl Begun {
-    /// Returns true if the byte is not part of a line: of a byte-order mark, or of a line end of
-    /// which the read before contained the CR.
-    #[inline]
-    fn passes(&mut self, byte: u8) -> bool {
-        match self.state {
-            State::Line | State::Comment => false,
-            State::AfterCr => {
-                self.state = State::Line;
-                byte == b'\n'
-            }
-            State::Start | State::Mark1 | State::Mark2 => self.passes_mark(byte),
-        }
-    }
-
-    /// "If one leading U+FEFF BYTE ORDER MARK character is present, it must be ignored."
-    #[cold]
-    fn passes_mark(&mut self, byte: u8) -> bool {
-        // The bytes before, in case that they are no mark and so belong to the first line.
-        let (next, before): (_, &[u8]) = match (self.state, byte) {
-            (State::Start, 0xEF) => (State::Mark1, b""),
-            (State::Mark1, 0xBB) => (State::Mark2, b""),
-            (State::Mark2, 0xBF) => {
-                self.state = State::Line;
-                return true;
-            }
-            (State::Mark1, _) => (State::Line, b"\xEF"),
-            (State::Mark2, _) => (State::Line, b"\xEF\xBB"),
-            _ => (State::Line, b""),
+/// Returns where the first line in some bytes ends.
+#[inline]
+fn line_end(bytes: &[u8]) -> Option<usize> {
+    // Most lines but data's are shorter than what `memchr2` is made for.
+    let mut at = 0;
+    while at < SHORT {
+        let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) else {
+            break;
         };
-        block::append(&mut self.bytes, before);
-        self.state = next;
-        self.state != State::Line
-    }
-
-    /// Returns true if an earlier read contained a part of the current line.
-    fn is_inside(&self) -> bool {
-        self.state == State::Comment || (self.state == State::Line && !self.bytes.is_empty())
-    }
-
-    /// Keeps a part of a line whose end has not come.
-    fn hold(&mut self, part: &[u8], limit: usize) -> Result<(), TooLarge> {
-        if self.bytes.is_empty() && part.first() == Some(&b':') {
-            self.state = State::Comment;
+        let word = u128::from_le_bytes(*word);
+        let ends = zeros(word ^ (ONES * b'\n' as u128)) | zeros(word ^ (ONES * b'\r' as u128));
+        if ends != 0 {
+            return Some(at + ends.trailing_zeros() as usize / 8);
         }
-        if self.state != State::Comment {
-            self.check(part.len(), limit)?;
-            block::append(&mut self.bytes, part);
-        }
+        at += size_of_val(&word);
+    }
+    memchr2(b'\n', b'\r', &bytes[at..]).map(|end| at + end)
+}
+
+/// A one in each byte.
+const ONES: u128 = u128::MAX / 0xFF;
+
+/// Sets the highest bit of the first byte that is zero; bits above it mean nothing.
+const fn zeros(word: u128) -> u128 {
+    word.wrapping_sub(ONES) & !word & (ONES << 7)
+}
+
+#[inline]
+fn check(length: usize, limit: usize) -> Result<(), Over> {
+    if length <= limit {
         Ok(())
+    } else {
+        Err(Over::Line)
     }
+}
 
-    fn check(&self, more: usize, limit: usize) -> Result<(), TooLarge> {
-        match self.bytes.len() + more {
-            length if length <= limit => Ok(()),
-            _ => Err(TooLarge::new("line", limit)),
-        }
-    }
+/// Returns bytes as text, or as they are if they are not valid UTF-8.
+#[inline]
+pub(super) fn as_text(bytes: &[u8]) -> Result<&str, &[u8]> {
+    str::from_utf8(bytes).map_err(|_| bytes)
 }
