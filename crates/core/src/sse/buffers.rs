@@ -2,12 +2,12 @@
 
 use std::{mem, time::Duration};
 
-use bytes::{Buf, Bytes, BytesMut};
-use bytestring::ByteString;
+use bytes::{Buf, BytesMut};
 
 use super::{
     Frame, Limits, block, decode_lossy,
-    lines::{Line, Lines, Over, Plain, as_text},
+    lent::{Data, Lent, Name},
+    lines::{Line, Lines, Over, Plain},
 };
 
 /// The settings of a decoder.
@@ -40,38 +40,6 @@ pub(super) struct Buffers {
     replaced: usize,
 
     lent: Lent,
-}
-
-/// The data buffer.
-#[derive(Clone, Copy, Default)]
-enum Data {
-    /// No `data` field yet.
-    #[default]
-    None,
-    /// One, which is the current read between these places.
-    InRead(usize, usize),
-    /// One that several reads contain, or several, joined by line feeds.
-    Joined,
-}
-
-/// The name of a frame's event. Most streams repeat it, so it is kept from frame to frame.
-#[derive(Default)]
-struct Name {
-    text: String,
-    /// It is the name of the frame that is being read.
-    is_set: bool,
-    /// It is the name of the frame that is lent.
-    is_lent: bool,
-}
-
-/// The data that the last frame lends.
-#[derive(Default)]
-struct Lent {
-    data: Data,
-    /// The bytes of [`Data::Joined`].
-    joined: Bytes,
-    /// The data in place of invalid UTF-8.
-    lossy: ByteString,
 }
 
 /// What a line may cause.
@@ -321,18 +289,9 @@ impl Buffers {
     /// Takes back the frame that was lent, so that its memory can be used again.
     #[inline]
     pub(super) fn take_back(&mut self, lines: &mut Lines) {
-        let Lent {
-            data,
-            joined,
-            lossy,
-        } = &mut self.lent;
-        *data = Data::None;
-        if !joined.is_empty() {
-            self.joined = block::reuse(mem::take(joined));
+        if let Some(buffer) = self.lent.take_back() {
+            self.joined = buffer;
             lines.give(&mut self.joined);
-        }
-        if !lossy.is_empty() {
-            *lossy = ByteString::new();
         }
     }
 
@@ -432,39 +391,5 @@ fn set(buffer: &mut String, value: Result<&str, &[u8]>, replaced: &mut usize) {
     match value {
         Ok(text) => buffer.push_str(text),
         Err(bytes) => buffer.push_str(&decode_lossy(bytes, replaced)),
-    }
-}
-
-impl Name {
-    /// Returns the name of the frame that is lent, or "message" if it has none.
-    #[inline]
-    fn lent(&self) -> &str {
-        match &*self.text {
-            name if self.is_lent && !name.is_empty() => name,
-            _ => "message",
-        }
-    }
-}
-
-impl Lent {
-    /// Lends the data and the buffer that it is a part of.
-    #[inline]
-    fn lend<'a>(&'a mut self, lines: &'a mut Lines, replaced: &mut usize) -> (&'a str, &'a Bytes) {
-        static NOTHING: Bytes = Bytes::new();
-        let (data, buffer) = match self.data {
-            Data::None => return ("", &NOTHING),
-            Data::InRead(start, end) => {
-                lines.check_read();
-                (lines.text(start, end), lines.read())
-            }
-            Data::Joined => (as_text(&self.joined), &self.joined),
-        };
-        match data {
-            Ok(text) => (text, buffer),
-            Err(bytes) => {
-                self.lossy = decode_lossy(bytes, replaced).into_owned().into();
-                (&self.lossy, self.lossy.as_bytes())
-            }
-        }
     }
 }

@@ -184,6 +184,10 @@ impl Decoder {
     /// Takes a frame of any lines. Returns false at the end of what was pushed.
     #[inline(never)]
     fn take_frame(&mut self) -> Result<bool, TooLarge> {
+        // Most reads end where a frame ends.
+        if !self.buffers.is_begun() && self.lines.release_last() {
+            return Ok(false);
+        }
         loop {
             match self.next_step()? {
                 None => return Ok(false),

@@ -18,6 +18,11 @@ const SHORT: usize = 32;
 const NAME: usize = b"data: ".len();
 
 /// The reads of a stream, and how far they are cut into lines.
+///
+/// A line that one read contains is a part of it. The parts of one that several reads contain are
+/// put together in a buffer.
+/// That bytes are text is checked once, when a part of them is lent: for a short read the part, for
+/// one that may contain several frames all of its lines.
 #[derive(Default)]
 pub(super) struct Lines {
     /// The current read, without the end of a line that an earlier read began.
@@ -174,6 +179,7 @@ impl Lines {
         };
         self.pass_end(self.at + length);
         // The read may have begun inside a character. What is left of it begins a line.
+        debug_assert!(self.checked.is_none(), "nothing of the read was lent");
         self.read.advance(mem::take(&mut self.at));
         Ok(true)
     }
@@ -229,6 +235,13 @@ impl Lines {
         let comes = self.read.get(self.at) == Some(&b'\n') && self.state == State::Line;
         self.at += usize::from(comes);
         comes
+    }
+
+    /// Releases the read if it is done and the last.
+    #[inline]
+    pub(super) fn release_last(&mut self) -> bool {
+        let is_done = !self.read.is_empty() && self.at == self.read.len();
+        is_done && self.reads.is_empty() && !self.next_read()
     }
 
     /// Releases the read and goes on with the next. Returns false if there is none.

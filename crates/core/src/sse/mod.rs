@@ -10,6 +10,7 @@ mod block;
 mod buffers;
 mod decoder;
 mod frames;
+mod lent;
 mod lines;
 mod reader;
 #[cfg(feature = "proptest")]
