@@ -1,16 +1,17 @@
-//! Event streams: the rules of the standard, and properties of arbitrary bytes.
+//! Event streams: the rules of the standard.
 
 mod adaptors;
+mod limits;
 mod naive;
+mod properties;
 
 use std::{collections::HashSet, time::Duration};
 
 use bytes::Bytes;
 use inferstream_core::{
     ErrorKind, Text,
-    sse::{Decoder, FrameStream, Framer, Item, Limits, TooLarge, strategy::streams},
+    sse::{Decoder, FrameStream, Framer, Item, Limits, TooLarge},
 };
-use proptest::{collection::vec, prelude::*};
 
 use crate::support::{Clock, Piece, block_on, body, seconds, strategies::cut};
 
@@ -130,23 +131,6 @@ fn check_tail(decoder: impl Fn() -> Decoder, stream: &str, data: Option<&str>) {
         let (mut decoder, _) = decode_with(decoder(), pieces);
         assert_eq!(decoder.tail().map(|frame| frame.data), data, "{stream:?}");
     }
-}
-
-/// Checks a stream's data and error under limits, however it is split.
-#[track_caller]
-fn check_limits(limits: Limits, stream: &str, data: &[&str], error: Option<(&'static str, usize)>) {
-    let frame = |data: &&str| Seen::Frame("message".into(), (*data).into(), String::new());
-    let expected = (
-        data.iter().map(frame).collect(),
-        error.map(|(what, limit)| TooLarge::new(what, limit)),
-    );
-    for place in 0..=stream.len() {
-        let pieces = cut(stream.as_bytes(), &[place]);
-        let (_, verdict) = decode_with(Decoder::new(limits), pieces);
-        assert_eq!(verdict, expected, "cut at {place}");
-    }
-    let (_, verdict) = decode_with(Decoder::new(limits), bytewise(stream.as_bytes()));
-    assert_eq!(verdict, expected, "byte by byte");
 }
 
 // Lines.
@@ -683,137 +667,6 @@ fn text_similar_to_the_marker_is_not_the_marker() {
 // Limits.
 
 #[test]
-fn a_line_may_be_as_long_as_its_limit() {
-    let limits = Limits::default().line(8);
-    check_limits(limits, "data: ab\n\n", &["ab"], None);
-    check_limits(limits, "data: abc\n\n", &[], Some(("line", 8)));
-    check_limits(limits, "data: ab\r\n\r\n", &["ab"], None);
-    check_limits(limits, "12345678\n123456789\n", &[], Some(("line", 8)));
-}
-
-#[test]
-fn an_unterminated_line_has_the_same_limit() {
-    let limits = Limits::default().line(8);
-    check_limits(limits, "data: ab", &[], None);
-    check_limits(limits, "data: abc", &[], Some(("line", 8)));
-}
-
-#[test]
-fn a_frame_may_be_as_long_as_its_limit() {
-    let limits = Limits::default().frame(3);
-    check_limits(limits, "data: abc\n\n", &["abc"], None);
-    check_limits(limits, "data: abcd\n\n", &[], Some(("frame", 3)));
-}
-
-#[test]
-fn joining_line_feeds_count_as_data() {
-    let limits = Limits::default().frame(3);
-    check_limits(limits, "data: a\ndata: b\n\n", &["a\nb"], None);
-    check_limits(limits, "data: a\ndata: bc\n\n", &[], Some(("frame", 3)));
-    check_limits(limits, "data\ndata\ndata\ndata\n\n", &["\n\n\n"], None);
-    check_limits(
-        limits,
-        "data\ndata\ndata\ndata\ndata\n\n",
-        &[],
-        Some(("frame", 3)),
-    );
-}
-
-#[test]
-fn each_frame_has_the_full_limit() {
-    let limits = Limits::default().frame(2).line(10);
-    check_limits(limits, "data: ab\n\ndata: cd\n\n", &["ab", "cd"], None);
-}
-
-#[test]
-fn comments_may_be_longer_than_a_line() {
-    let limits = Limits::default().line(8);
-    let stream = format!(":{0}\ndata: a\n: {0}\n\n", "x".repeat(100));
-    check_limits(limits, &stream, &["a"], None);
-}
-
-#[test]
-fn complete_frames_come_before_the_error() {
-    let limits = Limits::default().line(8).frame(2);
-    let line = "data: a\n\ndata: b\n\ndata: abc\n\ndata: c\n\n";
-    check_limits(limits, line, &["a", "b"], Some(("line", 8)));
-    let frame = "data: a\n\ndata: b\n\ndata: 1\ndata: 2\n\ndata: c\n\n";
-    check_limits(limits, frame, &["a", "b"], Some(("frame", 2)));
-}
-
-#[test]
-fn an_error_outside_data_comes_before_the_limit_that_follows_it() {
-    let limits = Limits::default().frame(7);
-    let frame = |event: &str, data: &str| Seen::Frame(event.into(), data.into(), String::new());
-    for (stream, expected) in [
-        (
-            "{\"a\":1}\ndata: 12345678\n\n",
-            frame("message", "{\"a\":1}"),
-        ),
-        ("error: a\nerror: 12345678\n", frame("error", "a")),
-        ("data: a\n{\"a\": 12}\n", frame("message", "a")),
-    ] {
-        for place in 0..=stream.len() {
-            let decoder = Decoder::new(limits).error_lines();
-            let (_, (items, error)) = decode_with(decoder, cut(stream.as_bytes(), &[place]));
-            assert_eq!(items, [expected.clone()], "{stream:?} cut at {place}");
-            assert_eq!(error, Some(TooLarge::new("frame", 7)));
-        }
-    }
-}
-
-#[test]
-fn the_last_id_is_kept_after_a_limit() {
-    let limits = Limits::default().line(8);
-    let (mut decoder, (_, error)) = decode_with(
-        Decoder::new(limits),
-        ["id: 12\ndata: a\n\nevent: long\n".into()],
-    );
-    assert!(error.is_some());
-    assert_eq!(decoder.last_event_id(), "12");
-    assert!(decoder.tail().is_none());
-}
-
-#[test]
-fn a_limit_of_zero_allows_blank_lines_and_comments() {
-    let limits = Limits::default().line(0).frame(0);
-    check_limits(limits, "\n: a\n\r\n", &[], None);
-    check_limits(limits, "a", &[], Some(("line", 0)));
-}
-
-#[test]
-fn a_byte_order_mark_is_not_part_of_the_line() {
-    let limits = Limits::default().line(8);
-    check_limits(limits, "\u{FEFF}data: ab\n\n", &["ab"], None);
-    check_limits(limits, "\u{FEFF}data: abc\n\n", &[], Some(("line", 8)));
-}
-
-#[test]
-fn the_default_limits_are_the_documented_ones() {
-    let limits = Limits::default();
-    assert_eq!((limits.line, limits.frame), (1 << 20, 4 << 20));
-    let line = format!("data: {}\n", "x".repeat((1 << 20) - 6));
-    let frame = line.repeat(4);
-    let (_, (items, error)) = decode_with(Decoder::default(), [Bytes::from(frame + "\n")]);
-    assert_eq!((items.len(), error), (1, None));
-}
-
-#[test]
-fn an_error_names_the_part_and_the_limit() {
-    let error = TooLarge::new("line", 8);
-    assert_eq!(
-        error.to_string(),
-        "line too large: expected at most 8 bytes"
-    );
-    assert_eq!(
-        inferstream_core::Error::from(error).kind(),
-        ErrorKind::TooLarge
-    );
-}
-
-// Large streams.
-
-#[test]
 fn one_large_line_is_read_from_reads_of_any_size() {
     let stream = Bytes::from(format!("data: {}\n\n", "x".repeat(8 << 20)));
     for size in [1, 4096] {
@@ -897,111 +750,6 @@ fn a_limit_ends_the_stream_of_frames() {
     assert_eq!(error.kind(), ErrorKind::TooLarge);
     assert!(watch.dropped());
     assert!(block_on(&clock, stream.next()).is_none());
-}
-
-// Properties of arbitrary bytes.
-
-fn cuts() -> impl Strategy<Value = Vec<usize>> {
-    vec(0_usize..400, 0..12)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
-
-    #[test]
-    fn the_reference_decoder_agrees(stream in streams(), cuts in cuts()) {
-        let naive = naive::decode(&stream);
-        let (decoder, verdict) = decode_with(Decoder::default(), cut(&stream, &cuts));
-        prop_assert_eq!(verdict, (naive.items, None));
-        prop_assert_eq!(decoder.last_event_id(), naive.last_event_id);
-        prop_assert_eq!(decoder.retry(), naive.retry);
-    }
-
-    // A read of a few KiB is checked to be text as a whole.
-    #[test]
-    fn the_second_decoder_sees_the_same_in_large_reads(
-        before in streams(),
-        after in streams(),
-        cuts in cuts(),
-        large in 0_usize..3,
-        place in 0_usize..4000,
-    ) {
-        let large = ["x".repeat(3000), "é\ndata: 漢\n\n".repeat(200), "\n".repeat(3000)][large].clone();
-        let stream = [&before, large.as_bytes(), &after].concat();
-        let naive = naive::decode(&stream);
-        for cuts in [vec![], vec![place], cuts] {
-            let (decoder, verdict) = decode_with(Decoder::default(), cut(&stream, &cuts));
-            prop_assert_eq!(&verdict.0, &naive.items);
-            prop_assert_eq!(verdict.1, None);
-            prop_assert_eq!(decoder.last_event_id(), &naive.last_event_id);
-        }
-    }
-
-    #[test]
-    fn the_boundaries_of_reads_do_not_matter(
-        stream in streams(),
-        cuts in cuts(),
-        line in 0_usize..40,
-        frame in 0_usize..40,
-    ) {
-        let decoder = || Decoder::new(Limits::default().line(line).frame(frame)).marker("[DONE]");
-        let (mut whole, expected) = decode_with(decoder(), cut(&stream, &[]));
-        let (mut pieces, verdict) = decode_with(decoder(), cut(&stream, &cuts));
-        prop_assert_eq!(&verdict, &expected);
-        let (mut bytes, verdict) = decode_with(decoder(), bytewise(&stream));
-        prop_assert_eq!(&verdict, &expected);
-
-        let tail = whole.tail().map(|frame| Seen::from(Item::Frame(frame)));
-        prop_assert_eq!(pieces.tail().map(|frame| Seen::from(Item::Frame(frame))), tail.clone());
-        prop_assert_eq!(bytes.tail().map(|frame| Seen::from(Item::Frame(frame))), tail);
-    }
-
-    #[test]
-    fn the_time_of_taking_frames_does_not_matter(
-        steps in vec((prop::sample::select(vec![
-            "data: a\n\n", "data: b\r\n\r\n", "data: c\r\r", "data", ": d", "e\n", "\n", "retry: 1\n",
-        ]), 0_usize..3), 0..20),
-    ) {
-        let mut decoder = Decoder::default();
-        let mut items = Vec::new();
-        let mut stream = String::new();
-        for (piece, takes) in steps {
-            stream.push_str(piece);
-            decoder.push(piece.into());
-            for _ in 0..takes {
-                items.extend(decoder.next_item().unwrap().map(Seen::from));
-            }
-        }
-        take_all(&mut decoder, &mut items);
-        prop_assert_eq!(items, decode(stream.as_bytes(), &[]).0);
-    }
-
-    #[test]
-    fn a_tail_equals_the_frame_with_one_more_blank_line(stream in streams()) {
-        let (mut decoder, (before, _)) = decode_with(Decoder::default(), cut(&stream, &[]));
-        let tail = decoder.tail().map(|frame| Seen::from(Item::Frame(frame)));
-        // After a CR, an LF would belong to the same line break; "x" is a separate line.
-        let ended = [&stream, &b"\nx\n\n"[..]].concat();
-        let mut after = naive::decode(&ended).items;
-        after.drain(..before.len());
-        after.retain(|item| matches!(item, Seen::Frame(..)));
-        prop_assert_eq!(tail, after.pop());
-    }
-
-    #[test]
-    fn no_bytes_panic(stream in vec(any::<u8>(), 0..300), cuts in cuts()) {
-        let (mut decoder, _) = decode_with(Decoder::default().marker("a"), cut(&stream, &cuts));
-        decoder.tail();
-    }
-
-    #[test]
-    fn a_slice_of_text_is_its_text(text in "\\PC{0,20}", start in 0_usize..20, end in 0_usize..20) {
-        let buffer = Bytes::from(text.clone());
-        let whole = std::str::from_utf8(&buffer).unwrap();
-        if let Some(part) = whole.get(start..end) {
-            prop_assert_eq!(Text::slice_of(&buffer, part), part);
-        }
-    }
 }
 
 #[test]

@@ -54,6 +54,7 @@ pub(super) enum Step {
 }
 
 /// The fields that mean something.
+#[derive(Clone, Copy)]
 enum Field {
     Data,
     Error,
@@ -136,15 +137,10 @@ impl Buffers {
         let bytes = lines.bytes(line);
         self.is_begun |= !matches!(field, Field::Unknown) || !bytes.trim_ascii().is_empty();
         let has_data = !matches!(self.data, Data::None);
+        let is_marker = rules.marker.map(str::as_bytes) == Some(bytes);
         match field {
-            _ if rules
-                .marker
-                .is_some_and(|marker| marker.as_bytes() == bytes) =>
-            {
-                if !has_data {
-                    return self.add_data(line, 0, lines, rules);
-                }
-            }
+            _ if is_marker && has_data => {}
+            _ if is_marker => return self.add_data(line, 0, lines, rules),
             Field::Error if rules.takes_errors => {
                 let step = self.end_before(rules);
                 if step.is_some() {
@@ -314,9 +310,10 @@ impl Buffers {
         let (data, buffer) = self.lent.lend(lines, &mut 0);
         Frame {
             event: self.event.lent(),
-            id: match self.id_changed {
-                true => &self.id,
-                false => &self.last_id,
+            id: if self.id_changed {
+                &self.id
+            } else {
+                &self.last_id
             },
             retry: self.retry,
             data,
@@ -372,9 +369,10 @@ fn field(line: &[u8]) -> (Field, usize) {
     }
 }
 
-/// Looks at all bytes, which for the few of an id takes less time than to stop at the first.
+/// Returns true if a byte is NUL.
 fn has_nul(bytes: &[u8]) -> bool {
-    bytes.iter().fold(false, |found, byte| found | (*byte == 0))
+    // All bytes are looked at: for the few of an id that takes less time than to stop at the first.
+    bytes.iter().fold(1, |least, byte| least.min(*byte)) == 0
 }
 
 fn check_frame(length: usize, rules: &Rules) -> Result<(), Over> {

@@ -116,9 +116,10 @@ impl Lines {
             _ => return None,
         };
         self.at = end + ends;
-        Some(match is_frame {
-            true => Plain::Frame(start, end),
-            false => Plain::Data(start, end),
+        Some(if is_frame {
+            Plain::Frame(start, end)
+        } else {
+            Plain::Data(start, end)
         })
     }
 
@@ -244,7 +245,7 @@ impl Lines {
         is_done && self.reads.is_empty() && !self.next_read()
     }
 
-    /// Releases the read and goes on with the next. Returns false if there is none.
+    /// Releases the read and goes on with the next. Returns false after the last read.
     #[inline]
     pub(super) fn next_read(&mut self) -> bool {
         self.checked = None;
@@ -343,7 +344,8 @@ fn line_end(bytes: &[u8]) -> Option<usize> {
             break;
         };
         let word = u128::from_le_bytes(*word);
-        let ends = zeros(word ^ (ONES * b'\n' as u128)) | zeros(word ^ (ONES * b'\r' as u128));
+        let is = |byte: u8| zeros(word ^ (ONES * u128::from(byte)));
+        let ends = is(b'\n') | is(b'\r');
         if ends != 0 {
             return Some(at + ends.trailing_zeros() as usize / 8);
         }
