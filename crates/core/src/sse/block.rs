@@ -1,11 +1,11 @@
-//! Buffers for bytes that cannot be a slice of a read, whose memory is used again.
+//! Reusable buffers for bytes that cannot be a slice of a read.
 
 use bytes::{Bytes, BytesMut};
 
 /// The smallest allocation: room for a chunk of a stream, which is a few hundred bytes long.
 const SMALL: usize = 512;
 
-/// The largest allocation that is used again: an image or a schema in one frame.
+/// The largest allocation that is reused: an image or a schema in one frame.
 const LARGE: usize = 128 << 10;
 
 /// Appends to a block.
@@ -21,15 +21,15 @@ pub(super) fn append(block: &mut BytesMut, part: &[u8]) {
 fn grow(block: &mut BytesMut, more: usize) {
     block.reserve(more.max(SMALL));
     if block.is_empty() {
-        // From now on the block counts its handles, or else each `freeze` would allocate the count.
+        // Makes the block reference-counted now; otherwise each `freeze` would allocate a counter.
         drop(block.split());
     }
 }
 
 /// Takes back a block that was lent, emptied, unless a part of it is still in use.
 ///
-/// One that is large beside what it contained is released, so that neither a stream which waits
-/// nor a text which is kept holds more memory than the last frames needed.
+/// A block that is much larger than its contents is released, so that neither a waiting stream nor a
+/// kept text holds more memory than the last frames needed.
 pub(super) fn reuse(lent: Bytes) -> BytesMut {
     let used = lent.len();
     match lent.try_into_mut() {

@@ -1,4 +1,4 @@
-//! What the lines of an event stream amount to: the standard's buffers and the rules for fields.
+//! The interpretation of the lines of an event stream: the standard's buffers and rules for fields.
 
 use std::{mem, time::Duration};
 
@@ -25,7 +25,7 @@ pub(super) struct Buffers {
     data: Data,
     /// The bytes of [`Data::Joined`].
     joined: BytesMut,
-    /// The data did not come in a `data` field, and so is a frame of its own.
+    /// The data did not arrive in a `data` field, and is therefore a separate frame.
     is_stray: bool,
     /// The frame that is being read has lines other than comments.
     is_begun: bool,
@@ -36,24 +36,24 @@ pub(super) struct Buffers {
     id_changed: bool,
     last_id: String,
     retry: Option<Duration>,
-    /// In how many places invalid UTF-8 was replaced.
+    /// The number of places in which invalid UTF-8 was replaced.
     replaced: usize,
 
     lent: Lent,
 }
 
-/// What a line may cause.
+/// The effect of a line.
 #[derive(Clone, Copy)]
 pub(super) enum Step {
     /// A frame ends.
     Frame,
-    /// A frame ends before the line, which is to be taken again.
+    /// A frame ends before the line, which must be processed again.
     FrameBefore,
     /// The reconnection time is set.
     Retry,
 }
 
-/// The fields that mean something.
+/// The fields that have a meaning.
 #[derive(Clone, Copy)]
 enum Field {
     Data,
@@ -83,7 +83,7 @@ impl Buffers {
         }
     }
 
-    /// Does what the standard says of a line.
+    /// Processes a line as the standard says.
     #[inline]
     pub(super) fn take_line(
         &mut self,
@@ -124,7 +124,7 @@ impl Buffers {
         }
     }
 
-    /// Does what services mean by a line that the standard ignores.
+    /// Processes a line that the standard ignores but some services use.
     #[cold]
     fn take_other(
         &mut self,
@@ -151,10 +151,10 @@ impl Buffers {
                 self.event.is_set = true;
                 return self.add_data(line, start, lines, rules);
             }
-            // The rest of JSON that is written over several lines.
+            // The rest of JSON that spans several lines.
             _ if self.is_stray => return self.add_data(line, 0, lines, rules),
             _ if rules.takes_errors && (bytes.starts_with(b"{") || bytes.starts_with(b"[{")) => {
-                // A name that came before it is its own.
+                // A name before it belongs to it.
                 if has_data {
                     return Ok(self.end_before(rules));
                 }
@@ -226,14 +226,14 @@ impl Buffers {
         self.take_frame(rules).then_some(Step::Frame)
     }
 
-    /// Ends what no blank line ended, since the line begins another frame.
+    /// Ends a frame that no blank line ended, because the line begins another one.
     fn end_before(&mut self, rules: &Rules) -> Option<Step> {
         let step = self.dispatch(rules);
         self.is_begun = true;
         step.map(|_| Step::FrameBefore)
     }
 
-    /// Makes what has been read the frame that is lent, if it has data.
+    /// Makes the frame that was read the lent one, if it has data.
     #[inline]
     fn take_frame(&mut self, rules: &Rules) -> bool {
         self.is_stray = false;
@@ -266,7 +266,7 @@ impl Buffers {
         Ok(self.take_frame(rules))
     }
 
-    /// Makes the data independent of the current read, which is done.
+    /// Makes the data independent of the current read, which is completely processed.
     #[inline]
     pub(super) fn leave(&mut self, lines: &Lines) {
         if let Data::InRead(start, end) = self.data {
@@ -275,7 +275,7 @@ impl Buffers {
         }
     }
 
-    /// Forgets the data of the frame that is being read.
+    /// Drops the data of the frame that is being read.
     pub(super) fn clear_data(&mut self) {
         self.data = Data::None;
         self.joined = BytesMut::new();
@@ -304,8 +304,8 @@ impl Buffers {
         }
     }
 
-    /// Lends the frame at the end of the input. Its id is lent, but takes no force: the frame was
-    /// not dispatched.
+    /// Lends the frame at the end of the input, including its id. The id does not become the last event
+    /// id, because the frame was not dispatched.
     pub(super) fn lend_tail<'a>(&'a mut self, lines: &'a mut Lines) -> Frame<'a> {
         let (data, buffer) = self.lent.lend(lines, &mut 0);
         Frame {
@@ -364,14 +364,14 @@ fn field(line: &[u8]) -> (Field, usize) {
         // "If value starts with a U+0020 SPACE character, remove it from value."
         [b':', b' ', ..] => (field, length + 2),
         [b':', ..] => (field, length + 1),
-        // The name goes on.
+        // The name is longer.
         _ => (Field::Unknown, 0),
     }
 }
 
 /// Returns true if a byte is NUL.
 fn has_nul(bytes: &[u8]) -> bool {
-    // All bytes are looked at: for the few of an id that takes less time than to stop at the first.
+    // Checks all bytes: for a short id that takes less time than stopping at the first NUL.
     bytes.iter().fold(1, |least, byte| least.min(*byte)) == 0
 }
 

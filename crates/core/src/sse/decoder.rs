@@ -12,10 +12,10 @@ use super::{
 
 /// A decoder of event streams.
 ///
-/// Bytes may be cut anywhere: the same bytes give the same frames.
-/// It cannot fail on content, since the standard says what each malformed line means; invalid UTF-8
-/// becomes U+FFFD, and [`replaced`](Self::replaced) counts it.
-/// Each byte is looked at once, and what is held is bounded by [`Limits`].
+/// The same bytes give the same frames, however they are split into reads.
+/// Decoding cannot fail because of the content: the standard defines the meaning of each malformed line,
+/// and invalid UTF-8 becomes U+FFFD, which [`replaced`](Self::replaced) counts.
+/// The time is linear in the input, and the memory is bounded by [`Limits`].
 ///
 /// ```
 /// use inferstream_core::sse::Decoder;
@@ -34,22 +34,22 @@ pub struct Decoder {
     failed: Option<TooLarge>,
     lines: Lines,
     buffers: Buffers,
-    /// A line that ended a frame before it, and is still to be taken.
+    /// A line that ended the frame before it, and must be processed again.
     again: Option<Line>,
 }
 
-/// What a stream's next lines amount to.
+/// A frame, or a reconnection time that the stream sets.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Item<'a> {
     /// A frame.
     Frame(Frame<'a>),
-    /// The stream sets how long to wait before a reconnection.
+    /// The time to wait before a reconnection.
     Retry(Duration),
 }
 
 impl Decoder {
-    /// Creates a decoder with limits of the caller's.
+    /// Creates a decoder with custom limits.
     pub fn new(limits: Limits) -> Self {
         let mut decoder = Self::default();
         decoder.rules.limits = limits;
@@ -65,21 +65,21 @@ impl Decoder {
         self
     }
 
-    /// Dispatches an event of this name though it has no data.
+    /// Dispatches an event with this name even if it has no data.
     ///
-    /// Some services end their streams by such an event, which the standard has dropped.
+    /// Some services end their streams with such an event, which the standard drops.
     #[must_use]
     pub fn end_event(mut self, name: &'static str) -> Self {
         self.rules.end_event = Some(name);
         self
     }
 
-    /// Accepts errors that services put outside a `data` field, which the standard has ignored.
+    /// Accepts errors that services send outside a `data` field, which the standard ignores.
     ///
     /// A field `error`, as llama.cpp's server sends it (ggml-org/llama.cpp#16109), becomes a frame
     /// with the event `error`. A line that begins with `{` or `[{` becomes the data of a frame, with
-    /// the lines up to the next blank line or field. Either is a frame of its own, whether or not
-    /// blank lines stand around it.
+    /// the lines up to the next blank line or field. Both are separate frames, with or without blank
+    /// lines around them.
     #[must_use]
     pub fn error_lines(mut self) -> Self {
         self.rules.takes_errors = true;
@@ -91,7 +91,7 @@ impl Decoder {
         self.rules.limits
     }
 
-    /// Takes the stream's next bytes, cut anywhere.
+    /// Appends the next bytes of the stream, which may be split anywhere.
     #[inline]
     pub fn push(&mut self, bytes: Bytes) {
         if self.failed.is_none() && !bytes.is_empty() {
@@ -99,12 +99,12 @@ impl Decoder {
         }
     }
 
-    /// Returns the next whole frame, if there is one.
+    /// Returns the next complete frame, if there is one.
     ///
     /// # Errors
     ///
-    /// A line or a frame over its limit, after all frames that were whole before it; the same again
-    /// at each later call.
+    /// `TooLarge` if a line or a frame exceeds its limit, after all frames that were complete before it.
+    /// Each later call returns the same error.
     #[inline]
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, TooLarge> {
         if !self.take_plain_frame() && !self.take_frame()? {
@@ -117,7 +117,7 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// As `next_frame`.
+    /// The same as `next_frame`.
     pub fn next_item(&mut self) -> Result<Option<Item<'_>>, TooLarge> {
         if self.take_plain_frame() {
             return Ok(Some(Item::Frame(self.buffers.lend(&mut self.lines))));
@@ -131,29 +131,29 @@ impl Decoder {
         })
     }
 
-    /// Returns, after the last byte, what would be a frame if the input ended in a blank line.
+    /// Returns, after the last byte, what would be a frame if the input ended with a blank line.
     ///
-    /// The standard has it dropped: "if the file ends in the middle of an event … the incomplete
-    /// event is not dispatched". It is for a protocol to recognise its end marker by.
+    /// The standard drops it: "if the file ends in the middle of an event … the incomplete event is not
+    /// dispatched". Use it only to recognize an end marker, because its data may be incomplete.
     pub fn tail(&mut self) -> Option<Frame<'_>> {
         let is_frame = self.buffers.take_tail(&mut self.lines, &self.rules).ok()?;
         is_frame.then(|| self.buffers.lend_tail(&mut self.lines))
     }
 
-    /// Returns true, after the last byte, if the input ends inside an event: a line or the beginning
-    /// of one came behind the last blank line. Comments are part of no event.
+    /// Returns true, after the last byte, if the input ends inside an event: if a line, or the beginning
+    /// of one, follows the last blank line. Comments do not count.
     ///
-    /// It is asked before [`tail`](Self::tail), which takes the beginning of the event out.
+    /// Call it before [`tail`](Self::tail), which removes the beginning of the event.
     pub fn is_cut(&self) -> bool {
         !self.lines.begun().trim_ascii().is_empty() || self.buffers.is_begun()
     }
 
-    /// Returns in how many places of frames, their names and ids invalid UTF-8 was replaced by U+FFFD.
+    /// Returns the number of places in frames, names and ids in which U+FFFD replaced invalid UTF-8.
     pub fn replaced(&self) -> usize {
         self.buffers.replaced()
     }
 
-    /// Returns the last event id, as of the last blank line: what a reconnection would send.
+    /// Returns the last event id as of the last blank line, which a reconnection would send.
     pub fn last_event_id(&self) -> &str {
         self.buffers.last_id()
     }
@@ -163,7 +163,7 @@ impl Decoder {
         self.buffers.retry()
     }
 
-    /// Forgets what was pushed: the next bytes begin another stream. The settings stay.
+    /// Drops what was pushed: the next bytes begin another stream. The settings are kept.
     pub fn reset(&mut self) {
         *self = Self {
             rules: self.rules,
@@ -171,7 +171,7 @@ impl Decoder {
         };
     }
 
-    /// Takes a frame of one data field, if that is what comes next: what nearly all are.
+    /// Takes a frame of one data field, if it is next. Nearly all frames have this form.
     #[inline]
     fn take_plain_frame(&mut self) -> bool {
         if self.buffers.is_begun() {
@@ -181,7 +181,7 @@ impl Decoder {
         plain.is_some_and(|plain| self.buffers.take_plain(plain))
     }
 
-    /// Takes a frame of any lines. Returns false at the end of what was pushed.
+    /// Takes a frame of any form. Returns false at the end of the pushed bytes.
     #[inline(never)]
     fn take_frame(&mut self) -> Result<bool, TooLarge> {
         // Most reads end where a frame ends.
@@ -197,7 +197,7 @@ impl Decoder {
         }
     }
 
-    /// Goes on until a line makes a step, or to the end of what was pushed.
+    /// Processes lines until one has an effect, or until the end of the pushed bytes.
     fn next_step(&mut self) -> Result<Option<Step>, TooLarge> {
         if let Some(error) = self.failed {
             return Err(error);
@@ -224,7 +224,7 @@ impl Decoder {
             let mut step = self.buffers.take_line(line, &mut self.lines, &self.rules)?;
             if let Some(Step::FrameBefore) = step {
                 self.again = Some(line);
-            // After data it nearly always is.
+            // A blank line nearly always follows data.
             } else if step.is_none() && self.lines.passes_blank_line() {
                 step = self.buffers.dispatch(&self.rules);
             }

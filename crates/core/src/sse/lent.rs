@@ -1,4 +1,4 @@
-//! The parts of a frame that is lent, wherever they lie.
+//! The parts of a lent frame, in whatever buffers they are.
 
 use std::mem;
 
@@ -16,9 +16,9 @@ pub(super) enum Data {
     /// No `data` field yet.
     #[default]
     None,
-    /// One, which is the current read between these places.
+    /// One, which is the part of the current read between these positions.
     InRead(usize, usize),
-    /// One that several reads contain, or several, joined by line feeds.
+    /// One that spans several reads, or several, joined by line feeds.
     Joined,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Lent {
     pub(super) data: Data,
     /// The bytes of [`Data::Joined`].
     pub(super) joined: Bytes,
-    /// The data in place of invalid UTF-8.
+    /// The data with invalid UTF-8 replaced.
     lossy: ByteString,
 }
 

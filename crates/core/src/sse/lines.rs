@@ -1,4 +1,4 @@
-//! The lines of an event stream, wherever the stream is cut into reads.
+//! The lines of an event stream, however the stream is split into reads.
 
 use std::{collections::VecDeque, mem, str};
 
@@ -11,25 +11,24 @@ use super::{Limits, block};
 /// The length from which on a read is expected to contain several frames.
 const SEVERAL: usize = 1 << 10;
 
-/// How much of a line is searched for its end in words.
+/// How many bytes of a line are searched for its end in words; `memchr2` searches the rest.
 const SHORT: usize = 32;
 
 /// The length of a `data` field without its value.
 const NAME: usize = b"data: ".len();
 
-/// The reads of a stream, and how far they are cut into lines.
+/// The reads of a stream, and how far they are split into lines.
 ///
-/// A line that one read contains is a part of it. The parts of one that several reads contain are
-/// put together in a buffer.
-/// That bytes are text is checked once, when a part of them is lent: for a short read the part, for
-/// one that may contain several frames all of its lines.
+/// A line within one read is a slice of it. A line that spans several reads is assembled in a buffer.
+/// UTF-8 is checked once, when a part of a read is lent: for a short read only that part, and for one
+/// that may contain several frames all of its lines.
 #[derive(Default)]
 pub(super) struct Lines {
     /// The current read, without the end of a line that an earlier read began.
     read: Bytes,
-    /// How much of the current read is done.
+    /// How much of the current read is processed.
     at: usize,
-    /// The beginning of the current read, once it is checked to be text.
+    /// The beginning of the current read, once it was checked to be UTF-8.
     checked: Option<ByteString>,
     /// The reads after it.
     reads: VecDeque<Bytes>,
@@ -38,15 +37,15 @@ pub(super) struct Lines {
     begun: BytesMut,
 }
 
-/// What the next byte is.
+/// What the next byte can be.
 #[derive(Clone, Copy, Default, PartialEq)]
 enum State {
     /// The stream's first byte: it may begin a byte-order mark.
     #[default]
     Start,
-    /// The second byte of a mark, perhaps.
+    /// Possibly the second byte of a byte-order mark.
     Mark1,
-    /// The third byte of a mark, perhaps.
+    /// Possibly the third byte of a byte-order mark.
     Mark2,
     /// The first byte of a line.
     Line,
@@ -68,18 +67,18 @@ pub(super) enum Over {
 /// A complete line that is no comment, without its end.
 #[derive(Clone, Copy)]
 pub(super) enum Line {
-    /// The line is the current read between these places.
+    /// The line is the part of the current read between these positions.
     InRead(usize, usize),
-    /// The line was put together from several reads.
+    /// The line was assembled from several reads.
     Begun,
 }
 
 /// A complete line that is a `data` field, of which this is the value in the current read.
 #[derive(Clone, Copy)]
 pub(super) enum Plain {
-    /// Behind the line is a blank one.
+    /// A blank line follows.
     Frame(usize, usize),
-    /// Behind the line is something else.
+    /// Something else follows.
     Data(usize, usize),
 }
 
@@ -93,10 +92,10 @@ impl Lines {
         }
     }
 
-    /// Takes a line that is a `data` field, and a blank line behind it, if that is what comes next
-    /// in the read: what nearly all frames are.
+    /// Takes a line that is a `data` field, and the blank line after it, if they are next in the read.
+    /// Nearly all frames have this form.
     ///
-    /// What this does not recognize, limits included, is for [`next_line`](Self::next_line).
+    /// Everything else, including lines above the limits, is handled by [`next_line`](Self::next_line).
     #[inline]
     pub(super) fn take_plain(&mut self, limits: Limits) -> Option<Plain> {
         if self.state != State::Line {
@@ -124,7 +123,7 @@ impl Lines {
     }
 
     /// Returns the next complete line, or `None` at the end of the read: then
-    /// [`next_read`](Self::next_read) goes on.
+    /// [`next_read`](Self::next_read) continues.
     #[inline]
     pub(super) fn next_line(&mut self, limit: usize) -> Result<Option<Line>, Over> {
         while let Some(&first) = self.read.get(self.at) {
@@ -167,7 +166,7 @@ impl Lines {
         Ok(None)
     }
 
-    /// Goes on with a line that an earlier read began. Returns true if the read contains its end.
+    /// Continues a line that an earlier read began. Returns true if the read contains its end.
     fn end_begun(&mut self, limit: usize) -> Result<bool, Over> {
         let rest = &self.read[self.at..];
         let end = memchr2(b'\n', b'\r', rest);
@@ -179,7 +178,7 @@ impl Lines {
             return Ok(false);
         };
         self.pass_end(self.at + length);
-        // The read may have begun inside a character. What is left of it begins a line.
+        // The read may have begun inside a character. The rest of it begins with a new line.
         debug_assert!(self.checked.is_none(), "nothing of the read was lent");
         self.read.advance(mem::take(&mut self.at));
         Ok(true)
@@ -193,7 +192,7 @@ impl Lines {
         }
     }
 
-    /// Passes over a line end, or as much of it as the read contains.
+    /// Skips a line end, or as much of it as the read contains.
     ///
     /// "Lines must be separated by either a CRLF pair, a single LF, or a single CR."
     #[inline]
@@ -210,7 +209,7 @@ impl Lines {
     /// "If one leading U+FEFF BYTE ORDER MARK character is present, it must be ignored."
     #[cold]
     fn pass_mark(&mut self, byte: u8) {
-        // Bytes that are no mark after all belong to the first line.
+        // Bytes that turn out not to be a mark belong to the first line.
         let (next, before): (_, &[u8]) = match (self.state, byte) {
             (State::Start, 0xEF) => (State::Mark1, b""),
             (State::Mark1, 0xBB) => (State::Mark2, b""),
@@ -230,7 +229,7 @@ impl Lines {
         self.state = next;
     }
 
-    /// Passes over a blank line, if that is what comes next in the read.
+    /// Skips a blank line if it is next in the read.
     #[inline]
     pub(super) fn passes_blank_line(&mut self) -> bool {
         let comes = self.read.get(self.at) == Some(&b'\n') && self.state == State::Line;
@@ -238,14 +237,14 @@ impl Lines {
         comes
     }
 
-    /// Releases the read if it is done and the last.
+    /// Releases the read if it is processed and is the last one.
     #[inline]
     pub(super) fn release_last(&mut self) -> bool {
         let is_done = !self.read.is_empty() && self.at == self.read.len();
         is_done && self.reads.is_empty() && !self.next_read()
     }
 
-    /// Releases the read and goes on with the next. Returns false after the last read.
+    /// Releases the read and continues with the next one. Returns false if no read is left.
     #[inline]
     pub(super) fn next_read(&mut self) -> bool {
         self.checked = None;
@@ -254,12 +253,12 @@ impl Lines {
         !self.read.is_empty()
     }
 
-    /// Checks once that a read is text, if it may contain several frames: that takes less time than
-    /// to check each part of it that is lent.
+    /// Checks once that a read is UTF-8, if it may contain several frames. That takes less time than
+    /// checking each lent part.
     #[inline]
     pub(super) fn check_read(&mut self) {
         if self.checked.is_none() && SEVERAL <= self.read.len() {
-            // Of an unfinished line nothing is lent, and it may end inside a character.
+            // No part of an unfinished line is lent, and it may end inside a character.
             let lines = memrchr(b'\n', &self.read).map_or(0, |end| end + 1);
             self.checked = ByteString::try_from(self.read.slice(..lines))
                 .ok()
@@ -285,7 +284,7 @@ impl Lines {
         }
     }
 
-    /// Returns the current read, which [`Line::InRead`] is about.
+    /// Returns the current read, which contains the lines of [`Line::InRead`].
     pub(super) fn read(&self) -> &Bytes {
         &self.read
     }
@@ -299,7 +298,7 @@ impl Lines {
         }
     }
 
-    /// Takes the line that was put together, in exchange for an empty buffer.
+    /// Takes the assembled line, and puts an empty buffer in its place.
     pub(super) fn take_begun(&mut self, buffer: &mut BytesMut) {
         mem::swap(&mut self.begun, buffer);
     }
@@ -311,7 +310,7 @@ impl Lines {
         }
     }
 
-    /// Ends the line that was begun, after the last byte.
+    /// Ends the unfinished line, after the last byte.
     pub(super) fn end(&mut self) -> Option<Line> {
         if self.state != State::Begun {
             return None;
@@ -320,7 +319,7 @@ impl Lines {
         Some(Line::Begun)
     }
 
-    /// Returns the beginning of a line whose end has not come.
+    /// Returns the beginning of a line whose end has not arrived.
     pub(super) fn begun(&self) -> &[u8] {
         match self.state {
             State::Begun => &self.begun,
@@ -328,7 +327,7 @@ impl Lines {
         }
     }
 
-    /// Forgets all bytes.
+    /// Drops all bytes.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
@@ -337,7 +336,7 @@ impl Lines {
 /// Returns where the first line in some bytes ends.
 #[inline]
 fn line_end(bytes: &[u8]) -> Option<usize> {
-    // Most lines but data's are shorter than what `memchr2` is made for.
+    // Most lines other than data are too short for `memchr2` to be fast.
     let mut at = 0;
     while at < SHORT {
         let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) else {
@@ -357,7 +356,7 @@ fn line_end(bytes: &[u8]) -> Option<usize> {
 /// A one in each byte.
 const ONES: u128 = u128::MAX / 0xFF;
 
-/// Sets the highest bit of the first byte that is zero; bits above it mean nothing.
+/// Sets the highest bit of the first byte that is zero; the bits above it are undefined.
 const fn zeros(word: u128) -> u128 {
     word.wrapping_sub(ONES) & !word & (ONES << 7)
 }
