@@ -1,6 +1,6 @@
 //! Jobs that consist of one or a few cargo commands.
 
-use std::{env, path::PathBuf, process::Command};
+use std::{env, fs, path::PathBuf, process::Command};
 
 use crate::{
     run::{Outcome, Result, cargo, run, stdout, succeeds, words},
@@ -130,8 +130,8 @@ pub(crate) fn deny(arguments: &[String]) -> Result<Outcome> {
         run(&mut cargo(words("deny --locked check")))?;
         return Ok(Outcome::Done);
     }
-    if advisories().is_some_and(|folder| folder.is_dir()) {
-        run(&mut cargo(words("deny --locked check --disable-fetch")))?;
+    if has_advisories() {
+        run(&mut cargo(words("deny --locked --offline check")))?;
         return Ok(Outcome::Done);
     }
     run(&mut cargo(words(
@@ -142,11 +142,11 @@ pub(crate) fn deny(arguments: &[String]) -> Result<Outcome> {
     ))
 }
 
-/// Returns the folder of cargo-deny's advisory database.
-fn advisories() -> Option<PathBuf> {
-    let home = env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| Some(env::home_dir()?.join(".cargo")))?;
-    let folder = home.join("advisory-dbs");
-    folder.is_dir().then_some(folder)
+/// Returns true if cargo-deny has downloaded an advisory database.
+fn has_advisories() -> bool {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(env::home_dir()?.join(".cargo")));
+    let folder = home.and_then(|home| fs::read_dir(home.join("advisory-dbs")).ok());
+    // A failed download leaves a lock file.
+    folder.is_some_and(|folder| folder.flatten().any(|entry| entry.path().is_dir()))
 }
