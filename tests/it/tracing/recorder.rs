@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Once},
 };
 
 use serde_json::{Map, Value, json};
@@ -10,7 +10,7 @@ use tracing::{
     Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
     span,
-    subscriber::with_default,
+    subscriber::{Interest, set_global_default, with_default},
 };
 
 /// A filter for spans and events, as a user sets it.
@@ -84,6 +84,8 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     pub(crate) fn new(filter: Filter) -> Self {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| set_global_default(Undecided).unwrap());
         let seen = Arc::default();
         Self { seen, filter }
     }
@@ -108,6 +110,36 @@ fn place(id: &span::Id) -> usize {
 
 fn id(place: usize) -> span::Id {
     span::Id::from_u64(place as u64 + 1)
+}
+
+/// A subscriber that records nothing, but keeps every call site enabled.
+///
+/// tracing remembers for a call site whether any subscriber is interested. A call site that is first
+/// reached in one thread while another thread creates its subscriber could be remembered as disabled.
+struct Undecided;
+
+impl Subscriber for Undecided {
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        Interest::sometimes()
+    }
+
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        false
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        id(0)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, _: &Event<'_>) {}
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
 }
 
 impl Subscriber for Recorder {
