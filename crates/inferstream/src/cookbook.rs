@@ -1,4 +1,4 @@
-//! The cookbook: recipes as documentation, whose programs run as tests.
+//! Recipes: a complete program for each common task.
 
 #![doc = include_str!("../docs/cookbook.md")]
 
