@@ -27,7 +27,7 @@ fn main() {
             let client = client();
             for _ in 0..passes {
                 let request = conversation(*messages);
-                black_box(head(&client, request)).expect("the request is sent");
+                drop(black_box(head(&client, request)).expect("the request is sent"));
             }
         }
         _ => panic!("usage: requests [list | pass WORKLOAD inferstream PASSES]"),
