@@ -1,4 +1,4 @@
-//! The building blocks of a protocol: requests checked, frames decoded, streams read.
+//! The building blocks of a protocol: check and encode requests, decode frames, read streams.
 
 pub use crate::{
     event::Events,
