@@ -91,11 +91,17 @@ impl Transport for Service {
             .header("date", "Sun, 29 Nov 2026 12:00:00 GMT")
             .header("server", "cloudflare")
             .header("cache-control", "no-cache, no-store, must-revalidate")
-            .header("strict-transport-security", "max-age=31536000; includeSubDomains")
+            .header(
+                "strict-transport-security",
+                "max-age=31536000; includeSubDomains",
+            )
             .header("x-request-id", "req_8f1c2a647f5d4c269a350d6f5a1f2b3c")
             .header("x-ratelimit-remaining-requests", "9999")
             .header("x-content-type-options", "nosniff")
-            .header("set-cookie", "__cf_bm=xBqFb0x2f9; path=/; HttpOnly; Secure; SameSite=None")
+            .header(
+                "set-cookie",
+                "__cf_bm=xBqFb0x2f9; path=/; HttpOnly; Secure; SameSite=None",
+            )
             .body(Body::new(Silent));
         Box::pin(std::future::ready(Ok(
             response.expect("the response is valid")
@@ -128,10 +134,7 @@ impl HttpBody for Silent {
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>>>> {
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
         Poll::Pending
     }
 }

@@ -5,9 +5,9 @@ use std::{env, hint::black_box};
 
 use bench::{
     decoders::{ALL, Candidate, Kind},
+    timing::{median, thread_time},
     workloads::{self, Workload},
 };
-use rustix::time::{ClockId, clock_gettime};
 
 /// The number of rounds in which all candidates take turns; the median counts.
 const ROUNDS: usize = 31;
@@ -88,11 +88,10 @@ fn measure(workload: &Workload) -> Vec<Option<f64>> {
             times.push(turn(candidate, workload, passes));
         }
     }
-    let medians = ALL.iter().zip(times).map(|(candidate, mut times)| {
+    let medians = ALL.iter().zip(times).map(|(candidate, times)| {
         let is_right =
             candidate.kind == Kind::Floor || (candidate.decode)(&workload.reads) == expected;
-        times.sort_by(f64::total_cmp);
-        is_right.then_some(times[ROUNDS / 2])
+        is_right.then_some(median(times))
     });
     medians.collect()
 }
@@ -103,10 +102,4 @@ fn turn(candidate: &Candidate, workload: &Workload, passes: usize) -> f64 {
         black_box((candidate.decode)(black_box(&workload.reads)));
     }
     (thread_time() - start) / (passes * workload.frames) as f64
-}
-
-/// Returns the CPU time of this thread in nanoseconds, which other programs do not affect.
-fn thread_time() -> f64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }

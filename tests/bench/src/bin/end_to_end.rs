@@ -7,8 +7,9 @@ use std::{env, sync::Arc};
 use bench::{
     clients::{ALL, Candidate, Client, Seen},
     server::{self, EACH, FIFTY, PACED, Scheme, Script, Server},
+    timing::{median, time_of},
 };
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::ClockId;
 use tokio::runtime::{Builder, Runtime};
 
 /// How often all candidates take turns; the median counts.
@@ -76,8 +77,7 @@ impl Driver {
 
     /// Returns the CPU time in nanoseconds.
     fn time(&self) -> f64 {
-        let time = clock_gettime(self.clock);
-        time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
+        time_of(self.clock)
     }
 }
 
@@ -151,9 +151,5 @@ fn measure(driver: &Driver, base: &str, script: &Script) -> Vec<f64> {
             }
         }
     }
-    let median = |mut times: Vec<f64>| {
-        times.sort_by(f64::total_cmp);
-        times[ROUNDS / 2]
-    };
     times.into_iter().map(median).collect()
 }

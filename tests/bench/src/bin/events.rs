@@ -5,9 +5,9 @@ use std::{env, hint::black_box};
 
 use bench::{
     chats::{ALL, Candidate, workloads},
+    timing::{median, thread_time},
     workloads::Workload,
 };
-use rustix::time::{ClockId, clock_gettime};
 
 /// How often all candidates take turns; the median counts.
 const ROUNDS: usize = 31;
@@ -79,11 +79,7 @@ fn measure(workload: &Workload) -> Vec<f64> {
             times.push(turn(candidate, workload, passes));
         }
     }
-    let medians = times.into_iter().map(|mut times| {
-        times.sort_by(f64::total_cmp);
-        times[ROUNDS / 2]
-    });
-    medians.collect()
+    times.into_iter().map(median).collect()
 }
 
 fn turn(candidate: &Candidate, workload: &Workload, passes: usize) -> f64 {
@@ -92,10 +88,4 @@ fn turn(candidate: &Candidate, workload: &Workload, passes: usize) -> f64 {
         black_box((candidate.decode)(black_box(&workload.reads)));
     }
     (thread_time() - start) / (passes * workload.frames) as f64
-}
-
-/// Returns this thread's CPU time in nanoseconds, which other programs do not change.
-fn thread_time() -> f64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }

@@ -11,15 +11,27 @@ fn main() {
     let client = client();
     // What is allocated once is not the requests'.
     drop(head(&client, conversation(2)));
-    println!("| memory of a request | text | at the peak | held while streaming |\n|---|---|---|---|");
+    println!(
+        "| memory of a request | text | at the peak | held while streaming |\n|---|---|---|---|"
+    );
     for (messages, name) in CONVERSATIONS {
-        let (text, peak, held) = measure(|| conversation(messages), |request| {
-            head(&client, request).expect("the request is sent")
-        });
-        println!("| {name} | {} | {} | {} |", size(text), times(peak, text), times(held, text));
+        let (text, peak, held) = measure(
+            || conversation(messages),
+            |request| head(&client, request).expect("the request is sent"),
+        );
+        println!(
+            "| {name} | {} | {} | {} |",
+            size(text),
+            times(peak, text),
+            times(held, text)
+        );
     }
     let (text, peak, _) = measure(too_large, |request| head(&client, request).is_err());
-    println!("| refused prompt of 20 MB | {} | {} | |", size(text), times(peak, text));
+    println!(
+        "| refused prompt of 20 MB | {} | {} | |",
+        size(text),
+        times(peak, text)
+    );
 }
 
 /// Returns the bytes of a request's texts, the most bytes that were allocated at once for it, and

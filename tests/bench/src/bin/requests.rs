@@ -3,9 +3,11 @@
 
 use std::{env, hint::black_box};
 
-use bench::requests::{CONVERSATIONS, client, conversation, head, length, too_large};
+use bench::{
+    requests::{CONVERSATIONS, client, conversation, head, length, too_large},
+    timing::{median, thread_time},
+};
 use inferstream_core::ChatRequest;
-use rustix::time::{ClockId, clock_gettime};
 
 /// How often a request is sent; the median counts.
 const ROUNDS: usize = 31;
@@ -41,7 +43,10 @@ fn print_tables() {
         let (time, outcome) = measure(|| conversation(messages));
         assert!(outcome, "the request is sent");
         let each = time / messages as f64;
-        println!("| {name} | {text:.1} kB | {:.3} ms | {each:.0} ns |", time / 1e6);
+        println!(
+            "| {name} | {text:.1} kB | {:.3} ms | {each:.0} ns |",
+            time / 1e6
+        );
     }
     let (time, outcome) = measure(too_large);
     assert!(!outcome, "the request is refused");
@@ -60,12 +65,5 @@ fn measure(request: impl Fn() -> ChatRequest) -> (f64, bool) {
         times.push(thread_time() - start);
         is_sent = outcome.is_ok();
     }
-    times.sort_by(f64::total_cmp);
-    (times[ROUNDS / 2], is_sent)
-}
-
-/// Returns this thread's CPU time in nanoseconds, which other programs do not change.
-fn thread_time() -> f64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
+    (median(times), is_sent)
 }
