@@ -1,52 +1,9 @@
 //! The faults that the simulator can produce, and their names.
 
-use std::{error::Error as StdError, fmt, str::FromStr};
-
-use crate::outcome::{Outcome, Refuse};
-
-/// The names of [`Fault::from_str`], in addition to statuses.
-const NAMES: [(&str, Fault); 40] = [
-    ("aborted", Fault::Aborted),
-    ("badjson", Fault::BadJson),
-    ("baredone", Fault::BareDone),
-    ("binary", Fault::Binary),
-    ("canceled", Fault::Canceled),
-    ("challenge", Fault::Challenge),
-    ("close", Fault::CloseBeforeHead),
-    ("coalesced", Fault::Coalesced),
-    ("coldboot", Fault::ColdBoot),
-    ("context", Fault::Context),
-    ("cut", Fault::Cut),
-    ("cutall", Fault::CutAll),
-    ("donefail", Fault::DoneFail),
-    ("early", Fault::Early),
-    ("empty", Fault::Empty),
-    ("error", Fault::Error),
-    ("evicted", Fault::Evicted),
-    ("evilcancel", Fault::EvilCancel),
-    ("evilhost", Fault::EvilHost),
-    ("expire", Fault::Expire),
-    ("failed", Fault::Failed),
-    ("fragments", Fault::Fragments),
-    ("heartbeats", Fault::Heartbeats),
-    ("html", Fault::Html),
-    ("jsonstream", Fault::JsonStream),
-    ("lost", Fault::Lost),
-    ("midfinish", Fault::MidFinish),
-    ("nofinish", Fault::NoFinish),
-    ("noid", Fault::NoId),
-    ("notsuccess", Fault::NotSuccess),
-    ("nourl", Fault::NoUrl),
-    ("pings", Fault::Pings),
-    ("plan", Fault::Plan),
-    ("quota", Fault::Quota),
-    ("quota-rest", Fault::QuotaRest),
-    ("restart", Fault::Restart),
-    ("silence", Fault::Silence),
-    ("stall", Fault::Stall),
-    ("truncate", Fault::Truncate),
-    ("unfinished", Fault::Unfinished),
-];
+use crate::{
+    outcome::{Outcome, Refuse},
+    wire::fault::Wire,
+};
 
 /// One fault of one chat request or one prediction.
 ///
@@ -64,7 +21,8 @@ const NAMES: [(&str, Fault); 40] = [
 /// A fault of another protocol has no effect on a request: it is taken from the queue, and the
 /// response is complete.
 ///
-/// A fault has a name, which [`FromStr`] parses and [`Display`](fmt::Display) writes:
+/// A fault has a name, which [`FromStr`](std::str::FromStr) parses and
+/// [`Display`](std::fmt::Display) writes:
 ///
 /// - for all `badjson`, `close`, `cut`, `error`, `silence`, `stall`, `truncate`;
 /// - for predictions only `aborted`, `canceled`, `coldboot`, `donefail`, `early`, `evilcancel`,
@@ -76,6 +34,9 @@ const NAMES: [(&str, Fault); 40] = [
 /// - for the playground only `expire`;
 /// - for its agents only `binary`, `coalesced`, `evicted`, `fragments`, `pings`, `restart`,
 ///   `unfinished`.
+///
+/// The faults of the bytes on a connection have the names of [`Wire`]; with `create:` before the name
+/// they apply to the response that creates a prediction.
 ///
 /// A status from 400 to 599 is written as its number, with the value of `Retry-After` after a colon:
 /// `429`, `429:2`. The status of a prediction's streams is written as `stream:401`.
@@ -104,6 +65,9 @@ pub enum Fault {
     CloseBeforeHead,
     /// Agents only: as [`Cut`](Self::Cut), and a replay has each text as one chunk.
     Coalesced,
+    /// Predictions only: the fault of the bytes is in the response that creates the prediction, which
+    /// runs.
+    Create(Wire),
     /// Predictions only: it stays `starting` until it is canceled or reaches its deadline.
     ColdBoot,
     /// Workers AI only: status 413 and code 5021, as for a prompt that exceeds the context window.
@@ -205,6 +169,8 @@ pub enum Fault {
     /// Agents only: a few tokens, then the end without a finish chunk, as after a cancellation in
     /// another tab.
     Unfinished,
+    /// The bytes of the response are changed, or its connection.
+    Wire(Wire),
 }
 
 impl Fault {
@@ -214,6 +180,14 @@ impl Fault {
             self,
             Self::BadJson | Self::Cut | Self::Error | Self::Stall | Self::Truncate
         )
+    }
+
+    /// Returns the fault of the bytes of a response.
+    pub(crate) fn wire(&self) -> Option<Wire> {
+        match self {
+            Self::Wire(wire) => Some(*wire),
+            _ => None,
+        }
     }
 
     /// Returns the outcome of a fault that replaces the response.
@@ -229,66 +203,3 @@ impl Fault {
         }
     }
 }
-
-impl FromStr for Fault {
-    type Err = UnknownFault;
-
-    fn from_str(name: &str) -> Result<Self, UnknownFault> {
-        if let Some((_, fault)) = NAMES.iter().find(|(known, _)| *known == name) {
-            return Ok(fault.clone());
-        }
-        if let Some(status) = name.strip_prefix("stream:") {
-            return match status.parse() {
-                Ok(status @ 400..=599) => Ok(Self::StreamStatus { status }),
-                _ => Err(UnknownFault(name.to_owned())),
-            };
-        }
-        let (status, retry_after) = match name.split_once(':') {
-            Some((status, retry_after)) => (status, Some(retry_after.to_owned())),
-            None => (name, None),
-        };
-        match status.parse() {
-            Ok(status @ 400..=599) => Ok(Self::Status {
-                status,
-                retry_after,
-            }),
-            _ => Err(UnknownFault(name.to_owned())),
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((name, _)) = NAMES.iter().find(|(_, fault)| fault == self) {
-            return f.pad(name);
-        }
-        match self {
-            Self::Status {
-                status,
-                retry_after: Some(retry_after),
-            } => write!(f, "{status}:{retry_after}"),
-            Self::Status { status, .. } => write!(f, "{status}"),
-            Self::StreamStatus { status } => write!(f, "stream:{status}"),
-            _ => fmt::Debug::fmt(self, f),
-        }
-    }
-}
-
-/// The error for an unknown fault name.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct UnknownFault(String);
-
-impl fmt::Display for UnknownFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "unknown fault {:?}: expected one of", self.0)?;
-        for (name, _) in NAMES {
-            write!(f, " {name},")?;
-        }
-        f.write_str(
-            " a status from 400 to 599 such as 429, 429:2 with Retry-After, \
-             or stream:401 for a prediction's streams",
-        )
-    }
-}
-
-impl StdError for UnknownFault {}

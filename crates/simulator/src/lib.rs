@@ -7,8 +7,10 @@ mod builder;
 mod counts;
 mod error;
 mod fault;
+mod info;
 mod record;
 mod server;
+mod table;
 
 mod auth;
 mod route;
@@ -31,6 +33,7 @@ mod reply;
 mod script;
 mod tasks;
 mod tls;
+mod wire;
 
 mod content;
 mod dice;
@@ -45,10 +48,13 @@ pub use crate::{
     answer::{Answer, Piece},
     builder::SimulatorBuilder,
     counts::Counts,
-    fault::{Fault, UnknownFault},
+    fault::Fault,
+    info::FaultInfo,
     playground::PlaygroundProtocol,
     record::Recorded,
     replicate::Resume,
     server::Simulator,
     session::CerebrasSession,
+    table::UnknownFault,
+    wire::fault::Wire,
 };

@@ -13,6 +13,7 @@ use crate::{
     answer::{Piece, Raw},
     body::{Body, Repeat},
     error::invalid,
+    wire::fault::Wire,
 };
 
 /// Status, headers and the pieces of the body.
@@ -25,6 +26,8 @@ pub(crate) struct Reply {
     repeat: Option<Repeat>,
     /// The time before the headers are sent.
     delay: Duration,
+    /// The fault of its bytes.
+    wire: Option<Wire>,
 }
 
 impl Reply {
@@ -37,6 +40,7 @@ impl Reply {
             pieces,
             repeat: None,
             delay: Duration::ZERO,
+            wire: None,
         }
     }
 
@@ -98,6 +102,7 @@ impl Reply {
             pieces: raw.pieces,
             repeat: None,
             delay: Duration::ZERO,
+            wire: None,
         })
     }
 
@@ -113,6 +118,16 @@ impl Reply {
 
     pub(crate) fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
+        self
+    }
+
+    /// Sets the fault of its bytes; they are then sent without waiting.
+    pub(crate) fn wire(mut self, fault: Option<Wire>) -> Self {
+        self.wire = fault;
+        if fault.is_some() {
+            self.delay = Duration::ZERO;
+            self.pieces.retain(|piece| matches!(piece, Piece::Bytes(_)));
+        }
         self
     }
 
@@ -135,6 +150,9 @@ impl Reply {
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
+        if let Some(fault) = self.wire {
+            response.extensions_mut().insert(fault);
+        }
         response
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct Services {
     pub(crate) playground: Playground,
     pub(crate) replicate: Replicate,
     pub(crate) session: Session,
+    /// The origin of the streams, to which a fault may redirect.
+    pub(crate) elsewhere: String,
 }
 
 pub(crate) async fn route(

@@ -10,6 +10,7 @@ use crate::{
     fault::Fault,
     outcome::Outcome,
     reply::Reply,
+    wire::fault::Wire,
 };
 
 /// The queues of answers and faults.
@@ -48,6 +49,15 @@ impl Script {
     /// Takes the fault for this request.
     pub(crate) fn next_fault(&mut self) -> Option<Fault> {
         self.faults.pop_front().or_else(|| self.every_fault.clone())
+    }
+
+    /// Takes the next fault, if it occurs before HTTP.
+    pub(crate) fn next_before_http(&mut self) -> Option<Wire> {
+        let fault = self.faults.front().or(self.every_fault.as_ref());
+        let wire = fault.and_then(Fault::wire);
+        let wire = wire.filter(|wire| wire.is_before_http())?;
+        drop(self.next_fault());
+        Some(wire)
     }
 
     /// Takes the next fault, if it replaces the response.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::{body::Incoming, service::service_fn};
@@ -17,7 +17,6 @@ use hyper_util::{
     server::conn::auto,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     task::{AbortHandle, JoinSet},
     time::sleep,
@@ -35,6 +34,13 @@ use crate::{
     session::Session,
     shared::Shared,
     tls::Identity,
+    wire::{
+        connection::before_http,
+        fault::Wire,
+        play::play,
+        socket::{Socket, Tap},
+        step::{Plan, Sent},
+    },
 };
 
 /// The maximum size of a request body in bytes; enough for prompts with images.
@@ -75,10 +81,12 @@ impl Simulator {
             Some(_) => "https",
             None => "http",
         };
-        let (acceptor, certificate_pem) = identity
-            .map(|identity| (TlsAcceptor::from(identity.config), identity.certificate_pem))
-            .unzip();
+        let certificate_pem = identity
+            .as_ref()
+            .map(|identity| identity.certificate_pem.clone());
+        let identity = identity.map(Arc::new);
         let services = Arc::new(Services {
+            elsewhere: format!("{scheme}://{stream_address}"),
             replicate: Replicate::new(shared.clone(), resume, scheme, address, stream_address),
             shared,
             playground,
@@ -86,7 +94,7 @@ impl Simulator {
         });
         let tasks = [(listener, Origin::Main), (stream_listener, Origin::Stream)].map(
             |(listener, origin)| {
-                let serving = accept(listener, acceptor.clone(), services.clone(), origin);
+                let serving = accept(listener, identity.clone(), services.clone(), origin);
                 tokio::spawn(serving).abort_handle()
             },
         );
@@ -203,7 +211,7 @@ impl fmt::Debug for Simulator {
 /// Serves connections until the task is aborted, which closes them.
 async fn accept(
     listener: TcpListener,
-    acceptor: Option<TlsAcceptor>,
+    identity: Option<Arc<Identity>>,
     services: Arc<Services>,
     origin: Origin,
 ) {
@@ -221,7 +229,7 @@ async fn accept(
             connection: services.shared.record.next_connection(),
             origin,
         };
-        connections.spawn(connect(socket, acceptor.clone(), services.clone(), client));
+        connections.spawn(connect(socket, identity.clone(), services.clone(), client));
     }
 }
 
@@ -233,8 +241,8 @@ struct Client {
 }
 
 async fn connect(
-    socket: TcpStream,
-    acceptor: Option<TlsAcceptor>,
+    mut socket: TcpStream,
+    identity: Option<Arc<Identity>>,
     services: Arc<Services>,
     client: Client,
 ) {
@@ -243,37 +251,55 @@ async fn connect(
     if socket.set_nodelay(true).is_err() {
         return;
     }
-    match acceptor {
-        Some(acceptor) => {
-            if let Ok(stream) = acceptor.accept(socket).await {
-                serve(stream, services, client).await;
-            }
+    let fault = match client.origin {
+        Origin::Main => services.shared.script().next_before_http(),
+        Origin::Stream => None,
+    };
+    if let Some(fault) = fault {
+        match before_http(fault, socket, identity.as_deref()).await {
+            Some(unchanged) => socket = unchanged,
+            None => return,
         }
-        None => serve(socket, services, client).await,
     }
+    let socket = match identity {
+        None => Socket::Plain(socket),
+        Some(identity) => match TlsAcceptor::from(identity.config.clone())
+            .accept(socket)
+            .await
+        {
+            Ok(stream) => Socket::Tls(Box::new(stream)),
+            Err(_) => return,
+        },
+    };
+    serve(socket, services, client).await;
 }
 
-async fn serve<S>(stream: S, services: Arc<Services>, client: Client)
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
+async fn serve(socket: Socket, services: Arc<Services>, client: Client) {
     let mut server = auto::Builder::new(TokioExecutor::new());
     // The same seed must result in the same bytes, headers included.
     server.http1().auto_date_header(false);
     server.http2().auto_date_header(false);
-    let service = service_fn(move |request| respond(services.clone(), client, request));
-    let io = TokioIo::new(stream);
+    let tap = Tap::new(socket);
+    let service = {
+        let tap = tap.clone();
+        service_fn(move |request| respond(services.clone(), client, tap.clone(), request))
+    };
+    let io = TokioIo::new(tap.clone());
     // Errors are ignored: the client reports how the connection ended.
     let _ = match client.origin {
         Origin::Main => server.serve_connection_with_upgrades(io, service).await,
         Origin::Stream => server.serve_connection(io, service).await,
     };
+    if let Some((socket, plan)) = tap.take() {
+        play(socket, plan).await;
+    }
 }
 
 /// Handles one request; an error closes its connection.
 async fn respond(
     services: Arc<Services>,
     client: Client,
+    tap: Tap,
     mut request: Request<Incoming>,
 ) -> io::Result<Response<Body>> {
     let upgrade = hyper::upgrade::on(&mut request);
@@ -289,10 +315,10 @@ async fn respond(
         &head,
         body.clone(),
     ));
-    match route(&services, client.origin, &head, &body).await {
-        Outcome::Close => Err(io::ErrorKind::ConnectionAborted.into()),
-        Outcome::Live(response) => Ok(response),
-        Outcome::Reply(reply) => Ok(reply.into_response().await),
+    let mut response = match route(&services, client.origin, &head, &body).await {
+        Outcome::Close => return Err(io::ErrorKind::ConnectionAborted.into()),
+        Outcome::Live(response) => response,
+        Outcome::Reply(reply) => reply.into_response().await,
         Outcome::Silence => std::future::pending().await,
         Outcome::Upgrade(reply, protocol) => {
             drop(services.shared.tasks.spawn(async move {
@@ -300,9 +326,19 @@ async fn respond(
                     protocol.serve(connection).await;
                 }
             }));
-            Ok(reply.into_response().await)
+            reply.into_response().await
         }
+    };
+    let Some(fault) = response.extensions_mut().remove::<Wire>() else {
+        return Ok(response);
+    };
+    if head.version != Version::HTTP_2 {
+        let path = head.uri.path().to_owned();
+        let sent = Sent::collect(response, services.elsewhere.clone(), path).await;
+        tap.plan(Plan::new(fault, &sent));
     }
+    // Ends the HTTP server of this connection; the plan has the socket then.
+    Err(io::ErrorKind::ConnectionAborted.into())
 }
 
 /// Reads a request's body; returns `None` if it is too large.

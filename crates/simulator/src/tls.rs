@@ -3,7 +3,8 @@
 use std::{io, sync::Arc};
 
 use rcgen::{
-    CertificateParams, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256,
 };
 use rustls::{
     ServerConfig,
@@ -18,6 +19,8 @@ const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 pub(crate) struct Identity {
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) certificate_pem: String,
+    /// Signs further certificates, which a client of this server trusts.
+    pub(crate) issuer: Issuer<'static, KeyPair>,
 }
 
 impl Identity {
@@ -30,19 +33,20 @@ impl Identity {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let certificate = params.self_signed(&key).map_err(io::Error::other)?;
 
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .and_then(|config| {
                 config
                     .with_no_client_auth()
-                    .with_single_cert(vec![certificate.der().clone()], key)
+                    .with_single_cert(vec![certificate.der().clone()], private)
             })
             .map_err(io::Error::other)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self {
             config: Arc::new(config),
             certificate_pem: certificate.pem(),
+            issuer: Issuer::new(params, key),
         })
     }
 }

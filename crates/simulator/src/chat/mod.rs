@@ -86,6 +86,7 @@ fn encoded(
         damage::whole(encode::whole(completion), fault, refusal).delay(time)
     };
     reply
+        .wire(fault.and_then(Fault::wire))
         .rate_limits()
         .header(HeaderName::from_static("inference-id"), &completion.id)
 }

@@ -16,6 +16,7 @@ use serde_json::json;
 
 use crate::{
     damage,
+    fault::Fault,
     outcome::Outcome,
     page,
     playground::{
@@ -113,7 +114,7 @@ fn inferred(
     let stream = |events, error| damage::stream(events, fault.as_ref(), settings.pace, error);
     let reply =
         |pieces| Reply::new(StatusCode::OK, UNKNOWN, pieces).header(CONTENT_ENCODING, "identity");
-    Outcome::Reply(match playground.protocol {
+    let reply = match playground.protocol {
         PlaygroundProtocol::Oldest => Reply::new(
             StatusCode::OK,
             "text/event-stream",
@@ -128,5 +129,6 @@ fn inferred(
                 HeaderName::from_static("x-vercel-ai-ui-message-stream"),
                 "v1",
             ),
-    })
+    };
+    Outcome::Reply(reply.wire(fault.as_ref().and_then(Fault::wire)))
 }

@@ -90,5 +90,9 @@ fn created(replicate: &Replicate, prediction: &Prediction, view: View) -> Reply 
     if prediction.fault == Some(Fault::BadJson) {
         body.truncate(body.len() / 2);
     }
-    limits(Reply::json(StatusCode::CREATED, body))
+    let wire = match prediction.fault {
+        Some(Fault::Create(fault)) => Some(fault),
+        _ => None,
+    };
+    limits(Reply::json(StatusCode::CREATED, body).wire(wire))
 }

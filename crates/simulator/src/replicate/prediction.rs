@@ -125,7 +125,11 @@ impl Prediction {
                 Some(Fault::ColdBoot) => None,
                 _ => Some(settings.boot),
             },
-            pace: settings.pace.unwrap_or_default(),
+            pace: match fault {
+                // The bytes of a complete response are changed.
+                Some(Fault::Wire(_)) => Duration::ZERO,
+                _ => settings.pace.unwrap_or_default(),
+            },
             created: Instant::now(),
             canceled: watch::Sender::new(None),
             streams: AtomicUsize::new(0),

@@ -64,10 +64,14 @@ pub(crate) fn answer(replicate: &Replicate, head: &Parts) -> Outcome {
     if let Some(pieces) = prediction.events.as_ref().filter(|_| number == 0) {
         return Outcome::Reply(Reply::new(StatusCode::OK, EVENT_STREAM, pieces.clone()));
     }
+    let first_fault = prediction.fault.clone().filter(|_| number == 0);
     let reader = Reader::new(prediction, number, replicate.resume, &head.headers);
     let mut response = Response::new(Body::new(Live::new(reader)));
     let event_stream = HeaderValue::from_static(EVENT_STREAM);
     response.headers_mut().insert(CONTENT_TYPE, event_stream);
+    if let Some(Fault::Wire(fault)) = first_fault {
+        response.extensions_mut().insert(fault);
+    }
     Outcome::Live(response)
 }
 

@@ -151,13 +151,8 @@ fn chat(
         None => Completion::generate(settings.seed, &request),
     };
     let fault = fault.as_ref();
-    Ok(Outcome::Reply(encoded(
-        settings,
-        &task.asker,
-        endpoint,
-        completion,
-        fault,
-    )))
+    let reply = encoded(settings, &task.asker, endpoint, completion, fault);
+    Ok(Outcome::Reply(reply.wire(fault.and_then(Fault::wire))))
 }
 
 fn encoded(
