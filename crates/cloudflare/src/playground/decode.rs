@@ -151,6 +151,12 @@ impl PlaygroundDecode {
         if self.raw {
             events.push(ChatEvent::raw(Json::from_text(data)));
         }
+        let is_known = matches!(self.protocol, Protocol::Messages | Protocol::Responses);
+        if is_known && frame.event == "message" && !value.is_object() {
+            return Err(Error::protocol(format!(
+                "invalid chunk from {NAME}: expected a JSON object"
+            )));
+        }
         let chunk = value.object();
         let kind = chunk.text("type");
         if frame.event == "error" || kind.as_deref() == Some("error") || Told::is_error(&chunk) {

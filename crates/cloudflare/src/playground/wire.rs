@@ -70,6 +70,11 @@ impl<'a> Value<'a> {
         is_count.then_some(number as u64)
     }
 
+    /// Returns true for an object, and for `null`, which has no members either.
+    pub(crate) fn is_object(self) -> bool {
+        self.0.starts_with('{') || self.0 == "null"
+    }
+
     /// Returns the members, or no members if the value is not an object.
     pub(crate) fn object(self) -> Object<'a> {
         if !self.0.starts_with('{') {
