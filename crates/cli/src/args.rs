@@ -315,7 +315,7 @@ pub(crate) struct Service {
     )]
     pub(crate) sim_seed: u64,
 
-    /// Simulate this fault in the next request; repeatable [see `inferstream simulate --help`]
+    /// Simulate this fault in the next request; repeatable [see `inferstream simulate --list-faults`]
     #[arg(
         long,
         value_name = "NAME",
@@ -410,15 +410,18 @@ pub(crate) struct Simulate {
     #[arg(long, value_name = "N", default_value = "60", value_parser = rate)]
     pub(crate) tps: f64,
 
-    /// Simulate this fault in the next request; repeatable
+    /// List the faults by name, with what the server does and what a careful client does
     ///
-    /// Within a response: badjson, cut, error, stall, truncate. Instead of a response: close,
-    /// silence, or a status such as 503; 429:2 adds `Retry-After: 2`. Cloudflare only: baredone,
-    /// challenge, context, empty, heartbeats, html, jsonstream, midfinish, nofinish, notsuccess,
-    /// plan, quota, quota-rest. Replicate predictions only: aborted, canceled, coldboot, donefail,
-    /// early, evilcancel, evilhost, failed, lost, noid, nourl, and stream:404 or another status.
-    /// Replicate predictions and playground agents: cutall. Playground only: expire; its agents
-    /// only: binary, coalesced, evicted, fragments, pings, restart, unfinished.
+    /// One line per fault: its name, the services that can have it, what the server does, and what
+    /// must happen, separated by tabs.
+    #[arg(long)]
+    pub(crate) list_faults: bool,
+
+    /// Simulate this fault in the next request; repeatable [see `--list-faults`]
+    ///
+    /// A status from 400 to 599 is a fault, too: 503, or 429:2 with `Retry-After: 2`; stream:404 is
+    /// the status of a Replicate prediction's streams. With create: before its name, a fault of the
+    /// bytes applies to the response that creates a prediction.
     #[arg(long, value_name = "NAME", action = ArgAction::Append)]
     pub(crate) fault: Vec<Fault>,
 

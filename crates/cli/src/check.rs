@@ -123,8 +123,8 @@ pub(crate) fn flags(provider: ProviderName, flags: &Service) -> Result<()> {
     match flags.fault.iter().find(|fault| !happens(fault, at)) {
         None => Ok(()),
         Some(fault) => Err(Error::config(format!(
-            "invalid fault `{fault}`: not available for {}; `inferstream simulate --help` lists \
-             the faults of each provider",
+            "invalid fault `{fault}`: not available for {}; `inferstream simulate \
+             --list-faults` lists the faults of each provider",
             at.name(provider)
         ))),
     }
@@ -174,6 +174,7 @@ fn happens(fault: &Fault, at: Place) -> bool {
         Fault::Aborted
         | Fault::Canceled
         | Fault::ColdBoot
+        | Fault::Create(_)
         | Fault::DoneFail
         | Fault::Early
         | Fault::EvilCancel
@@ -205,6 +206,12 @@ fn happens(fault: &Fault, at: Place) -> bool {
         | Fault::Pings
         | Fault::Restart
         | Fault::Unfinished => at == Place::Agent,
+        Fault::Wire(fault) => match at {
+            // An agent's response is sent in a WebSocket.
+            Place::Agent => fault.is_before_http(),
+            Place::Predictions => !fault.needs_json(),
+            Place::Chat | Place::Playground | Place::WorkersAi => true,
+        },
         _ => true,
     }
 }

@@ -5,12 +5,15 @@ use std::{
     io::{self, Write as _},
 };
 
-use inferstream_simulator::Simulator;
+use inferstream_simulator::{Fault, Simulator};
 
 use crate::{args::Simulate, exit::Failure, output::say, runtime, service::simulator};
 
 /// Runs the `simulate` command.
 pub(crate) fn run(args: &Simulate) -> Result<(), Failure> {
+    if args.list_faults {
+        return list_faults();
+    }
     runtime::run(async |interrupt| {
         let mut builder = simulator(args.seed, args.tps, &args.fault)
             .port(args.port)
@@ -35,6 +38,20 @@ pub(crate) fn run(args: &Simulate) -> Result<(), Failure> {
         interrupt.wait().await;
         Ok(())
     })
+}
+
+/// Prints one line per fault.
+fn list_faults() -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    for info in Fault::all().filter_map(|fault| fault.info()) {
+        let (name, applies_to) = (info.name, info.applies_to);
+        writeln!(
+            stdout,
+            "{name}\t{applies_to}\t{}\t{}",
+            info.does, info.expected
+        )?;
+    }
+    Ok(())
 }
 
 fn how_to_use(args: &Simulate, simulator: &Simulator) -> String {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::simulated;
+use crate::{run, simulated};
 
 /// Checks the exit code and the error of a fault, in all output formats.
 #[track_caller]
@@ -134,4 +134,21 @@ fn usage_is_printed_for_partial_responses() {
     );
     let run = simulated(&["--fault", "500", "--attempts", "1", "-u"]);
     assert!(!run.stderr.contains("usage:"));
+}
+
+#[test]
+fn the_list_describes_every_fault_in_one_line() {
+    let list = run(&["simulate", "--list-faults"]);
+    assert_eq!(list.code, Some(0), "{}", list.stderr);
+    let names = list.stdout.lines().map(|line| {
+        let columns: Vec<_> = line.split('\t').collect();
+        assert_eq!(columns.len(), 4, "{line}");
+        assert!(columns.iter().all(|column| !column.is_empty()), "{line}");
+        columns[0]
+    });
+    let names: Vec<_> = names.collect();
+    assert!(
+        names.contains(&"cut-in-chunk") && names.contains(&"lost"),
+        "{names:?}"
+    );
 }
