@@ -86,10 +86,9 @@ impl Expected {
             None => assert!(kinds.is_empty() || self.or_complete, "{context}"),
             Some(kind) => assert!(kinds.contains(&kind), "{context}"),
         }
-        if self.in_middle && seen.end.is_err() {
+        if let (true, Err(error)) = (self.in_middle, &seen.end) {
             let is_part = !seen.text.is_empty() && seen.text.len() < TEXT.len();
             assert!(is_part, "{context}");
-            let error = seen.end.as_ref().unwrap_err();
             let partial = error.partial().map(|partial| partial.text().to_string());
             assert_eq!(partial.as_deref(), Some(&*seen.text), "{context}");
         }
