@@ -13,7 +13,8 @@ use http::{
     header::{CONTENT_TYPE, COOKIE},
 };
 use inferstream_client::{
-    Call, Credentials, Judge, Redact, Refusal, base_url, error_of_head, is_challenge, is_page,
+    Call, Credentials, Judge, Redact, Refusal, RetryBudgets, base_url, error_of_head, is_challenge,
+    is_page,
 };
 use inferstream_core::{
     ApiKey, BoxFuture, Error, ErrorKind, Result, RetryPolicy, Timeouts, Transport,
@@ -50,6 +51,7 @@ pub(crate) struct Session {
     transport: Arc<dyn Transport>,
     timeouts: Timeouts,
     retry: RetryPolicy,
+    budgets: RetryBudgets,
     refresh: SingleFlight,
     state: Mutex<State>,
 }
@@ -95,6 +97,7 @@ impl Session {
             transport,
             timeouts,
             retry,
+            budgets: RetryBudgets::default(),
             refresh: SingleFlight::new(back_off),
             state: Mutex::new(State { jar, lease: None }),
         })
@@ -116,7 +119,8 @@ impl Session {
     }
 
     async fn fetch(&self) -> Result<Lease> {
-        let call = Call::new(Arc::clone(&self.transport), self.timeouts, self.retry);
+        let (transport, budgets) = (Arc::clone(&self.transport), self.budgets.clone());
+        let call = Call::new(transport, self.timeouts, self.retry, budgets);
         let mut request = call.request_to(Method::GET, self.url.clone(), Bytes::new());
         let cookie = self.cookie(self.transport.system_time())?;
         request.headers_mut().insert(COOKIE, cookie);

@@ -17,7 +17,7 @@ use inferstream_core::{
     Timeouts, Transport, protocol::Started,
 };
 
-use crate::redact::Redact;
+use crate::{budgets::RetryBudgets, redact::Redact};
 
 /// The settings of one call of the user, which apply to every request that is sent for it: a chat may
 /// need several, for example to get a key or to resume a stream.
@@ -36,6 +36,8 @@ pub struct Call {
     pub timeouts: Timeouts,
     /// The retry policy.
     pub retry: RetryPolicy,
+    /// The retry budgets of the client.
+    pub budgets: RetryBudgets,
     /// The secrets that are removed from what the service sends.
     pub redact: Redact,
     /// The start of the call, by the clock of the transport.
@@ -98,7 +100,12 @@ impl<F: Fn(Refusal<'_>) -> Error + Send + Sync> Judge for F {
 
 impl Call {
     /// Creates a call that begins now, without base URL, headers, key and secrets.
-    pub fn new(transport: Arc<dyn Transport>, timeouts: Timeouts, retry: RetryPolicy) -> Self {
+    pub fn new(
+        transport: Arc<dyn Transport>,
+        timeouts: Timeouts,
+        retry: RetryPolicy,
+        budgets: RetryBudgets,
+    ) -> Self {
         Self {
             at: transport.now(),
             transport,
@@ -107,6 +114,7 @@ impl Call {
             key: None,
             timeouts,
             retry,
+            budgets,
             redact: Redact::default(),
         }
     }
@@ -180,7 +188,8 @@ impl Call {
         request
     }
 
-    /// Runs attempts until one succeeds or the policy ends, and returns the value with the number of
+    /// Runs attempts until one succeeds or the policy ends, with the client's retry budget for the host
+    /// of the prepared request, and returns the value with the number of
     /// attempts, including the replays that the transport counted in the prepared request.
     ///
     /// # Errors
@@ -203,7 +212,8 @@ impl Call {
             attempts = number;
             attempt(number)
         };
-        let outcome = policy.run(&*self.transport, left, counted).await;
+        let budget = self.budgets.of(prepared.uri());
+        let outcome = policy.run(&*self.transport, left, &budget, counted).await;
         match outcome {
             Ok(value) => Ok((value, attempts + replays.count())),
             Err(error) => Err(self.whole_total(replays.add_to(error))),

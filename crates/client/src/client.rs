@@ -12,6 +12,7 @@ use inferstream_core::{
 };
 
 use crate::{
+    budgets::RetryBudgets,
     builder::Settings,
     call::Call,
     credentials::{Credentials, Fixed, Missing},
@@ -98,7 +99,7 @@ pub trait Protocol: fmt::Debug + Send + Sync + 'static {
 
 /// A client of a service that speaks a [`Protocol`].
 ///
-/// Cloning is cheap; clones share connections, the key and the model list.
+/// Cloning is cheap; clones share connections, the key, the model list and the retry budgets.
 #[derive(Debug)]
 pub struct Client<P> {
     protocol: Arc<P>,
@@ -109,6 +110,7 @@ pub struct Client<P> {
 struct Shared {
     settings: Settings,
     transport: Arc<dyn Transport>,
+    budgets: RetryBudgets,
     base: Arc<str>,
     credentials: Arc<dyn Credentials>,
     known: Mutex<Option<Vec<Model>>>,
@@ -157,6 +159,7 @@ impl<P: Protocol> Client<P> {
             shared: Arc::new(Shared {
                 settings,
                 transport,
+                budgets: RetryBudgets::default(),
                 base: base.into(),
                 credentials: Arc::new(credentials),
                 known: Mutex::new(None),
@@ -231,7 +234,8 @@ impl<P: Protocol> Client<P> {
         let settings = &shared.settings;
         let timeouts = request.timeouts.or(settings.timeouts).unwrap_or_default();
         let retry = request.retry.unwrap_or(settings.retry);
-        let mut call = Call::new(Arc::clone(&shared.transport), timeouts, retry);
+        let (transport, budgets) = (Arc::clone(&shared.transport), shared.budgets.clone());
+        let mut call = Call::new(transport, timeouts, retry, budgets);
         let headers = [&settings.headers, &request.headers];
         let secrets = headers.into_iter().flat_map(HeaderMap::values);
         let secrets = secrets.filter(|value| value.is_sensitive());

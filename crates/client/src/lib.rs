@@ -9,6 +9,7 @@ mod credentials;
 mod setting;
 mod url;
 
+mod budgets;
 mod call;
 
 mod deadline;
@@ -26,6 +27,7 @@ pub use http;
 pub use inferstream_core as core;
 
 pub use crate::{
+    budgets::RetryBudgets,
     builder::Settings,
     call::{Call, Judge, Refusal},
     client::{Client, Mode, Protocol},

@@ -40,6 +40,7 @@ struct Inner {
     retry_after: Option<Duration>,
     repeat: Option<Repeat>,
     attempts: u32,
+    retry_budget_exhausted: bool,
     partial: Option<ChatResponse>,
 }
 
@@ -198,6 +199,7 @@ impl Error {
                 retry_after: None,
                 repeat: None,
                 attempts: 0,
+                retry_budget_exhausted: false,
                 partial: None,
             }),
         }
@@ -310,6 +312,12 @@ impl Error {
     #[must_use]
     pub fn with_attempts(self, attempts: u32) -> Self {
         self.with(|inner| inner.attempts = attempts)
+    }
+
+    /// Adds that a retry was omitted because of the client's retry budget.
+    #[must_use]
+    pub(crate) fn with_retry_budget_exhausted(self) -> Self {
+        self.with(|inner| inner.retry_budget_exhausted = true)
     }
 
     /// Adds the part of the response that arrived before the error.
@@ -455,6 +463,15 @@ impl Error {
         self.inner.attempts
     }
 
+    /// Returns true if the request was not sent again because the client's
+    /// [retry budget](crate::RetryPolicy#retry-budget) was exhausted: many requests to this host have
+    /// failed recently.
+    ///
+    /// The other properties are those of the last attempt's error.
+    pub fn is_retry_budget_exhausted(&self) -> bool {
+        self.inner.retry_budget_exhausted
+    }
+
     /// Returns the part of the response that arrived before a stream failed, with its
     /// [`meta`](ChatResponse::meta).
     pub fn partial(&self) -> Option<&ChatResponse> {
@@ -468,7 +485,11 @@ const BODY_KEPT: usize = 64 << 10;
 /// One line: line breaks and terminal control characters are escaped.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        OneLine(&self.inner.message).fmt(f)
+        OneLine(&self.inner.message).fmt(f)?;
+        if self.inner.retry_budget_exhausted {
+            f.write_str("; not sent again: the client's retry budget is exhausted")?;
+        }
+        Ok(())
     }
 }
 

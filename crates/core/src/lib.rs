@@ -21,6 +21,7 @@ mod transport;
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod test_util;
 
+mod budget;
 mod error;
 mod retry;
 mod timeouts;

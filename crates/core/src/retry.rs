@@ -3,6 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use crate::{
+    budget::RetryBudget,
     error::{Error, ErrorKind, Repeat, Result},
     timeouts::Phase,
     trace,
@@ -31,6 +32,25 @@ use crate::{
 /// The wait before attempt *n* + 1 is between half of and the full
 /// [`base_delay`](Self::base_delay) · 2ⁿ⁻¹, at most [`max_delay`](Self::max_delay). If the service
 /// asks for a time, the wait is that time and up to 10 % more.
+///
+/// # Retry budget
+///
+/// If a service fails completely, retries multiply its load. So all calls of a client and its clones
+/// share a number of tokens, 100 for each host by default: [`budget`](field@Self::budget).
+///
+/// - A retry costs 5 tokens, or 1 if the service asked for a time, for example with `Retry-After`.
+/// - Each second returns 1 token, and so does each request that succeeds.
+/// - If too few tokens are left, the error is returned at once, and
+///   [`Error::is_retry_budget_exhausted`] is true.
+///
+/// A client that sends few requests does not notice this: 10 calls in a row may fail after 3 attempts
+/// each, and a call that succeeds after one `Retry-After` costs nothing in total. If every request of
+/// a client fails, it sends 20 retries, or 100 that the service asked for, and after that one in 5 s,
+/// or one in 1 s.
+///
+/// These cost no tokens: replays on a new connection, because each needs a connection that worked
+/// before; the renewal of a key or a session that was refused, once per call; and requests that
+/// resume or poll a response that has begun, a few of which may fail per response.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
@@ -52,6 +72,9 @@ pub struct RetryPolicy {
     /// Whether a request is sent again after a response of 408 or 5xx: true. If false, the first such
     /// response is the error.
     pub retry_server_errors: bool,
+    /// The number of tokens in the [retry budget](Self#retry-budget) of the client for each host: 100.
+    /// `None` turns the budget off: retries cost nothing.
+    pub budget: Option<u32>,
 }
 
 impl Default for RetryPolicy {
@@ -65,6 +88,7 @@ impl Default for RetryPolicy {
             replay_stale: true,
             retry_ambiguous: false,
             retry_server_errors: true,
+            budget: Some(100),
         }
     }
 }
@@ -93,6 +117,7 @@ setters! {
     replay_stale: bool,
     retry_ambiguous: bool,
     retry_server_errors: bool,
+    budget: Option<u32>,
 }
 
 impl RetryPolicy {
@@ -109,7 +134,8 @@ impl RetryPolicy {
     /// reached.
     ///
     /// Each wait is reported to [`Transport::on_retry`] before it starts. `total` is the timeout of
-    /// the complete request: no attempt starts after it, and no wait exceeds it.
+    /// the complete request: no attempt starts after it, and no wait exceeds it. `budget` is that of
+    /// the client for the host.
     ///
     /// # Errors
     ///
@@ -122,6 +148,7 @@ impl RetryPolicy {
         &self,
         transport: &dyn Transport,
         total: Option<Duration>,
+        budget: &RetryBudget,
         mut attempt: impl FnMut(u32) -> F + Send,
     ) -> Result<T> {
         let start = transport.now();
@@ -135,10 +162,14 @@ impl RetryPolicy {
                 Some(left) => within(transport, left, total, attempt(attempts)).await,
             };
             let error = match outcome {
-                Ok(value) => return Ok(value),
+                Ok(value) => {
+                    budget.refund();
+                    return Ok(value);
+                }
                 Err(error) => error.with_attempts(attempts),
             };
-            let elapsed = transport.now().saturating_sub(start);
+            let now = transport.now();
+            let elapsed = now.saturating_sub(start);
             let Some(wait) = self.wait_after(&error, attempts) else {
                 return Err(error);
             };
@@ -149,11 +180,14 @@ impl RetryPolicy {
                 wait
             };
             let beyond = |limit, wait| limit < elapsed.saturating_add(wait);
-            let ends = transport.now().checked_add(wait).is_some();
+            let ends = now.checked_add(wait).is_some();
             let late =
                 beyond(self.max_elapsed, own) || total.is_some_and(|total| beyond(total, wait));
             if late || !ends {
                 return Err(error);
+            }
+            if !self.pays(budget, &error, now) {
+                return Err(error.with_retry_budget_exhausted());
             }
             trace::retried(&error, wait);
             transport.on_retry(&error, wait);
@@ -163,6 +197,15 @@ impl RetryPolicy {
                 return Err(error);
             }
         }
+    }
+
+    /// Takes the tokens for a retry. Returns false if too few are left.
+    fn pays(&self, budget: &RetryBudget, error: &Error, now: Duration) -> bool {
+        let cost = match error.retry_after() {
+            None => 5,
+            Some(_) => 1,
+        };
+        self.budget.is_none_or(|size| budget.take(size, cost, now))
     }
 
     /// Returns the delay before the next attempt, or `None` if no further attempt is made.

@@ -106,6 +106,9 @@ pub trait Transport: Timer {
 ///
 /// Servers close idle connections at any time, which a client notices only when it uses one. Without
 /// the extension the request is not sent again.
+///
+/// A replay costs nothing of the client's [retry budget](crate::RetryPolicy#retry-budget): it is limited
+/// to the connections that worked before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReplayStale;
 

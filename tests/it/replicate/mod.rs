@@ -1,5 +1,6 @@
 //! Predictions over a scripted transport: requests, events and endings.
 
+mod budget;
 mod cancel;
 mod create;
 mod cuts;

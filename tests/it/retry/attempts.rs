@@ -2,7 +2,9 @@
 
 use std::{future::ready, sync::Arc, time::Duration};
 
-use inferstream_core::{Body, Error, ErrorKind, Phase, Result, RetryPolicy, Timer, Transport};
+use inferstream_core::{
+    Body, Error, ErrorKind, Phase, Result, RetryPolicy, Timer, Transport, protocol::RetryBudget,
+};
 use proptest::prelude::*;
 
 use super::{busy, millis, run};
@@ -13,7 +15,8 @@ fn a_success_ends_the_attempts() {
     let script = Script::new([]);
     let mut left = vec![Ok(7), Err(busy()), Err(busy())];
     let policy = RetryPolicy::default();
-    let outcome = policy.run(&*script, None, |_| ready(left.pop().unwrap()));
+    let budget = RetryBudget::default();
+    let outcome = policy.run(&*script, None, &budget, |_| ready(left.pop().unwrap()));
     assert_eq!(block_on(&script.clock, outcome).unwrap(), 7);
     assert_eq!(script.sleeps.lock().unwrap().len(), 2);
 }
@@ -25,9 +28,10 @@ fn each_attempt_is_a_request_to_the_transport() {
     let script = Script::new([Err(lost()), Err(lost()), Ok(answer)]);
     let transport: Arc<dyn Transport> = Arc::clone(&script) as _;
     let sender = Arc::clone(&transport);
+    let budget = RetryBudget::default();
     let outcome: Result<_> = block_on(
         &script.clock,
-        RetryPolicy::default().run(&*transport, None, move |attempt| {
+        RetryPolicy::default().run(&*transport, None, &budget, move |attempt| {
             let request = http::Request::new(attempt.to_string().into());
             sender.send(request)
         }),
@@ -43,7 +47,10 @@ fn the_last_error_is_returned() {
     let script = Script::new([]);
     let mut left = vec![Error::config("last"), busy()];
     let policy = RetryPolicy::default();
-    let outcome = policy.run(&*script, None, |_| ready(Err::<(), _>(left.pop().unwrap())));
+    let budget = RetryBudget::default();
+    let outcome = policy.run(&*script, None, &budget, |_| {
+        ready(Err::<(), _>(left.pop().unwrap()))
+    });
     let error = block_on(&script.clock, outcome).unwrap_err();
     assert_eq!((error.to_string().as_str(), error.attempts()), ("last", 2));
 }
@@ -82,7 +89,8 @@ fn no_attempt_starts_after_the_total_timeout() {
     let script = Script::oversleeping(seconds(1), []);
     let mut begun = 0;
     let policy = RetryPolicy::default();
-    let outcome = policy.run(&*script, Some(millis(1200)), |attempt| {
+    let budget = RetryBudget::default();
+    let outcome = policy.run(&*script, Some(millis(1200)), &budget, |attempt| {
         begun = attempt;
         ready(Err::<(), _>(busy()))
     });
@@ -94,7 +102,8 @@ fn no_attempt_starts_after_the_total_timeout() {
 fn the_total_timeout_ends_an_attempt() {
     let script = Script::new([]);
     let policy = RetryPolicy::default();
-    let outcome = policy.run(&*script, Some(seconds(7)), |_| {
+    let budget = RetryBudget::default();
+    let outcome = policy.run(&*script, Some(seconds(7)), &budget, |_| {
         std::future::pending::<Result<()>>()
     });
     let error = block_on(&script.clock, outcome).unwrap_err();
@@ -108,7 +117,8 @@ fn the_total_timeout_covers_all_attempts() {
     let script = Script::new([]);
     let clock = script.clock.clone();
     let policy = RetryPolicy::default();
-    let outcome = policy.run(&*script, Some(seconds(10)), |_| {
+    let budget = RetryBudget::default();
+    let outcome = policy.run(&*script, Some(seconds(10)), &budget, |_| {
         let sleep = clock.sleep(seconds(6));
         async move {
             sleep.await;
@@ -137,6 +147,7 @@ fn the_defaults_are_the_documented_ones() {
     );
     assert!(policy.replay_stale && policy.retry_server_errors);
     assert!(!policy.retry_ambiguous);
+    assert_eq!(policy.budget, Some(100));
     let never = RetryPolicy::never();
     assert!(!never.replay_stale && !never.retry_ambiguous);
 }

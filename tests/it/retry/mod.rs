@@ -1,6 +1,7 @@
 //! Retries: which errors, how often, after which delay, and the headers that affect them.
 
 mod attempts;
+mod budget;
 mod headers;
 mod kinds;
 mod waits;
@@ -12,7 +13,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use inferstream_client::error_of_head;
-use inferstream_core::{Error, ErrorKind, RetryPolicy};
+use inferstream_core::{Error, ErrorKind, RetryPolicy, protocol::RetryBudget};
 
 use crate::support::{Script, block_on};
 
@@ -24,7 +25,8 @@ fn millis(millis: u64) -> Duration {
 fn run(policy: &RetryPolicy, total: Option<Duration>, error: &Error) -> (Error, Vec<Duration>) {
     let script = Script::new([]);
     let mut sent = 0;
-    let outcome = policy.run(&*script, total, |attempt| {
+    let budget = RetryBudget::default();
+    let outcome = policy.run(&*script, total, &budget, |attempt| {
         sent += 1;
         assert_eq!(attempt, sent, "attempts count from 1");
         ready(Err::<(), _>(error.clone()))

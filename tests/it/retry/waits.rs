@@ -2,7 +2,7 @@
 
 use std::{future::ready, time::Duration};
 
-use inferstream_core::{Error, ErrorKind, RetryPolicy};
+use inferstream_core::{Error, ErrorKind, RetryPolicy, protocol::RetryBudget};
 
 use super::{answer, busy, millis, run};
 use crate::support::{Script, block_on, seconds};
@@ -24,7 +24,8 @@ fn each_wait_is_reported_to_the_transport_before_it_begins() {
     let policy = RetryPolicy::default();
     for total in [None, Some(seconds(60))] {
         let script = Script::new([]);
-        let outcome = policy.run(&*script, total, |attempt| {
+        let budget = RetryBudget::default();
+        let outcome = policy.run(&*script, total, &budget, |attempt| {
             let error = Error::new(ErrorKind::Overloaded, format!("busy {attempt}"));
             ready(Err::<(), _>(error.with_retry_after(Some(seconds(4)))))
         });
@@ -40,7 +41,10 @@ fn each_wait_is_reported_to_the_transport_before_it_begins() {
     }
     let script = Script::new([]);
     let refused = Error::new(ErrorKind::Auth, "no");
-    let outcome = policy.run(&*script, None, |_| ready(Err::<(), _>(refused.clone())));
+    let budget = RetryBudget::default();
+    let outcome = policy.run(&*script, None, &budget, |_| {
+        ready(Err::<(), _>(refused.clone()))
+    });
     block_on(&script.clock, outcome).unwrap_err();
     assert!(script.retries.lock().unwrap().is_empty());
 }
@@ -146,7 +150,8 @@ fn endless_waits_do_not_panic() {
     assert_eq!(last.attempts(), 1);
     let policy = RetryPolicy::default()
         .base_delay(Duration::ZERO)
-        .max_attempts(40);
+        .max_attempts(40)
+        .budget(None);
     let (last, waits) = run(&policy, None, &busy());
     assert_eq!(last.attempts(), 40);
     assert_eq!(waits.iter().sum::<Duration>(), Duration::ZERO);

@@ -5,4 +5,5 @@
 #[cfg(feature = "cookies")]
 mod cookies;
 mod environment;
+mod outage;
 mod schemas;

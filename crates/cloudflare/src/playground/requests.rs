@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
-use inferstream_client::{Call, Judge, Redact, Refusal};
+use inferstream_client::{Call, Judge, Redact, Refusal, RetryBudgets};
 use inferstream_core::{
     BoxFuture, ChatRequest, Error, Result, RetryPolicy, Timeouts, Transport,
     protocol::{Decode, Ending, Events, Finish, Flow, Started},
@@ -36,6 +36,7 @@ pub(crate) struct Settings {
     pub(crate) headers: HeaderMap,
     pub(crate) timeouts: Timeouts,
     pub(crate) retry: RetryPolicy,
+    pub(crate) budgets: RetryBudgets,
     pub(crate) session: Session,
     pub(crate) refresh: Option<Refresher>,
     /// Warnings from before the first request.
@@ -102,7 +103,8 @@ impl Requests {
     ) -> Result<(Started, Lease, Redact)> {
         let settings = &self.settings;
         let retry = asked.retry.unwrap_or(settings.retry);
-        let mut call = Call::new(Arc::clone(&settings.transport), self.timeouts(asked), retry);
+        let (transport, budgets) = (Arc::clone(&settings.transport), settings.budgets.clone());
+        let mut call = Call::new(transport, self.timeouts(asked), retry, budgets);
         call.redact = redact.clone();
         let mut warnings = settings.warnings.clone();
         warnings.extend(self.load().await);

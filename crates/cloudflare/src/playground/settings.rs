@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use inferstream_client::{Setting, Settings, base_url};
+use inferstream_client::{RetryBudgets, Setting, Settings, base_url};
 use inferstream_core::{Error, Result, protocol::check_headers};
 use inferstream_session::{CacheFile, Jar};
 
@@ -57,6 +57,7 @@ impl PlaygroundSettings {
             headers: settings.headers,
             timeouts: settings.timeouts.unwrap_or_default(),
             retry: settings.retry,
+            budgets: RetryBudgets::default(),
             session,
             refresh: self.refresh,
             warnings,
