@@ -11,14 +11,20 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::Frame;
 use inferstream_core::{Body, BoxFuture, Duplex, Error, ErrorKind, Result, Timer, Transport};
 use serde_json::{Value, json};
 use tungstenite::{
     Message, WebSocket,
     handshake::derive_accept_key,
-    protocol::{CloseFrame, Role, frame::coding::CloseCode},
+    protocol::{
+        CloseFrame, Role,
+        frame::{
+            Frame as WsFrame,
+            coding::{CloseCode, Data, OpCode},
+        },
+    },
 };
 
 use super::plan::{Break, Plan, Resume};
@@ -117,10 +123,7 @@ impl Transport for Agent {
             (_, Resume::Refused(status)) => (status, ""),
             _ => (101, ""),
         };
-        let accept = match self.plan.accept {
-            Some(accept) => accept.to_owned(),
-            None => derive_accept_key(key.as_bytes()),
-        };
+        let accept = derive_accept_key(key.as_bytes());
         let body = match status {
             101 => Body::duplex(Connection::new(self.clone(), number)),
             _ => Body::from(body),
@@ -135,7 +138,12 @@ impl Transport for Agent {
             )
             .header("sec-websocket-accept", accept)
             .body(body);
-        Box::pin(std::future::ready(Ok(response.unwrap())))
+        let mut response = response.unwrap();
+        for (name, value) in &self.plan.headers {
+            let value = HeaderValue::from_static(value);
+            response.headers_mut().insert(*name, value);
+        }
+        Box::pin(std::future::ready(Ok(response)))
     }
 
     fn detach(&self, task: BoxFuture<'static, ()>) {
@@ -163,12 +171,19 @@ impl fmt::Debug for Agent {
     }
 }
 
+/// How often a connection repeats its flood before the client is considered to read without end.
+const FLOODS: u32 = 40_000;
+
+/// The time between two repetitions.
+const FLOOD_PAUSE: Duration = Duration::from_millis(20);
+
 /// The agent's side of one connection.
 struct Connection {
     agent: Agent,
     number: usize,
     frames: WebSocket<Pipe>,
     sent: usize,
+    floods: u32,
     /// A delayed message.
     later: Option<(BoxFuture<'static, ()>, Value)>,
     waker: Option<Waker>,
@@ -187,6 +202,7 @@ impl Connection {
             number,
             frames: WebSocket::from_raw_socket(Pipe::default(), Role::Server, None),
             sent: 0,
+            floods: 0,
             later: None,
             waker: None,
         };
@@ -202,12 +218,38 @@ impl Connection {
 
     fn say(&mut self, message: &Value) {
         let message = message.to_string();
-        let message = if self.agent.plan.binary {
-            Message::binary(message.into_bytes())
+        let plan = Arc::clone(&self.agent.plan);
+        let kind = if plan.binary {
+            Data::Binary
         } else {
-            Message::text(message)
+            Data::Text
         };
-        drop(self.frames.send(message));
+        let mut fragments = message.as_bytes().chunks(plan.fragment).peekable();
+        let mut kind = OpCode::Data(kind);
+        while let Some(fragment) = fragments.next() {
+            let is_last = fragments.peek().is_none();
+            let frame = WsFrame::message(fragment.to_vec(), kind, is_last);
+            drop(self.frames.send(Message::Frame(frame)));
+            kind = OpCode::Data(Data::Continue);
+            if plan.pings && !is_last {
+                drop(self.frames.send(Message::Ping(Bytes::from_static(b"?"))));
+            }
+        }
+    }
+
+    /// Sends the plan's bytes before the chunk with this index.
+    fn inject(&mut self, index: usize) {
+        let plan = Arc::clone(&self.agent.plan);
+        match &plan.inject {
+            Some((before, bytes)) if (0, *before) == (self.number, index) => {
+                self.frames.get_mut().to_send.extend(bytes);
+            }
+            _ => {}
+        }
+    }
+
+    fn is_requested(&self) -> bool {
+        !self.agent.seen.lock().unwrap().id.is_empty()
     }
 
     /// Sends a response with these members.
@@ -286,8 +328,10 @@ impl Connection {
                 }
                 _ => {}
             }
+            self.inject(index);
             self.respond(json!({"body": chunk, "done": false}));
         }
+        self.inject(plan.chunks.len());
         for last in &plan.last {
             self.respond(last.clone());
         }
@@ -400,6 +444,14 @@ impl http_body::Body for Connection {
         if self.agent.plan.never_ends && 0 < self.agent.seen.lock().unwrap().closed {
             self.frames.get_mut().to_send.extend([0x8A, 0]);
         }
+        let is_silent = self.frames.get_ref().to_send.is_empty();
+        if is_silent && !self.agent.plan.flood.is_empty() && self.is_requested() {
+            self.floods += 1;
+            assert!(self.floods < FLOODS, "the client reads without end");
+            self.agent.clock.advance(FLOOD_PAUSE);
+            let plan = Arc::clone(&self.agent.plan);
+            self.frames.get_mut().to_send.extend(&plan.flood);
+        }
         let to_send = &self.frames.get_ref().to_send;
         if to_send.is_empty() && 0 < left {
             self.waker = Some(cx.waker().clone());
@@ -426,6 +478,9 @@ impl Duplex for Connection {
         _: &mut Context<'_>,
         bytes: &mut Bytes,
     ) -> Poll<Result<()>> {
+        if self.agent.plan.deaf && self.is_requested() {
+            return Poll::Pending;
+        }
         let came = bytes.copy_to_bytes(bytes.remaining());
         self.frames.get_mut().received.extend(came);
         self.read();

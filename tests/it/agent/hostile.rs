@@ -5,34 +5,6 @@ use serde_json::json;
 
 use super::{CHUNKS, plan, plan::Plan, raw, run};
 
-fn framed(head: &[u8], payload: &[u8]) -> Vec<u8> {
-    [head, payload].concat()
-}
-
-#[test]
-fn invalid_frames_are_a_protocol_error() {
-    let frames: [(&str, Vec<u8>); 8] = [
-        ("a reserved bit", framed(&[0xC1, 1], b"a")),
-        ("an unknown kind", framed(&[0x83, 1], b"a")),
-        ("a masked frame", framed(&[0x81, 0x81, 1, 2, 3, 4], b"a")),
-        ("a continuation of nothing", framed(&[0x80, 1], b"a")),
-        ("a ping in fragments", framed(&[0x09, 1], b"a")),
-        ("a long ping", framed(&[0x89, 126, 0, 126], &[b'a'; 126])),
-        ("no UTF-8", framed(&[0x81, 2], &[0xFF, 0xFE])),
-        ("a close of one byte", framed(&[0x88, 1], &[3])),
-    ];
-    for (what, raw) in frames {
-        let (outcome, agent) = run(Plan { raw, ..plan() });
-        assert_eq!(
-            outcome.kind(),
-            Some(ErrorKind::Protocol),
-            "{what}: {:?}",
-            outcome.end
-        );
-        assert!(agent.connections() <= 2, "{what}: one more cancel");
-    }
-}
-
 #[test]
 fn a_huge_message_is_refused_by_its_header() {
     for length in [33_u64 << 20, u64::from(u32::MAX), u64::MAX >> 1, u64::MAX] {
@@ -87,33 +59,6 @@ fn a_chunk_cannot_inject_another_event() {
     ]));
     assert_eq!(outcome.text(), "");
     assert_eq!(outcome.kind(), Some(ErrorKind::Protocol));
-}
-
-#[test]
-fn the_handshake_must_match_the_key() {
-    let (outcome, agent) = run(Plan {
-        accept: Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
-        ..plan()
-    });
-    assert_eq!(outcome.kind(), Some(ErrorKind::Protocol));
-    assert_eq!(
-        agent.count("use_chat_request"),
-        0,
-        "nothing was sent to the agent"
-    );
-}
-
-#[test]
-fn a_flood_of_pings_times_out() {
-    let mut pings = Vec::new();
-    for _ in 0..100_000 {
-        pings.extend([0x89, 0]);
-    }
-    let (outcome, _) = run(Plan {
-        raw: pings,
-        ..plan()
-    });
-    assert_eq!(outcome.kind(), None);
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub(super) enum Resume {
 
 /// The script of an agent.
 #[derive(Clone, Debug)]
+// Each is an independent flag.
+#[allow(clippy::struct_excessive_bools)]
 pub(super) struct Plan {
     /// The bodies of its responses.
     pub(super) chunks: Vec<String>,
@@ -49,13 +51,21 @@ pub(super) struct Plan {
     pub(super) piece: usize,
     /// The status of the first connection, and its body.
     pub(super) status: (u16, &'static str),
-    /// A value that replaces the correct `Sec-WebSocket-Accept`.
-    pub(super) accept: Option<&'static str>,
+    /// Headers that replace those of the response to the handshake.
+    pub(super) headers: Vec<(&'static str, &'static str)>,
     /// Bytes that are sent after the handshake, unchanged.
     pub(super) raw: Vec<u8>,
+    /// Bytes that the first connection sends, unchanged, before the chunk with this index.
+    pub(super) inject: Option<(usize, Vec<u8>)>,
+    /// Bytes that are sent again and again when a turn was requested and nothing else is to be sent.
+    pub(super) flood: Vec<u8>,
+    /// Whether the agent reads nothing after the request.
+    pub(super) deaf: bool,
+    /// The largest payload of a frame; longer messages are fragmented.
+    pub(super) fragment: usize,
     /// The number of chunks after which the first connection is closed, with this code.
     pub(super) close: Option<(usize, u16)>,
-    /// Whether a ping precedes each chunk.
+    /// Whether a ping precedes each chunk, and each fragment but the first.
     pub(super) pings: bool,
     /// Whether messages are binary instead of text.
     pub(super) binary: bool,
@@ -78,8 +88,12 @@ impl Plan {
             resume: Resume::Ended,
             piece: usize::MAX,
             status: (101, ""),
-            accept: None,
+            headers: Vec::new(),
             raw: Vec::new(),
+            inject: None,
+            flood: Vec::new(),
+            deaf: false,
+            fragment: usize::MAX,
             close: None,
             pings: false,
             binary: false,

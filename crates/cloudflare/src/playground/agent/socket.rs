@@ -16,7 +16,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
         CONNECTION, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
-        SEC_WEBSOCKET_VERSION, UPGRADE,
+        SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
     },
 };
 use inferstream_core::{Body, Error, ErrorKind, Phase, Result, Transport};
@@ -31,8 +31,8 @@ use tungstenite::{
 /// conversation, which may be as long as our longest request.
 const MAX_MESSAGE: usize = 32 << 20;
 
-/// How many messages are read in a row before the task yields, so that a fast sender cannot starve
-/// a timeout.
+/// How many messages and parts of messages are read in a row before the task yields, so that a fast
+/// sender cannot starve a timeout, even with a message that never ends.
 const READS: u32 = 32;
 
 /// How many bytes may wait to be sent while more is read. It limits the pongs for a peer that sends
@@ -55,7 +55,7 @@ pub(super) struct Socket {
     /// Whether bytes are being sent; it stays true until the body has confirmed all of them, even
     /// if `sending` is empty.
     is_sending: bool,
-    /// How many messages were read in a row.
+    /// How many messages and parts of messages were read in a row.
     reads: u32,
     /// Whether this side has started the closing handshake.
     is_closing: bool,
@@ -117,18 +117,21 @@ impl Socket {
 
     /// Polls for the next message; `None` is a regular end of the connection.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Received>>> {
-        if self.reads == READS {
-            self.reads = 0;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
         let polled = self.poll_read(cx);
-        self.reads = if polled.is_ready() { self.reads + 1 } else { 0 };
+        if polled.is_pending() {
+            self.reads = 0;
+        }
         polled
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Received>>> {
         loop {
+            if self.reads == READS {
+                self.reads = 0;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.reads += 1;
             let read = self.frames.read();
             // Sends the replies to pings and to a close frame.
             drop(self.frames.flush());
@@ -209,6 +212,7 @@ impl Socket {
     /// arrived are ignored.
     pub(super) async fn is_open(&mut self) -> bool {
         poll_fn(|cx| {
+            self.reads = 0;
             for _ in 0..READS {
                 match self.poll_read(cx) {
                     Poll::Ready(Some(Ok(_))) => {}
@@ -310,11 +314,14 @@ impl Handshake {
         let is_ours = headers
             .get(SEC_WEBSOCKET_ACCEPT)
             .is_some_and(|key| key.as_bytes() == accept.as_bytes());
-        if is_websocket && is_ours && !headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) {
+        // Neither was requested.
+        let mut unasked = [SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL].iter();
+        let is_plain = !unasked.any(|name| headers.contains_key(name));
+        if is_websocket && is_ours && is_plain {
             return Ok(());
         }
-        let message =
-            "invalid handshake from the playground: expected a WebSocket without extensions";
+        let message = "invalid handshake from the playground: expected a WebSocket without \
+                       extensions and subprotocols";
         Err(Error::protocol(message))
     }
 }
