@@ -266,6 +266,10 @@ impl CloudflareBuilder {
     /// Concurrent requests share one call. If it fails, all of them fail, and so do requests in the
     /// next 30 s. A request whose session was refused is sent again with the new one. Without
     /// this function, requests are sent with the default headers, and a refusal is an error.
+    ///
+    /// The call counts towards the total timeout of the request that makes it, and has no other
+    /// timeout here. If it is dropped, or not polled for 10 minutes, another request makes its own
+    /// call.
     pub fn refresh(
         mut self,
         refresh: impl Fn() -> BoxFuture<'static, Result<SessionData>> + Send + Sync + 'static,

@@ -7,6 +7,7 @@ mod fixtures;
 mod frames;
 mod lines;
 mod properties;
+mod refresh;
 mod requests;
 
 use std::sync::Arc;

@@ -1,12 +1,20 @@
 //! Sending requests to the playground with its session.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{
+    borrow::Cow,
+    fmt,
+    future::{Future as _, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use inferstream_client::{Call, Judge, Redact, Refusal, RetryBudgets};
 use inferstream_core::{
-    BoxFuture, ChatRequest, Error, Result, RetryPolicy, Timeouts, Transport,
+    BoxFuture, ChatRequest, Error, Phase, Result, RetryPolicy, Timeouts, Transport,
     protocol::{Decode, Ending, Events, Finish, Flow, Started},
     sse::Frame,
 };
@@ -54,6 +62,10 @@ impl fmt::Debug for Refresher {
         f.debug_struct("Refresher").finish_non_exhaustive()
     }
 }
+
+/// How long a request waits for the refresh of another one, before it starts its own. Longer than a
+/// person needs for the page's check: only a future that is not polled any more takes longer.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The maximum size of a list of models, in bytes.
 pub(super) const MAX_LIST: usize = 4 << 20;
@@ -108,11 +120,11 @@ impl Requests {
         call.redact = redact.clone();
         let mut warnings = settings.warnings.clone();
         warnings.extend(self.load().await);
-        let mut lease = self.lease(request.uri().path()).await?;
+        let mut lease = self.lease(request.uri().path(), &call).await?;
         let mut started = match self.send_with(&call, &lease, &request, asked).await {
             Err(error) if settings.refresh.is_some() && settings.session.forgets(&error) => {
                 let earlier = error.attempts();
-                lease = self.lease(request.uri().path()).await?;
+                lease = self.lease(request.uri().path(), &call).await?;
                 let sent = self.send_with(&call, &lease, &request, asked).await;
                 let count = |error: Error| {
                     let attempts = error.attempts() + earlier;
@@ -171,7 +183,9 @@ impl Requests {
 
     /// Returns the headers and cookies that the session adds to a request. Without a session, calls
     /// the refresh function if it is set, or returns the default headers.
-    async fn lease(&self, path: &str) -> Result<Lease> {
+    ///
+    /// The refresh function counts towards the call's total timeout.
+    async fn lease(&self, path: &str, call: &Call) -> Result<Lease> {
         let settings = &self.settings;
         let transport = &settings.transport;
         let calendar = transport.system_time();
@@ -180,8 +194,23 @@ impl Requests {
             Some(Refresher(refresh)) => {
                 let now = || transport.now();
                 let get = || refresh();
+                let patience = || transport.sleep(PATIENCE);
                 let session = &settings.session;
-                session.get_or_refresh(path, calendar, now, get).await
+                let leased = session.get_or_refresh_impatiently(path, calendar, now, patience, get);
+                let Some(total) = call.timeouts.total else {
+                    return leased.await;
+                };
+                let used = transport.now().saturating_sub(call.at);
+                let mut sleep = transport.sleep(total.saturating_sub(used));
+                let mut leased = pin!(leased);
+                poll_fn(|cx| {
+                    // Polled first: a request without time left must not start a refresh of its own.
+                    match sleep.as_mut().poll(cx) {
+                        Poll::Ready(()) => Poll::Ready(Err(Error::timeout(Phase::Total, total))),
+                        Poll::Pending => leased.as_mut().poll(cx),
+                    }
+                })
+                .await
             }
         }
     }

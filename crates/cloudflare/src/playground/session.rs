@@ -12,7 +12,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
     header::{ACCEPT_ENCODING, COOKIE},
 };
-use inferstream_core::{Error, ErrorKind, Result};
+use inferstream_core::{BoxFuture, Error, ErrorKind, Result};
 use inferstream_session::{CacheFile, Jar, SingleFlight, Warning};
 
 use super::data::IDENTITY;
@@ -210,6 +210,25 @@ impl Session {
     where
         F: Future<Output = Result<SessionData>>,
     {
+        let for_ever = || -> BoxFuture<'static, ()> { Box::pin(std::future::pending()) };
+        self.get_or_refresh_impatiently(path, calendar, now, for_ever, refresh)
+            .await
+    }
+
+    /// As [`get_or_refresh`](Self::get_or_refresh), but a caller that has waited for `patience`
+    /// starts a refresh of its own, so that a future that is not polled any more cannot block the
+    /// others.
+    pub(super) async fn get_or_refresh_impatiently<F>(
+        &self,
+        path: &str,
+        calendar: SystemTime,
+        now: impl Fn() -> Duration,
+        patience: impl Fn() -> BoxFuture<'static, ()>,
+        refresh: impl FnOnce() -> F,
+    ) -> Result<Lease>
+    where
+        F: Future<Output = Result<SessionData>>,
+    {
         let current = || {
             let state = self.state();
             let is_there = state
@@ -224,7 +243,10 @@ impl Session {
             self.install(&mut state, data, Source::Refresh);
             Ok(self.lease_of(&state, path, calendar))
         };
-        self.refresh.run(current, now, refresh).await
+        let single = &self.refresh;
+        single
+            .run_impatiently(current, now, patience, refresh)
+            .await
     }
 
     /// Stores the cookies of the response to a request of this path.
