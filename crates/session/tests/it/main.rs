@@ -5,4 +5,5 @@
 
 mod crash;
 mod file;
+mod kills;
 mod processes;

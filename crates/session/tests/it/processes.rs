@@ -5,7 +5,8 @@ use std::{
     env, fs,
     path::Path,
     process::{Command, Stdio},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use inferstream_session::CacheFile;
@@ -19,6 +20,9 @@ const PATH: &str = "INFERSTREAM_TEST_PATH";
 
 /// The prefix of the lines in which children print their warnings.
 pub(crate) const WARNED: &str = "warned: ";
+
+/// The line that a child prints after its first write of many.
+pub(crate) const BEGUN: &str = "it has begun";
 
 /// What the names of temporary files come from in children that write.
 pub(crate) const SEED: u64 = 7;
@@ -75,6 +79,23 @@ fn child_process() {
                 };
                 assert!(file.update(parse, add, &mut warnings));
                 assert!(file.read(parse, &mut warnings).is_some());
+            }
+        }
+        Some(("churn", name)) => {
+            let file = file.lock_wait(Duration::from_secs(3600));
+            // Until this process is killed, or its parent was killed and nothing else ends it. The
+            // length changes with each write.
+            let began = Instant::now();
+            let is_wanted = |_: &usize| began.elapsed() < Duration::from_secs(120);
+            for n in (1_usize..).take_while(is_wanted) {
+                // A pause, because a lock that is taken again at once starves the other writer.
+                thread::sleep(Duration::from_micros(fastrand::u64(0..2000)));
+                let content = [MARK, format!("{name},").repeat(n % 4000).as_bytes()].concat();
+                file.update(parse, |_| Some(content), &mut warnings);
+                assert!(warnings.is_empty(), "{warnings:?}");
+                if n == 1 {
+                    println!("{BEGUN}");
+                }
             }
         }
         Some(("race", name)) => {
