@@ -8,6 +8,8 @@ mod cookies;
 mod endings;
 mod faults;
 mod input;
+#[cfg(all(target_os = "linux", feature = "browser"))]
+mod login;
 mod misuse;
 mod replicate;
 mod settings;
