@@ -1,6 +1,6 @@
 //! The playground, with its three protocols and its session.
 
-use std::{fs, path::Path};
+use std::{fs, future::poll_fn, path::Path, pin::pin, task::Poll};
 
 use bytes::Bytes;
 use inferstream_cloudflare::{
@@ -90,6 +90,40 @@ async fn a_session_is_restored_from_its_file() {
     let sent = requests[1].headers["cookie"].to_str().unwrap();
     assert_eq!(sent, format!("__cf_bm={cookie}"));
     assert!(!format!("{other:?}").contains(&cookie));
+}
+
+#[tokio::test]
+async fn a_request_dropped_at_any_point_leaves_the_file_whole_and_unlocked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("auth_Cloudflare.json");
+    let simulator = start(Simulator::builder()).await;
+    let client = || playground(&simulator).session_file(&path).build().unwrap();
+    let mut is_complete = false;
+    for polls in 0.. {
+        {
+            let cloudflare = client();
+            let mut asked = pin!(cloudflare.chat("Hi"));
+            let mut left = polls;
+            is_complete |= poll_fn(|cx| {
+                if left == 0 {
+                    return Poll::Ready(false);
+                }
+                left -= 1;
+                asked.as_mut().poll(cx).map(|response| response.is_ok())
+            })
+            .await;
+        }
+        // The dropped request may still read or write the file, on its thread.
+        let mut stream = client().stream("Hi").await.unwrap();
+        while let Some(event) = stream.next().await {
+            event.unwrap();
+        }
+        assert_eq!(stream.meta().warnings, [""; 0], "{polls} polls");
+        assert!(written(&path)["cookies"]["__cf_bm"].is_string());
+        if is_complete {
+            break;
+        }
+    }
 }
 
 #[tokio::test]
