@@ -83,6 +83,30 @@ fn a_key_is_sent_and_not_shown() {
 }
 
 #[test]
+fn a_key_is_sent_only_by_its_client() {
+    let wire = wire();
+    let keyed = builder(&wire).api_key(KEY).build().unwrap();
+    let other = builder(&wire).api_key("another-key").build().unwrap();
+    let keyless = builder(&wire).build().unwrap();
+    let calls = [
+        (&keyed, Some(KEY)),
+        (&keyless, None),
+        (&other, Some("another-key")),
+        (&keyless, None),
+        (&keyed, Some(KEY)),
+    ];
+    for (client, _) in calls {
+        block_on(&wire.clock, client.chat(hi())).unwrap();
+    }
+    assert_eq!(wire.count(), calls.len());
+    for (sent, (_, key)) in wire.all().iter().zip(calls) {
+        let sent = sent.headers().get("authorization");
+        let sent = sent.map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!(sent, key.map(|key| format!("Bearer {key}")));
+    }
+}
+
+#[test]
 fn the_caller_may_set_a_default_model() {
     let body = sent(
         |builder| builder.default_model("qwen3"),
