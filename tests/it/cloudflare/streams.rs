@@ -116,6 +116,18 @@ fn native_chunks_may_contain_reasoning() {
 }
 
 #[test]
+fn a_native_chunk_may_contain_reasoning_alone() {
+    let outcome = chunks(&[
+        r#"{"reasoning":"a"}"#,
+        r#"{"reasoning_content":"b","p":"x"}"#,
+        r#"{"reasoning":null,"reasoning_content":"c"}"#,
+        r#"{"response":"x"}"#,
+    ]);
+    assert_eq!(outcome.reasoning(), "abc");
+    assert_eq!(outcome.text(), "x");
+}
+
+#[test]
 fn padding_is_not_content() {
     let outcome = chunks(&[
         r#"{"choices":[{"index":0,"delta":{"content":"a"},"token_ids":[1],"logprobs":null,"matched_stop":106}],"p":"zz","prompt_token_ids":[1,2],"kv_transfer_params":null,"finish_reason":null}"#,

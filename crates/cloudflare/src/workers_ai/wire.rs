@@ -153,7 +153,12 @@ impl<'a> Chunk<'a> {
     /// Returns true if the chunk has members of the native format.
     pub(super) fn is_native(&self) -> bool {
         let is_answer = self.response.0.is_some() || self.tool_calls.some().is_some();
-        is_answer || self.finish_reason.some().is_some() && !self.has_choices()
+        // A Responses API object has a `reasoning` that is not a string.
+        let has_reasoning =
+            self.reasoning.string().is_some() || self.reasoning_content.string().is_some();
+        // Chunks of the compatible format may have these members, too.
+        let has_others = self.finish_reason.some().is_some() || has_reasoning;
+        is_answer || has_others && !self.has_choices()
     }
 
     /// Returns true if the chunk has choices of the compatible format; native members may be
