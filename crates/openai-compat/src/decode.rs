@@ -323,13 +323,6 @@ impl ChatDecode {
         }
     }
 
-    /// Emits the held-back text when an error ends the response.
-    fn release(&mut self, events: &mut Events) {
-        for (index, choice) in &mut self.choices {
-            choice.release(*index, events);
-        }
-    }
-
     /// Ends the response at the end marker, if a choice came before it.
     fn close_at_marker(&mut self, events: &mut Events) -> Result<End> {
         if self.choices.is_empty() {
@@ -404,6 +397,12 @@ impl Decode for ChatDecode {
         let end = self.end(ending, events);
         let end = end.inspect_err(|_| self.release(events))?;
         Ok(Finish::Whole(end))
+    }
+
+    fn release(&mut self, events: &mut Events) {
+        for (index, choice) in &mut self.choices {
+            choice.release(*index, events);
+        }
     }
 }
 

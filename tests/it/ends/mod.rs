@@ -4,7 +4,7 @@ mod properties;
 mod protocols;
 mod replaced;
 
-use inferstream_core::ErrorKind;
+use inferstream_core::{Error, ErrorKind, Phase};
 
 use self::protocols::{Part, Protocol, Stream};
 use crate::support::{Outcome, Piece, broken, piece, seconds};
@@ -52,6 +52,29 @@ fn an_event_cut_after_text_after_a_finish_reason_is_truncated() {
                 assert_eq!(outcome.kind(), Some(ErrorKind::Truncated), "{at}");
                 assert_eq!(outcome.error().partial().unwrap().text(), "Hello wor");
             }
+        }
+    }
+}
+
+// Text that begins with all the text before it is held back, because it may be a copy of it.
+#[test]
+fn held_back_text_comes_before_every_error() {
+    for protocol in GOING_ON {
+        let stream = Stream::new(protocol, &[text("a"), text("ab")]).bytes;
+        let rests = [
+            (broken(), ErrorKind::Truncated),
+            (
+                Piece::Error(Error::protocol("invalid chunked encoding")),
+                ErrorKind::Protocol,
+            ),
+            (piece(b"data: {]}\n\n"), ErrorKind::Protocol),
+            (Piece::Hang, ErrorKind::Timeout(Phase::Idle)),
+        ];
+        for (rest, kind) in rests {
+            let outcome = protocol.run(vec![piece(stream.as_bytes()), rest]);
+            assert_eq!(outcome.kind(), Some(kind), "{protocol:?}");
+            assert_eq!(outcome.text(), "aab", "{protocol:?}, {kind}");
+            assert_eq!(outcome.error().partial().unwrap().text(), "aab");
         }
     }
 }

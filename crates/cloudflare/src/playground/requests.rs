@@ -310,6 +310,10 @@ impl<D: Decode> Decode for Kept<D> {
         Ok(Finish::WholeAfter(end, Box::pin(saved)))
     }
 
+    fn release(&mut self, events: &mut Events) {
+        self.decode.release(events);
+    }
+
     fn cancel(&mut self) -> BoxFuture<'static, Result<()>> {
         self.decode.cancel()
     }

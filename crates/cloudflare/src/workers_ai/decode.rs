@@ -288,6 +288,10 @@ impl Decode for WorkersAiDecode {
             _ => finish,
         }
     }
+
+    fn release(&mut self, events: &mut Events) {
+        self.chat.release(events);
+    }
 }
 
 /// Returns the token limit that was sent to the service.

@@ -38,6 +38,14 @@ pub trait Decode: Send + 'static {
     /// Returns `Truncated` if the response is not complete.
     fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish>;
 
+    /// Pushes text that was held back, because an error ends the response that the decoder does not
+    /// report itself: a timeout, an invalid HTTP body, a size limit. Does nothing by default.
+    ///
+    /// It may be called after an error of the decoder, too.
+    fn release(&mut self, events: &mut Events) {
+        let _ = events;
+    }
+
     /// Returns a future that asks the service to stop, if that takes more than closing the connection:
     /// see [`EventStream::cancel`](crate::protocol::EventStream::cancel).
     fn cancel(&mut self) -> BoxFuture<'static, Result<()>> {
@@ -53,6 +61,10 @@ impl Decode for Box<dyn Decode> {
 
     fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish> {
         (**self).finish(ending, events)
+    }
+
+    fn release(&mut self, events: &mut Events) {
+        (**self).release(events);
     }
 
     fn cancel(&mut self) -> BoxFuture<'static, Result<()>> {

@@ -387,6 +387,8 @@ impl<F: Framer, D: Decode> Reader<F, D> {
     /// Ends the stream with an error, after the queued events; the connection closes at once.
     fn fail(&mut self, error: Error) {
         self.body = None;
+        self.decode.release(&mut self.events);
+        self.note_events();
         self.ended = self.waits.elapsed();
         self.state = State::Failed(error);
     }
@@ -402,8 +404,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
             let logs = std::mem::take(&mut self.events.logs);
             self.partial.meta.add_logs(&logs);
         }
-        let warnings = &mut self.partial.meta.warnings;
-        warnings.append(&mut self.events.warnings);
+        self.partial.meta.warnings.append(&mut self.events.warnings);
     }
 }
 
