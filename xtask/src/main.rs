@@ -16,6 +16,7 @@ mod picture;
 mod real_server;
 mod release;
 mod sdk;
+mod soak;
 mod tidy;
 mod versions;
 
@@ -117,6 +118,11 @@ const JOBS: &[Job] = &[
         "bench",
         "compare our speed and size with other crates: bench (decode | end-to-end | events | requests) [--check | --update], or footprint, or memory",
         bench::job,
+    ),
+    job(
+        "soak",
+        "read streams with faults and check every byte: soak [--seed N] [--stream N | --streams N | --events N | --seconds N]",
+        soak::job,
     ),
     job("sdk", "compare official clients with ours", sdk::job),
     job(

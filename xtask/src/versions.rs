@@ -93,7 +93,7 @@ pub(crate) fn minimal(_: &[String]) -> Result<Outcome> {
     }
     let manifest = read(root().join("Cargo.toml"))?;
     let members = manifest.replace(
-        "members = [\"crates/*\", \"tests\", \"xtask\"]",
+        "members = [\"crates/*\", \"tests\", \"tests/soak\", \"xtask\"]",
         "members = [\"crates/*\"]",
     );
     write(folder.join("Cargo.toml"), &members)?;

@@ -39,6 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("inferstream", FACADE),
     ("inferstream-simulator", &[]),
     ("inferstream-cli", &["inferstream", "inferstream-simulator"]),
+    ("soak", &["inferstream"]),
     ("tests", EVERYTHING),
     ("xtask", &[]),
 ];
@@ -106,6 +107,7 @@ const MAY_NAME_RUNTIME: &[&str] = &[
     "inferstream-cli",
     "inferstream-simulator",
     "inferstream-transport",
+    "soak",
     "tests",
     "xtask",
 ];
