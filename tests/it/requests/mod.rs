@@ -11,6 +11,7 @@ mod refused_schemas;
 mod schema_uri;
 mod schemas;
 mod soundness;
+mod validity;
 
 use std::sync::Arc;
 
