@@ -359,6 +359,13 @@ impl Events {
         self.take_notes(&mut more);
     }
 
+    /// Drops everything but text and reasoning.
+    pub(crate) fn keep_text(&mut self) {
+        let mut queue = std::mem::take(self).queue;
+        queue.retain(|event| matches!(event, ChatEvent::Text { .. } | ChatEvent::Reasoning { .. }));
+        self.queue = queue;
+    }
+
     /// Returns true if a fragment of the response itself is queued.
     pub fn has_text(&self) -> bool {
         self.queue.iter().any(|event| {

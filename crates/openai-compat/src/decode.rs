@@ -382,21 +382,23 @@ impl Decode for ChatDecode {
             return Ok(self.flow(false));
         }
         let chunk = self.chunk(frame, data, events);
-        let error = match chunk {
-            Ok(usage_came) => return Ok(self.flow(usage_came)),
+        match chunk {
+            Ok(usage_came) => Ok(self.flow(usage_came)),
             // The data of an event with an unknown name need not be a chunk.
-            Err(ChunkError::NotAChunk(_)) if is_foreign(frame.event) => return Ok(self.flow(false)),
-            Err(ChunkError::NotAChunk(error)) => self.not_a_chunk(data, &error),
-            Err(ChunkError::Failed(error)) => error,
-        };
-        self.release(events);
-        Err(error)
+            Err(ChunkError::NotAChunk(_)) if is_foreign(frame.event) => Ok(self.flow(false)),
+            Err(ChunkError::NotAChunk(error)) => Err(self.not_a_chunk(data, &error)),
+            Err(ChunkError::Failed(error)) => Err(error),
+        }
     }
 
     fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish> {
-        let end = self.end(ending, events);
-        let end = end.inspect_err(|_| self.release(events))?;
-        Ok(Finish::Whole(end))
+        Ok(Finish::Whole(self.end(ending, events)?))
+    }
+
+    fn release(&mut self, events: &mut Events) {
+        for (index, choice) in &mut self.choices {
+            choice.release(*index, events);
+        }
     }
 
     fn release(&mut self, events: &mut Events) {

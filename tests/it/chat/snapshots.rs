@@ -1,8 +1,8 @@
 //! Deltas that contain the complete text so far: each part is returned once.
 
-use inferstream_core::ErrorKind;
+use inferstream_core::{ErrorKind, Phase, test_util::Piece};
 
-use super::{FINISH, Outcome, chunks, plain_stream, sse};
+use super::{Answer, Client, FINISH, Outcome, chunks, plain_stream, run, sse};
 
 /// Returns a chunk whose delta has this text as this member.
 fn delta(name: &str, text: &str) -> String {
@@ -90,6 +90,40 @@ fn a_held_part_is_delivered_before_an_error() {
         assert_eq!(outcome.kind(), Some(kind));
         let partial = outcome.error().partial().unwrap();
         assert_eq!(partial.text(), "HelloHello you");
+    }
+}
+
+/// Whatever ends the response, the text that arrived before is delivered.
+#[test]
+fn a_held_part_is_delivered_before_each_kind_of_error() {
+    let (first, second) = (delta("content", "a"), delta("content", "ab"));
+    let both = sse(&[&*first, &*second]);
+    let finish = sse(&[FINISH]);
+    let cut = &first[..first.len() - 5];
+    for (list, expected) in [
+        (vec![Piece::Hang], ErrorKind::Timeout(Phase::Idle)),
+        (vec![Piece::disconnect()], ErrorKind::Truncated),
+        (
+            vec![Piece::from("event: error\ndata: m\n\n")],
+            ErrorKind::Provider,
+        ),
+        (vec![Piece::from("data: {\"a\n\n")], ErrorKind::Protocol),
+        // The finish reason came, but the response goes on with more text.
+        (
+            vec![Piece::from(format!("{finish}data: {cut}"))],
+            ErrorKind::Truncated,
+        ),
+        (
+            vec![Piece::from(format!("data: {}", "a".repeat(20 << 20)))],
+            ErrorKind::TooLarge,
+        ),
+    ] {
+        let pieces = [Piece::from(both.as_str())].into_iter().chain(list);
+        let outcome = run(Client::Plain, Answer::sse(pieces));
+        assert_eq!(outcome.kind(), Some(expected), "{:?}", outcome.end);
+        assert_eq!(outcome.text(), "aab", "{expected:?}");
+        let kept = outcome.error().partial().map(|partial| partial.text());
+        assert_eq!(kept, Some("aab"), "{expected:?}");
     }
 }
 

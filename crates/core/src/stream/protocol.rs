@@ -38,10 +38,8 @@ pub trait Decode: Send + 'static {
     /// Returns `Truncated` if the response is not complete.
     fn finish(&mut self, ending: Ending<'_>, events: &mut Events) -> Result<Finish>;
 
-    /// Pushes text that was held back, because an error ends the response that the decoder does not
-    /// report itself: a timeout, an invalid HTTP body, a size limit. Does nothing by default.
-    ///
-    /// It may be called after an error of the decoder, too.
+    /// Pushes the text that is held back, because an error ends the response: that of the decoder, a
+    /// timeout or a size limit. Does nothing by default.
     fn release(&mut self, events: &mut Events) {
         let _ = events;
     }
