@@ -296,7 +296,6 @@ impl<F: Framer, D: Decode> Reader<F, D> {
             match self.check_cut() {
                 Ok(warning) => events.warnings.extend(warning),
                 Err(error) => {
-                    // The end is not delivered, but the text that waited for it is.
                     events.keep_text();
                     outcome = Err(error);
                 }
@@ -385,14 +384,10 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         warnings.extend(replaced_warning(self.replaced));
     }
 
-    /// Ends the stream with an error, after the queued events and the text that the decoder holds
-    /// back; the connection closes at once.
+    /// Ends the stream with an error, after all text that came; the connection closes at once.
     fn fail(&mut self, error: Error) {
         self.body = None;
-        let mut held = Events::default();
-        self.decode.release(&mut held);
-        self.events.append(held);
-        self.note_events();
+        self.decode.release(&mut self.events);
         self.ended = self.waits.elapsed();
         self.state = State::Failed(error);
     }
