@@ -22,6 +22,8 @@ pub(crate) struct ResumeCursor {
     starts: HashMap<u64, Option<usize>>,
     hasher: RandomState,
     last_id: String,
+    /// The event that began the text had an id.
+    begins_with_id: bool,
     /// Where the fragment of the last id starts and ends.
     last: (usize, usize),
 }
@@ -153,12 +155,15 @@ impl ResumeCursor {
         // We asked for what follows the last id, and fragments without ids may have followed its
         // event. A fragment that matches there continues the stream. One that matches the start of
         // the text may mean that the service ignored `Last-Event-ID` and started again. If both are
-        // possible, guessing could repeat or lose text.
+        // possible, guessing could repeat or lose text, unless the ids decide: only a fragment
+        // without one can be the next of those that followed, and the start is not one of them if
+        // it had an id.
         let rest = &delivered[self.last.1..];
-        match (rest.is_empty(), matches(rest), is_beginning) {
-            (true, _, true) => None,
-            (true, _, false) | (false, true, _) => Some(self.last.1),
-            (false, false, is_beginning) => is_beginning.then_some(0),
+        let is_start_excluded = !rest.is_empty() && id.is_empty() && self.begins_with_id;
+        match (matches(rest), is_beginning && !is_start_excluded) {
+            (true, true) => None,
+            (true, false) => Some(self.last.1),
+            (false, is_beginning) => is_beginning.then_some(0),
         }
     }
 
@@ -168,6 +173,7 @@ impl ResumeCursor {
         if id.is_empty() || id == self.last_id {
             return;
         }
+        self.begins_with_id |= start == 0;
         let is_full = self.starts.len() == MAX_IDS;
         match self.starts.entry(self.hasher.hash_one(id)) {
             Entry::Occupied(mut known) if *known.get() != Some(start) => {
@@ -240,6 +246,24 @@ mod tests {
         // The events after the one with id 1 are repeated, without ids of their own.
         let again = [("", "x"), ("", "x"), ("2", "x"), ("2", "y")];
         assert_eq!(take(&mut cursor, &again).as_deref(), Some("xy"));
+    }
+
+    #[test]
+    fn the_start_and_the_events_after_the_last_id_may_be_equal() {
+        let first = |ids: [&str; 3]| {
+            let mut cursor = ResumeCursor::default();
+            let pieces = ids.map(|id| (id, "x"));
+            take(&mut cursor, &pieces).unwrap();
+            cursor.reconnect();
+            cursor
+        };
+        // The service may have started again with other ids, or without any.
+        assert_eq!(first(["1", "", ""]).take("9", "x"), None);
+        assert_eq!(first(["", "1", ""]).take("", "x"), None);
+        assert_eq!(first(["", "1", ""]).take("9", "x"), None);
+        // A start would have an id.
+        assert_eq!(first(["1", "", ""]).take("", "x"), Some(""));
+        assert_eq!(first(["1", "2", ""]).take("", "x"), Some(""));
     }
 
     #[test]
