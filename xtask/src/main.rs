@@ -111,7 +111,7 @@ const JOBS: &[Job] = &[
     ),
     job(
         "fuzz",
-        "run one fuzz target: fuzz TARGET [SECONDS]",
+        "run the fuzz targets, or one: fuzz [TARGET] [SECONDS] [--record]",
         fuzz::job,
     ),
     job(

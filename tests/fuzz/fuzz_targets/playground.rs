@@ -2,6 +2,7 @@
 //! panic.
 #![no_main]
 
+use fuzz::input::Input;
 use inferstream_client::Redact;
 use inferstream_cloudflare::playground::{decode::PlaygroundDecode, framer::PlaygroundFrames};
 use inferstream_core::{
@@ -9,7 +10,9 @@ use inferstream_core::{
     sse::{Framer, Limits},
 };
 
-libfuzzer_sys::fuzz_target!(|pieces: Vec<Vec<u8>>| {
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    let pieces = Input::new(input).pieces();
+    let pieces: Vec<Vec<u8>> = pieces.into_iter().map(<[u8]>::to_vec).collect();
     let decode = |pieces: &[Vec<u8>]| {
         let mut frames = PlaygroundFrames::new(Limits::default().line(64).frame(96).document(96));
         let mut protocol = PlaygroundDecode::new(Redact::default(), true);

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use fuzz::input::Input;
 use inferstream_core::sse::{Decoder, Item, Limits};
 
 #[path = "../../it/sse/naive.rs"]
@@ -34,8 +35,10 @@ fn decode(mut decoder: Decoder, pieces: &[Vec<u8>]) -> (Vec<Seen>, bool, Decoder
     (items, failed, decoder)
 }
 
-libfuzzer_sys::fuzz_target!(|input: (Vec<Vec<u8>>, bool)| {
-    let (pieces, extended) = input;
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    let mut input = Input::new(input);
+    let extended = input.flag();
+    let pieces: Vec<Vec<u8>> = input.pieces().into_iter().map(<[u8]>::to_vec).collect();
     let whole = [pieces.concat()];
     let expected = naive::decode(&whole[0]);
     let (items, failed, decoder) = decode(Decoder::default(), &pieces);
