@@ -400,12 +400,6 @@ impl Decode for ChatDecode {
             choice.release(*index, events);
         }
     }
-
-    fn release(&mut self, events: &mut Events) {
-        for (index, choice) in &mut self.choices {
-            choice.release(*index, events);
-        }
-    }
 }
 
 /// Returns true for the end marker, plain or as a JSON string.
