@@ -7,6 +7,7 @@ mod run;
 mod workspace;
 
 mod api;
+mod audit;
 mod bench;
 mod footprint;
 mod fuzz;
@@ -58,6 +59,11 @@ const JOBS: &[Job] = &[
         "footprint",
         "check the number of crates that a user builds",
         footprint::job,
+    ),
+    job(
+        "dependencies",
+        "compare docs/dependencies.md with the lock file; `dependencies --update` writes it",
+        audit::job,
     ),
     job(
         "outside",

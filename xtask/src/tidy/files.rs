@@ -64,7 +64,7 @@ fn is_function(line: &str) -> bool {
 }
 
 /// Returns the files with these extensions below a folder, except for build output and hidden folders.
-pub(super) fn files_below(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {
+pub(crate) fn files_below(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();

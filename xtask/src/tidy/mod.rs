@@ -1,6 +1,7 @@
 //! Checks of the project's conventions. Each takes the workspace and returns violations.
 
 use crate::{
+    audit,
     run::{Outcome, Result},
     workspace::{self, Package},
 };
@@ -12,6 +13,8 @@ mod manifests;
 mod phrases;
 pub(crate) mod readme;
 mod words;
+
+pub(crate) use files::files_below;
 
 /// A convention: its description and its check.
 type Check = (&'static str, fn(&[Package]) -> Result<Vec<String>>);
@@ -34,6 +37,10 @@ const CHECKS: &[Check] = &[
     (
         "comments, strings, test names and Markdown contain no banned phrases",
         words::check,
+    ),
+    (
+        "docs/dependencies.md is current, and no dependency is too old",
+        audit::check,
     ),
 ];
 
@@ -103,5 +110,10 @@ mod tests {
     #[test]
     fn prose_has_no_banned_phrases() {
         check(super::CHECKS[5]);
+    }
+
+    #[test]
+    fn the_dependencies_are_described() {
+        check(super::CHECKS[6]);
     }
 }
