@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use inferstream_core::{ApiKey, Error, Result, RetryPolicy, Timeouts, Transport};
 
 use crate::{setting::Setting, url::with_version};
@@ -28,6 +28,16 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Sets a header that is sent with every request, and marks its value sensitive if the name is
+    /// one of a credential: if it contains `auth`, `cookie`, `key`, `secret` or `token`.
+    pub fn set_header(&mut self, name: HeaderName, mut value: HeaderValue) {
+        let parts = ["auth", "cookie", "key", "secret", "token"];
+        if parts.iter().any(|part| name.as_str().contains(part)) {
+            value.set_sensitive(true);
+        }
+        self.headers.insert(name, value);
+    }
+
     /// Creates settings with a transport.
     pub fn new(transport: Arc<dyn Transport>) -> Self {
         Self {
@@ -125,12 +135,16 @@ macro_rules! builder {
             }
 
             /// Sets a header that is sent with every request, replacing an earlier one of that name.
+            ///
+            /// A value that is marked sensitive is redacted in errors, and `Debug` does not show it.
+            /// Values are marked if the header's name contains `auth`, `cookie`, `key`, `secret` or
+            /// `token`.
             pub fn header(
                 mut self,
                 name: $crate::http::HeaderName,
                 value: $crate::http::HeaderValue,
             ) -> Self {
-                self.settings.headers.insert(name, value);
+                self.settings.set_header(name, value);
                 self
             }
 

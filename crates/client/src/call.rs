@@ -45,7 +45,10 @@ pub struct Call {
 }
 
 /// A response whose status is not a success.
-#[derive(Clone, Copy, Debug)]
+///
+/// `Debug` shows neither the headers nor the body, because a service may repeat a key or a prompt in
+/// them.
+#[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct Refusal<'a> {
     /// Its status.
@@ -281,6 +284,15 @@ impl Call {
         judge: &dyn Judge,
     ) -> Result<Bytes> {
         self.send(request, judge).await?.document(limit).await
+    }
+}
+
+impl fmt::Debug for Refusal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refusal")
+            .field("status", &self.status)
+            .field("body_len", &self.body.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The chat protocol: sends encoded requests, and opens their responses as streams of events.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use http::{
@@ -34,7 +34,9 @@ pub struct Chat<D> {
 }
 
 /// A request, encoded, and what is needed to read its response.
-#[derive(Clone, Debug)]
+///
+/// `Debug` shows nothing of the conversation.
+#[derive(Clone)]
 pub struct Encoded {
     mode: Mode,
     model: String,
@@ -45,6 +47,18 @@ pub struct Encoded {
     request: ChatRequest,
     warnings: Vec<String>,
     unsupported: Vec<Unsupported>,
+}
+
+impl fmt::Debug for Encoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Encoded")
+            .field("mode", &self.mode)
+            .field("model", &self.model)
+            .field("path", &self.path)
+            .field("body_len", &self.body.len())
+            .field("unsupported", &self.unsupported)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<D: Dialect> Chat<D> {
