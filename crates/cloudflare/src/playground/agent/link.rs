@@ -108,7 +108,7 @@ impl Link {
     pub(super) async fn begin(&self, messages: Vec<String>) -> Result<(Started, Lease)> {
         let (started, mut socket, lease) = self.open(&self.asked).await?;
         for message in messages {
-            socket.push(message);
+            socket.push(&message);
         }
         self.flush_since(started.at, &mut socket).await?;
         self.state().socket = Some(socket);
@@ -118,7 +118,7 @@ impl Link {
     /// Opens a connection and sends the call of one of the agent's methods.
     pub(super) async fn call(&self, call: String) -> Result<Socket> {
         let (started, mut socket, _) = self.open(&self.asked).await?;
-        socket.push(call);
+        socket.push(&call);
         self.flush_since(started.at, &mut socket).await?;
         Ok(socket)
     }
@@ -244,7 +244,7 @@ impl Link {
 
     async fn take_up(&self) -> Result<()> {
         let mut socket = self.reopen().await?;
-        socket.push(encode::RESUME.to_owned());
+        socket.push(encode::RESUME);
         self.flush(&mut socket).await?;
         let mut limit = PROBE;
         // No reply within the limit means that no turn is running.
@@ -256,7 +256,7 @@ impl Link {
         }
         // If the turn has ended in the meantime, the agent sends its response again to clients that
         // acknowledge it.
-        socket.push(encode::about("cf_agent_stream_resume_ack", &self.id));
+        socket.push(&encode::about("cf_agent_stream_resume_ack", &self.id));
         self.flush(&mut socket).await?;
         self.state().socket = Some(socket);
         Ok(())
@@ -357,7 +357,7 @@ impl Link {
     /// Fails if the other side cannot have received the messages.
     async fn part(&self, mut socket: Socket, last: Option<String>) -> Result<()> {
         if let Some(message) = last {
-            socket.push(message);
+            socket.push(&message);
         }
         socket.close();
         self.flush(&mut socket).await?;

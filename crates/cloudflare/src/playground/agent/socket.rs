@@ -24,7 +24,13 @@ use tungstenite::{
     Error as WsError, Message, WebSocket,
     error::{CapacityError, ProtocolError},
     handshake::{client::generate_key, derive_accept_key},
-    protocol::{Role, WebSocketConfig, frame::coding::CloseCode},
+    protocol::{
+        Role, WebSocketConfig,
+        frame::{
+            FrameHeader,
+            coding::{CloseCode, Data, OpCode},
+        },
+    },
 };
 
 /// The maximum size of a message, in bytes. When a turn is resumed, the agent may send the complete
@@ -88,9 +94,13 @@ impl Socket {
     }
 
     /// Buffers a message; after [`close`](Self::close) messages are ignored.
-    pub(super) fn push(&mut self, message: String) {
-        // Writing to memory fails only after the close, when messages are ignored.
-        drop(self.frames.send(Message::text(message)));
+    ///
+    /// tungstenite would write the message, which contains the prompt, to the log.
+    pub(super) fn push(&mut self, message: &str) {
+        // Its own frames are in the same buffer, each complete, because it buffers none.
+        if self.frames.can_write() {
+            push_text(message, random_mask(), &mut self.frames.get_mut().to_send);
+        }
     }
 
     /// Starts the closing handshake; its frame is buffered.
@@ -229,6 +239,29 @@ impl Socket {
     pub(super) async fn next(&mut self) -> Option<Result<Received>> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
+}
+
+/// Appends a frame with a complete text message (RFC 6455, section 5.2).
+fn push_text(message: &str, mask: [u8; 4], frames: &mut Vec<u8>) {
+    let header = FrameHeader {
+        opcode: OpCode::Data(Data::Text),
+        mask: Some(mask),
+        ..FrameHeader::default()
+    };
+    // Writing to memory cannot fail, and a length always fits.
+    drop(header.format(message.len() as u64, frames));
+    let masked = message.bytes().zip(mask.into_iter().cycle());
+    frames.extend(masked.map(|(byte, mask)| byte ^ mask));
+}
+
+/// Returns a mask that the service cannot predict (RFC 6455, section 5.3).
+fn random_mask() -> [u8; 4] {
+    let mut mask = [0_u8; 4];
+    // A handshake key contains 16 random bytes from the operating system, as base64.
+    for (at, byte) in generate_key().bytes().enumerate() {
+        mask[at % 4] = mask[at % 4].rotate_left(3) ^ byte;
+    }
+    mask
 }
 
 impl Read for Pipe {
