@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use inferstream_core::{ApiKey, Error, Result, RetryPolicy, Timeouts, Transport};
+use inferstream_core::{
+    ApiKey, Error, Result, RetryPolicy, Timeouts, Transport, protocol::is_credential,
+};
 
 use crate::{setting::Setting, url::with_version};
 
@@ -28,11 +30,10 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Sets a header that is sent with every request, and marks its value sensitive if the name is
-    /// one of a credential: if it contains `auth`, `cookie`, `key`, `secret` or `token`.
+    /// Sets a header that is sent with every request, and marks its value sensitive if the header
+    /// usually carries a credential ([`is_credential`]).
     pub fn set_header(&mut self, name: HeaderName, mut value: HeaderValue) {
-        let parts = ["auth", "cookie", "key", "secret", "token"];
-        if parts.iter().any(|part| name.as_str().contains(part)) {
+        if is_credential(&name) {
             value.set_sensitive(true);
         }
         self.headers.insert(name, value);

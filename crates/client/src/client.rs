@@ -8,7 +8,8 @@ use std::{
 use http::HeaderMap;
 use inferstream_core::{
     ApiKey, BoxFuture, Capabilities, ChatRequest, ChatResponse, ChatStream, Error, ErrorKind,
-    Model, Provider, ProviderInfo, Result, Transport, Unsupported, provider,
+    Model, Provider, ProviderInfo, Result, Transport, Unsupported, protocol::is_credential,
+    provider,
 };
 
 use crate::{
@@ -237,10 +238,10 @@ impl<P: Protocol> Client<P> {
         let (transport, budgets) = (Arc::clone(&shared.transport), shared.budgets.clone());
         let mut call = Call::new(transport, timeouts, retry, budgets);
         let headers = [&settings.headers, &request.headers];
-        let secrets = headers.into_iter().flat_map(HeaderMap::values);
-        let secrets = secrets.filter(|value| value.is_sensitive());
+        let secrets = headers.into_iter().flat_map(HeaderMap::iter);
+        let secrets = secrets.filter(|(name, value)| value.is_sensitive() || is_credential(name));
         call.redact = secrets
-            .filter_map(|value| value.to_str().ok())
+            .filter_map(|(_, value)| value.to_str().ok())
             .fold(Redact::default(), |redact, value| {
                 redact.credential(value.strip_prefix("Bearer ").unwrap_or(value))
             });

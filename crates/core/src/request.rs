@@ -86,9 +86,13 @@ impl ChatRequest {
         self
     }
 
-    /// Sets a header for this request only.
+    /// Sets a header for this request only. A header that usually carries a credential, by its name,
+    /// is marked sensitive: its value is redacted in errors, and `Debug` does not show it.
     #[must_use]
-    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub fn header(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
+        if is_credential(&name) {
+            value.set_sensitive(true);
+        }
         self.headers.insert(name, value);
         self
     }
@@ -165,6 +169,13 @@ impl ChatRequest {
         }
         check_headers(&self.headers)
     }
+}
+
+/// Returns true for headers that usually carry a credential: their name contains `auth`, `cookie`,
+/// `key`, `secret` or `token`.
+pub fn is_credential(name: &HeaderName) -> bool {
+    let parts = ["auth", "cookie", "key", "secret", "token"];
+    parts.iter().any(|part| name.as_str().contains(part))
 }
 
 /// Checks headers that a user set.
