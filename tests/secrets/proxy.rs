@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use crate::{
-    canaries::{PROXY_BASIC, PROXY_PASSWORD, PROXY_USER},
+    canaries::{PROXY_BASIC, PROXY_PASSWORD, PROXY_USER, secrets_in},
     watch::SERVER,
 };
 
@@ -74,7 +74,11 @@ async fn serve(mut client: TcpStream, proxy: Proxy) {
             PROXY_BASIC.len()
         ),
         Proxy::Works => {
+            // A panic closes the connection, which fails the test.
             assert!(text.contains(PROXY_BASIC), "a request without credentials");
+            if method == "CONNECT" {
+                assert_eq!(secrets_in(&text), ["proxy credentials"]);
+            }
             let host = target.strip_prefix("http://").unwrap_or(target);
             let host = host.split('/').next().unwrap();
             let Ok(mut server) = TcpStream::connect(host).await else {

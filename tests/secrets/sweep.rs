@@ -136,6 +136,9 @@ impl Sweep {
             assert!(secrets_in(&sent).contains(&secret), "{secret} was not sent");
         }
         let sent = secrets_in(&sent);
+        // A proxy for plain `http` forwards the request here as it is; a tunnel hides it from the proxy.
+        let has_proxy = sent.iter().any(|secret| secret.starts_with("proxy"));
+        assert_ne!(has_proxy, self.service.has_tls, "{sent:?}");
         assert!(
             sent.contains(&"key") || sent.contains(&"cookie"),
             "{sent:?}"

@@ -429,6 +429,25 @@ fn transports() -> Vec<(&'static str, String)> {
     ]
 }
 
+#[test]
+fn a_credential_in_a_header_is_a_secret_in_each_place() {
+    let (name, value) = sensitive();
+    let request = conversation("m", false).header(name.clone(), value.clone());
+    let found = secrets_in(&debug(&request.headers));
+    assert!(found.is_empty(), "{found:?} in {:?}", request.headers);
+
+    let mut inserted = conversation("m", false);
+    inserted.headers.insert(name, value);
+    for request in [request, inserted] {
+        let reply = Reply::json(400, &format!("{{\"message\":\"bad {GATEWAY_TOKEN}\"}}"));
+        let scripted = ScriptedTransport::new([reply]);
+        let client = Compatible::new("https://h.test/v1").transport(scripted.clone());
+        let client = client.build().unwrap();
+        let error = scripted.block_on(client.stream(request)).unwrap_err();
+        assert_eq!(error.provider_message(), Some("bad …"));
+    }
+}
+
 /// Returns the public types of all crates, from the snapshots of their APIs.
 fn public_types() -> BTreeSet<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../api");

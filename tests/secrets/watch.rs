@@ -272,7 +272,7 @@ fn each_way_to_leak_is_seen() {
         ("control: debug", || tracing::trace!(prompt = ?[PROMPT])),
         ("control: log", || log::trace!("with {KEY}")),
         ("control: bytes", || {
-            log::trace!("{:?}", bytes::Bytes::from(PROMPT))
+            log::trace!("{:?}", bytes::Bytes::from(PROMPT));
         }),
         ("control: panic", || {
             panic::catch_unwind(|| panic!("with {KEY}")).unwrap_err();
