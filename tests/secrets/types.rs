@@ -9,7 +9,7 @@ use inferstream_cablyai::CablyAi;
 use inferstream_cerebras::Cerebras;
 use inferstream_client::{
     Call, Client, DetachOnDrop, Dropped, Fixed, Missing, Mode, Protocol as _, Redact, Refusal,
-    Setting, Settings,
+    RetryBudgets, Setting, Settings,
 };
 use inferstream_cloudflare::{
     Cloudflare,
@@ -224,7 +224,12 @@ fn building_blocks() -> Vec<(&'static str, String)> {
     let mut settings = Settings::new(transport.clone());
     settings.key = Some(Setting::new(KEY));
     settings.set_header(name.clone(), value.clone());
-    let mut call = Call::new(transport.clone(), Timeouts::default(), RetryPolicy::never());
+    let mut call = Call::new(
+        transport.clone(),
+        Timeouts::default(),
+        RetryPolicy::never(),
+        RetryBudgets::default(),
+    );
     let mut value = value;
     value.set_sensitive(true);
     call.headers.insert(name, value);
@@ -279,6 +284,7 @@ fn refusal(headers: &HeaderMap, body: &Bytes) -> (&'static str, String) {
         })),
         Timeouts::default(),
         RetryPolicy::never(),
+        RetryBudgets::default(),
     );
     call.base = "https://h.test".into();
     let request = call.request(http::Method::GET, "/", Bytes::new()).unwrap();
