@@ -65,7 +65,8 @@ pub struct RetryPolicy {
     /// The time after which no further attempt begins, not counting waits that the service asked for:
     /// 60 s.
     pub max_elapsed: Duration,
-    /// Whether a request is sent again at once if a reused connection was closed: true.
+    /// Whether a request may use a connection of an earlier request, and is sent again at once if
+    /// that was closed: true. If false, each request opens a connection.
     pub replay_stale: bool,
     /// Whether a request is sent again if its connection failed after it may have been sent: false.
     pub retry_ambiguous: bool,

@@ -101,11 +101,12 @@ pub trait Transport: Timer {
     }
 }
 
-/// A request extension that allows the transport to send the request again if a *reused* connection
-/// is closed before the first byte of the response.
+/// A request extension that allows the transport to send the request on a *reused* connection, and
+/// once more on a new one if the reused one is closed before the first byte of the response.
 ///
-/// Servers close idle connections at any time, which a client notices only when it uses one. Without
-/// the extension the request is not sent again.
+/// Servers close idle connections at any time, which a client notices only when it uses one; then
+/// nothing shows whether the request was processed. A transport sends a request without the
+/// extension on a new connection, where this cannot happen, and does not send it again.
 ///
 /// A replay costs nothing of the client's [retry budget](crate::RetryPolicy#retry-budget): it is limited
 /// to the connections that worked before.

@@ -33,7 +33,7 @@ pub(crate) async fn create(
 ) -> Result<(Started, Bytes)> {
     let mut call = call.clone();
     call.retry = call.retry.retry_ambiguous(false);
-    // A reused connection that closed may already have delivered the request.
+    // A create must not be sent twice, so it uses a new connection.
     call.retry.replay_stale = false;
     let mut request = call.request_to(Method::POST, url(&call, &model.path())?, body);
     let own = request.headers_mut();

@@ -111,7 +111,8 @@ impl HttpTransportBuilder {
     /// Sets how long an idle connection is kept for reuse. The default is 15 s; zero disables
     /// reuse.
     ///
-    /// At most 8 idle connections are kept per host.
+    /// At most 8 idle connections are kept per host. Only requests with the extension
+    /// [`ReplayStale`](inferstream_core::ReplayStale) use them.
     pub fn pool_idle(mut self, limit: Duration) -> Self {
         self.pool_idle = limit;
         self

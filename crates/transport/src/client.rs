@@ -45,9 +45,10 @@ use crate::{
 ///   rest.
 /// - A request with the header `upgrade` gets a new connection. If the response is 101, the
 ///   connection becomes the body, which also accepts data to send.
-/// - A request is sent again on a new connection if no byte of it was sent on a reused one. With
-///   the extension [`ReplayStale`], it is also sent again if a reused connection closed before the
-///   first byte of the response. Nothing else is sent twice.
+/// - Only a request with the extension [`ReplayStale`] is sent on a reused connection. If that
+///   connection closes before the first byte of the response, the request is sent again, once, on a
+///   new connection. Without the extension a request gets a new connection, because the server may
+///   close an idle one while the request is on its way. Nothing else is sent twice.
 ///
 /// The response headers may have up to 64 KiB and 100 fields. The body is read on demand, at most
 /// 64 KiB ahead.
@@ -136,21 +137,24 @@ impl fmt::Debug for HttpTransport {
 impl Inner {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>> {
         let limits = request.extensions().get().copied().unwrap_or(self.timeouts);
-        let replay = request.extensions().get::<ReplayStale>().is_some();
+        let may_replay = request.extensions().get::<ReplayStale>().is_some();
         let replays = request.extensions().get::<Replays>().cloned();
         let asks_to_switch = request.headers().contains_key(header::UPGRADE);
         let route = Route::new(request.uri(), &self.proxies)?;
         let request = self.prepare(request, &route)?;
         let peer = route.peer();
 
+        // The server may close an idle connection at any time, and then nothing shows whether it
+        // processed the request. A request that must not be sent twice gets a new connection.
         let pooled = || self.pool.take(&route);
-        if let Some(connection) = (!asks_to_switch).then(pooled).flatten() {
+        let may_reuse = may_replay && !asks_to_switch;
+        if let Some(connection) = may_reuse.then(pooled).flatten() {
             match connection.exchange(request.clone(), &route, &limits).await {
                 Ok((response, connection)) => {
                     return self.accept(response, connection, route);
                 }
                 Err(failure) if failure.cause == Cause::Unsent => {}
-                Err(failure) if failure.cause == Cause::Stale && replay => {
+                Err(failure) if failure.cause == Cause::Stale => {
                     if let Some(replays) = replays {
                         replays.add();
                     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
 
 mod cancel;
+mod connections;
 mod environment;
 mod resume;
 mod states;

@@ -10,7 +10,10 @@ use tokio::{
 };
 
 use crate::{
-    server::{HELLO, Server, builder, check_error, closed_port, fetch, listen, post, read_request},
+    server::{
+        HELLO, Server, builder, check_error, closed_port, fetch, listen, post, read_request,
+        repeatable,
+    },
     tls::{authority, trusting},
 };
 
@@ -110,7 +113,8 @@ async fn https_goes_through_a_tunnel_with_basic_authorization() {
         .unwrap();
     let url = format!("https://127.0.0.1:{}/v1", server.port);
     for _ in 0..2 {
-        assert_eq!(fetch(&transport, post(&url)).await.unwrap(), "hello");
+        let text = fetch(&transport, repeatable(&url)).await;
+        assert_eq!(text.unwrap(), "hello");
     }
 
     let asked = log.lock().unwrap().clone();

@@ -11,7 +11,8 @@ use std::{
 use bytes::Bytes;
 use http::Request;
 use inferstream_transport::{
-    Body, Error, ErrorKind, HttpTransport, HttpTransportBuilder, Result, Timeouts, Transport,
+    Body, Error, ErrorKind, HttpTransport, HttpTransportBuilder, ReplayStale, Result, Timeouts,
+    Transport,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -196,6 +197,13 @@ pub(crate) fn post(url: &str) -> Request<Bytes> {
         .header("authorization", "Bearer secret")
         .body(Bytes::from_static(b"{\"prompt\":1}"))
         .unwrap()
+}
+
+/// Returns the same request with the permission to send it on a reused connection.
+pub(crate) fn repeatable(url: &str) -> Request<Bytes> {
+    let mut request = post(url);
+    request.extensions_mut().insert(ReplayStale);
+    request
 }
 
 /// Returns the same request with a short timeout for each phase.

@@ -8,11 +8,13 @@ use std::{
 
 use bytes::Bytes;
 use http::Request;
-use inferstream_transport::{Body, ErrorKind, Result, Transport};
+use inferstream_transport::{Body, ErrorKind, ReplayStale, Result, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
-    server::{HELLO, Server, check_error, fetch, listen, post, read_request, transport},
+    server::{
+        HELLO, Server, check_error, fetch, listen, post, read_request, repeatable, transport,
+    },
     tls::{authority, trusting},
 };
 
@@ -137,11 +139,15 @@ async fn a_switched_connection_is_not_shared() {
     .await;
     let url = format!("http://127.0.0.1:{port}/");
     let transport = transport();
-    assert_eq!(fetch(&transport, post(&url)).await.unwrap(), "hello");
-    let switched = transport.send(ask(&url)).await.unwrap();
+    let text = fetch(&transport, repeatable(&url)).await;
+    assert_eq!(text.unwrap(), "hello");
+    let mut upgrade = ask(&url);
+    upgrade.extensions_mut().insert(ReplayStale);
+    let switched = transport.send(upgrade).await.unwrap();
     assert_eq!(connections.load(Ordering::SeqCst), 2);
     drop(switched);
-    assert_eq!(fetch(&transport, post(&url)).await.unwrap(), "hello");
+    let text = fetch(&transport, repeatable(&url)).await;
+    assert_eq!(text.unwrap(), "hello");
     assert_eq!(connections.load(Ordering::SeqCst), 2, "the first is reused");
 }
 

@@ -516,7 +516,8 @@ async fn the_clone_that_is_called_is_the_one_that_was_ready() {
         polls: None,
     });
     for _ in 0..2 {
-        let text = fetch(&layered.clone(), post(&server.url("/"))).await;
+        let request = crate::server::repeatable(&server.url("/"));
+        let text = fetch(&layered.clone(), request).await;
         assert_eq!(text.unwrap(), "hello");
     }
 }
