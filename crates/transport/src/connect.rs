@@ -182,7 +182,10 @@ async fn look_up(peer: &Peer<'_>, limits: &Timeouts) -> Result<Vec<SocketAddr>> 
         match tokio::net::lookup_host((bare, peer.port)).await {
             Ok(addresses) => Ok(addresses.collect::<Vec<_>>()),
             Err(cause) => {
-                let message = format!("DNS lookup of {peer} failed");
+                let message = match error::exhausted(&cause) {
+                    Some(reason) => format!("DNS lookup of {peer} failed: {reason}"),
+                    None => format!("DNS lookup of {peer} failed"),
+                };
                 Err(peer.error(ErrorKind::Dns, message).with_source(cause))
             }
         }

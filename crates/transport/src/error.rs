@@ -42,8 +42,12 @@ impl Peer<'_> {
 
     /// Creates the error for a connection that could not be established.
     pub(crate) fn unreachable(&self, cause: impl StdError + Send + Sync + 'static) -> Error {
-        let message = match io_kind(&cause) {
-            Some(io::ErrorKind::ConnectionRefused) => format!("{self} refused the connection"),
+        let io = io_error(&cause);
+        let message = match (io.map(io::Error::kind), io.and_then(exhausted)) {
+            (_, Some(reason)) => format!("connection to {self} failed: {reason}"),
+            (Some(io::ErrorKind::ConnectionRefused), _) => {
+                format!("{self} refused the connection")
+            }
             _ => format!("connection to {self} failed"),
         };
         self.error(ErrorKind::Connect, message).with_source(cause)
@@ -61,14 +65,35 @@ impl fmt::Display for Peer<'_> {
 
 /// Returns the kind of the first I/O error in the source chain.
 pub(crate) fn io_kind(error: &(dyn StdError + 'static)) -> Option<io::ErrorKind> {
+    io_error(error).map(io::Error::kind)
+}
+
+/// Returns the first I/O error in the source chain.
+fn io_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(io) = error.downcast_ref::<io::Error>() {
-            return Some(io.kind());
+            return Some(io);
         }
         cause = error.source();
     }
     None
+}
+
+/// Returns what the client has run out of, with a remedy, if that is the reason of the error.
+pub(crate) fn exhausted(error: &io::Error) -> Option<&'static str> {
+    // The standard library has no kind for too many open files. All Unix systems number ENFILE and
+    // EMFILE alike; Windows has WSAEMFILE.
+    let codes: &[i32] = if cfg!(windows) { &[10024] } else { &[23, 24] };
+    match (error.kind(), error.raw_os_error()) {
+        (io::ErrorKind::AddrNotAvailable, _) => {
+            Some("no local address or port is free; use fewer connections at once")
+        }
+        (_, Some(code)) if codes.contains(&code) => {
+            Some("too many open files; use fewer connections, or raise the limit (`ulimit -n`)")
+        }
+        _ => None,
+    }
 }
 
 /// Creates the error of an exchange that failed before the response headers.
@@ -77,6 +102,8 @@ pub(crate) fn io_kind(error: &(dyn StdError + 'static)) -> Option<io::ErrorKind>
 pub(crate) fn before_head(peer: &Peer<'_>, cause: hyper::Error, sent: Sent, first: &[u8]) -> Error {
     let error = if cause.is_parse_too_large() {
         head_too_large(peer)
+    } else if is_http2(first) {
+        Error::protocol(http2_only(peer))
     } else if cause.is_parse() && is_tls(first) {
         let message = format!(
             "{peer} uses TLS, but the URL does not; check whether it should start with https://"
@@ -142,6 +169,7 @@ pub(crate) fn not_http(proxy: &Peer<'_>, first: &[u8]) -> Error {
                 "{proxy} uses TLS, but its URL does not; check whether it should start with https://"
             )
         }
+        _ if is_http2(first) => http2_only(proxy),
         _ => format!("invalid response from {proxy}: expected HTTP"),
     };
     let error = proxy.error(ErrorKind::Proxy, message);
@@ -196,7 +224,65 @@ fn breaks_framing(cause: &hyper::Error) -> bool {
         )
 }
 
+/// Returns true if the bytes are the start of an HTTP/2 connection of a server: "the server connection
+/// preface consists of a potentially empty SETTINGS frame" (RFC 9113, section 3.4). A server that
+/// received something else than HTTP/2 may send GOAWAY in its place.
+fn is_http2(first: &[u8]) -> bool {
+    const GOAWAY: u8 = 7;
+    const SETTINGS: u8 = 4;
+    // A frame header: the length in 3 bytes, the type, flags, and the stream, which is 0 for both.
+    let [a, b, c, kind, 0, 0, 0, 0, 0, ..] = *first else {
+        return false;
+    };
+    let length = u32::from_be_bytes([0, a, b, c]);
+    match kind {
+        // A setting has 6 bytes.
+        SETTINGS => length % 6 == 0,
+        // The last stream and the error code have 8 bytes.
+        GOAWAY => 8 <= length,
+        _ => false,
+    }
+}
+
+/// Returns the message for a peer that does not accept HTTP/1.1.
+pub(crate) fn http2_only(peer: &Peer<'_>) -> String {
+    format!(
+        "{peer} speaks HTTP/2 only; use an address of the service that accepts HTTP/1.1, or a \
+         gateway that does"
+    )
+}
+
 /// Returns true if the bytes are the start of a TLS alert or handshake record (version 3.x).
 fn is_tls(first: &[u8]) -> bool {
     matches!(first, [0x15 | 0x16, 0x03, ..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lack_of_ports_or_descriptors_is_named_and_retried() {
+        let peer = Peer {
+            host: "host.test",
+            port: 443,
+            role: Role::Origin,
+        };
+        let emfile = if cfg!(windows) { 10024 } else { 24 };
+        for (cause, says) in [
+            (
+                io::Error::from(io::ErrorKind::AddrNotAvailable),
+                "no local address or port is free",
+            ),
+            (io::Error::from_raw_os_error(emfile), "too many open files"),
+        ] {
+            let error = peer.unreachable(cause);
+            assert_eq!(error.kind(), ErrorKind::Connect);
+            assert_eq!(error.sent(), Some(Sent::No));
+            assert_eq!(error.repeat(), Repeat::Safe);
+            let message = error.to_string();
+            let expected = format!("connection to host.test:443 failed: {says}");
+            assert!(message.starts_with(&expected), "{message}");
+        }
+    }
 }

@@ -6,17 +6,17 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use inferstream_core::{Error, ErrorKind, Phase, Repeat, Result};
+use inferstream_core::{Error, ErrorKind, Phase, Repeat, Result, Sent};
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, RootCertStore, crypto::CryptoProvider,
-    time_provider::TimeProvider,
+    AlertDescription, CertificateError, ClientConfig, PeerMisbehaved, RootCertStore,
+    crypto::CryptoProvider, time_provider::TimeProvider,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 
 use crate::{
-    error::Peer,
+    error::{self, Peer},
     timeout,
     watch::{BoxIo, Seen, Watched},
 };
@@ -120,7 +120,13 @@ impl Tls {
         if matches!(self.roots, Roots::All | Roots::System) {
             // A system store may contain certificates that cannot be parsed; they are skipped.
             let system = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await;
-            store.add_parsable_certificates(system.map(|found| found.certs).unwrap_or_default());
+            let system = system.unwrap_or_default();
+            if let Some(reason) = system.errors.iter().find_map(exhausted) {
+                // The result is kept for all later connections, so it must be complete.
+                let message = format!("cannot read the system's certificate authorities: {reason}");
+                return Err(Error::new(ErrorKind::Connect, message).with_sent(Sent::No));
+            }
+            store.add_parsable_certificates(system.certs);
         }
         if store.is_empty() {
             return Err(Error::config(
@@ -148,6 +154,14 @@ impl fmt::Debug for Tls {
             .field("roots", &self.roots)
             .field("given", &self.given.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// Returns what the process has run out of, if the certificates could not be read for that.
+fn exhausted(error: &rustls_native_certs::Error) -> Option<&'static str> {
+    match &error.kind {
+        rustls_native_certs::ErrorKind::Io { inner, .. } => error::exhausted(inner),
+        _ => None,
     }
 }
 
@@ -239,6 +253,11 @@ fn failed(peer: &Peer<'_>, cause: io::Error, seen: &Seen) -> Error {
             );
             return refused(message).with_source(cause);
         }
+        // The server selected none of the offered protocols, or one that was not offered.
+        Some(
+            rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)
+            | rustls::Error::PeerMisbehaved(PeerMisbehaved::SelectedUnofferedApplicationProtocol),
+        ) => return refused(error::http2_only(peer)).with_source(cause),
         Some(rustls::Error::FailedToGetCurrentTime) => {
             let message =
                 format!("cannot check the certificate of {peer}: the system clock is before 1970");

@@ -204,6 +204,48 @@ async fn plain_http_to_a_tls_port_is_explained() {
     check_error(result, ErrorKind::Tls, "should start with https://");
 }
 
+/// Serves these bytes to each connection, whatever it sends; returns the URL.
+async fn greeting(bytes: &'static [u8], reads: bool) -> String {
+    let port = listen(move |mut socket| async move {
+        use tokio::io::AsyncWriteExt;
+        if reads {
+            crate::server::read_request(&mut socket).await;
+        }
+        let _ = socket.write_all(bytes).await;
+        let _ = socket.shutdown().await;
+        crate::server::read_request(&mut socket).await;
+    })
+    .await;
+    format!("http://127.0.0.1:{port}/")
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_http_2_only_is_recognized() {
+    // The preface of a server is a SETTINGS frame (RFC 9113, section 3.4).
+    const EMPTY: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
+    const SETTINGS: &[u8] = b"\0\0\x0c\x04\0\0\0\0\0\0\x03\0\0\0\x64\0\x04\0\0\xff\xff";
+    // Last stream 0, PROTOCOL_ERROR, and a debug text.
+    const GOAWAY: &[u8] = b"\0\0\x0b\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01bad";
+    for bytes in [EMPTY, SETTINGS, GOAWAY] {
+        for reads in [false, true] {
+            let url = greeting(bytes, reads).await;
+            let result = fetch(&transport(), post(&url)).await;
+            let error = check_error(result, ErrorKind::Protocol, "speaks HTTP/2 only");
+            assert_eq!(error.repeat(), inferstream_core::Repeat::Never, "{bytes:?}");
+        }
+    }
+    // A stream other than 0, a length that SETTINGS cannot have, and another frame.
+    for bytes in [
+        b"\0\0\x0c\x04\0\0\0\0\x01".as_slice(),
+        b"\0\0\x05\x04\0\0\0\0\0",
+        b"\0\0\x0c\x06\0\0\0\0\0",
+    ] {
+        let url = greeting(bytes, true).await;
+        let result = fetch(&transport(), post(&url)).await;
+        check_error(result, ErrorKind::Protocol, "expected HTTP/1.1");
+    }
+}
+
 #[tokio::test]
 async fn a_close_before_the_headers_is_disconnected_after_one_request() {
     let server = Server::start(&[&[""], &[HELLO]]).await;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // clippy allows it in tests only, not in the helpers around them
 
+#[cfg(target_os = "linux")]
+mod descriptors;
 mod exchange;
 mod limits;
 mod pool;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use inferstream_core::Repeat;
 use inferstream_transport::{ErrorKind, HttpTransport, Roots, Sent};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::io::AsyncWriteExt;
@@ -14,6 +15,11 @@ use crate::server::{
 /// Returns the PEM of an authority, and an acceptor with a certificate of that authority for the
 /// host.
 pub(crate) fn authority(host: &str) -> (String, TlsAcceptor) {
+    authority_with(host, &[])
+}
+
+/// Does the same for a server that offers these protocols by ALPN.
+fn authority_with(host: &str, protocols: &[&str]) -> (String, TlsAcceptor) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -21,7 +27,7 @@ pub(crate) fn authority(host: &str) -> (String, TlsAcceptor) {
     let params = CertificateParams::new([host.to_owned()]).unwrap();
     let certificate = params.signed_by(&key, &issuer).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
@@ -30,6 +36,8 @@ pub(crate) fn authority(host: &str) -> (String, TlsAcceptor) {
             rustls_pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
         )
         .unwrap();
+    let protocols = protocols.iter().map(|name| name.as_bytes().to_vec());
+    config.alpn_protocols = protocols.collect();
     (issuer.pem(), TlsAcceptor::from(Arc::new(config)))
 }
 
@@ -64,6 +72,23 @@ async fn an_unknown_authority_is_rejected_and_an_added_one_trusted() {
         }
     }
     assert_eq!(server.accepted(), 4);
+}
+
+#[tokio::test]
+async fn a_server_that_offers_http_2_only_is_recognized() {
+    let (pem, acceptor) = authority_with("127.0.0.1", &["h2"]);
+    let server = Server::start_tls(acceptor, &[HELLO]).await;
+    let url = format!("https://127.0.0.1:{}/secret", server.port);
+    let result = fetch(&trusting(&pem), post(&url)).await;
+    let error = check_error(result, ErrorKind::Tls, "speaks HTTP/2 only");
+    assert_eq!(error.sent(), Some(Sent::No));
+    assert_eq!(error.repeat(), Repeat::Never);
+
+    let (pem, acceptor) = authority_with("127.0.0.1", &["h2", "http/1.1"]);
+    let server = Server::start_tls(acceptor, &[HELLO]).await;
+    let url = format!("https://127.0.0.1:{}/secret", server.port);
+    let text = fetch(&trusting(&pem), post(&url)).await;
+    assert_eq!(text.unwrap(), "hello");
 }
 
 #[tokio::test]
