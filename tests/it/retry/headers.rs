@@ -111,6 +111,33 @@ fn a_date_is_compared_with_the_clock_if_the_response_has_none() {
 }
 
 #[test]
+fn a_clock_that_is_a_day_wrong_does_not_change_a_wait() {
+    const DAY: u64 = 86_400;
+    let at = "Sun, 06 Nov 1994 08:49:40 GMT";
+    let now = SystemTime::UNIX_EPOCH + seconds(784_111_777); // 08:49:37
+    let dated = [
+        ("retry-after", at),
+        ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
+    ];
+    for wrong in [now - seconds(DAY), now, now + seconds(DAY)] {
+        let wait = retry_after(&header_map(&dated), wrong);
+        assert_eq!(wait, Some(seconds(3)));
+    }
+    // Without a `date`, a clock that is slow makes the wait too long, which is reported at once, and
+    // one that is fast makes it zero, which does not shorten the policy's own wait.
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    let undated = header_map(&dated[..1]);
+    let slow = error_of_head(status, &undated, now - seconds(DAY));
+    assert_eq!(slow.retry_after(), Some(seconds(DAY + 3)));
+    let (error, waits) = run(&RetryPolicy::default(), None, &slow);
+    assert_eq!((error.attempts(), waits.len()), (1, 0));
+    let fast = error_of_head(status, &undated, now + seconds(DAY));
+    let (error, waits) = run(&RetryPolicy::default(), None, &fast);
+    assert_eq!((error.attempts(), waits.len()), (3, 2));
+    assert!(waits.iter().all(|wait| millis(250) <= *wait), "{waits:?}");
+}
+
+#[test]
 fn the_first_of_two_headers_counts() {
     check_hint_twice("3", "9");
     check_hint_twice("3", "soon");

@@ -254,6 +254,36 @@ fn an_hour_held_after_a_wait_does_not_count_against_the_first_event() {
 }
 
 #[test]
+fn ten_minutes_of_suspension_are_not_ten_minutes_of_silence_if_bytes_arrived() {
+    // The process is suspended while the stream waits: its clock jumps, and the bytes that arrived in
+    // the meantime are read first.
+    for timeouts in [
+        Timeouts::default(),
+        Timeouts::default().idle(seconds(1)).progress(seconds(1)),
+    ] {
+        let pieces = [frames("a"), wait(600), frames("b [DONE]")];
+        let mut opened = open(timeouts, pieces);
+        opened.expect("a");
+        assert!(poll_once(opened.stream.next()).0.is_pending());
+        opened.script.clock.advance(seconds(600));
+        opened.expect("b");
+        assert!(opened.next().is_none());
+    }
+}
+
+#[test]
+fn ten_minutes_of_suspension_without_a_byte_are_a_timeout() {
+    let mut opened = open(Timeouts::default(), [frames("a"), Piece::Hang]);
+    opened.expect("a");
+    assert!(poll_once(opened.stream.next()).0.is_pending());
+    opened.script.clock.advance(seconds(600));
+    let error = opened.next().unwrap().unwrap_err();
+    assert_eq!(show_error(&error), "!timeout/idle");
+    assert_eq!(error.partial().unwrap().text(), "a");
+    assert!(opened.next().is_none());
+}
+
+#[test]
 fn a_new_wait_starts_at_its_own_poll() {
     let mut opened = open(Timeouts::default(), [frames("a"), Piece::Hang]);
     opened.expect("a");

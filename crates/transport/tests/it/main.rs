@@ -6,6 +6,7 @@
 mod descriptors;
 mod exchange;
 mod limits;
+mod outage;
 mod pool;
 mod proxy;
 mod server;
