@@ -178,21 +178,20 @@ impl Connection {
         let mut timer = pin!(tokio::time::sleep_until(Instant::now()));
         poll_fn(|cx| {
             loop {
-                // Compare the clock before polling the socket. A timer alone is not enough: a flood
-                // of bytes uses up tokio's cooperative budget, and then no timer fires.
-                match running_limit(&self.seen, limits) {
-                    Some((limit, deadline)) if deadline <= Instant::now() => {
-                        return Poll::Ready(Err(limit));
-                    }
-                    _ => {}
-                }
+                // The socket is polled first, so that headers that arrived while the process was
+                // suspended are read, although the timeout has passed.
                 let polled = self.poll_with(cx, |cx| response.as_mut().poll(cx));
                 if let Poll::Ready(response) = polled {
                     return Poll::Ready(Ok(response));
                 }
-                let Some((_, deadline)) = running_limit(&self.seen, limits) else {
+                let Some((limit, deadline)) = running_limit(&self.seen, limits) else {
                     return Poll::Pending;
                 };
+                // A timer alone is not enough: a flood of bytes uses up tokio's cooperative
+                // budget, and then no timer fires.
+                if deadline <= Instant::now() {
+                    return Poll::Ready(Err(limit));
+                }
                 if timer.deadline() != deadline {
                     timer.as_mut().reset(deadline);
                 }

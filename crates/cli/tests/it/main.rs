@@ -16,6 +16,8 @@ mod settings;
 mod simulate;
 mod sse;
 #[cfg(unix)]
+mod suspended;
+#[cfg(unix)]
 mod terminal;
 #[cfg(unix)]
 mod unix;
