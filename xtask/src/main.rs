@@ -12,6 +12,7 @@ mod bench;
 mod footprint;
 mod fuzz;
 mod gates;
+mod netns;
 mod outside;
 mod picture;
 mod real_server;
@@ -129,6 +130,11 @@ const JOBS: &[Job] = &[
         "soak",
         "read streams with faults and check every byte: soak [--seed N] [--stream N | --streams N | --events N | --seconds N]",
         soak::job,
+    ),
+    job(
+        "netns",
+        "run our program on a faulty network, in private network namespaces: netns [SCENARIO]",
+        netns::job,
     ),
     job("sdk", "compare official clients with ours", sdk::job),
     job(

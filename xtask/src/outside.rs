@@ -33,7 +33,7 @@ pub(crate) fn job(_: &[String]) -> Result<Outcome> {
         .join("\n")
         + "\n";
     let program = build_program()?;
-    let (_simulator, url) = start_simulator(&program, "")?;
+    let (_simulator, url) = start_simulator(&program, "--tps 0")?;
 
     let mut printed = Vec::new();
     for (name, dependency, path) in PROGRAMS {

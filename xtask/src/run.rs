@@ -181,7 +181,7 @@ pub(crate) fn build_program() -> Result<PathBuf> {
 pub(crate) fn start_simulator(program: &Path, arguments: &str) -> Result<(Background, String)> {
     let mut command = Command::new(program);
     command
-        .args(words("simulate --port 0 --seed 7 --tps 0"))
+        .args(words("simulate --port 0 --seed 7"))
         .args(words(arguments))
         .stdout(Stdio::piped());
     let mut simulator = Background::start(&mut command)?;
