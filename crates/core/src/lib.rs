@@ -23,6 +23,7 @@ pub mod test_util;
 
 mod budget;
 mod error;
+mod error_kind;
 mod retry;
 mod timeouts;
 

@@ -122,7 +122,10 @@ fn a_held_part_is_delivered_before_each_kind_of_error() {
         let outcome = run(Client::Plain, Answer::sse(pieces));
         assert_eq!(outcome.kind(), Some(expected), "{:?}", outcome.end);
         assert_eq!(outcome.text(), "aab", "{expected:?}");
-        let kept = outcome.error().partial().map(|partial| partial.text());
+        let kept = outcome
+            .error()
+            .partial()
+            .map(inferstream_core::ChatResponse::text);
         assert_eq!(kept, Some("aab"), "{expected:?}");
     }
 }
