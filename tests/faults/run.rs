@@ -3,8 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use inferstream::{
-    ChatEvent, ChatRequest, Error, ErrorKind, Provider, Timeouts, cerebras::Cerebras,
-    replicate::Replicate, transport::HttpTransport,
+    ChatEvent, ChatRequest, Error, ErrorKind, Provider, Timeouts,
+    cerebras::Cerebras,
+    replicate::Replicate,
+    transport::{HttpTransport, HttpTransportBuilder},
 };
 use inferstream_cablyai::CablyAi;
 use inferstream_cloudflare::Cloudflare;
@@ -75,9 +77,19 @@ pub(crate) async fn run(fault: Fault, protocol: Protocol, timeouts: Timeouts) ->
     ask(&simulator, protocol, timeouts).await
 }
 
+/// Sends one chat to a simulator, without a proxy.
+async fn ask(simulator: &Simulator, protocol: Protocol, timeouts: Timeouts) -> Seen {
+    let transport = HttpTransport::builder().no_proxy();
+    ask_with(simulator, protocol, transport, timeouts).await
+}
+
 /// Sends one chat to a simulator.
-pub(crate) async fn ask(simulator: &Simulator, protocol: Protocol, timeouts: Timeouts) -> Seen {
-    let mut transport = HttpTransport::builder().no_proxy();
+pub(crate) async fn ask_with(
+    simulator: &Simulator,
+    protocol: Protocol,
+    mut transport: HttpTransportBuilder,
+    timeouts: Timeouts,
+) -> Seen {
     if let Some(pem) = simulator.certificate_pem() {
         transport = transport.certificate_pem(pem);
     }

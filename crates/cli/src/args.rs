@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use inferstream::Json;
-use inferstream_simulator::Fault;
+use inferstream_simulator::{Fault, ProxyFault};
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -429,6 +429,12 @@ pub(crate) struct Simulate {
     #[arg(long, value_name = "NAME")]
     pub(crate) every_fault: Option<Fault>,
 
+    /// Also run a proxy with this fault, for HTTP and SOCKS5; `none` runs one that works
+    ///
+    /// Standard error lists its URLs, and `--list-faults` its faults.
+    #[arg(long, value_name = "NAME", value_parser = proxy)]
+    pub(crate) proxy_fault: Option<ProxyKind>,
+
     /// Accept only this key [default: any key]
     #[arg(long, value_name = "KEY")]
     pub(crate) api_key: Option<String>,
@@ -439,6 +445,24 @@ pub(crate) struct Sse {
     /// Pass at most this many bytes at a time to the decoder [default: as read]
     #[arg(long, value_name = "N")]
     pub(crate) chunk_size: Option<NonZeroUsize>,
+}
+
+/// A simulated proxy, with a fault or without.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProxyKind(pub(crate) Option<ProxyFault>);
+
+fn proxy(name: &str) -> Result<ProxyKind, String> {
+    if name == "none" {
+        return Ok(ProxyKind(None));
+    }
+    let fault = ProxyFault::find(name).map(|fault| ProxyKind(Some(fault)));
+    fault.ok_or_else(|| {
+        let names = ProxyFault::ALL.iter().map(ToString::to_string);
+        format!(
+            "expected `none` or one of {}",
+            names.collect::<Vec<_>>().join(", ")
+        )
+    })
 }
 
 /// A timeout, or `None` if it is disabled.

@@ -5,9 +5,15 @@ use std::{
     io::{self, Write as _},
 };
 
-use inferstream_simulator::{Fault, Simulator};
+use inferstream_simulator::{Fault, Proxy, ProxyFault, Simulator};
 
-use crate::{args::Simulate, exit::Failure, output::say, runtime, service::simulator};
+use crate::{
+    args::{ProxyKind, Simulate},
+    exit::Failure,
+    output::say,
+    runtime,
+    service::simulator,
+};
 
 /// Runs the `simulate` command.
 pub(crate) fn run(args: &Simulate) -> Result<(), Failure> {
@@ -31,10 +37,22 @@ pub(crate) fn run(args: &Simulate) -> Result<(), Failure> {
         if let (Some(path), Some(pem)) = (&args.cert_file, simulator.certificate_pem()) {
             fs::write(path, pem).map_err(|error| Failure::Io(path.display().to_string(), error))?;
         }
+        let proxy = match args.proxy_fault {
+            None => None,
+            Some(ProxyKind(fault)) => Some(
+                Proxy::start(fault)
+                    .await
+                    .map_err(|error| Failure::Io("cannot start the proxy".to_owned(), error))?,
+            ),
+        };
         let mut stdout = io::stdout().lock();
         writeln!(stdout, "{}", simulator.base_url())?;
         stdout.flush()?;
         say(&how_to_use(args, &simulator));
+        if let Some(proxy) = &proxy {
+            let (http, socks) = (proxy.http_url(), proxy.socks_url());
+            say(&format!("The proxy: --proxy {http} or --proxy {socks}\n"));
+        }
         interrupt.wait().await;
         Ok(())
     })
@@ -43,7 +61,8 @@ pub(crate) fn run(args: &Simulate) -> Result<(), Failure> {
 /// Prints one line per fault.
 fn list_faults() -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    for info in Fault::all().filter_map(|fault| fault.info()) {
+    let services = Fault::all().filter_map(|fault| fault.info());
+    for info in services.chain(ProxyFault::ALL.iter().map(|fault| fault.info())) {
         let (name, applies_to) = (info.name, info.applies_to);
         writeln!(
             stdout,

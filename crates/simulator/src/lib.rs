@@ -24,6 +24,7 @@ mod replicate;
 
 mod page;
 mod playground;
+mod proxy;
 mod workers_ai;
 
 mod body;
@@ -51,6 +52,7 @@ pub use crate::{
     fault::Fault,
     info::FaultInfo,
     playground::PlaygroundProtocol,
+    proxy::{fault::ProxyFault, server::Proxy},
     record::Recorded,
     replicate::Resume,
     server::Simulator,

@@ -40,3 +40,12 @@ fn a_port_in_use_is_an_error() {
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
     assert!(run.error().contains(&port));
 }
+
+#[test]
+fn an_unknown_fault_of_the_proxy_lists_the_known_ones() {
+    let run = run(&["simulate", "--proxy-fault", "broken"]);
+    assert_eq!(run.code, Some(2));
+    for name in ["none", "proxy-close", "proxy-stall"] {
+        assert!(run.stderr.contains(name), "{}", run.stderr);
+    }
+}
