@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use inferstream_client::{error_of_head, retry_after};
 use inferstream_core::{
     Error, RateLimits, RetryPolicy, Timer,
+    protocol::RetryBudget,
     test_util::{Reply, ScriptedTransport},
 };
 
@@ -84,11 +85,14 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let policy = policy.max_retry_after(cap).max_attempts(attempts);
     let transport = ScriptedTransport::new([Reply::empty(200)]);
     let mut made = 0;
-    let end: Result<(), Error> = transport.block_on(policy.run(&transport, None, |number| {
-        made = number;
-        let error = error.clone();
-        async move { Err(error) }
-    }));
+    let end: Result<(), Error> =
+        transport.block_on(
+            policy.run(&transport, None, &RetryBudget::default(), |number| {
+                made = number;
+                let error = error.clone();
+                async move { Err(error) }
+            }),
+        );
     let end = end.expect_err("each attempt fails");
     let retries = transport.retries();
     assert_eq!(end.attempts(), made, "{}", shown());
