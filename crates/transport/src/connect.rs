@@ -151,6 +151,11 @@ async fn target(route: &Route, proxy: &Proxy, limits: &Timeouts) -> Result<Uri> 
 /// Opens a TCP connection to the peer.
 async fn reach(peer: &Peer<'_>, limits: &Timeouts) -> Result<BoxIo> {
     let addresses = look_up(peer, limits).await?;
+    open(addresses, peer, limits).await
+}
+
+/// Opens a TCP connection to one of the peer's addresses.
+async fn open(addresses: Vec<SocketAddr>, peer: &Peer<'_>, limits: &Timeouts) -> Result<BoxIo> {
     let mut connector = HttpConnector::new_with_resolver(Resolved(addresses));
     connector.enforce_http(false);
     connector.set_nodelay(true);
@@ -191,13 +196,15 @@ async fn look_up(peer: &Peer<'_>, limits: &Timeouts) -> Result<Vec<SocketAddr>> 
         }
     })
     .await
-    .and_then(|found| {
-        if found.is_empty() {
-            Err(no_address(peer))
-        } else {
-            Ok(found)
-        }
-    })
+    .and_then(|found| at_least_one(found, peer))
+}
+
+fn at_least_one(found: Vec<SocketAddr>, peer: &Peer<'_>) -> Result<Vec<SocketAddr>> {
+    if found.is_empty() {
+        Err(no_address(peer))
+    } else {
+        Ok(found)
+    }
 }
 
 fn no_address(peer: &Peer<'_>) -> Error {
@@ -237,5 +244,77 @@ impl Service<Name> for Resolved {
 
     fn call(&mut self, _: Name) -> Self::Future {
         ready(Ok(std::mem::take(&mut self.0).into_iter()))
+    }
+}
+
+// Other systems have only one IPv4 address on loopback, and refuse connections when a backlog is full.
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use inferstream_core::Sent;
+    use tokio::{
+        net::{TcpListener, TcpSocket, TcpStream},
+        time::timeout,
+    };
+
+    use super::*;
+
+    fn address(last: u8, port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, last], port))
+    }
+
+    fn peer(port: u16) -> Peer<'static> {
+        Peer {
+            host: "many.test",
+            port,
+            role: Role::Origin,
+        }
+    }
+
+    async fn open_any(addresses: Vec<SocketAddr>, limit: Duration) -> Result<BoxIo> {
+        let peer = peer(addresses[0].port());
+        open(addresses, &peer, &Timeouts::default().connect(limit)).await
+    }
+
+    #[tokio::test]
+    async fn the_first_good_address_of_many_is_used() {
+        let listener = TcpListener::bind(address(64, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let addresses: Vec<_> = (1..=64).map(|last| address(last, port)).collect();
+        let refused = open_any(addresses[..63].to_vec(), Duration::from_secs(60)).await;
+        assert_eq!(refused.err().unwrap().kind(), ErrorKind::Connect);
+        assert!(open_any(addresses, Duration::from_secs(60)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_silent_address_leaves_time_for_the_next_one() {
+        // A listener with a full backlog ignores further connections.
+        let silent = TcpSocket::new_v4().unwrap();
+        silent.bind(address(1, 0)).unwrap();
+        let silent = silent.listen(1).unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let mut crowd = Vec::new();
+        for _ in 0..4 {
+            let connect = TcpStream::connect(address(1, port));
+            crowd.push(timeout(Duration::from_millis(50), connect).await);
+        }
+        let limit = Duration::from_secs(1);
+        let error = open_any(vec![address(1, port)], limit).await.err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Connect));
+        let _good = TcpListener::bind(address(2, port)).await.unwrap();
+        let addresses = vec![address(1, port), address(2, port)];
+        assert!(open_any(addresses, limit).await.is_ok());
+    }
+
+    #[test]
+    fn a_name_without_addresses_is_a_dns_error() {
+        let error = at_least_one(Vec::new(), &peer(80)).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.sent()),
+            (ErrorKind::Dns, Some(Sent::No))
+        );
+        assert_eq!(
+            error.to_string(),
+            "DNS lookup of many.test:80 returned no address"
+        );
     }
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
-use inferstream_transport::{ErrorKind, Phase, Sent, Timer, Transport};
-use tokio::io::AsyncWriteExt;
+use inferstream_transport::{ErrorKind, Phase, Sent, Timeouts, Timer, Transport};
+use tokio::{io::AsyncWriteExt, runtime::Builder};
 
 use crate::server::{
-    HOLD, Server, builder, check_error, fetch, hurried, listen, post, read_request, transport,
+    HELLO, HOLD, Server, builder, check_error, fetch, hurried, listen, post, read_request,
+    transport,
 };
 
 #[tokio::test]
@@ -24,10 +25,32 @@ async fn silence_in_the_headers_ends_at_the_head_timeout() {
 #[tokio::test]
 async fn the_builders_timeouts_apply_to_requests_without_their_own() {
     let server = Server::start(&[&[HOLD]]).await;
-    let limits = inferstream_transport::Timeouts::default().head(Duration::from_millis(50));
+    let limits = Timeouts::default().head(Duration::from_millis(50));
     let transport = builder().timeouts(limits).build().unwrap();
     let result = fetch(&transport, post(&server.url("/"))).await;
     check_error(result, ErrorKind::Timeout(Phase::Head), "`head`");
+}
+
+#[tokio::test]
+async fn a_timeout_may_have_any_length() {
+    let server = Server::start(&[&[HELLO], &[HELLO]]).await;
+    let all = |limit: Duration| {
+        let limits = Timeouts::default().dns(limit).connect(limit).tls(limit);
+        limits.write(limit).head(limit)
+    };
+    let with = |limits: Timeouts| {
+        let mut request = post(&server.url("/"));
+        request.extensions_mut().insert(limits);
+        request
+    };
+    for limits in [Timeouts::none(), all(Duration::MAX)] {
+        let text = fetch(&transport(), with(limits)).await;
+        assert_eq!(text.unwrap(), "hello");
+    }
+    let error = fetch(&transport(), with(all(Duration::ZERO))).await;
+    let kind = error.unwrap_err().kind();
+    assert!(matches!(kind, ErrorKind::Timeout(_)), "{kind:?}");
+    assert_eq!(server.requests().len(), 2);
 }
 
 #[tokio::test]
@@ -105,8 +128,32 @@ fn sending_outside_a_runtime_is_an_error_and_not_a_panic() {
 }
 
 #[test]
+fn a_response_whose_runtime_has_ended_is_an_error_and_not_a_panic() {
+    let servers = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let half = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf\0hold";
+    for mut kind in [Builder::new_current_thread(), Builder::new_multi_thread()] {
+        let server = servers.block_on(Server::start(&[&[half], &[HELLO]]));
+        let runtime = kind.worker_threads(1).enable_all().build().unwrap();
+        let transport = transport();
+        let response = runtime.block_on(transport.send(post(&server.url("/"))));
+        let mut body = response.unwrap().into_body();
+        let first = runtime.block_on(body.data()).unwrap();
+        assert_eq!(first.unwrap(), "half");
+        drop(runtime);
+        let error = servers.block_on(body.data()).unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Truncated, "{error:?}");
+        let text = servers.block_on(fetch(&transport, post(&server.url("/"))));
+        assert_eq!(text.unwrap(), "hello");
+    }
+}
+
+#[test]
 fn a_task_detached_outside_a_runtime_runs_on_the_last_one() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let runtime = Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()

@@ -1,4 +1,4 @@
-//! One server that is down, beside others that are not.
+//! One server that is down, or one caller that is slow or panics, beside others.
 
 use std::{future::pending, time::Duration};
 
@@ -6,8 +6,8 @@ use inferstream_transport::{ErrorKind, Transport as _};
 use tokio::{io::AsyncWriteExt as _, net::TcpListener, task::JoinSet};
 
 use crate::server::{
-    HELLO, check_error, closed_port, fetch, hurried, listen, post, read_request, repeatable,
-    transport,
+    HELLO, HOLD, Server, check_error, closed_port, fetch, hurried, listen, post, read_request,
+    repeatable, transport,
 };
 
 async fn healthy() -> String {
@@ -74,6 +74,66 @@ async fn a_server_that_refuses_connections_affects_no_other() {
         let text = fetch(&transport, repeatable(&url)).await;
         assert_eq!(text.unwrap(), "hello");
     }
+}
+
+#[tokio::test]
+async fn responses_that_are_not_read_delay_no_other() {
+    let port = listen(|mut socket| async move {
+        while let Some(request) = read_request(&mut socket).await {
+            if request.starts_with("POST /endless ") {
+                let begun = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n";
+                socket.write_all(begun).await.unwrap();
+                let data = vec![b'x'; 256 << 10];
+                // Blocks once the buffers of the connection are full.
+                while socket.write_all(&data).await.is_ok() {}
+                return;
+            }
+            socket.write_all(HELLO.as_bytes()).await.unwrap();
+        }
+    })
+    .await;
+    let url = |path: &str| format!("http://127.0.0.1:{port}{path}");
+    let transport = transport();
+    let mut unread = Vec::new();
+    for _ in 0..32 {
+        let response = transport.send(post(&url("/endless"))).await.unwrap();
+        let mut body = response.into_body();
+        assert!(!body.data().await.unwrap().unwrap().is_empty());
+        unread.push(body);
+    }
+    let mut others = JoinSet::new();
+    for _ in 0..8 {
+        let (transport, url) = (transport.clone(), url("/"));
+        others.spawn(async move {
+            for _ in 0..25 {
+                let text = fetch(&transport, repeatable(&url)).await;
+                assert_eq!(text.unwrap(), "hello");
+            }
+        });
+    }
+    while let Some(other) = others.join_next().await {
+        other.unwrap();
+    }
+    for body in &mut unread {
+        assert!(!body.data().await.unwrap().unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_panics_closes_its_connection_and_no_other() {
+    let begun = format!("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf{HOLD}");
+    let server = Server::start(&[&[&begun], &[HELLO]]).await;
+    let transport = transport();
+    let sent = transport.send(post(&server.url("/")));
+    let caller = tokio::spawn(async move {
+        let mut body = sent.await.unwrap().into_body();
+        let data = body.data().await.unwrap().unwrap();
+        assert_eq!(data, "not what was sent");
+    });
+    assert!(caller.await.unwrap_err().is_panic());
+    server.client_closed().await;
+    let text = fetch(&transport, post(&server.url("/"))).await;
+    assert_eq!(text.unwrap(), "hello");
 }
 
 #[tokio::test]

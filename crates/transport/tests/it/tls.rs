@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use inferstream_core::Repeat;
 use inferstream_transport::{ErrorKind, HttpTransport, Roots, Sent};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, CidrSubnet, GeneralSubtree, IsCa,
+    KeyPair, NameConstraints,
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsAcceptor;
 
@@ -22,23 +26,39 @@ pub(crate) fn authority(host: &str) -> (String, TlsAcceptor) {
 fn authority_with(host: &str, protocols: &[&str]) -> (String, TlsAcceptor) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority_by(params, host, protocols)
+}
+
+/// Does the same for an authority with these parameters.
+fn authority_by(
+    params: CertificateParams,
+    host: &str,
+    protocols: &[&str],
+) -> (String, TlsAcceptor) {
     let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new([host.to_owned()]).unwrap();
-    let certificate = params.signed_by(&key, &issuer).unwrap();
+    let certificate = params.signed_by(&key, &issuer).unwrap().der().clone();
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    (issuer.pem(), acceptor(certificate, key, protocols))
+}
+
+/// Returns an acceptor with a certificate, its key and protocols for ALPN.
+fn acceptor(
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+    protocols: &[&str],
+) -> TlsAcceptor {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            rustls_pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-        )
+        .with_single_cert(vec![certificate], key)
         .unwrap();
     let protocols = protocols.iter().map(|name| name.as_bytes().to_vec());
     config.alpn_protocols = protocols.collect();
-    (issuer.pem(), TlsAcceptor::from(Arc::new(config)))
+    TlsAcceptor::from(Arc::new(config))
 }
 
 pub(crate) fn trusting(pem: &str) -> HttpTransport {
@@ -110,20 +130,64 @@ async fn a_ca_certificate_presented_by_a_server_is_explained() {
     let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let certificate = params.self_signed(&key).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            rustls_pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-        )
-        .unwrap();
-    let server = Server::start_tls(TlsAcceptor::from(Arc::new(config)), &[HELLO]).await;
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let acceptor = acceptor(certificate.der().clone(), key, &[]);
+    let server = Server::start_tls(acceptor, &[HELLO]).await;
     let url = format!("https://127.0.0.1:{}/secret", server.port);
     let result = fetch(&trusting(&certificate.pem()), post(&url)).await;
     check_error(result, ErrorKind::Tls, "basicConstraints=CA:FALSE");
+}
+
+#[tokio::test]
+async fn an_authority_may_be_restricted_to_some_names() {
+    let authority_for = |subnet| {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.name_constraints = Some(NameConstraints {
+            permitted_subtrees: vec![GeneralSubtree::IpAddress(subnet)],
+            excluded_subtrees: Vec::new(),
+        });
+        authority_by(params, "127.0.0.1", &[])
+    };
+    for (network, is_trusted) in [([127, 0, 0, 0], true), ([10, 0, 0, 0], false)] {
+        let (pem, acceptor) = authority_for(CidrSubnet::V4(network, [255, 0, 0, 0]));
+        let server = Server::start_tls(acceptor, &[HELLO]).await;
+        let url = format!("https://127.0.0.1:{}/secret", server.port);
+        let result = fetch(&trusting(&pem), post(&url)).await;
+        if is_trusted {
+            assert_eq!(result.unwrap(), "hello");
+        } else {
+            let error = check_error(result, ErrorKind::Tls, "is invalid");
+            assert_eq!(error.sent(), Some(Sent::No));
+            assert!(server.requests().is_empty());
+        }
+    }
+}
+
+#[tokio::test]
+async fn signatures_of_weak_algorithms_are_rejected() {
+    for (files, is_trusted) in [
+        (include_str!("certificates/good.pem"), true),
+        (include_str!("certificates/sha1.pem"), false),
+        (include_str!("certificates/rsa1024.pem"), false),
+    ] {
+        let mut certificates = CertificateDer::pem_slice_iter(files.as_bytes());
+        let _authority = certificates.next().unwrap().unwrap();
+        let certificate = certificates.next().unwrap().unwrap();
+        let key = PrivateKeyDer::from_pem_slice(files.as_bytes()).unwrap();
+        let server = Server::start_tls(acceptor(certificate, key, &[]), &[HELLO]).await;
+        let url = format!("https://127.0.0.1:{}/secret", server.port);
+        let end = "-----END CERTIFICATE-----\n";
+        let authority = &files[..files.find(end).unwrap() + end.len()];
+        let result = fetch(&trusting(authority), post(&url)).await;
+        if is_trusted {
+            assert_eq!(result.unwrap(), "hello");
+        } else {
+            let error = check_error(result, ErrorKind::Tls, "is invalid");
+            assert_eq!(error.sent(), Some(Sent::No));
+            assert!(server.requests().is_empty());
+        }
+    }
 }
 
 #[tokio::test]
