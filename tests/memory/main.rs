@@ -1,8 +1,9 @@
-//! The memory that requests take, as an allocator counts it, in multiples of their text.
+//! The memory that requests and responses take, as an allocator counts it.
 
 // In a test a panic is the message.
 #![allow(clippy::unwrap_used)]
 
+mod hostile;
 mod wire;
 
 use std::{
@@ -42,7 +43,11 @@ const TEXTS: [&str; 3] = [
 ];
 
 fn clients(answer: Answer) -> Vec<(&'static str, Box<dyn Provider>)> {
-    let wire = || Wire::new(answer);
+    clients_of(&Wire::new(answer))
+}
+
+fn clients_of(wire: &Wire) -> Vec<(&'static str, Box<dyn Provider>)> {
+    let wire = || wire.clone();
     let cerebras = Cerebras::builder().api_key("csk-5ecret").transport(wire());
     let replicate = Replicate::builder().api_key("r8_5ecret0").transport(wire());
     let cloudflare = Cloudflare::builder()

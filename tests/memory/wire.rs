@@ -1,31 +1,40 @@
 //! A transport that answers each request at once, and whose streams do not end.
 
 use std::{
-    pin::Pin,
-    task::{Context, Poll},
+    iter::{once, repeat},
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 use http::{Method, Request, Response, header::CONTENT_TYPE};
-use http_body::{Body as HttpBody, Frame};
-use inferstream_core::{Body, BoxFuture, Error, Result, Timer, Transport};
+use inferstream_core::{
+    Body, BoxFuture, Result, Timer, Transport,
+    test_util::{Clock, Piece, body},
+};
 
 /// What the service answers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Answer {
     /// The head of a stream, and nothing yet.
     Stream,
+    /// A stream that begins with the first bytes and continues with the others, every ten seconds.
+    Endless(&'static str, Bytes),
     /// An error that quotes the request.
     Refusal(&'static str),
 }
 
-#[derive(Debug)]
-pub(crate) struct Wire(Answer);
+#[derive(Clone, Debug)]
+pub(crate) struct Wire {
+    answer: Answer,
+    pub(crate) clock: Clock,
+}
 
 impl Wire {
     pub(crate) fn new(answer: Answer) -> Self {
-        Self(answer)
+        Self {
+            answer,
+            clock: Clock::new(),
+        }
     }
 }
 
@@ -39,7 +48,7 @@ impl Transport for Wire {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Response<Body>>> {
         let is_prediction =
             request.method() == Method::POST && request.uri().path().ends_with("/predictions");
-        let (status, content_type, body) = match self.0 {
+        let (status, content_type, body) = match &self.answer {
             Answer::Refusal(quoted) => {
                 let quoted = quoted.replace('\n', "\\n").replace('"', "\\\"");
                 let message = format!("bad prompt: {quoted}");
@@ -48,8 +57,17 @@ impl Transport for Wire {
                 );
                 (400, "application/json", Body::from(Bytes::from(body)))
             }
-            Answer::Stream if is_prediction => (201, "application/json", Body::from(PREDICTION)),
-            Answer::Stream => (200, "text/event-stream", Body::new(Endless)),
+            _ if is_prediction => (201, "application/json", Body::from(PREDICTION)),
+            Answer::Stream => {
+                let body = body(&self.clock, [Piece::Hang]).0;
+                (200, "text/event-stream", body)
+            }
+            Answer::Endless(first, rest) => {
+                let rest = repeat(Piece::from(rest.clone()));
+                let rest = rest.flat_map(|piece| [Piece::Pass(Duration::from_secs(10)), piece]);
+                let body = body(&self.clock, once(Piece::from(*first)).chain(rest)).0;
+                (200, "text/event-stream", body)
+            }
         };
         // The request has been sent.
         drop(request);
@@ -65,26 +83,14 @@ impl Transport for Wire {
 
 impl Timer for Wire {
     fn now(&self) -> Duration {
-        Duration::ZERO
+        self.clock.now()
     }
 
-    fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(std::future::pending())
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.clock.sleep(duration)
     }
 
     fn system_time(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH
-    }
-}
-
-/// A body that has not begun.
-struct Endless;
-
-impl HttpBody for Endless {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
-        Poll::Pending
+        self.clock.system_time()
     }
 }

@@ -6,6 +6,7 @@ mod composed;
 mod derived;
 mod fields;
 mod gzip;
+mod names;
 mod policy;
 mod refused_schemas;
 mod schema_uri;
