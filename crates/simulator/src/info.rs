@@ -6,7 +6,7 @@
 pub struct FaultInfo {
     /// The name, as on the command line.
     pub name: &'static str,
-    /// The numbers of the fault in the project's table of faults, separated by spaces, or `-`.
+    /// The ids of the fault in `docs/faults.md` of the repository, separated by spaces, or `-`.
     pub ids: &'static str,
     /// The services that can have the fault.
     pub applies_to: &'static str,

@@ -8,6 +8,7 @@ use crate::{
 
 mod arrows;
 mod circles;
+mod faults;
 mod files;
 mod manifests;
 mod phrases;
@@ -41,6 +42,10 @@ const CHECKS: &[Check] = &[
     (
         "docs/dependencies.md is current, and no dependency is too old",
         audit::check,
+    ),
+    (
+        "docs/faults.md has one row for each fault, and its tests exist",
+        faults::check,
     ),
 ];
 
@@ -115,5 +120,10 @@ mod tests {
     #[test]
     fn the_dependencies_are_described() {
         check(super::CHECKS[6]);
+    }
+
+    #[test]
+    fn the_table_of_faults_is_current() {
+        check(super::CHECKS[7]);
     }
 }
