@@ -208,6 +208,7 @@ fn invalid_settings_are_refused_before_anything_is_sent() {
     check(|builder| builder.account_id(""));
     check(|builder| builder.account_id("../zones"));
     check(|builder| builder.account_id("a/b"));
+    check(|builder| builder.account_id("a%2fb"));
     check(|builder| builder.account_id("a?b"));
     check(|builder| builder.account_id("é"));
     check(|builder| builder.api_token("s3cret\r\nx: y"));

@@ -167,6 +167,24 @@ async fn a_redirect_without_a_valid_target_is_an_error_too() {
         "nowhere",
     )
     .await;
+    let other = Server::start(&[&[HELLO]]).await;
+    for target in [
+        &format!("//127.0.0.1:{}/secret", other.port),
+        "file:///secret",
+        "data:text/html,secret",
+        "http://[secret",
+        "http://127.0.0.1:99999/secret",
+        "secret\tx",
+        "\u{e9}secret",
+        "",
+        &format!("http://{}.test/", "secret".repeat(10_000)),
+    ] {
+        let head = format!("HTTP/1.1 301 Moved\r\nlocation: {target}\r\n");
+        let answer = head + "content-length: 0\r\n\r\n";
+        let server = check(&answer, ErrorKind::Redirect, "redirects to").await;
+        assert_eq!(server.requests().len(), 1, "{target}");
+    }
+    assert_eq!(other.accepted(), 0);
 }
 
 #[tokio::test]
