@@ -7,6 +7,7 @@ use inferstream_core::{Error, Result, Timeouts};
 
 use crate::{
     client::{HttpTransport, Inner},
+    names::Names,
     pool::Pool,
     proxy::{Proxies, Setting},
     runtime::Runtime,
@@ -136,6 +137,7 @@ impl HttpTransportBuilder {
         })?;
         Ok(HttpTransport::from_inner(Inner {
             pool: Pool::new(self.pool_idle),
+            names: Names::default(),
             proxies: Proxies::new(&self.proxy)?,
             tls: Tls::new(self.roots, &self.certificates)?,
             timeouts: self.timeouts,

@@ -22,6 +22,7 @@ use crate::{
     connect::{Route, connect},
     error::{self, Peer},
     exchange::{Cause, Connection, MAX_HEAD},
+    names::Names,
     pool::Pool,
     proxy::Proxies,
     runtime::{self, Runtime},
@@ -43,6 +44,8 @@ use crate::{
 /// - [`Timeouts`] in the request's extensions override the transport's. The timeouts `dns`,
 ///   `connect`, `tls`, `write` and `head` are enforced here; the reader of the body enforces the
 ///   rest.
+/// - Concurrent requests to one host share its DNS lookup, which occupies one thread of the runtime
+///   until the system's resolver returns.
 /// - A request with the header `upgrade` gets a new connection. If the response is 101, the
 ///   connection becomes the body, which also accepts data to send.
 /// - Only a request with the extension [`ReplayStale`] is sent on a reused connection. If that
@@ -59,6 +62,7 @@ pub struct HttpTransport {
 
 pub(crate) struct Inner {
     pub(crate) pool: Arc<Pool>,
+    pub(crate) names: Names,
     pub(crate) proxies: Proxies,
     pub(crate) tls: Tls,
     pub(crate) timeouts: Timeouts,
@@ -162,7 +166,7 @@ impl Inner {
                 Err(failure) => return Err(failure.error),
             }
         }
-        let io = connect(&route, &self.tls, &limits).await?;
+        let io = connect(&route, &self.names, &self.tls, &limits).await?;
         let connection = Connection::new(io, &peer).await?;
         let exchanged = connection.exchange(request, &route, &limits).await;
         let (response, connection) = exchanged.map_err(|failure| failure.error)?;

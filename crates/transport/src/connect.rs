@@ -17,6 +17,7 @@ use tower_service::Service;
 
 use crate::{
     error::{self, Peer, Role},
+    names::Names,
     proxy::{Proxies, Proxy, Scheme},
     timeout,
     tls::Tls,
@@ -100,12 +101,17 @@ impl Route {
 }
 
 /// Opens a connection.
-pub(crate) async fn connect(route: &Route, tls: &Tls, limits: &Timeouts) -> Result<BoxIo> {
+pub(crate) async fn connect(
+    route: &Route,
+    names: &Names,
+    tls: &Tls,
+    limits: &Timeouts,
+) -> Result<BoxIo> {
     let origin = route.peer();
     let io = match &route.proxy {
-        None => reach(&origin, limits).await?,
+        None => reach(&origin, names, limits).await?,
         Some(proxy) => {
-            let io = reach(&proxy.peer(), limits).await?;
+            let io = reach(&proxy.peer(), names, limits).await?;
             let io = match proxy.scheme {
                 Scheme::Https => tls.connect(io, &proxy.peer(), limits.tls).await?,
                 _ => io,
@@ -113,7 +119,7 @@ pub(crate) async fn connect(route: &Route, tls: &Tls, limits: &Timeouts) -> Resu
             if route.forwarder().is_some() {
                 return Ok(io);
             }
-            let target = target(route, proxy, limits).await?;
+            let target = target(route, proxy, names, limits).await?;
             let tunnel = proxy.tunnel(io, target);
             timeout::within(limits.connect, Phase::Connect, &proxy.peer(), tunnel).await?
         }
@@ -127,12 +133,12 @@ pub(crate) async fn connect(route: &Route, tls: &Tls, limits: &Timeouts) -> Resu
 
 /// Returns the target of the tunnel: the host name, or its address if the proxy does not resolve
 /// names.
-async fn target(route: &Route, proxy: &Proxy, limits: &Timeouts) -> Result<Uri> {
+async fn target(route: &Route, proxy: &Proxy, names: &Names, limits: &Timeouts) -> Result<Uri> {
     let origin = route.peer();
     if proxy.scheme != Scheme::Socks5 {
         return place(&origin);
     }
-    let addresses = look_up(&origin, limits).await?;
+    let addresses = look_up(&origin, names, limits).await?;
     // Prefer IPv4: a proxy without IPv6 is common, one without IPv4 is rare.
     let v4 = addresses.iter().find(|address| address.is_ipv4());
     let address = v4
@@ -149,8 +155,8 @@ async fn target(route: &Route, proxy: &Proxy, limits: &Timeouts) -> Result<Uri> 
 }
 
 /// Opens a TCP connection to the peer.
-async fn reach(peer: &Peer<'_>, limits: &Timeouts) -> Result<BoxIo> {
-    let addresses = look_up(peer, limits).await?;
+async fn reach(peer: &Peer<'_>, names: &Names, limits: &Timeouts) -> Result<BoxIo> {
+    let addresses = look_up(peer, names, limits).await?;
     open(addresses, peer, limits).await
 }
 
@@ -181,11 +187,16 @@ async fn open(addresses: Vec<SocketAddr>, peer: &Peer<'_>, limits: &Timeouts) ->
 }
 
 /// Looks up the peer's addresses. Returns at least one.
-async fn look_up(peer: &Peer<'_>, limits: &Timeouts) -> Result<Vec<SocketAddr>> {
+async fn look_up(peer: &Peer<'_>, names: &Names, limits: &Timeouts) -> Result<Vec<SocketAddr>> {
     let bare = peer.host.trim_start_matches('[').trim_end_matches(']');
     timeout::within(limits.dns, Phase::Dns, peer, async {
-        match tokio::net::lookup_host((bare, peer.port)).await {
-            Ok(addresses) => Ok(addresses.collect::<Vec<_>>()),
+        match names.look_up(bare).await {
+            Ok(mut addresses) => {
+                for address in &mut addresses {
+                    address.set_port(peer.port);
+                }
+                Ok(addresses)
+            }
             Err(cause) => {
                 let message = match error::exhausted(&cause) {
                     Some(reason) => format!("DNS lookup of {peer} failed: {reason}"),

@@ -5,6 +5,7 @@ mod builder;
 mod client;
 
 mod connect;
+mod names;
 mod proxy;
 mod tls;
 
