@@ -23,10 +23,11 @@ const EVENT: usize = 8 << 20;
 /// What a line above its limit of 1 MiB may take.
 const LINE: usize = 2 << 20;
 
-/// Returns an endless stream of the same bytes.
-fn endless(first: &'static str, bytes: &str) -> Wire {
+/// Returns an endless stream of the same bytes, 64 KiB at a time, at an interval of seconds.
+fn endless(first: &'static str, bytes: &str, interval: u64) -> Wire {
     let bytes = bytes.repeat((64 << 10) / bytes.len());
-    Wire::new(Answer::Endless(first, Bytes::from(bytes)))
+    let interval = Duration::from_secs(interval);
+    Wire::new(Answer::Endless(first, Bytes::from(bytes), interval))
 }
 
 /// Reads a stream to its end.
@@ -54,21 +55,21 @@ fn check_stream(wire: &Wire, kind: ErrorKind, most: usize) {
 
 #[test]
 fn an_endless_line_takes_twice_its_limit() {
-    check_stream(&endless("data: ", "x"), ErrorKind::TooLarge, LINE);
+    check_stream(&endless("data: ", "x", 1), ErrorKind::TooLarge, LINE);
 }
 
 #[test]
 fn an_endless_event_takes_twice_its_limit() {
-    let lines = endless("", "data: a line that is one of many lines\n");
+    let lines = endless("", "data: a line that is one of many lines\n", 1);
     check_stream(&lines, ErrorKind::TooLarge, EVENT);
 }
 
 #[test]
 fn endless_comments_take_constant_memory() {
     let timeout = ErrorKind::Timeout(Phase::FirstEvent);
-    check_stream(&endless("", ": still here\n\n"), timeout, CONSTANT);
-    check_stream(&endless("", "\n"), timeout, CONSTANT);
-    check_stream(&endless(": ", "x"), timeout, CONSTANT);
+    check_stream(&endless("", ": still here\n\n", 10), timeout, CONSTANT);
+    check_stream(&endless("", "\n", 10), timeout, CONSTANT);
+    check_stream(&endless(": ", "x", 10), timeout, CONSTANT);
 }
 
 #[test]
@@ -76,7 +77,7 @@ fn a_slow_caller_takes_the_memory_of_the_text() {
     const EVENTS: usize = 20_000;
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let chunk = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a word \"}}]}\n\n";
-    let wire = endless("", chunk);
+    let wire = endless("", chunk, 0);
     let (_, client) = &clients_of(&wire)[0];
     let before = MEMORY.current_usage();
     MEMORY.reset_peak_usage();

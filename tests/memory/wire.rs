@@ -17,8 +17,8 @@ use inferstream_core::{
 pub(crate) enum Answer {
     /// The head of a stream, and nothing yet.
     Stream,
-    /// A stream that begins with the first bytes and continues with the others, every ten seconds.
-    Endless(&'static str, Bytes),
+    /// A stream that begins with the first bytes and continues with the others, at this interval.
+    Endless(&'static str, Bytes, Duration),
     /// An error that quotes the request.
     Refusal(&'static str),
 }
@@ -62,9 +62,10 @@ impl Transport for Wire {
                 let body = body(&self.clock, [Piece::Hang]).0;
                 (200, "text/event-stream", body)
             }
-            Answer::Endless(first, rest) => {
+            Answer::Endless(first, rest, interval) => {
                 let rest = repeat(Piece::from(rest.clone()));
-                let rest = rest.flat_map(|piece| [Piece::Pass(Duration::from_secs(10)), piece]);
+                let pass = Piece::Pass(*interval);
+                let rest = rest.flat_map(move |piece| [pass.clone(), piece]);
                 let body = body(&self.clock, once(Piece::from(*first)).chain(rest)).0;
                 (200, "text/event-stream", body)
             }

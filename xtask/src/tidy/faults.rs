@@ -30,12 +30,12 @@ const MACRO: &str = "tests/faults/wire.rs";
 
 pub(crate) fn check(_: &[Package]) -> Result<Vec<String>> {
     let root = root();
-    let table = read(&root.join(TABLE))?;
+    let table = read(root.join(TABLE))?;
     let mut files = BTreeMap::new();
     let mut has_test = |file: &str, name: &str| {
         let text = files
             .entry(file.to_owned())
-            .or_insert_with(|| read(&root.join(file)).unwrap_or_default());
+            .or_insert_with(|| read(root.join(file)).unwrap_or_default());
         is_test(file, text, name)
     };
     let (tested, rows, faults) = faults(&table, &mut has_test);
