@@ -74,6 +74,8 @@ impl Choice {
             if !(reason == FinishReason::Stop && is_called) {
                 self.finish_reason = Some(reason);
             }
+            self.reasoning.set_finished();
+            self.content.set_finished();
         }
         Ok(None)
     }

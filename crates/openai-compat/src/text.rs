@@ -39,6 +39,8 @@ pub(crate) struct Channel {
     growth: Growth,
     /// A part was equal to all text before it.
     is_repeated: bool,
+    /// The finish reason has come, so no part is held back anymore.
+    is_finished: bool,
 }
 
 /// How a text grows from chunk to chunk.
@@ -93,13 +95,17 @@ impl Channel {
         }
         match mem::take(&mut self.growth) {
             Growth::Unknown if self.said.len == 0 => self.append_part(part, false),
-            Growth::Unknown if self.may_be_snapshot(part) => {
+            Growth::Unknown if !self.is_finished && self.may_be_snapshot(part) => {
                 self.growth = Growth::Held(part.to_owned(), 0);
                 None
             }
             Growth::Held(mut held, last) if extends(part, &held[last..]) => {
                 // Another part that extends the one before: proof only if that one was long enough.
                 if held.len() - last < Growth::PROOF {
+                    if self.is_finished {
+                        self.growth = Growth::Held(held, last);
+                        return self.append(part, false);
+                    }
                     let last = held.len();
                     held.push_str(part);
                     self.growth = Growth::Held(held, last);
@@ -123,6 +129,12 @@ impl Channel {
                 self.append(part, false)
             }
         }
+    }
+
+    /// Records that the finish reason has come: text after it may be the last, so it is delivered at
+    /// once. It then extends the wait for the end, and an event that is cut off after it counts.
+    pub(crate) fn set_finished(&mut self) {
+        self.is_finished = true;
     }
 
     /// Appends a part that continues the text, and returns what to deliver, held parts included.

@@ -1,5 +1,6 @@
 //! If the input ends inside an event, the response is an error or has a warning, in every protocol.
 
+mod held;
 mod properties;
 mod protocols;
 mod replaced;

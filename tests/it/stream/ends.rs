@@ -98,6 +98,12 @@ fn held_back_events_come_before_the_end() {
 }
 
 #[test]
+fn held_back_text_of_a_truncated_event_is_not_lost_silently() {
+    let cut = "data: late:z".into();
+    check([frames("a fin"), cut], "a fin !truncated", 0);
+}
+
+#[test]
 fn all_kinds_of_events_are_in_order() {
     check(
         [frames("reason a+reason other usage fin [DONE]")],

@@ -63,6 +63,12 @@ impl Decode for Toy {
             _ => Err(Error::new(ErrorKind::Truncated, "the response was cut off")),
         }
     }
+
+    fn release(&mut self, events: &mut Events) {
+        if let Some(late) = self.late.take() {
+            events.push(ChatEvent::text(0, late));
+        }
+    }
 }
 
 /// The words of a stream, one frame each.

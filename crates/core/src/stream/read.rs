@@ -366,7 +366,11 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         };
         let mut events = Events::default();
         match self.decode.decode(frame, &mut events) {
-            Ok(_) => events.has_text(),
+            Ok(_) => {
+                // Text that a decoder holds back counts too.
+                self.decode.release(&mut events);
+                events.has_text()
+            }
             // Anything but an object may be the beginning of an end marker.
             Err(error) => error.kind() != ErrorKind::Protocol || data.starts_with('{'),
         }
