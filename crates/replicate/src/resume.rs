@@ -278,6 +278,34 @@ mod tests {
     }
 
     #[test]
+    fn an_id_beyond_the_limit_is_not_kept() {
+        let mut cursor = ResumeCursor::default();
+        for id in 0..super::MAX_IDS + 2 {
+            cursor.take(&id.to_string(), "x").unwrap();
+        }
+        assert_eq!(cursor.starts.len(), super::MAX_IDS);
+        cursor.reconnect();
+        assert_eq!(cursor.take(&super::MAX_IDS.to_string(), "x"), None);
+        cursor.reconnect();
+        let kept = (super::MAX_IDS - 1).to_string();
+        assert_eq!(cursor.take(&kept, "x"), Some(""));
+    }
+
+    #[test]
+    fn a_fragment_without_text_has_an_id() {
+        let mut cursor = ResumeCursor::default();
+        take(&mut cursor, &[("1", "a"), ("2", ""), ("3", "b"), ("4", "")]).unwrap();
+        assert_eq!(cursor.reconnect().unwrap(), "4");
+        // It starts where the fragment after it starts.
+        let again = [("2", ""), ("2", "b"), ("4", ""), ("5", "c")];
+        assert_eq!(take(&mut cursor, &again).as_deref(), Some("c"));
+        assert_eq!(cursor.reconnect().unwrap(), "5");
+        // Before the position on this connection is known, it is not recorded.
+        assert_eq!(cursor.take("9", ""), Some(""));
+        assert_eq!(cursor.reconnect().unwrap(), "5");
+    }
+
+    #[test]
     fn without_ids_the_text_decides() {
         let mut cursor = ResumeCursor::default();
         take(&mut cursor, &[("", "The cat "), ("", "sat")]).unwrap();
@@ -297,6 +325,11 @@ mod tests {
         take(&mut cursor, &[("1", "a"), ("2", "b"), ("1", "c")]).unwrap();
         cursor.reconnect();
         assert_eq!(take(&mut cursor, &[("1", "d")]), None);
+        // Neither its first position nor its last one is the right one.
+        for text in ["a", "c"] {
+            cursor.reconnect();
+            assert_eq!(cursor.take("1", text), None, "{text}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Token counts in any chunk and of any JSON type.
 
-use inferstream_core::Usage;
+use inferstream_core::{ChatEvent, Usage};
 
 use super::{Answer, Client, FINISH, TEXT, chunks, frames, run, tolerance::check};
 
@@ -65,6 +65,40 @@ fn counts_may_be_of_any_type() {
         check(&[odd], "").response().usage.unwrap().reasoning_tokens,
         Some(2)
     );
+}
+
+#[test]
+fn the_same_usage_and_timing_are_delivered_once() {
+    let counts = |chunk: &str, count: u64| {
+        chunk.replacen(
+            '{',
+            &format!(
+                r#"{{"usage":{{"prompt_tokens":{count}}},"time_info":{{"total_time":{count}}},"#
+            ),
+            1,
+        )
+    };
+    let list = [
+        counts(TEXT, 1),
+        counts(TEXT, 1),
+        counts(TEXT, 2),
+        counts(FINISH, 2),
+        counts(r#"{"choices":[]}"#, 1),
+        counts(r#"{"choices":[]}"#, 1),
+    ];
+    let outcome = chunks(&list.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut usages = Vec::new();
+    let mut timings = 0;
+    for event in &outcome.events {
+        match event {
+            ChatEvent::Usage { usage, .. } => usages.push(usage.input_tokens),
+            ChatEvent::Timing { .. } => timings += 1,
+            _ => {}
+        }
+    }
+    assert_eq!(usages, [Some(1), Some(2), Some(1)]);
+    assert_eq!(timings, 3);
+    assert_eq!(outcome.text(), "aaa");
 }
 
 #[test]

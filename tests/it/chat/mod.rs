@@ -3,6 +3,7 @@
 
 mod addresses;
 mod bodies;
+mod comments;
 mod copies;
 mod counts;
 mod dialects;

@@ -1,6 +1,6 @@
 //! How streams end: complete, truncated, or with an error.
 
-use inferstream_core::{Error, Timeouts};
+use inferstream_core::{Error, ErrorKind, Repeat, Timeouts};
 
 use super::{check, comment, frames, lost, open};
 use crate::support::Piece;
@@ -95,6 +95,28 @@ fn held_back_events_come_before_the_end() {
     check([frames("late:z a [DONE]")], "a z Marker", 0);
     check([frames("late:z a fin")], "a fin z FinishReason", 0);
     check([frames("late:z a")], "a z !truncated", 0);
+}
+
+#[test]
+fn an_error_after_the_headers_is_never_safe_to_repeat() {
+    for (own, expected) in [
+        (Repeat::Safe, Repeat::Ambiguous),
+        (Repeat::Ambiguous, Repeat::Ambiguous),
+        (Repeat::Never, Repeat::Never),
+    ] {
+        for begin in [comment(), frames("a")] {
+            let error = Error::new(ErrorKind::Overloaded, "busy").with_repeat(own);
+            let mut opened = open(Timeouts::default(), [begin, error.into()]);
+            let error = loop {
+                match opened.next().unwrap() {
+                    Ok(_) => {}
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(error.kind(), ErrorKind::Overloaded);
+            assert_eq!(error.repeat(), expected);
+        }
+    }
 }
 
 #[test]

@@ -185,6 +185,28 @@ fn after_a_finish_reason_the_rest_may_take_two_seconds() {
 }
 
 #[test]
+fn after_a_finish_reason_a_shorter_timeout_is_the_end_and_no_error() {
+    let none = Timeouts::none();
+    for timeouts in [
+        none.idle(seconds(1)),
+        none.progress(seconds(1)),
+        none.total(seconds(1)),
+    ] {
+        let pieces = vec![frames("a fin"), Piece::Hang];
+        check_with(timeouts, pieces, "a fin FinishReason", 1);
+    }
+    for timeouts in [
+        none.idle(seconds(3)),
+        none.progress(seconds(3)),
+        none.total(seconds(3)),
+        none,
+    ] {
+        let pieces = vec![frames("a fin"), Piece::Hang];
+        check_with(timeouts, pieces, "a fin FinishReason", 2);
+    }
+}
+
+#[test]
 fn nothing_extends_the_two_seconds() {
     let mut pieces = vec![frames("fin")];
     pieces.extend(again(
