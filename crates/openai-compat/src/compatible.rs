@@ -1,10 +1,10 @@
 //! A client of any compatible service, with its differences as settings.
 
 use http::uri::PathAndQuery;
-use inferstream_client::{Client, Setting, Settings};
-use inferstream_core::{Capabilities, Error, Field, Model, ProviderInfo, Result};
+use inferstream_client::{Client, Setting, Settings, same_host};
+use inferstream_core::{Capabilities, Error, ErrorKind, Field, Model, ProviderInfo, Result};
 
-use crate::{chat::Chat, dialect::Dialect, schema::SchemaRules};
+use crate::{chat::Chat, dialect::Dialect, preset::Preset, schema::SchemaRules};
 
 /// Describes the generic client, which has no built-in models and no default model.
 fn generic() -> ProviderInfo {
@@ -44,6 +44,7 @@ pub struct Compatible {
 #[derive(Debug, Default)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct CompatibleBuilder {
+    preset: Option<&'static Preset>,
     models: Vec<Model>,
     settings: Settings,
     knobs: Knobs,
@@ -97,6 +98,35 @@ impl Compatible {
     pub fn new(base_url: impl Into<String>) -> CompatibleBuilder {
         CompatibleBuilder::default().base_url(base_url)
     }
+
+    /// Returns a builder for a known service or local engine, such as `groq` or `ollama`: see
+    /// [`Preset::all`].
+    ///
+    /// No environment variable is read: use [`CompatibleBuilder::preset_from_env`] for that. A
+    /// service that requires a key can be built without one; then its requests fail with `Auth`.
+    /// Setters override the settings of the preset. If the base URL is set to another host, the key
+    /// is optional.
+    ///
+    /// ```
+    /// # #[cfg(feature = "transport")]
+    /// # fn main() -> inferstream_openai_compat::Result<()> {
+    /// use inferstream_openai_compat::{Compatible, Preset};
+    ///
+    /// let groq = Compatible::preset("groq")?.api_key("gsk_secret").build()?;
+    /// assert_eq!(groq.info().id, "groq");
+    /// assert_eq!(Preset::find("groq")?.key_variable, Some("GROQ_API_KEY"));
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "transport"))]
+    /// # fn main() {}
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `Config` with the known names if there is no preset with this name.
+    pub fn preset(name: &str) -> Result<CompatibleBuilder> {
+        Ok(CompatibleBuilder::of_preset(Preset::find(name)?))
+    }
 }
 
 inferstream_client::provider! {
@@ -123,9 +153,43 @@ impl CompatibleBuilder {
         })
     }
 
-    /// Returns true if the base URL is set. Without one, [`build`](Self::build) fails.
+    /// Returns a builder for a known service or local engine, as [`Compatible::preset`], with the
+    /// key in the service's environment variable, if that is set.
+    ///
+    /// # Errors
+    ///
+    /// `Config` if there is no preset with this name, or if the variable is not Unicode.
+    pub fn preset_from_env(name: &str) -> Result<Self> {
+        let preset = Preset::find(name)?;
+        let mut builder = Self::of_preset(preset);
+        if let Some(variable) = preset.key_variable {
+            builder.settings.key = Setting::from_env(&[variable])?;
+        }
+        Ok(builder)
+    }
+
+    fn of_preset(preset: &'static Preset) -> Self {
+        let mut info = ProviderInfo::new(preset.id, preset.label, preset.docs_url);
+        info.key_variable = preset.key_variable.map(Into::into);
+        info.login_url = preset.login_url.map(Into::into);
+        Self {
+            preset: Some(preset),
+            knobs: Knobs {
+                info,
+                max_tokens_field: preset.max_tokens_field.to_owned(),
+                reasoning_field: preset.reasoning_field.map(str::to_owned),
+                asks_for_usage: preset.asks_for_usage,
+                unknown_fields: preset.unknown_fields.to_vec(),
+                ..Knobs::default()
+            },
+            ..Self::default()
+        }
+    }
+
+    /// Returns true if the base URL is set, or known from a preset. Without one,
+    /// [`build`](Self::build) fails.
     pub fn has_base_url(&self) -> bool {
-        self.settings.base_url.is_some()
+        self.settings.base_url.is_some() || self.preset.is_some()
     }
 
     /// Sets the base URL: the part before `/chat/completions`. `/v1` is added to a URL without a
@@ -227,15 +291,16 @@ impl CompatibleBuilder {
     ///
     /// # Errors
     ///
-    /// `Config` if the base URL or the transport is missing, or if the name, key, base URL, path or
+    /// `Config` if the base URL (of a builder without a preset) or the transport is missing, or if the name, key, base URL, path or
     /// a header is invalid.
     pub fn build(self) -> Result<Compatible> {
         let Self {
+            preset,
             models,
             settings,
             mut knobs,
         } = self;
-        if settings.base_url.is_none() {
+        if settings.base_url.is_none() && preset.is_none() {
             return Err(Error::config(
                 "missing base URL of openai-compat: set OPENAI_COMPAT_BASE_URL, for example to \
                  http://localhost:11434/v1",
@@ -253,14 +318,36 @@ impl CompatibleBuilder {
             )
             .with_setting("path"));
         }
-        knobs.needs_auth = settings.key.is_some();
-        let base = settings.base_url_or("");
-        let client = Client::new(Chat::new(knobs), &base, settings)?;
+        let default = preset.map_or("", |preset| preset.base_url);
+        // The base URL of a preset is complete: not every service has `/v1` in it.
+        let base = match settings.base_url {
+            None => default.to_owned(),
+            Some(_) => settings.base_url_or(""),
+        };
+        let missing = match preset {
+            Some(preset) if same_host(&base, default) => missing_key(preset, &knobs.info),
+            _ => None,
+        };
+        knobs.needs_auth = settings.key.is_some() || missing.is_some();
+        let protocol = Chat::new(knobs);
+        let client = match missing {
+            None => Client::new(protocol, &base, settings)?,
+            Some(missing) => Client::with_required_key(protocol, &base, settings, missing)?,
+        };
         if !models.is_empty() {
             client.set_known_models(models);
         }
         Ok(Compatible { client })
     }
+}
+
+/// Returns the error of calls without the key that a service requires, or `None` if it requires no
+/// key.
+fn missing_key(preset: &Preset, info: &ProviderInfo) -> Option<Error> {
+    let variable = preset.key_variable?;
+    let (id, login) = (&info.id, info.login_url());
+    let message = format!("missing key for {id}: set {variable}; create a key at {login}");
+    Some(Error::new(ErrorKind::Auth, message).with_setting("api_key"))
 }
 
 /// Checks that a name is usable as the prefix in `provider/model`, and on one line of an error.

@@ -5,6 +5,7 @@ mod chat;
 mod compatible;
 mod dialect;
 mod guard;
+mod preset;
 
 mod encode;
 mod schema;
@@ -42,6 +43,7 @@ pub use crate::{
     decode::ChatDecode,
     dialect::Dialect,
     numbers::null_non_finite,
+    preset::Preset,
     schema::SchemaRules,
     schema_uri::without_schema_uri,
     template::Template,
