@@ -63,6 +63,8 @@ pub(crate) enum Command {
     /// Without a key, lists the provider's public models if it has such a list.
     #[command(after_help = AFTER_HELP)]
     Models(Box<Models>),
+    /// Prints where the configuration file is
+    Config(Config),
     /// Opens a page in your browser and saves the resulting session
     ///
     /// Requires an installed Chromium or Chrome, which is started with a separate profile. The
@@ -95,7 +97,8 @@ pub(crate) struct Chat {
     #[arg(short, long)]
     pub(crate) no_stdin: bool,
 
-    /// The model, or `provider/model` [default: the provider's]
+    /// The model: `provider/model`, an alias of the configuration, or a model of the default
+    /// provider [default: INFERSTREAM_MODEL, or that of the configuration or the provider]
     #[arg(short, long)]
     pub(crate) model: Option<String>,
 
@@ -178,14 +181,38 @@ pub(crate) struct Models {
     pub(crate) service: Service,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct Config {
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Prints the path of the configuration file, which need not exist
+    Path(ConfigPath),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ConfigPath {
+    /// The configuration file [default: in the platform's configuration folder]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
 /// The service and the connection to it.
 #[derive(Args, Debug)]
 // Each is an independent flag.
 #[allow(clippy::struct_excessive_bools)]
 pub(crate) struct Service {
-    /// The provider [default: cerebras]
-    #[arg(short, long)]
-    pub(crate) provider: Option<ProviderName>,
+    /// The provider: one of the configuration, or a service such as cerebras, groq or ollama
+    /// [default: that of the default model, or else cerebras]
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) provider: Option<String>,
+
+    /// Read this configuration file [default: see `inferstream config path`]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 
     /// Base URL of the service; no key is required unless it is the provider's own
     #[arg(long, value_name = "URL", help_heading = "Connection")]
@@ -346,16 +373,6 @@ impl From<OnUnsupported> for inferstream::OnUnsupported {
     }
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub(crate) enum ProviderName {
-    Cablyai,
-    Cerebras,
-    Cloudflare,
-    /// Any OpenAI-compatible service, at `--base-url`
-    OpenaiCompat,
-    Replicate,
-}
-
 #[cfg(all(feature = "browser", unix))]
 #[derive(Args, Debug)]
 pub(crate) struct Login {
@@ -466,16 +483,23 @@ fn proxy(name: &str) -> Result<ProxyKind, String> {
 }
 
 /// A timeout, or `None` if it is disabled.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+#[serde(try_from = "f64")]
 pub(crate) struct Limit(pub(crate) Option<Duration>);
 
-fn limit(text: &str) -> Result<Limit, String> {
-    let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds")?;
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(Duration::ZERO) => Ok(Limit(None)),
-        Ok(limit) => Ok(Limit(Some(limit))),
-        Err(error) => Err(error.to_string()),
+impl Limit {
+    pub(crate) fn from_seconds(seconds: f64) -> Result<Self, String> {
+        match Duration::try_from_secs_f64(seconds) {
+            Ok(Duration::ZERO) => Ok(Self(None)),
+            Ok(limit) => Ok(Self(Some(limit))),
+            Err(error) => Err(error.to_string()),
+        }
     }
+}
+
+fn limit(text: &str) -> Result<Limit, String> {
+    let seconds = text.parse().map_err(|_| "expected a number of seconds")?;
+    Limit::from_seconds(seconds)
 }
 
 fn rate(text: &str) -> Result<f64, String> {

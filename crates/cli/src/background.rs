@@ -44,7 +44,7 @@ impl Background {
 }
 
 /// A transport that tracks its background tasks and prints a line for each retry.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Watched {
     transport: HttpTransport,
     background: Background,

@@ -9,8 +9,9 @@ use inferstream::{ChatEvent, ChatRequest, ChatResponse, Meta, Usage};
 use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{
-    args::{Chat, ProviderName},
+    args::Chat,
     check,
+    config::{Config, Route},
     ending::Ending,
     exit::{Failure, is_unknown_model},
     files::Files,
@@ -24,13 +25,12 @@ use crate::{
 /// Runs the `chat` command.
 pub(crate) fn run(args: &Chat, verbose: bool) -> Result<(), Failure> {
     // Read files before the signal handlers start; nothing needs to be saved yet.
-    let (name, _) = route(args.service.provider, args.model.as_deref());
-    let read = check::flags(name, &args.service).and_then(|()| {
+    let read = Selected::new(args).and_then(|selected| {
         // Check the arguments before waiting for standard input.
         check::options(args, &args.prompt.join(" "))?;
         let prompt = prompt::read(args)?;
         check::options(args, &prompt)?;
-        Ok((prompt, Files::read(&args.service)?))
+        Ok((selected, prompt, Files::read(&args.service)?))
     });
     runtime::run(async |interrupt| {
         let mut printer = Printer::new(args, interrupt);
@@ -74,6 +74,22 @@ pub(crate) fn run(args: &Chat, verbose: bool) -> Result<(), Failure> {
         }
         outcome
     })
+}
+
+/// The configuration, and the providers and the model that it and the flags select.
+#[derive(Debug)]
+struct Selected {
+    config: Config,
+    route: Route,
+}
+
+impl Selected {
+    fn new(args: &Chat) -> inferstream::Result<Self> {
+        let config = Config::load(args.service.config.as_deref())?;
+        let route = route(&config, &args.service, args.model.as_deref())?;
+        check::flags(&route, &args.service)?;
+        Ok(Self { config, route })
+    }
 }
 
 /// How long printing may continue after Ctrl-C, in case the reader has stopped reading.
@@ -151,14 +167,16 @@ struct Asked<'a> {
 impl Asked<'_> {
     async fn answer(
         &self,
-        (prompt, files): (String, Files),
+        (selected, prompt, files): (Selected, String, Files),
         service: &mut Option<Service>,
         printer: &mut Printer<'_>,
         answer: &mut Answer,
     ) -> Result<(), Failure> {
-        let (name, model) = route(self.args.service.provider, self.args.model.as_deref());
-        let service = service.insert(Service::new(name, &self.args.service, files).await?);
-        let request = request(self.args, model, prompt);
+        let Selected { config, route } = &selected;
+        let new = Service::new(route, config, &self.args.service, files).await?;
+        let service = service.insert(new);
+        let target = route.first();
+        let request = request(self.args, target.model.as_deref(), prompt);
         let outcome = if self.args.no_stream {
             self.whole(service, request, printer, answer).await
         } else {
@@ -166,7 +184,7 @@ impl Asked<'_> {
         };
         outcome.map_err(|failure| match failure {
             Failure::Request(error) if is_unknown_model(&error) => {
-                Failure::UnknownModel(error, models_command(name, self.args))
+                Failure::UnknownModel(error, models_command(&target.name, self.args))
             }
             failure => failure,
         })
@@ -261,10 +279,9 @@ impl Asked<'_> {
                 meta.time_to_head.as_secs_f64(),
                 meta.attempts,
             ));
-            let (name, _) = route(self.args.service.provider, self.args.model.as_deref());
-            if let (ProviderName::Replicate, Some(id)) = (name, &response.id) {
-                let page = meta.web_url.as_ref().map(|url| format!(", at {url}"));
-                lines.push(format!("prediction: {id}{}", page.unwrap_or_default()));
+            // Only predictions have a page.
+            if let (Some(url), Some(id)) = (&meta.web_url, &response.id) {
+                lines.push(format!("prediction: {id}, at {url}"));
             }
             for (name, limit) in meta.rate_limits().limits {
                 if let (Some(remaining), Some(limit)) = (limit.remaining, limit.limit) {
@@ -326,8 +343,8 @@ impl Answer {
 }
 
 /// Returns the command that lists the models of this service.
-fn models_command(name: ProviderName, args: &Chat) -> String {
-    let mut command = format!("inferstream models -p {}", check::name(name));
+fn models_command(name: &str, args: &Chat) -> String {
+    let mut command = format!("inferstream models -p {name}");
     if args.service.playground {
         command.push_str(" --playground");
     }

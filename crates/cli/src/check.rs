@@ -1,10 +1,13 @@
 //! Rejects flags and options that would have no effect, before anything is sent.
 
-use clap::ValueEnum as _;
 use inferstream::{Error, Result};
 use inferstream_simulator::Fault;
 
-use crate::args::{Chat, ProviderName, Service};
+use crate::{
+    args::{Chat, Service},
+    config::Route,
+    kind::Kind,
+};
 
 /// The members of a request that contain the conversation.
 const CONVERSATION: &[&str] = &["input", "messages", "prompt"];
@@ -90,8 +93,32 @@ pub(crate) fn limits_tokens(args: &Chat) -> bool {
 /// # Errors
 ///
 /// Returns `Config`, which names the flag or fault and the provider that it belongs to.
-pub(crate) fn flags(provider: ProviderName, flags: &Service) -> Result<()> {
-    use ProviderName::{Cerebras, Cloudflare, Replicate};
+pub(crate) fn flags(route: &Route, flags: &Service) -> Result<()> {
+    if route.has_several() {
+        let of_one = [
+            ("--account", flags.account.is_some()),
+            ("--base-url", flags.base_url.is_some()),
+            ("--behind-gateway", flags.behind_gateway),
+            ("--cookies", flags.cookies.is_some()),
+            ("--gateway", flags.gateway.is_some()),
+            ("--key-file", flags.key_file.is_some()),
+            ("--playground", flags.playground),
+            ("--stream-origin", !flags.stream_origin.is_empty()),
+        ];
+        if let Some((flag, _)) = of_one.iter().find(|(_, is_given)| *is_given) {
+            return Err(Error::config(format!(
+                "invalid flag `{flag}` for an alias of several providers: remove it, or select one \
+                 with `-p` or `-m provider/model`"
+            )));
+        }
+    }
+    route
+        .targets()
+        .try_for_each(|target| of_kind(target.kind, flags))
+}
+
+fn of_kind(provider: Kind, flags: &Service) -> Result<()> {
+    use Kind::{Cerebras, Cloudflare, Replicate};
 
     let given = [
         ("--account", flags.account.is_some(), Cloudflare),
@@ -107,7 +134,7 @@ pub(crate) fn flags(provider: ProviderName, flags: &Service) -> Result<()> {
     ];
     for (flag, is_given, owner) in given {
         if is_given && owner != provider {
-            let (owner, provider) = (name(owner), name(provider));
+            let (owner, provider) = (owner.name(), provider.name());
             return Err(Error::config(format!(
                 "invalid flag `{flag}` for {provider}: it belongs to {owner}; remove it, or use \
                  `-p {owner}`"
@@ -130,12 +157,6 @@ pub(crate) fn flags(provider: ProviderName, flags: &Service) -> Result<()> {
     }
 }
 
-/// Returns the provider's name on the command line.
-pub(crate) fn name(provider: ProviderName) -> String {
-    let value = provider.to_possible_value();
-    value.map_or_else(String::new, |value| value.get_name().to_owned())
-}
-
 /// The protocol in use, which decides the available faults.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Place {
@@ -147,23 +168,21 @@ enum Place {
 }
 
 impl Place {
-    fn of(provider: ProviderName, flags: &Service) -> Self {
+    fn of(provider: Kind, flags: &Service) -> Self {
         match provider {
-            ProviderName::Cloudflare if flags.agent => Self::Agent,
-            ProviderName::Cloudflare if flags.playground => Self::Playground,
-            ProviderName::Cloudflare => Self::WorkersAi,
-            ProviderName::Replicate => Self::Predictions,
-            ProviderName::Cablyai | ProviderName::Cerebras | ProviderName::OpenaiCompat => {
-                Self::Chat
-            }
+            Kind::Cloudflare if flags.agent => Self::Agent,
+            Kind::Cloudflare if flags.playground => Self::Playground,
+            Kind::Cloudflare => Self::WorkersAi,
+            Kind::Replicate => Self::Predictions,
+            Kind::Cablyai | Kind::Cerebras | Kind::OpenaiCompat | Kind::Preset(_) => Self::Chat,
         }
     }
 
-    fn name(self, provider: ProviderName) -> String {
+    fn name(self, provider: Kind) -> String {
         match self {
             Self::Agent => "the playground's agent".to_owned(),
             Self::Playground => "the playground".to_owned(),
-            Self::Chat | Self::Predictions | Self::WorkersAi => name(provider),
+            Self::Chat | Self::Predictions | Self::WorkersAi => provider.name().to_owned(),
         }
     }
 }

@@ -36,7 +36,7 @@ fn key(path: &Path) -> Result<ApiKey, Error> {
 }
 
 /// Reads a file of up to 1 MiB, more than any certificate bundle needs.
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     const LIMIT: u64 = 1 << 20;
     let broken = |error| Error::config(format!("cannot read {}: {error}", path.display()));
     let mut bytes = Vec::new();

@@ -4,6 +4,7 @@ mod args;
 mod background;
 
 mod chat;
+mod config_command;
 #[cfg(all(feature = "browser", unix))]
 mod login;
 mod models;
@@ -11,9 +12,11 @@ mod simulate;
 mod sse;
 
 mod check;
+mod config;
 mod ending;
 mod exit;
 mod files;
+mod kind;
 mod output;
 mod prompt;
 mod runtime;
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Chat(args) => chat::run(&args, cli.verbose),
+        Command::Config(args) => config_command::run(&args),
         #[cfg(all(feature = "browser", unix))]
         Command::Login(args) => login::run(&args),
         Command::Models(args) => models::run(&args),

@@ -7,6 +7,7 @@ use inferstream::Error;
 use crate::{
     args::Models,
     check,
+    config::{Config, Route},
     exit::Failure,
     files::Files,
     output::print_json,
@@ -17,8 +18,9 @@ use crate::{
 
 /// Requests the models and prints them.
 pub(crate) fn run(args: &Models) -> Result<(), Failure> {
-    let (name, _) = route(args.service.provider, None);
-    check::flags(name, &args.service)?;
+    let config = Config::load(args.service.config.as_deref())?;
+    let route = Route::from(route(&config, &args.service, None)?.first().clone());
+    check::flags(&route, &args.service)?;
     if let Some(fault) = args.service.fault.first() {
         return Err(Error::config(format!(
             "invalid fault `{fault}` for `models`: faults apply only to `chat`"
@@ -27,7 +29,7 @@ pub(crate) fn run(args: &Models) -> Result<(), Failure> {
     }
     let files = Files::read(&args.service)?;
     runtime::run(async |interrupt| {
-        let service = Service::new(name, &args.service, files).await?;
+        let service = Service::new(&route, &config, &args.service, files).await?;
         let mut spinner = Spinner::new();
         let models = interrupt
             .or(spinner.during(service.provider.models()))

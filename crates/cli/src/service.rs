@@ -1,24 +1,17 @@
-//! Creates a provider from flags and environment variables.
+//! Creates the providers of a request from flags, the configuration and environment variables.
 
 use std::{env, sync::Arc};
 
-use clap::ValueEnum as _;
-use inferstream::{
-    Provider, RetryPolicy, Timeouts,
-    cablyai::CablyAiBuilder,
-    cerebras::CerebrasBuilder,
-    cloudflare::{Cloudflare, CloudflareBuilder},
-    openai_compat::CompatibleBuilder,
-    replicate::{Replicate, ReplicateBuilder},
-    transport::HttpTransport,
-};
+use inferstream::{Provider, Timeouts, transport::HttpTransport};
 use inferstream_simulator::{Fault, Simulator};
 
 use crate::{
-    args::{Limit, ProviderName, Service as Flags},
+    args::Service as Flags,
     background::{Background, Watched},
+    config::{Config, Route, Settings, Target, fallback},
     exit::Failure,
     files::Files,
+    kind::Kind,
     output::say,
 };
 
@@ -27,6 +20,9 @@ const SIMULATED_KEY: &str = "simulated";
 
 /// The account id of simulated requests.
 const SIMULATED_ACCOUNT: &str = "00000000000000000000000000000000";
+
+/// The environment variable with the model of requests that name none.
+const MODEL: &str = "INFERSTREAM_MODEL";
 
 /// A provider, with its simulator if one was requested.
 #[derive(Debug)]
@@ -44,9 +40,10 @@ impl Service {
         self.background.settle().await;
     }
 
-    /// Creates the service that the flags select.
+    /// Creates the service of a route: one provider, or several to fall back through.
     pub(crate) async fn new(
-        name: ProviderName,
+        route: &Route,
+        config: &Config,
         flags: &Flags,
         mut files: Files,
     ) -> Result<Self, Failure> {
@@ -60,45 +57,26 @@ impl Service {
             transport(flags, &mut files, simulator.as_ref())?,
             &background,
         );
-        let provider: Arc<dyn Provider> = match name {
-            ProviderName::Cablyai => Arc::new(
-                cablyai(flags, files, simulator.as_ref())?
-                    .transport(transport)
-                    .timeouts(timeouts(flags, Timeouts::default()))
-                    .retry(retry(flags))
-                    .build()?,
-            ),
-            ProviderName::Cerebras => Arc::new(
-                cerebras(flags, files, simulator.as_ref())?
-                    .transport(transport)
-                    .timeouts(timeouts(flags, Timeouts::default()))
-                    .retry(retry(flags))
-                    .build()?,
-            ),
-            ProviderName::Cloudflare => Arc::new(
-                cloudflare(flags, files, simulator.as_ref())?
-                    .transport(transport)
-                    .timeouts(timeouts(
-                        flags,
-                        Cloudflare::default_timeouts(flags.playground),
-                    ))
-                    .retry(retry(flags))
-                    .build()?,
-            ),
-            ProviderName::OpenaiCompat => Arc::new(
-                compatible(flags, files, simulator.as_ref())?
-                    .transport(transport)
-                    .timeouts(timeouts(flags, Timeouts::default()))
-                    .retry(retry(flags))
-                    .build()?,
-            ),
-            ProviderName::Replicate => Arc::new(
-                replicate(flags, files, simulator.as_ref())?
-                    .transport(transport)
-                    .timeouts(timeouts(flags, Replicate::default_timeouts()))
-                    .retry(retry(flags))
-                    .build()?,
-            ),
+        let mut providers = Vec::new();
+        for target in route.targets() {
+            let settings = match &simulator {
+                None => config.settings(&target.name)?,
+                Some(simulator) => {
+                    let settings = config.plain_settings(&target.name);
+                    simulated(settings, target.kind, flags, simulator)
+                }
+            };
+            let settings = with_flags(settings, target, flags, &mut files);
+            let provider = settings.build(target.kind, transport.clone());
+            let provider = provider.map_err(|error| match config.providers.get(&target.name) {
+                None => error,
+                Some(_) => error.context(format!("[providers.{}]", target.name)),
+            })?;
+            providers.push((target, provider));
+        }
+        let provider = match providers.pop() {
+            Some((_, provider)) if providers.is_empty() => provider,
+            last => fallback(providers.into_iter().chain(last), transport)?,
         };
         Ok(Self {
             provider,
@@ -108,24 +86,29 @@ impl Service {
     }
 }
 
-/// Splits `provider/model` if the first part is a provider's name. With `-p`, only that provider's
-/// name is split off, because a model's name may contain another provider's.
+/// Selects the providers and the model by the flags, the environment and the configuration.
+///
+/// # Errors
+///
+/// Returns `Config` if the provider is unknown, or the variable is not Unicode.
 pub(crate) fn route(
-    provider: Option<ProviderName>,
+    config: &Config,
+    flags: &Flags,
     model: Option<&str>,
-) -> (ProviderName, Option<&str>) {
-    let Some(model) = model else {
-        return (provider.unwrap_or(ProviderName::Cerebras), None);
+) -> inferstream::Result<Route> {
+    let variable = match env::var(MODEL) {
+        Err(env::VarError::NotUnicode(_)) => {
+            let message = format!("invalid {MODEL}: expected Unicode text");
+            return Err(inferstream::Error::config(message).with_setting("model"));
+        }
+        variable => variable.ok().filter(|model| !model.trim().is_empty()),
     };
-    let prefix = model.split_once('/').and_then(|(name, rest)| {
-        let name = ProviderName::from_str(name, false).ok()?;
-        Some((name, rest))
-    });
-    match (provider, prefix) {
-        (None, Some((name, rest))) => (name, Some(rest)),
-        (Some(provider), Some((name, rest))) if provider == name => (name, Some(rest)),
-        (provider, _) => (provider.unwrap_or(ProviderName::Cerebras), Some(model)),
-    }
+    Route::new(
+        config,
+        flags.provider.as_deref(),
+        model,
+        variable.as_deref(),
+    )
 }
 
 async fn simulate(flags: &Flags) -> Result<Simulator, Failure> {
@@ -159,155 +142,76 @@ pub(crate) fn simulator(
     }
 }
 
-fn cablyai(
-    flags: &Flags,
-    files: Files,
-    simulator: Option<&Simulator>,
-) -> Result<CablyAiBuilder, Failure> {
-    if let Some(simulator) = simulator {
-        let builder = CablyAiBuilder::default().base_url(simulator.compatible_url());
-        return Ok(builder.api_key(SIMULATED_KEY));
+/// Points settings at the simulator. No key and no environment variable is used.
+fn simulated(settings: Settings, kind: Kind, flags: &Flags, simulator: &Simulator) -> Settings {
+    let is_playground = settings.playground || flags.playground;
+    let has_gateway = settings.gateway.is_some() || flags.gateway.is_some();
+    let base_url = match kind {
+        Kind::Cablyai | Kind::OpenaiCompat | Kind::Preset(_) => simulator.compatible_url(),
+        Kind::Cerebras => simulator.base_url(),
+        Kind::Cloudflare if is_playground => simulator.playground_url(),
+        Kind::Cloudflare if has_gateway => simulator.gateway_url(),
+        Kind::Cloudflare => simulator.cloudflare_url(),
+        Kind::Replicate => simulator.replicate_url(),
+    };
+    // With cookies, the key comes from their session.
+    let has_key = !is_playground && flags.cookies.is_none();
+    let key = inferstream::ApiKey::new(SIMULATED_KEY).ok();
+    Settings {
+        ignores_environment: true,
+        base_url: Some(base_url.to_owned()),
+        key: key.filter(|_| has_key),
+        behind_gateway: true,
+        session_url: Some(simulator.cerebras_session_url().to_owned()),
+        account: Some(SIMULATED_ACCOUNT.to_owned()),
+        stream_origins: vec![format!("https://{}", simulator.stream_authority())],
+        ..settings
     }
-    let mut builder = CablyAiBuilder::from_env()?;
-    if let Some(key) = files.key {
-        builder = builder.api_key(key.expose());
-    }
-    if let Some(url) = &flags.base_url {
-        builder = builder.base_url(url);
-    }
-    Ok(builder)
 }
 
-fn compatible(
+/// Adds the flags, which take precedence.
+fn with_flags(
+    mut settings: Settings,
+    target: &Target,
     flags: &Flags,
-    files: Files,
-    simulator: Option<&Simulator>,
-) -> Result<CompatibleBuilder, Failure> {
-    if let Some(simulator) = simulator {
-        let builder = CompatibleBuilder::default().base_url(simulator.compatible_url());
-        return Ok(builder.api_key(SIMULATED_KEY));
-    }
-    let mut builder = CompatibleBuilder::from_env()?;
-    if let Some(key) = files.key {
-        builder = builder.api_key(key.expose());
-    }
-    if let Some(url) = &flags.base_url {
-        builder = builder.base_url(url);
-    }
-    Ok(builder)
-}
-
-fn cerebras(
-    flags: &Flags,
-    files: Files,
-    simulator: Option<&Simulator>,
-) -> Result<CerebrasBuilder, Failure> {
-    if let Some(simulator) = simulator {
-        let builder = CerebrasBuilder::default()
-            .base_url(simulator.base_url())
-            .behind_gateway();
-        return Ok(match files.cookies {
-            None => builder.api_key(SIMULATED_KEY),
-            Some(cookies) => builder
-                .cookies(cookies)
-                .session_url(simulator.cerebras_session_url()),
-        });
-    }
-    let mut builder = CerebrasBuilder::from_env()?;
-    if flags.behind_gateway {
-        builder = builder.behind_gateway();
-    }
-    if let Some(cookies) = files.cookies {
+    files: &mut Files,
+) -> Settings {
+    let is_cerebras = target.kind == Kind::Cerebras;
+    if let Some(cookies) = files.cookies.take() {
         let key = env::var("CEREBRAS_API_KEY").unwrap_or_default();
-        if !key.trim().is_empty() {
+        if is_cerebras && !settings.ignores_environment && !key.trim().is_empty() {
             say("CEREBRAS_API_KEY is set: ignoring `--cookies`");
         }
-        builder = builder.cookies(cookies);
+        settings.cookies = Some(cookies);
     }
-    if let Some(key) = files.key {
-        builder = builder.api_key(key.expose());
+    let strings = [
+        (&mut settings.account, &flags.account),
+        (&mut settings.base_url, &flags.base_url),
+        (&mut settings.gateway, &flags.gateway),
+    ];
+    for (setting, flag) in strings {
+        if flag.is_some() {
+            setting.clone_from(flag);
+        }
     }
-    if let Some(url) = &flags.base_url {
-        builder = builder.base_url(url);
+    if let Some(key) = files.key.take() {
+        settings.key = Some(key);
     }
-    Ok(builder)
-}
-
-fn cloudflare(
-    flags: &Flags,
-    files: Files,
-    simulator: Option<&Simulator>,
-) -> Result<CloudflareBuilder, Failure> {
-    if flags.playground {
-        return Ok(playground(flags, simulator));
+    if flags.session_file.is_some() {
+        settings.session_file.clone_from(&flags.session_file);
     }
-    let builder = match simulator {
-        None => CloudflareBuilder::from_env()?,
-        Some(simulator) => CloudflareBuilder::default()
-            .account_id(SIMULATED_ACCOUNT)
-            .api_token(SIMULATED_KEY)
-            .base_url(match flags.gateway {
-                None => simulator.cloudflare_url(),
-                Some(_) => simulator.gateway_url(),
-            }),
-    };
-    let mut builder = match &flags.gateway {
-        None => builder,
-        Some(name) => builder.gateway(name),
-    };
-    if let Some(id) = &flags.account {
-        builder = builder.account_id(id);
-    }
-    if let Some(key) = files.key {
-        builder = builder.api_token(key.expose());
-    }
-    if let Some(url) = &flags.base_url {
-        builder = builder.base_url(url);
-    }
-    Ok(builder)
-}
-
-fn playground(flags: &Flags, simulator: Option<&Simulator>) -> CloudflareBuilder {
-    let builder = CloudflareBuilder::default();
-    let mut builder = if flags.agent {
-        builder.playground_agent()
-    } else {
-        builder.playground()
-    };
-    if let Some(simulator) = simulator {
-        builder = builder.base_url(simulator.playground_url());
-    }
-    if let Some(url) = &flags.base_url {
-        builder = builder.base_url(url);
-    }
-    if let Some(path) = &flags.session_file {
-        builder = builder.session_file(path);
-    }
-    builder
-}
-
-fn replicate(
-    flags: &Flags,
-    files: Files,
-    simulator: Option<&Simulator>,
-) -> Result<ReplicateBuilder, Failure> {
-    if let Some(simulator) = simulator {
-        let builder = ReplicateBuilder::default()
-            .base_url(simulator.replicate_url())
-            .stream_origin(format!("https://{}", simulator.stream_authority()));
-        return Ok(builder.api_key(SIMULATED_KEY));
-    }
-    let mut builder = ReplicateBuilder::from_env()?;
-    if let Some(key) = files.key {
-        builder = builder.api_key(key.expose());
-    }
-    if let Some(url) = &flags.base_url {
-        builder = builder.base_url(url);
-    }
-    for origin in &flags.stream_origin {
-        builder = builder.stream_origin(origin);
-    }
-    Ok(builder)
+    settings.agent |= flags.agent;
+    settings.behind_gateway |= flags.behind_gateway;
+    settings.playground |= flags.playground;
+    settings
+        .stream_origins
+        .extend(flags.stream_origin.iter().cloned());
+    settings.connect_timeout = flags.connect_timeout.or(settings.connect_timeout);
+    settings.first_event_timeout = flags.first_event_timeout.or(settings.first_event_timeout);
+    settings.idle_timeout = flags.idle_timeout.or(settings.idle_timeout);
+    settings.timeout = flags.timeout.or(settings.timeout);
+    settings.attempts = flags.attempts.or(settings.attempts);
+    settings
 }
 
 fn transport(
@@ -315,7 +219,12 @@ fn transport(
     files: &mut Files,
     simulator: Option<&Simulator>,
 ) -> Result<HttpTransport, Failure> {
-    let mut builder = HttpTransport::builder().timeouts(timeouts(flags, Timeouts::default()));
+    let settings = Settings {
+        connect_timeout: flags.connect_timeout,
+        ..Settings::default()
+    };
+    let timeouts = settings.timeouts(Timeouts::default());
+    let mut builder = HttpTransport::builder().timeouts(timeouts);
     if let Some(pem) = simulator.and_then(Simulator::certificate_pem) {
         return Ok(builder.certificate_pem(pem).no_proxy().build()?);
     }
@@ -332,26 +241,4 @@ fn transport(
         }
         _ => Ok(builder.build()?),
     }
-}
-
-fn timeouts(flags: &Flags, default: Timeouts) -> Timeouts {
-    let mut timeouts = default;
-    if let Some(Limit(limit)) = flags.connect_timeout {
-        timeouts = timeouts.dns(limit).connect(limit).tls(limit);
-    }
-    if let Some(Limit(limit)) = flags.first_event_timeout {
-        timeouts = timeouts.head(limit).first_event(limit);
-    }
-    if let Some(Limit(limit)) = flags.idle_timeout {
-        timeouts = timeouts.idle(limit);
-    }
-    if let Some(Limit(limit)) = flags.timeout {
-        timeouts = timeouts.total(limit);
-    }
-    timeouts
-}
-
-fn retry(flags: &Flags) -> RetryPolicy {
-    let policy = RetryPolicy::default();
-    policy.max_attempts(flags.attempts.unwrap_or(policy.max_attempts))
 }

@@ -39,8 +39,13 @@ fn command(args: &[&str]) -> Command {
     for name in ["ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"] {
         command.env_remove(name).env_remove(name.to_lowercase());
     }
+    // No configuration file: the folder does not exist.
+    let nowhere = concat!(env!("CARGO_TARGET_TMPDIR"), "/nowhere");
     command
         .args(args)
+        .env("XDG_CONFIG_HOME", nowhere)
+        .env("APPDATA", nowhere)
+        .env_remove("INFERSTREAM_MODEL")
         .env_remove("CEREBRAS_API_KEY")
         .env_remove("CEREBRAS_BASE_URL")
         .env_remove("CLOUDFLARE_ACCOUNT_ID")
@@ -55,6 +60,9 @@ fn command(args: &[&str]) -> Command {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    if cfg!(target_os = "macos") {
+        command.env("HOME", nowhere);
+    }
     command
 }
 

@@ -1,0 +1,359 @@
+//! The format of the configuration file, and its parser.
+
+use std::{collections::BTreeMap, num::NonZeroUsize, ops::Range, path::PathBuf};
+
+use inferstream::{Error, Result};
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{
+    route::Target,
+    secret::{Headers, Secret},
+};
+use crate::{args::Limit, kind::Kind};
+
+/// The contents of a configuration file, checked.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Config {
+    /// The file; `None` if there is none.
+    pub(crate) path: Option<PathBuf>,
+    /// The default model: a provider and a model, or several to fall back through.
+    pub(crate) default: Option<Vec<Target>>,
+    /// The aliases of models.
+    pub(crate) models: BTreeMap<String, Vec<Target>>,
+    /// The providers, by the name in `provider/model`.
+    pub(crate) providers: BTreeMap<String, Table>,
+}
+
+/// A file as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct File {
+    default: Option<Spanned<String>>,
+    models: BTreeMap<String, Spanned<Models>>,
+    providers: BTreeMap<String, Spanned<Table>>,
+}
+
+/// One model, or several to fall back through.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected `provider/model` or a list of them")]
+enum Models {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// A table `[providers.NAME]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Table {
+    /// The kind: the table's name by default.
+    pub(crate) kind: Option<Kind>,
+    pub(crate) base_url: Option<String>,
+    pub(crate) api_key: Option<Secret>,
+    pub(crate) headers: Headers,
+    /// The model of requests that name none.
+    pub(crate) default_model: Option<String>,
+    /// The maximum number of requests at a time; others wait.
+    pub(crate) max_in_flight: Option<NonZeroUsize>,
+
+    // Timeouts in seconds, as the flags of the same names.
+    pub(crate) connect_timeout: Option<Limit>,
+    pub(crate) first_event_timeout: Option<Limit>,
+    pub(crate) idle_timeout: Option<Limit>,
+    pub(crate) timeout: Option<Limit>,
+    /// The maximum number of attempts.
+    pub(crate) attempts: Option<Attempts>,
+
+    // Cerebras.
+    pub(crate) behind_gateway: Option<bool>,
+    pub(crate) cookies: Option<PathBuf>,
+
+    // Cloudflare.
+    pub(crate) account: Option<String>,
+    pub(crate) gateway: Option<String>,
+    pub(crate) gateway_token: Option<Secret>,
+    pub(crate) playground: Option<bool>,
+    pub(crate) agent: Option<bool>,
+    pub(crate) session_file: Option<PathBuf>,
+
+    // Compatible services.
+    pub(crate) asks_for_usage: Option<bool>,
+    pub(crate) max_tokens_field: Option<String>,
+    pub(crate) reasoning_field: Option<String>,
+
+    // Replicate.
+    pub(crate) stream_origins: Vec<String>,
+}
+
+/// A number of attempts, at least 1.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "i64")]
+pub(crate) struct Attempts(pub(crate) u32);
+
+impl TryFrom<i64> for Attempts {
+    type Error = &'static str;
+
+    fn try_from(attempts: i64) -> std::result::Result<Self, Self::Error> {
+        match u32::try_from(attempts) {
+            Ok(attempts) if 1 <= attempts => Ok(Self(attempts)),
+            _ => Err("invalid number of attempts: expected at least 1"),
+        }
+    }
+}
+
+impl TryFrom<f64> for Limit {
+    type Error = &'static str;
+
+    fn try_from(seconds: f64) -> std::result::Result<Self, Self::Error> {
+        Self::from_seconds(seconds).map_err(|_| "invalid timeout: expected a number of seconds")
+    }
+}
+
+impl Config {
+    /// Parses the text of a file.
+    ///
+    /// # Errors
+    ///
+    /// `Config` with the line and column. No value of the file is repeated.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let at = |span: Option<Range<usize>>, message: &str| {
+            let place = span.map(|span| place(text, span.start));
+            let message = format!("{}{}", place.unwrap_or_default(), message);
+            Error::config(message).with_setting("config")
+        };
+        let file: File = toml::from_str(text)
+            .map_err(|error| at(error.span(), &without_value(error.message())))?;
+        let mut config = Self::default();
+        for (name, table) in file.providers {
+            let span = Some(table.span());
+            let mut table = table.into_inner();
+            check_name(&name, "provider").map_err(|message| at(span.clone(), &message))?;
+            table.settle(&name).map_err(|message| at(span, &message))?;
+            config.providers.insert(name, table);
+        }
+        for (name, models) in file.models {
+            let span = Some(models.span());
+            let check = |models| {
+                check_name(&name, "alias")?;
+                if config.kind(&name).is_some() {
+                    return Err(format!(
+                        "invalid alias `{name}`: it is the name of a provider"
+                    ));
+                }
+                config.targets(models)
+            };
+            let targets = check(models.into_inner()).map_err(|message| at(span, &message))?;
+            config.models.insert(name, targets);
+        }
+        if let Some(default) = file.default {
+            let span = Some(default.span());
+            let targets = match config.models.get(default.get_ref()) {
+                Some(targets) => Ok(targets.clone()),
+                None => config.targets(Models::One(default.into_inner())),
+            };
+            config.default = Some(targets.map_err(|message| at(span, &message))?);
+        }
+        Ok(config)
+    }
+
+    fn targets(&self, models: Models) -> std::result::Result<Vec<Target>, String> {
+        let models = match models {
+            Models::One(model) => vec![model],
+            Models::Several(models) => models,
+        };
+        if models.is_empty() {
+            return Err("invalid list of models: expected at least one".to_owned());
+        }
+        let target = |model: &String| {
+            self.target(model).ok_or_else(|| {
+                format!(
+                    "invalid model: expected `provider/model` with one of {}",
+                    self.names().join(", ")
+                )
+            })
+        };
+        models.iter().map(target).collect()
+    }
+}
+
+impl Table {
+    /// Returns the kind, which [`Config::parse`] has set.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind.unwrap_or(Kind::OpenaiCompat)
+    }
+
+    /// Sets the kind, and refuses members of other kinds.
+    fn settle(&mut self, name: &str) -> std::result::Result<(), String> {
+        let Some(kind) = self.kind.or_else(|| Kind::find(name)) else {
+            return Err(format!(
+                "missing `kind` of the provider `{name}`: expected one of {}",
+                Kind::names()
+            ));
+        };
+        self.kind = Some(kind);
+        let is_cloudflare = kind == Kind::Cloudflare;
+        let members = [
+            (
+                "account",
+                self.account.is_some(),
+                is_cloudflare,
+                "cloudflare",
+            ),
+            ("agent", self.agent.is_some(), is_cloudflare, "cloudflare"),
+            (
+                "asks_for_usage",
+                self.asks_for_usage.is_some(),
+                kind.is_compatible(),
+                "openai-compat",
+            ),
+            (
+                "behind_gateway",
+                self.behind_gateway.is_some(),
+                kind == Kind::Cerebras,
+                "cerebras",
+            ),
+            (
+                "cookies",
+                self.cookies.is_some(),
+                kind == Kind::Cerebras,
+                "cerebras",
+            ),
+            (
+                "gateway",
+                self.gateway.is_some(),
+                is_cloudflare,
+                "cloudflare",
+            ),
+            (
+                "gateway_token",
+                self.gateway_token.is_some(),
+                is_cloudflare,
+                "cloudflare",
+            ),
+            (
+                "max_tokens_field",
+                self.max_tokens_field.is_some(),
+                kind.is_compatible(),
+                "openai-compat",
+            ),
+            (
+                "playground",
+                self.playground.is_some(),
+                is_cloudflare,
+                "cloudflare",
+            ),
+            (
+                "reasoning_field",
+                self.reasoning_field.is_some(),
+                kind.is_compatible(),
+                "openai-compat",
+            ),
+            (
+                "session_file",
+                self.session_file.is_some(),
+                is_cloudflare,
+                "cloudflare",
+            ),
+            (
+                "stream_origins",
+                !self.stream_origins.is_empty(),
+                kind == Kind::Replicate,
+                "replicate",
+            ),
+        ];
+        let kind = kind.name();
+        for (member, is_given, is_allowed, owner) in members {
+            if is_given && !is_allowed {
+                return Err(format!(
+                    "invalid member `{member}` of the provider `{name}`: it belongs to the kind \
+                     {owner}, and the kind is {kind}"
+                ));
+            }
+        }
+        let is_playground = self.playground == Some(true);
+        let members = [
+            (
+                "agent",
+                self.agent == Some(true),
+                is_playground,
+                "requires `playground = true`",
+            ),
+            (
+                "session_file",
+                self.session_file.is_some(),
+                is_playground,
+                "requires `playground = true`",
+            ),
+            (
+                "account",
+                self.account.is_some(),
+                !is_playground,
+                "the playground has no account",
+            ),
+            (
+                "api_key",
+                self.api_key.is_some(),
+                !is_playground,
+                "the playground takes no key",
+            ),
+            (
+                "gateway",
+                self.gateway.is_some(),
+                !is_playground,
+                "the playground has no gateway",
+            ),
+            (
+                "gateway_token",
+                self.gateway_token.is_some(),
+                self.gateway.is_some(),
+                "requires `gateway`",
+            ),
+        ];
+        match members
+            .iter()
+            .find(|(_, is_given, is_allowed, _)| *is_given && !is_allowed)
+        {
+            None => Ok(()),
+            Some((member, .., why)) => Err(format!(
+                "invalid member `{member}` of the provider `{name}`: {why}"
+            )),
+        }
+    }
+}
+
+/// Checks a name that stands before the `/` in `provider/model`, or instead of it.
+fn check_name(name: &str, what: &str) -> std::result::Result<(), String> {
+    let is_name = |byte: u8| byte.is_ascii_graphic() && byte != b'/';
+    if name.is_empty() || 64 < name.len() || !name.bytes().all(is_name) {
+        return Err(format!(
+            "invalid name of the {what}: expected 1 to 64 printable ASCII characters without spaces \
+             and `/`"
+        ));
+    }
+    Ok(())
+}
+
+/// Returns the position of a byte, for the beginning of a message. Columns count characters.
+fn place(text: &str, index: usize) -> String {
+    let before = text.get(..index).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let column = before[start..].chars().count() + 1;
+    format!("line {line}, column {column}: ")
+}
+
+/// Removes the value from a message such as "invalid type: string "…", expected a boolean", because
+/// a key may be in the wrong place.
+fn without_value(message: &str) -> String {
+    for problem in ["invalid type", "invalid value", "invalid length"] {
+        if !message.starts_with(problem) {
+            continue;
+        }
+        if let Some((value, expected)) = message.rsplit_once(", expected ")
+            && value.starts_with(&format!("{problem}: "))
+        {
+            return format!("{problem}: expected {expected}");
+        }
+    }
+    message.replace('\n', " ")
+}
