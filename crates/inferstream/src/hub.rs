@@ -27,7 +27,8 @@ impl Hub {
     ///
     /// A provider whose key is missing is included; its requests fail with `Auth` and state what is
     /// missing. Cloudflare is included only if its account id is set, and a compatible service only
-    /// if its base URL is set.
+    /// if its base URL is set. Known compatible services and local engines, such as `groq` and
+    /// `ollama`, are included under the names of their presets.
     ///
     /// # Errors
     ///
@@ -51,9 +52,23 @@ impl Hub {
             builder if builder.has_base_url() => hub.with(builder.build()?),
             _ => hub,
         };
+        #[cfg(feature = "openai-compat")]
+        let hub = hub.with_presets()?;
         #[cfg(feature = "replicate")]
         let hub = hub.with(inferstream_replicate::ReplicateBuilder::from_env()?.build()?);
         Ok(hub)
+    }
+
+    /// Adds the known compatible services, which share a transport.
+    #[cfg(all(feature = "openai-compat", feature = "transport"))]
+    fn with_presets(self) -> Result<Self> {
+        use inferstream_openai_compat::{CompatibleBuilder, Preset};
+
+        let transport = inferstream_transport::HttpTransport::new()?;
+        Preset::all().iter().try_fold(self, |hub, preset| {
+            let builder = CompatibleBuilder::preset_from_env(preset.id)?;
+            Ok(hub.with(builder.transport(transport.clone()).build()?))
+        })
     }
 
     /// Adds a provider under its own name. It replaces a provider of the same name.

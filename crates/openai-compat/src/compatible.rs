@@ -45,6 +45,8 @@ pub struct Compatible {
 #[must_use = "a builder does nothing until `build`"]
 pub struct CompatibleBuilder {
     preset: Option<&'static Preset>,
+    /// The key in the preset's variable, which is for the preset's host only.
+    preset_key: Option<Setting>,
     models: Vec<Model>,
     settings: Settings,
     knobs: Knobs,
@@ -154,7 +156,9 @@ impl CompatibleBuilder {
     }
 
     /// Returns a builder for a known service or local engine, as [`Compatible::preset`], with the
-    /// key in the service's environment variable, if that is set.
+    /// key in the service's environment variable, if that is set. The key is used only if the base
+    /// URL has the service's host: for a proxy at another host, set it with
+    /// [`api_key`](Self::api_key).
     ///
     /// # Errors
     ///
@@ -163,7 +167,7 @@ impl CompatibleBuilder {
         let preset = Preset::find(name)?;
         let mut builder = Self::of_preset(preset);
         if let Some(variable) = preset.key_variable {
-            builder.settings.key = Setting::from_env(&[variable])?;
+            builder.preset_key = Setting::from_env(&[variable])?;
         }
         Ok(builder)
     }
@@ -296,8 +300,9 @@ impl CompatibleBuilder {
     pub fn build(self) -> Result<Compatible> {
         let Self {
             preset,
+            preset_key,
             models,
-            settings,
+            mut settings,
             mut knobs,
         } = self;
         if settings.base_url.is_none() && preset.is_none() {
@@ -325,7 +330,10 @@ impl CompatibleBuilder {
             Some(_) => settings.base_url_or(""),
         };
         let missing = match preset {
-            Some(preset) if same_host(&base, default) => missing_key(preset, &knobs.info),
+            Some(preset) if same_host(&base, default) => {
+                settings.key = settings.key.or(preset_key);
+                missing_key(preset, &knobs.info)
+            }
             _ => None,
         };
         knobs.needs_auth = settings.key.is_some() || missing.is_some();

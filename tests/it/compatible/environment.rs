@@ -33,8 +33,11 @@ fn child_prints_what_it_sends() {
 fn client(name: &str, wire: &Wire) -> Result<Box<dyn Provider>> {
     let (name, change) = name.split_once(' ').unwrap_or((name, ""));
     macro_rules! built {
-        ($builder:ty) => {{
-            let builder = <$builder>::from_env()?.transport(wire.clone());
+        ($builder:ident) => {
+            built!(from $builder::from_env()?)
+        };
+        (from $builder:expr) => {{
+            let builder = $builder.transport(wire.clone());
             let builder = match change {
                 "" => builder,
                 "set" => builder.api_key("own").base_url("http://own.test"),
@@ -49,6 +52,10 @@ fn client(name: &str, wire: &Wire) -> Result<Box<dyn Provider>> {
     Ok(match name {
         "cablyai" => built!(CablyAiBuilder),
         "cerebras" => built!(CerebrasBuilder),
+        "groq" => built!(from CompatibleBuilder::preset_from_env(name)?),
+        "groq-elsewhere" => {
+            built!(from CompatibleBuilder::preset_from_env("groq")?.base_url("http://else.test"))
+        }
         _ => built!(CompatibleBuilder),
     })
 }
@@ -79,6 +86,10 @@ fn ask(name: &str, url: Option<&str>, key: Option<&str>) -> Value {
     let child = "compatible::environment::child_prints_what_it_sends";
     command.args(["--exact", child, "--nocapture"]);
     command.env(CHILD, name).env("OPENAI_API_KEY", "another's");
+    match key.filter(|_| name.starts_with("groq")) {
+        None => command.env_remove("GROQ_API_KEY"),
+        Some(key) => command.env("GROQ_API_KEY", key),
+    };
     for (service, prefix) in SERVICES {
         for (suffix, value) in [("BASE_URL", url), ("API_KEY", key)] {
             let variable = format!("{prefix}_{suffix}");
@@ -108,6 +119,30 @@ fn the_url_and_the_key_are_read() {
         let found = ask(name, Some("http://else.test"), Some(" "));
         assert_eq!(found["authorization"], json!(null));
     }
+}
+
+#[test]
+fn the_key_of_a_preset_goes_to_its_host_alone() {
+    let url = "https://api.groq.com/openai/v1/chat/completions";
+    let found = ask("groq", None, Some("k\n"));
+    assert_eq!(found, json!({"url": url, "authorization": "Bearer k"}));
+    let found = ask("groq-elsewhere", None, Some("k"));
+    assert_eq!(found["url"], "http://else.test/v1/chat/completions");
+    assert_eq!(found["authorization"], json!(null));
+    let found = ask("groq set", None, Some("k"));
+    assert_eq!(found["authorization"], "Bearer own");
+    let found = ask("groq", None, Some(" "));
+    let line = found["line"].as_str().unwrap();
+    assert!(
+        line.starts_with("missing key for groq: set GROQ_API_KEY"),
+        "{line}"
+    );
+    let found = ask("groq", None, Some("s3c ret"));
+    let line = found["line"].as_str().unwrap();
+    assert!(
+        line.starts_with("GROQ_API_KEY: ") && !line.contains("s3c"),
+        "{line}"
+    );
 }
 
 #[test]

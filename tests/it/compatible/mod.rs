@@ -4,6 +4,7 @@ mod cablyai;
 mod environment;
 mod generic;
 mod openrouter;
+mod preset;
 
 use inferstream_core::Model;
 
