@@ -9,7 +9,8 @@ use inferstream_simulator::{Fault, ProxyFault};
 const AFTER_HELP: &str = "\
 Exit codes:
   0    the response is complete, or it reached the limit of `--max-tokens`
-  1    the service reported an error, or its response is invalid
+  1    the service reported an error, or its response is invalid; a check of `doctor` or
+       `config check` failed
   2    invalid arguments, settings, key or certificate
   3    missing key, or the service rejected it (401, 403)
   4    rate limit or quota exceeded (429, 402)
@@ -25,9 +26,11 @@ Exit codes:
   (*) The part of the response that arrived is printed.
 
 Environment:
+  INFERSTREAM_MODEL  the default model; `--model` takes precedence, and it over the configuration
   CABLYAI_API_KEY, CEREBRAS_API_KEY, CLOUDFLARE_API_TOKEN, OPENAI_COMPAT_API_KEY,
   REPLICATE_API_TOKEN
-                     the API key of the provider; `--key-file` takes precedence
+                     the API key of the provider; `--key-file` takes precedence. Each other
+                     service has its own, such as GROQ_API_KEY: see the README
   CLOUDFLARE_ACCOUNT_ID
                      the Cloudflare account id; `--account` takes precedence
   CABLYAI_BASE_URL, CEREBRAS_BASE_URL, CLOUDFLARE_BASE_URL, OPENAI_COMPAT_BASE_URL,
@@ -63,8 +66,17 @@ pub(crate) enum Command {
     /// Without a key, lists the provider's public models if it has such a list.
     #[command(after_help = AFTER_HELP)]
     Models(Box<Models>),
-    /// Prints where the configuration file is
+    /// Checks the configuration file, or prints where it is
+    #[command(after_help = AFTER_HELP)]
     Config(Config),
+    /// Checks the configuration, keys, proxies, certificates, and the way to each service
+    ///
+    /// Checks the providers of the configuration, those whose key is in the environment, and the
+    /// default; with `-p`, only that one. For each, the model list is requested, which costs nothing.
+    /// Prints one line per check, with a remedy if it fails; keys are never printed. The exit code is
+    /// 1 if a check fails.
+    #[command(after_help = AFTER_HELP)]
+    Doctor(Box<Doctor>),
     /// Opens a page in your browser and saves the resulting session
     ///
     /// Requires an installed Chromium or Chrome, which is started with a separate profile. The
@@ -189,15 +201,27 @@ pub(crate) struct Config {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
+    /// Reads the file and the keys that it names, and prints what is in force, without keys
+    Check(ConfigFile),
     /// Prints the path of the configuration file, which need not exist
-    Path(ConfigPath),
+    Path(ConfigFile),
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct ConfigPath {
+pub(crate) struct ConfigFile {
     /// The configuration file [default: in the platform's configuration folder]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Doctor {
+    /// Send nothing: check the configuration, keys, proxies and certificates only
+    #[arg(long)]
+    pub(crate) offline: bool,
+
+    #[command(flatten)]
+    pub(crate) service: Service,
 }
 
 /// The service and the connection to it.

@@ -107,8 +107,7 @@ pub(crate) fn flags(route: &Route, flags: &Service) -> Result<()> {
         ];
         if let Some((flag, _)) = of_one.iter().find(|(_, is_given)| *is_given) {
             return Err(Error::config(format!(
-                "invalid flag `{flag}` for an alias of several providers: remove it, or select one \
-                 with `-p` or `-m provider/model`"
+                "invalid flag `{flag}` for several providers: remove it, or select one with `-p`"
             )));
         }
     }

@@ -1,4 +1,4 @@
-//! The `config` command: prints where the configuration file is.
+//! The `config` command: prints where the configuration file is, or checks it.
 
 use std::io::{self, Write as _};
 
@@ -6,16 +6,59 @@ use crate::{
     args::{Config as Args, ConfigCommand},
     config::Config,
     exit::Failure,
+    inspect,
+    kind::Kind,
+    report::Report,
+    service,
 };
 
 /// Runs the `config` command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
     match &args.command {
-        ConfigCommand::Path(args) => {
-            let path = Config::path(args.config.as_deref())?;
+        ConfigCommand::Check(file) => check(&Config::load(file.config.as_deref())?),
+        ConfigCommand::Path(file) => {
+            let path = Config::path(file.config.as_deref())?;
+            let mut stdout = io::stdout().lock();
             writeln!(stdout, "{}", path.display())?;
+            Ok(stdout.flush()?)
         }
     }
-    Ok(stdout.flush()?)
+}
+
+/// Reports what is in force, and reads every key. Sends nothing.
+fn check(config: &Config) -> Result<(), Failure> {
+    let mut report = Report::new();
+    inspect::configuration(&mut report, config)?;
+    for name in config.providers.keys() {
+        let Some(target) = config.target(name) else {
+            continue;
+        };
+        let settings = config.settings(name);
+        inspect::key(
+            &mut report,
+            name,
+            &config.key_origin(&target),
+            settings.as_ref().err(),
+        )?;
+        let Ok(settings) = settings else {
+            continue;
+        };
+        let at = match &settings.base_url {
+            None if target.kind == Kind::OpenaiCompat => " at OPENAI_COMPAT_BASE_URL".to_owned(),
+            None => String::new(),
+            Some(url) => format!(" at {url}"),
+        };
+        match settings.build(target.kind, service::plain_transport()?) {
+            // The client has refused a URL with a password.
+            Ok(_) => report.ok(
+                &format!("{name} settings"),
+                &format!("{}{at}", target.kind.name()),
+            )?,
+            Err(error) => {
+                let remedy = format!("correct [providers.{name}]");
+                report.fail(&format!("{name} settings"), &error.to_string(), &remedy)?;
+            }
+        }
+    }
+    report.end()
 }

@@ -5,6 +5,7 @@ mod background;
 
 mod chat;
 mod config_command;
+mod doctor;
 #[cfg(all(feature = "browser", unix))]
 mod login;
 mod models;
@@ -16,9 +17,11 @@ mod config;
 mod ending;
 mod exit;
 mod files;
+mod inspect;
 mod kind;
 mod output;
 mod prompt;
+mod report;
 mod runtime;
 mod screen;
 mod service;
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Chat(args) => chat::run(&args, cli.verbose),
         Command::Config(args) => config_command::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         #[cfg(all(feature = "browser", unix))]
         Command::Login(args) => login::run(&args),
         Command::Models(args) => models::run(&args),

@@ -47,11 +47,7 @@ impl Service {
         flags: &Flags,
         mut files: Files,
     ) -> Result<Self, Failure> {
-        let simulator = if flags.simulate {
-            Some(simulate(flags).await?)
-        } else {
-            None
-        };
+        let simulator = simulator_of(flags).await?;
         let background = Background::default();
         let transport = Watched::new(
             transport(flags, &mut files, simulator.as_ref())?,
@@ -59,14 +55,7 @@ impl Service {
         );
         let mut providers = Vec::new();
         for target in route.targets() {
-            let settings = match &simulator {
-                None => config.settings(&target.name)?,
-                Some(simulator) => {
-                    let settings = config.plain_settings(&target.name);
-                    simulated(settings, target.kind, flags, simulator)
-                }
-            };
-            let settings = with_flags(settings, target, flags, &mut files);
+            let settings = settings(config, target, flags, &mut files, simulator.as_ref())?;
             let provider = settings.build(target.kind, transport.clone());
             let provider = provider.map_err(|error| match config.providers.get(&target.name) {
                 None => error,
@@ -96,19 +85,63 @@ pub(crate) fn route(
     flags: &Flags,
     model: Option<&str>,
 ) -> inferstream::Result<Route> {
-    let variable = match env::var(MODEL) {
-        Err(env::VarError::NotUnicode(_)) => {
-            let message = format!("invalid {MODEL}: expected Unicode text");
-            return Err(inferstream::Error::config(message).with_setting("model"));
-        }
-        variable => variable.ok().filter(|model| !model.trim().is_empty()),
-    };
+    let variable = default_model()?;
     Route::new(
         config,
         flags.provider.as_deref(),
         model,
         variable.as_deref(),
     )
+}
+
+/// Returns the value of `INFERSTREAM_MODEL`, unless it is blank.
+fn default_model() -> inferstream::Result<Option<String>> {
+    match env::var(MODEL) {
+        Ok(model) if model.trim().is_empty() => Ok(None),
+        Ok(model) => Ok(Some(model)),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => {
+            let message = format!("invalid {MODEL}: expected Unicode text");
+            Err(inferstream::Error::config(message).with_setting("model"))
+        }
+    }
+}
+
+/// Returns true if the environment or the configuration has a default model.
+pub(crate) fn has_default(config: &Config) -> bool {
+    config.default.is_some() || default_model().is_ok_and(|model| model.is_some())
+}
+
+/// Starts a simulator if the flags ask for one.
+pub(crate) async fn simulator_of(flags: &Flags) -> Result<Option<Simulator>, Failure> {
+    match flags.simulate {
+        false => Ok(None),
+        true => simulate(flags).await.map(Some),
+    }
+}
+
+/// Returns the settings of a provider: those of the configuration and the flags, or of the
+/// simulator.
+pub(crate) fn settings(
+    config: &Config,
+    target: &Target,
+    flags: &Flags,
+    files: &mut Files,
+    simulator: Option<&Simulator>,
+) -> inferstream::Result<Settings> {
+    let settings = match simulator {
+        None => config.settings(&target.name)?,
+        Some(simulator) => {
+            let settings = config.plain_settings(&target.name);
+            simulated(settings, target.kind, flags, simulator)
+        }
+    };
+    Ok(with_flags(settings, target, flags, files))
+}
+
+/// Returns a transport for clients that send nothing.
+pub(crate) fn plain_transport() -> inferstream::Result<HttpTransport> {
+    HttpTransport::builder().no_proxy().build()
 }
 
 async fn simulate(flags: &Flags) -> Result<Simulator, Failure> {
@@ -214,7 +247,8 @@ fn with_flags(
     settings
 }
 
-fn transport(
+/// Creates the transport of the flags.
+pub(crate) fn transport(
     flags: &Flags,
     files: &mut Files,
     simulator: Option<&Simulator>,

@@ -4,7 +4,8 @@ use std::{path::PathBuf, sync::Arc};
 
 use http::{HeaderName, HeaderValue};
 use inferstream::{
-    ApiKey, ConcurrencyLimit, Error, Fallback, Provider, Result, RetryPolicy, Timeouts, Transport,
+    ApiKey, ConcurrencyLimit, Error, ErrorKind, Fallback, Provider, Result, RetryPolicy, Timeouts,
+    Transport,
     cablyai::CablyAiBuilder,
     cerebras::{CerebrasBuilder, Cookies},
     cloudflare::{Cloudflare, CloudflareBuilder},
@@ -167,7 +168,14 @@ impl Settings {
     /// `Config` if a setting or an environment variable of the provider is invalid.
     pub(crate) fn build(self, kind: Kind, transport: impl Transport) -> Result<Arc<dyn Provider>> {
         let limit = self.max_in_flight;
+        // The client's own error would name a variable, which is not read here.
+        let has_key = self.key.is_some() || self.cookies.is_some() || self.gateway_token.is_some();
+        let asks_for_key = self.ignores_environment && !has_key;
         let provider = self.create(kind, transport)?;
+        if asks_for_key && provider.capabilities("").needs_auth {
+            let message = "missing key: set `api_key` beside `base_url`";
+            return Err(Error::new(ErrorKind::Auth, message).with_setting("api_key"));
+        }
         Ok(match limit {
             None => provider,
             Some(limit) => Arc::new(ConcurrencyLimit::new(provider).max_in_flight(limit)),

@@ -2,6 +2,7 @@
 
 mod build;
 mod format;
+mod origin;
 mod place;
 mod route;
 mod secret;
@@ -18,6 +19,7 @@ use inferstream::{Error, Result};
 pub(crate) use self::{
     build::{Settings, fallback},
     format::Config,
+    origin::Origin,
     route::{Route, Target},
 };
 

@@ -89,7 +89,8 @@ impl Route {
         })
     }
 
-    fn of_targets(targets: &[Target]) -> Option<Self> {
+    /// Returns a route to several providers, or `None` if there is none.
+    pub(crate) fn of_targets(targets: &[Target]) -> Option<Self> {
         let (first, others) = targets.split_first()?;
         Some(Self {
             first: first.clone(),

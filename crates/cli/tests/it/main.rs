@@ -4,7 +4,9 @@
 
 mod answers;
 mod cloudflare;
+mod config;
 mod cookies;
+mod doctor;
 mod endings;
 mod faults;
 mod input;
@@ -45,7 +47,7 @@ fn command(args: &[&str]) -> Command {
         .args(args)
         .env("XDG_CONFIG_HOME", nowhere)
         .env("APPDATA", nowhere)
-        .env_remove("INFERSTREAM_MODEL")
+        .env_remove("CABLYAI_API_KEY")
         .env_remove("CEREBRAS_API_KEY")
         .env_remove("CEREBRAS_BASE_URL")
         .env_remove("CLOUDFLARE_ACCOUNT_ID")
@@ -53,6 +55,9 @@ fn command(args: &[&str]) -> Command {
         .env_remove("CLOUDFLARE_API_TOKEN")
         .env_remove("CLOUDFLARE_BASE_URL")
         .env_remove("CLOUDFLARE_EMAIL")
+        .env_remove("INFERSTREAM_MODEL")
+        .env_remove("OPENAI_COMPAT_API_KEY")
+        .env_remove("OPENAI_COMPAT_BASE_URL")
         .env_remove("REPLICATE_API_KEY")
         .env_remove("REPLICATE_API_TOKEN")
         .env_remove("REPLICATE_BASE_URL")
@@ -60,6 +65,21 @@ fn command(args: &[&str]) -> Command {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    let services = [
+        "DEEPSEEK",
+        "FIREWORKS",
+        "GROQ",
+        "MISTRAL",
+        "OPENAI",
+        "OPENROUTER",
+        "PERPLEXITY",
+        "TOGETHER",
+        "XAI",
+    ];
+    for service in services {
+        command.env_remove(format!("{service}_API_KEY"));
+    }
+    command.env_remove("HF_TOKEN");
     if cfg!(target_os = "macos") {
         command.env("HOME", nowhere);
     }
