@@ -37,8 +37,16 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("inferstream", FACADE),
+    ("inferstream-gateway", &["inferstream"]),
     ("inferstream-simulator", &[]),
-    ("inferstream-cli", &["inferstream", "inferstream-simulator"]),
+    (
+        "inferstream-cli",
+        &[
+            "inferstream",
+            "inferstream-gateway",
+            "inferstream-simulator",
+        ],
+    ),
     ("soak", &["inferstream"]),
     ("tests", EVERYTHING),
     ("xtask", &[]),
@@ -105,6 +113,7 @@ const RUNTIME: &[&str] = &[
 ];
 const MAY_NAME_RUNTIME: &[&str] = &[
     "inferstream-cli",
+    "inferstream-gateway",
     "inferstream-simulator",
     "inferstream-transport",
     "soak",
@@ -150,7 +159,7 @@ fn broken(package: &Package) -> Vec<String> {
         if is_runtime && !may_name_runtime {
             complain(
                 to,
-                "only transports, programs and tests may depend on the runtime",
+                "only transports, servers, programs and tests may depend on the runtime",
             );
         }
         if WATCHING.contains(&to) && !MAY_WATCH.contains(&name) {

@@ -1,0 +1,30 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod config;
+mod gateway;
+mod server;
+
+mod chat;
+mod models;
+mod request;
+mod response;
+mod route;
+
+mod guard;
+mod key;
+mod limit;
+
+mod metrics;
+mod record;
+
+mod phase;
+mod refusal;
+mod socket;
+
+pub use crate::{
+    config::{Config, KeyConfig, KeySource, Serve},
+    gateway::Gateway,
+    record::{Ending, Record},
+    server::serve,
+};

@@ -1,0 +1,115 @@
+//! The members of a JSON object as raw text, in order, and readers of their values.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use crate::refusal::Refusal;
+
+/// The members of an object, in order.
+#[derive(Debug)]
+pub(super) struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'a> Members<'a> {
+    /// Returns the members; of those with the same name, the last.
+    pub(super) fn last_of_each(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        let is_last = |index: usize, name: &str| {
+            let mut later = self.0[index + 1..].iter();
+            later.all(|(other, _)| other != name)
+        };
+        let members = self.0.iter().enumerate();
+        members
+            .filter(move |(index, (name, _))| is_last(*index, name))
+            .map(|(_, (name, raw))| (name.as_str(), *raw))
+    }
+
+    /// Returns the value of a member.
+    pub(super) fn get(&self, name: &str) -> Option<&'a RawValue> {
+        let mut members = self.0.iter().rev();
+        members
+            .find(|(known, _)| known == name)
+            .map(|(_, raw)| *raw)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Vec<(String, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                /// More members than any protocol has; comparing their names takes quadratic time.
+                const MOST: usize = 256;
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                    if MOST < members.len() {
+                        return Err(serde::de::Error::custom("too many members"));
+                    }
+                }
+                Ok(members)
+            }
+        }
+
+        deserializer.deserialize_map(InOrder).map(Self)
+    }
+}
+
+/// Reads a value, or `None` for `null`.
+pub(super) fn value<T: DeserializeOwned>(
+    name: &str,
+    raw: &RawValue,
+    expected: &str,
+) -> Result<Option<T>, Refusal> {
+    serde_json::from_str(raw.get()).map_err(|_| invalid(name, expected))
+}
+
+pub(super) fn text(name: &str, raw: &RawValue) -> Result<Option<String>, Refusal> {
+    value(name, raw, "a string")
+}
+
+pub(super) fn flag(name: &str, raw: &RawValue) -> Result<Option<bool>, Refusal> {
+    value(name, raw, "a boolean")
+}
+
+pub(super) fn object<'a>(name: &str, raw: &'a RawValue) -> Result<Option<Members<'a>>, Refusal> {
+    serde_json::from_str(raw.get()).map_err(|_| invalid(name, "an object"))
+}
+
+pub(super) fn list<'a>(
+    name: &str,
+    raw: &'a RawValue,
+) -> Result<Option<Vec<&'a RawValue>>, Refusal> {
+    serde_json::from_str(raw.get()).map_err(|_| invalid(name, "a list"))
+}
+
+/// Reads a member that must be there.
+pub(super) fn required<T>(
+    name: &str,
+    read: Option<Result<Option<T>, Refusal>>,
+) -> Result<T, Refusal> {
+    match read.transpose()?.flatten() {
+        Some(value) => Ok(value),
+        None => Err(Refusal::invalid(Some(name), format!("missing `{name}`"))),
+    }
+}
+
+pub(super) fn invalid(name: &str, expected: &str) -> Refusal {
+    let message = format!("invalid `{name}`: expected {expected}");
+    Refusal::invalid(Some(name), message)
+}
+
+/// Returns true for values that say nothing: `null`, and empty texts, lists and objects.
+pub(super) fn is_empty(raw: &RawValue) -> bool {
+    matches!(raw.get(), "null" | "\"\"" | "[]" | "{}" | "false")
+}

@@ -1,0 +1,81 @@
+//! Limits of sizes and times at the client's side.
+
+use inferstream_gateway::Config;
+use tokio::io::AsyncWriteExt as _;
+
+use crate::support::{Reply, SHORT, Served, Service, closed, request};
+
+fn config() -> Config {
+    let mut config = Config::default();
+    config.serve.max_body_bytes = 1_000;
+    config.serve.body_timeout = SHORT;
+    config.serve.head_timeout = SHORT;
+    config
+}
+
+#[tokio::test]
+async fn a_body_above_the_limit_is_refused_by_its_announced_length_and_by_its_own() {
+    let service = Service::start().await;
+    let served = Served::start(service.hub(), config()).await;
+    // Nothing of this body is sent.
+    let head = served.chat_head("connection: close\r\ncontent-length: 1001\r\n\r\n");
+    let mut client = tokio::net::TcpStream::connect(&served.address)
+        .await
+        .unwrap();
+    client.write_all(head.as_bytes()).await.unwrap();
+    let announced = Reply::read(client).await;
+
+    let part = format!("{:x}\r\n{}\r\n", 600, " ".repeat(600)).repeat(2);
+    let head = served.chat_head("connection: close\r\ntransfer-encoding: chunked\r\n\r\n");
+    let mut client = tokio::net::TcpStream::connect(&served.address)
+        .await
+        .unwrap();
+    client
+        .write_all(format!("{head}{part}").as_bytes())
+        .await
+        .unwrap();
+    let own = Reply::read(client).await;
+    for reply in [announced, own] {
+        assert_eq!(reply.status, 413, "{reply:?}");
+        let message = reply.json()["error"]["message"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        assert!(
+            message.contains("1000") && message.contains("max_body_bytes"),
+            "{message}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_slow_body_and_slow_headers_are_refused() {
+    let service = Service::start().await;
+    let served = Served::start(service.hub(), config()).await;
+    let head = served.chat_head("connection: close\r\ncontent-length: 100\r\n\r\n{");
+    let mut client = tokio::net::TcpStream::connect(&served.address)
+        .await
+        .unwrap();
+    client.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(Reply::read(client).await.status, 408);
+
+    let mut client = tokio::net::TcpStream::connect(&served.address)
+        .await
+        .unwrap();
+    client.write_all(b"POST /v1/chat").await.unwrap();
+    closed(client).await;
+}
+
+#[tokio::test]
+async fn responses_above_the_limit_in_flight_are_refused() {
+    let service = Service::start().await;
+    let mut config = Config::default();
+    config.serve.max_in_flight = 1;
+    let served = Served::start(service.hub(), config).await;
+    let head = served.chat_head("");
+    let _client = served.open(&head, &request("local/m", "")).await;
+    let _upstream = service.accept().await;
+    let reply = served.chat(&request("local/m", "")).await;
+    assert_eq!(reply.status, 503, "{reply:?}");
+    assert_eq!(reply.header("retry-after"), Some("1"));
+}

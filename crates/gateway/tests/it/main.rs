@@ -1,0 +1,13 @@
+//! Tests of the gateway over real sockets.
+
+// In a test, a panic is the message.
+#![allow(clippy::unwrap_used)]
+
+mod cancel;
+mod chat;
+mod drain;
+mod faults;
+mod keys;
+mod limits;
+mod routes;
+mod support;
