@@ -12,6 +12,7 @@ mod bench;
 mod footprint;
 mod fuzz;
 mod gates;
+mod mutants;
 mod netns;
 mod outside;
 mod picture;
@@ -130,6 +131,11 @@ const JOBS: &[Job] = &[
         "soak",
         "read streams with faults and check every byte: soak [--seed N] [--stream N | --streams N | --events N | --seconds N]",
         soak::job,
+    ),
+    job(
+        "mutants",
+        "check that the tests notice changes of the code: mutants [AREA] [options of cargo-mutants]",
+        mutants::job,
     ),
     job(
         "netns",

@@ -355,22 +355,18 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         Ok(Some(warning.to_owned()))
     }
 
-    /// Returns true if the beginning of an event contains text or an error.
+    /// Returns true if the beginning of an event contains text, held back or not, or an error.
     fn has_content(&mut self, tail: &OwnedFrame) -> bool {
         let completed = Json::from_partial(&tail.data);
         let data = completed.as_ref().map_or(&*tail.data, Json::as_str);
         let buffer = Bytes::new();
-        let frame = Frame {
-            event: &tail.event,
-            ..Frame::new(data, &buffer)
-        };
+        let mut frame = Frame::new(data, &buffer);
+        frame.event = &tail.event;
         let mut events = Events::default();
-        match self.decode.decode(frame, &mut events) {
-            Ok(_) => {
-                // Text that a decoder holds back counts too.
-                self.decode.release(&mut events);
-                events.has_text()
-            }
+        let decoded = self.decode.decode(frame, &mut events);
+        self.decode.release(&mut events);
+        match decoded {
+            Ok(_) => events.has_text(),
             // Anything but an object may be the beginning of an end marker.
             Err(error) => error.kind() != ErrorKind::Protocol || data.starts_with('{'),
         }
