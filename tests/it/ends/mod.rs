@@ -98,6 +98,19 @@ fn a_usage_event_cut_after_the_finish_reason_is_a_warning() {
 }
 
 #[test]
+fn an_event_without_text_after_the_finish_reason_does_not_change_that() {
+    for protocol in GOING_ON {
+        let parts = [text("Hello"), Part::Reason, Part::Reason, Part::Comment];
+        let stream = Stream::new(protocol, &parts).bytes;
+        let event = protocol.event(&Part::Usage, 9);
+        for place in 1..event.len() {
+            let at = format!("{protocol:?}: {}", &event[..place]);
+            check_warned(&run(protocol, &(stream.clone() + &event[..place])), &at);
+        }
+    }
+}
+
+#[test]
 fn text_in_a_truncated_event_is_not_lost_silently() {
     for protocol in GOING_ON {
         let stream = Stream::new(protocol, &[text("Hello"), Part::Reason]).bytes;

@@ -125,6 +125,48 @@ fn held_back_text_of_a_truncated_event_is_not_lost_silently() {
     check([frames("a fin"), cut], "a fin !truncated", 0);
 }
 
+/// Reads a stream, and returns its warnings.
+#[track_caller]
+fn warnings(pieces: Vec<Piece>) -> Vec<String> {
+    let mut opened = open(Timeouts::default(), pieces);
+    while opened.next().is_some() {}
+    opened.stream.meta().warnings.clone()
+}
+
+#[test]
+fn a_complete_response_without_content_has_a_warning() {
+    for (words, count) in [
+        ("fin", 1),
+        ("usage model fin", 1),
+        ("a fin", 0),
+        ("reason fin", 0),
+        ("other fin", 0),
+        ("a other fin [DONE]", 0),
+        // An error says enough.
+        ("err", 0),
+    ] {
+        let warnings = warnings(vec![frames(words)]);
+        assert_eq!(warnings.len(), count, "{words}: {warnings:?}");
+        let is_it = |warning: &String| warning.starts_with("the response is empty");
+        assert!(warnings.iter().all(is_it), "{words}: {warnings:?}");
+    }
+}
+
+#[test]
+fn replaced_bytes_are_counted_in_a_warning() {
+    for (bytes, places) in [
+        (&b"data: a\xff\n\n"[..], "in 1 place"),
+        (b"data: a\xff\n\ndata: \xff \xff\n\n", "in 3 places"),
+    ] {
+        for end in ["fin", "err"] {
+            let bytes = Piece::Bytes(bytes.into());
+            let warnings = warnings(vec![bytes, frames(end)]);
+            assert_eq!(warnings.len(), 1, "{warnings:?}");
+            assert!(warnings[0].ends_with(places), "{warnings:?}");
+        }
+    }
+}
+
 #[test]
 fn all_kinds_of_events_are_in_order() {
     check(
