@@ -1,6 +1,6 @@
 //! Mutation testing with cargo-mutants: changes the code and checks that a test fails.
 
-use std::process::Command;
+use std::{fs, path::PathBuf, process::Command};
 
 use serde_json::Value;
 
@@ -88,6 +88,7 @@ pub(crate) fn job(arguments: &[String]) -> Result<Outcome> {
         return Err(format!("unknown area: expected one of {}", names.join(", ")).into());
     }
     let mut rows = String::from("| area | mutants | caught | missed | timeouts | unviable |\n");
+    rows += "| --- | ---: | ---: | ---: | ---: | ---: |\n";
     let mut is_caught = true;
     for area in areas {
         is_caught &= run(area, options)?;
@@ -102,6 +103,7 @@ pub(crate) fn job(arguments: &[String]) -> Result<Outcome> {
 
 /// Tests the mutants of an area, and returns false if some were not caught.
 fn run(area: &Area, options: &[String]) -> Result<bool> {
+    fs::create_dir_all(output(area))?;
     let mut command = command(area, options);
     eprintln!("$ {}", shown(&command));
     match command.status()?.code() {
@@ -132,7 +134,7 @@ fn command(area: &Area, options: &[String]) -> Command {
     command
 }
 
-fn output(area: &Area) -> std::path::PathBuf {
+fn output(area: &Area) -> PathBuf {
     target().join("mutants").join(area.name)
 }
 

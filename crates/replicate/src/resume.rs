@@ -191,7 +191,7 @@ impl ResumeCursor {
 
 #[cfg(test)]
 mod tests {
-    use super::ResumeCursor;
+    use super::{Compared, ResumeCursor};
 
     /// Takes fragments of `id text`, where `id` may be `-`; returns the new text.
     fn take(cursor: &mut ResumeCursor, pieces: &[(&str, &str)]) -> Option<String> {
@@ -345,6 +345,31 @@ mod tests {
             take(&mut cursor, &[("2", "bcd"), ("3", "e")]).as_deref(),
             Some("e")
         );
+    }
+
+    #[test]
+    fn the_output_is_compared_regardless_of_its_line_breaks() {
+        let mut cursor = ResumeCursor::default();
+        take(&mut cursor, &[("1", "a\n"), ("2", "b")]).unwrap();
+        assert_eq!(cursor.delivered(), "a\nb");
+        for same in ["a\nb", "a\r\nb", "a\rb"] {
+            assert!(matches!(cursor.compare(same), Compared::Same), "{same:?}");
+        }
+        for less in ["", "a", "a\n", "a\r\n"] {
+            assert!(matches!(cursor.compare(less), Compared::Less), "{less:?}");
+        }
+        for other in ["b", "a b", "a\nc", "a\n\nb"] {
+            assert!(
+                matches!(cursor.compare(other), Compared::Other),
+                "{other:?}"
+            );
+        }
+        let more = |output| match cursor.compare(output) {
+            Compared::More(more) => more,
+            _ => panic!("{output:?}"),
+        };
+        assert_eq!(more("a\nb\r\n"), "\r\n");
+        assert_eq!(more("a\r\nb\r\n"), "\n");
     }
 
     #[test]
