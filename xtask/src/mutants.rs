@@ -26,7 +26,7 @@ const AREAS: &[Area] = &[
         name: "stream",
         packages: "inferstream-core",
         files: "crates/core/src/stream/*.rs",
-        tests: "stream:: ends:: closing:: chat::bodies chat::ends chat::meta",
+        tests: "stream:: ends:: closing:: chat::bodies chat::ends chat::meta tracing::events",
     },
     Area {
         name: "retry",

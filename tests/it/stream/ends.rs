@@ -153,6 +153,16 @@ fn a_complete_response_without_content_has_a_warning() {
 }
 
 #[test]
+fn text_with_the_finish_reason_is_not_text_after_it() {
+    let warnings = warnings(vec![frames("a+fin"), "data: void".into()]);
+    let is_it = |warning: &String| warning.contains("cut off inside an event");
+    assert!(
+        matches!(&warnings[..], [warning] if is_it(warning)),
+        "{warnings:?}"
+    );
+}
+
+#[test]
 fn replaced_bytes_are_counted_in_a_warning() {
     for (bytes, places) in [
         (&b"data: a\xff\n\n"[..], "in 1 place"),
