@@ -1,7 +1,7 @@
 //! The promises that hold under every fault of a service; `wire` checks the faults of bytes.
 
 use inferstream::{ErrorKind, Timeouts};
-use inferstream_simulator::Fault;
+use inferstream_simulator::{Fault, ProxyFault};
 
 use crate::run::{PROTOCOLS, SOON, TEXT, run};
 
@@ -41,5 +41,20 @@ async fn a_response_is_complete_only_if_all_of_it_arrived() {
         }
         // A chat is sent three times at most; a prediction is created once, and canceled once.
         assert!(seen.works <= 3, "{name}: {seen:?}");
+    }
+}
+
+#[test]
+fn every_id_of_a_fault_is_in_the_table_of_faults() {
+    let table = include_str!("../../docs/faults.md");
+    let faults = Fault::all().filter_map(|fault| fault.info());
+    for info in faults.chain(ProxyFault::ALL.iter().map(|fault| fault.info())) {
+        for id in info.ids.split(' ').filter(|id| *id != "-") {
+            assert!(
+                table.contains(&format!("\n| {id} |")),
+                "{}: {id}",
+                info.name
+            );
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use inferstream_core::BoxFuture;
 use tokio::sync::watch;
 
-/// The addresses of a host, whose ports are 0, or why there are none.
+/// The addresses of a host, whose ports are 0, or why the lookup failed.
 type Outcome = Result<Vec<SocketAddr>, Arc<io::Error>>;
 
 type Running = HashMap<String, watch::Receiver<Option<Outcome>>>;
@@ -51,7 +51,7 @@ impl Names {
         }
     }
 
-    /// Returns the addresses of a host, which may be none, with the port 0.
+    /// Returns the addresses of a host, with the port 0. There may be no address.
     pub(crate) async fn look_up(&self, host: &str) -> io::Result<Vec<SocketAddr>> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, 0)]);

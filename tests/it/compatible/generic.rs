@@ -83,6 +83,17 @@ fn a_key_is_sent_and_not_shown() {
 }
 
 #[test]
+fn a_key_is_sent_without_tls_if_the_program_says_so() {
+    let wire = wire();
+    let client = Compatible::new("http://gateway.test/v1").api_key(KEY);
+    let client = client.transport(wire.clone()).build().unwrap();
+    block_on(&wire.clock, client.chat(hi())).unwrap();
+    let request = wire.request();
+    assert_eq!(request.uri(), "http://gateway.test/v1/chat/completions");
+    assert!(request.headers().contains_key("authorization"));
+}
+
+#[test]
 fn a_key_is_sent_only_by_its_client() {
     let wire = wire();
     let keyed = builder(&wire).api_key(KEY).build().unwrap();
