@@ -2,9 +2,10 @@
 
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use inferstream::Json;
+use clap::{ArgAction, Args, Parser, Subcommand};
 use inferstream_simulator::{Fault, ProxyFault};
+
+pub(crate) use crate::chat_args::Chat;
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -45,29 +46,31 @@ Environment:
 
 /// Streams text from inference services
 #[derive(Debug, Parser)]
-#[command(name = "inferstream", version, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(name = "inferstream", version, after_long_help = AFTER_HELP, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// Print details to standard error: causes, request id, attempts, rate limits, Replicate
-    /// prediction
-    #[arg(short, long, global = true)]
+    /// Print details to standard error
+    ///
+    /// These are the causes of errors, the request id, attempts, rate limits and the page of a
+    /// Replicate prediction.
+    #[arg(short, long, global = true, help_heading = "Output")]
     pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Sends a prompt to a model and prints the response as it streams
-    #[command(after_help = AFTER_HELP)]
+    #[command(after_long_help = AFTER_HELP)]
     Chat(Box<Chat>),
     /// Lists the models of a provider
     ///
     /// Without a key, lists the provider's public models if it has such a list.
-    #[command(after_help = AFTER_HELP)]
+    #[command(after_long_help = AFTER_HELP)]
     Models(Box<Models>),
     /// Checks the configuration file, or prints where it is
-    #[command(after_help = AFTER_HELP)]
+    #[command(after_long_help = AFTER_HELP)]
     Config(Config),
     /// Checks the configuration, keys, proxies, certificates, and the way to each service
     ///
@@ -75,7 +78,7 @@ pub(crate) enum Command {
     /// default; with `-p`, only that one. For each, the model list is requested, which costs nothing.
     /// Prints one line per check, with a remedy if it fails; keys are never printed. The exit code is
     /// 1 if a check fails.
-    #[command(after_help = AFTER_HELP)]
+    #[command(after_long_help = AFTER_HELP)]
     Doctor(Box<Doctor>),
     /// Opens a page in your browser and saves the resulting session
     ///
@@ -83,7 +86,7 @@ pub(crate) enum Command {
     /// window is visible so that you can complete the page's browser check. After that the cookies
     /// and the user agent are written to the file, and the browser closes.
     #[cfg(all(feature = "browser", unix))]
-    #[command(after_help = AFTER_HELP)]
+    #[command(after_long_help = AFTER_HELP)]
     Login(Login),
     /// Runs a local server that simulates the supported services, until Ctrl-C
     ///
@@ -96,91 +99,6 @@ pub(crate) enum Command {
     /// is the last id that was set. A reconnection time is printed as {"retry":…}, in milliseconds.
     /// The input may be any bytes; invalid UTF-8 is replaced by U+FFFD.
     Sse(Sse),
-}
-
-#[derive(Args, Debug)]
-// Each is an independent flag.
-#[allow(clippy::struct_excessive_bools)]
-pub(crate) struct Chat {
-    /// The prompt; piped standard input is prepended
-    pub(crate) prompt: Vec<String>,
-
-    /// Do not read standard input
-    #[arg(short, long)]
-    pub(crate) no_stdin: bool,
-
-    /// The model: `provider/model`, an alias of the configuration, or a model of the default
-    /// provider [default: INFERSTREAM_MODEL, or that of the configuration or the provider]
-    #[arg(short, long)]
-    pub(crate) model: Option<String>,
-
-    /// The system message
-    #[arg(short, long)]
-    pub(crate) system: Option<String>,
-
-    /// Print one JSON object at the end
-    ///
-    /// Its members are `text`, `reasoning`, `tool_calls`, `finish_reason`, `usage`, `timing`,
-    /// `model`, `id` and `error`, which is null unless the response failed. `finish_reason` shows
-    /// whether the response reached a token limit.
-    #[arg(long, conflicts_with = "jsonl")]
-    pub(crate) json: bool,
-
-    /// Print one JSON object per event, as events arrive
-    ///
-    /// The `type` is `text`, `reasoning`, `tool_call` (once, when complete), `logprobs`,
-    /// `reasoning_logprobs`, `usage`, `timing` or `finish`. After a failure, the last line has the
-    /// type `error`.
-    #[arg(long)]
-    pub(crate) jsonl: bool,
-
-    /// Request the complete response at once instead of a stream
-    #[arg(long)]
-    pub(crate) no_stream: bool,
-
-    /// Print token counts, time to first token and tokens per second to standard error
-    ///
-    /// Tokens per second are measured by the service if it reports a time. Otherwise they are
-    /// measured from the first event to the end, for streamed responses only.
-    #[arg(short, long)]
-    pub(crate) usage: bool,
-
-    /// Print reasoning to standard error even if it is not a terminal
-    #[arg(long, conflicts_with = "no_reasoning")]
-    pub(crate) reasoning: bool,
-
-    /// Do not print reasoning, even on a terminal; JSON output always contains it
-    #[arg(short = 'R', long)]
-    pub(crate) no_reasoning: bool,
-
-    /// Maximum number of tokens to generate
-    #[arg(long, value_name = "N")]
-    pub(crate) max_tokens: Option<u64>,
-
-    /// Sampling temperature, 0 to 2
-    #[arg(long, value_name = "T", allow_negative_numbers = true)]
-    pub(crate) temperature: Option<f64>,
-
-    /// Sampling seed
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    pub(crate) seed: Option<i64>,
-
-    /// Stop sequence; repeatable
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) stop: Vec<String>,
-
-    /// How to handle settings that the provider does not support [default: error]
-    #[arg(long, value_name = "WHAT")]
-    pub(crate) on_unsupported: Option<OnUnsupported>,
-
-    /// An additional member of the request; the value is parsed as JSON, or else used as a string
-    ///
-    /// An option that repeats a flag or the prompt is an error.
-    #[arg(short, long, value_name = "KEY=VALUE", value_parser = option)]
-    pub(crate) option: Vec<(String, Json)>,
-
-    #[command(flatten)]
-    pub(crate) service: Service,
 }
 
 #[derive(Args, Debug)]
@@ -229,39 +147,56 @@ pub(crate) struct Doctor {
 // Each is an independent flag.
 #[allow(clippy::struct_excessive_bools)]
 pub(crate) struct Service {
-    /// The provider: one of the configuration, or a service such as cerebras, groq or ollama
-    /// [default: that of the default model, or else cerebras]
-    #[arg(short, long, value_name = "NAME")]
+    /// The provider: of the configuration, or such as cerebras, groq or ollama
+    ///
+    /// The default is that of the default model, or else cerebras.
+    #[arg(short, long, value_name = "NAME", help_heading = "Service")]
     pub(crate) provider: Option<String>,
 
     /// Read this configuration file [default: see `inferstream config path`]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Service")]
     pub(crate) config: Option<PathBuf>,
 
-    /// Base URL of the service; no key is required unless it is the provider's own
-    #[arg(long, value_name = "URL", help_heading = "Connection")]
+    /// Base URL of the service
+    ///
+    /// No key is required unless it is the provider's own.
+    #[arg(long, value_name = "URL", help_heading = "Service")]
     pub(crate) base_url: Option<String>,
 
     /// Treat the base URL as a gateway to Cerebras and send requests in the format of Cerebras
     ///
     /// JSON schemas are adapted, and the token limit is sent as `max_completion_tokens`.
-    #[arg(long, help_heading = "Connection")]
+    #[arg(long, help_heading = "Service", hide_short_help = true)]
     pub(crate) behind_gateway: bool,
 
     /// Cloudflare account id
-    #[arg(long, value_name = "ID", help_heading = "Connection")]
+    #[arg(long, value_name = "ID", help_heading = "Service")]
     pub(crate) account: Option<String>,
 
     /// Send requests through this Cloudflare AI Gateway
-    #[arg(long, value_name = "NAME", help_heading = "Connection")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        help_heading = "Service",
+        hide_short_help = true
+    )]
     pub(crate) gateway: Option<String>,
 
-    /// Use Cloudflare's playground instead of Workers AI (unofficial; its original API is closed)
-    #[arg(long, conflicts_with_all = ["account", "gateway"], help_heading = "Connection")]
+    /// Use Cloudflare's playground instead of Workers AI (unofficial)
+    ///
+    /// Its original API is closed; `--agent` selects the current one.
+    #[arg(long, conflicts_with_all = ["account", "gateway"], help_heading = "Service")]
     pub(crate) playground: bool,
 
-    /// Use the playground's WebSocket API as its web page does; requires a browser session
-    #[arg(long, requires = "playground", help_heading = "Connection")]
+    /// Use the playground's WebSocket API as its web page does
+    ///
+    /// It requires a browser session.
+    #[arg(
+        long,
+        requires = "playground",
+        help_heading = "Service",
+        hide_short_help = true
+    )]
     pub(crate) agent: bool,
 
     /// Store the playground session in this file: JSON with `headers` and `cookies`
@@ -269,16 +204,22 @@ pub(crate) struct Service {
         long,
         value_name = "FILE",
         requires = "playground",
-        help_heading = "Connection"
+        help_heading = "Service",
+        hide_short_help = true
     )]
     pub(crate) session_file: Option<PathBuf>,
 
     /// Allow sending the key to this origin for Replicate streams; repeatable
-    #[arg(long, value_name = "URL", help_heading = "Connection")]
+    #[arg(
+        long,
+        value_name = "URL",
+        help_heading = "Service",
+        hide_short_help = true
+    )]
     pub(crate) stream_origin: Vec<String>,
 
     /// Read the API key from a file
-    #[arg(long, value_name = "FILE", help_heading = "Connection")]
+    #[arg(long, value_name = "FILE", help_heading = "Service")]
     pub(crate) key_file: Option<PathBuf>,
 
     /// Get the Cerebras key with cookies from a browser (unofficial; may no longer work)
@@ -290,7 +231,7 @@ pub(crate) struct Service {
         long,
         value_name = "FILE",
         conflicts_with_all = ["key_file", "account", "gateway", "playground"],
-        help_heading = "Connection"
+        help_heading = "Service", hide_short_help = true
     )]
     pub(crate) cookies: Option<PathBuf>,
 
@@ -304,24 +245,29 @@ pub(crate) struct Service {
     pub(crate) proxy: Option<String>,
 
     /// Use no proxy and ignore the proxy environment variables
-    #[arg(long, help_heading = "Connection")]
+    #[arg(long, help_heading = "Connection", hide_short_help = true)]
     pub(crate) no_proxy: bool,
 
     /// Trust the certificates in this PEM file in addition
-    #[arg(long, value_name = "FILE", help_heading = "Connection")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Connection",
+        hide_short_help = true
+    )]
     pub(crate) cacert: Option<PathBuf>,
 
     /// Timeout for DNS lookup, connecting and TLS, each; 0 disables it [default: 5]
-    #[arg(long, value_name = "SECONDS", value_parser = limit, help_heading = "Connection")]
+    #[arg(long, value_name = "SECONDS", value_parser = limit, help_heading = "Connection", hide_short_help = true)]
     pub(crate) connect_timeout: Option<Limit>,
 
     /// Timeout for the response headers [default: 60] and then for the first event [default: 120,
     /// replicate: 600]; 0 disables both
-    #[arg(long, value_name = "SECONDS", value_parser = limit, help_heading = "Connection")]
+    #[arg(long, value_name = "SECONDS", value_parser = limit, help_heading = "Connection", hide_short_help = true)]
     pub(crate) first_event_timeout: Option<Limit>,
 
     /// Timeout between events; 0 disables it [default: 120, playground: 300]
-    #[arg(long, value_name = "SECONDS", value_parser = limit, help_heading = "Connection")]
+    #[arg(long, value_name = "SECONDS", value_parser = limit, help_heading = "Connection", hide_short_help = true)]
     pub(crate) idle_timeout: Option<Limit>,
 
     /// Timeout for the whole request; 0 disables it [default: 0]
@@ -333,7 +279,7 @@ pub(crate) struct Service {
         long,
         value_name = "N",
         value_parser = clap::value_parser!(u32).range(1..),
-        help_heading = "Connection"
+        help_heading = "Connection", hide_short_help = true
     )]
     pub(crate) attempts: Option<u32>,
 
@@ -362,11 +308,14 @@ pub(crate) struct Service {
         value_name = "N",
         default_value_t = 0,
         requires = "simulate",
-        help_heading = "Simulation"
+        help_heading = "Simulation",
+        hide_short_help = true
     )]
     pub(crate) sim_seed: u64,
 
-    /// Simulate this fault in the next request; repeatable [see `inferstream simulate --list-faults`]
+    /// Simulate this fault in the next request; repeatable
+    ///
+    /// `inferstream simulate --list-faults` lists the faults.
     #[arg(
         long,
         value_name = "NAME",
@@ -374,27 +323,6 @@ pub(crate) struct Service {
         help_heading = "Simulation"
     )]
     pub(crate) fault: Vec<Fault>,
-}
-
-/// How to handle settings that the provider does not support.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub(crate) enum OnUnsupported {
-    /// Send nothing and exit with code 2
-    Error,
-    /// Omit the setting and print a warning
-    Warn,
-    /// Omit the setting
-    Ignore,
-}
-
-impl From<OnUnsupported> for inferstream::OnUnsupported {
-    fn from(what: OnUnsupported) -> Self {
-        match what {
-            OnUnsupported::Error => Self::Error,
-            OnUnsupported::Warn => Self::Warn,
-            OnUnsupported::Ignore => Self::Ignore,
-        }
-    }
 }
 
 #[cfg(all(feature = "browser", unix))]
@@ -530,15 +458,5 @@ fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate.is_finite() && 0.0 <= rate => Ok(rate),
         _ => Err("expected a number of tokens per second, 0 or more".to_owned()),
-    }
-}
-
-fn option(text: &str) -> Result<(String, Json), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((
-            key.to_owned(),
-            Json::parse(value).unwrap_or_else(|_| Json::from(value)),
-        )),
-        _ => Err("expected KEY=VALUE".to_owned()),
     }
 }

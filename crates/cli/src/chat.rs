@@ -1,182 +1,85 @@
 //! The `chat` command: sends the prompt and prints the response.
 
-use std::{
-    io, panic,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use inferstream::{ChatEvent, ChatRequest, ChatResponse, Meta, Usage};
-use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{
     args::Chat,
     check,
-    config::{Config, Route},
+    config::Target,
+    conversation::Conversation,
     ending::Ending,
     exit::{Failure, is_unknown_model},
-    files::Files,
-    output::{Sink, say},
-    prompt, runtime,
+    images,
+    output::say,
+    printer::Printer,
+    request::{Input, Selected},
+    runtime,
     runtime::Interrupt,
-    service::{Service, route},
+    service::Service,
     spinner::Spinner,
 };
 
-/// Runs the `chat` command.
+/// Runs the `chat` command with a prompt.
 pub(crate) fn run(args: &Chat, verbose: bool) -> Result<(), Failure> {
     // Read files before the signal handlers start; nothing needs to be saved yet.
-    let read = Selected::new(args).and_then(|selected| {
-        // Check the arguments before waiting for standard input.
-        check::options(args, &args.prompt.join(" "))?;
-        let prompt = prompt::read(args)?;
-        check::options(args, &prompt)?;
-        Ok((selected, prompt, Files::read(&args.service)?))
-    });
+    let read = Input::read(args);
     runtime::run(async |interrupt| {
-        let mut printer = Printer::new(args, interrupt);
-        let mut answer = Answer::default();
         let asked = Asked {
             args,
             verbose,
             interrupt,
         };
+        let mut printer = Printer::new(args, interrupt);
+        let mut answer = Answer::default();
+        let mut conversation = Conversation::default();
         let mut service = None;
         let outcome = match read {
             Ok(read) => {
-                asked
-                    .answer(read, &mut service, &mut printer, &mut answer)
-                    .await
+                conversation = read.conversation;
+                let Selected { config, route } = &read.selected;
+                match Service::new(route, config, &args.service, read.files).await {
+                    Ok(created) => {
+                        let service = service.insert(created);
+                        let target = route.first();
+                        let request = read.settings.request(args, target, &conversation);
+                        asked
+                            .answer(service, target, request, &mut printer, &mut answer)
+                            .await
+                    }
+                    Err(failure) => Err(failure),
+                }
             }
             Err(error) => Err(error.into()),
         };
-        let ended = printer.end(&answer.response, outcome.as_ref().err());
+        let ended = asked.end(&mut printer, &answer, outcome, &mut conversation);
         if let Some(service) = service {
             service.settle().await;
         }
-        // After a hangup the terminal accepts no output; report the signal, not that failure.
-        if !matches!(outcome, Err(Failure::Interrupted(_))) {
-            ended?;
-        }
-        let ending = match outcome {
-            Ok(()) => Ending::of(&answer.response, check::limits_tokens(args)),
-            Err(_) => Ending::default(),
-        };
-        for warning in &ending.warnings {
-            say(&format!("warning: {warning}"));
-        }
-        if args.usage
-            && let Some(line) = answer.usage()
-        {
-            say(&line);
-        }
-        if ending.is_early {
-            return Err(Failure::Early);
-        }
-        outcome
+        ended
     })
 }
 
-/// The configuration, and the providers and the model that it and the flags select.
-#[derive(Debug)]
-struct Selected {
-    config: Config,
-    route: Route,
-}
-
-impl Selected {
-    fn new(args: &Chat) -> inferstream::Result<Self> {
-        let config = Config::load(args.service.config.as_deref())?;
-        let route = route(&config, &args.service, args.model.as_deref())?;
-        check::flags(&route, &args.service)?;
-        Ok(Self { config, route })
-    }
-}
-
-/// How long printing may continue after Ctrl-C, in case the reader has stopped reading.
-const PATIENCE: Duration = Duration::from_millis(100);
-
-/// Prints on a separate thread, so that a blocked reader does not block signals or the network.
-struct Printer<'a> {
-    interrupt: &'a Interrupt,
-    /// `None` while the thread prints. It stays `None` if the thread was abandoned.
-    sink: Option<Sink>,
-}
-
-impl<'a> Printer<'a> {
-    fn new(args: &Chat, interrupt: &'a Interrupt) -> Self {
-        Self {
-            interrupt,
-            sink: Some(Sink::new(args)),
-        }
-    }
-
-    async fn event(&mut self, event: ChatEvent) -> Result<(), Failure> {
-        self.print(move |sink| sink.event(&event)).await
-    }
-
-    async fn response(&mut self, response: &ChatResponse) -> Result<(), Failure> {
-        let response = response.clone();
-        self.print(move |sink| sink.response(&response)).await
-    }
-
-    async fn print(
-        &mut self,
-        print: impl FnOnce(&mut Sink) -> io::Result<()> + Send + 'static,
-    ) -> Result<(), Failure> {
-        let Some(mut sink) = self.sink.take() else {
-            return Ok(());
-        };
-        let mut printed = spawn_blocking(move || {
-            let outcome = print(&mut sink);
-            (sink, outcome)
-        });
-        let (printed, interrupted) = match self.interrupt.or(&mut printed).await {
-            Ok(printed) => (Ok(printed), None),
-            Err(interrupted) => (timeout(PATIENCE, printed).await, Some(interrupted)),
-        };
-        let outcome = match printed {
-            Ok(Ok((sink, outcome))) => {
-                self.sink = Some(sink);
-                outcome
-            }
-            Ok(Err(panicked)) => panic::resume_unwind(panicked.into_panic()),
-            Err(_) => Ok(()),
-        };
-        match interrupted {
-            None => Ok(outcome?),
-            Some(interrupted) => Err(interrupted),
-        }
-    }
-
-    /// Prints what follows the last event, unless the reader has stopped reading.
-    fn end(&mut self, response: &ChatResponse, failure: Option<&Failure>) -> io::Result<()> {
-        match &mut self.sink {
-            None => Ok(()),
-            Some(sink) => sink.end(response, failure),
-        }
-    }
-}
-
-/// The request of the user.
-struct Asked<'a> {
-    args: &'a Chat,
-    verbose: bool,
-    interrupt: &'a Interrupt,
+/// What the user asked for, and how to report it.
+pub(crate) struct Asked<'a> {
+    pub(crate) args: &'a Chat,
+    pub(crate) verbose: bool,
+    pub(crate) interrupt: &'a Interrupt,
 }
 
 impl Asked<'_> {
-    async fn answer(
+    /// Sends a request and prints the response.
+    pub(crate) async fn answer(
         &self,
-        (selected, prompt, files): (Selected, String, Files),
-        service: &mut Option<Service>,
+        service: &Service,
+        target: &Target,
+        request: ChatRequest,
         printer: &mut Printer<'_>,
         answer: &mut Answer,
     ) -> Result<(), Failure> {
-        let Selected { config, route } = &selected;
-        let new = Service::new(route, config, &self.args.service, files).await?;
-        let service = service.insert(new);
-        let target = route.first();
-        let request = request(self.args, target.model.as_deref(), prompt);
+        let model = target.model.as_deref();
+        images::check(&*service.provider, model, &request.messages)?;
         let outcome = if self.args.no_stream {
             self.whole(service, request, printer, answer).await
         } else {
@@ -188,6 +91,47 @@ impl Asked<'_> {
             }
             failure => failure,
         })
+    }
+
+    /// Prints what follows a response, and adds the response to the conversation, which is saved.
+    pub(crate) fn end(
+        &self,
+        printer: &mut Printer<'_>,
+        answer: &Answer,
+        outcome: Result<(), Failure>,
+        conversation: &mut Conversation,
+    ) -> Result<(), Failure> {
+        let ended = printer.end(&answer.response, outcome.as_ref().err());
+        let ending = match outcome {
+            Ok(()) => Ending::of(&answer.response, check::limits_tokens(self.args)),
+            Err(_) => Ending::default(),
+        };
+        let truncated = outcome.is_err() || !ending.warnings.is_empty();
+        let saved = record(&answer.response, truncated, conversation);
+        // After a hangup the terminal accepts no output; report the signal, not that failure.
+        if !matches!(outcome, Err(Failure::Interrupted(_))) {
+            ended?;
+        }
+        for warning in &ending.warnings {
+            say(&format!("warning: {warning}"));
+        }
+        if self.args.usage
+            && let Some(line) = answer.usage()
+        {
+            say(&line);
+        }
+        let outcome = if ending.is_early {
+            Err(Failure::Early)
+        } else {
+            outcome
+        };
+        match (outcome, saved) {
+            (Err(failure), Err(unsaved)) => {
+                unsaved.report(self.verbose);
+                Err(failure)
+            }
+            (outcome, saved) => outcome.and(saved),
+        }
     }
 
     async fn whole(
@@ -303,15 +247,15 @@ impl Asked<'_> {
 
 /// A response and its timing.
 #[derive(Debug, Default)]
-struct Answer {
-    response: ChatResponse,
+pub(crate) struct Answer {
+    pub(crate) response: ChatResponse,
     /// Time from the request to the first token of a streamed response.
     first: Option<Duration>,
 }
 
 impl Answer {
     /// Returns the line that `--usage` prints, if anything was received.
-    fn usage(&self) -> Option<String> {
+    pub(crate) fn usage(&self) -> Option<String> {
         let Usage {
             input_tokens,
             output_tokens,
@@ -363,20 +307,18 @@ fn is_content(event: &ChatEvent) -> bool {
     )
 }
 
-fn request(args: &Chat, model: Option<&str>, prompt: String) -> ChatRequest {
-    let mut request = ChatRequest::default();
-    if let Some(system) = &args.system {
-        request = request.system(system.as_str());
+/// Adds a response to the conversation and saves it, unless the request failed before any response.
+fn record(
+    response: &ChatResponse,
+    truncated: bool,
+    conversation: &mut Conversation,
+) -> Result<(), Failure> {
+    let message = response.message();
+    let is_empty =
+        message.content.is_empty() && message.tool_calls.is_empty() && message.reasoning.is_none();
+    if truncated && is_empty {
+        return Ok(());
     }
-    if !prompt.is_empty() {
-        request = request.user(prompt);
-    }
-    request = request.stop(args.stop.iter().cloned());
-    request.model = model.map(str::to_owned);
-    request.max_tokens = args.max_tokens;
-    request.temperature = args.temperature;
-    request.seed = args.seed;
-    request.on_unsupported = args.on_unsupported.map(Into::into);
-    request.extra.clone_from(&args.option);
-    request
+    conversation.push_response(message, truncated);
+    conversation.save()
 }

@@ -30,9 +30,14 @@ const TOKEN_LIMIT: &[&str] = &[
 ///
 /// Returns `Config`, which names both.
 pub(crate) fn options(args: &Chat, prompt: &str) -> Result<()> {
-    let set: [(&str, bool, &[&str]); 7] = [
+    let set: [(&str, bool, &[&str]); 12] = [
         ("the prompt", !prompt.is_empty(), CONVERSATION),
         ("`--system`", args.system.is_some(), CONVERSATION),
+        ("`--session`", args.session.is_some(), CONVERSATION),
+        ("`--messages`", args.messages.is_some(), CONVERSATION),
+        ("`--image`", !args.image.is_empty(), CONVERSATION),
+        ("`--schema`", args.schema.is_some(), &["response_format"]),
+        ("`--tool`", !args.tool.is_empty(), &["functions", "tools"]),
         (
             "`--system`",
             args.system.is_some(),

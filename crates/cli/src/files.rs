@@ -35,6 +35,12 @@ fn key(path: &Path) -> Result<ApiKey, Error> {
         .map_err(|error| error.context(path.display()))
 }
 
+/// Reads a text file of up to 1 MiB.
+pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
+    let invalid = |_| Error::config(format!("invalid file {}: expected UTF-8", path.display()));
+    String::from_utf8(read(path)?).map_err(invalid)
+}
+
 /// Reads a file of up to 1 MiB, more than any certificate bundle needs.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     const LIMIT: u64 = 1 << 20;

@@ -2,10 +2,12 @@
 
 mod args;
 mod background;
+mod chat_args;
 
 mod chat;
 mod config_command;
 mod doctor;
+mod interactive;
 #[cfg(all(feature = "browser", unix))]
 mod login;
 mod models;
@@ -14,18 +16,24 @@ mod sse;
 
 mod check;
 mod config;
+mod conversation;
 mod ending;
 mod exit;
 mod files;
+mod images;
 mod inspect;
 mod kind;
 mod output;
+mod printer;
 mod prompt;
 mod report;
+mod request;
 mod runtime;
+mod schema;
 mod screen;
 mod service;
 mod spinner;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -36,6 +44,9 @@ use crate::args::{Cli, Command};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
+        Command::Chat(args) if interactive::is_wanted(&args) => {
+            interactive::run(&args, cli.verbose)
+        }
         Command::Chat(args) => chat::run(&args, cli.verbose),
         Command::Config(args) => config_command::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -45,6 +45,7 @@ impl Sink {
             shows_reasoning: args.reasoning || (!args.no_reasoning && io::stderr().is_terminal()),
             reasoning: Line::Fresh,
             reasoning_screen: io::stderr().is_terminal().then(Screen::default),
+            prints_calls: !args.tool.is_empty(),
         })
     }
 
@@ -117,6 +118,8 @@ pub(crate) struct Plain {
     reasoning: Line,
     /// The same for standard error.
     reasoning_screen: Option<Screen>,
+    /// Whether tool calls are printed to standard output, as JSON.
+    prints_calls: bool,
 }
 
 fn shown<'t>(screen: &mut Option<Screen>, text: &'t str) -> Cow<'t, str> {
@@ -158,6 +161,9 @@ impl Plain {
                 choice: 0, call, ..
             } => {
                 self.end()?;
+                if self.prints_calls {
+                    return print_json(&mut self.stdout, event);
+                }
                 say(&format!("tool call: {}({})", call.name, call.arguments));
                 Ok(())
             }

@@ -9,7 +9,7 @@ use std::{
 
 use inferstream::{Error, Result};
 
-use crate::{args::Chat, check, output::say};
+use crate::{args::Chat, output::say};
 
 /// The maximum size of standard input, which is also the maximum size of a request.
 const MAX_PROMPT: u64 = 16 << 20;
@@ -17,9 +17,8 @@ const MAX_PROMPT: u64 = 16 << 20;
 /// How long standard input may be silent before a message explains that the program is waiting.
 const SILENCE: Duration = Duration::from_secs(2);
 
-/// Reads the prompt. Blocks until the end of standard input unless it is a terminal.
-///
-/// The prompt may be empty if an option contains the conversation.
+/// Reads the prompt, which may be empty. Blocks until the end of standard input unless it is a
+/// terminal.
 pub(crate) fn read(args: &Chat) -> Result<String> {
     let piped = !args.no_stdin && !io::stdin().is_terminal();
     let mut prompt = if piped { piped_in()? } else { String::new() };
@@ -29,15 +28,10 @@ pub(crate) fn read(args: &Chat) -> Result<String> {
         prompt.push_str("\n\n");
     }
     prompt.push_str(&arguments);
-    if !prompt.trim().is_empty() {
-        return Ok(prompt);
+    if prompt.trim().is_empty() {
+        prompt.clear();
     }
-    if check::asks_by_option(args) {
-        return Ok(String::new());
-    }
-    Err(Error::config(
-        "missing prompt: pass it as arguments or on standard input",
-    ))
+    Ok(prompt)
 }
 
 /// Reads standard input to its end. Prints a message if nothing arrives for a while.

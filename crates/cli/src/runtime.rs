@@ -3,7 +3,10 @@
 use std::{
     future::Future,
     io, process,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -30,8 +33,8 @@ pub(crate) fn run(
     outcome
 }
 
-/// A signal that ends the program.
-#[derive(Clone, Copy, Debug)]
+/// A signal that ends the program, or a response.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Signal {
     #[cfg(unix)]
     Hangup,
@@ -53,14 +56,22 @@ impl Signal {
     }
 }
 
-/// Receives the first signal.
+/// Receives the signal that ends the program.
 #[derive(Debug)]
 pub(crate) struct Interrupt(Arc<Heard>);
 
 #[derive(Debug, Default)]
 struct Heard {
-    signal: OnceLock<Signal>,
+    signal: Mutex<Option<Signal>>,
     notify: Notify,
+    /// True if Ctrl-C does not end the program.
+    keeps_program: AtomicBool,
+}
+
+impl Heard {
+    fn signal(&self) -> MutexGuard<'_, Option<Signal>> {
+        self.signal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Interrupt {
@@ -70,10 +81,15 @@ impl Interrupt {
         let heard = Arc::new(Heard::default());
         let interrupt = Self(Arc::clone(&heard));
         tokio::spawn(async move {
-            let signal = signals.next().await;
-            // This is the only place that sets it.
-            let _ = heard.signal.set(signal);
-            heard.notify.notify_one();
+            let signal = loop {
+                let signal = signals.next().await;
+                *heard.signal() = Some(signal);
+                heard.notify.notify_one();
+                let keeps_program = heard.keeps_program.load(Ordering::Relaxed);
+                if !(keeps_program && signal == Signal::Interrupt) {
+                    break signal;
+                }
+            };
             tokio::select! {
                 _ = signals.next() => {}
                 () = sleep(GRACE) => {}
@@ -83,12 +99,23 @@ impl Interrupt {
         Ok(interrupt)
     }
 
+    /// From now on, Ctrl-C interrupts what the program waits for, but does not end the program.
+    pub(crate) fn keep_program(&self) {
+        self.0.keeps_program.store(true, Ordering::Relaxed);
+    }
+
+    /// Forgets a Ctrl-C that was not waited for.
+    pub(crate) fn forget(&self) {
+        let mut signal = self.0.signal();
+        signal.take_if(|signal| *signal == Signal::Interrupt);
+    }
+
     /// Waits for a signal.
     pub(crate) async fn wait(&self) -> Signal {
         loop {
             self.0.notify.notified().await;
-            if let Some(signal) = self.0.signal.get() {
-                return *signal;
+            if let Some(signal) = *self.0.signal() {
+                return signal;
             }
         }
     }

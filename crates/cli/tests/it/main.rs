@@ -3,13 +3,17 @@
 #![allow(clippy::unwrap_used)] // clippy allows it in tests only, not in their helpers
 
 mod answers;
+mod attachments;
 mod cloudflare;
 mod config;
+mod conversation;
 mod cookies;
 mod doctor;
 mod endings;
 mod faults;
 mod input;
+#[cfg(target_os = "linux")]
+mod interactive;
 #[cfg(all(target_os = "linux", feature = "browser"))]
 mod login;
 mod misuse;
@@ -28,6 +32,7 @@ use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::TcpListener,
     process::{Child, ChildStdout, Command, Output, Stdio},
+    sync::mpsc::{Receiver, channel},
     thread,
 };
 
@@ -154,6 +159,11 @@ fn run_with(args: &[&str], input: &[u8]) -> Run {
 ///
 /// The server runs until the tests end.
 fn serve(status: u16, content_type: &str, body: &str) -> String {
+    serve_recorded(status, content_type, body).0
+}
+
+/// As [`serve`], also with the bodies of the requests.
+fn serve_recorded(status: u16, content_type: &str, body: &str) -> (String, Receiver<Value>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     let length = body.len();
@@ -161,6 +171,7 @@ fn serve(status: u16, content_type: &str, body: &str) -> String {
         "HTTP/1.1 {status} X\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
          Connection: close\r\n\r\n{body}"
     );
+    let (sender, bodies) = channel();
     thread::spawn(move || {
         for socket in listener.incoming() {
             let mut socket = BufReader::new(socket.unwrap());
@@ -174,16 +185,24 @@ fn serve(status: u16, content_type: &str, body: &str) -> String {
                     length = value.trim().parse().unwrap();
                 }
             }
-            socket.read_exact(&mut vec![0; length]).unwrap();
+            let mut body = vec![0; length];
+            socket.read_exact(&mut body).unwrap();
+            // Not every test reads the bodies, and a GET has none.
+            let _ = sender.send(serde_json::from_slice(&body).unwrap_or_default());
             // The program may have exited.
             let _ = socket.get_mut().write_all(response.as_bytes());
         }
     });
-    url
+    (url, bodies)
 }
 
 /// Serves a stream of these deltas for choice 0, followed by this finish reason.
 fn serve_stream(deltas: &[Value], reason: &str) -> String {
+    serve(200, "text/event-stream", &stream(deltas, reason))
+}
+
+/// Returns a stream of these deltas for choice 0, followed by this finish reason.
+fn stream(deltas: &[Value], reason: &str) -> String {
     let chunk = |delta: &Value, reason: Value| {
         json!({
             "id": "c1", "object": "chat.completion.chunk", "created": 1_760_000_000, "model": "m",
@@ -196,11 +215,7 @@ fn serve_stream(deltas: &[Value], reason: &str) -> String {
         body += &event;
     }
     let last = chunk(&json!({}), json!(reason));
-    serve(
-        200,
-        "text/event-stream",
-        &(body + &format!("data: {last}\n\ndata: [DONE]\n\n")),
-    )
+    body + &format!("data: {last}\n\ndata: [DONE]\n\n")
 }
 
 /// Runs `chat` against a compatible service.
