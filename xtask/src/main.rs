@@ -12,6 +12,7 @@ mod bench;
 mod footprint;
 mod fuzz;
 mod gates;
+mod manual;
 mod mutants;
 mod netns;
 mod outside;
@@ -106,6 +107,11 @@ const JOBS: &[Job] = &[
         "picture",
         "draw the terminal of the README; `picture --check` compares",
         picture::job,
+    ),
+    job(
+        "man",
+        "write the manual pages of the program to target/man",
+        manual::job,
     ),
     job(
         "deny",

@@ -3,6 +3,7 @@
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use clap_complete::Shell;
 use inferstream_simulator::{Fault, ProxyFault};
 
 pub(crate) use crate::chat_args::Chat;
@@ -99,6 +100,21 @@ pub(crate) enum Command {
     /// is the last id that was set. A reconnection time is printed as {"retry":…}, in milliseconds.
     /// The input may be any bytes; invalid UTF-8 is replaced by U+FFFD.
     Sse(Sse),
+    /// Prints a script that completes commands, flags and models in a shell
+    ///
+    /// For bash: `source <(inferstream completions bash)`. For fish, write the script to
+    /// `~/.config/fish/completions/inferstream.fish`; for zsh, to a file `_inferstream` in a folder
+    /// of `fpath`. It completes the models that this version knows.
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Writes the manual pages to a folder
+    #[command(hide = true)]
+    Man {
+        /// The folder, which is created
+        folder: PathBuf,
+    },
 }
 
 #[derive(Args, Debug)]

@@ -5,6 +5,7 @@ mod background;
 mod chat_args;
 
 mod chat;
+mod completions;
 mod config_command;
 mod doctor;
 mod interactive;
@@ -48,10 +49,12 @@ fn main() -> ExitCode {
             interactive::run(&args, cli.verbose)
         }
         Command::Chat(args) => chat::run(&args, cli.verbose),
+        Command::Completions { shell } => completions::print(shell),
         Command::Config(args) => config_command::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         #[cfg(all(feature = "browser", unix))]
         Command::Login(args) => login::run(&args),
+        Command::Man { folder } => completions::write_manual(&folder),
         Command::Models(args) => models::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Sse(args) => sse::run(&args),

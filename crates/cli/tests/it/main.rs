@@ -5,6 +5,7 @@
 mod answers;
 mod attachments;
 mod cloudflare;
+mod completions;
 mod config;
 mod conversation;
 mod cookies;
