@@ -95,9 +95,10 @@ pub(crate) fn job(arguments: &[String]) -> Result<Outcome> {
         rows += &row(area)?;
     }
     eprintln!("\n{rows}");
-    match is_caught {
-        true => Ok(Outcome::Done),
-        false => Err("a mutant was missed or a test did not end".into()),
+    if is_caught {
+        Ok(Outcome::Done)
+    } else {
+        Err("a mutant was missed or a test did not end".into())
     }
 }
 
