@@ -1,10 +1,12 @@
 //! The command-line arguments, as clap derives them.
 
-use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 use inferstream_simulator::{Fault, ProxyFault};
+
+use crate::{config_command::ConfigArgs, doctor::Doctor, limit::Limit};
 
 pub(crate) use crate::chat_args::Chat;
 
@@ -72,7 +74,7 @@ pub(crate) enum Command {
     Models(Box<Models>),
     /// Checks the configuration file, or prints where it is
     #[command(after_long_help = AFTER_HELP)]
-    Config(Config),
+    Config(ConfigArgs),
     /// Checks the configuration, keys, proxies, certificates, and the way to each service
     ///
     /// Checks the providers of the configuration, those whose key is in the environment, and the
@@ -122,37 +124,6 @@ pub(crate) struct Models {
     /// Print one JSON array
     #[arg(long)]
     pub(crate) json: bool,
-
-    #[command(flatten)]
-    pub(crate) service: Service,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Config {
-    #[command(subcommand)]
-    pub(crate) command: ConfigCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ConfigCommand {
-    /// Reads the file and the keys that it names, and prints what is in force, without keys
-    Check(ConfigFile),
-    /// Prints the path of the configuration file, which need not exist
-    Path(ConfigFile),
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct ConfigFile {
-    /// The configuration file [default: in the platform's configuration folder]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Doctor {
-    /// Send nothing: check the configuration, keys, proxies and certificates only
-    #[arg(long)]
-    pub(crate) offline: bool,
 
     #[command(flatten)]
     pub(crate) service: Service,
@@ -274,20 +245,20 @@ pub(crate) struct Service {
     pub(crate) cacert: Option<PathBuf>,
 
     /// Timeout for DNS lookup, connecting and TLS, each; 0 disables it [default: 5]
-    #[arg(long, value_name = "SECONDS", value_parser = limit, help_heading = "Connection", hide_short_help = true)]
+    #[arg(long, value_name = "SECONDS", value_parser = Limit::parse, help_heading = "Connection", hide_short_help = true)]
     pub(crate) connect_timeout: Option<Limit>,
 
     /// Timeout for the response headers [default: 60] and then for the first event [default: 120,
     /// replicate: 600]; 0 disables both
-    #[arg(long, value_name = "SECONDS", value_parser = limit, help_heading = "Connection", hide_short_help = true)]
+    #[arg(long, value_name = "SECONDS", value_parser = Limit::parse, help_heading = "Connection", hide_short_help = true)]
     pub(crate) first_event_timeout: Option<Limit>,
 
     /// Timeout between events; 0 disables it [default: 120, playground: 300]
-    #[arg(long, value_name = "SECONDS", value_parser = limit, help_heading = "Connection", hide_short_help = true)]
+    #[arg(long, value_name = "SECONDS", value_parser = Limit::parse, help_heading = "Connection", hide_short_help = true)]
     pub(crate) idle_timeout: Option<Limit>,
 
     /// Timeout for the whole request; 0 disables it [default: 0]
-    #[arg(long, value_name = "SECONDS", value_parser = limit, help_heading = "Connection")]
+    #[arg(long, value_name = "SECONDS", value_parser = Limit::parse, help_heading = "Connection")]
     pub(crate) timeout: Option<Limit>,
 
     /// Maximum number of attempts; only safe retries are made [default: 3]
@@ -448,26 +419,6 @@ fn proxy(name: &str) -> Result<ProxyKind, String> {
             names.collect::<Vec<_>>().join(", ")
         )
     })
-}
-
-/// A timeout, or `None` if it is disabled.
-#[derive(Clone, Copy, Debug, serde::Deserialize)]
-#[serde(try_from = "f64")]
-pub(crate) struct Limit(pub(crate) Option<Duration>);
-
-impl Limit {
-    pub(crate) fn from_seconds(seconds: f64) -> Result<Self, String> {
-        match Duration::try_from_secs_f64(seconds) {
-            Ok(Duration::ZERO) => Ok(Self(None)),
-            Ok(limit) => Ok(Self(Some(limit))),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-}
-
-fn limit(text: &str) -> Result<Limit, String> {
-    let seconds = text.parse().map_err(|_| "expected a number of seconds")?;
-    Limit::from_seconds(seconds)
 }
 
 fn rate(text: &str) -> Result<f64, String> {

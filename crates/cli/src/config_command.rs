@@ -1,19 +1,37 @@
 //! The `config` command: prints where the configuration file is, or checks it.
 
-use std::io::{self, Write as _};
-
-use crate::{
-    args::{Config as Args, ConfigCommand},
-    config::Config,
-    exit::Failure,
-    inspect,
-    kind::Kind,
-    report::Report,
-    service,
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
 };
 
+use clap::{Args, Subcommand};
+
+use crate::{config::Config, exit::Failure, inspect, kind::Kind, report::Report, service};
+
+#[derive(Args, Debug)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Reads the file and the keys that it names, and prints what is in force, without keys
+    Check(ConfigFile),
+    /// Prints the path of the configuration file, which need not exist
+    Path(ConfigFile),
+}
+
+#[derive(Args, Debug)]
+struct ConfigFile {
+    /// The configuration file [default: in the platform's configuration folder]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
 /// Runs the `config` command.
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+pub(crate) fn run(args: &ConfigArgs) -> Result<(), Failure> {
     match &args.command {
         ConfigCommand::Check(file) => check(&Config::load(file.config.as_deref())?),
         ConfigCommand::Path(file) => {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use clap::Args;
 use http::{StatusCode, Uri, header::AUTHORIZATION};
 use inferstream::{
     ApiKey, Body, BoxFuture, Error, ErrorKind, Phase, Provider, Result, Timer, Transport,
@@ -16,17 +17,28 @@ use inferstream::{
 use inferstream_simulator::{Fault, Simulator};
 
 use crate::{
-    args::{Doctor, Limit},
+    args::Service as Flags,
     check,
     config::{Config, Route, Target},
     exit::Failure,
     files::Files,
     inspect,
     kind::Kind,
+    limit::Limit,
     report::Report,
     runtime::{self, Interrupt},
     service,
 };
+
+#[derive(Args, Debug)]
+pub(crate) struct Doctor {
+    /// Send nothing: check the configuration, keys, proxies and certificates only
+    #[arg(long)]
+    offline: bool,
+
+    #[command(flatten)]
+    service: Flags,
+}
 
 /// The timeout of a response, unless a flag or the configuration sets one.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -85,7 +97,8 @@ pub(crate) fn run(args: &Doctor) -> Result<(), Failure> {
 }
 
 /// Returns the providers to check: that of `-p`, or else all that are configured in the file or by
-/// environment variables. If there are none, it is the built-in default.
+/// environment variables. Without any, it is the
+/// built-in default.
 fn targets(config: &Config, args: &Doctor) -> Result<Vec<Target>> {
     let route = service::route(config, &args.service, None)?;
     let selected = route.targets().cloned();
@@ -100,9 +113,10 @@ fn targets(config: &Config, args: &Doctor) -> Result<Vec<Target>> {
     let kinds = Kind::all().filter(|kind| kind.has_key_variable());
     let kinds = kinds.filter_map(|kind| config.target(kind.name()));
     let configured = aliases.chain(tables).chain(kinds);
-    let mut targets: Vec<Target> = match service::has_default(config) {
-        true => selected.chain(configured).collect(),
-        false => configured.collect(),
+    let mut targets: Vec<Target> = if service::has_default(config) {
+        selected.chain(configured).collect()
+    } else {
+        configured.collect()
     };
     let mut known = HashSet::new();
     targets.retain(|target| known.insert(target.name.clone()));
@@ -147,12 +161,11 @@ impl Patient<'_> {
             Err(error) => {
                 let is_key = matches!(error.setting(), Some("api_key" | "api_token"))
                     || error.kind() == ErrorKind::Auth;
-                match origin.filter(|_| is_key) {
-                    Some(origin) => inspect::key(report, name, &origin, Some(&error))?,
-                    None => {
-                        let remedy = format!("correct the settings of {name}");
-                        report.fail(&format!("{name} settings"), &error.to_string(), &remedy)?;
-                    }
+                if let Some(origin) = origin.filter(|_| is_key) {
+                    inspect::key(report, name, &origin, Some(&error))?;
+                } else {
+                    let remedy = format!("correct the settings of {name}");
+                    report.fail(&format!("{name} settings"), &error.to_string(), &remedy)?;
                 }
                 return Ok(());
             }
@@ -203,9 +216,10 @@ impl Patient<'_> {
 fn network(report: &mut Report, name: &str, seen: &Seen, error: Option<&Error>) -> io::Result<()> {
     let host = seen.host.as_deref().unwrap_or("the service");
     if let Some((_, time)) = seen.answered {
-        let phases = match host.starts_with("https:") {
-            true => "name resolution, connection and TLS",
-            false => "name resolution and connection",
+        let phases = if host.starts_with("https:") {
+            "name resolution, connection and TLS"
+        } else {
+            "name resolution and connection"
         };
         let time = time.as_secs_f64();
         let found = format!("{host}: {phases} succeeded; first byte after {time:.2} s");

@@ -92,10 +92,10 @@ pub(crate) fn proxies(report: &mut Report, flags: &Flags) -> io::Result<()> {
         };
         found.push(format!("{name}={shown}"));
     }
-    match found.is_empty() {
-        true => report.ok("proxy", "none"),
-        false => report.ok("proxy", &found.join(" ")),
+    if found.is_empty() {
+        found.push("none".to_owned());
     }
+    report.ok("proxy", &found.join(" "))
 }
 
 /// Returns the scheme, host and port of a proxy's URL.

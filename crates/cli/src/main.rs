@@ -24,6 +24,7 @@ mod files;
 mod images;
 mod inspect;
 mod kind;
+mod limit;
 mod output;
 mod printer;
 mod prompt;

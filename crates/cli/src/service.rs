@@ -114,9 +114,10 @@ pub(crate) fn has_default(config: &Config) -> bool {
 
 /// Starts a simulator if the flags ask for one.
 pub(crate) async fn simulator_of(flags: &Flags) -> Result<Option<Simulator>, Failure> {
-    match flags.simulate {
-        false => Ok(None),
-        true => simulate(flags).await.map(Some),
+    if flags.simulate {
+        simulate(flags).await.map(Some)
+    } else {
+        Ok(None)
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
     route::Target,
     secret::locate,
 };
-use crate::{args::Limit, kind::Kind};
+use crate::{kind::Kind, limit::Limit};
 
 /// The settings of a provider.
 #[derive(Debug, Default)]

@@ -10,12 +10,12 @@ use super::{
     route::Target,
     secret::{Headers, Secret},
 };
-use crate::{args::Limit, kind::Kind};
+use crate::{kind::Kind, limit::Limit};
 
 /// The contents of a configuration file, checked.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Config {
-    /// The file; `None` if there is none.
+    /// The file; `None` without one.
     pub(crate) path: Option<PathBuf>,
     /// The default model: a provider and a model, or several to fall back through.
     pub(crate) default: Option<Vec<Target>>,
@@ -101,14 +101,6 @@ impl TryFrom<i64> for Attempts {
     }
 }
 
-impl TryFrom<f64> for Limit {
-    type Error = &'static str;
-
-    fn try_from(seconds: f64) -> std::result::Result<Self, Self::Error> {
-        Self::from_seconds(seconds).map_err(|_| "invalid timeout: expected a number of seconds")
-    }
-}
-
 impl Config {
     /// Parses the text of a file.
     ///
@@ -173,151 +165,6 @@ impl Config {
             })
         };
         models.iter().map(target).collect()
-    }
-}
-
-impl Table {
-    /// Returns the kind, which [`Config::parse`] has set.
-    pub(crate) fn kind(&self) -> Kind {
-        self.kind.unwrap_or(Kind::OpenaiCompat)
-    }
-
-    /// Sets the kind, and refuses members of other kinds.
-    fn settle(&mut self, name: &str) -> std::result::Result<(), String> {
-        let Some(kind) = self.kind.or_else(|| Kind::find(name)) else {
-            return Err(format!(
-                "missing `kind` of the provider `{name}`: expected one of {}",
-                Kind::names()
-            ));
-        };
-        self.kind = Some(kind);
-        let is_cloudflare = kind == Kind::Cloudflare;
-        let members = [
-            (
-                "account",
-                self.account.is_some(),
-                is_cloudflare,
-                "cloudflare",
-            ),
-            ("agent", self.agent.is_some(), is_cloudflare, "cloudflare"),
-            (
-                "asks_for_usage",
-                self.asks_for_usage.is_some(),
-                kind.is_compatible(),
-                "openai-compat",
-            ),
-            (
-                "behind_gateway",
-                self.behind_gateway.is_some(),
-                kind == Kind::Cerebras,
-                "cerebras",
-            ),
-            (
-                "cookies",
-                self.cookies.is_some(),
-                kind == Kind::Cerebras,
-                "cerebras",
-            ),
-            (
-                "gateway",
-                self.gateway.is_some(),
-                is_cloudflare,
-                "cloudflare",
-            ),
-            (
-                "gateway_token",
-                self.gateway_token.is_some(),
-                is_cloudflare,
-                "cloudflare",
-            ),
-            (
-                "max_tokens_field",
-                self.max_tokens_field.is_some(),
-                kind.is_compatible(),
-                "openai-compat",
-            ),
-            (
-                "playground",
-                self.playground.is_some(),
-                is_cloudflare,
-                "cloudflare",
-            ),
-            (
-                "reasoning_field",
-                self.reasoning_field.is_some(),
-                kind.is_compatible(),
-                "openai-compat",
-            ),
-            (
-                "session_file",
-                self.session_file.is_some(),
-                is_cloudflare,
-                "cloudflare",
-            ),
-            (
-                "stream_origins",
-                !self.stream_origins.is_empty(),
-                kind == Kind::Replicate,
-                "replicate",
-            ),
-        ];
-        let kind = kind.name();
-        for (member, is_given, is_allowed, owner) in members {
-            if is_given && !is_allowed {
-                return Err(format!(
-                    "invalid member `{member}` of the provider `{name}`: it belongs to the kind \
-                     {owner}, and the kind is {kind}"
-                ));
-            }
-        }
-        let is_playground = self.playground == Some(true);
-        let members = [
-            (
-                "agent",
-                self.agent == Some(true),
-                is_playground,
-                "requires `playground = true`",
-            ),
-            (
-                "session_file",
-                self.session_file.is_some(),
-                is_playground,
-                "requires `playground = true`",
-            ),
-            (
-                "account",
-                self.account.is_some(),
-                !is_playground,
-                "the playground has no account",
-            ),
-            (
-                "api_key",
-                self.api_key.is_some(),
-                !is_playground,
-                "the playground takes no key",
-            ),
-            (
-                "gateway",
-                self.gateway.is_some(),
-                !is_playground,
-                "the playground has no gateway",
-            ),
-            (
-                "gateway_token",
-                self.gateway_token.is_some(),
-                self.gateway.is_some(),
-                "requires `gateway`",
-            ),
-        ];
-        match members
-            .iter()
-            .find(|(_, is_given, is_allowed, _)| *is_given && !is_allowed)
-        {
-            None => Ok(()),
-            Some((member, .., why)) => Err(format!(
-                "invalid member `{member}` of the provider `{name}`: {why}"
-            )),
-        }
     }
 }
 

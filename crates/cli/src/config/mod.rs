@@ -2,6 +2,7 @@
 
 mod build;
 mod format;
+mod members;
 mod origin;
 mod place;
 mod route;

@@ -66,14 +66,12 @@ impl Route {
         if let Some(targets) = config.models.get(model) {
             return Self::of_targets(targets).unwrap_or_else(|| Self::default(config));
         }
-        match model.split_once('/').and(config.target(model)) {
-            Some(target) => Self::from(target),
-            None => {
-                let mut target = Self::default(config).first;
-                target.model = Some(model.to_owned());
-                Self::from(target)
-            }
-        }
+        let target = model.split_once('/').and(config.target(model));
+        Self::from(target.unwrap_or_else(|| {
+            let mut target = Self::default(config).first;
+            target.model = Some(model.to_owned());
+            target
+        }))
     }
 
     fn default(config: &Config) -> Self {
@@ -89,7 +87,7 @@ impl Route {
         })
     }
 
-    /// Returns a route to several providers, or `None` if there is none.
+    /// Returns a route to several providers, or `None` for an empty list.
     pub(crate) fn of_targets(targets: &[Target]) -> Option<Self> {
         let (first, others) = targets.split_first()?;
         Some(Self {
