@@ -1,5 +1,6 @@
 //! Known services and local engines: each preset builds a client that sends a valid request.
 
+use inferstream::Hub;
 use inferstream_core::{ChatRequest, ErrorKind, Field, OnUnsupported, Result};
 use inferstream_openai_compat::{Compatible, Preset};
 use serde_json::json;
@@ -74,8 +75,8 @@ fn each_preset_sends_its_dialect_to_its_url() {
             };
             let is_sent = body.get(name).is_some();
             let is_known = !preset.unknown_fields.contains(field);
-            let is_set = demanding().settings().any(|set| set == *field);
-            assert_eq!(is_sent, is_known && is_set, "{} {name}", preset.id);
+            let was_asked = demanding().settings().any(|set| set == *field);
+            assert_eq!(is_sent, is_known && was_asked, "{} {name}", preset.id);
         }
     }
 }
@@ -147,4 +148,30 @@ fn an_unknown_name_lists_the_known_ones() {
             .to_string()
             .starts_with("unknown preset: expected one of deepseek, fireworks")
     );
+}
+
+#[test]
+fn the_readme_lists_each_preset() {
+    let readme = include_str!("../../../crates/openai-compat/README.md");
+    for preset in Preset::all() {
+        let key = preset.key_variable.map(|name| format!("`{name}` "));
+        let key = key.unwrap_or_default();
+        let Preset {
+            id,
+            label,
+            base_url,
+            docs_url,
+            ..
+        } = preset;
+        let row = format!("| `{id}` | [{label}]({docs_url}) | `{base_url}` | {key}|");
+        assert!(readme.contains(&row), "{row}");
+    }
+}
+
+#[test]
+fn a_hub_has_each_preset() {
+    let hub = Hub::from_env().unwrap();
+    for preset in Preset::all() {
+        assert_eq!(hub.provider(preset.id).unwrap().info().id, preset.id);
+    }
 }

@@ -47,7 +47,7 @@ pub(crate) struct Settings {
 
     pub(crate) account: Option<String>,
     pub(crate) gateway: Option<String>,
-    pub(crate) gateway_token: Option<String>,
+    pub(crate) gateway_token: Option<ApiKey>,
     pub(crate) playground: bool,
     pub(crate) agent: bool,
     pub(crate) session_file: Option<PathBuf>,
@@ -77,7 +77,7 @@ impl Config {
                 settings.key = Some(ApiKey::new(key.read(folder)?)?);
             }
             if let Some(token) = &table.gateway_token {
-                settings.gateway_token = Some(token.read(folder)?);
+                settings.gateway_token = Some(ApiKey::new(token.read(folder)?)?);
             }
             if let Some(cookies) = &table.cookies {
                 settings.cookies = Some(Cookies::from_file(locate(cookies, folder))?);
@@ -286,7 +286,7 @@ impl Settings {
             builder = builder.gateway(name);
         }
         if let Some(token) = self.gateway_token {
-            builder = builder.gateway_token(token);
+            builder = builder.gateway_token(token.expose());
         }
         if let Some(id) = self.account {
             builder = builder.account_id(id);

@@ -250,3 +250,12 @@ fn without_a_file_the_default_is_cerebras() {
             .starts_with("unknown provider `gorq`: expected one of cablyai")
     );
 }
+
+#[test]
+fn the_example_of_the_readme_is_valid() {
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once("```toml\n").unwrap();
+    let config = config(rest.split_once("```").unwrap().0);
+    assert_eq!(config.default.unwrap().len(), 2);
+    assert_eq!(config.providers.len(), 2);
+}
