@@ -91,6 +91,8 @@ pub(crate) enum Command {
     #[cfg(all(feature = "browser", unix))]
     #[command(after_long_help = AFTER_HELP)]
     Login(Login),
+    #[cfg(feature = "serve")]
+    Serve(Box<crate::serve::Serve>),
     /// Runs a local server that simulates the supported services, until Ctrl-C
     ///
     /// The first line on standard output is the base URL of the Cerebras API; standard error lists
@@ -421,7 +423,7 @@ fn proxy(name: &str) -> Result<ProxyKind, String> {
     })
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate.is_finite() && 0.0 <= rate => Ok(rate),
         _ => Err("expected a number of tokens per second, 0 or more".to_owned()),

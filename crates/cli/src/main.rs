@@ -12,6 +12,8 @@ mod interactive;
 #[cfg(all(feature = "browser", unix))]
 mod login;
 mod models;
+#[cfg(feature = "serve")]
+mod serve;
 mod simulate;
 mod sse;
 
@@ -57,6 +59,8 @@ fn main() -> ExitCode {
         Command::Login(args) => login::run(&args),
         Command::Man { folder } => completions::write_manual(&folder),
         Command::Models(args) => models::run(&args),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => serve::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Sse(args) => sse::run(&args),
     };

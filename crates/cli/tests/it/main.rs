@@ -19,6 +19,8 @@ mod interactive;
 mod login;
 mod misuse;
 mod replicate;
+#[cfg(all(unix, feature = "serve"))]
+mod serve;
 mod settings;
 mod simulate;
 mod sse;
