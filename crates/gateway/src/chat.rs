@@ -146,7 +146,10 @@ async fn respond(
     prepare(&mut request, &route, &state);
     let identity = Identity::new(model);
     if !stream {
-        let response = ask(shared, &route, request, track).await?;
+        let response = match ask(shared, &route, request, track).await {
+            Ok(response) => response,
+            Err(refusal) => return Err(permits.refused(refusal)),
+        };
         let document = whole(&identity, &response)?;
         track.complete(Some(&response));
         permits.settle(track.tokens());
@@ -160,7 +163,7 @@ async fn respond(
     let first = match timeout(state.config.serve.head_wait, upstream.next()).await {
         Ok(Some(Err(error))) => {
             track.upstream_error(&error);
-            return Err(Refusal::from(&error));
+            return Err(permits.refused(Refusal::from(&error)));
         }
         Ok(None) => return Err(Refusal::truncated()),
         Ok(Some(Ok(event))) => Some(event),

@@ -22,7 +22,8 @@ use serde::{Deserialize, Deserializer, de};
 pub struct Config {
     /// The server and its limits.
     pub serve: Serve,
-    /// Aliases: a name, and the models `provider/model` that it stands for. If there are several, the
+    /// Aliases: a name, and the models `provider/model` that it means. Without `/model`, it is the
+    /// provider's default model. If there are several, the
     /// next one is used if one fails before the first content of its response.
     pub models: BTreeMap<String, Vec<String>>,
     /// The clients' keys, by name. Without keys, every client is allowed.

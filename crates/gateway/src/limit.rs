@@ -50,6 +50,15 @@ impl Permits {
             charge.settle(tokens);
         }
     }
+
+    /// Ends a request that was refused. If the service did not work on it, it costs nothing.
+    pub(crate) fn refused(self, refusal: Refusal) -> Refusal {
+        // Others, such as a timeout, may have been worked on.
+        if matches!(refusal.status.as_u16(), 400 | 404 | 413 | 429 | 503) {
+            self.settle(Some(0));
+        }
+        refusal
+    }
 }
 
 /// The reason why a request cannot be admitted now, and the time until it may be, if there is one.

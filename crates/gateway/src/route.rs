@@ -58,10 +58,7 @@ impl Routes {
         if let Some(route) = self.aliases.get(name) {
             return Ok(route.clone());
         }
-        let (provider, model) = match name.split_once('/') {
-            None => (name, None),
-            Some((provider, model)) => (provider, Some(model.to_owned())),
-        };
+        let (provider, model) = split(name);
         let Ok(found) = self.hub.provider(provider) else {
             let mut known: Vec<_> = self.aliases.keys().cloned().collect();
             known.extend(self.hub.names().map(|name| format!("{name}/…")));
@@ -71,7 +68,7 @@ impl Routes {
         };
         Ok(Route {
             provider: found,
-            model: model.filter(|model| !model.is_empty()),
+            model,
             label: provider.to_owned(),
             retry: retry(),
         })
@@ -105,16 +102,20 @@ fn retry() -> RetryPolicy {
         .max_retry_after(SHORT)
 }
 
+/// Splits `provider/model`; without a model, it is the provider's default.
+fn split(name: &str) -> (&str, Option<String>) {
+    match name.split_once('/') {
+        None => (name, None),
+        Some((provider, "")) => (provider, None),
+        Some((provider, model)) => (provider, Some(model.to_owned())),
+    }
+}
+
 fn alias(hub: &Hub, models: &[String]) -> Result<Route> {
     let mut targets = Vec::with_capacity(models.len());
     for model in models {
-        let expected = || {
-            Error::config(format!(
-                "invalid model `{model}`: expected `provider/model`"
-            ))
-        };
-        let (provider, model) = model.split_once('/').ok_or_else(expected)?;
-        targets.push((provider, hub.provider(provider)?, model.to_owned()));
+        let (provider, model) = split(model);
+        targets.push((provider, hub.provider(provider)?, model));
     }
     let mut targets = targets.into_iter();
     let Some((label, first, model)) = targets.next() else {
@@ -123,14 +124,18 @@ fn alias(hub: &Hub, models: &[String]) -> Result<Route> {
     if targets.len() == 0 {
         return Ok(Route {
             provider: first,
-            model: Some(model),
+            model,
             label: label.to_owned(),
             retry: retry(),
         });
     }
-    let fallback = Fallback::new_with_model(first, model);
-    let fallback = targets.fold(fallback, |fallback, (_, provider, model)| {
-        fallback.or_with_model(provider, model)
+    let fallback = match model {
+        None => Fallback::new(first),
+        Some(model) => Fallback::new_with_model(first, model),
+    };
+    let fallback = targets.fold(fallback, |fallback, (_, provider, model)| match model {
+        None => fallback.or(provider),
+        Some(model) => fallback.or_with_model(provider, model),
     });
     Ok(Route {
         provider: Arc::new(fallback),
