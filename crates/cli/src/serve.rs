@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write as _},
     net::SocketAddr,
+    path::PathBuf,
     process,
     sync::mpsc::{SyncSender, sync_channel},
     thread,
@@ -25,6 +26,7 @@ use tokio::{net::TcpListener, runtime, time::sleep};
 
 use crate::{
     args::{Limit, limit, rate},
+    config::Config as File,
     exit::Failure,
     output::{json_line, say},
     service::simulator,
@@ -48,9 +50,16 @@ const SETTLE: Duration = Duration::from_secs(1);
 #[allow(clippy::struct_excessive_bools)]
 #[derive(Args, Debug)]
 pub(crate) struct Serve {
-    /// Address to listen on; port 0 selects a free port
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    pub(crate) listen: SocketAddr,
+    /// Configuration file [default: in the platform's configuration folder]
+    ///
+    /// Besides the providers and models, it has the members of [serve] and [keys.NAME]. Flags take
+    /// precedence.
+    #[arg(long, value_name = "FILE", conflicts_with = "simulate")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Address to listen on; port 0 selects a free port [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
 
     /// Serve a model under another name; repeatable
     ///
@@ -67,7 +76,8 @@ pub(crate) struct Serve {
     /// Require a key from clients; repeatable
     ///
     /// The key itself is in an environment variable or in a file: NAME=env:VARIABLE or
-    /// NAME=file:PATH. Its name appears in the log. SIGHUP reads the keys again.
+    /// NAME=file:PATH. Its name appears in the log. SIGHUP reads the keys and the configuration file
+    /// again.
     #[arg(
         long,
         value_name = "NAME=REFERENCE",
@@ -88,9 +98,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) cors: Vec<String>,
 
-    /// Time for responses in flight after SIGTERM or Ctrl-C; a second signal ends them
-    #[arg(long, value_name = "SECONDS", value_parser = limit, default_value = "120")]
-    pub(crate) drain: Limit,
+    /// Time for responses in flight after SIGTERM or Ctrl-C; a second signal ends them, and 0
+    /// disables the limit [default: 120]
+    #[arg(long, value_name = "SECONDS", value_parser = limit)]
+    pub(crate) drain: Option<Limit>,
 
     /// Check the settings, including the keys, and exit
     #[arg(long)]
@@ -136,19 +147,45 @@ pub(crate) struct Serve {
 }
 
 impl Serve {
-    fn config(&self) -> Config {
+    /// Reads the configuration file; the simulator needs none.
+    fn file(&self) -> Result<File> {
+        if self.simulate {
+            return Ok(File::default());
+        }
+        File::load(self.config.as_deref())
+    }
+
+    /// Returns the settings of the file, with those of the flags on top.
+    fn config(&self, file: &File) -> Config {
         let mut config = Config::default();
-        config.serve.listen = self.listen;
-        config.serve.allow_without_keys = self.no_auth;
-        config.serve.hosts.clone_from(&self.host);
-        config.serve.cors.clone_from(&self.cors);
-        // Without a limit, a response in flight may take as long as it does.
-        config.serve.drain = self.drain.0.unwrap_or(Duration::MAX);
-        config.models = self.alias.iter().cloned().collect();
-        let keys = self.key.iter().cloned();
-        config.keys = keys
-            .map(|(name, source)| (name, KeyConfig::new(source)))
-            .collect();
+        config.serve = file.serve.clone();
+        for (name, targets) in &file.models {
+            let models = targets.iter().map(|target| match &target.model {
+                None => target.name.clone(),
+                Some(model) => format!("{}/{model}", target.name),
+            });
+            config = config.alias(name, models);
+        }
+        for (name, key) in &file.keys {
+            let mut key = key.clone();
+            key.key = key.key.relative_to(file.folder());
+            config = config.key(name, key);
+        }
+        if let Some(listen) = self.listen {
+            config.serve.listen = listen;
+        }
+        if let Some(Limit(drain)) = self.drain {
+            config.serve.drain = drain.unwrap_or(Duration::MAX);
+        }
+        config.serve.allow_without_keys |= self.no_auth;
+        config.serve.hosts.extend(self.host.iter().cloned());
+        config.serve.cors.extend(self.cors.iter().cloned());
+        for (name, models) in &self.alias {
+            config = config.alias(name, models);
+        }
+        for (name, source) in &self.key {
+            config = config.key(name, KeyConfig::new(source.clone()));
+        }
         config
     }
 }
@@ -194,30 +231,35 @@ async fn run_until_signal(args: &Serve) -> Result<(), Failure> {
     } else {
         None
     };
-    let hub = || match &simulator {
-        None => Hub::from_env(),
-        Some(simulator) => simulated(simulator),
+    let settings = || {
+        let file = args.file()?;
+        let hub = match &simulator {
+            None => configured(&file)?,
+            Some(simulator) => simulated(simulator)?,
+        };
+        Ok::<_, Error>((hub, args.config(&file)))
     };
-    let config = args.config();
+    let (hub, config) = settings()?;
+    let listen = config.serve.listen;
     let gateway = if args.no_log {
-        Gateway::new(hub()?, config)?
+        Gateway::new(hub, config)?
     } else {
         let log = Log::start();
-        Gateway::with_log(hub()?, config, move |record| log.write(record))?
+        Gateway::with_log(hub, config, move |record| log.write(record))?
     };
-    gateway.check_address(args.listen).map_err(remedy)?;
+    gateway.check_address(listen).map_err(remedy)?;
     if args.check {
         say("the settings are valid");
         return Ok(());
     }
-    let listener = TcpListener::bind(args.listen).await;
-    let listener = listener
-        .map_err(|error| Failure::Io(format!("cannot listen on {}", args.listen), error))?;
+    let listener = TcpListener::bind(listen).await;
+    let listener =
+        listener.map_err(|error| Failure::Io(format!("cannot listen on {listen}"), error))?;
     let mut signals = Signals::listen()
         .map_err(|error| Failure::Io("cannot install signal handlers".to_owned(), error))?;
     announce(&listener, simulator.is_some())?;
     let reload = || {
-        let reloaded = hub().and_then(|hub| gateway.reload(hub, args.config()));
+        let reloaded = settings().and_then(|(hub, config)| gateway.reload(hub, config));
         match reloaded {
             Ok(()) => say("the settings were read again"),
             Err(error) => {
@@ -267,6 +309,16 @@ fn announce(listener: &TcpListener, is_simulated: bool) -> Result<(), Failure> {
          \"messages\":[{{\"role\":\"user\",\"content\":\"Hi\"}}]}}'\n"
     ));
     Ok(())
+}
+
+/// Creates a hub of the environment's providers and of those of the file, which replace them.
+fn configured(file: &File) -> Result<Hub> {
+    let transport = HttpTransport::builder().build()?;
+    let mut hub = Hub::from_env()?;
+    for name in file.providers.keys() {
+        hub = hub.with_name(name, file.provider(name, transport.clone())?);
+    }
+    Ok(hub)
 }
 
 /// Creates a hub whose providers are all in the simulator.

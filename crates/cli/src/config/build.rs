@@ -104,7 +104,7 @@ impl Config {
     /// # Errors
     ///
     /// As [`settings`](Self::settings); `Config` if the name is unknown or a setting is invalid.
-    #[expect(dead_code, reason = "for programs that use several providers at once")]
+    #[cfg(feature = "serve")]
     pub(crate) fn provider(
         &self,
         name: &str,

@@ -23,6 +23,12 @@ pub(crate) struct Config {
     pub(crate) models: BTreeMap<String, Vec<Target>>,
     /// The providers, by the name in `provider/model`.
     pub(crate) providers: BTreeMap<String, Table>,
+    /// The server of `inferstream serve`.
+    #[cfg(feature = "serve")]
+    pub(crate) serve: inferstream_gateway::Serve,
+    /// The keys of its clients, by name.
+    #[cfg(feature = "serve")]
+    pub(crate) keys: BTreeMap<String, inferstream_gateway::KeyConfig>,
 }
 
 /// A file as it is written.
@@ -32,6 +38,10 @@ struct File {
     default: Option<Spanned<String>>,
     models: BTreeMap<String, Spanned<Models>>,
     providers: BTreeMap<String, Spanned<Table>>,
+    #[cfg(feature = "serve")]
+    serve: inferstream_gateway::Serve,
+    #[cfg(feature = "serve")]
+    keys: BTreeMap<String, inferstream_gateway::KeyConfig>,
 }
 
 /// One model, or several to fall back through.
@@ -115,7 +125,13 @@ impl Config {
         };
         let file: File = toml::from_str(text)
             .map_err(|error| at(error.span(), &without_value(error.message())))?;
-        let mut config = Self::default();
+        let mut config = Self {
+            #[cfg(feature = "serve")]
+            serve: file.serve,
+            #[cfg(feature = "serve")]
+            keys: file.keys,
+            ..Self::default()
+        };
         for (name, table) in file.providers {
             let span = Some(table.span());
             let mut table = table.into_inner();

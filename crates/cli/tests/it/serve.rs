@@ -13,15 +13,12 @@ struct Gateway(Option<Child>, String);
 
 impl Gateway {
     fn start(args: &[&str]) -> Self {
-        let serve = [
-            "serve",
-            "--simulate",
-            "--tps",
-            "0",
-            "--listen",
-            "127.0.0.1:0",
-        ];
-        let mut command = command(&[&serve, args].concat());
+        let listen = ["--listen", "127.0.0.1:0"];
+        Self::run(&[&["serve", "--simulate", "--tps", "0"], &listen[..], args].concat())
+    }
+
+    fn run(args: &[&str]) -> Self {
+        let mut command = command(args);
         command.env("TEAM_KEY", "key-of-the-team");
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
@@ -159,4 +156,41 @@ fn invalid_settings_are_refused_before_it_listens() {
     // A key as an argument would be visible to other users.
     let run = run(&["serve", "--key", "team=sk-secret"]);
     assert_eq!(run.code, Some(2));
+}
+
+#[test]
+fn the_configuration_file_has_providers_aliases_and_keys() {
+    let url = crate::serve(
+        200,
+        "text/event-stream",
+        "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Blue.\"},\
+         \"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n",
+    );
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("key"), "key-of-the-file").unwrap();
+    let path = folder.path().join("config.toml");
+    let text = format!(
+        "[serve]\nlisten = \"127.0.0.1:0\"\ndrain = 5\n\
+         [models]\nfast = \"local/m\"\n\
+         [providers.local]\nkind = \"openai-compat\"\nbase_url = \"{url}\"\n\
+         [keys.team]\nkey = \"file:key\"\nmodels = [\"fast\"]\n"
+    );
+    std::fs::write(&path, &text).unwrap();
+    let path = path.to_str().unwrap();
+    let gateway = Gateway::run(&["serve", "--config", path]);
+    let response = gateway.chat("x-api-key: key-of-the-file\r\n", "fast");
+    assert!(response.contains("Blue."), "{response}");
+    assert!(response.contains("data: [DONE]\n\n"), "{response}");
+    let response = gateway.chat("x-api-key: key-of-the-file\r\n", "local/m");
+    assert!(response.starts_with("HTTP/1.1 403 "), "{response}");
+    let response = gateway.chat("", "fast");
+    assert!(response.starts_with("HTTP/1.1 401 "), "{response}");
+
+    for member in ["[serve]\nlinger = true", "[keys.a]\nkey = \"sk-secret\""] {
+        std::fs::write(path, member).unwrap();
+        let run = run(&["serve", "--check", "--config", path]);
+        assert_eq!(run.code, Some(2), "{}", run.stderr);
+        assert!(run.error().contains("line 2"), "{}", run.stderr);
+        assert!(!run.stderr.contains("sk-secret"), "{}", run.stderr);
+    }
 }
