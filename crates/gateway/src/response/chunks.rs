@@ -299,7 +299,8 @@ mod tests {
     /// Returns the chunks, and whether the end marker follows them.
     fn parse(out: &str) -> (Vec<Value>, bool) {
         let mut events: Vec<_> = out.split_terminator("\n\n").collect();
-        let is_done = events.pop_if(|event| *event == "data: [DONE]").is_some();
+        let is_done = events.last() == Some(&"data: [DONE]");
+        events.truncate(events.len() - usize::from(is_done));
         let parse = |event: &str| serde_json::from_str(event.strip_prefix("data: ").unwrap());
         (
             events

@@ -1,9 +1,11 @@
 //! Limits of sizes and times at the client's side.
 
+use inferstream::Timeouts;
 use inferstream_gateway::Config;
+use inferstream_simulator::Simulator;
 use tokio::io::AsyncWriteExt as _;
 
-use crate::support::{Reply, SHORT, Served, Service, closed, request};
+use crate::support::{Reply, SHORT, STREAMED, Served, Service, closed, hub, request};
 
 fn config() -> Config {
     let mut config = Config::default();
@@ -78,4 +80,16 @@ async fn responses_above_the_limit_in_flight_are_refused() {
     let reply = served.chat(&request("local/m", "")).await;
     assert_eq!(reply.status, 503, "{reply:?}");
     assert_eq!(reply.header("retry-after"), Some("1"));
+}
+
+#[tokio::test]
+async fn a_body_of_a_megabyte_passes() {
+    let simulator = Simulator::builder().start().await.unwrap();
+    let hub = hub(&simulator, Timeouts::default());
+    let served = Served::start(hub, Config::default()).await;
+    let text = "word ".repeat(200_000);
+    let body = request("cerebras/gpt-oss-120b", STREAMED).replace("Count!", &text);
+    let reply = served.chat(&body).await;
+    assert!(reply.is_done(), "{}", reply.head);
+    assert!(text.len() < simulator.requests()[0].body.len());
 }
