@@ -25,9 +25,10 @@ use inferstream_simulator::{Fault, Simulator};
 use tokio::{net::TcpListener, runtime, time::sleep};
 
 use crate::{
-    args::{Limit, limit, rate},
+    args::rate,
     config::Config as File,
     exit::Failure,
+    limit::Limit,
     output::{json_line, say},
     service::simulator,
 };
@@ -100,7 +101,7 @@ pub(crate) struct Serve {
 
     /// Time for responses in flight after SIGTERM or Ctrl-C; a second signal ends them, and 0
     /// disables the limit [default: 120]
-    #[arg(long, value_name = "SECONDS", value_parser = limit)]
+    #[arg(long, value_name = "SECONDS", value_parser = Limit::parse)]
     pub(crate) drain: Option<Limit>,
 
     /// Check the settings, including the keys, and exit
