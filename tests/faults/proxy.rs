@@ -103,3 +103,10 @@ async fn a_proxy_without_a_fault_changes_nothing() {
         );
     }
 }
+
+#[tokio::test]
+async fn debug_output_shows_no_request() {
+    let (_, proxy) = run(None, Way::Http, Timeouts::default()).await;
+    let shown = format!("{proxy:?}");
+    assert!(!shown.contains("CONNECT"), "{shown}");
+}

@@ -215,3 +215,18 @@ async fn an_open_address_without_keys_is_refused() {
         .check_address(open)
         .unwrap();
 }
+
+#[tokio::test]
+async fn debug_output_shows_no_key() {
+    let source = KeySource::Value(ApiKey::new("key-of-a").unwrap());
+    let config = Config::default().key("a", key("key-of-a"));
+    let (_simulator, served) = start(config.clone()).await;
+    for shown in [
+        format!("{source:?}"),
+        format!("{:?}", key("key-of-a")),
+        format!("{config:?}"),
+        format!("{:?}", served.gateway),
+    ] {
+        assert!(!shown.contains("key-of-a"), "{shown}");
+    }
+}

@@ -69,7 +69,9 @@ pub(crate) fn answer(replicate: &Replicate, head: &Parts) -> Outcome {
     let mut response = Response::new(Body::new(Live::new(reader)));
     let event_stream = HeaderValue::from_static(EVENT_STREAM);
     response.headers_mut().insert(CONTENT_TYPE, event_stream);
-    if let Some(Fault::Wire(fault)) = first_fault {
+    // The events of a prediction contain text, not JSON.
+    let wire = first_fault.as_ref().and_then(Fault::wire);
+    if let Some(fault) = wire.filter(|fault| !fault.needs_json()) {
         response.extensions_mut().insert(fault);
     }
     Outcome::Live(response)
