@@ -14,7 +14,7 @@ use std::{
 use crate::run::{Outcome, Result, cargo, read, root, run, shown, stdout, succeeds, words};
 
 /// The duration of the smoke test of each target.
-const SMOKE_SECONDS: u32 = 5;
+const SMOKE_SECONDS: u32 = 2;
 
 /// The default duration of each target.
 const SECONDS: u32 = 600;
