@@ -289,7 +289,8 @@ async fn a_prediction_is_created_once_whatever_is_wrong_with_the_response() {
         if fault.is_before_http() || fault.needs_tls() || is_retried {
             return;
         }
-        let seen = run(Fault::Create(*fault), Protocol::Replicate, limits(HEAD)).await;
+        let timeouts = limits(HEAD).first_event(SOON).idle(SOON).progress(SOON);
+        let seen = run(Fault::Create(*fault), Protocol::Replicate, timeouts).await;
         assert_eq!(seen.works, 1, "{fault}: {seen:?}");
         assert!(seen.end.is_err() || seen.text == TEXT, "{fault}: {seen:?}");
     });
