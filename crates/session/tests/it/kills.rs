@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The signals that end a writer, each in turn. A process that a shell started in the background
-/// ignores SIGINT, and so do its children, so that one is left out.
+/// ignores SIGINT, and so do its children, so that it is not used here.
 const SIGNALS: [&str; 2] = ["KILL", "TERM"];
 
 const ROUNDS: usize = 150;
