@@ -4,10 +4,8 @@ use std::{future::pending, time::Duration};
 
 use bytes::Bytes;
 use http::Request;
-use inferstream_core::{
-    Error, ErrorKind, Phase, Result, Timeouts, Timer, Transport,
-    test_util::{Clock, Piece, Reply, ScriptedTransport},
-};
+use inferstream_core::{Error, ErrorKind, Phase, Result, Timeouts, Timer, Transport};
+use inferstream_test::{Clock, Piece, Reply, ScriptedTransport};
 
 use crate::support::{poll_once, seconds};
 

@@ -7,10 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{Method, Request, Response, header::CONTENT_TYPE};
-use inferstream_core::{
-    Body, BoxFuture, Result, Timer, Transport,
-    test_util::{Clock, Piece, body},
-};
+use inferstream_core::{Body, BoxFuture, Result, Timer, Transport};
+use inferstream_test::{Clock, Piece, body};
 
 /// What the service answers.
 #[derive(Clone, Debug)]

@@ -24,12 +24,12 @@ use inferstream_core::{
     ApiKey, Body, Error, ErrorKind, Result, RetryPolicy, Timeouts,
     protocol::Finish,
     sse::{Decoder, FrameStream, Framer as _, Limits, Reader, frames},
-    test_util::{Reply, ScriptedTransport},
 };
 use inferstream_openai_compat::{Chat, ChatDecode, Compatible, Dialect};
 use inferstream_replicate::Replicate;
 use inferstream_session::{CacheFile, Cookies, GivenCookie, Jar, SingleFlight};
 use inferstream_simulator::{Answer, Simulator};
+use inferstream_test::{Reply, ScriptedTransport};
 use inferstream_transport::HttpTransport;
 use tempfile::TempDir;
 
@@ -82,10 +82,10 @@ const WITHOUT_SECRETS: &[&str] = &[
     "inferstream_core::sse::FramesError",
     "inferstream_core::sse::Limits",
     "inferstream_core::sse::TooLarge",
-    "inferstream_core::sse::strategy::Cuts",
-    "inferstream_core::sse::strategy::ValidStream",
-    "inferstream_core::test_util::Clock",
-    "inferstream_core::test_util::Watch",
+    "inferstream_test::strategy::Cuts",
+    "inferstream_test::strategy::ValidStream",
+    "inferstream_test::Clock",
+    "inferstream_test::Watch",
     "inferstream_gateway::Ending",
     "inferstream_gateway::Record",
     "inferstream_gateway::Serve",
@@ -126,8 +126,8 @@ const SHOWS_CONTENT: &[&str] = &[
     "inferstream_core::sse::Frame",
     "inferstream_core::sse::Item",
     "inferstream_core::sse::OwnedFrame",
-    "inferstream_core::test_util::Piece",
-    "inferstream_core::test_util::Reply",
+    "inferstream_test::Piece",
+    "inferstream_test::Reply",
     // The text of the model's last chunk.
     "inferstream_openai_compat::Template",
     "inferstream_simulator::Answer",
@@ -444,7 +444,7 @@ fn transports() -> Vec<(&'static str, String)> {
         shown("inferstream_core::sse::FrameStream", &of_body),
         shown("inferstream_core::sse::Frames", &frames(chunks)),
         shown("inferstream_core::sse::Reader", &reader),
-        shown("inferstream_core::test_util::ScriptedTransport", &scripted),
+        shown("inferstream_test::ScriptedTransport", &scripted),
         shown("inferstream_transport::HttpTransport", &http),
         shown("inferstream_transport::HttpTransportBuilder", &builder),
         shown("inferstream_transport::tower::ServiceTransport", &service),

@@ -8,9 +8,6 @@ pub use crate::{
     client::{CablyAi, CablyAiBuilder},
     dialect::{HISTORICAL_ALIASES, HISTORICAL_MODELS, Preset},
 };
-#[cfg(feature = "test-util")]
-#[doc(inline)]
-pub use inferstream_core::test_util;
 #[doc(inline)]
 pub use inferstream_core::{
     ApiKey, Body, BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream,

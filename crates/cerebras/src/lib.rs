@@ -12,9 +12,6 @@ pub use crate::{
     client::{Cerebras, CerebrasBuilder},
     dialect::HISTORICAL_DEFAULT_MODEL,
 };
-#[cfg(feature = "test-util")]
-#[doc(inline)]
-pub use inferstream_core::test_util;
 #[doc(inline)]
 pub use inferstream_core::{
     ApiKey, Body, BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream,

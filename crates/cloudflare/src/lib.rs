@@ -12,9 +12,6 @@ pub mod playground;
 mod workers_ai;
 
 pub use crate::{builder::CloudflareBuilder, client::Cloudflare, workers_ai::Endpoint};
-#[cfg(feature = "test-util")]
-#[doc(inline)]
-pub use inferstream_core::test_util;
 #[doc(inline)]
 pub use inferstream_core::{
     ApiKey, Body, BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream,

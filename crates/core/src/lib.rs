@@ -17,10 +17,6 @@ pub mod provider;
 mod trace;
 mod transport;
 
-#[cfg(feature = "test-util")]
-#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
-pub mod test_util;
-
 mod budget;
 mod error;
 mod error_kind;

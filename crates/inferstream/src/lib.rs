@@ -9,10 +9,8 @@ mod hub;
     feature = "compose",
     feature = "json",
     feature = "openai-compat",
-    feature = "proptest",
     feature = "replicate",
     feature = "schemars",
-    feature = "test-util",
     feature = "transport",
 ))]
 pub mod cookbook;

@@ -50,9 +50,6 @@ pub use crate::{
 };
 #[doc(inline)]
 pub use inferstream_client::Dropped;
-#[cfg(feature = "test-util")]
-#[doc(inline)]
-pub use inferstream_core::test_util;
 #[doc(inline)]
 pub use inferstream_core::{
     ApiKey, Body, BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream,

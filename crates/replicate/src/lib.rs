@@ -32,9 +32,6 @@ pub use crate::{
     inputs::{Images, Inputs},
     models::Version,
 };
-#[cfg(feature = "test-util")]
-#[doc(inline)]
-pub use inferstream_core::test_util;
 #[doc(inline)]
 pub use inferstream_core::{
     ApiKey, Body, BoxFuture, Capabilities, ChatEvent, ChatRequest, ChatResponse, ChatStream,

@@ -7,10 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use fuzz::{input::Input, outcome::Outcome, service::Service};
 use inferstream_core::{Error, Phase};
-use inferstream_core::{
-    ErrorKind, RetryPolicy, Sent, Timeouts,
-    test_util::{Piece, Reply, ScriptedTransport},
-};
+use inferstream_core::{ErrorKind, RetryPolicy, Sent, Timeouts};
+use inferstream_test::{Piece, Reply, ScriptedTransport};
 use serde_json::json;
 
 const SERVICES: &[Service] = &[

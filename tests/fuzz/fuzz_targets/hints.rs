@@ -6,11 +6,8 @@ use std::time::{Duration, SystemTime};
 use fuzz::input::Input;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use inferstream_client::{error_of_head, retry_after};
-use inferstream_core::{
-    Error, RateLimits, RetryPolicy, Timer,
-    protocol::RetryBudget,
-    test_util::{Reply, ScriptedTransport},
-};
+use inferstream_core::{Error, RateLimits, RetryPolicy, Timer, protocol::RetryBudget};
+use inferstream_test::{Reply, ScriptedTransport};
 
 const NAMES: &[&str] = &[
     "retry-after",

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use fuzz::{input::Input, outcome::Outcome, service::Service};
-use inferstream_core::test_util::Piece;
+use inferstream_test::Piece;
 
 /// What the end of a response is written with: without one of them there is no success.
 const ENDS: &[&str] = &["[DONE]", "reason", "done"];

@@ -10,10 +10,8 @@ use fuzz::{
     service::{CREATED, Service},
 };
 use http::{Method, Request};
-use inferstream_core::{
-    ErrorKind, Phase,
-    test_util::{Piece, Reply, ScriptedTransport},
-};
+use inferstream_core::{ErrorKind, Phase};
+use inferstream_test::{Piece, Reply, ScriptedTransport};
 use serde_json::json;
 
 const TOKENS: &[&str] = &[

@@ -4,9 +4,9 @@
 
 use inferstream_core::{
     ChatRequest, Error, ErrorKind, Json, Provider, ResponseFormat, RetryPolicy, Unsupported,
-    test_util::{Reply, ScriptedTransport},
 };
 use inferstream_openai_compat::{Compatible, SchemaRules, without_schema_uri};
+use inferstream_test::{Reply, ScriptedTransport};
 use serde_json::Value;
 
 #[path = "../../it/requests/validity.rs"]

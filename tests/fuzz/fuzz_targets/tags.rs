@@ -11,8 +11,9 @@ use fuzz::{input::Input, outcome::Outcome};
 use inferstream_compose::ThinkTags;
 use inferstream_core::{
     ChatEvent, ChatResponse, ChatStream, End, Error, ErrorKind, FinishReason, Result,
-    protocol::EventStream, test_util::Clock,
+    protocol::EventStream,
 };
+use inferstream_test::Clock;
 
 const TAGS: &[(&str, &str)] = &[
     ("<think>", "</think>"),

@@ -1,6 +1,7 @@
 //! A reader of streams, which checks what is true of every stream.
 
-use inferstream_core::{ChatEvent, ChatResponse, ChatStream, Error, Result, test_util::Clock};
+use inferstream_core::{ChatEvent, ChatResponse, ChatStream, Error, Result};
+use inferstream_test::Clock;
 
 /// What a stream returned.
 #[derive(Debug)]

@@ -6,12 +6,10 @@ use bytes::Bytes;
 use inferstream_cablyai::CablyAi;
 use inferstream_cerebras::Cerebras;
 use inferstream_cloudflare::{Cloudflare, Endpoint};
-use inferstream_core::{
-    ChatRequest, Provider, Result,
-    test_util::{Piece, Reply, ScriptedTransport},
-};
+use inferstream_core::{ChatRequest, Provider, Result};
 use inferstream_openai_compat::Compatible;
 use inferstream_replicate::Replicate;
+use inferstream_test::{Piece, Reply, ScriptedTransport};
 
 /// A Replicate prediction that was created.
 pub const CREATED: &str = r#"{"id":"p1","status":"starting","urls":{"get":"https://api.replicate.com/v1/predictions/p1","cancel":"https://api.replicate.com/v1/predictions/p1/cancel","stream":"https://stream.replicate.com/p1"}}"#;

@@ -1,6 +1,7 @@
 //! Deltas that contain the complete text so far: each part is returned once.
 
-use inferstream_core::{ErrorKind, Phase, test_util::Piece};
+use inferstream_core::{ErrorKind, Phase};
+use inferstream_test::Piece;
 
 use super::{Answer, Client, FINISH, Outcome, chunks, plain_stream, run, sse};
 

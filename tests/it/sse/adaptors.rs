@@ -8,8 +8,9 @@ use std::{
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use inferstream_core::sse::{
-    self, Decoder, Frames, FramesError, Limits, OwnedFrame, Reader, TooLarge, strategy,
+    self, Decoder, Frames, FramesError, Limits, OwnedFrame, Reader, TooLarge,
 };
+use inferstream_test::strategy;
 use proptest::prelude::*;
 
 use super::{Seen, decode, naive};

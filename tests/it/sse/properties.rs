@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use inferstream_core::{
     Text,
-    sse::{Decoder, Item, Limits, strategy::streams},
+    sse::{Decoder, Item, Limits},
 };
+use inferstream_test::strategy::streams;
 use proptest::{collection::vec, prelude::*};
 
 use super::{Seen, bytewise, decode, decode_with, naive, take_all};

@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-use inferstream_core::test_util::Clock;
+use inferstream_test::Clock;
 
 #[derive(Default)]
 struct Flag(AtomicBool);

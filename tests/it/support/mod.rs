@@ -16,7 +16,7 @@ pub(crate) use self::{
     script::Script,
     wire::Wire,
 };
-pub(crate) use inferstream_core::test_util::{Clock, Piece, Reply as Answer, Watch, body};
+pub(crate) use inferstream_test::{Clock, Piece, Reply as Answer, Watch, body};
 
 pub(crate) fn piece(bytes: &[u8]) -> Piece {
     Piece::from(bytes)

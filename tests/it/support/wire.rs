@@ -4,10 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use inferstream_core::{
-    Body, BoxFuture, Result, Timer, Transport,
-    test_util::{Clock, Reply, ScriptedTransport},
-};
+use inferstream_core::{Body, BoxFuture, Result, Timer, Transport};
+use inferstream_test::{Clock, Reply, ScriptedTransport};
 use serde_json::Value;
 
 use super::Double;

@@ -24,6 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "inferstream-transport",
         ],
     ),
+    ("inferstream-test", &["inferstream-core"]),
     ("inferstream-transport", &["inferstream-core"]),
     ("inferstream-cablyai", PROVIDER),
     ("inferstream-cerebras", PROVIDER_WITH_SESSION),
@@ -99,6 +100,7 @@ const EVERYTHING: &[&str] = &[
     "inferstream-replicate",
     "inferstream-session",
     "inferstream-simulator",
+    "inferstream-test",
     "inferstream-transport",
 ];
 

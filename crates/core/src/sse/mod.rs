@@ -13,9 +13,6 @@ mod frames;
 mod lent;
 mod lines;
 mod reader;
-#[cfg(feature = "proptest")]
-#[cfg_attr(docsrs, doc(cfg(feature = "proptest")))]
-pub mod strategy;
 mod stream;
 
 use std::{borrow::Cow, fmt, time::Duration};

@@ -8,9 +8,10 @@ use inferstream_cablyai::CablyAi;
 use inferstream_cerebras::{Cerebras, Cookies};
 use inferstream_client::{Call, Refusal, RetryBudgets};
 use inferstream_cloudflare::Cloudflare;
-use inferstream_core::{ChatRequest, Error, Provider, Timeouts, test_util::ScriptedTransport};
+use inferstream_core::{ChatRequest, Error, Provider, Timeouts};
 use inferstream_openai_compat::Compatible;
 use inferstream_replicate::Replicate;
+use inferstream_test::ScriptedTransport;
 
 use super::{Service, asked, client, down, exhaust, fail, policy};
 

@@ -10,11 +10,9 @@ use std::{
     time::Duration,
 };
 
-use inferstream_core::{
-    ChatRequest, Error, ErrorKind, RetryPolicy,
-    test_util::{Reply, ScriptedTransport},
-};
+use inferstream_core::{ChatRequest, Error, ErrorKind, RetryPolicy};
 use inferstream_openai_compat::Compatible;
+use inferstream_test::{Reply, ScriptedTransport};
 
 const DOCUMENT: &str =
     r#"{"choices":[{"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}]}"#;

@@ -6,11 +6,9 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use inferstream_core::{
-    Error, ErrorKind, RetryPolicy, Timer as _,
-    test_util::{Clock, Reply, ScriptedTransport},
-};
+use inferstream_core::{Error, ErrorKind, RetryPolicy, Timer as _};
 use inferstream_openai_compat::Compatible;
+use inferstream_test::{Clock, Reply, ScriptedTransport};
 
 use super::{down, hi, up};
 use crate::{retry::millis, support::seconds};

@@ -3,7 +3,8 @@
 //! Use them to test your own parser. In this example, the parser under test is `Decoder`:
 //!
 //! ```
-//! use inferstream_core::sse::{Decoder, OwnedFrame, strategy};
+//! use inferstream_core::sse::{Decoder, OwnedFrame};
+//! use inferstream_test::strategy;
 //! use proptest::prelude::*;
 //!
 //! // The body of a `#[test]`: frames do not depend on the reads in which they arrive.
@@ -28,8 +29,10 @@ use proptest::{
     sample::{Index, select},
 };
 
-use super::OwnedFrame;
-use crate::text::Text;
+use inferstream_core::{
+    Text,
+    sse::{Frame, OwnedFrame},
+};
 
 /// Places at which a stream is cut into reads.
 ///
@@ -248,11 +251,13 @@ impl Writer {
             self.end(*end);
         }
         if !data.is_empty() {
-            self.frames.push(OwnedFrame {
-                event: if event.is_empty() { "message" } else { event }.to_owned(),
-                id: self.id.clone(),
-                data: Text::from(data.join("\n")),
-            });
+            let mut frame = OwnedFrame::from(Frame::new("", &Bytes::new()));
+            if !event.is_empty() {
+                event.clone_into(&mut frame.event);
+            }
+            frame.id.clone_from(&self.id);
+            frame.data = Text::from(data.join("\n"));
+            self.frames.push(frame);
         }
     }
 

@@ -14,12 +14,9 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 
-use super::{body::Watch, clock::Clock, reply::Reply};
-use crate::{
-    error::{Error, Result},
-    timeouts::{Phase, Timeouts},
-    transport::{Body, BoxFuture, Timer, Transport},
-};
+use inferstream_core::{Body, BoxFuture, Error, Phase, Result, Timeouts, Timer, Transport};
+
+use crate::{body::Watch, clock::Clock, reply::Reply};
 
 /// Creates the response to a request from the requests before it.
 type Rule = dyn Fn(&Request<Bytes>, &[Request<Bytes>]) -> Reply + Send + Sync;
@@ -71,7 +68,7 @@ impl ScriptedTransport {
     /// Creates a transport whose replies depend on the request and on the requests before it.
     ///
     /// ```
-    /// use inferstream_core::test_util::{Reply, ScriptedTransport};
+    /// use inferstream_test::{Reply, ScriptedTransport};
     ///
     /// let transport = ScriptedTransport::by(|request, before| match request.uri().path() {
     ///     "/v1/models" => Reply::json(200, r#"{"data":[]}"#),

@@ -14,11 +14,9 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame};
 
-use super::clock::{Clock, Sleep};
-use crate::{
-    error::{Error, ErrorKind, Result, Sent},
-    transport::Body,
-};
+use inferstream_core::{Body, Error, ErrorKind, Result, Sent};
+
+use crate::clock::{Clock, Sleep};
 
 /// A step of a scripted body. After the last one, the body ends cleanly.
 #[derive(Clone, Debug)]

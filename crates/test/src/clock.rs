@@ -12,7 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::transport::{BoxFuture, Timer};
+use inferstream_core::{BoxFuture, Timer};
 
 /// The time of a new clock: not zero, so that a test notices if the time of a timer is mistaken for the
 /// time since a request.
@@ -55,7 +55,7 @@ impl Clock {
     /// # Panics
     ///
     /// If the future waits for something other than this clock, such as a
-    /// [`Piece::Hang`](super::Piece::Hang) without a timeout, a socket or a thread.
+    /// [`Piece::Hang`](crate::Piece::Hang) without a timeout, a socket or a thread.
     #[track_caller]
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);

@@ -4,20 +4,18 @@ use std::{future::pending, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 
-use super::{
+use inferstream_core::{Body, Error, Result, Timer};
+
+use crate::{
     body::{Piece, Watch, body},
     clock::Clock,
-};
-use crate::{
-    error::{Error, Result},
-    transport::{Body, Timer},
 };
 
 /// A scripted response: status, headers and body, with delays and failures.
 ///
 /// ```
 /// use std::time::Duration;
-/// use inferstream_core::test_util::{Piece, Reply};
+/// use inferstream_test::{Piece, Reply};
 ///
 /// let stream = "data: {\"a\":1}\n\ndata: [DONE]\n\n";
 /// // The connection is lost after 20 bytes.
