@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     run::{Outcome, Result, cargo, read, root, run, stdout, succeeds, target, words, write},
-    workspace,
+    workspace::{self, Package},
 };
 
 /// The tool that lists a public API, in the version used for the snapshots.
@@ -26,10 +26,16 @@ pub(crate) fn job(arguments: &[String]) -> Result<Outcome> {
     }
     let mut changed = Vec::new();
     let packages = workspace::packages()?;
-    for package in packages.iter().filter(|package| package.is_library()) {
+    let packages: Vec<_> = packages
+        .iter()
+        .filter(|package| package.is_library())
+        .collect();
+    let descriptions = describe(&packages)?;
+    for package in packages {
         let name = &package.name;
         let path = snapshot(name);
-        let new = list(name)?;
+        let json = descriptions.join(name.replace('-', "_"));
+        let new = list(&json.with_extension("json"))?;
         if update {
             write(&path, &new)?;
             continue;
@@ -60,22 +66,26 @@ fn snapshot(package: &str) -> PathBuf {
     root().join("api").join(format!("{name}.txt"))
 }
 
-/// Lists the public API of a package with all its features.
-fn list(package: &str) -> Result<String> {
+/// Describes the public APIs of packages with all their features, as JSON, and returns its folder.
+///
+/// One command, because the packages share what it builds.
+fn describe(packages: &[&Package]) -> Result<PathBuf> {
     // A separate target folder, because the variable would make cargo rebuild dependencies.
     let target = target().join("api");
-    let line = format!(
-        "rustdoc --quiet --locked --lib --all-features -p {package} -- \
-         -Z unstable-options --output-format json --cap-lints allow"
-    );
-    run(cargo(words(&line))
+    let mut command = cargo(words("doc --quiet --locked --lib --no-deps --all-features"));
+    for package in packages {
+        command.args(["-p", &package.name]);
+    }
+    let flags = "-Z unstable-options --output-format json --cap-lints allow";
+    run(command
         .env("CARGO_TARGET_DIR", &target)
+        .env("RUSTDOCFLAGS", flags)
         .env("RUSTC_BOOTSTRAP", "1"))?;
-    let json = target.join("doc").join(package.replace('-', "_"));
-    public_api(&json.with_extension("json"))
+    Ok(target.join("doc"))
 }
 
-fn public_api(json: &Path) -> Result<String> {
+/// Lists the public API that a JSON description has.
+fn list(json: &Path) -> Result<String> {
     // Blanket and auto trait implementations would hide the rest.
     stdout(cargo(words("public-api --color never -ss --rustdoc-json")).arg(json))
 }
