@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body_util::BodyExt as _;
 use inferstream::{ChatEvent, ChatRequest, ChatResponse};
+use inferstream_chat_json::{Identity, Incoming, random_id, write_response};
 use tokio::time::timeout;
 
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
     record::Track,
     refusal::Refusal,
     request,
-    response::{Identity, StreamBody, StreamSettings, Upstream, random_id, whole},
+    response::{StreamBody, StreamSettings, Upstream},
     route::Route,
 };
 
@@ -135,7 +136,7 @@ async fn respond(
             shared.observer.metrics.limited.inc();
         })?;
     }
-    let request::Incoming {
+    let Incoming {
         model,
         mut request,
         include_usage,
@@ -150,7 +151,7 @@ async fn respond(
             Ok(response) => response,
             Err(refusal) => return Err(permits.refused(refusal)),
         };
-        let document = whole(&identity, &response)?;
+        let document = write_response(&identity, &response)?;
         track.complete(Some(&response));
         permits.settle(track.tokens());
         let mut headers = HeaderMap::new();

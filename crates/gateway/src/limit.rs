@@ -54,7 +54,7 @@ impl Permits {
     /// Ends a request that was refused. If the service did not work on it, it costs nothing.
     pub(crate) fn refused(self, refusal: Refusal) -> Refusal {
         // Others, such as a timeout, may have been worked on.
-        if matches!(refusal.status.as_u16(), 400 | 404 | 413 | 429 | 503) {
+        if matches!(refusal.error.status.as_u16(), 400 | 404 | 413 | 429 | 503) {
             self.settle(Some(0));
         }
         refusal

@@ -193,13 +193,13 @@ impl Track {
         };
         let family = &self.observer.metrics.failures;
         family.get_or_create(&failures).inc();
-        self.end(Ending::Failed, 200, Some(&refusal.code), response);
+        self.end(Ending::Failed, 200, Some(&refusal.error.code), response);
     }
 
     /// An error is returned in place of a response.
     pub(crate) fn refused(&mut self, refusal: &Refusal) {
-        let status = refusal.status.as_u16();
-        self.end(Ending::Refused, status, Some(&refusal.code), None);
+        let status = refusal.error.status.as_u16();
+        self.end(Ending::Refused, status, Some(&refusal.error.code), None);
     }
 
     fn end(

@@ -1,21 +1,17 @@
-//! Errors in the shape of OpenAI's API, and the status of each kind of error.
+//! Errors as responses of the gateway: OpenAI's error object with headers.
 
 use std::{borrow::Cow, time::Duration};
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use inferstream::{Error, ErrorKind, Field};
-use serde::Serialize;
+use inferstream::{Error, ErrorKind};
+use inferstream_chat_json::ApiError;
 
 /// An error that is reported to a client, in place of a response or within a stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Refusal {
-    pub(crate) status: StatusCode,
-    pub(crate) message: String,
-    /// The member `type`.
-    pub(crate) kind: &'static str,
-    pub(crate) param: Option<String>,
-    pub(crate) code: Cow<'static, str>,
+    /// Boxed, because results are returned by value.
+    pub(crate) error: Box<ApiError>,
     retry_after: Option<Duration>,
     /// Whether clients that retry by themselves are asked not to.
     is_final: bool,
@@ -30,28 +26,15 @@ impl Refusal {
     fn new(
         status: StatusCode,
         kind: &'static str,
-        code: impl Into<Cow<'static, str>>,
+        code: &'static str,
         message: impl Into<String>,
     ) -> Self {
-        Self {
-            status,
-            message: message.into(),
-            kind,
-            param: None,
-            code: code.into(),
-            retry_after: None,
-            is_final: false,
-            headers: None,
-        }
+        ApiError::new(status, kind, code, message).into()
     }
 
     /// A request that is invalid for every provider.
     pub(crate) fn invalid(param: Option<&str>, message: impl Into<String>) -> Self {
-        let (status, kind) = (StatusCode::BAD_REQUEST, "invalid_request_error");
-        Self {
-            param: param.map(str::to_owned),
-            ..Self::new(status, kind, "invalid_request", message)
-        }
+        ApiError::invalid(param, message).into()
     }
 
     pub(crate) fn not_found(code: &'static str, message: impl Into<String>) -> Self {
@@ -125,8 +108,7 @@ impl Refusal {
 
     /// A response that ended without the end that its protocol announces.
     pub(crate) fn truncated() -> Self {
-        let message = "the response was truncated: it ended without a finish reason";
-        Self::new(StatusCode::BAD_GATEWAY, "truncated", "truncated", message)
+        ApiError::truncated().into()
     }
 
     fn after(mut self, wait: Duration) -> Self {
@@ -141,59 +123,34 @@ impl Refusal {
 
     /// Returns the code for metrics, of which there are few: a provider's own code is not one of them.
     pub(crate) fn code_label(&self) -> &'static str {
-        match self.code {
+        match self.error.code {
             Cow::Borrowed(code) => code,
             Cow::Owned(_) => "provider",
         }
     }
+}
 
-    /// Returns the object with the member `error`, as JSON text.
-    pub(crate) fn to_json(&self) -> String {
-        serde_json::to_string(&Wire { error: self.wire() }).unwrap_or_default()
-    }
-
-    /// Returns the value of the member `error`, as JSON text.
-    pub(crate) fn to_inner_json(&self) -> String {
-        serde_json::to_string(&self.wire()).unwrap_or_default()
-    }
-
-    fn wire(&self) -> WireError<'_> {
-        WireError {
-            message: &self.message,
-            kind: self.kind,
-            param: self.param.as_deref(),
-            code: &self.code,
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        Self {
+            error: Box::new(error),
+            retry_after: None,
+            is_final: false,
+            headers: None,
         }
     }
 }
 
-#[derive(Serialize)]
-struct Wire<'a> {
-    error: WireError<'a>,
-}
-
-#[derive(Serialize)]
-struct WireError<'a> {
-    message: &'a str,
-    #[serde(rename = "type")]
-    kind: &'a str,
-    param: Option<&'a str>,
-    code: &'a str,
-}
-
 impl From<&Error> for Refusal {
     fn from(error: &Error) -> Self {
-        let (status, kind, code) = class(error);
-        let code: Cow<'static, str> = match (code, error.code()) {
-            (Some(code), _) => code.into(),
-            (None, Some(code)) => code.to_owned().into(),
-            (None, None) => error.kind().as_str().into(),
-        };
-        let mut refusal = Self::new(status, kind, code, error.to_string());
-        refusal.param = error
-            .setting()
-            .filter(|_| status.is_client_error())
-            .map(str::to_owned);
+        let mut refusal = Self::from(ApiError::from(error));
+        if is_ours(error.kind()) {
+            refusal.error.status = StatusCode::BAD_GATEWAY;
+            refusal.error.kind = "server_error";
+            refusal.error.param = None;
+            refusal.error.code = "upstream_auth".into();
+        }
+        let status = refusal.error.status;
         if matches!(status.as_u16(), 429 | 503) {
             let known = error
                 .retry_after()
@@ -225,56 +182,9 @@ fn is_ours(kind: ErrorKind) -> bool {
     )
 }
 
-/// Returns the status, the `type` and the `code` of an error; without a code, it is the provider's.
-fn class(error: &Error) -> (StatusCode, &'static str, Option<&'static str>) {
-    const INVALID: &str = "invalid_request_error";
-    match error.kind() {
-        ErrorKind::ContextLength => {
-            let code = Some("context_length_exceeded");
-            (StatusCode::BAD_REQUEST, INVALID, code)
-        }
-        ErrorKind::ContentFilter => (StatusCode::BAD_REQUEST, INVALID, Some("content_filter")),
-        ErrorKind::InvalidRequest | ErrorKind::Unsupported => {
-            (StatusCode::BAD_REQUEST, INVALID, None)
-        }
-        ErrorKind::Config if is_of_request(error.setting()) => {
-            (StatusCode::BAD_REQUEST, INVALID, Some("invalid_request"))
-        }
-        ErrorKind::ModelNotSupported | ErrorKind::NotFound => {
-            (StatusCode::NOT_FOUND, INVALID, Some("model_not_found"))
-        }
-        // Without an attempt, it is the request that is too large.
-        ErrorKind::TooLarge if error.attempts() == 0 && error.status().is_none() => {
-            let code = Some("request_too_large");
-            (StatusCode::PAYLOAD_TOO_LARGE, INVALID, code)
-        }
-        ErrorKind::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", None),
-        ErrorKind::Quota => {
-            let code = Some("insufficient_quota");
-            (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", code)
-        }
-        kind if is_ours(kind) => (
-            StatusCode::BAD_GATEWAY,
-            "server_error",
-            Some("upstream_auth"),
-        ),
-        ErrorKind::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "server_error", None),
-        ErrorKind::Timeout(_) => (StatusCode::GATEWAY_TIMEOUT, "server_error", Some("timeout")),
-        ErrorKind::Truncated => (StatusCode::BAD_GATEWAY, "truncated", Some("truncated")),
-        _ => (StatusCode::BAD_GATEWAY, "server_error", None),
-    }
-}
-
-/// Returns true if a setting is one of the request, not of the gateway's configuration.
-fn is_of_request(setting: Option<&str>) -> bool {
-    let Some(name) = setting else { return true };
-    matches!(name, "extra" | "headers" | "messages" | "model")
-        || Field::ALL.iter().any(|field| field.name() == name)
-}
-
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = (self.status, self.to_json()).into_response();
+        let mut response = (self.error.status, self.error.to_json()).into_response();
         let headers = response.headers_mut();
         let json = HeaderValue::from_static("application/json");
         headers.insert(header::CONTENT_TYPE, json);

@@ -38,7 +38,11 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("inferstream", FACADE),
-    ("inferstream-gateway", &["inferstream"]),
+    ("inferstream-chat-json", &["inferstream-core"]),
+    (
+        "inferstream-gateway",
+        &["inferstream", "inferstream-chat-json"],
+    ),
     ("inferstream-simulator", &[]),
     (
         "inferstream-cli",

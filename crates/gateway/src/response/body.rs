@@ -11,9 +11,10 @@ use std::{
 use bytes::Bytes;
 use http_body::Frame;
 use inferstream::{BoxFuture, ChatEvent, Result};
+use inferstream_chat_json::Identity;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::{Identity, chunks::Chunks, upstream::Upstream};
+use super::{chunks::Chunks, upstream::Upstream};
 use crate::{limit::Permits, record::Track, refusal::Refusal};
 
 /// The size at which a frame is sent though more events are ready.

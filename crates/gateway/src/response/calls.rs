@@ -1,8 +1,7 @@
 //! The tool calls of one choice, as far as they were sent.
 
 use inferstream::ToolCall;
-
-use super::random_id;
+use inferstream_chat_json::random_id;
 
 /// The calls that have begun.
 #[derive(Debug, Default)]

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use inferstream::{ChatEvent, FinishReason, Json, Usage, protocol::push_escaped};
+use inferstream_chat_json::{Identity, finish_reason, usage_json};
 
-use super::{Identity, calls::Calls, usage};
+use super::calls::Calls;
 use crate::refusal::Refusal;
 
 /// The most choices whose end is expected. Services allow fewer, and the number is the client's.
@@ -129,10 +130,10 @@ impl Chunks {
             return Err(Refusal::truncated());
         }
         let usage = self.usage.as_ref().filter(|_| self.include_usage);
-        if let Some(usage) = usage.and_then(usage::wire) {
+        if let Some(usage) = usage.and_then(usage_json) {
             out.push_str(&self.begin);
             out.push_str("],\"usage\":");
-            out.push_str(&serde_json::to_string(&usage).unwrap_or_else(|_| "null".to_owned()));
+            out.push_str(&usage);
             out.push_str("}\n\n");
         }
         out.push_str("data: [DONE]\n\n");
@@ -152,7 +153,7 @@ impl Chunks {
             separator = ",";
         }
         out.push_str("],\"error\":");
-        out.push_str(&refusal.to_inner_json());
+        out.push_str(&refusal.error.to_inner_json());
         out.push_str("}\n\n");
     }
 
@@ -258,17 +259,6 @@ impl Chunks {
     }
 }
 
-/// Returns the finish reason in OpenAI's words: strict clients refuse all others.
-pub(super) fn finish_reason(reason: &FinishReason, has_calls: bool) -> &'static str {
-    match reason {
-        FinishReason::ContentFilter => "content_filter",
-        FinishReason::Length => "length",
-        FinishReason::ToolCalls => "tool_calls",
-        FinishReason::Unknown if has_calls => "tool_calls",
-        _ => "stop",
-    }
-}
-
 /// Appends JSON text without line breaks, which would end a line of an event stream. Within JSON's
 /// strings they are escaped, so those outside mean nothing.
 fn push_one_line(out: &mut String, json: &str) {
@@ -282,17 +272,16 @@ fn write(out: &mut String, number: impl std::fmt::Display) {
 #[cfg(test)]
 mod tests {
     use inferstream::{ChatEvent, FinishReason, Json, ToolCall, Usage};
+    use inferstream_chat_json::Identity;
     use serde_json::{Value, json};
 
     use super::Chunks;
-    use crate::{refusal::Refusal, response::Identity};
+    use crate::refusal::Refusal;
 
     fn chunks(choices: u32, include_usage: bool) -> Chunks {
-        let identity = Identity {
-            id: "chatcmpl-1".to_owned(),
-            created: 7,
-            model: "a/\"b".to_owned(),
-        };
+        let mut identity = Identity::new("a/\"b".to_owned());
+        identity.id = "chatcmpl-1".to_owned();
+        identity.created = 7;
         Chunks::new(&identity, choices, include_usage)
     }
 

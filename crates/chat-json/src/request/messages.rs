@@ -1,14 +1,14 @@
 //! The parser of messages, their parts and their tool calls.
 
-use inferstream::{ImageSource, Message, Part, Role, ToolCall};
+use inferstream_core::{ImageSource, Message, Part, Role, ToolCall};
 use serde_json::value::RawValue;
 
 use super::members::{Members, invalid, is_empty, list, object, required, text};
-use crate::refusal::Refusal;
+use crate::error::ApiError;
 
 /// Parses messages. Content is never dropped: what cannot be passed on is refused. Other members
 /// that a message of core has no place for are dropped with a warning.
-pub(super) fn read(raw: &RawValue, warnings: &mut Vec<String>) -> Result<Vec<Message>, Refusal> {
+pub(super) fn read(raw: &RawValue, warnings: &mut Vec<String>) -> Result<Vec<Message>, ApiError> {
     let messages = required("messages", Some(list("messages", raw)))?;
     let mut read = Vec::with_capacity(messages.len());
     for (index, raw) in messages.into_iter().enumerate() {
@@ -17,7 +17,7 @@ pub(super) fn read(raw: &RawValue, warnings: &mut Vec<String>) -> Result<Vec<Mes
     Ok(read)
 }
 
-fn message(at: &str, raw: &RawValue, warnings: &mut Vec<String>) -> Result<Message, Refusal> {
+fn message(at: &str, raw: &RawValue, warnings: &mut Vec<String>) -> Result<Message, ApiError> {
     let members = required(at, Some(object(at, raw)))?;
     let member = |name: &str| format!("{at}.{name}");
     let mut message = Message::empty(role(&member("role"), &members)?);
@@ -34,7 +34,7 @@ fn message(at: &str, raw: &RawValue, warnings: &mut Vec<String>) -> Result<Messa
             "tool_calls" => message.tool_calls = tool_calls(&at, raw)?,
             // What the model or a tool said, in forms that no provider here accepts.
             "audio" | "function_call" | "refusal" if !is_empty(raw) => {
-                return Err(Refusal::invalid(Some(&at), format!("unsupported `{at}`")));
+                return Err(ApiError::invalid(Some(&at), format!("unsupported `{at}`")));
             }
             _ if is_empty(raw) => {}
             _ => warnings.push(format!("{at} was dropped")),
@@ -50,11 +50,11 @@ fn message(at: &str, raw: &RawValue, warnings: &mut Vec<String>) -> Result<Messa
     Ok(message)
 }
 
-fn missing(at: &str) -> Refusal {
-    Refusal::invalid(Some(at), format!("missing `{at}`"))
+fn missing(at: &str) -> ApiError {
+    ApiError::invalid(Some(at), format!("missing `{at}`"))
 }
 
-fn role(at: &str, members: &Members<'_>) -> Result<Role, Refusal> {
+fn role(at: &str, members: &Members<'_>) -> Result<Role, ApiError> {
     let word = required(at, members.get("role").map(|raw| text(at, raw)))?;
     match word.as_str() {
         "system" => Ok(Role::System),
@@ -69,7 +69,7 @@ fn role(at: &str, members: &Members<'_>) -> Result<Role, Refusal> {
     }
 }
 
-fn content(at: &str, raw: &RawValue, warnings: &mut Vec<String>) -> Result<Vec<Part>, Refusal> {
+fn content(at: &str, raw: &RawValue, warnings: &mut Vec<String>) -> Result<Vec<Part>, ApiError> {
     if raw.get().starts_with('[') {
         let mut parts = Vec::new();
         for (index, raw) in list(at, raw)?.unwrap_or_default().into_iter().enumerate() {
@@ -83,7 +83,7 @@ fn content(at: &str, raw: &RawValue, warnings: &mut Vec<String>) -> Result<Vec<P
     }
 }
 
-fn part(at: &str, raw: &RawValue, warnings: &mut Vec<String>) -> Result<Part, Refusal> {
+fn part(at: &str, raw: &RawValue, warnings: &mut Vec<String>) -> Result<Part, ApiError> {
     let members = required(at, Some(object(at, raw)))?;
     let at_kind = format!("{at}.type");
     let kind = required(&at_kind, members.get("type").map(|raw| text(&at_kind, raw)))?;
@@ -125,7 +125,7 @@ fn part(at: &str, raw: &RawValue, warnings: &mut Vec<String>) -> Result<Part, Re
     }
 }
 
-fn tool_calls(at: &str, raw: &RawValue) -> Result<Vec<ToolCall>, Refusal> {
+fn tool_calls(at: &str, raw: &RawValue) -> Result<Vec<ToolCall>, ApiError> {
     let mut calls = Vec::new();
     for (index, raw) in list(at, raw)?.unwrap_or_default().into_iter().enumerate() {
         let at = format!("{at}[{index}]");

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use inferstream::{Json, ResponseFormat, Tool, ToolChoice};
+use inferstream_core::{Json, ResponseFormat, Tool, ToolChoice};
 use serde_json::value::RawValue;
 
 use super::{
     Incoming,
     members::{flag, invalid, is_empty, list, object, required, text, value},
 };
-use crate::refusal::Refusal;
+use crate::error::ApiError;
 
 /// Reads a member into its field of the request; returns false if the request has no such field.
-pub(super) fn read(incoming: &mut Incoming, name: &str, raw: &RawValue) -> Result<bool, Refusal> {
+pub(super) fn read(incoming: &mut Incoming, name: &str, raw: &RawValue) -> Result<bool, ApiError> {
     const NUMBER: &str = "a number";
     const INTEGER: &str = "an integer";
     let request = &mut incoming.request;
@@ -60,7 +60,7 @@ pub(super) fn read(incoming: &mut Incoming, name: &str, raw: &RawValue) -> Resul
     Ok(true)
 }
 
-fn stop(name: &str, raw: &RawValue) -> Result<Vec<String>, Refusal> {
+fn stop(name: &str, raw: &RawValue) -> Result<Vec<String>, ApiError> {
     if raw.get().starts_with('"') {
         return Ok(text(name, raw)?.into_iter().collect());
     }
@@ -68,7 +68,7 @@ fn stop(name: &str, raw: &RawValue) -> Result<Vec<String>, Refusal> {
     Ok(texts.unwrap_or_default())
 }
 
-fn prediction(name: &str, raw: &RawValue) -> Result<Option<String>, Refusal> {
+fn prediction(name: &str, raw: &RawValue) -> Result<Option<String>, ApiError> {
     let Some(members) = object(name, raw)? else {
         return Ok(None);
     };
@@ -87,7 +87,7 @@ fn prediction(name: &str, raw: &RawValue) -> Result<Option<String>, Refusal> {
     Ok(Some(joined))
 }
 
-fn tools(name: &str, raw: &RawValue) -> Result<Vec<Tool>, Refusal> {
+fn tools(name: &str, raw: &RawValue) -> Result<Vec<Tool>, ApiError> {
     let mut tools = Vec::new();
     for (index, raw) in list(name, raw)?.unwrap_or_default().into_iter().enumerate() {
         let at = format!("{name}[{index}]");
@@ -115,7 +115,7 @@ fn tools(name: &str, raw: &RawValue) -> Result<Vec<Tool>, Refusal> {
     Ok(tools)
 }
 
-fn tool_choice(name: &str, raw: &RawValue) -> Result<Option<ToolChoice>, Refusal> {
+fn tool_choice(name: &str, raw: &RawValue) -> Result<Option<ToolChoice>, ApiError> {
     const EXPECTED: &str = "`auto`, `none`, `required` or the name of a function";
     if !raw.get().starts_with('{') {
         return match text(name, raw)?.as_deref() {
@@ -141,7 +141,7 @@ fn tool_choice(name: &str, raw: &RawValue) -> Result<Option<ToolChoice>, Refusal
 fn response_format(
     name: &str,
     raw: &RawValue,
-) -> Result<(Option<ResponseFormat>, Option<String>), Refusal> {
+) -> Result<(Option<ResponseFormat>, Option<String>), ApiError> {
     let Some(members) = object(name, raw)? else {
         return Ok((None, None));
     };

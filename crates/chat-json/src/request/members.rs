@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::refusal::Refusal;
+use crate::error::ApiError;
 
 /// The members of an object, in order.
 #[derive(Debug)]
@@ -70,43 +70,43 @@ pub(super) fn value<T: DeserializeOwned>(
     name: &str,
     raw: &RawValue,
     expected: &str,
-) -> Result<Option<T>, Refusal> {
+) -> Result<Option<T>, ApiError> {
     serde_json::from_str(raw.get()).map_err(|_| invalid(name, expected))
 }
 
-pub(super) fn text(name: &str, raw: &RawValue) -> Result<Option<String>, Refusal> {
+pub(super) fn text(name: &str, raw: &RawValue) -> Result<Option<String>, ApiError> {
     value(name, raw, "a string")
 }
 
-pub(super) fn flag(name: &str, raw: &RawValue) -> Result<Option<bool>, Refusal> {
+pub(super) fn flag(name: &str, raw: &RawValue) -> Result<Option<bool>, ApiError> {
     value(name, raw, "a boolean")
 }
 
-pub(super) fn object<'a>(name: &str, raw: &'a RawValue) -> Result<Option<Members<'a>>, Refusal> {
+pub(super) fn object<'a>(name: &str, raw: &'a RawValue) -> Result<Option<Members<'a>>, ApiError> {
     serde_json::from_str(raw.get()).map_err(|_| invalid(name, "an object"))
 }
 
 pub(super) fn list<'a>(
     name: &str,
     raw: &'a RawValue,
-) -> Result<Option<Vec<&'a RawValue>>, Refusal> {
+) -> Result<Option<Vec<&'a RawValue>>, ApiError> {
     serde_json::from_str(raw.get()).map_err(|_| invalid(name, "a list"))
 }
 
 /// Reads a member that must be there.
 pub(super) fn required<T>(
     name: &str,
-    read: Option<Result<Option<T>, Refusal>>,
-) -> Result<T, Refusal> {
+    read: Option<Result<Option<T>, ApiError>>,
+) -> Result<T, ApiError> {
     match read.transpose()?.flatten() {
         Some(value) => Ok(value),
-        None => Err(Refusal::invalid(Some(name), format!("missing `{name}`"))),
+        None => Err(ApiError::invalid(Some(name), format!("missing `{name}`"))),
     }
 }
 
-pub(super) fn invalid(name: &str, expected: &str) -> Refusal {
+pub(super) fn invalid(name: &str, expected: &str) -> ApiError {
     let message = format!("invalid `{name}`: expected {expected}");
-    Refusal::invalid(Some(name), message)
+    ApiError::invalid(Some(name), message)
 }
 
 /// Returns true for values that say nothing: `null`, and empty texts, lists and objects.

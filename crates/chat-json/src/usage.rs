@@ -1,10 +1,10 @@
 //! Token usage in OpenAI's protocol.
 
-use inferstream::Usage;
+use inferstream_core::Usage;
 use serde::Serialize;
 
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(super) struct WireUsage {
+pub(crate) struct WireUsage {
     prompt_tokens: u64,
     completion_tokens: u64,
     total_tokens: u64,
@@ -30,9 +30,14 @@ struct CompletionDetails {
     rejected_prediction_tokens: Option<u64>,
 }
 
-/// Converts usage; returns `None` if the service reported too little of it, because the protocol
+/// Returns usage as JSON, or `None` if the service reported too little of it, because the protocol
 /// requires three counts and none of them is invented here.
-pub(super) fn wire(usage: &Usage) -> Option<WireUsage> {
+pub fn usage_json(usage: &Usage) -> Option<String> {
+    serde_json::to_string(&wire(usage)?).ok()
+}
+
+/// Converts usage, see [`usage_json`].
+pub(crate) fn wire(usage: &Usage) -> Option<WireUsage> {
     let total = usage.total_tokens;
     let rest = |part: Option<u64>| Some(total?.saturating_sub(part?));
     let prompt_tokens = usage.input_tokens.or_else(|| rest(usage.output_tokens))?;

@@ -1,16 +1,57 @@
-//! A response as one document.
+//! A complete response as one document.
 
-use inferstream::{ChatResponse, Choice, FinishReason, Json, ToolCall};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use inferstream_core::{ChatResponse, Choice, FinishReason, Json, ToolCall};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{
-    Identity,
-    chunks::finish_reason,
-    random_id,
+use crate::{
+    error::ApiError,
     usage::{WireUsage, wire},
 };
-use crate::refusal::Refusal;
+
+/// What all documents and chunks of a response have in common.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Identity {
+    /// The id, with the prefix `chatcmpl-`.
+    pub id: String,
+    /// The time of creation, in seconds since 1970.
+    pub created: u64,
+    /// The name that the client requested.
+    pub model: String,
+}
+
+impl Identity {
+    /// Creates an identity with a random id and the current time.
+    pub fn new(model: String) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self {
+            id: format!("chatcmpl-{}", random_id()),
+            created: now.map_or(0, |now| now.as_secs()),
+            model,
+        }
+    }
+}
+
+/// Returns 24 random letters and digits.
+pub fn random_id() -> String {
+    std::iter::repeat_with(fastrand::alphanumeric)
+        .take(24)
+        .collect()
+}
+
+/// Returns the finish reason in OpenAI's words: strict clients refuse all others.
+pub fn finish_reason(reason: &FinishReason, has_calls: bool) -> &'static str {
+    match reason {
+        FinishReason::ContentFilter => "content_filter",
+        FinishReason::Length => "length",
+        FinishReason::ToolCalls => "tool_calls",
+        FinishReason::Unknown if has_calls => "tool_calls",
+        _ => "stop",
+    }
+}
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -58,16 +99,16 @@ struct Function<'a> {
     arguments: &'a str,
 }
 
-/// Encodes a complete response.
+/// Encodes a complete response as a document `chat.completion`.
 ///
 /// # Errors
 ///
 /// Fails if a choice has no finish reason: it is not complete.
-pub(crate) fn whole(identity: &Identity, response: &ChatResponse) -> Result<String, Refusal> {
+pub fn write_response(identity: &Identity, response: &ChatResponse) -> Result<String, ApiError> {
     let choices = response.choices.iter().map(choice);
     let choices = choices.collect::<Option<Vec<_>>>().unwrap_or_default();
     if choices.is_empty() {
-        return Err(Refusal::truncated());
+        return Err(ApiError::truncated());
     }
     let document = Document {
         id: &identity.id,
@@ -77,7 +118,7 @@ pub(crate) fn whole(identity: &Identity, response: &ChatResponse) -> Result<Stri
         choices,
         usage: response.usage.as_ref().and_then(wire),
     };
-    serde_json::to_string(&document).map_err(|_| Refusal::truncated())
+    serde_json::to_string(&document).map_err(|_| ApiError::truncated())
 }
 
 fn choice(choice: &Choice) -> Option<WireChoice<'_>> {

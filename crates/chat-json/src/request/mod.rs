@@ -4,39 +4,48 @@ mod members;
 mod messages;
 mod settings;
 
-use inferstream::{ChatRequest, Json};
+use inferstream_core::{ChatRequest, Json};
 
 use self::members::Members;
-use crate::refusal::Refusal;
+use crate::error::ApiError;
 
 /// The deepest nesting of a request. `serde_json` has the same limit for the members that it parses.
 const MAX_DEPTH: usize = 128;
 
 /// A parsed request.
 #[derive(Debug)]
-pub(crate) struct Incoming {
-    /// The requested name: an alias or `provider/model`.
-    pub(crate) model: String,
-    pub(crate) request: ChatRequest,
-    pub(crate) stream: bool,
-    pub(crate) include_usage: bool,
+#[non_exhaustive]
+pub struct Incoming {
+    /// The requested name; empty if the request names none.
+    pub model: String,
+    /// The request, without its model.
+    pub request: ChatRequest,
+    /// Whether a stream is requested.
+    pub stream: bool,
+    /// Whether the stream is requested with its usage.
+    pub include_usage: bool,
     /// Members that no provider can get, because core has no place for them.
-    pub(crate) warnings: Vec<String>,
+    pub warnings: Vec<String>,
     /// Whether `max_completion_tokens` was read, which replaces `max_tokens`.
     has_newer_limit: bool,
 }
 
 /// Parses the body of a chat request.
 ///
-/// Members that `ChatRequest` does not have are passed on unchanged, as its `extra`.
-pub(crate) fn read(body: &[u8]) -> Result<Incoming, Refusal> {
+/// Members that `ChatRequest` does not have are passed on unchanged, as its `extra`. The request may
+/// lack a model and messages.
+///
+/// # Errors
+///
+/// What is invalid for every provider, with the path of the member.
+pub fn read_request(body: &[u8]) -> Result<Incoming, ApiError> {
     check_depth(body)?;
     let members: Members = serde_json::from_slice(body).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let message = format!(
             "invalid JSON in the request: expected an object (line {line}, column {column})"
         );
-        Refusal::invalid(None, message)
+        ApiError::invalid(None, message)
     })?;
     let mut incoming = Incoming {
         model: String::new(),
@@ -67,18 +76,11 @@ pub(crate) fn read(body: &[u8]) -> Result<Incoming, Refusal> {
             }
         }
     }
-    if incoming.model.is_empty() {
-        return Err(Refusal::invalid(Some("model"), "missing `model`"));
-    }
-    if incoming.request.messages.is_empty() {
-        let message = "missing `messages`: expected at least one";
-        return Err(Refusal::invalid(Some("messages"), message));
-    }
     Ok(incoming)
 }
 
 /// Refuses a body that is nested too deeply for the parsers of services.
-fn check_depth(body: &[u8]) -> Result<(), Refusal> {
+fn check_depth(body: &[u8]) -> Result<(), ApiError> {
     let (mut depth, mut in_text, mut is_escaped) = (0_usize, false, false);
     for byte in body {
         match byte {
@@ -91,7 +93,7 @@ fn check_depth(body: &[u8]) -> Result<(), Refusal> {
                 if MAX_DEPTH < depth {
                     let message =
                         format!("invalid JSON in the request: expected at most {MAX_DEPTH} levels");
-                    return Err(Refusal::invalid(None, message));
+                    return Err(ApiError::invalid(None, message));
                 }
             }
             b']' | b'}' => depth = depth.saturating_sub(1),
@@ -103,19 +105,19 @@ fn check_depth(body: &[u8]) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use inferstream::{Json, ResponseFormat, ToolChoice};
+    use inferstream_core::{Json, ResponseFormat, ToolChoice};
 
-    use super::{Incoming, read};
+    use super::{Incoming, read_request};
 
     #[track_caller]
     fn parse(members: &str) -> Incoming {
         let messages = r#""model":"a/b","messages":[{"role":"user","content":"Hi"}]"#;
-        read(format!("{{{messages}{members}}}").as_bytes()).unwrap()
+        read_request(format!("{{{messages}{members}}}").as_bytes()).unwrap()
     }
 
     #[track_caller]
     fn param(body: &str) -> Option<String> {
-        read(body.as_bytes()).unwrap_err().param
+        read_request(body.as_bytes()).unwrap_err().param
     }
 
     #[test]
@@ -160,7 +162,7 @@ mod tests {
                 {"id":"c1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]},
             {"role":"tool","tool_call_id":"c1","content":"2"}],
             "tools":[{"type":"function","function":{"name":"f","description":"d"}}]}"#;
-        let request = read(body.as_bytes()).unwrap().request;
+        let request = read_request(body.as_bytes()).unwrap().request;
         assert_eq!(request.messages.len(), 4);
         assert_eq!(request.messages[1].content.len(), 2);
         assert_eq!(request.messages[2].content, []);
@@ -186,7 +188,6 @@ mod tests {
                 with(r#"{"role":"tool","content":"x"}"#),
                 "messages[0].tool_call_id",
             ),
-            (with(""), "messages"),
             (member(r#""temperature":"hot""#), "temperature"),
             (member(r#""n":-1"#), "n"),
             (
@@ -198,7 +199,7 @@ mod tests {
                 member(r#""response_format":{"type":"grammar"}"#),
                 "response_format",
             ),
-            (r#"{"messages":[]}"#.to_owned(), "model"),
+            (r#"{"messages":{}}"#.to_owned(), "messages"),
         ] {
             assert_eq!(param(&body).as_deref(), Some(expected), "{body}");
         }
@@ -207,7 +208,7 @@ mod tests {
     #[test]
     fn a_name_in_a_message_is_reported_as_dropped() {
         let body = r#"{"model":"a/b","messages":[{"role":"user","name":"Ann","content":"Hi"}]}"#;
-        let parsed = read(body.as_bytes()).unwrap();
+        let parsed = read_request(body.as_bytes()).unwrap();
         assert_eq!(parsed.warnings, ["messages[0].name was dropped"]);
     }
 
@@ -215,7 +216,7 @@ mod tests {
     fn invalid_and_deep_json_is_refused() {
         let deep = format!("{{\"x\":{}1{}}}", "[".repeat(128), "]".repeat(128));
         for body in ["", "[]", "{", "{\"a\":1}x", "\u{0}", deep.as_str()] {
-            assert!(read(body.as_bytes()).is_err(), "{body}");
+            assert!(read_request(body.as_bytes()).is_err(), "{body}");
         }
         let text = format!(",\"x\":\"{}\\\"{}\"", "[".repeat(200), "{".repeat(200));
         assert_eq!(parse(&text).request.extra.len(), 1);
