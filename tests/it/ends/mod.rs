@@ -142,6 +142,37 @@ fn an_error_in_a_truncated_event_is_not_lost_silently() {
     }
 }
 
+/// JSON without a field name is an event of its own, and the next `data` field ends it.
+#[test]
+fn an_event_before_the_truncated_one_counts() {
+    for protocol in GOING_ON {
+        let stream = Stream::new(protocol, &[text("Hello"), Part::Reason]).bytes;
+        let more = protocol.event(&text("more"), 9);
+        for (rest, kind) in [
+            (
+                format!("{{}}\n{}", more.trim_end()),
+                Some(ErrorKind::Truncated),
+            ),
+            (
+                "{\"error\":{\"message\":\"m\"}}\ndata: [DONE]".to_owned(),
+                Some(ErrorKind::Provider),
+            ),
+            (
+                "{\"error\":{\"message\":\"m\"}}\ndata: {\"us".to_owned(),
+                Some(ErrorKind::Provider),
+            ),
+            ("{}\ndata: [DONE]".to_owned(), None),
+        ] {
+            let outcome = run(protocol, &(stream.clone() + &rest));
+            assert_eq!(outcome.kind(), kind, "{protocol:?}: {rest}");
+        }
+        let last = protocol.event(&text(" world"), 9);
+        let outcome = run(protocol, &(stream + last.trim_end() + "\n{\"us"));
+        assert_eq!(outcome.kind(), Some(ErrorKind::Truncated), "{protocol:?}");
+        assert_eq!(outcome.error().partial().unwrap().text(), "Hello world");
+    }
+}
+
 #[test]
 fn a_truncated_comment_or_marker_has_no_warning() {
     for protocol in GOING_ON.into_iter().chain([Protocol::Messages]) {

@@ -369,6 +369,17 @@ fn an_id_counts_after_its_blank_line() {
 }
 
 #[test]
+fn a_line_that_begins_a_frame_ends_the_one_before_at_the_end() {
+    let stream = "data: a\n\n{\"b\":1}\ndata: c";
+    for pieces in [cut(stream.as_bytes(), &[]), bytewise(stream.as_bytes())] {
+        let (mut decoder, _) = decode_with(Decoder::default().error_lines(), pieces);
+        assert_eq!(decoder.tail().unwrap().data, "{\"b\":1}");
+        assert_eq!(decoder.tail().unwrap().data, "c");
+        assert!(decoder.tail().is_none());
+    }
+}
+
+#[test]
 fn the_id_of_an_incomplete_frame_does_not_count() {
     let input = "id: 1\ndata: a\n\nid: 2\ndata: b";
     let (mut decoder, _) = decode_with(Decoder::default(), [input.into()]);

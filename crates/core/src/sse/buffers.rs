@@ -255,15 +255,25 @@ impl Buffers {
         }
     }
 
-    /// Takes the incomplete frame at the end of the input as if a blank line ended it.
-    pub(super) fn take_tail(&mut self, lines: &mut Lines, rules: &Rules) -> Result<bool, Over> {
+    /// Takes the incomplete frame at the end of the input, of which this is the last line, as if a blank
+    /// line ended it; or the frame before the line, if the line begins another one.
+    pub(super) fn take_tail(
+        &mut self,
+        last: Option<Line>,
+        lines: &mut Lines,
+        rules: &Rules,
+    ) -> Result<Option<Step>, Over> {
         let replaced = self.replaced;
-        if let Some(line) = lines.end() {
-            self.take_line(line, lines, rules)?;
-        }
+        let step = match last {
+            Some(line) => self.take_line(line, lines, rules)?,
+            None => None,
+        };
         // The end of the input may have cut a character, which is not invalid.
         self.replaced = replaced;
-        Ok(self.take_frame(rules))
+        Ok(match step {
+            Some(Step::FrameBefore) => step,
+            _ => self.take_frame(rules).then_some(Step::Frame),
+        })
     }
 
     /// Makes the data independent of the current read, which is completely processed.

@@ -131,13 +131,21 @@ impl Decoder {
         })
     }
 
-    /// Returns, after the last byte, what would be a frame if the input ended with a blank line.
+    /// Returns, after the last byte, what would be a frame if the input ended with a blank line. Call it
+    /// until it returns `None`: with [`error_lines`](Self::error_lines), the last line may begin another
+    /// frame, and the one before is complete.
     ///
     /// The standard drops it: "if the file ends in the middle of an event … the incomplete event is not
     /// dispatched". Use it only to recognize an end marker, because its data may be incomplete.
     pub fn tail(&mut self) -> Option<Frame<'_>> {
-        let is_frame = self.buffers.take_tail(&mut self.lines, &self.rules).ok()?;
-        is_frame.then(|| self.buffers.lend_tail(&mut self.lines))
+        let last = self.again.take().or_else(|| self.lines.end());
+        self.buffers.take_back(&mut self.lines);
+        let step = self.buffers.take_tail(last, &mut self.lines, &self.rules);
+        let step = step.ok()??;
+        if let Step::FrameBefore = step {
+            self.again = last;
+        }
+        Some(self.buffers.lend_tail(&mut self.lines))
     }
 
     /// Returns true, after the last byte, if the input ends inside an event: if a line, or the beginning

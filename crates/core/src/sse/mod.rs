@@ -75,7 +75,7 @@ pub trait Framer: Send + 'static {
     /// Returns, after the last byte, what would be a frame if the input ended with a blank line.
     ///
     /// A protocol recognizes its end marker by it. Its text must not be delivered, because it may be
-    /// incomplete.
+    /// incomplete. If there are several, all before the last one are complete.
     fn tail(&mut self) -> Option<Frame<'_>>;
 
     /// Returns, after the last byte, the input as text if it was one document and not frames, for

@@ -68,10 +68,18 @@ pub(super) fn replaced_warning(places: usize) -> Option<String> {
     ))
 }
 
-/// Returns the beginning of an event as an owned frame.
-pub(super) fn owned(tail: Option<Frame<'_>>) -> OwnedFrame {
-    let empty = Bytes::new();
-    tail.unwrap_or_else(|| Frame::new("", &empty)).into()
+/// Returns the beginning of an event without data.
+pub(super) fn no_data() -> OwnedFrame {
+    Frame::new("", &Bytes::new()).into()
+}
+
+/// Returns a frame without its buffer, so that text is copied from it.
+pub(super) fn lend<'a>(frame: &'a OwnedFrame, empty: &'a Bytes) -> Frame<'a> {
+    Frame {
+        event: &frame.event,
+        id: &frame.id,
+        ..Frame::new(&frame.data, empty)
+    }
 }
 
 /// Maps an error in the body to `Truncated`: the response started but did not finish.

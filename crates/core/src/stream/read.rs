@@ -1,6 +1,7 @@
 //! The reader of a response: reads a body through a framer and a decoder into events with one end.
 
 use std::{
+    ops::ControlFlow,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -11,7 +12,7 @@ use bytes::Bytes;
 
 use super::{
     ChatStream, Decode, Ending, EventStream, Finish, Flow, Started,
-    ending::{complete, cut_off, drain, empty_warning, owned, replaced_warning},
+    ending::{complete, cut_off, drain, empty_warning, lend, no_data, replaced_warning},
     waits::{Expired, Waits},
 };
 use crate::{
@@ -115,6 +116,12 @@ impl<F: Framer, D: Decode> Reader<F, D> {
             }
         };
         let flow = self.decode.decode(frame, &mut self.events);
+        self.follow(flow);
+        true
+    }
+
+    /// Continues as the decoder of a frame decided.
+    fn follow(&mut self, flow: Result<Flow>) {
         self.note_events();
         match flow {
             Ok(Flow::Continue) => {
@@ -129,7 +136,6 @@ impl<F: Framer, D: Decode> Reader<F, D> {
             Ok(Flow::End) => self.end(Ending::Announced),
             Err(error) => self.fail(error),
         }
-        true
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -254,16 +260,41 @@ impl<F: Framer, D: Decode> Reader<F, D> {
 
     fn end_of_input(&mut self) {
         let is_cut = self.framer.is_cut();
-        let ending = match self.framer.document() {
-            Some(document) => Ending::Document(document),
-            None => Ending::Input(self.framer.tail()),
-        };
-        if let (true, Ending::Input(tail)) = (is_cut, ending) {
-            self.cut = Some(owned(tail));
-        }
         let mut events = Events::default();
+        if let Some(document) = self.framer.document() {
+            let outcome = self.decode.finish(Ending::Document(document), &mut events);
+            return self.settle_state(outcome, events, None);
+        }
+        let ControlFlow::Continue(tail) = self.take_tail() else {
+            return;
+        };
+        let buffer = Bytes::new();
+        let ending = Ending::Input(tail.as_ref().map(|tail| lend(tail, &buffer)));
         let outcome = self.decode.finish(ending, &mut events);
+        if is_cut {
+            self.cut = Some(tail.unwrap_or_else(no_data));
+        }
         self.settle_state(outcome, events, None);
+    }
+
+    /// Takes the event inside which the input ended. A line that begins another event may have completed
+    /// the one before, which is decoded, and may end the response: then this breaks.
+    fn take_tail(&mut self) -> ControlFlow<(), Option<OwnedFrame>> {
+        let mut last = None;
+        while let Some(tail) = self.framer.tail().map(OwnedFrame::from) {
+            if let Some(complete) = last.replace(tail) {
+                let buffer = Bytes::new();
+                let flow = self
+                    .decode
+                    .decode(lend(&complete, &buffer), &mut self.events);
+                let is_over = matches!(flow, Ok(Flow::End) | Err(_));
+                self.follow(flow);
+                if is_over {
+                    return ControlFlow::Break(());
+                }
+            }
+        }
+        ControlFlow::Continue(last)
     }
 
     fn end(&mut self, ending: Ending<'_>) {
@@ -272,7 +303,10 @@ impl<F: Framer, D: Decode> Reader<F, D> {
             _ => None,
         };
         if matches!(ending, Ending::Settled) && self.cut.is_none() && self.framer.is_cut() {
-            self.cut = Some(owned(self.framer.tail()));
+            let ControlFlow::Continue(tail) = self.take_tail() else {
+                return;
+            };
+            self.cut = Some(tail.unwrap_or_else(no_data));
         }
         let mut events = Events::default();
         let outcome = self.decode.finish(ending, &mut events);
@@ -360,8 +394,10 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         let completed = Json::from_partial(&tail.data);
         let data = completed.as_ref().map_or(&*tail.data, Json::as_str);
         let buffer = Bytes::new();
-        let mut frame = Frame::new(data, &buffer);
-        frame.event = &tail.event;
+        let frame = Frame {
+            data,
+            ..lend(tail, &buffer)
+        };
         let mut events = Events::default();
         let decoded = self.decode.decode(frame, &mut events);
         self.decode.release(&mut events);
