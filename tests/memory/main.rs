@@ -3,6 +3,7 @@
 // In a test a panic is the message.
 #![allow(clippy::unwrap_used)]
 
+mod decoder;
 mod hostile;
 mod wire;
 

@@ -4,6 +4,7 @@ mod adaptors;
 mod limits;
 mod naive;
 mod properties;
+mod state;
 
 use std::{collections::HashSet, time::Duration};
 
@@ -663,6 +664,19 @@ fn an_error_outside_data_is_a_separate_frame_if_configured() {
         assert_eq!(items, expected, "cut at {place}");
     }
     check_data(stream, &["a\nc"]);
+}
+
+#[test]
+fn a_bare_marker_inside_a_frame_is_ignored() {
+    for place in 0..=20 {
+        let stream = "data: a\n[DONE]\ndata: b\n\n";
+        let (_, (items, _)) = decode_with(
+            Decoder::default().marker("[DONE]"),
+            cut(stream.as_bytes(), &[place]),
+        );
+        let frame = Seen::Frame("message".into(), "a\nb".into(), String::new());
+        assert_eq!(items, [frame], "cut at {place}");
+    }
 }
 
 #[test]

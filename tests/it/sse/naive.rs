@@ -75,6 +75,21 @@ pub(super) fn decode(stream: &[u8]) -> Outcome {
     }
 }
 
+/// Returns true if more than comments and spaces follow the last blank line of a stream.
+pub(super) fn is_cut(stream: &[u8]) -> bool {
+    // A part of a byte-order mark may be the beginning of one.
+    if b"\xEF\xBB".starts_with(stream) {
+        return false;
+    }
+    let text = String::from_utf8_lossy(stream).into_owned();
+    let text = text.strip_prefix('\u{FEFF}').unwrap_or(&text);
+    let lines = lines(text);
+    let open = lines.rsplit(String::is_empty).next().unwrap_or_default();
+    let unfinished = text.rsplit(['\n', '\r']).next();
+    let mut open = open.iter().map(String::as_str).chain(unfinished);
+    open.any(|line| !line.starts_with(':') && !line.trim_ascii().is_empty())
+}
+
 /// Splits a text into its lines; text after the last line break is not a line yet.
 fn lines(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
