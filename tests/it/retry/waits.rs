@@ -136,6 +136,13 @@ fn a_retry_after_beyond_the_total_fails_at_once() {
 }
 
 #[test]
+fn an_attempt_may_begin_when_the_longest_time_has_elapsed() {
+    let policy = RetryPolicy::default().base_delay(Duration::ZERO);
+    let (last, _) = run(&policy.max_elapsed(Duration::ZERO), None, &busy());
+    assert_eq!(last.attempts(), 3);
+}
+
+#[test]
 fn endless_waits_do_not_panic() {
     let policy = RetryPolicy::default()
         .base_delay(Duration::MAX)

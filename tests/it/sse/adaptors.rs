@@ -2,19 +2,20 @@
 
 use std::{
     collections::VecDeque,
+    error::Error as _,
     io::{self, Read},
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, stream, stream::FusedStream};
 use inferstream_core::sse::{
-    self, Decoder, Frames, FramesError, Limits, OwnedFrame, Reader, TooLarge,
+    self, Decoder, FrameStream, Frames, FramesError, Limits, OwnedFrame, Reader, TooLarge,
 };
 use inferstream_test::strategy;
 use proptest::prelude::*;
 
 use super::{Seen, decode, naive};
-use crate::support::{Clock, block_on};
+use crate::support::{Clock, block_on, body};
 
 /// A reader that returns one part at each call.
 #[derive(Default)]
@@ -102,6 +103,38 @@ fn a_limit_is_an_error_of_both() {
     let inner = error.get_ref().unwrap().downcast_ref();
     assert_eq!(inner, Some(&too_large));
     assert!(reader.next().is_none());
+}
+
+#[test]
+fn a_stream_of_frames_has_an_end() {
+    let bytes = [Ok::<_, io::Error>("data: a\n\n".into())];
+    let mut frames = sse::frames(stream::iter(bytes));
+    assert!(!frames.is_terminated());
+    let next = |frames: &mut _| block_on(&Clock::new(), StreamExt::next(frames));
+    assert_eq!(next(&mut frames).unwrap().unwrap().data, "a");
+    assert!(!frames.is_terminated());
+    assert!(next(&mut frames).is_none());
+    assert!(frames.is_terminated());
+}
+
+#[test]
+fn the_frames_of_a_body_are_a_stream() {
+    let clock = Clock::new();
+    let (body, _) = body(&clock, ["data: a\n\nda".into(), "ta: b\n\n".into()]);
+    let frames = FrameStream::new(body, Decoder::default());
+    let frames: Vec<_> = block_on(&clock, frames.map(Result::unwrap).collect());
+    assert_eq!(data(&frames), ["a", "b"]);
+}
+
+#[test]
+fn an_error_of_the_input_is_the_source() {
+    let error = FramesError::Input(io::Error::other("lost"));
+    assert_eq!(error.to_string(), "reading the event stream failed");
+    assert_eq!(error.source().unwrap().to_string(), "lost");
+    let error = FramesError::<io::Error>::TooLarge(TooLarge::new("line", 8));
+    let message = "line too large: expected at most 8 bytes";
+    assert_eq!(error.to_string(), message);
+    assert!(error.source().is_none());
 }
 
 #[test]

@@ -9,9 +9,20 @@ use inferstream_core::{
 use super::{Seen, bytewise, decode_with};
 use crate::support::strategies::cut;
 
-/// Checks a stream's data and error under limits, however it is split.
+/// Checks a stream's data and error under limits, however it is split, and after a blank line.
 #[track_caller]
 fn check_limits(limits: Limits, stream: &str, data: &[&str], error: Option<(&'static str, usize)>) {
+    check_limits_of(limits, stream, data, error);
+    check_limits_of(limits, &format!("\n{stream}"), data, error);
+}
+
+#[track_caller]
+fn check_limits_of(
+    limits: Limits,
+    stream: &str,
+    data: &[&str],
+    error: Option<(&'static str, usize)>,
+) {
     let frame = |data: &&str| Seen::Frame("message".into(), (*data).into(), String::new());
     let expected = (
         data.iter().map(frame).collect(),
@@ -33,6 +44,23 @@ fn a_line_may_be_as_long_as_its_limit() {
     check_limits(limits, "data: abc\n\n", &[], Some(("line", 8)));
     check_limits(limits, "data: ab\r\n\r\n", &["ab"], None);
     check_limits(limits, "12345678\n123456789\n", &[], Some(("line", 8)));
+}
+
+#[test]
+fn the_name_of_a_field_counts() {
+    check_limits(
+        Limits::default().line(5),
+        "data: \n\n",
+        &[],
+        Some(("line", 5)),
+    );
+    check_limits(Limits::default().line(6), "data: \n\n", &[""], None);
+    check_limits(
+        Limits::default().line(6),
+        "data: a\n\n",
+        &[],
+        Some(("line", 6)),
+    );
 }
 
 #[test]
@@ -132,8 +160,8 @@ fn a_limit_of_zero_allows_blank_lines_and_comments() {
 #[test]
 fn a_byte_order_mark_is_not_part_of_the_line() {
     let limits = Limits::default().line(8);
-    check_limits(limits, "\u{FEFF}data: ab\n\n", &["ab"], None);
-    check_limits(limits, "\u{FEFF}data: abc\n\n", &[], Some(("line", 8)));
+    check_limits_of(limits, "\u{FEFF}data: ab\n\n", &["ab"], None);
+    check_limits_of(limits, "\u{FEFF}data: abc\n\n", &[], Some(("line", 8)));
 }
 
 #[test]

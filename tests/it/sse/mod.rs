@@ -69,6 +69,18 @@ fn decode_with(
     (decoder, (items, error))
 }
 
+/// Pushes fragments, and takes all frames after each by `next_frame`.
+fn frames_of(mut decoder: Decoder, pieces: impl IntoIterator<Item = Bytes>) -> Vec<Seen> {
+    let mut frames = Vec::new();
+    for piece in pieces {
+        decoder.push(piece);
+        while let Some(frame) = decoder.next_frame().unwrap() {
+            frames.push(Item::Frame(frame).into());
+        }
+    }
+    frames
+}
+
 fn decode(stream: &[u8], cuts: &[usize]) -> Verdict {
     decode_with(Decoder::default(), cut(stream, cuts)).1
 }
@@ -80,14 +92,19 @@ fn bytewise(stream: &[u8]) -> Vec<Bytes> {
         .collect()
 }
 
-/// Checks a stream's items: in one fragment, in any two fragments, byte by byte, and with the
-/// reference decoder.
+/// Checks a stream's items: in one fragment, in any two fragments, byte by byte, by `next_frame`, and
+/// with the reference decoder.
 #[track_caller]
 fn check_items(stream: &[u8], expected: &[Seen]) {
     assert_eq!(decode(stream, &[]), (expected.to_vec(), None), "whole");
     for place in 0..=stream.len() {
         let verdict = decode(stream, &[place]);
         assert_eq!(verdict, (expected.to_vec(), None), "cut at {place}");
+        let frames = frames_of(Decoder::default(), cut(stream, &[place]));
+        let expected = expected
+            .iter()
+            .filter(|item| matches!(item, Seen::Frame(..)));
+        assert!(frames.iter().eq(expected), "{frames:?}, cut at {place}");
     }
     let (decoder, verdict) = decode_with(Decoder::default(), bytewise(stream));
     assert_eq!(verdict, (expected.to_vec(), None), "byte by byte");
@@ -182,6 +199,18 @@ fn other_separators_are_not_line_ends() {
 #[test]
 fn empty_input_has_no_frames() {
     check_data("", &[]);
+}
+
+#[test]
+fn a_value_that_is_a_field_name_is_not_a_field() {
+    check(
+        "id: 1\n\ndata: id\n\ndata: data\r\n\r\ndata: b\n\n",
+        &[
+            ("message", "id", "1"),
+            ("message", "data", "1"),
+            ("message", "b", "1"),
+        ],
+    );
 }
 
 // The byte-order mark.
@@ -556,7 +585,11 @@ fn a_decoder_is_a_framer() {
         framer.push("data: a\n\ndata: b".into());
         let first = framer.next_frame().unwrap().unwrap().data.to_owned();
         assert_eq!(framer.next_frame(), Ok(None));
-        first + framer.tail().unwrap().data
+        let first = first + framer.tail().unwrap().data;
+        framer.reset();
+        framer.push("\n\n".into());
+        assert_eq!(framer.next_frame(), Ok(None));
+        first
     }
     assert_eq!(first(Decoder::default()), "ab");
 }
@@ -677,6 +710,19 @@ fn a_bare_marker_inside_a_frame_is_ignored() {
         let frame = Seen::Frame("message".into(), "a\nb".into(), String::new());
         assert_eq!(items, [frame], "cut at {place}");
     }
+}
+
+#[test]
+fn a_line_that_ends_a_frame_may_end_in_the_next_read() {
+    let mut decoder = Decoder::default().error_lines();
+    for piece in ["data: a\n{", "\r"] {
+        decoder.push(piece.into());
+    }
+    assert_eq!(decoder.next_frame().unwrap().unwrap().data, "a");
+    // The LF belongs to the CR, so it is not a blank line.
+    decoder.push("\n}\n\n".into());
+    assert_eq!(decoder.next_frame().unwrap().unwrap().data, "{\n}");
+    assert_eq!(decoder.next_frame(), Ok(None));
 }
 
 #[test]

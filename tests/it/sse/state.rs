@@ -1,7 +1,8 @@
 //! What a decoder reports beside its frames: replaced characters, an incomplete event, its limits.
 
 use bytes::Bytes;
-use inferstream_core::sse::{Decoder, Framer, Limits, strategy::streams};
+use inferstream_core::sse::{Decoder, Framer, Limits};
+use inferstream_test::strategy::streams;
 use proptest::prelude::*;
 
 use super::{bytewise, decode_with, naive};

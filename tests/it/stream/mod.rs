@@ -1,6 +1,7 @@
 //! Streamed responses over a toy protocol: events, endings and cancellation.
 
 mod callers;
+mod combinators;
 mod connection;
 mod ends;
 mod properties;
