@@ -3,6 +3,7 @@
 mod callers;
 mod combinators;
 mod connection;
+mod document;
 mod ends;
 mod properties;
 mod timeouts;
