@@ -586,6 +586,7 @@ fn a_decoder_is_a_framer() {
         let first = framer.next_frame().unwrap().unwrap().data.to_owned();
         assert_eq!(framer.next_frame(), Ok(None));
         let first = first + framer.tail().unwrap().data;
+        framer.push("data: c".into());
         framer.reset();
         framer.push("\n\n".into());
         assert_eq!(framer.next_frame(), Ok(None));
