@@ -26,7 +26,8 @@ const AREAS: &[Area] = &[
         name: "stream",
         packages: "inferstream-core",
         files: "crates/core/src/stream/*.rs",
-        tests: "stream:: ends:: closing:: chat::bodies chat::ends chat::meta tracing::events",
+        tests: "stream:: more:: closing:: clock:: held:: ends:: chat::bodies chat::ends chat::meta \
+                tracing::events",
     },
     Area {
         name: "retry",

@@ -163,6 +163,21 @@ fn text_with_the_finish_reason_is_not_text_after_it() {
 }
 
 #[test]
+fn after_text_that_follows_the_finish_reason_an_incomplete_event_is_an_error() {
+    let cut = || "data: void".into();
+    check([frames("a fin b+fin"), cut()], "a fin b fin !truncated", 0);
+    check([frames("a+fin fin"), cut()], "a fin fin FinishReason", 0);
+}
+
+#[test]
+fn the_beginning_of_an_error_after_the_finish_reason_is_not_ignored() {
+    let check = |cut: &'static str, expected| check([frames("a fin"), cut.into()], expected, 0);
+    check("data: {+err", "a fin !truncated");
+    // It may be the beginning of an end marker.
+    check("data: err", "a fin FinishReason");
+}
+
+#[test]
 fn replaced_bytes_are_counted_in_a_warning() {
     for (bytes, places) in [
         (&b"data: a\xff\n\n"[..], "in 1 place"),
