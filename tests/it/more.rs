@@ -151,6 +151,17 @@ fn a_lost_connection_may_be_resumed() {
 }
 
 #[test]
+fn an_error_that_is_not_a_lost_connection_is_not_resumed() {
+    let first = vec!["data: a\n\n".into(), Error::protocol("chunk size").into()];
+    let second = Next::Pieces(vec!["data: b\n\ndata: [DONE]\n\n".into()]);
+    let mut opened = open(first, [second]);
+    let (text, error) = read(&mut opened);
+    assert_eq!(text, "a");
+    assert_eq!(error.unwrap().kind(), ErrorKind::Protocol);
+    assert!(opened.stream.meta().warnings.is_empty());
+}
+
+#[test]
 fn a_failed_continuation_may_be_requested_again() {
     let others = [
         Next::Error(broken()),

@@ -2,8 +2,12 @@
 
 use std::{future::ready, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use http::{Method, Uri};
+use inferstream_client::{Call, RetryBudgets};
 use inferstream_core::{
-    Body, Error, ErrorKind, Phase, Result, RetryPolicy, Timer, Transport, protocol::RetryBudget,
+    Body, Error, ErrorKind, Phase, Repeat, Result, RetryPolicy, Timeouts, Timer, Transport,
+    protocol::RetryBudget,
 };
 use proptest::prelude::*;
 
@@ -129,6 +133,24 @@ fn the_total_timeout_covers_all_attempts() {
     assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Total));
     assert_eq!(error.attempts(), 2);
     assert_eq!(script.clock.elapsed(), seconds(10));
+}
+
+#[test]
+fn a_timeout_names_the_total_of_the_call() {
+    let script = Script::new([]);
+    let timeouts = Timeouts::default().total(Some(seconds(10)));
+    let policy = RetryPolicy::default();
+    let call = Call::new(script.clone(), timeouts, policy, RetryBudgets::default());
+    let url = Uri::from_static("https://a.test/");
+    let request = call.prepare(call.request_to(Method::GET, url, Bytes::new()));
+    // An earlier request of the call took 4 s.
+    script.clock.advance(seconds(4));
+    let outcome = call.run(&policy, &request, |_| std::future::pending::<Result<()>>());
+    let error = block_on(&script.clock, outcome).unwrap_err();
+    assert_eq!(script.clock.elapsed(), seconds(10));
+    let expected = Error::timeout(Phase::Total, seconds(10));
+    assert_eq!(error.to_string(), expected.to_string());
+    assert_eq!((error.attempts(), error.repeat()), (1, Repeat::Never));
 }
 
 // How long.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use inferstream_core::Timeouts;
 
 use super::{again, check, check_with, comment, frames, open, show_error, wait};
-use crate::support::{Piece, poll_once, seconds};
+use crate::support::{Piece, block_on, poll_once, seconds};
 
 #[test]
 fn the_first_event_has_its_timeout() {
@@ -61,6 +61,23 @@ fn silence_after_an_event_has_its_timeout() {
         "a !timeout/idle",
         120,
     );
+}
+
+#[test]
+fn each_event_restarts_the_silence_of_a_task() {
+    let pieces = [frames("a"), wait(1), frames("b"), Piece::Hang];
+    let mut opened = open(Timeouts::default(), pieces);
+    let clock = opened.script.clock.clone();
+    // One task, so that a sleep of the first event is still armed.
+    let error = block_on(&clock, async {
+        loop {
+            if let Err(error) = opened.stream.next().await.unwrap() {
+                return error;
+            }
+        }
+    });
+    assert_eq!(show_error(&error), "!timeout/idle");
+    assert_eq!(clock.elapsed(), seconds(121));
 }
 
 #[test]
@@ -182,6 +199,12 @@ fn after_a_finish_reason_the_rest_may_take_two_seconds() {
         "a fin FinishReason",
         7,
     );
+}
+
+#[test]
+fn a_response_without_a_finish_reason_for_each_choice_is_not_complete() {
+    let pieces = [frames("fin a"), Piece::Hang];
+    check(pieces, "fin a !timeout/idle", 120);
 }
 
 #[test]
