@@ -130,7 +130,7 @@ const JOBS: &[Job] = &[
     ),
     job(
         "bench",
-        "compare our speed and size with other crates: bench (decode | end-to-end | events | requests) [--check | --update], or footprint, or memory",
+        "compare our speed and size with other crates: bench (decode | end-to-end | events | requests) [--check | --update], or footprint, memory or gateway",
         bench::job,
     ),
     job(

@@ -7,11 +7,13 @@ use std::{
     fmt::Write as _,
     fs,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
 };
 
-use crate::run::{Outcome, Result, cargo, output, read, root, run, shown, stdout, succeeds, words};
+use crate::run::{
+    Outcome, Result, cargo, output, read, root, run, shown, stdout, succeeds, target, words,
+};
 
 /// Our instructions per frame, event or message by workload, as last measured.
 const COMMITTED: &str = "tests/bench/instructions.tsv";
@@ -31,7 +33,7 @@ const PROGRAMS: &[(&str, &str)] = &[
 const END_TO_END: &str = "end-to-end";
 
 const USAGE: &str = "which benchmark? usage: cargo xtask bench \
-    (decode | end-to-end | events | requests) [--check | --update], or footprint, or memory";
+    (decode | end-to-end | events | requests) [--check | --update], or footprint, memory or gateway";
 
 /// Runs a benchmark: it prints tables, `--check` compares instruction counts with the committed ones,
 /// and `--update` rewrites those.
@@ -39,6 +41,7 @@ pub(crate) fn job(arguments: &[String]) -> Result<Outcome> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["footprint"] => return footprint::job(),
+        ["gateway", ref options @ ..] => return gateway(options),
         ["memory"] => {
             run(&mut Command::new(build("memory")?))?;
             return Ok(Outcome::Done);
@@ -58,6 +61,27 @@ pub(crate) fn job(arguments: &[String]) -> Result<Outcome> {
         ["--update"] => update(name),
         _ => Err(USAGE.into()),
     }
+}
+
+/// Compares our gateway with the installed ones of other projects.
+fn gateway(options: &[&str]) -> Result<Outcome> {
+    if !Path::new("/proc/self/schedstat").exists() {
+        return Ok(Outcome::Skipped(
+            "no `/proc/self/schedstat` here".to_owned(),
+        ));
+    }
+    run(&mut cargo(words(
+        "build --quiet --release --locked -p inferstream-cli --bin inferstream",
+    )))?;
+    let ours = format!("inferstream{}", env::consts::EXE_SUFFIX);
+    let program = build_of("bench-gateway", "gateway")?;
+    let peers = program.ancestors().nth(2).ok_or("no target folder")?;
+    run(Command::new(&program)
+        .arg("run")
+        .arg(target().join("release").join(ours))
+        .arg(peers.join("peers"))
+        .args(options))?;
+    Ok(Outcome::Done)
 }
 
 fn tables(times: &str, allocations: &str) -> Result<Outcome> {
@@ -193,11 +217,16 @@ fn missing() -> Option<String> {
     (!succeeds(Command::new("valgrind").arg("--version"))).then(|| "no valgrind here".to_owned())
 }
 
-/// Builds a program of the benchmark workspace and returns its path.
+/// Builds a program of the benchmarks' main package and returns its path.
 fn build(name: &str) -> Result<PathBuf> {
+    build_of("bench", name)
+}
+
+/// Builds a program of a package of the benchmark workspace and returns its path.
+fn build_of(package: &str, name: &str) -> Result<PathBuf> {
     let folder = root().join("tests/bench");
     run(cargo(words("build --quiet --release --locked --bin"))
-        .arg(name)
+        .args([name, "--package", package])
         .current_dir(&folder))?;
     let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
     let program = format!("{name}{}", env::consts::EXE_SUFFIX);
