@@ -17,6 +17,10 @@ pub(super) fn forms_in<'a>(
     secrets: impl Iterator<Item = &'a str>,
     least: usize,
 ) -> Vec<String> {
+    let mut secrets = secrets.peekable();
+    if secrets.peek().is_none() {
+        return Vec::new();
+    }
     let pairs = Pairs::of(text);
     let secrets = secrets.filter(|secret| pairs.may_begin(secret));
     let forms = secrets.flat_map(|secret| forms(secret, text.len()));

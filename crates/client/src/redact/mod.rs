@@ -148,6 +148,9 @@ impl Redact {
         let all = values.join("\n");
         let credentials = self.credentials_in(&all);
         let secrets = self.secrets_in(&all);
+        if credentials.is_empty() && secrets.is_empty() {
+            return;
+        }
         for (name, value) in headers.iter_mut() {
             let text = String::from_utf8_lossy(value.as_bytes());
             let secrets = if decides(name.as_str()) {
