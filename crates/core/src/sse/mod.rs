@@ -101,6 +101,10 @@ pub trait Framer: Send + 'static {
 
 /// Decodes UTF-8, replaces invalid sequences by U+FFFD, and adds their number to `replaced`.
 pub fn decode_lossy<'a>(bytes: &'a [u8], replaced: &mut usize) -> Cow<'a, str> {
+    // Nearly all input is valid, which this check finds out several times as fast.
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
     let text = String::from_utf8_lossy(bytes);
     if matches!(text, Cow::Owned(_)) {
         let invalid = bytes
