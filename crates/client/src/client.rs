@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    future::ready,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -89,6 +90,26 @@ pub trait Protocol: fmt::Debug + Send + Sync + 'static {
         call: Call,
         encoded: Self::Encoded,
     ) -> BoxFuture<'static, Result<ChatStream>>;
+
+    /// Returns true if the service keeps responses, so that [`resume`](Self::resume) can read them:
+    /// false by default.
+    fn resumes(&self) -> bool {
+        false
+    }
+
+    /// Reads a response that the service keeps, from its beginning, by its id.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); `Unsupported` by default.
+    fn resume(self: Arc<Self>, call: Call, id: String) -> BoxFuture<'static, Result<ChatStream>> {
+        let _ = call;
+        let message = format!(
+            "{} does not keep responses: cannot resume `{id}`",
+            self.info().id
+        );
+        Box::pin(ready(Err(Error::new(ErrorKind::Unsupported, message))))
+    }
 
     /// Requests the model list of the service.
     ///
@@ -356,6 +377,17 @@ impl<P: Protocol> Provider for Client<P> {
         let this = self.clone();
         let open = |request| this.open(request, Mode::Whole);
         provider::chat(self.info(), self.base_url(), self.named(request), open)
+    }
+
+    fn resume(&self, id: &str) -> Option<BoxFuture<'static, Result<ChatStream>>> {
+        if !self.protocol.resumes() {
+            return None;
+        }
+        let (this, id) = (self.clone(), id.to_owned());
+        Some(Box::pin(async move {
+            let call = this.call().await?;
+            this.protocol.resume(call, id).await
+        }))
     }
 
     fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {

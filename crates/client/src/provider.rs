@@ -137,6 +137,16 @@ macro_rules! provider {
                 $name::chat(self, request)
             }
 
+            fn resume(
+                &self,
+                id: &str,
+            ) -> ::core::option::Option<
+                $crate::core::BoxFuture<'static, $crate::core::Result<$crate::core::ChatStream>>,
+            > {
+                let $this = self;
+                $crate::core::Provider::resume($client, id)
+            }
+
             fn models(
                 &self,
             ) -> $crate::core::BoxFuture<

@@ -180,6 +180,16 @@ impl Provider for ConcurrencyLimit {
         })
     }
 
+    /// Waits for a permit, then reads the response. The wait has no timeout.
+    fn resume(&self, id: &str) -> Option<BoxFuture<'static, Result<ChatStream>>> {
+        let (this, resumed) = (self.clone(), self.provider.resume(id)?);
+        Some(in_current_span(async move {
+            let permit = Some(this.semaphore.acquire().await);
+            let stream = resumed.await?;
+            Ok(ChatStream::new(Limited { stream, permit }))
+        }))
+    }
+
     fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {
         self.provider.models()
     }

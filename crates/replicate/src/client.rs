@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use inferstream_client::Client;
+use inferstream_client::{Client, Protocol as _};
 use inferstream_core::{BoxFuture, ChatStream, Error, Json, Model, Result, Timeouts};
 
 use crate::{
-    error::{Purpose, ResponseJudge},
     models::{self, Version},
     prediction::{PredictionHandle, prediction_path},
-    protocol::{AnswerSettings, Predictions, follow},
-    request::{MAX_DOCUMENT, get, url},
+    protocol::Predictions,
+    request::url,
 };
 
 /// A client for Replicate.
@@ -75,13 +74,7 @@ impl Replicate {
         let id = id.into();
         Box::pin(async move {
             let call = this.client.call().await?;
-            let request = get(&call, &prediction_path(&id)?)?;
-            let judge = ResponseJudge::new(Purpose::Other, &call);
-            let mut started = call.send(request, &judge).await?;
-            let document = started.document(MAX_DOCUMENT).await?;
-            let settings = &this.client.protocol().settings;
-            let answer = AnswerSettings::default();
-            follow(settings, call, (started, document), answer).await
+            this.client.protocol_arc().resume(call, id).await
         })
     }
 

@@ -16,13 +16,13 @@ use crate::{
     create::{self, nameless},
     decode::{PredictionDecode, Settings},
     encode::{self, Encoded},
-    error::{aborted, after_made, canceled, failed, is_refused},
+    error::{Purpose, ResponseJudge, aborted, after_made, canceled, failed, is_refused},
     info::{DEFAULT_MODEL, INFO},
     inputs::{Images, of_model},
     model_ref::ModelRef,
     models,
-    prediction::PredictionHandle,
-    request::MAX_DOCUMENT,
+    prediction::{PredictionHandle, prediction_path},
+    request::{MAX_DOCUMENT, get},
     settings::PredictionSettings,
     wire::{Prediction, Status},
 };
@@ -110,6 +110,21 @@ impl Protocol for Predictions {
             } = create;
             let created = create::create(&self.settings, &call, &model, &headers, body).await?;
             follow(&self.settings, call, created, answer).await
+        })
+    }
+
+    fn resumes(&self) -> bool {
+        true
+    }
+
+    fn resume(self: Arc<Self>, call: Call, id: String) -> BoxFuture<'static, Result<ChatStream>> {
+        Box::pin(async move {
+            let request = get(&call, &prediction_path(&id)?)?;
+            let judge = ResponseJudge::new(Purpose::Other, &call);
+            let mut started = call.send(request, &judge).await?;
+            let document = started.document(MAX_DOCUMENT).await?;
+            let answer = AnswerSettings::default();
+            follow(&self.settings, call, (started, document), answer).await
         })
     }
 

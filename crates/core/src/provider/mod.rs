@@ -59,6 +59,15 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// The errors of `stream`, and those of the stream's items.
     fn chat(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>>;
 
+    /// Reads the response of an earlier request from its beginning, by the
+    /// [`id`](ChatResponse::id) that its stream had. Nothing is sent before the future is polled.
+    ///
+    /// Returns `None`, the default, if the provider's service does not keep responses.
+    fn resume(&self, id: &str) -> Option<BoxFuture<'static, Result<ChatStream>>> {
+        let _ = id;
+        None
+    }
+
     /// Requests the list of models.
     ///
     /// # Errors
@@ -91,6 +100,10 @@ impl Provider for Arc<dyn Provider> {
 
     fn chat(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatResponse>> {
         (**self).chat(request)
+    }
+
+    fn resume(&self, id: &str) -> Option<BoxFuture<'static, Result<ChatStream>>> {
+        (**self).resume(id)
     }
 
     fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {
