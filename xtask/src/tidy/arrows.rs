@@ -40,6 +40,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("inferstream", FACADE),
     ("inferstream-chat-json", &["inferstream-core"]),
     (
+        "inferstream-batch",
+        &["inferstream-chat-json", "inferstream-core"],
+    ),
+    (
         "inferstream-gateway",
         &["inferstream", "inferstream-chat-json"],
     ),

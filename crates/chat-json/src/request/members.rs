@@ -10,13 +10,15 @@ use serde_json::value::RawValue;
 
 use crate::error::ApiError;
 
-/// The members of an object, in order.
+/// The members of a JSON object in order, with their values as JSON text.
+///
+/// It deserializes from an object of at most 256 members.
 #[derive(Debug)]
-pub(super) struct Members<'a>(Vec<(String, &'a RawValue)>);
+pub struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> Members<'a> {
     /// Returns the members; of those with the same name, the last.
-    pub(super) fn last_of_each(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+    pub fn last_of_each(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         let is_last = |index: usize, name: &str| {
             let mut later = self.0[index + 1..].iter();
             later.all(|(other, _)| other != name)
@@ -27,8 +29,8 @@ impl<'a> Members<'a> {
             .map(|(_, (name, raw))| (name.as_str(), *raw))
     }
 
-    /// Returns the value of a member.
-    pub(super) fn get(&self, name: &str) -> Option<&'a RawValue> {
+    /// Returns the value of a member; of those with the same name, that of the last.
+    pub fn get(&self, name: &str) -> Option<&'a RawValue> {
         let mut members = self.0.iter().rev();
         members
             .find(|(known, _)| known == name)

@@ -6,7 +6,7 @@ mod settings;
 
 use inferstream_core::{ChatRequest, Json};
 
-use self::members::Members;
+pub use self::members::Members;
 use crate::error::ApiError;
 
 /// The deepest nesting of a request. `serde_json` has the same limit for the members that it parses.
