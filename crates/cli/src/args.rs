@@ -8,7 +8,7 @@ use inferstream_simulator::{Fault, ProxyFault};
 
 use crate::{config_command::ConfigArgs, doctor::Doctor, limit::Limit};
 
-pub(crate) use crate::chat_args::Chat;
+pub(crate) use crate::{batch_args::Batch, chat_args::Chat};
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -64,6 +64,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Batch(Box<Batch>),
     /// Sends a prompt to a model and prints the response as it streams
     #[command(after_long_help = AFTER_HELP)]
     Chat(Box<Chat>),

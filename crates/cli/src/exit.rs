@@ -21,6 +21,8 @@ pub(crate) enum Failure {
     Io(String, io::Error),
     /// Preparing or sending the request failed.
     Request(Error),
+    /// Some rows of a batch failed, which was already printed.
+    Rows,
     /// A check failed, which was already printed.
     Unhealthy,
     /// The service does not have the model. Contains the command that lists its models.
@@ -35,7 +37,7 @@ impl Failure {
             Self::Closed => 141,
             Self::Early => 7,
             Self::Interrupted(signal) => signal.code(),
-            Self::Io(..) | Self::Unhealthy => 1,
+            Self::Io(..) | Self::Rows | Self::Unhealthy => 1,
             Self::Request(error) | Self::UnknownModel(error, _) => code(error.kind()),
         })
     }
@@ -48,7 +50,7 @@ impl Failure {
             let _ = writeln!(stderr, "{}", screen::line(line));
         };
         match self {
-            Self::Closed | Self::Early | Self::Interrupted(_) | Self::Unhealthy => {}
+            Self::Closed | Self::Early | Self::Interrupted(_) | Self::Rows | Self::Unhealthy => {}
             Self::Io(what, cause) => say(&format!("error: {what}: {cause}")),
             Self::Request(error) | Self::UnknownModel(error, _) => {
                 say(&format!("error: {error}{}", wait(error.retry_after())));
@@ -86,6 +88,7 @@ impl Failure {
         match self {
             Self::Closed => plain("closed", "standard output was closed".to_owned()),
             Self::Early => plain("early", "the response ended early".to_owned()),
+            Self::Rows => plain("rows", "some rows failed".to_owned()),
             Self::Unhealthy => plain("unhealthy", "a check failed".to_owned()),
             Self::Interrupted(_) => plain(ErrorKind::Canceled.as_str(), "interrupted".to_owned()),
             Self::Io(what, cause) => plain("io", format!("{what}: {cause}")),

@@ -2,8 +2,10 @@
 
 mod args;
 mod background;
+mod batch_args;
 mod chat_args;
 
+mod batch;
 mod chat;
 mod completions;
 mod config_command;
@@ -48,6 +50,7 @@ use crate::args::{Cli, Command};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
+        Command::Batch(args) => batch::run(&args),
         Command::Chat(args) if interactive::is_wanted(&args) => {
             interactive::run(&args, cli.verbose)
         }

@@ -2,7 +2,7 @@
 
 use std::{env, sync::Arc};
 
-use inferstream::{Provider, Timeouts, transport::HttpTransport};
+use inferstream::{Provider, Timeouts, Timer, transport::HttpTransport};
 use inferstream_simulator::{Fault, Simulator};
 
 use crate::{
@@ -28,6 +28,8 @@ const MODEL: &str = "INFERSTREAM_MODEL";
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) provider: Arc<dyn Provider>,
+    /// The clock of the provider's transport.
+    pub(crate) timer: Arc<dyn Timer>,
     background: Background,
     // The simulator stops when it is dropped.
     _simulator: Option<Simulator>,
@@ -53,6 +55,7 @@ impl Service {
             transport(flags, &mut files, simulator.as_ref())?,
             &background,
         );
+        let timer = Arc::new(transport.clone());
         let mut providers = Vec::new();
         for target in route.targets() {
             let settings = settings(config, target, flags, &mut files, simulator.as_ref())?;
@@ -69,6 +72,7 @@ impl Service {
         };
         Ok(Self {
             provider,
+            timer,
             background,
             _simulator: simulator,
         })

@@ -52,6 +52,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "inferstream-cli",
         &[
             "inferstream",
+            "inferstream-batch",
             "inferstream-gateway",
             "inferstream-simulator",
         ],
