@@ -46,10 +46,13 @@ mod tests {
     fn hashes_never_change() {
         let request = of_request(None, r#"{"messages":[]}"#);
         for (hash, expected) in [
-            (of_id("r1"), "UNSET-A"),
-            (request, "UNSET-B"),
-            (of_request(Some("m"), "{}"), "UNSET-C"),
-            (of_row("r1", request), "UNSET-D"),
+            (of_id("r1"), "0843045e54ea1b1cc082ff223c116753"),
+            (request, "af94f48b7967c540e07a4dac326f144c"),
+            (
+                of_request(Some("m"), "{}"),
+                "d63382b0347dbf0404437efa4a32b4f6",
+            ),
+            (of_row("r1", request), "99645b792aa41c818ffed5937fae7e77"),
         ] {
             assert_eq!(hex(hash), expected);
             assert_eq!(from_hex(expected), Some(hash));

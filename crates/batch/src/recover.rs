@@ -33,7 +33,9 @@ pub(crate) struct Recorded<'a> {
 impl<'a> Recorded<'a> {
     /// Parses a line, without its end. Returns `None` for a line that is torn, or by others.
     pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
-        let recorded: Self = serde_json::from_slice(line).ok()?;
+        // A list would be read as the members in order.
+        let object = line.first().filter(|first| **first == b'{').map(|_| line)?;
+        let recorded: Self = serde_json::from_slice(object).ok()?;
         let is_ours = recorded.id.starts_with(ID) && recorded.hash().is_some();
         is_ours.then_some(recorded)
     }

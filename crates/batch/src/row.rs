@@ -208,6 +208,11 @@ impl Row {
 
 /// Reads a JSON line: sets the id, and returns the body.
 fn of_json<'a>(text: &'a str, id: &mut Cow<'a, str>) -> Result<Cow<'a, str>, Failure> {
+    // A list would be read as the members in order.
+    let is_object = text.trim_ascii_start().starts_with('{');
+    if !is_object {
+        return Err(Failure::invalid("invalid row: expected a JSON object"));
+    }
     let line: Line<'a> = serde_json::from_str(text).map_err(|error| {
         let column = error.column();
         Failure::invalid(format!(
@@ -324,15 +329,12 @@ mod tests {
     #[test]
     fn invalid_rows_say_why() {
         for (line, id, message) in [
+            ("", "line-17", "invalid row: expected a JSON object"),
+            ("[]", "line-17", "invalid row: expected a JSON object"),
             (
-                "",
+                "{",
                 "line-17",
-                "invalid row: expected a JSON object (column 0)",
-            ),
-            (
-                "[]",
-                "line-17",
-                "invalid row: expected a JSON object (column 0)",
+                "invalid row: expected a JSON object (column 1)",
             ),
             (
                 r#"{"custom_id":"a"}"#,
