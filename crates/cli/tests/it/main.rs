@@ -4,6 +4,10 @@
 
 mod answers;
 mod attachments;
+mod batch;
+#[cfg(unix)]
+mod batch_kills;
+mod batch_service;
 mod cloudflare;
 mod completions;
 mod config;
