@@ -1,4 +1,4 @@
-//! The hashes of ids and requests. They stand in files, so they must never change.
+//! The hashes of ids and requests. They are written to files, so they must never change.
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 

@@ -386,8 +386,10 @@ mod tests {
     #[test]
     fn a_set_model_replaces_that_of_a_row() {
         let line = r#"{"body":{"model":"own","messages":[{"role":"user","content":"Hi"}]}}"#;
-        let mut reader = Reader::default();
-        reader.default_model = Some("default".to_owned());
+        let mut reader = Reader {
+            default_model: Some("default".to_owned()),
+            ..Reader::default()
+        };
         let own = reader.row(line.as_bytes(), 1);
         assert_eq!(own.request.unwrap().model.as_deref(), Some("own"));
         let none = reader.row(br#"{"prompt":"Hi"}"#, 1);

@@ -56,17 +56,17 @@ impl UnderWay {
         is_done: impl Fn(&str) -> bool,
     ) -> Result<Self> {
         let file = open(&path).map_err(|error| file_error("opening", &path, &error))?;
-        let (mut live, mut lines) = (HashMap::new(), 0);
-        read_lines(&path, &file, |line| {
-            let Ok(line) = serde_json::from_slice::<Line>(line) else {
+        let (mut live, mut count) = (HashMap::new(), 0);
+        read_lines(&path, &file, |text| {
+            let Ok(row) = serde_json::from_slice::<Line>(text) else {
                 return false;
             };
-            lines += 1;
-            if line.over || is_done(&line.custom_id) {
-                live.remove(&line.custom_id);
+            count += 1;
+            if row.over || is_done(&row.custom_id) {
+                live.remove(&row.custom_id);
             } else {
-                let is_own = line.provider.as_deref() == Some(provider);
-                live.insert(line.custom_id, line.id.filter(|_| is_own));
+                let is_own = row.provider.as_deref() == Some(provider);
+                live.insert(row.custom_id, row.id.filter(|_| is_own));
             }
             true
         })?;
@@ -75,7 +75,7 @@ impl UnderWay {
             file,
             live,
             provider: provider.to_owned(),
-            lines,
+            lines: count,
         })
     }
 

@@ -41,7 +41,7 @@ fn an_output_that_is_torn_at_any_byte_is_continued() {
         let kept = journal.len();
         drop(journal);
         // A line without its end is complete, too.
-        let ends = whole[..cut].iter().filter(|byte| **byte == b'\n').count();
+        let ends = whole[..cut].split(|byte| *byte == b'\n').count() - 1;
         let lacks_end = usize::from(whole.get(cut) == Some(&b'\n'));
         assert_eq!(kept, ends + lacks_end, "cut at {cut}");
         if cut % 50 == 0 || end_of_first.abs_diff(cut) < 3 {

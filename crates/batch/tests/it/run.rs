@@ -195,9 +195,10 @@ fn an_outage_costs_time_only() {
     let hour = Duration::from_secs(3_600);
     let provider = Scripted::new(move |asked| {
         let is_outage = (MINUTE..MINUTE + hour).contains(&asked.at);
-        match is_outage {
-            true => Reply::error(ErrorKind::Connect).after(Duration::ZERO),
-            false => Reply::complete().after(Duration::from_secs(20)),
+        if is_outage {
+            Reply::error(ErrorKind::Connect).after(Duration::ZERO)
+        } else {
+            Reply::complete().after(Duration::from_secs(20))
         }
     });
     let (summary, seen) = provider.run(provider.batch(), rows(100));

@@ -96,35 +96,40 @@ fn bar(total: Option<u64>) -> ProgressBar {
 /// Returns the progress as one line.
 fn line(progress: &Progress, total: Option<u64>, elapsed: Duration) -> String {
     let over = progress.complete + progress.failed;
-    let mut line = match total {
-        None => format!("{over} rows"),
-        Some(total) => format!("{over} of {total} rows"),
-    };
     // Counts of rows are far below 2⁵².
     #[allow(clippy::cast_precision_loss)]
     let rate = over as f64 / elapsed.as_secs_f64().max(0.001);
-    line += &format!(", {rate:.0}/s");
+    let mut parts = vec![
+        match total {
+            None => format!("{over} rows"),
+            Some(total) => format!("{over} of {total} rows"),
+        },
+        format!("{rate:.0}/s"),
+    ];
     if 0 < progress.failed {
-        line += &format!(", {} failed", progress.failed);
+        parts.push(format!("{} failed", progress.failed));
     }
-    line += &format!(", {} of {} in flight", progress.in_flight, progress.limit);
+    parts.push(format!(
+        "{} of {} in flight",
+        progress.in_flight, progress.limit
+    ));
     if 0 < progress.refused {
-        line += &format!(", {} refused", progress.refused);
+        parts.push(format!("{} refused", progress.refused));
     }
     if Duration::from_secs(1) <= progress.wait {
-        line += &format!(", waiting {} s", progress.wait.as_secs());
+        parts.push(format!("waiting {} s", progress.wait.as_secs()));
     }
     let tokens = progress.tokens.input + progress.tokens.output;
     if 0 < tokens {
-        line += &format!(", {tokens} tokens");
+        parts.push(format!("{tokens} tokens"));
     }
     let left = total.map(|total| total.saturating_sub(over));
     if let Some(left) = left.filter(|left| 0 < *left && 0.0 < rate) {
         #[allow(clippy::cast_precision_loss)]
         let seconds = left as f64 / rate;
-        line += &format!(", {} left", duration(seconds));
+        parts.push(format!("{} left", duration(seconds)));
     }
-    line
+    parts.join(", ")
 }
 
 /// Returns a time in the two largest units that matter.

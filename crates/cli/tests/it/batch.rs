@@ -75,7 +75,7 @@ fn input(rows: usize) -> String {
     text
 }
 
-/// Returns the complete lines of a file as JSON; a torn last line is left out.
+/// Returns the complete lines of a file as JSON; without a torn last line.
 pub(crate) fn lines(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let ended = text

@@ -1,5 +1,7 @@
 //! The loop of a batch, on one task.
 
+mod ended;
+
 use std::{
     collections::BTreeMap,
     io,
@@ -11,13 +13,11 @@ use std::{
 use futures_core::Stream;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use http::{HeaderName, HeaderValue};
-use inferstream_core::{
-    BoxFuture, ChatResponse, ChatStream, Error, ErrorKind, Repeat, Result, RetryPolicy,
-};
+use inferstream_core::{BoxFuture, ChatResponse, ChatStream, Error, Result, RetryPolicy};
 
 use crate::{
     batch::Batch,
-    failure::{Failure, is_ambiguous, is_outage},
+    failure::Failure,
     limits::{Charge, Limits},
     pace::{Pace, Round},
     row::{Earlier, Row},
@@ -78,7 +78,14 @@ struct Answered {
 enum Outcome {
     /// The response has begun, at a service that keeps it.
     Begun(ChatStream),
-    Ended(Result<ChatResponse>),
+    /// Boxed, because it is large.
+    Ended(Box<Result<ChatResponse>>),
+}
+
+impl Outcome {
+    fn failed(error: Error) -> Self {
+        Self::Ended(Box::new(Err(error)))
+    }
 }
 
 impl<'a, R: Stream<Item = io::Result<Row>>> Run<'a, R> {
@@ -189,7 +196,7 @@ impl<'a, R: Stream<Item = io::Result<Row>>> Run<'a, R> {
         }
         let (ready, _) = self.again.first_key_value().map(|(key, _)| *key)?;
         if now < ready {
-            self.wake_after(now, ready - now);
+            self.wake_after(now, ready.saturating_sub(now));
             return None;
         }
         self.again.pop_first().map(|(_, work)| work)
@@ -220,9 +227,7 @@ impl<'a, R: Stream<Item = io::Result<Row>>> Run<'a, R> {
         };
         if let Some(resumed) = resumed {
             self.in_flight.push(Box::pin(async move {
-                let outcome = resumed
-                    .await
-                    .map_or_else(|e| Outcome::Ended(Err(e)), Outcome::Begun);
+                let outcome = resumed.await.map_or_else(Outcome::failed, Outcome::Begun);
                 Answered {
                     work,
                     round,
@@ -258,9 +263,7 @@ impl<'a, R: Stream<Item = io::Result<Row>>> Run<'a, R> {
         if self.resumes {
             let stream = self.batch.provider.stream(request);
             self.in_flight.push(Box::pin(async move {
-                let outcome = stream
-                    .await
-                    .map_or_else(|e| Outcome::Ended(Err(e)), Outcome::Begun);
+                let outcome = stream.await.map_or_else(Outcome::failed, Outcome::Begun);
                 Answered {
                     work,
                     round,
@@ -271,7 +274,7 @@ impl<'a, R: Stream<Item = io::Result<Row>>> Run<'a, R> {
         } else {
             let response = self.batch.provider.chat(request);
             self.in_flight.push(Box::pin(async move {
-                let outcome = Outcome::Ended(response.await);
+                let outcome = Outcome::Ended(Box::new(response.await));
                 Answered {
                     work,
                     round,
@@ -279,170 +282,6 @@ impl<'a, R: Stream<Item = io::Result<Row>>> Run<'a, R> {
                     outcome,
                 }
             }));
-        }
-    }
-
-    fn answered(&mut self, answered: Answered) {
-        let Answered {
-            work,
-            round,
-            charge,
-            outcome,
-        } = answered;
-        let now = self.batch.timer.now();
-        match outcome {
-            Outcome::Begun(stream) => {
-                let is_resumed = matches!(work.row.earlier, Earlier::Named(_));
-                self.summary.resumed += u64::from(is_resumed);
-                if let Some(id) = stream.partial().id.clone() {
-                    if let Err(error) = self.sink.named(&work.row, &id) {
-                        self.stopped.get_or_insert(Stopped::Output(error));
-                    }
-                }
-                self.in_flight.push(Box::pin(async move {
-                    let outcome = Outcome::Ended(stream.finish().await);
-                    Answered {
-                        work,
-                        round,
-                        charge,
-                        outcome,
-                    }
-                }));
-            }
-            Outcome::Ended(Ok(response)) => {
-                let used = response.usage.and_then(|usage| {
-                    let sum = usage.input_tokens.zip(usage.output_tokens);
-                    usage
-                        .total_tokens
-                        .or_else(|| sum.map(|(input, output)| input + output))
-                });
-                self.settle(charge, used);
-                self.reached();
-                self.pace.accepted();
-                if let Some(wait) = response.meta.rate_limits().until_reset() {
-                    self.pace.hold_for(now, wait);
-                }
-                self.complete(&work.row, &response);
-            }
-            Outcome::Ended(Err(error)) => self.error(work, round, charge, &error, now),
-        }
-    }
-
-    fn complete(&mut self, row: &Row, response: &ChatResponse) {
-        let mut choices = response.choices.iter();
-        let is_complete = choices.all(|choice| choice.finish_reason.is_some());
-        if !is_complete || response.choices.is_empty() {
-            let message = "the response was truncated: it ended without a finish reason";
-            return self.fail(row, &Failure::new("truncated", message));
-        }
-        let usage = response.usage.unwrap_or_default();
-        let model = response.model.clone().unwrap_or_default();
-        self.summary.tokens.entry(model).or_default().add(&usage);
-        self.summary.complete += 1;
-        if let Err(error) = self.sink.complete(row, response) {
-            self.stopped.get_or_insert(Stopped::Output(error));
-        }
-    }
-
-    /// Decides what an error means for its row and for the others.
-    fn error(
-        &mut self,
-        mut work: Box<Work>,
-        round: Round,
-        charge: Option<Charge>,
-        error: &Error,
-        now: Duration,
-    ) {
-        if error.repeat() == Repeat::Safe {
-            self.settle(charge, Some(0));
-        }
-        if let Earlier::Named(_) = work.row.earlier {
-            if matches!(error.kind(), ErrorKind::Canceled | ErrorKind::NotFound) {
-                // The service does not have the response any more: another request is needed.
-                work.row.earlier = Earlier::UnderWay;
-                self.next_again(work, now);
-                return;
-            }
-        }
-        if is_outage(error) {
-            work.requests = work.requests.saturating_sub(1);
-            self.refuse(round, error, now);
-            let since = *self.outage.get_or_insert(now);
-            let limit = if self.has_reached {
-                self.batch.max_outage
-            } else {
-                FIRST_OUTAGE
-            };
-            if limit < now.saturating_sub(since) {
-                self.stopped
-                    .get_or_insert(Stopped::Unreachable(error.clone()));
-            }
-            self.next_again(work, now);
-            return;
-        }
-        self.reached();
-        let stop = match error.kind() {
-            ErrorKind::Auth | ErrorKind::Challenge | ErrorKind::Permission => Stopped::Key,
-            ErrorKind::Quota => Stopped::Quota,
-            _ => return self.row_error(work, round, error, now),
-        };
-        self.stopped.get_or_insert(stop(error.clone()));
-        self.release(&work.row);
-    }
-
-    fn row_error(&mut self, work: Box<Work>, round: Round, error: &Error, now: Duration) {
-        if matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::Overloaded) {
-            self.refuse(round, error, now);
-        } else {
-            self.pace.accepted();
-        }
-        let repeats = self.batch.retry_ambiguous && !self.batch.at_most_once;
-        let may_repeat = error.repeat() == Repeat::Safe || is_ambiguous(error) && repeats;
-        if !may_repeat || self.batch.max_requests <= work.requests {
-            return self.fail(&work.row, &Failure::from(error));
-        }
-        let mut work = work;
-        if error.repeat() != Repeat::Safe {
-            work.row.earlier = Earlier::UnderWay;
-        }
-        let doublings = work.requests.saturating_sub(1).min(6);
-        let wait = Duration::from_millis(500) * (1 << doublings);
-        self.next_again(work, now + wait);
-    }
-
-    fn refuse(&mut self, round: Round, error: &Error, now: Duration) {
-        self.refused += 1;
-        let asked = error.retry_after();
-        let asked = asked.or_else(|| error.rate_limits().until_reset());
-        self.pace.refused(now, round, asked);
-    }
-
-    fn next_again(&mut self, work: Box<Work>, at: Duration) {
-        self.waited += 1;
-        self.again.insert((at, self.waited), work);
-    }
-
-    fn reached(&mut self) {
-        self.has_reached = true;
-        self.outage = None;
-    }
-
-    fn settle(&mut self, charge: Option<Charge>, used: Option<u64>) {
-        if let Some(charge) = charge {
-            self.limits.settle(charge, used);
-        }
-    }
-
-    fn fail(&mut self, row: &Row, failure: &Failure) {
-        self.summary.add_failure(failure);
-        if let Err(error) = self.sink.failed(row, failure) {
-            self.stopped.get_or_insert(Stopped::Output(error));
-        }
-    }
-
-    fn release(&mut self, row: &Row) {
-        if let Err(error) = self.sink.released(row) {
-            self.stopped.get_or_insert(Stopped::Output(error));
         }
     }
 
