@@ -12,6 +12,8 @@ use crate::run::{Outcome, Result, cargo, stdout, words};
 const LIMITS: &[(&str, &str, usize)] = &[
     ("inferstream-core", "", 16),
     ("inferstream-compose", "", 18),
+    ("inferstream-chat-json", "", 22),
+    ("inferstream-batch", "", 50),
     ("inferstream-session", "--all-features", 26),
     ("inferstream-openai-compat", "", 22),
     ("inferstream-openai-compat", "--features transport", 68),

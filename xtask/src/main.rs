@@ -8,6 +8,7 @@ mod workspace;
 
 mod api;
 mod audit;
+mod batch_kills;
 mod bench;
 mod footprint;
 mod fuzz;
@@ -130,8 +131,13 @@ const JOBS: &[Job] = &[
     ),
     job(
         "bench",
-        "compare our speed and size with other crates: bench (decode | end-to-end | events | requests) [--check | --update], or footprint, memory or gateway",
+        "compare our speed and size with other crates: bench (decode | end-to-end | events | requests) [--check | --update], or batch, footprint, gateway or memory",
         bench::job,
+    ),
+    job(
+        "batch-kills",
+        "kill and continue `inferstream batch` 200 times per service: batch-kills [COUNT]",
+        batch_kills::job,
     ),
     job(
         "soak",

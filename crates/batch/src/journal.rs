@@ -172,8 +172,8 @@ impl Journal {
             Found::Twice(earlier) => Err(double_id(id, earlier, line)),
             Found::Changed => {
                 let message = format!(
-                    "invalid row `{id}` on line {line}: its request differs from the one whose response is \
-                     in {}; use another output, or another `custom_id`",
+                    "invalid row `{id}` on line {line}: its request or the model differs from that of the \
+                     response in {}; use another output, or another `custom_id`",
                     self.path.display()
                 );
                 Err(Error::config(message).with_setting("input"))
@@ -241,15 +241,19 @@ impl Sink for Journal {
 impl Failed {
     fn open(path: PathBuf) -> Result<Self> {
         let mut earlier = HashMap::new();
-        if let Ok(file) = OpenOptions::new().read(true).write(true).open(&path) {
-            read_lines(&path, &file, |line| {
-                let Some(recorded) = Recorded::parse(line) else {
-                    return false;
-                };
-                let hash = recorded.hash().unwrap_or(0);
-                earlier.insert(hash::of_id(&recorded.custom_id), (hash, true));
-                true
-            })?;
+        match OpenOptions::new().read(true).write(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(file_error("opening", &path, &error)),
+            Ok(file) => {
+                read_lines(&path, &file, |line| {
+                    let Some(recorded) = Recorded::parse(line) else {
+                        return false;
+                    };
+                    let hash = recorded.hash().unwrap_or(0);
+                    earlier.insert(hash::of_id(&recorded.custom_id), (hash, true));
+                    true
+                })?;
+            }
         }
         Ok(Self {
             path,

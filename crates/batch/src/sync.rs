@@ -27,6 +27,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     is_dirty: bool,
+    /// Whether the thread waits for a write: otherwise it looks by itself.
+    is_idle: bool,
     is_closing: bool,
     error: Option<io::Error>,
 }
@@ -51,8 +53,12 @@ impl Sync {
         let mut state = self.shared.state();
         state.is_dirty = true;
         let error = state.error.take();
+        let is_idle = std::mem::take(&mut state.is_idle);
         drop(state);
-        self.shared.changed.notify_one();
+        // Not for each write: that would wake the thread up.
+        if is_idle {
+            self.shared.changed.notify_one();
+        }
         error.map_or(Ok(()), Err)
     }
 
@@ -78,6 +84,7 @@ impl Shared {
         let mut state = self.state();
         loop {
             while !state.is_dirty && !state.is_closing {
+                state.is_idle = true;
                 state = self
                     .changed
                     .wait(state)

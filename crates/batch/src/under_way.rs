@@ -171,11 +171,24 @@ fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Appends a line completely or not at all.
+/// Appends a line completely or not at all: usually by one write.
 pub(crate) fn write_whole(mut file: &File, line: &[u8]) -> io::Result<()> {
-    let length = file.metadata()?.len();
-    file.write_all(line).inspect_err(|_| {
+    let mut written = 0;
+    while written < line.len() {
+        let failed = match file.write(&line[written..]) {
+            Ok(0) => io::ErrorKind::WriteZero.into(),
+            Ok(more) => {
+                written += more;
+                continue;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => error,
+        };
         // The next run would cut it off, too.
-        let _ = file.set_len(length);
-    })
+        if let (Ok(metadata), Ok(part)) = (file.metadata(), u64::try_from(written)) {
+            let _ = file.set_len(metadata.len().saturating_sub(part));
+        }
+        return Err(failed);
+    }
+    Ok(())
 }

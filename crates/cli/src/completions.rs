@@ -29,12 +29,16 @@ pub(crate) fn print(shell: Shell) -> Result<(), Failure> {
             .map(|value| PossibleValue::new(&*value.leak()));
         arg.value_parser(PossibleValuesParser::new(values))
     };
-    let mut command = Cli::command().mut_subcommand("chat", |chat| {
-        chat.mut_arg("model", |arg| complete(arg, models))
-            .mut_arg("fault", |arg| {
-                complete(arg, faults.iter().map(ToString::to_string).collect())
-            })
-    });
+    let mut command = Cli::command();
+    for name in ["batch", "chat"] {
+        command = command.mut_subcommand(name, |command| {
+            command
+                .mut_arg("model", |arg| complete(arg, models.clone()))
+                .mut_arg("fault", |arg| {
+                    complete(arg, faults.iter().map(ToString::to_string).collect())
+                })
+        });
+    }
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, "inferstream", &mut script);
     io::Write::write_all(&mut io::stdout(), &script)?;

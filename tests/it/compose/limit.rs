@@ -50,6 +50,18 @@ fn check_free(limit: &ConcurrencyLimit, places: usize) {
 }
 
 #[test]
+fn a_resumed_response_holds_a_permit() {
+    let limit = ConcurrencyLimit::new(hangs()).max_in_flight(1);
+    assert!(limit.resume("gone").is_none());
+    let resumed = now(limit.resume("kept").unwrap()).unwrap();
+    let waiting = enter(&limit);
+    drop((waiting, resumed));
+    check_free(&limit, 1);
+    let chosen: std::sync::Arc<dyn Provider> = std::sync::Arc::new(limit);
+    assert!(chosen.resume("gone").is_none() && chosen.resume("kept").is_some());
+}
+
+#[test]
 fn the_number_of_concurrent_responses_is_limited() {
     let fake = hangs();
     let limit = ConcurrencyLimit::new(fake.clone()).max_in_flight(3);

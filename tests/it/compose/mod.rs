@@ -172,6 +172,11 @@ impl Provider for Fake {
         Box::pin(async { stream.await?.finish().await })
     }
 
+    /// Keeps one response.
+    fn resume(&self, id: &str) -> Option<BoxFuture<'static, Result<ChatStream>>> {
+        (id == "kept").then(|| self.stream("resumed".into()))
+    }
+
     fn models(&self) -> BoxFuture<'static, Result<Vec<Model>>> {
         Box::pin(std::future::ready(Ok(self.known_models())))
     }

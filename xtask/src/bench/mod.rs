@@ -1,5 +1,6 @@
 //! Benchmarks against other crates, in `tests/bench`, which is a separate workspace.
 
+mod batch;
 mod footprint;
 
 use std::{
@@ -33,13 +34,14 @@ const PROGRAMS: &[(&str, &str)] = &[
 const END_TO_END: &str = "end-to-end";
 
 const USAGE: &str = "which benchmark? usage: cargo xtask bench \
-    (decode | end-to-end | events | requests) [--check | --update], or footprint, memory or gateway";
+    (decode | end-to-end | events | requests) [--check | --update], or batch, footprint, gateway or memory";
 
 /// Runs a benchmark: it prints tables, `--check` compares instruction counts with the committed ones,
 /// and `--update` rewrites those.
 pub(crate) fn job(arguments: &[String]) -> Result<Outcome> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
+        ["batch"] => return batch::job(),
         ["footprint"] => return footprint::job(),
         ["gateway", ref options @ ..] => return gateway(options),
         ["memory"] => {

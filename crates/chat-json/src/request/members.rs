@@ -1,6 +1,6 @@
 //! The members of a JSON object as raw text, in order, and readers of their values.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
@@ -14,26 +14,30 @@ use crate::error::ApiError;
 ///
 /// It deserializes from an object of at most 256 members.
 #[derive(Debug)]
-pub struct Members<'a>(Vec<(String, &'a RawValue)>);
+pub struct Members<'a>(Vec<(Name<'a>, &'a RawValue)>);
+
+/// The name of a member, a slice of the JSON if it has no escapes.
+#[derive(Debug, Deserialize, PartialEq)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> Members<'a> {
     /// Returns the members; of those with the same name, the last.
     pub fn last_of_each(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         let is_last = |index: usize, name: &str| {
             let mut later = self.0[index + 1..].iter();
-            later.all(|(other, _)| other != name)
+            later.all(|(other, _)| other.0 != name)
         };
         let members = self.0.iter().enumerate();
         members
-            .filter(move |(index, (name, _))| is_last(*index, name))
-            .map(|(_, (name, raw))| (name.as_str(), *raw))
+            .filter(move |(index, (name, _))| is_last(*index, &name.0))
+            .map(|(_, (name, raw))| (&*name.0, *raw))
     }
 
     /// Returns the value of a member; of those with the same name, that of the last.
     pub fn get(&self, name: &str) -> Option<&'a RawValue> {
         let mut members = self.0.iter().rev();
         members
-            .find(|(known, _)| known == name)
+            .find(|(known, _)| known.0 == name)
             .map(|(_, raw)| *raw)
     }
 }
@@ -43,7 +47,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
         struct InOrder;
 
         impl<'de> Visitor<'de> for InOrder {
-            type Value = Vec<(String, &'de RawValue)>;
+            type Value = Vec<(Name<'de>, &'de RawValue)>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
