@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Batch) -> Result<(), Failure> {
     let route = route(&config, &args.service, args.model.as_deref())?;
     check::flags(&route, &args.service)?;
     let files = Files::read(&args.service)?;
-    runtime::run(async |interrupt| {
+    let work = async |interrupt: &Interrupt| {
         let service = interrupt.or(Service::new(&route, &config, &args.service, files));
         let service = service.await??;
         let job = Job {
@@ -44,7 +44,12 @@ pub(crate) fn run(args: &Batch) -> Result<(), Failure> {
         };
         service.settle().await;
         outcome
-    })
+    };
+    if args.output.is_some() {
+        runtime::run_on_one_thread(work)
+    } else {
+        runtime::run(work)
+    }
 }
 
 /// A run of the command.
