@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Counts {
     /// The most connections that were open at once, except those for streams of predictions.
     pub connections_at_once: usize,
+    /// The connections that are open now, except those for streams of predictions.
+    pub connections: usize,
     /// Requests to the Cerebras session endpoint.
     pub sessions: usize,
     /// Requests to create a prediction.
@@ -70,6 +72,10 @@ impl Counter {
     }
 
     pub(crate) fn all(&self) -> Counts {
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        let counts = *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        Counts {
+            connections: Arc::strong_count(&self.open) - 1,
+            ..counts
+        }
     }
 }
