@@ -1,6 +1,6 @@
 //! Faults of the headers, and responses that replace the stream.
 
-use std::{fmt::Write as _, io::Write as _, iter, time::Duration};
+use std::{fmt::Write as _, io::Write as _, iter, sync::LazyLock, time::Duration};
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
@@ -162,7 +162,7 @@ fn replaced(fault: Wire, sent: &Sent) -> Option<Vec<Step>> {
             200,
             "text/event-stream",
             "content-encoding: gzip\r\n",
-            &gzip(&[Bytes::from(vec![b':'; 1 << 20])], 1024),
+            &BOMB,
         )],
         Wire::EndlessErrorBody => endless(500, Duration::from_millis(20)),
         Wire::HugeErrorBody => endless(400, Duration::ZERO),
@@ -224,6 +224,9 @@ fn status_line(status: StatusCode) -> String {
 fn text(text: String) -> Step {
     Step::Send(text.into())
 }
+
+/// 1 GiB, compressed once for all responses, because that takes seconds.
+static BOMB: LazyLock<Vec<u8>> = LazyLock::new(|| gzip(&[Bytes::from(vec![b':'; 1 << 20])], 1024));
 
 fn gzip(parts: &[Bytes], times: usize) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
