@@ -71,11 +71,13 @@ pub struct Serve {
     pub max_body_bytes: usize,
     /// The maximum number of responses in flight: 10,000. Further requests get status 503.
     pub max_in_flight: usize,
-    /// The maximum time until a connection has sent the headers of a request, and the maximum time
-    /// that it may be idle between requests: 75 s. Load balancers in front of the gateway should
-    /// close idle connections earlier.
+    /// The maximum time from the first byte of a request to the end of its headers: 10 s.
     #[serde(deserialize_with = "duration")]
     pub head_timeout: Duration,
+    /// The maximum time that a connection may be idle, before its first request and between requests:
+    /// 75 s. Load balancers in front of the gateway should close idle connections earlier.
+    #[serde(deserialize_with = "duration")]
+    pub idle_timeout: Duration,
     /// The maximum time without progress while the body of a request is read: 30 s.
     #[serde(deserialize_with = "duration")]
     pub body_timeout: Duration,
@@ -113,7 +115,8 @@ impl Default for Serve {
             cors: Vec::new(),
             max_body_bytes: 32 << 20,
             max_in_flight: 10_000,
-            head_timeout: Duration::from_secs(75),
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(60),
             head_wait: Duration::from_secs(10),

@@ -18,6 +18,7 @@ mod limit;
 mod metrics;
 mod record;
 
+mod head;
 mod phase;
 mod refusal;
 mod socket;

@@ -4,10 +4,7 @@ use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
@@ -17,12 +14,16 @@ use tokio::{
 use crate::{
     config::Serve,
     gateway::{Gateway, Shared},
+    head::{FirstByte, HeadTimer},
     phase::Phase,
     socket::Socket,
 };
 
 /// The largest size of a request's headers, and of what is buffered for a client that does not read.
 const BUFFER: usize = 64 << 10;
+
+/// The longest timeout; a time after it cannot be computed on every platform.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// The time that clients get to take the end of responses that the shutdown has ended.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -105,11 +106,13 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>, router: Router, serv
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let io = TokioIo::new(Socket::new(stream, serve.write_timeout));
+    let first_byte = FirstByte::default();
+    let timer = HeadTimer::new(serve.head_timeout, first_byte.clone());
+    let io = TokioIo::new(Socket::new(stream, serve.write_timeout, first_byte));
     let mut builder = http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(serve.head_timeout)
+        .timer(timer)
+        .header_read_timeout(serve.idle_timeout.min(LONGEST))
         .max_buf_size(BUFFER)
         .half_close(false);
     if shared.phases.current() != Phase::Serving {

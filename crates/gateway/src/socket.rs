@@ -14,18 +14,22 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// A connection that fails if the client takes no bytes for too long.
+use crate::head::FirstByte;
+
+/// A connection that fails if the client takes no bytes for too long, and notes when bytes arrive.
 pub(crate) struct Socket {
     stream: TcpStream,
+    first_byte: FirstByte,
     limit: Duration,
     /// Running while the client takes no bytes.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream, limit: Duration) -> Self {
+    pub(crate) fn new(stream: TcpStream, limit: Duration, first_byte: FirstByte) -> Self {
         Self {
             stream,
+            first_byte,
             limit,
             waiting: None,
         }
@@ -55,7 +59,12 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if before < buffer.filled().len() {
+            self.first_byte.arrived();
+        }
+        read
     }
 }
 

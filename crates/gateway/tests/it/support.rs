@@ -83,9 +83,13 @@ impl Served {
         Reply::read(self.open(head, body).await).await
     }
 
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(&self.address).await.unwrap()
+    }
+
     /// Sends a request and returns its connection.
     pub(crate) async fn open(&self, head: &str, body: &str) -> TcpStream {
-        let mut connection = TcpStream::connect(&self.address).await.unwrap();
+        let mut connection = self.connect().await;
         let length = match body {
             "" => String::new(),
             body => format!("content-length: {}\r\n", body.len()),
