@@ -99,6 +99,13 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) cors: Vec<String>,
 
+    /// Keep complete responses to requests with `Idempotency-Key` in this file
+    ///
+    /// A request with the same key gets the same response, also after the program was killed. Without
+    /// a file, responses are kept in memory.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kept_responses: Option<PathBuf>,
+
     /// Time for responses in flight after SIGTERM or Ctrl-C; a second signal ends them, and 0
     /// disables the limit [default: 120]
     #[arg(long, value_name = "SECONDS", value_parser = Limit::parse)]
@@ -172,6 +179,13 @@ impl Serve {
             key.key = key.key.relative_to(file.folder());
             config = config.key(name, key);
         }
+        let kept = &mut config.serve.kept_responses;
+        kept.file = match (&self.kept_responses, kept.file.take()) {
+            // A gateway that uses the file does not make the settings invalid.
+            _ if self.check => None,
+            (Some(path), _) => Some(path.clone()),
+            (None, path) => path.map(|path| file.folder().join(path)),
+        };
         if let Some(listen) = self.listen {
             config.serve.listen = listen;
         }

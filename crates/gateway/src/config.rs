@@ -104,6 +104,8 @@ pub struct Serve {
     /// for a setting that shapes the response.
     #[serde(deserialize_with = "policy")]
     pub on_unsupported: Option<OnUnsupported>,
+    /// The responses that are kept for requests with `Idempotency-Key`.
+    pub kept_responses: KeptResponses,
 }
 
 impl Default for Serve {
@@ -124,6 +126,43 @@ impl Default for Serve {
             linger: Duration::from_secs(5),
             drain: Duration::from_secs(120),
             on_unsupported: None,
+            kept_responses: KeptResponses::default(),
+        }
+    }
+}
+
+/// The limits of kept responses, and the file that has them.
+///
+/// A complete response to a request with the header `Idempotency-Key` that is not streamed is kept, so
+/// that the request is sent to a provider only once. Above a limit, the oldest responses are dropped;
+/// a limit of 0 keeps none.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct KeptResponses {
+    /// A file that has the kept responses after the process has ended or was killed. By default they
+    /// are in memory only. The file contains responses, and no prompts; only its owner can read it.
+    ///
+    /// Beside it, `FILE.lock` keeps other processes from using the file. Responses reach the disk
+    /// within 1 s, so a loss of power may lose those of the last second.
+    pub file: Option<PathBuf>,
+    /// The time that a response is kept: 24 h.
+    #[serde(deserialize_with = "duration")]
+    pub time: Duration,
+    /// The maximum number of kept responses: 100,000.
+    pub entries: usize,
+    /// The maximum size of all kept responses in bytes, which are in memory even if there is a file:
+    /// 1 GiB.
+    pub bytes: u64,
+}
+
+impl Default for KeptResponses {
+    fn default() -> Self {
+        Self {
+            file: None,
+            time: Duration::from_secs(24 * 60 * 60),
+            entries: 100_000,
+            bytes: 1 << 30,
         }
     }
 }
@@ -308,12 +347,15 @@ mod tests {
     fn the_members_are_those_of_a_configuration_file() {
         let json = r#"{
             "serve": {"listen": "127.0.0.1:9000", "drain": 1.5, "cors": ["https://a.example"],
-                "on_unsupported": "warn"},
+                "on_unsupported": "warn", "kept_responses": {"file": "kept.jsonl", "time": 60}},
             "models": {"fast": ["cerebras/a", "replicate/b"]},
             "keys": {"team": {"key": "file:keys/team", "requests_per_minute": 60, "wait": 2}}
         }"#;
         let config: Config = serde_json::from_str(json).unwrap();
         assert_eq!(config.serve.drain, Duration::from_millis(1_500));
+        let kept = &config.serve.kept_responses;
+        assert_eq!(kept.file.as_deref(), Some("kept.jsonl".as_ref()));
+        assert_eq!((kept.time, kept.bytes), (Duration::from_secs(60), 1 << 30));
         assert_eq!(config.models["fast"].len(), 2);
         let key = config.keys["team"].clone();
         assert_eq!(key.wait, Duration::from_secs(2));

@@ -9,11 +9,11 @@ use std::{
 use axum::{
     Router,
     extract::{Request, State as Extract},
-    middleware::{Next, from_fn_with_state},
+    middleware::{Next, from_fn_with_state, map_response},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use inferstream::{Error, Hub, Result};
 use tokio::sync::Semaphore;
 use tower_http::cors::{AllowHeaders, CorsLayer};
@@ -22,6 +22,7 @@ use crate::{
     chat,
     config::Config,
     guard,
+    kept::Kept,
     key::Keys,
     metrics::{CONTENT_TYPE, Metrics},
     models,
@@ -46,7 +47,11 @@ pub(crate) struct Shared {
     pub(crate) observer: Observer,
     pub(crate) phases: Phases,
     pub(crate) in_flight: Arc<Semaphore>,
+    pub(crate) kept: Arc<Kept>,
 }
+
+/// A header of all responses, by which a client knows that a gateway of ours sent them.
+const GATEWAY: HeaderName = HeaderName::from_static("x-inferstream-gateway");
 
 /// What a configuration contains, in the form in which requests use it. A request keeps what it began
 /// with.
@@ -89,7 +94,12 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// `Config` if an alias names an unknown provider, a key cannot be read, or an origin is invalid.
+    /// `Config` if an alias names an unknown provider, a key cannot be read, an origin is invalid, or
+    /// the file of kept responses cannot be used.
+    ///
+    /// # Blocking
+    ///
+    /// Reads the files of keys and of kept responses.
     pub fn new(hub: Hub, config: Config) -> Result<Self> {
         Self::with_observer(hub, config, None)
     }
@@ -110,13 +120,13 @@ impl Gateway {
 
     fn with_observer(hub: Hub, config: Config, on_record: Option<OnRecord>) -> Result<Self> {
         let most = config.serve.max_in_flight.clamp(1, Semaphore::MAX_PERMITS);
+        let metrics = Arc::new(Metrics::new());
         let state = State::new(hub, config)?;
+        let kept = Kept::open(&state.config.serve.kept_responses, &metrics)?;
         let shared = Shared {
             current: RwLock::new(Arc::new(state)),
-            observer: Observer {
-                metrics: Arc::new(Metrics::new()),
-                on_record,
-            },
+            kept: Arc::new(kept),
+            observer: Observer { metrics, on_record },
             phases: Phases::default(),
             in_flight: Arc::new(Semaphore::new(most)),
         };
@@ -125,9 +135,9 @@ impl Gateway {
         })
     }
 
-    /// Replaces the providers and the configuration, except the address, the origins of `cors` and the
-    /// total number of responses in flight. Requests in progress keep the old ones, and the limits of
-    /// keys start again.
+    /// Replaces the providers and the configuration, except the address, the origins of `cors`, the
+    /// total number of responses in flight and the settings of kept responses. Requests in progress keep
+    /// the old ones, and the limits of keys start again.
     ///
     /// # Errors
     ///
@@ -186,10 +196,11 @@ impl Gateway {
             })
             .with_state(Arc::clone(shared))
             .layer(from_fn_with_state(Arc::clone(shared), check));
-        match cors(&shared.state().config.serve.cors) {
+        let router = match cors(&shared.state().config.serve.cors) {
             None => router,
             Some(layer) => router.layer(layer),
-        }
+        };
+        router.layer(map_response(mark))
     }
 }
 
@@ -223,6 +234,12 @@ async fn check(Extract(shared): Extract<Arc<Shared>>, request: Request, next: Ne
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     }
+}
+
+async fn mark(mut response: Response) -> Response {
+    let version = HeaderValue::from_static("1");
+    response.headers_mut().insert(GATEWAY, version);
+    response
 }
 
 async fn ready(Extract(shared): Extract<Arc<Shared>>) -> Response {

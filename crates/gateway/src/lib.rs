@@ -6,6 +6,7 @@ mod gateway;
 mod server;
 
 mod chat;
+mod kept;
 mod models;
 mod request;
 mod response;
@@ -24,7 +25,7 @@ mod refusal;
 mod socket;
 
 pub use crate::{
-    config::{Config, KeyConfig, KeySource, Serve},
+    config::{Config, KeptResponses, KeyConfig, KeySource, Serve},
     gateway::Gateway,
     record::{Ending, Record},
     server::serve,

@@ -50,15 +50,16 @@ pub(crate) struct Metrics {
     pub(crate) between_frames: Family<ByProvider, Histogram>,
     pub(crate) in_flight: Gauge,
     pub(crate) limited: Counter,
+    pub(crate) limit_wait: Histogram,
+    pub(crate) duration: Family<ByProvider, Histogram>,
+    pub(crate) replays: Counter,
+    pub(crate) kept_failures: Counter,
     pub(crate) config_ok: Gauge,
 }
 
 impl Metrics {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("inferstream");
-        let seconds =
-            || Histogram::new([0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0]);
-        let short = || Histogram::new([0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0]);
         let this = Self {
             requests: Family::default(),
             tokens: Family::default(),
@@ -67,6 +68,10 @@ impl Metrics {
             between_frames: Family::new_with_constructor(short),
             in_flight: Gauge::default(),
             limited: Counter::default(),
+            limit_wait: seconds(),
+            duration: Family::new_with_constructor(seconds),
+            replays: Counter::default(),
+            kept_failures: Counter::default(),
             config_ok: Gauge::default(),
             registry: Registry::default(),
         };
@@ -111,7 +116,31 @@ impl Metrics {
             "Whether the configuration was valid when it was last read",
             this.config_ok.clone(),
         );
+        this.register_times_and_kept(&mut registry);
         Self { registry, ..this }
+    }
+
+    fn register_times_and_kept(&self, registry: &mut Registry) {
+        registry.register(
+            "request_duration_seconds",
+            "Time from a request to the end of its response",
+            self.duration.clone(),
+        );
+        registry.register(
+            "limit_wait_seconds",
+            "Time that requests waited for a limit of their key",
+            self.limit_wait.clone(),
+        );
+        registry.register(
+            "replays",
+            "Requests that got the response of an earlier request with the same `Idempotency-Key`",
+            self.replays.clone(),
+        );
+        registry.register(
+            "kept_responses_file_failures",
+            "Failures to write the file of kept responses",
+            self.kept_failures.clone(),
+        );
     }
 
     pub(crate) fn encode(&self) -> String {
@@ -120,6 +149,16 @@ impl Metrics {
         let _ = encode(&mut text, &self.registry);
         text
     }
+}
+
+/// A histogram of the time of requests.
+fn seconds() -> Histogram {
+    Histogram::new([0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0])
+}
+
+/// A histogram of the time between frames.
+fn short() -> Histogram {
+    Histogram::new([0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0])
 }
 
 impl fmt::Debug for Metrics {

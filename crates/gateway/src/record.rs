@@ -33,6 +33,9 @@ pub struct Record {
     pub answered_by: Option<String>,
     /// Whether the response is a stream.
     pub stream: bool,
+    /// Whether the response is that of an earlier request with the same `Idempotency-Key`. It has no
+    /// tokens then, because nothing was sent to a provider.
+    pub replayed: bool,
     /// The HTTP status; 0 if the client left before the headers.
     pub status: u16,
     /// How the response ended.
@@ -181,6 +184,14 @@ impl Track {
         self.end(Ending::Complete, 200, None, response);
     }
 
+    /// The response is that of an earlier request.
+    pub(crate) fn replayed(&mut self, model: Option<&str>) {
+        self.observer.metrics.replays.inc();
+        self.record.replayed = true;
+        self.record.answered_by = model.map(str::to_owned);
+        self.end(Ending::Complete, 200, None, None);
+    }
+
     pub(crate) fn canceled(&mut self, response: Option<&ChatResponse>) {
         self.end(Ending::Canceled, 200, None, response);
     }
@@ -193,20 +204,20 @@ impl Track {
         };
         let family = &self.observer.metrics.failures;
         family.get_or_create(&failures).inc();
-        self.end(Ending::Failed, 200, Some(&refusal.error.code), response);
+        self.end(Ending::Failed, 200, Some(refusal), response);
     }
 
     /// An error is returned in place of a response.
     pub(crate) fn refused(&mut self, refusal: &Refusal) {
         let status = refusal.error.status.as_u16();
-        self.end(Ending::Refused, status, Some(&refusal.error.code), None);
+        self.end(Ending::Refused, status, Some(refusal), None);
     }
 
     fn end(
         &mut self,
         ending: Ending,
         status: u16,
-        code: Option<&str>,
+        refusal: Option<&Refusal>,
         response: Option<&ChatResponse>,
     ) {
         if self.record.end.is_some() {
@@ -214,7 +225,7 @@ impl Track {
         }
         self.record.end = Some(ending);
         self.record.status = status;
-        self.record.code = code.map(str::to_owned);
+        self.record.code = refusal.map(|refusal| refusal.error.code.clone().into_owned());
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         self.record.time = now.map_or(0.0, |now| now.as_secs_f64());
         self.record.seconds = self.begin.elapsed().as_secs_f64();
@@ -234,7 +245,13 @@ impl Track {
 
     fn count(&self, ending: Ending, status: u16) {
         let metrics = &self.observer.metrics;
-        let provider = self.by_provider().provider;
+        let by_provider = self.by_provider();
+        let seconds = self.record.seconds;
+        metrics
+            .duration
+            .get_or_create(&by_provider)
+            .observe(seconds);
+        let provider = by_provider.provider;
         let kinds = [
             ("input", self.record.input_tokens),
             ("output", self.record.output_tokens),

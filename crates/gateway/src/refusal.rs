@@ -71,6 +71,23 @@ impl Refusal {
             .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
+    /// A key of `Idempotency-Key` that belongs to another request.
+    pub(crate) fn key_reused() -> Self {
+        let (status, kind) = (StatusCode::UNPROCESSABLE_ENTITY, "invalid_request_error");
+        let message = "the `Idempotency-Key` belongs to a request with another body: \
+                       expected a new key for each request";
+        let mut refusal = Self::new(status, kind, "idempotency_key_reused", message);
+        refusal.is_final = true;
+        refusal
+    }
+
+    /// A request whose task has ended without a result.
+    pub(crate) fn lost() -> Self {
+        let message = "the request failed: its task ended without a result";
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Self::new(status, "server_error", "internal_error", message)
+    }
+
     pub(crate) fn forbidden(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "permission_error", code, message)
     }

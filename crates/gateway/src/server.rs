@@ -61,13 +61,18 @@ pub async fn serve(
         accept_until(&listener, shared, &router, &mut connections, linger).await;
         drop(listener);
         while connections.join_next().await.is_some() {}
+        // Requests whose responses are kept, and whose clients have left.
+        shared.kept.idle().await;
     };
     if timeout(serve.drain.max(serve.linger), drained)
         .await
         .is_err()
     {
         shared.phases.advance(Phase::Ended);
-        let ended = async { while connections.join_next().await.is_some() {} };
+        let ended = async {
+            while connections.join_next().await.is_some() {}
+            shared.kept.idle().await;
+        };
         // Those that still do not read are closed with the set.
         let _ = timeout(LAST_WORDS, ended).await;
     }

@@ -19,6 +19,8 @@ mod faults;
 mod input;
 #[cfg(target_os = "linux")]
 mod interactive;
+#[cfg(all(unix, feature = "serve"))]
+mod kept;
 #[cfg(all(target_os = "linux", feature = "browser"))]
 mod login;
 mod misuse;

@@ -9,7 +9,7 @@ use std::{
 use crate::{Run, command, run, unix::signal};
 
 /// A gateway before the simulator, and its address.
-struct Gateway(Option<Child>, String);
+pub(crate) struct Gateway(pub(crate) Option<Child>, pub(crate) String);
 
 impl Gateway {
     fn start(args: &[&str]) -> Self {
@@ -17,7 +17,7 @@ impl Gateway {
         Self::run(&[&["serve", "--simulate", "--tps", "0"], &listen[..], args].concat())
     }
 
-    fn run(args: &[&str]) -> Self {
+    pub(crate) fn run(args: &[&str]) -> Self {
         let mut command = command(args);
         command.env("TEAM_KEY", "key-of-the-team");
         let mut child = command.spawn().unwrap();
@@ -34,17 +34,7 @@ impl Gateway {
         let body = format!(
             r#"{{"model":"{model}","stream":true,"messages":[{{"role":"user","content":"Secret prompt"}}]}}"#
         );
-        let mut connection = TcpStream::connect(&self.1).unwrap();
-        let length = body.len();
-        write!(
-            connection,
-            "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\
-             content-length: {length}\r\n\r\n{body}"
-        )
-        .unwrap();
-        let mut response = String::new();
-        connection.read_to_string(&mut response).unwrap();
-        response
+        post(&self.1, headers, &body).unwrap()
     }
 
     /// Stops the gateway by SIGTERM.
@@ -53,6 +43,20 @@ impl Gateway {
         signal(&child, "TERM");
         Run::from(child.wait_with_output().unwrap())
     }
+}
+
+/// Sends a chat request and returns all of the response.
+pub(crate) fn post(address: &str, headers: &str, body: &str) -> std::io::Result<String> {
+    let mut connection = TcpStream::connect(address)?;
+    let length = body.len();
+    write!(
+        connection,
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\
+         content-length: {length}\r\n\r\n{body}"
+    )?;
+    let mut response = String::new();
+    connection.read_to_string(&mut response)?;
+    Ok(response)
 }
 
 impl Drop for Gateway {

@@ -7,6 +7,7 @@ mod cancel;
 mod chat;
 mod drain;
 mod faults;
+mod kept;
 mod keys;
 mod limits;
 mod routes;

@@ -57,6 +57,13 @@ impl Served {
         self.shutdown.take().unwrap().send(()).unwrap();
     }
 
+    /// Ends the server, and drops the gateway.
+    pub(crate) async fn stop_at_once(mut self) {
+        self.task.abort();
+        // It was canceled.
+        let _ = (&mut self.task).await;
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Reply {
         self.send(
             &format!("GET {path} HTTP/1.1\r\nhost: {}\r\n", self.address),
