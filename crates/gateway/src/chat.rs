@@ -31,6 +31,7 @@ use crate::{
     request,
     response::{StreamBody, StreamSettings, Upstream},
     route::Route,
+    trace::Parent,
 };
 
 /// Headers of responses beside those of HTTP.
@@ -47,10 +48,12 @@ const MAX_WARNINGS: usize = 2 << 10;
 /// Dropping the future, as the server does if the client is gone, drops the provider's stream, unless
 /// the response will be kept.
 pub(crate) async fn chat(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    let id = request_id(request.headers());
+    let (id, parent) = (request_id(request.headers()), Parent::of(request.headers()));
     let header = HeaderValue::from_str(&id);
-    let mut track = Track::begin(&shared.observer, id);
-    let mut response = match begin(&shared, request, &mut track).await {
+    let mut track = Track::begin(&shared.observer, id, parent);
+    let span = track.span();
+    let begun = span.within(begin(&shared, request, &mut track));
+    let mut response = match begun.await {
         Ok(begun) => begun.respond(track).await,
         Err(refusal) => {
             track.refused(&refusal);
@@ -185,7 +188,8 @@ impl Begun {
 
     /// Waits for a complete response.
     async fn whole(self, mut track: Track) -> Result<Document, Refusal> {
-        let document = self.send_whole(&mut track).await;
+        let span = track.span();
+        let document = span.within(self.send_whole(&mut track)).await;
         document.inspect_err(|refusal| track.refused(refusal))
     }
 
@@ -210,7 +214,8 @@ impl Begun {
 
     /// Waits for the first event of a stream.
     async fn stream(self, mut track: Track) -> Response {
-        match self.send_stream(&mut track).await {
+        let span = track.span();
+        match span.within(self.send_stream(&mut track)).await {
             Ok(stream) => stream.into_response(track),
             Err(refusal) => {
                 track.refused(&refusal);

@@ -18,6 +18,7 @@ mod limit;
 
 mod metrics;
 mod record;
+mod trace;
 
 mod head;
 mod phase;

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::{
     metrics::{ByProvider, Failures, Metrics, OTHER, Requests, Tokens},
     refusal::Refusal,
+    trace::{Parent, Span},
 };
 
 /// One request and how it ended. It contains no prompt, no response and no key.
@@ -23,6 +24,10 @@ pub struct Record {
     pub time: f64,
     /// The id of the request, which the header `x-request-id` of the response has, too.
     pub request_id: String,
+    /// The id of the client's trace, from a valid header `traceparent`.
+    pub trace_id: Option<String>,
+    /// The id of the client's span, from the same header.
+    pub parent_span_id: Option<String>,
     /// The name of the client's key.
     pub key: Option<String>,
     /// The requested name, if it is an alias or a model of a provider.
@@ -70,7 +75,7 @@ pub enum Ending {
 }
 
 impl Ending {
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Canceled => "canceled",
             Self::Complete => "complete",
@@ -106,17 +111,25 @@ pub(crate) struct Track {
     label: String,
     usage: Option<Usage>,
     between_frames: Option<Histogram>,
+    span: Span,
 }
 
 impl Track {
-    pub(crate) fn begin(observer: &Observer, request_id: String) -> Self {
+    pub(crate) fn begin(observer: &Observer, request_id: String, parent: Option<Parent>) -> Self {
         observer.metrics.in_flight.inc();
+        let span = Span::begin(&request_id, parent.as_ref());
+        let (trace_id, parent_span_id) = parent
+            .map(|parent| (parent.trace_id, parent.span_id))
+            .unzip();
         Self {
             observer: observer.clone(),
             begin: Instant::now(),
             last_frame: None,
+            span,
             record: Record {
                 request_id,
+                trace_id,
+                parent_span_id,
                 ..Record::default()
             },
             label: OTHER.to_owned(),
@@ -127,6 +140,11 @@ impl Track {
 
     pub(crate) fn request_id(&self) -> &str {
         &self.record.request_id
+    }
+
+    /// Returns the span of the request.
+    pub(crate) fn span(&self) -> Span {
+        self.span.clone()
     }
 
     pub(crate) fn key(&mut self, name: &str) {
@@ -238,6 +256,7 @@ impl Track {
         self.record.input_tokens = self.usage.and_then(|usage| usage.input_tokens);
         self.record.output_tokens = self.usage.and_then(|usage| usage.output_tokens);
         self.count(ending, status);
+        self.span.end(&self.record, refusal);
         if let Some(on_record) = &self.observer.on_record {
             on_record(&self.record);
         }

@@ -137,9 +137,10 @@ const MAY_NAME_RUNTIME_OPTIONALLY: &[&str] = &["inferstream-cloudflare"];
 /// JSON support, which is optional in core.
 const JSON: &[&str] = &["serde", "serde_json"];
 
-/// Crates for traces, which only core writes, so that each call is reported once.
+/// Crates for traces: core writes those of calls, so that each is reported once, and the gateway those
+/// of the requests that it serves.
 const WATCHING: &[&str] = &["tracing"];
-const MAY_WATCH: &[&str] = &["inferstream-core", "tests"];
+const MAY_WATCH: &[&str] = &["inferstream-core", "inferstream-gateway", "tests"];
 
 /// Crates that no build may contain: C libraries, or a second HTTP client.
 const BANNED: &[&str] = &["native-tls", "openssl", "openssl-sys", "reqwest"];
@@ -174,7 +175,10 @@ fn broken(package: &Package) -> Vec<String> {
             );
         }
         if WATCHING.contains(&to) && !MAY_WATCH.contains(&name) {
-            complain(to, "only core writes traces, for all providers");
+            complain(
+                to,
+                "only core writes traces, for all providers, and the gateway",
+            );
         }
         if BANNED.contains(&to) {
             complain(to, "banned");

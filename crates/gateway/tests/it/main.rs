@@ -12,3 +12,5 @@ mod keys;
 mod limits;
 mod routes;
 mod support;
+#[cfg(feature = "tracing")]
+mod traces;
