@@ -184,7 +184,7 @@ async fn our_own_client_works_against_the_gateway() {
 async fn errors_have_the_official_shape_and_status() {
     for (fault, status, code, retry) in [
         ("429:7", 429, "", true),
-        ("503:3", 503, "", true),
+        ("503:1", 503, "", true),
         ("401", 502, "upstream_auth", false),
         ("403", 502, "upstream_auth", false),
         ("404", 404, "model_not_found", true),

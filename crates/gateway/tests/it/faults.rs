@@ -27,7 +27,7 @@ async fn start(fault: &Fault, provider: &str) -> (Simulator, Served) {
         Fault::Wire(wire) => wire.needs_tls(),
         _ => false,
     };
-    let answer = Answer::text(TEXT).done_marker(provider == "cablyai");
+    let answer = Answer::text(TEXT).done_marker(provider == "openai-compat");
     let simulator = Simulator::builder()
         .tls(is_tls)
         .fault(fault.clone())
@@ -41,11 +41,12 @@ async fn start(fault: &Fault, provider: &str) -> (Simulator, Served) {
     (simulator, served)
 }
 
+/// Faults that change the text itself.
+const CHANGED: [Fault; 2] = [Fault::Wire(Wire::NoSpace), Fault::Wire(Wire::InvalidUtf8)];
+
 fn faults() -> impl Iterator<Item = Fault> {
     let others = ["503", "429:1", "stream:500", "500", "404"];
-    // These change the text itself.
-    let changed = [Wire::NoSpace, Wire::InvalidUtf8].map(Fault::Wire);
-    let all = Fault::all().filter(move |fault| !changed.contains(fault));
+    let all = Fault::all().filter(|fault| !CHANGED.contains(fault));
     all.chain(others.map(|name| name.parse().unwrap()))
 }
 
@@ -157,4 +158,29 @@ async fn our_own_client_reports_the_same_ends() {
         }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_text_is_that_of_the_providers_own_stream() {
+    for fault in CHANGED {
+        for (provider, model) in PROVIDERS {
+            let name = format!("{fault} {provider}");
+            let (simulator, _served) = start(&fault, provider).await;
+            let own = hub(&simulator, timeouts()).provider(provider).unwrap();
+            let own = match own.stream(ChatRequest::new(model).user("Count!")).await {
+                Ok(stream) => stream.finish().await,
+                Err(error) => Err(error),
+            };
+            let (_simulator, served) = start(&fault, provider).await;
+            let model = format!("{provider}/{model}");
+            let reply = served.chat(&request(&model, STREAMED)).await;
+            match own {
+                Ok(own) => {
+                    assert!(reply.is_done(), "{name}: {reply:?}");
+                    assert_eq!(reply.text(), own.text(), "{name}");
+                }
+                Err(error) => assert!(!reply.is_done(), "{name}: {error}, but {reply:?}"),
+            }
+        }
+    }
 }

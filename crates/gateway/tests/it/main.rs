@@ -10,6 +10,7 @@ mod faults;
 mod kept;
 mod keys;
 mod limits;
+mod round_trip;
 mod routes;
 mod support;
 #[cfg(feature = "tracing")]

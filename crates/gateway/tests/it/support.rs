@@ -3,9 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use inferstream::{
-    Hub, Provider, RetryPolicy, Timeouts, cablyai::CablyAi, cerebras::Cerebras,
-    cloudflare::Cloudflare, openai_compat::Compatible, replicate::Replicate,
-    transport::HttpTransport,
+    Hub, Provider, RetryPolicy, Timeouts,
+    cablyai::CablyAi,
+    cerebras::Cerebras,
+    cloudflare::Cloudflare,
+    openai_compat::Compatible,
+    replicate::Replicate,
+    transport::{HttpTransport, Roots},
 };
 use inferstream_gateway::{Config, Gateway, serve};
 use inferstream_simulator::Simulator;
@@ -240,9 +244,9 @@ fn dechunk(mut rest: &[u8]) -> (Vec<u8>, bool) {
 
 /// The providers of a simulator, by name.
 pub(crate) const PROVIDERS: [(&str, &str); 4] = [
-    ("cablyai", "any"),
     ("cerebras", "gpt-oss-120b"),
     ("cloudflare", "@cf/meta/llama-3.1-8b-instruct-fp8"),
+    ("openai-compat", "any"),
     ("replicate", "meta/meta-llama-3-8b-instruct"),
 ];
 
@@ -251,7 +255,8 @@ pub(crate) fn hub(simulator: &Simulator, timeouts: Timeouts) -> Hub {
     let mut transport = HttpTransport::builder().no_proxy();
     let mut scheme = "http";
     if let Some(pem) = simulator.certificate_pem() {
-        transport = transport.certificate_pem(pem);
+        // Loading the system's authorities would take most of the time.
+        transport = transport.roots(Roots::Given).certificate_pem(pem);
         scheme = "https";
     }
     let transport = transport.timeouts(timeouts).build().unwrap();
@@ -272,6 +277,9 @@ pub(crate) fn hub(simulator: &Simulator, timeouts: Timeouts) -> Hub {
         .api_token("key-of-the-gateway")
         .transport(transport.clone())
         .timeouts(timeouts);
+    let compatible = Compatible::new(simulator.compatible_url())
+        .transport(transport.clone())
+        .timeouts(timeouts);
     let replicate = Replicate::builder()
         .base_url(simulator.replicate_url())
         .stream_origin(format!("{scheme}://{}", simulator.stream_authority()))
@@ -282,6 +290,7 @@ pub(crate) fn hub(simulator: &Simulator, timeouts: Timeouts) -> Hub {
         .with(cablyai.build().unwrap())
         .with(cerebras.build().unwrap())
         .with(cloudflare.build().unwrap())
+        .with(compatible.build().unwrap())
         .with(replicate.build().unwrap())
 }
 
