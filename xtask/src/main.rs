@@ -145,6 +145,11 @@ const JOBS: &[Job] = &[
         soak::job,
     ),
     job(
+        "rounds",
+        "print the gateway's memory over ten rounds of 1,000 streams; needs `ulimit -n 8192`",
+        soak::rounds,
+    ),
+    job(
         "mutants",
         "check that the tests notice changes of the code: mutants [AREA] [options of cargo-mutants]",
         mutants::job,
