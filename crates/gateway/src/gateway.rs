@@ -25,7 +25,7 @@ use crate::{
     kept::Kept,
     key::Keys,
     metrics::{CONTENT_TYPE, Metrics},
-    models,
+    models, page,
     phase::{Phase, Phases},
     record::{Observer, OnRecord, Record},
     refusal::Refusal,
@@ -184,6 +184,7 @@ impl Gateway {
     pub fn router(&self) -> Router {
         let shared = &self.shared;
         let router = Router::new()
+            .route("/", get(page::page))
             .route("/v1/chat/completions", post(chat::chat))
             .route("/v1/models", get(models::list))
             .route("/v1/models/{*id}", get(models::one))
@@ -257,6 +258,6 @@ async fn metrics(Extract(shared): Extract<Arc<Shared>>) -> Response {
 
 async fn unknown() -> Refusal {
     let message = "unknown path: expected POST /v1/chat/completions, GET /v1/models, \
-                   GET /v1/models/{id}, GET /healthz, GET /readyz or GET /metrics";
+                   GET /v1/models/{id}, GET /healthz, GET /readyz, GET /metrics or GET /";
     Refusal::not_found("unknown_path", message)
 }

@@ -17,6 +17,7 @@ mod key;
 mod limit;
 
 mod metrics;
+mod page;
 mod record;
 mod trace;
 

@@ -1,7 +1,7 @@
 //! Names, aliases, lists of models, and the other endpoints.
 
-use inferstream::{Hub, Timeouts};
-use inferstream_gateway::{Config, Gateway};
+use inferstream::{ApiKey, Hub, Timeouts};
+use inferstream_gateway::{Config, Gateway, KeyConfig, KeySource};
 use inferstream_simulator::{Answer, Fault, Simulator};
 
 use crate::support::{END, STREAM, STREAMED, Served, Service, TEXT, chunk, hub, request};
@@ -90,6 +90,33 @@ async fn unknown_names_and_paths_are_errors_that_list_what_there_is() {
         (405, Some("method_not_allowed"))
     );
     assert!(simulator.requests().is_empty());
+}
+
+#[tokio::test]
+async fn the_page_needs_no_key_and_may_load_nothing() {
+    let simulator = Simulator::builder().start().await.unwrap();
+    let source = KeySource::Value(ApiKey::new("key-of-the-client").unwrap());
+    let config = Config::default().key("team", KeyConfig::new(source));
+    let served = Served::start(hub(&simulator, Timeouts::default()), config).await;
+    assert_eq!(served.get("/v1/models").await.status, 401);
+    let reply = served.get("/").await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(
+        reply.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    assert!(reply.body.starts_with("<!doctype html>"));
+    let policy = reply.header("content-security-policy").unwrap();
+    for directive in [
+        "default-src 'none'",
+        "connect-src 'self'",
+        "frame-ancestors 'none'",
+    ] {
+        assert!(policy.contains(directive), "{policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{policy}");
+    assert_eq!(reply.header("referrer-policy"), Some("no-referrer"));
+    assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
 }
 
 #[tokio::test]
