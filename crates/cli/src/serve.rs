@@ -310,7 +310,8 @@ fn remedy(error: Error) -> Error {
 
 /// Prints the base URL, and how to use it.
 fn announce(listener: &TcpListener, is_simulated: bool) -> Result<(), Failure> {
-    let url = format!("http://{}/v1", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    let url = format!("http://{address}/v1");
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{url}")?;
     stdout.flush()?;
@@ -319,7 +320,8 @@ fn announce(listener: &TcpListener, is_simulated: bool) -> Result<(), Failure> {
     }
     let model = "cerebras/gpt-oss-120b";
     say(&format!(
-        "Press Ctrl-C to stop. In another terminal:\n\n  curl -N {url}/chat/completions \
+        "Press Ctrl-C to stop. Open http://{address} in a browser, or in another terminal:\n\n  \
+         curl -N {url}/chat/completions \
          -H 'Content-Type: application/json' \\\n    -d '{{\"model\":\"{model}\",\"stream\":true,\
          \"messages\":[{{\"role\":\"user\",\"content\":\"Hi\"}}]}}'\n"
     ));
