@@ -17,6 +17,7 @@ mod manual;
 mod mutants;
 mod netns;
 mod outside;
+mod page;
 mod picture;
 mod real_server;
 mod release;
@@ -158,6 +159,11 @@ const JOBS: &[Job] = &[
         "netns",
         "run our program on a faulty network, in private network namespaces: netns [SCENARIO]",
         netns::job,
+    ),
+    job(
+        "page",
+        "test the gateway's page in Chromium: page [SCENARIO] [--screenshots FOLDER]",
+        page::job,
     ),
     job("sdk", "compare official clients with ours", sdk::job),
     job(

@@ -7,7 +7,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
 };
 
 /// The reason for a failed job.
@@ -151,6 +151,12 @@ impl Background {
             "" => Err("the program ended without a line of output".into()),
             line => Ok(line.to_owned()),
         }
+    }
+
+    /// Takes the process's piped input and output.
+    pub(crate) fn pipes(&mut self) -> Result<(ChildStdin, ChildStdout)> {
+        let pipes = self.0.stdin.take().zip(self.0.stdout.take());
+        pipes.ok_or_else(|| "the input or the output is not piped".into())
     }
 
     /// Returns true if the process has exited.
