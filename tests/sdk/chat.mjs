@@ -9,7 +9,7 @@
 
 import { load } from "./modules.mjs";
 
-const { generateText, jsonSchema, streamText, tool } = await load("ai");
+const { generateText, jsonSchema, Output, streamText, tool } = await load("ai");
 const { createCerebras } = await load("@ai-sdk/cerebras");
 const { createOpenAICompatible } = await load("@ai-sdk/openai-compatible");
 const { OpenAI } = await load("openai");
@@ -84,6 +84,7 @@ async function byAi(model, answer) {
     name,
     tool({ inputSchema: jsonSchema(parameters) }),
   ]);
+  const form = request.response_format?.json_schema;
   const named = request.tool_choice?.function?.name;
   const settings = {
     model,
@@ -91,6 +92,8 @@ async function byAi(model, answer) {
     maxOutputTokens: request.max_completion_tokens,
     seed: request.seed,
     tools: tools && Object.fromEntries(tools),
+    // The response is parsed, too, where it is to have a form.
+    output: form && Output.object({ name: form.name, schema: jsonSchema(form.schema) }),
     toolChoice: named ? { type: "tool", toolName: named } : request.tool_choice,
     maxRetries: 0,
     // The failure is read where it stands in the stream.
@@ -121,7 +124,13 @@ async function byAi(model, answer) {
 }
 
 const cerebras = createCerebras({ apiKey, baseURL })(request.model);
-const compatible = createOpenAICompatible({ name: "simulated", apiKey, baseURL })(request.model);
+const compatible = createOpenAICompatible({
+  name: "simulated",
+  apiKey,
+  baseURL,
+  includeUsage: request.stream_options?.include_usage,
+  supportsStructuredOutputs: true,
+})(request.model);
 const answers = { "openai (npm)": await read(byCreate) };
 if (request.stream) answers["openai (npm) stream()"] = await read(byStream);
 answers["@ai-sdk/cerebras"] = await read((answer) => byAi(cerebras, answer));

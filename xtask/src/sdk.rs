@@ -9,9 +9,12 @@ use crate::{
 };
 
 // The versions that the tables in `tests/sdk` describe; newer ones may behave differently.
-const PYTHON: [&str; 4] = [
+const PYTHON: [&str; 7] = [
     "cerebras_cloud_sdk==1.91.0",
     "cloudflare==5.9.0",
+    "langchain-openai==1.7.4",
+    "litellm==1.110.2",
+    "llm==0.36",
     "openai==3.52.0",
     "replicate==1.0.7",
 ];
@@ -33,7 +36,12 @@ pub(crate) fn job(_: &[String]) -> Result<Outcome> {
         eprintln!("SKIPPED: the clients from npm, because npm is missing");
     }
     let program = build_program()?;
-    for name in ["check_chat.py", "check_cloudflare.py", "check_replicate.py"] {
+    for name in [
+        "check_chat.py",
+        "check_cloudflare.py",
+        "check_gateway.py",
+        "check_replicate.py",
+    ] {
         let mut script = python.command();
         script.arg(root().join("tests/sdk").join(name));
         script.arg(&program).args(&folder);
