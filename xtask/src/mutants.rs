@@ -25,7 +25,7 @@ const AREAS: &[Area] = &[
     Area {
         name: "stream",
         packages: "inferstream-core",
-        files: "crates/core/src/stream/*.rs",
+        files: "crates/core/src/stream/*.rs crates/core/src/stream/read/*.rs",
         tests: "stream:: more:: closing:: clock:: held:: ends:: chat::bodies chat::ends chat::meta \
                 tracing::events",
     },
