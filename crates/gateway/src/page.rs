@@ -79,17 +79,17 @@ mod tests {
     fn the_metrics_that_the_page_shows_exist() {
         let metrics = Metrics::new();
         // A family without a sample is not in the text.
-        metrics.requests.get_or_create(&Requests {
+        let _ = metrics.requests.get_or_create(&Requests {
             provider: String::new(),
             model: String::new(),
             status: 200,
             end: "complete",
         });
-        metrics.failures.get_or_create(&Failures {
+        let _ = metrics.failures.get_or_create(&Failures {
             provider: String::new(),
             kind: "truncated".to_owned(),
         });
-        metrics.tokens.get_or_create(&Tokens {
+        let _ = metrics.tokens.get_or_create(&Tokens {
             provider: String::new(),
             kind: "output",
         });

@@ -1,4 +1,4 @@
-//! A browser without a window, driven by the Chrome DevTools Protocol over pipes.
+//! A browser without a window, driven by the Chrome `DevTools` Protocol over pipes.
 
 use std::{
     env, fs,
@@ -124,7 +124,8 @@ impl Browser {
     /// Calls a method of the protocol and returns its result.
     pub(super) fn call(&mut self, method: &str, parameters: Value) -> Result<Value> {
         self.last_id += 1;
-        let mut message = json!({ "id": self.last_id, "method": method, "params": parameters });
+        let mut message = json!({ "id": self.last_id, "method": method });
+        message["params"] = parameters;
         if let Some(session) = &self.session {
             message["sessionId"] = session.as_str().into();
         }
