@@ -44,6 +44,18 @@ use crate::{
 
 /// Types that hold no secret: settings, numbers, names and states.
 const WITHOUT_SECRETS: &[&str] = &[
+    "inferstream_batch::Batch",
+    "inferstream_batch::Checked",
+    "inferstream_batch::Format",
+    "inferstream_batch::Input",
+    "inferstream_batch::Lines",
+    "inferstream_batch::Part",
+    "inferstream_batch::Progress",
+    "inferstream_batch::Reader",
+    "inferstream_batch::Rows",
+    "inferstream_batch::Stop",
+    "inferstream_batch::Stopped",
+    "inferstream_batch::Tokens",
     "inferstream_cablyai::Preset",
     "inferstream_client::Acquire",
     "inferstream_client::Deadline",
@@ -87,6 +99,7 @@ const WITHOUT_SECRETS: &[&str] = &[
     "inferstream_test::Clock",
     "inferstream_test::Watch",
     "inferstream_gateway::Ending",
+    "inferstream_gateway::KeptResponses",
     "inferstream_gateway::Record",
     "inferstream_gateway::Serve",
     "inferstream_openai_compat::Preset",
@@ -109,6 +122,15 @@ const WITHOUT_SECRETS: &[&str] = &[
 
 /// Types whose value is text of the caller, the model or a test, which `Debug` shows on purpose.
 const SHOWS_CONTENT: &[&str] = &[
+    "inferstream_batch::Earlier",
+    "inferstream_batch::Failure",
+    "inferstream_batch::Journal",
+    "inferstream_batch::Row",
+    "inferstream_batch::Summary",
+    "inferstream_chat_json::ApiError",
+    "inferstream_chat_json::Identity",
+    "inferstream_chat_json::Incoming",
+    "inferstream_chat_json::Members",
     "inferstream_core::ChatEvent",
     "inferstream_core::ChatRequest",
     "inferstream_core::ChatResponse",
