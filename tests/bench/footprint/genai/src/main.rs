@@ -10,7 +10,7 @@ use genai::{
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let client = Client::default();
+    let client = Client::new()?;
     let request = ChatRequest::new(vec![ChatMessage::user("Why is the sky blue?")]);
     let response = client.exec_chat_stream("gpt-4o-mini", request, None).await?;
     let mut stream = response.stream;

@@ -2,7 +2,7 @@
 
 use std::{error::Error, io::Write};
 
-use inferstream::Cerebras;
+use inferstream::cerebras::Cerebras;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {

@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use rig_core::{
     completion::CompletionRequest,
     providers::openai::{self, OpenAI},
-    streaming::StreamEvent,
+    streaming::{Item, StreamEvent},
 };
 
 #[tokio::main(flavor = "current_thread")]
@@ -14,7 +14,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let model = OpenAI::from_env()?.completion(openai::GPT_5_2);
     let mut stream = model.stream(CompletionRequest::new("Why is the sky blue?"))?;
     while let Some(event) = stream.next().await {
-        if let StreamEvent::Text { text, .. } = event? {
+        if let Item::Event(StreamEvent::Text { text, .. }) = event? {
             print!("{text}");
             std::io::stdout().flush()?;
         }
