@@ -33,7 +33,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let config = ClientConfig::builder().with_root_certificates(roots);
     let connector = TlsConnector::from(Arc::new(config.with_no_client_auth()));
     let socket = TcpStream::connect((HOST, 443)).await?;
-    let socket = connector.connect(ServerName::try_from(HOST)?, socket).await?;
+    let socket = connector
+        .connect(ServerName::try_from(HOST)?, socket)
+        .await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
     tokio::spawn(connection);
     let body = serde_json::json!({
@@ -44,7 +46,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let request = Request::post("/v1/chat/completions")
         .header("host", HOST)
         .header("content-type", "application/json")
-        .header("authorization", format!("Bearer {}", env::var("CEREBRAS_API_KEY")?))
+        .header(
+            "authorization",
+            format!("Bearer {}", env::var("CEREBRAS_API_KEY")?),
+        )
         .body(Full::new(Bytes::from(body.to_string())))?;
     let mut response = sender.send_request(request).await?;
     let mut lines = Vec::new();

@@ -12,7 +12,9 @@ use genai::{
 async fn main() -> Result<(), Box<dyn Error>> {
     let client = Client::new()?;
     let request = ChatRequest::new(vec![ChatMessage::user("Why is the sky blue?")]);
-    let response = client.exec_chat_stream("gpt-4o-mini", request, None).await?;
+    let response = client
+        .exec_chat_stream("gpt-4o-mini", request, None)
+        .await?;
     let mut stream = response.stream;
     while let Some(event) = stream.next().await {
         if let ChatStreamEvent::Chunk(chunk) = event? {
