@@ -10,6 +10,7 @@ mod api;
 mod audit;
 mod batch_kills;
 mod bench;
+mod fleet;
 mod footprint;
 mod fuzz;
 mod gates;
@@ -166,6 +167,11 @@ const JOBS: &[Job] = &[
         page::job,
     ),
     job("sdk", "compare official clients with ours", sdk::job),
+    job(
+        "fleet",
+        "test the engines that run many batches: fleet [dask | k8s | ray | spark]",
+        fleet::job,
+    ),
     job(
         "real-server",
         "test our program against a real inference server",
