@@ -46,7 +46,7 @@ impl ApiError {
         }
     }
 
-    /// Creates an error about a request that is invalid for every provider.
+    /// Creates an error about a request that no provider accepts.
     pub fn invalid(param: Option<&str>, message: impl Into<String>) -> Self {
         Self {
             param: param.map(str::to_owned),

@@ -32,7 +32,7 @@ impl Refusal {
         ApiError::new(status, kind, code, message).into()
     }
 
-    /// A request that is invalid for every provider.
+    /// A request that no provider accepts.
     pub(crate) fn invalid(param: Option<&str>, message: impl Into<String>) -> Self {
         ApiError::invalid(param, message).into()
     }

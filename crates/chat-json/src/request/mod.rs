@@ -37,7 +37,7 @@ pub struct Incoming {
 ///
 /// # Errors
 ///
-/// What is invalid for every provider, with the path of the member.
+/// An error in the request itself, with the path of the member.
 pub fn read_request(body: &[u8]) -> Result<Incoming, ApiError> {
     check_depth(body)?;
     let members: Members = serde_json::from_slice(body).map_err(|error| {
