@@ -23,7 +23,7 @@ use inferstream_compose::{ConcurrencyLimit, Fallback};
 use inferstream_core::{
     ApiKey, Body, Error, ErrorKind, Result, RetryPolicy, Timeouts,
     protocol::Finish,
-    sse::{Decoder, FrameStream, Framer as _, Limits, Reader, frames},
+    sse::{Decoder, Framer as _, Limits, Reader, frames},
 };
 use inferstream_openai_compat::{Chat, ChatDecode, Compatible, Dialect};
 use inferstream_replicate::Replicate;
@@ -433,7 +433,6 @@ fn transports() -> Vec<(&'static str, String)> {
     let text = format!("data: {PROMPT}\n\ndata: {KEY}");
     let mut decoder = Decoder::new(Limits::default());
     decoder.push(Bytes::from(text.clone()));
-    let of_body = FrameStream::new(Body::from(Bytes::from(text.clone())), Decoder::default());
     let reader = Reader::new(std::io::Cursor::new(text.clone()), Decoder::default());
     let chunks = futures_util::stream::iter([Ok::<_, Error>(Bytes::from(text.clone()))]);
     let (kept, kept_key) = (Bytes::from(text.clone()), KEY.to_owned());
@@ -463,7 +462,6 @@ fn transports() -> Vec<(&'static str, String)> {
         shown("inferstream_core::Body", &Body::from(Bytes::from(text))),
         shown("inferstream_core::protocol::Finish", &more),
         shown("inferstream_core::sse::Decoder", &decoder),
-        shown("inferstream_core::sse::FrameStream", &of_body),
         shown("inferstream_core::sse::Frames", &frames(chunks)),
         shown("inferstream_core::sse::Reader", &reader),
         shown("inferstream_test::ScriptedTransport", &scripted),

@@ -13,6 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_core::Stream;
 use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
@@ -278,6 +279,15 @@ impl HttpBody for Body {
             Inner::OneWay(body) => body.size_hint(),
             Inner::Duplex(connection) => connection.size_hint(),
         }
+    }
+}
+
+/// The bytes as they arrive, for [`sse::frames`](crate::sse::frames()) and other adaptors.
+impl Stream for Body {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_data(cx)
     }
 }
 

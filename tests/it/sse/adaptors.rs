@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{StreamExt, stream, stream::FusedStream};
 use inferstream_core::sse::{
-    self, Decoder, FrameStream, Frames, FramesError, Limits, OwnedFrame, Reader, TooLarge,
+    self, Decoder, Frames, FramesError, Limits, OwnedFrame, Reader, TooLarge,
 };
 use inferstream_test::strategy;
 use proptest::prelude::*;
@@ -121,7 +121,7 @@ fn a_stream_of_frames_has_an_end() {
 fn the_frames_of_a_body_are_a_stream() {
     let clock = Clock::new();
     let (body, _) = body(&clock, ["data: a\n\nda".into(), "ta: b\n\n".into()]);
-    let frames = FrameStream::new(body, Decoder::default());
+    let frames = sse::frames(body);
     let frames: Vec<_> = block_on(&clock, frames.map(Result::unwrap).collect());
     assert_eq!(data(&frames), ["a", "b"]);
 }

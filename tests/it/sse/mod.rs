@@ -11,7 +11,7 @@ use std::{collections::HashSet, time::Duration};
 use bytes::Bytes;
 use inferstream_core::{
     ErrorKind, Text,
-    sse::{Decoder, FrameStream, Framer, Item, Limits, TooLarge},
+    sse::{Decoder, Framer, Frames, FramesError, Item, Limits, TooLarge, frames},
 };
 
 use crate::support::{Clock, Piece, block_on, body, seconds, strategies::cut};
@@ -794,13 +794,14 @@ fn a_body_gives_the_same_frames() {
         error.into(),
     ];
     let (body, watch) = body(&clock, pieces);
-    let mut stream = FrameStream::new(body, Decoder::default());
+    let mut stream = frames(body);
     let mut seen = Vec::new();
     let error = block_on(&clock, async {
         loop {
             match stream.next().await.unwrap() {
                 Ok(frame) => seen.push((frame.event, frame.data.to_string(), frame.id)),
-                Err(error) => return error,
+                Err(FramesError::Input(error)) => return error,
+                Err(error) => panic!("{error}"),
             }
         }
     });
@@ -816,10 +817,10 @@ fn a_body_gives_the_same_frames() {
 fn a_limit_ends_the_stream_of_frames() {
     let clock = Clock::new();
     let (body, watch) = body(&clock, ["data: a\n\ndata: abc\n\n".into(), Piece::Hang]);
-    let mut stream = FrameStream::new(body, Decoder::new(Limits::default().line(8)));
+    let mut stream = Frames::new(body, Decoder::new(Limits::default().line(8)));
     assert_eq!(block_on(&clock, stream.next()).unwrap().unwrap().data, "a");
     let error = block_on(&clock, stream.next()).unwrap().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    assert!(matches!(error, FramesError::TooLarge(_)));
     assert!(watch.dropped());
     assert!(block_on(&clock, stream.next()).is_none());
 }

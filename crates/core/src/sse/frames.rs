@@ -10,7 +10,8 @@ use std::{
 use bytes::Bytes;
 use futures_core::{FusedStream, Stream};
 
-use super::{Decoder, OwnedFrame, TooLarge};
+use super::{Decoder, Frame, TooLarge};
+use crate::text::Text;
 
 /// The frames of a stream of bytes: [`frames`].
 ///
@@ -144,6 +145,28 @@ impl<S> fmt::Debug for Frames<S> {
         f.debug_struct("Frames")
             .field("ended", &self.input.is_none())
             .finish_non_exhaustive()
+    }
+}
+
+/// An owned frame.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct OwnedFrame {
+    /// The event's name, `message` by default.
+    pub event: String,
+    /// The last event id.
+    pub id: String,
+    /// The data.
+    pub data: Text,
+}
+
+impl From<Frame<'_>> for OwnedFrame {
+    fn from(frame: Frame<'_>) -> Self {
+        Self {
+            event: frame.event.to_owned(),
+            id: frame.id.to_owned(),
+            data: Text::slice_of(frame.buffer, frame.data),
+        }
     }
 }
 

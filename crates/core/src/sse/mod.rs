@@ -13,7 +13,6 @@ mod frames;
 mod lent;
 mod lines;
 mod reader;
-mod stream;
 
 use std::{borrow::Cow, fmt, time::Duration};
 
@@ -21,9 +20,8 @@ use bytes::Bytes;
 
 pub use self::{
     decoder::{Decoder, Item},
-    frames::{Frames, FramesError, frames},
+    frames::{Frames, FramesError, OwnedFrame, frames},
     reader::{Reader, read},
-    stream::{FrameStream, OwnedFrame},
 };
 use crate::{
     error::{Error, ErrorKind},
