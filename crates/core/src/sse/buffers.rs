@@ -68,7 +68,7 @@ impl Buffers {
     /// Takes the first line of a frame, a `data` field. If the frame's blank line follows, makes it
     /// the frame that is lent and returns true.
     #[inline]
-    pub(super) fn take_plain(&mut self, plain: Plain) -> bool {
+    pub(super) fn take_plain(&mut self, plain: Plain, lines: &mut Lines) -> bool {
         match plain {
             Plain::Frame(start, end) => {
                 self.event.is_lent = false;
@@ -78,6 +78,11 @@ impl Buffers {
             Plain::Data(start, end) => {
                 self.is_begun = true;
                 self.data = Data::InRead(start, end);
+                false
+            }
+            Plain::Cut => {
+                self.take_back(lines);
+                lines.begin_line();
                 false
             }
         }

@@ -107,7 +107,7 @@ impl Decoder {
     /// Each later call returns the same error.
     #[inline]
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, TooLarge> {
-        if !self.take_plain_frame() && !self.take_frame()? {
+        if !self.take_plain_frame() && (self.take_part() || !self.take_frame()?) {
             return Ok(None);
         }
         Ok(Some(self.buffers.lend(&mut self.lines)))
@@ -186,16 +186,34 @@ impl Decoder {
             return false;
         }
         let plain = self.lines.take_plain(self.rules.limits);
-        plain.is_some_and(|plain| self.buffers.take_plain(plain))
+        plain.is_some_and(|plain| self.buffers.take_plain(plain, &mut self.lines))
+    }
+
+    /// Takes the rest of the reads, if no line ends in it. Most reads end where a frame ends, or inside a
+    /// line.
+    #[inline]
+    fn take_part(&mut self) -> bool {
+        if self.lines.is_in_line() {
+            return self.continue_line();
+        }
+        !self.buffers.is_begun() && self.lines.release_last()
+    }
+
+    /// Continues a line that an earlier read began. Returns true if no read contains its end.
+    #[inline(never)]
+    fn continue_line(&mut self) -> bool {
+        match self.lines.continue_line(self.rules.limits.line) {
+            Ok(true) => self.again = Some(Line::Begun),
+            Ok(false) => return !self.lines.next_read(),
+            // The next step returns the error.
+            Err(over) => _ = self.fail(over),
+        }
+        false
     }
 
     /// Takes a frame of any form. Returns false at the end of the pushed bytes.
     #[inline(never)]
     fn take_frame(&mut self) -> Result<bool, TooLarge> {
-        // Most reads end where a frame ends.
-        if !self.buffers.is_begun() && self.lines.release_last() {
-            return Ok(false);
-        }
         loop {
             match self.next_step()? {
                 None => return Ok(false),
@@ -206,6 +224,7 @@ impl Decoder {
     }
 
     /// Processes lines until one has an effect, or until the end of the pushed bytes.
+    #[inline]
     fn next_step(&mut self) -> Result<Option<Step>, TooLarge> {
         if let Some(error) = self.failed {
             return Err(error);

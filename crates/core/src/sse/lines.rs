@@ -73,13 +73,15 @@ pub(super) enum Line {
     Begun,
 }
 
-/// A complete line that is a `data` field, of which this is the value in the current read.
+/// A line that is a `data` field, with the position of its value in the current read.
 #[derive(Clone, Copy)]
 pub(super) enum Plain {
-    /// A blank line follows.
+    /// A complete line; a blank line follows.
     Frame(usize, usize),
-    /// Something else follows.
+    /// A complete line; something else follows.
     Data(usize, usize),
+    /// The beginning of a line, up to the end of the read.
+    Cut,
 }
 
 impl Lines {
@@ -102,7 +104,10 @@ impl Lines {
             return None;
         }
         let value = self.read.get(self.at..)?.strip_prefix(b"data: ")?;
-        let length = memchr2(b'\n', b'\r', value)?;
+        let Some(length) = memchr2(b'\n', b'\r', value) else {
+            let fits = NAME + value.len() <= limits.line;
+            return fits.then_some(Plain::Cut);
+        };
         if limits.line < NAME + length || limits.frame < length {
             return None;
         }
@@ -129,7 +134,7 @@ impl Lines {
         while let Some(&first) = self.read.get(self.at) {
             match self.state {
                 State::Line => {}
-                State::Begun => return Ok(self.end_begun(limit)?.then_some(Line::Begun)),
+                State::Begun => return Ok(self.continue_line(limit)?.then_some(Line::Begun)),
                 State::Comment => {
                     self.pass_comment();
                     continue;
@@ -153,10 +158,7 @@ impl Lines {
             let end = line_end(rest);
             check(end.unwrap_or(rest.len()), limit)?;
             let Some(length) = end else {
-                self.begun.clear();
-                block::append(&mut self.begun, rest);
-                self.state = State::Begun;
-                self.at = self.read.len();
+                self.begin_line();
                 break;
             };
             let start = self.at;
@@ -166,8 +168,24 @@ impl Lines {
         Ok(None)
     }
 
+    /// Begins a line with the rest of the read, which has no line end.
+    #[inline]
+    pub(super) fn begin_line(&mut self) {
+        self.begun.clear();
+        block::append(&mut self.begun, &self.read[self.at..]);
+        self.state = State::Begun;
+        self.at = self.read.len();
+    }
+
+    /// Returns true if the rest of the read continues a line that an earlier read began.
+    #[inline]
+    pub(super) fn is_in_line(&self) -> bool {
+        self.state == State::Begun && self.at < self.read.len()
+    }
+
     /// Continues a line that an earlier read began. Returns true if the read contains its end.
-    fn end_begun(&mut self, limit: usize) -> Result<bool, Over> {
+    #[inline]
+    pub(super) fn continue_line(&mut self, limit: usize) -> Result<bool, Over> {
         let rest = &self.read[self.at..];
         let end = memchr2(b'\n', b'\r', rest);
         let part = &rest[..end.unwrap_or(rest.len())];
