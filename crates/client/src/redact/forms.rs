@@ -7,24 +7,40 @@ use inferstream_core::Json;
 /// The fewest characters of a secret's beginning that are recognized.
 const SHOWN: usize = 24;
 
-/// Returns the forms of the secrets that may occur in a text, in full or by their beginning.
-///
-/// Forms of fewer than `least` bytes are omitted, and forms that are longer than the text are cut
-/// to one that is still longer. Most secrets are excluded by [`Pairs`], which takes a few steps for
-/// each of them.
-pub(super) fn forms_in<'a>(
-    text: &str,
-    secrets: impl Iterator<Item = &'a str>,
-    least: usize,
-) -> Vec<String> {
-    let mut secrets = secrets.peekable();
-    if secrets.peek().is_none() {
-        return Vec::new();
+/// Texts of a service, which are searched for secrets.
+pub(super) struct Searched {
+    pairs: Pairs,
+    length: usize,
+}
+
+impl Searched {
+    pub(super) fn new<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Self {
+        let mut searched = Self {
+            pairs: Pairs::default(),
+            length: 0,
+        };
+        for text in texts {
+            let text = text.as_ref();
+            searched.pairs.add(text);
+            searched.length += text.len();
+        }
+        searched
     }
-    let pairs = Pairs::of(text);
-    let secrets = secrets.filter(|secret| pairs.may_begin(secret));
-    let forms = secrets.flat_map(|secret| forms(secret, text.len()));
-    forms.filter(|form| least <= form.len()).collect()
+
+    /// Returns the forms of the secrets that may occur in the texts, in full or by their beginning.
+    ///
+    /// Forms of fewer than `least` bytes are omitted, and forms that are longer than the texts are cut
+    /// to one that is still longer. Most secrets are excluded by [`Pairs`], which takes a few steps for
+    /// each of them.
+    pub(super) fn forms<'a>(
+        &self,
+        secrets: impl Iterator<Item = &'a str>,
+        least: usize,
+    ) -> Vec<String> {
+        let secrets = secrets.filter(|secret| self.pairs.may_begin(secret));
+        let forms = secrets.flat_map(|secret| forms(secret, self.length));
+        forms.filter(|form| least <= form.len()).collect()
+    }
 }
 
 /// Returns the forms of a secret: as it is, on one line, and as JSON with and without characters
@@ -123,14 +139,18 @@ pub(super) fn blotted(text: &str, secrets: &[String]) -> String {
 /// in all of them but the one that escapes it.
 struct Pairs([u64; 1024]);
 
+impl Default for Pairs {
+    fn default() -> Self {
+        Self([0; 1024])
+    }
+}
+
 impl Pairs {
-    fn of(text: &str) -> Self {
-        let mut pairs = Self([0; 1024]);
+    fn add(&mut self, text: &str) {
         for pair in text.as_bytes().windows(2) {
             let (at, bit) = place(pair[0], pair[1]);
-            pairs.0[at] |= bit;
+            self.0[at] |= bit;
         }
-        pairs
     }
 
     fn contains(&self, first: u8, second: u8) -> bool {
@@ -200,7 +220,7 @@ mod tests {
                 let start = form.chars().take(SHOWN).collect::<String>();
                 for said in [form, start] {
                     let text = format!("the service said: {said}!");
-                    let forms = forms_in(&text, SECRETS.into_iter(), 1);
+                    let forms = Searched::new([&text]).forms(SECRETS.into_iter(), 1);
                     let shown = blotted(&text, &forms);
                     assert_eq!(shown, "the service said: …!", "{said:?}");
                 }
@@ -211,9 +231,8 @@ mod tests {
     #[test]
     fn a_secret_that_is_not_in_a_text_has_no_forms() {
         let text = "Unknown field: `reasoning_format`";
-        let found = SECRETS
-            .into_iter()
-            .filter(|secret| Pairs::of(text).may_begin(secret));
+        let pairs = Searched::new([text]).pairs;
+        let found = SECRETS.into_iter().filter(|secret| pairs.may_begin(secret));
         assert_eq!(found.collect::<Vec<_>>(), ["- - - - - - - - - - - - - - -"]);
     }
 
@@ -221,7 +240,7 @@ mod tests {
     fn the_forms_of_a_long_secret_are_as_long_as_the_text() {
         let secret = "The treasure lies\nunder the third oak, é. ".repeat(1 << 12);
         let said = format!("bad: {}", &secret[..999]);
-        let forms = forms_in(&said, [&*secret].into_iter(), 12);
+        let forms = Searched::new([&said]).forms([&*secret].into_iter(), 12);
         assert_eq!(forms.len(), 4);
         for form in &forms {
             let range = said.len() + 1..said.len() * 2;

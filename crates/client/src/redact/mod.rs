@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue};
 use inferstream_core::{Error, ErrorKind, Message, Part, provider::OneLine};
 
 use self::{
-    forms::{blotted, forms_in, is_among},
+    forms::{Searched, blotted, is_among},
     json::{strings, unescaped},
 };
 
@@ -142,12 +142,11 @@ impl Redact {
     /// Headers with a function, such as `Retry-After`, rate limits and the request id, are searched for
     /// credentials only: if they contain a part of the prompt, that is a coincidence.
     pub fn headers(&self, headers: &mut HeaderMap) {
-        let values = headers.values().map(HeaderValue::as_bytes);
-        let values = values.map(String::from_utf8_lossy).collect::<Vec<_>>();
         // This is done for every response, so the secrets are compared once and not for each value.
-        let all = values.join("\n");
-        let credentials = self.credentials_in(&all);
-        let secrets = self.secrets_in(&all);
+        let values = headers.values().map(HeaderValue::as_bytes);
+        let searched = Searched::new(values.map(String::from_utf8_lossy));
+        let credentials = self.credentials_in(&searched);
+        let secrets = self.secrets_in(&searched);
         if credentials.is_empty() && secrets.is_empty() {
             return;
         }
@@ -214,7 +213,7 @@ impl Redact {
     /// Removes the credentials from an error's message whose form is `foreign` to it.
     fn without_credentials(&self, error: Error, foreign: impl Fn(&str) -> bool) -> Error {
         let message = error.to_string();
-        let mut credentials = self.credentials_in(&message);
+        let mut credentials = self.credentials_in(&Searched::new([&message]));
         credentials.retain(|credential| foreign(credential));
         let redacted = blotted(&message, &credentials);
         if redacted == message {
@@ -225,26 +224,26 @@ impl Redact {
 
     /// Returns the text without the secrets and their beginnings.
     fn blotted(&self, text: &str) -> String {
-        blotted(text, &self.secrets_in(text))
+        blotted(text, &self.secrets_in(&Searched::new([text])))
     }
 
     /// Returns true if the text has a secret in full.
     fn shows(&self, text: &str) -> bool {
-        is_among(&self.secrets_in(text), text)
+        is_among(&self.secrets_in(&Searched::new([text])), text)
     }
 
-    /// Returns the forms of all secrets that may be in a text.
-    fn secrets_in(&self, text: &str) -> Vec<String> {
-        let texts = self.texts.iter().map(|secret| &**secret);
-        let mut secrets = forms_in(text, texts, SHORTEST_TEXT);
-        secrets.extend(self.credentials_in(text));
+    /// Returns the forms of all secrets that may be in texts.
+    fn secrets_in(&self, texts: &Searched) -> Vec<String> {
+        let secrets = self.texts.iter().map(|secret| &**secret);
+        let mut secrets = texts.forms(secrets, SHORTEST_TEXT);
+        secrets.extend(self.credentials_in(texts));
         secrets
     }
 
-    /// Returns the forms of the credentials that may be in a text.
-    fn credentials_in(&self, text: &str) -> Vec<String> {
+    /// Returns the forms of the credentials that may be in texts.
+    fn credentials_in(&self, texts: &Searched) -> Vec<String> {
         let credentials = self.credentials.iter().map(|secret| &**secret);
-        forms_in(text, credentials, SHORTEST_CREDENTIAL)
+        texts.forms(credentials, SHORTEST_CREDENTIAL)
     }
 }
 
