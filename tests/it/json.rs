@@ -1,6 +1,9 @@
 //! JSON values, and JSON deserialized into the caller's types.
 
-use inferstream_core::{ChatEvent, ChatResponse, ErrorKind, FinishReason, Json, ToolCall};
+use inferstream_core::{
+    ChatEvent, ChatResponse, ErrorKind, FinishReason, Json, ToolCall,
+    protocol::{escaped_length, push_escaped},
+};
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
@@ -443,4 +446,21 @@ fn the_error_about_a_tool_is_one_line() {
     let call = ToolCall::new("c", "look\nup\u{1b}[2J", "{");
     let told = call.parse::<Value>().unwrap_err().to_string();
     assert!(!told.contains(char::is_control), "{told:?}");
+}
+
+#[test]
+fn the_escaped_length_is_that_of_the_escaped_text() {
+    let ascii: String = (0..128_u8).map(char::from).collect();
+    let texts = [
+        String::new(),
+        ascii.clone(),
+        "\u{1}".repeat(300),
+        "\"\n".repeat(300),
+        "zwölf 六 🦀\u{7f}\u{85}".repeat(20),
+    ];
+    for text in texts.iter().map(String::as_str).chain(ascii.split("")) {
+        let mut json = String::new();
+        push_escaped(&mut json, text);
+        assert_eq!(escaped_length(text), json.len(), "{text:?}");
+    }
 }
