@@ -10,7 +10,7 @@ mod error;
 
 pub use crate::{
     error::ApiError,
-    request::{Incoming, Members, read_request},
+    request::{Incoming, Members, read_message, read_request},
     response::{Identity, finish_reason, random_id, write_response},
     usage::usage_json,
 };

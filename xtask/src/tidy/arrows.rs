@@ -53,6 +53,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "inferstream",
             "inferstream-batch",
+            "inferstream-chat-json",
             "inferstream-gateway",
             "inferstream-simulator",
         ],

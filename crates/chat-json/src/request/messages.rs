@@ -17,7 +17,11 @@ pub(super) fn read(raw: &RawValue, warnings: &mut Vec<String>) -> Result<Vec<Mes
     Ok(read)
 }
 
-fn message(at: &str, raw: &RawValue, warnings: &mut Vec<String>) -> Result<Message, ApiError> {
+pub(super) fn message(
+    at: &str,
+    raw: &RawValue,
+    warnings: &mut Vec<String>,
+) -> Result<Message, ApiError> {
     let members = required(at, Some(object(at, raw)))?;
     let member = |name: &str| format!("{at}.{name}");
     let mut message = Message::empty(role(&member("role"), &members)?);

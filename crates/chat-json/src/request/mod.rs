@@ -4,7 +4,8 @@ mod members;
 mod messages;
 mod settings;
 
-use inferstream_core::{ChatRequest, Json};
+use inferstream_core::{ChatRequest, Json, Message};
+use serde_json::value::RawValue;
 
 pub use self::members::Members;
 use crate::error::ApiError;
@@ -77,6 +78,18 @@ pub fn read_request(body: &[u8]) -> Result<Incoming, ApiError> {
         }
     }
     Ok(incoming)
+}
+
+/// Parses one message, which errors name by the path `at`, such as `messages[0]`.
+///
+/// Members that a message of core has no place for are ignored.
+///
+/// # Errors
+///
+/// An error in the message, with the path of the member.
+pub fn read_message(at: &str, message: &RawValue) -> Result<Message, ApiError> {
+    check_depth(message.get().as_bytes())?;
+    messages::message(at, message, &mut Vec::new())
 }
 
 /// Refuses a body that is nested too deeply for the parsers of services.

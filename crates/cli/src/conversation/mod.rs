@@ -244,9 +244,9 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Entry>> {
     }
     let messages: Vec<Box<RawValue>> = serde_json::from_slice(bytes)
         .map_err(|error| invalid(format!("expected a JSON array of messages: {error}")))?;
-    let parse = |(at, json): (usize, Box<RawValue>)| match wire::read(json.get()) {
+    let parse = |(index, json): (usize, Box<RawValue>)| match wire::read(index, &json) {
         Ok(message) => Ok(Entry { json, message }),
-        Err(what) => Err(invalid(format!("message {}: {what}", at + 1))),
+        Err(what) => Err(invalid(what)),
     };
     messages.into_iter().enumerate().map(parse).collect()
 }

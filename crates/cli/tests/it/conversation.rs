@@ -220,20 +220,20 @@ fn an_invalid_file_is_one_error_and_stays_unchanged() {
         ),
         (
             r#"[{"role":"owner","content":"Hi"}]"#,
-            "message 1: unknown variant `owner`",
+            "invalid `messages[0].role`: expected `system`",
         ),
         (
             r#"[{"role":"user","content":7}]"#,
-            "message 1: invalid `content`",
+            "invalid `messages[0].content`: expected a string",
         ),
-        (r#"[{"content":"Hi"}]"#, "message 1: missing field `role`"),
+        (r#"[{"content":"Hi"}]"#, "missing `messages[0].role`"),
         (
             r#"[{"role":"tool","content":"Hi"}]"#,
-            "missing `tool_call_id`",
+            "missing `messages[0].tool_call_id`",
         ),
         (
             r#"[{"role":"user","content":[{"type":"input_audio","input_audio":{}}]}]"#,
-            "message 1: unknown variant `input_audio`",
+            "invalid `messages[0].content[0].type`: expected `text`",
         ),
         ("\u{1}", "expected a JSON array"),
         (&large, "at most 16 MiB"),
