@@ -39,7 +39,7 @@ pub struct ChatDecode {
     pub(crate) redact: Redact,
     /// The choices so far, in the order of their numbers.
     choices: Vec<(u32, Choice)>,
-    metadata: Metadata,
+    pub(crate) metadata: Metadata,
     pub(crate) template: Template,
     /// The effect of the chunk in the template. `None` if a chunk like it may have another effect.
     pub(crate) known: Option<Known>,
@@ -181,11 +181,15 @@ impl ChatDecode {
             )));
         }
         let failed = self.add_choices(frame, &chunk, stood_in, events)?;
-        let usage = chunk.counts();
-        if self.metadata.add(&chunk, usage, events) {
+        let counts = chunk.counts();
+        if let Some(counts) = &counts {
+            let usage = wire::usage(wire::numbers(counts));
+            self.metadata.add_usage(usage, events);
+        }
+        if self.metadata.add(&chunk, events) {
             self.forget_known();
         }
-        if chunk.choices.present || usage.is_some() {
+        if chunk.choices.present || counts.is_some() {
             self.seen = Seen::Chunks;
         } else if self.seen == Seen::Nothing {
             self.seen = Seen::Foreign;
@@ -195,9 +199,9 @@ impl ChatDecode {
             return Err(choice::failed(&self.provider, &word).into());
         }
         if is_as_sent {
-            self.learn(frame, &chunk, usage.is_some());
+            self.learn(frame, &chunk, counts.as_ref());
         }
-        Ok(usage.is_some())
+        Ok(counts.is_some())
     }
 
     /// Decodes a document, which is a chunk with the complete response.

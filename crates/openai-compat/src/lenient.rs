@@ -136,31 +136,31 @@ impl<'de: 'a, 'a> Deserialize<'de> for Lax<'a> {
 }
 
 /// Returns what is between the quotation marks of a JSON string.
-fn inside(json: &str) -> Option<&str> {
+pub(crate) fn inside(json: &str) -> Option<&str> {
     json.strip_prefix('"')?.strip_suffix('"')
 }
 
-/// The most strings of [`Passed`]. Services send one or two whose contents differ.
+/// The most values of [`Passed`]. Services send one or two that differ.
 const MAX_PASSED: usize = 8;
 
-/// The contents of the strings that the parser skipped because the names of their members are
-/// unknown, as they are written.
+/// The values that the parser skipped because the names of their members are unknown, as they are
+/// written.
 #[derive(Debug, Default)]
 pub(crate) struct Passed<'a> {
-    strings: [&'a str; MAX_PASSED],
+    values: [&'a str; MAX_PASSED],
     len: usize,
 }
 
 impl<'a> Passed<'a> {
     pub(crate) fn note(&mut self, _: &str, json: &'a str) {
-        if let (Some(string), Some(slot)) = (inside(json), self.strings.get_mut(self.len)) {
-            *slot = string;
+        if let Some(slot) = self.values.get_mut(self.len) {
+            *slot = json;
             self.len += 1;
         }
     }
 
-    pub(crate) fn strings(&self) -> &[&'a str] {
-        &self.strings[..self.len]
+    pub(crate) fn values(&self) -> &[&'a str] {
+        &self.values[..self.len]
     }
 }
 
@@ -233,6 +233,15 @@ impl<'de> Visitor<'de> for LaxVisitor {
 pub(crate) struct Number(pub(crate) Option<f64>);
 
 impl Number {
+    fn read(json: &str) -> Self {
+        // Most are small integers, which take less time to read as such.
+        let number = match json.parse::<u32>() {
+            Ok(number) => Some(f64::from(number)),
+            Err(_) => json.trim_matches('"').trim().parse::<f64>().ok(),
+        };
+        Self(number.filter(|number| number.is_finite()))
+    }
+
     /// Returns the number as a count, or `None` if it is negative or too large.
     // The range is checked; a fraction is dropped.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -246,13 +255,23 @@ impl Number {
 
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <&RawValue>::deserialize(deserializer)?.get();
-        // Most are small integers, which take less time to read as such.
-        let number = match text.parse::<u32>() {
-            Ok(number) => Some(f64::from(number)),
-            Err(_) => text.trim_matches('"').trim().parse::<f64>().ok(),
-        };
-        Ok(Self(number.filter(|number| number.is_finite())))
+        let json = <&RawValue>::deserialize(deserializer)?.get();
+        Ok(Self::read(json))
+    }
+}
+
+/// A token count, and the JSON value from which it was read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Count<'a> {
+    pub(crate) value: Option<u64>,
+    pub(crate) json: &'a str,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Count<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = <&RawValue>::deserialize(deserializer)?.get();
+        let value = Number::read(json).count();
+        Ok(Self { value, json })
     }
 }
 

@@ -24,6 +24,7 @@ mod decode;
 mod finish_reason;
 mod known;
 mod metadata;
+mod plain;
 mod template;
 mod text;
 mod tool_calls;

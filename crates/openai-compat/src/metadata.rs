@@ -14,19 +14,21 @@ pub(crate) struct Metadata {
 }
 
 impl Metadata {
-    /// Adds the metadata of a chunk with these token counts, reports what has changed, and returns
-    /// true if anything has.
-    pub(crate) fn add(
-        &mut self,
-        chunk: &Chunk<'_>,
-        usage: Option<Usage>,
-        events: &mut Events,
-    ) -> bool {
+    /// Adds the token counts of a chunk, and reports them if they have changed.
+    pub(crate) fn add_usage(&mut self, usage: Usage, events: &mut Events) {
+        if self.usage != Some(usage) {
+            self.usage = Some(usage);
+            events.push(ChatEvent::usage(usage));
+        }
+    }
+
+    /// Adds the other metadata of a chunk, reports what has changed, and returns true if anything
+    /// has.
+    pub(crate) fn add(&mut self, chunk: &Chunk<'_>, events: &mut Events) -> bool {
         let id = changed(self.id.as_deref(), chunk.id.some()).map(str::to_owned);
         let model = changed(self.model.as_deref(), chunk.model.some()).map(str::to_owned);
-        let usage = changed(self.usage, usage);
         let timing = changed(self.timing, chunk.time_info.get().times());
-        let has_changed = id.is_some() || model.is_some() || usage.is_some() || timing.is_some();
+        let has_changed = id.is_some() || model.is_some() || timing.is_some();
         if id.is_some() {
             events.id.clone_from(&id);
             self.id = id;
@@ -34,10 +36,6 @@ impl Metadata {
         if model.is_some() {
             events.model.clone_from(&model);
             self.model = model;
-        }
-        if let Some(usage) = usage {
-            self.usage = Some(usage);
-            events.push(ChatEvent::usage(usage));
         }
         if let Some(timing) = timing {
             self.timing = Some(timing);

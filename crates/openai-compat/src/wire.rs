@@ -7,7 +7,9 @@ use serde_json::value::RawValue;
 
 use crate::{
     content::{Content, Details, Others},
-    lenient::{Lax, Lazy, Lenient, List, Number, OneOrMore, Passed, Present, Raw, object, parse},
+    lenient::{
+        Count, Lax, Lazy, Lenient, List, Number, OneOrMore, Passed, Present, Raw, object, parse,
+    },
 };
 
 object! {
@@ -205,14 +207,14 @@ object! {
     /// DeepSeek (`prompt_cache_hit_tokens`), Moonshot (`cached_tokens`) and SGLang
     /// (`num_cached_tokens`).
     Usage {
-        prompt_tokens: Number,
-        input_tokens: Number,
-        completion_tokens: Number,
-        output_tokens: Number,
-        total_tokens: Number,
-        cached_tokens: Number,
-        num_cached_tokens: Number,
-        prompt_cache_hit_tokens: Number,
+        prompt_tokens: Count<'a>,
+        input_tokens: Count<'a>,
+        completion_tokens: Count<'a>,
+        output_tokens: Count<'a>,
+        total_tokens: Count<'a>,
+        cached_tokens: Count<'a>,
+        num_cached_tokens: Count<'a>,
+        prompt_cache_hit_tokens: Count<'a>,
         prompt_tokens_details: Lazy<'a, PromptDetails<'a>>,
         input_tokens_details: Lazy<'a, PromptDetails<'a>>,
         completion_tokens_details: Lazy<'a, CompletionDetails<'a>>,
@@ -222,15 +224,15 @@ object! {
 
 object! {
     PromptDetails {
-        cached_tokens: Number,
+        cached_tokens: Count<'a>,
     }
 }
 
 object! {
     CompletionDetails {
-        reasoning_tokens: Number,
-        accepted_prediction_tokens: Number,
-        rejected_prediction_tokens: Number,
+        reasoning_tokens: Count<'a>,
+        accepted_prediction_tokens: Count<'a>,
+        rejected_prediction_tokens: Count<'a>,
     }
 }
 
@@ -303,9 +305,16 @@ object! {
     }
 }
 
-impl Chunk<'_> {
-    /// Returns the token counts of the response, wherever the chunk has them.
-    pub(crate) fn counts(&self) -> Option<inferstream_core::Usage> {
+/// Token counts, in the order of the members of [`inferstream_core::Usage`].
+pub(crate) type Counts<'a> = [Count<'a>; 7];
+
+/// Token counts in the same order, without the values from which they were read.
+pub(crate) type Numbers = [Option<u64>; 7];
+
+impl<'a> Chunk<'a> {
+    /// Returns the token counts of the response, wherever the chunk has them, or `None` if no count is
+    /// present.
+    pub(crate) fn counts(&self) -> Option<Counts<'a>> {
         let of_choices = || {
             let choices = self.choices.value.0.iter();
             choices
@@ -313,41 +322,61 @@ impl Chunk<'_> {
                 .next_back()
         };
         let of_groq = || self.x_groq.get().usage.get().counts();
-        self.usage
-            .get()
-            .counts()
-            .or_else(of_groq)
-            .or_else(of_choices)
+        let counts = self.usage.get().counts();
+        counts.or_else(of_groq).or_else(of_choices)
     }
 }
 
-impl Usage<'_> {
+impl<'a> Usage<'a> {
     /// Returns the counts, or `None` if no count is present.
-    pub(crate) fn counts(&self) -> Option<inferstream_core::Usage> {
-        let first = |names: &[Number]| names.iter().find_map(|number| number.count());
-        let mut usage = inferstream_core::Usage::default();
-        usage.input_tokens = first(&[self.prompt_tokens, self.input_tokens]);
-        usage.output_tokens = first(&[self.completion_tokens, self.output_tokens]);
-        usage.total_tokens = self.total_tokens.count();
-        usage.cached_tokens = first(&[
-            self.prompt_tokens_details.get().cached_tokens,
-            self.input_tokens_details.get().cached_tokens,
-            self.prompt_cache_hit_tokens,
-            self.num_cached_tokens,
-            self.cached_tokens,
-        ]);
+    fn counts(&self) -> Option<Counts<'a>> {
+        let first = |counts: &[Count<'a>]| {
+            let found = counts.iter().find(|count| count.value.is_some());
+            found.copied().unwrap_or_default()
+        };
         let details = [
             self.completion_tokens_details.get(),
             self.output_tokens_details.get(),
         ];
-        let detail = |of: fn(&CompletionDetails<'_>) -> Number| {
-            details.iter().find_map(|details| of(details).count())
-        };
-        usage.reasoning_tokens = detail(|details| details.reasoning_tokens);
-        usage.accepted_prediction_tokens = detail(|details| details.accepted_prediction_tokens);
-        usage.rejected_prediction_tokens = detail(|details| details.rejected_prediction_tokens);
-        (usage != inferstream_core::Usage::default()).then_some(usage)
+        let detail = |of: fn(&CompletionDetails<'a>) -> _| first(&details.each_ref().map(of));
+        let counts = [
+            first(&[self.prompt_tokens, self.input_tokens]),
+            first(&[self.completion_tokens, self.output_tokens]),
+            self.total_tokens,
+            first(&[
+                self.prompt_tokens_details.get().cached_tokens,
+                self.input_tokens_details.get().cached_tokens,
+                self.prompt_cache_hit_tokens,
+                self.num_cached_tokens,
+                self.cached_tokens,
+            ]),
+            detail(|details| details.reasoning_tokens),
+            detail(|details| details.accepted_prediction_tokens),
+            detail(|details| details.rejected_prediction_tokens),
+        ];
+        let has_any = counts.iter().any(|count| count.value.is_some());
+        has_any.then_some(counts)
     }
+}
+
+/// Returns the counts without the values from which they were read.
+pub(crate) fn numbers(counts: &Counts<'_>) -> Numbers {
+    counts.map(|count| count.value)
+}
+
+/// Returns the usage with these counts.
+pub(crate) fn usage(counts: Numbers) -> inferstream_core::Usage {
+    let mut usage = inferstream_core::Usage::default();
+    [
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.total_tokens,
+        usage.cached_tokens,
+        usage.reasoning_tokens,
+        usage.accepted_prediction_tokens,
+        usage.rejected_prediction_tokens,
+    ] = counts;
+    usage
 }
 
 impl TimeInfo<'_> {

@@ -26,7 +26,7 @@ mod templates;
 mod tolerance;
 mod tool_calls;
 mod tools;
-mod twice;
+pub(crate) mod twice;
 
 use std::sync::LazyLock;
 

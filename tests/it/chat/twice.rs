@@ -10,7 +10,7 @@ use inferstream_core::{
 };
 use inferstream_openai_compat::ChatDecode;
 
-/// Chunks, complete and invalid; `@` is a text and `%` another string.
+/// Chunks, complete and invalid; `@` is a text, `%` another string and `#` a number.
 pub(crate) const CHUNKS: &[&str] = &[
     r#"{"id":"c1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"@"},"logprobs":null,"finish_reason":null}],"usage":null,"obfuscation":"%"}"#,
     r#"{"id":"c1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":1,"delta":{"content":"@"},"logprobs":null,"finish_reason":null}],"usage":null,"obfuscation":"%"}"#,
@@ -66,6 +66,25 @@ pub(crate) const CHUNKS: &[&str] = &[
     r#"{"choices":[{"delta":{"content":"@"}}],"time_info":{"queue_time":1}}"#,
     r#"{"choices":[{"delta":{"content":"@"}}],"time_info":{"queue_time":2}}"#,
     r#"{"choices":[],"usage":{"prompt_tokens":0,"completion_tokens":1}}"#,
+    r#"{"id":"c1","created":#,"choices":[{"index":0,"delta":{"content":"@"}}],"usage":{"prompt_tokens":20,"total_tokens":#,"completion_tokens":#}}"#,
+    r#"{"usage":{"prompt_tokens":#},"choices":[{"index":#,"delta":{"content":"@"}}]}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"usage":{"prompt_tokens":#,"input_tokens":1,"output_tokens":#,"completion_tokens":null}}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"usage":{"prompt_tokens":1,"input_tokens":#}}"#,
+    r##"{"choices":[{"delta":{"content":"@"}}],"usage":{"prompt_tokens":"#","input_tokens":"%"}}"##,
+    r#"{"choices":[{"delta":{"content":"@"}}],"usage":{"prompt_tokens":1},"usage":{"prompt_tokens":#}}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"usage":{"prompt_tokens":1,"prompt_tokens":#}}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"usage":{"prompt_tokens_details":{"cached_tokens":#},"cached_tokens":3}}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"usage":{"completion_tokens_details":{"reasoning_tokens":#},"output_tokens_details":{"rejected_prediction_tokens":#}}}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"usage":{"p":#},"x_groq":{"usage":{"prompt_tokens":#}}}"#,
+    r#"{"choices":[{"delta":{"content":"@"},"usage":{"prompt_tokens":#}}],"usage":#}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"usage":[#]}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"usage":{ "prompt_tokens" : # } } "#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"time_info":{"queue_time":#}}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"code":#,"status_code":#}"#,
+    r#"{"choices":[{"delta":{"content":#}}],"p":"%"}"#,
+    r#"{"p":{"q":[#,"%"]},"choices":[{"delta":{"content":"@"}}],"r":#}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"usage":{"prompt_tokens":#"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"p":#"#,
     r#"{"choices":[{"delta":{"content":"@"}}],"p":"%","q":"@"}"#,
     r#"{"p":"%","choices":[{"delta":{"content":"@"}}]}"#,
     r#"{"p":{"r":"%"},"choices":[{"delta":{"content":"@"}}]}"#,
@@ -86,6 +105,56 @@ pub(crate) const CHUNKS: &[&str] = &[
     "",
     "[DONE]",
 ];
+
+/// Numbers that differ from a plain integer in one respect, and what may be in the place of one.
+pub(crate) const NUMBERS: &[&str] = &[
+    "0",
+    "00",
+    "01",
+    "-0",
+    "-1",
+    "+1",
+    "1.0",
+    "1.5",
+    "1.",
+    "1e2",
+    "1E+2",
+    "2e-1",
+    "1e400",
+    "999999999999999",
+    "1000000000000000",
+    "9007199254740993",
+    "18446744073709551615",
+    "18446744073709551616",
+    "99999999999999999999",
+    "0x1",
+    "1_0",
+    " 1",
+    "1 ",
+    "1\n",
+    "\"1\"",
+    "\"\\u0031\"",
+    "\"\\ud83d\"",
+    "null",
+    "true",
+    "NaN",
+    "-Infinity",
+    "",
+    "-",
+    "1,\"prompt_tokens\":2",
+    "1},\"q\":{\"r\":1",
+    "{}",
+    "{\"prompt_tokens\":1}",
+    "[1]",
+    "{\"a\":[1,{\"b\":\"]\"}]}",
+    "[[",
+];
+
+/// Fills a form of [`CHUNKS`].
+pub(crate) fn fill(form: &str, text: &str, other: &str, number: &str) -> String {
+    let form = form.replace('#', number).replace('%', other);
+    form.replace('@', text)
+}
 
 /// The names of events.
 pub(crate) const EVENTS: &[&str] = &["message", "error", "ping", "chunk"];

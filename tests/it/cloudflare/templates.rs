@@ -4,9 +4,9 @@ use inferstream_cloudflare::ErrorKind;
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{ENDPOINTS, run, stream_of};
-use crate::support::sse;
+use crate::{chat::twice::fill, support::sse};
 
-/// Native chunks, compatible ones, and both in one; `@` is a text and `%` another string.
+/// Native chunks, compatible ones, and both in one; `@` is a text, `%` another string and `#` a number.
 const CHUNKS: &[&str] = &[
     r#"{"response":"@"}"#,
     r#"{"response":"@","p":"%"}"#,
@@ -35,6 +35,18 @@ const CHUNKS: &[&str] = &[
     r#"{"choices":[{"delta":{"content":"@"},"finish_reason":"stop"}]}"#,
     r#"{"choices":[],"usage":{"prompt_tokens":1}}"#,
     r#"{"result":{"response":"@"}}"#,
+    r#"{"response":"@","p":#,"usage":{"prompt_tokens":1,"completion_tokens":2}}"#,
+    r#"{"response":"@","p":#}"#,
+    r#"{"response":"@","p":{"q":[#]}}"#,
+    r#"{"response":"@","usage":{"prompt_tokens":1,"completion_tokens":#}}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"p":#}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"p":{"q":#}}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"usage":{"prompt_tokens":0,"completion_tokens":#,"total_tokens":#}}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"result":#}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"internalCode":#}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"response":#}"#,
+    r#"{"choices":[{"delta":{"content":"@"}}],"success":#}"#,
+    r#"{"choices":[],"usage":{"prompt_tokens":#,"completion_tokens":#}}"#,
 ];
 
 /// Reads the chunks in a stream, and returns its events and its end.
@@ -61,16 +73,35 @@ fn check(chunks: &[String]) {
 #[test]
 fn each_form_is_decoded_as_by_the_parser() {
     for form in CHUNKS {
-        let texts = [
-            ("a", "x"),
-            ("b", "x"),
-            ("c", "y"),
-            ("\\n", "z"),
-            ("d", ""),
-            ("", "x"),
+        let values = [
+            ("a", "x", "1"),
+            ("b", "x", "2"),
+            ("c", "y", "30"),
+            ("\\n", "z", "4"),
+            ("d", "", "null"),
+            ("", "x", "1.5"),
+            ("e", "x", "{\"a\":1}"),
         ];
-        let fill = |(text, other): &(&str, &str)| form.replace('%', other).replace('@', text);
-        check(&texts.iter().map(fill).collect::<Vec<_>>());
+        check(&values.map(|(text, other, number)| fill(form, text, other, number)));
+    }
+}
+
+#[test]
+fn members_of_the_service_are_not_skipped() {
+    // The first chunks make `p` differ, and the next have another member in its place.
+    for member in ["result", "internalCode", "output", "finish_reason"] {
+        let chunk = |name: &str, value: &str| {
+            format!(r#"{{"choices":[{{"delta":{{"content":"a"}}}}],"{name}":{value}}}"#)
+        };
+        for value in ["{\"x\":1}", "7", "\"unknown\""] {
+            check(&[
+                chunk("p", "1"),
+                chunk("p", "2"),
+                chunk(member, "null"),
+                chunk(member, "null"),
+                chunk(member, value),
+            ]);
+        }
     }
 }
 
@@ -89,15 +120,23 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
+fn number() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => (0..1_000_u32).prop_map(|number| number.to_string()),
+        1 => select(vec!["null", "-1", "01", "1.5", "{}", "{\"a\":[1]}", "\"\\ud83d\"", "99999999999999999999"])
+            .prop_map(str::to_owned),
+    ]
+}
+
 proptest! {
     #[test]
     fn any_chunks_are_decoded_as_by_the_parser(
-        runs in vec((select(CHUNKS), vec((text(), text()), 1..5)), 1..5),
+        runs in vec((select(CHUNKS), vec((text(), text(), number()), 1..5)), 1..5),
     ) {
         let mut chunks = Vec::new();
-        for (form, texts) in runs {
-            for (text, other) in texts {
-                chunks.push(form.replace('%', &other).replace('@', &text));
+        for (form, values) in runs {
+            for (text, other, number) in values {
+                chunks.push(fill(form, &text, &other, &number));
             }
         }
         check(&chunks);

@@ -38,6 +38,8 @@ pub(super) struct WorkersAiDecode {
     other_usage: Option<Usage>,
     /// A native chunk that has a text and nothing else.
     template: Template,
+    /// Events of the compatible decoder; empty between two frames.
+    own: Events,
 }
 
 impl WorkersAiDecode {
@@ -52,10 +54,12 @@ impl WorkersAiDecode {
             usage: None,
             other_usage: None,
             template: Template::default(),
+            own: Events::default(),
         }
     }
 
-    /// Decodes a chunk that differs from an earlier one in its text alone, or returns `None`.
+    /// Decodes a chunk that differs from an earlier one only in its text and token counts, or returns
+    /// `None`.
     ///
     /// What this decoder does with such chunks depends on their other members, which are the same, and
     /// on `has_halves`: with halves, the compatible decoder assembles the text.
@@ -68,19 +72,23 @@ impl WorkersAiDecode {
                 return Some(self.chat.text(frame.buffer, text, events));
             }
         }
-        self.chat.decode_known(frame, events)
+        let mut own = std::mem::take(&mut self.own);
+        let flow = self.chat.decode_known(frame, &mut own);
+        self.take(&mut own, events);
+        self.own = own;
+        flow
     }
 
     /// Passes a frame to the OpenAI-compatible decoder and forwards its events, except usage.
     fn feed(&mut self, frame: Frame<'_>, events: &mut Events) -> Result<Flow> {
         let mut own = Events::default();
         let flow = self.chat.decode(frame, &mut own);
-        self.take(own, events);
+        self.take(&mut own, events);
         flow.map_err(|error| self.refined(error, frame.data))
     }
 
-    fn take(&mut self, mut own: Events, events: &mut Events) {
-        events.take_notes(&mut own);
+    fn take(&mut self, own: &mut Events, events: &mut Events) {
+        events.take_notes(own);
         while let Some(event) = own.pop() {
             match event {
                 ChatEvent::Usage { .. } => {}
@@ -183,7 +191,7 @@ impl WorkersAiDecode {
     fn finish_document(&mut self, document: &Text, events: &mut Events) -> Result<Finish> {
         let mut own = Events::default();
         let finish = self.chat.finish(Ending::Document(document), &mut own);
-        self.take(own, events);
+        self.take(&mut own, events);
         finish.map_err(|error| self.refined(error, document))
     }
 
@@ -281,7 +289,7 @@ impl Decode for WorkersAiDecode {
         }
         let mut own = Events::default();
         let finish = self.chat.finish(ending, &mut own);
-        self.take(own, events);
+        self.take(&mut own, events);
         match ending {
             Ending::Document(document) => finish.map_err(|error| self.refined(error, document)),
             Ending::Input(Some(tail)) => finish.map_err(|error| self.refined(error, tail.data)),

@@ -14,11 +14,11 @@ use serde_json::{Value, value::RawValue};
 /// response.
 const MAX_CALLS: usize = 128;
 
-/// The most strings of other members that an object keeps. Chunks have one, `p`.
+/// The most values of other members that an object keeps. Chunks have one, `p`.
 const MAX_PASSED: usize = 8;
 
 /// Declares a JSON object whose members are kept as text. The last member of each name counts.
-/// Unknown members are ignored, and their strings are kept for templates.
+/// Unknown members are ignored, and their values are kept for templates.
 macro_rules! object {
     ($(#[$doc:meta])* $name:ident { $($field:ident = $wire:literal,)* }) => {
         $(#[$doc])*
@@ -47,9 +47,9 @@ macro_rules! object {
                             match &*name {
                                 $($wire => self.0.$field = Raw(Some(map.next_value::<&RawValue>()?.get())),)*
                                 _ => {
-                                    let string = inside(map.next_value::<&RawValue>()?.get());
+                                    let value = map.next_value::<&RawValue>()?.get();
                                     if self.0.passed.len() < MAX_PASSED {
-                                        self.0.passed.extend(string);
+                                        self.0.passed.push(value);
                                     }
                                 }
                             }
@@ -174,7 +174,7 @@ impl<'a> Chunk<'a> {
         self.choices.some().is_some_and(is_empty)
     }
 
-    /// Returns the text of a native chunk that has nothing else, as it is written, and the strings of
+    /// Returns the text of a native chunk that has nothing else, as it is written, and the values of
     /// unknown members.
     pub(super) fn only_text(&self) -> Option<(&'a str, &[&'a str])> {
         let is_bare = !self.has_choices()
@@ -187,9 +187,15 @@ impl<'a> Chunk<'a> {
         is_bare.then_some((text, &self.passed[..]))
     }
 
-    /// Returns true for a compatible chunk without native members.
+    /// Returns true for a compatible chunk without members of the service's own.
     pub(super) fn is_compatible(&self) -> bool {
-        let own = [self.response, self.tool_calls, self.finish_reason];
+        let own = [
+            self.response,
+            self.tool_calls,
+            self.finish_reason,
+            self.result,
+            self.internal_code,
+        ];
         self.has_choices() && own.iter().all(|member| member.0.is_none())
     }
 
