@@ -67,6 +67,11 @@ pub fn workloads() -> Vec<Workload> {
         16 << 10,
     ));
     list.push(workloads::cut(
+        "every text with an escape, 16 KB",
+        chunks(|_| ("\\n".to_owned(), "null".to_owned())),
+        16 << 10,
+    ));
+    list.push(workloads::cut(
         "another token count in each chunk, 16 KB",
         chunks(|at| {
             let total = at + 20;
