@@ -44,8 +44,8 @@ impl ChatDecode {
                 || told(&chunk.detail)
                 || failed
                 || says_so && (code.is_some() || is_flat(json)));
-        let of_service = chunk.base_resp.get().is_error()
-            || told(&chunk.x_groq.get().error)
+        let of_service = chunk.base_resp.some().is_some_and(|resp| resp.is_error())
+            || chunk.x_groq.some().is_some_and(|groq| told(&groq.error))
             || match chunk.error_code.text() {
                 Some(code) => !matches!(code, "0" | "\"0\"" | "\"\""),
                 None => told(&chunk.error_msg),

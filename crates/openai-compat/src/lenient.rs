@@ -286,8 +286,8 @@ impl<'de, T: Default + Deserialize<'de>> Deserialize<'de> for Lenient<T> {
     }
 }
 
-/// A non-essential object that few chunks have. It is parsed when it is used, and an invalid value is an
-/// empty object.
+/// A non-essential object that few chunks have. It is parsed when it is used, and an invalid value is
+/// absent.
 #[derive(Debug, Default)]
 pub(crate) struct Lazy<'a, T>(Raw<'a>, PhantomData<T>);
 
@@ -297,10 +297,10 @@ impl<'de: 'a, 'a, T> Deserialize<'de> for Lazy<'a, T> {
     }
 }
 
-impl<'a, T: Default + Deserialize<'a>> Lazy<'a, T> {
-    pub(crate) fn get(&self) -> T {
-        let object = self.0.text().map(parse);
-        object.and_then(Result::ok).unwrap_or_default()
+impl<'a, T: Deserialize<'a>> Lazy<'a, T> {
+    /// Returns the object, or `None` if it is absent or invalid.
+    pub(crate) fn some(&self) -> Option<T> {
+        self.0.text().map(parse)?.ok()
     }
 }
 

@@ -27,7 +27,8 @@ impl Metadata {
     pub(crate) fn add(&mut self, chunk: &Chunk<'_>, events: &mut Events) -> bool {
         let id = changed(self.id.as_deref(), chunk.id.some()).map(str::to_owned);
         let model = changed(self.model.as_deref(), chunk.model.some()).map(str::to_owned);
-        let timing = changed(self.timing, chunk.time_info.get().times());
+        let timing = chunk.time_info.some().and_then(|info| info.times());
+        let timing = changed(self.timing, timing);
         let has_changed = id.is_some() || model.is_some() || timing.is_some();
         if id.is_some() {
             events.id.clone_from(&id);

@@ -98,7 +98,7 @@ impl Told {
             known: object.error_code.some().and_then(of_baidu),
             ..Self::default()
         });
-        let base = object.base_resp.get();
+        let base = object.base_resp.some().unwrap_or_default();
         if base.is_error() {
             told.add(Self {
                 message: own(&base.status_msg),

@@ -127,9 +127,8 @@ impl<'a> Message<'a> {
     pub(crate) fn calls(&self) -> impl Iterator<Item = (usize, &ToolCall<'a>)> {
         let calls = self.tool_calls.0.iter().enumerate();
         // If both forms are present, they are the same calls.
-        let older = (0, &self.function_call.0);
-        let has_older = self.tool_calls.0.is_empty() && self.function_call.0.says_something();
-        calls.chain(has_older.then_some(older))
+        let older = self.function_call.0.as_deref().map(|call| (0, call));
+        calls.chain(older.filter(|_| self.tool_calls.0.is_empty()))
     }
 
     /// Returns true if it contains a part of a response.
@@ -188,17 +187,18 @@ impl ToolCall<'_> {
     }
 }
 
-/// A call in the older form, without a number and an id.
+/// A call in the older form, without a number and an id; `None` if it says nothing. It is rare, and
+/// large to move.
 #[derive(Debug, Default)]
-pub(crate) struct FunctionCall<'a>(ToolCall<'a>);
+pub(crate) struct FunctionCall<'a>(Option<Box<ToolCall<'a>>>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for FunctionCall<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let function = Lenient::<Function<'a>>::deserialize(deserializer)?.0;
-        Ok(Self(ToolCall {
-            function,
+        let call = ToolCall {
+            function: Lenient::<Function<'a>>::deserialize(deserializer)?.0,
             ..ToolCall::default()
-        }))
+        };
+        Ok(Self(call.says_something().then(|| Box::new(call))))
     }
 }
 
@@ -318,11 +318,11 @@ impl<'a> Chunk<'a> {
         let of_choices = || {
             let choices = self.choices.value.0.iter();
             choices
-                .filter_map(|choice| choice.usage.get().counts())
+                .filter_map(|choice| choice.usage.some()?.counts())
                 .next_back()
         };
-        let of_groq = || self.x_groq.get().usage.get().counts();
-        let counts = self.usage.get().counts();
+        let of_groq = || self.x_groq.some()?.usage.some()?.counts();
+        let counts = self.usage.some().and_then(|usage| usage.counts());
         counts.or_else(of_groq).or_else(of_choices)
     }
 }
@@ -334,18 +334,18 @@ impl<'a> Usage<'a> {
             let found = counts.iter().find(|count| count.value.is_some());
             found.copied().unwrap_or_default()
         };
-        let details = [
-            self.completion_tokens_details.get(),
-            self.output_tokens_details.get(),
-        ];
+        let details = [&self.completion_tokens_details, &self.output_tokens_details];
+        let details = details.map(|details| details.some().unwrap_or_default());
         let detail = |of: fn(&CompletionDetails<'a>) -> _| first(&details.each_ref().map(of));
+        let cached = [&self.prompt_tokens_details, &self.input_tokens_details];
+        let cached = cached.map(|details| details.some().unwrap_or_default().cached_tokens);
         let counts = [
             first(&[self.prompt_tokens, self.input_tokens]),
             first(&[self.completion_tokens, self.output_tokens]),
             self.total_tokens,
             first(&[
-                self.prompt_tokens_details.get().cached_tokens,
-                self.input_tokens_details.get().cached_tokens,
+                cached[0],
+                cached[1],
                 self.prompt_cache_hit_tokens,
                 self.num_cached_tokens,
                 self.cached_tokens,
