@@ -50,7 +50,7 @@ impl ChatDecode {
     /// The result is that of [`decode`](inferstream_core::protocol::Decode::decode), which calls this
     /// method first. Call it in a decoder that wraps this one to skip work of its own that has no
     /// effect on such chunks; call [`forget_known`](Self::forget_known) after chunks on which that
-    /// work had an effect.
+    /// work had an effect, or would have one if such a member had another value.
     pub fn decode_known(&mut self, frame: Frame<'_>, events: &mut Events) -> Option<Flow> {
         let known = self.known.as_ref()?;
         if frame.event != DEFAULT_EVENT {
