@@ -22,10 +22,6 @@ fn check_refused(schema: &str, what: &str) {
 #[test]
 fn rare_keywords_are_refused_by_name() {
     for (schema, what) in [
-        (
-            r#"{"type":"array","items":[{"type":"string"},true]}"#,
-            "`items` with a list at `#/items`; use `prefixItems`, and `items` for `additionalItems`",
-        ),
         ("false", "`false` at `#`; remove it"),
         (
             r#"{"properties":{"a":false}}"#,
@@ -40,21 +36,27 @@ fn rare_keywords_are_refused_by_name() {
             "`false` at `#/$defs/A`; remove it",
         ),
         (
-            r##"{"$defs":{"A":{"type":"string"}},"definitions":{"A":{"type":"null"}},"$ref":"#/$defs/A"}"##,
-            "`$defs` beside `definitions` at `#/definitions`; move all of them to `$defs`",
+            r##"{"$defs":{"A":{"type":"string"}},"definitions":{"A":{"type":"null"}},"$ref":"#/definitions/A"}"##,
+            "`$ref` to `#/definitions/A` at `#/$ref`; use `#/$defs/NAME` with the plain name of a \
+             definition of the root",
         ),
         (
             r#"{"enum":["a"],"const":"a"}"#,
-            "`enum` that cannot be merged with another for the same value at `#/const`; write one \
+            "`enum` that cannot be merged with others for the same value at `#/const`; write one \
              schema that means both",
         ),
         (
-            r#"{"type":"object","properties":{"a":{"type":"null"}},"required":["a","b"]}"#,
-            "`required` with `b`, which is not in `properties`, at `#`; add it to `properties`",
+            r#"{"type":["string","number"],"const":null}"#,
+            "`enum` without a value of the `type` at `#/const`; change one of them",
         ),
         (
-            r#"{"type":["string","number"],"const":null}"#,
-            "`enum` without a value of the `type` beside it at `#`; change one of them",
+            r#"{"type":"integer","enum":["1",null]}"#,
+            "`enum` without a value of the `type` at `#/enum`; change one of them",
+        ),
+        (
+            r#"{"type":"object","properties":{"a":{"type":"null"}},"required":["a","b"]}"#,
+            "`required` with `b`, which is not in `properties`, at `#/required`; add it to \
+             `properties`",
         ),
     ] {
         check_refused(schema, what);
@@ -74,11 +76,13 @@ fn references_that_do_not_lead_to_a_definition_of_the_root_are_refused() {
         "#/properties/a",
         "#/$defs/A/properties/x",
         "#/$defs/Missing",
+        "#/%24defs/A",
+        "#/$defs/%41",
     ] {
         let schema = serde_json::json!({
             "$ref": away, "properties": { "a": {} }, "$defs": { "A": { "properties": { "x": {} } } },
         });
-        let remedy = "use `#/$defs/NAME`, a definition of the root";
+        let remedy = "use `#/$defs/NAME` with the plain name of a definition of the root";
         check_refused(
             &schema.to_string(),
             &format!("`$ref` to `{away}` at `#/$ref`; {remedy}"),
@@ -86,7 +90,8 @@ fn references_that_do_not_lead_to_a_definition_of_the_root_are_refused() {
     }
     check_refused(
         r##"{"$ref":"#/$defs/\u001b[31mA"}"##,
-        "`$ref` to `#/$defs/\\u{1b}[31mA` at `#/$ref`; use `#/$defs/NAME`, a definition of the root",
+        "`$ref` to `#/$defs/\\u{1b}[31mA` at `#/$ref`; use `#/$defs/NAME` with the plain name of a \
+         definition of the root",
     );
 }
 
@@ -111,7 +116,7 @@ fn every_kind_of_recursion_is_found() {
         r##"{"$defs":{"A":{"$ref":"#/$defs/A"}},"$ref":"#/$defs/A"}"##,
         r##"{"$defs":{"A":{"$ref":"#/$defs/B"},"B":{"$ref":"#/$defs/A"}},"$ref":"#/$defs/A"}"##,
         r##"{"$defs":{"A":{"properties":{"a":{"type":"object","$ref":"#/$defs/A"}}}},"type":"object","$ref":"#/$defs/A"}"##,
-        r##"{"$defs":{"a%b":{"items":{"$ref":"#/%24defs/a%25b"}}},"$ref":"#/$defs/a%25b"}"##,
+        r##"{"$defs":{"a%b":{"items":{"$ref":"#\/$defs\/a\u0025b"}}},"$ref":"#/$defs/a%b"}"##,
         r##"{"allOf":[{"$ref":"#"}]}"##,
         r##"{"$defs":{"A":{"allOf":[{"$ref":"#/$defs/A"},{"title":"t"}]}},"$ref":"#/$defs/A"}"##,
     ] {
@@ -131,7 +136,7 @@ fn incompatible_keywords_are_refused_by_name() {
         (
             r#"{"allOf":[{"enum":[1]},{"const":1.0}]}"#,
             "enum",
-            "/allOf/1/const",
+            "/allOf/0/enum",
         ),
         (
             r#"{"type":"integer","allOf":[{"type":"number"}]}"#,
@@ -141,14 +146,19 @@ fn incompatible_keywords_are_refused_by_name() {
         // Of members with the same name, it is not known which one counts.
         (r#"{"type":"string","type":"null"}"#, "type", "/type"),
         (
+            r#"{"allOf":[{"enum":["a"]},{"enum":["a"]}]}"#,
+            "enum",
+            "/allOf/0/enum",
+        ),
+        (
             r#"{"allOf":[{"prefixItems":[{"type":"string"}]},{"items":{"type":"string"}}]}"#,
             "prefixItems",
-            "/allOf/1/items",
+            "/allOf/0/prefixItems",
         ),
         (
             r#"{"items":{"type":"string"},"allOf":[{"items":{"type":"string"}}]}"#,
             "items",
-            "/allOf/0/items",
+            "/items",
         ),
         (
             r#"{"anyOf":[{},{}],"oneOf":[{},{"type":"null"}]}"#,
@@ -158,35 +168,55 @@ fn incompatible_keywords_are_refused_by_name() {
         (
             r#"{"anyOf":[{},{}],"allOf":[{"oneOf":[{},{"type":"null"}]}]}"#,
             "anyOf",
-            "/allOf/0/oneOf",
+            "/anyOf",
         ),
         (
             r#"{"allOf":[{"type":"string","nullable":true}]}"#,
             "nullable",
             "/allOf/0/nullable",
         ),
-        // An alternative that no value matches.
+        // The two schemas of a property.
         (
-            r#"{"type":"object","properties":{},"oneOf":[{"type":"string"},{"title":"t"}]}"#,
-            "type",
-            "/oneOf/0/type",
+            r#"{"properties":{"a":{"type":"string"}},"allOf":[{"properties":{"a":{"enum":["x"]}}}]}"#,
+            "properties",
+            "/allOf/0/properties/a",
         ),
-        // Each excludes the other's property.
+        (
+            r##"{"allOf":[{"$ref":"#/$defs/A"},{"$ref":"#/$defs/B"}],"$defs":{"A":{"allOf":[{"$ref":"#/$defs/Base"}]},"B":{"allOf":[{"$ref":"#/$defs/Base"}]},"Base":{"properties":{"c":{}}}}}"##,
+            "properties",
+            "/$defs/Base/properties/c",
+        ),
+        // In a strict schema, each would exclude the properties of the other.
+        (
+            r#"{"type":"object","properties":{"a":{}},"oneOf":[{"properties":{"b":{}}},{"title":"t"}]}"#,
+            "anyOf",
+            "/oneOf",
+        ),
+        (
+            r#"{"type":["object","null"],"anyOf":[{"properties":{"a":{}}},{"properties":{"b":{}}}]}"#,
+            "anyOf",
+            "/anyOf",
+        ),
+        (
+            r#"{"required":["a"],"anyOf":[{"properties":{"a":{}}}]}"#,
+            "anyOf",
+            "/anyOf",
+        ),
         (
             r#"{"properties":{"b":{}},"additionalProperties":false,"allOf":[{"properties":{"a":{}}}]}"#,
             "additionalProperties",
-            "/allOf/0/properties",
+            "/additionalProperties",
         ),
         (
             r##"{"$defs":{"B":{"type":"object","properties":{"b":{}},"additionalProperties":false}},"$ref":"#/$defs/B","properties":{"a":{}}}"##,
             "additionalProperties",
-            "/properties",
+            "/$defs/B/additionalProperties",
         ),
     ] {
         check_refused(
             schema,
             &format!(
-                "`{keyword}` that cannot be merged with another for the same value at `#{at}`; \
+                "`{keyword}` that cannot be merged with others for the same value at `#{at}`; \
                  write one schema that means both"
             ),
         );
@@ -201,12 +231,12 @@ fn an_invalid_schema_is_refused_with_its_position() {
         ("5", "unexpected value at `#`"),
         ("{", "unexpected value at `#`"),
         ("{\"type\":5}", "unexpected value at `#/type`"),
-        ("{\"type\":[]}", "unknown type at `#/type`"),
         (
-            "{\"type\":[\"strin\",\"null\"]}",
-            "unknown type at `#/type`",
+            "{\"type\":[\"string\",5]}",
+            "unexpected value at `#/type/1`",
         ),
-        ("{\"enum\":[]}", "empty list at `#/enum`"),
+        // The form of a tuple in older drafts.
+        ("{\"items\":[{}]}", "unexpected value at `#/items`"),
         ("{\"properties\":[]}", "unexpected value at `#/properties`"),
         (
             "{\"properties\":{\"a\\n\":1}}",
@@ -216,8 +246,8 @@ fn an_invalid_schema_is_refused_with_its_position() {
         ("{\"$ref\":5}", "unexpected value at `#/$ref`"),
         ("{\"anyOf\":{}}", "unexpected value at `#/anyOf`"),
         (
-            "{\"items\":{\"anyOf\":[]}}",
-            "empty list at `#/items/anyOf`",
+            "{\"items\":{\"prefixItems\":5}}",
+            "unexpected value at `#/items/prefixItems`",
         ),
     ] {
         let error = refused(&of_schema(schema, true));
@@ -264,23 +294,15 @@ fn an_endless_chain_of_references_is_refused() {
 
 #[test]
 fn a_small_schema_does_not_become_a_huge_one() {
-    // Each level doubles the size of the one below.
-    let mut schema = String::from("{\"type\":\"null\"}");
-    for level in 0..15 {
-        schema = format!(
-            "{{\"type\":\"object\",\"properties\":{{\"p{level}\":{schema}}},\"anyOf\":[{{\"properties\":{{\"a\":{{}}}}}},{{\"properties\":{{\"b\":{{}}}}}}]}}"
-        );
-    }
     let is_refused = |schema: &str| {
         let error = refused(&of_schema(schema, true));
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert!(
-            error.to_string().contains("more than 65,536 schemas"),
+            error.to_string().contains("64 levels or 65,536 schemas"),
             "{error}"
         );
     };
-    is_refused(&schema);
-
+    // Each level doubles the size of the one below.
     let mut definitions = String::from("\"D0\":{\"type\":\"object\"}");
     for level in 1..30 {
         let below = format!(

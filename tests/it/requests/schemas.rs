@@ -217,7 +217,7 @@ fn the_arguments_of_a_strict_tool_are_an_object() {
     check(none, none);
     check(
         r#"{"properties":{"a":{"type":"null"}}}"#,
-        r#"{"properties":{"a":{"type":"null"}},"type":"object","additionalProperties":false}"#,
+        r#"{"properties":{"a":{"type":"null"}},"additionalProperties":false}"#,
     );
 }
 

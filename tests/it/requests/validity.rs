@@ -357,6 +357,7 @@ fn check_refusal(schema: &Value, error: &Error) {
         // property that is not declared.
         "type"
         | "items"
+        | "properties"
         | "prefixItems"
         | "nullable"
         | "additionalProperties"

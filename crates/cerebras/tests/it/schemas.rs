@@ -102,9 +102,9 @@ fn schemas() -> Vec<Value> {
             "owner": { "nullable": true, "allOf": [{ "$ref": "#/definitions/Owner" }] },
             "age": { "type": "integer", "format": "int32", "nullable": true },
         },
-        "anyOf": [
+        "allOf": [
             { "properties": { "bark": { "type": "boolean" } }, "required": ["bark"] },
-            { "properties": { "purr": { "type": "boolean" } }, "required": ["purr"] },
+            { "properties": { "purr": { "type": "boolean" } } },
         ],
         "definitions": { "Owner": { "type": "object", "properties": { "id": { "type": "string",
             "pattern": "^[a-z]+$" } } } },

@@ -1,15 +1,10 @@
 //! Rewrites JSON schemas into the keywords that a service supports, and names what is lost.
 
-// `read.rs` collects the keywords that apply to one value: those of a schema, of its `allOf`, and of
-// what its `$ref` points to if it has siblings. Other keywords are dropped by name. `write.rs` then
-// writes them in the order of the text, numbers as they are spelled, and closes objects. Keywords
-// are collected first because they cannot be translated one at a time: once objects are closed, the
-// two sides of an `allOf` would forbid each other's properties.
+// `read.rs` collects the keywords that apply to one value, because they cannot be translated one at
+// a time: once objects are closed, the two sides of an `allOf` would forbid each other's properties.
+// `write.rs` writes them in the order of the text, numbers as they are spelled, and closes objects.
 //
-// `one_of.rs` decides whether a `oneOf` means the same as an `anyOf`.
-//
-// What is promised, and tested with generated schemas and a validator
-// (`tests/it/requests/soundness.rs`):
+// Promised, and tested with generated schemas and a validator (`tests/it/requests/soundness.rs`):
 // - A value that the new schema accepts is valid by the old one without the keywords named as lost.
 // - A value that is valid by the old one is accepted, unless strict mode closes an object that it
 //   has further properties in.
@@ -32,21 +27,19 @@ use self::read::{Rewriter, State};
 /// share: `type`, `properties`, `required`, `additionalProperties`, `items`, `prefixItems`,
 /// `anyOf`, `enum`, `$ref` into `$defs`, `title` and `description`.
 ///
-/// - Written in these keywords without loss: `const`, `nullable`, lists of types, `definitions`,
-///   `allOf` and a `$ref` with siblings, and in strict mode `anyOf` beside the properties of an
-///   object.
+/// - Written in these keywords: `const`, `nullable`, lists of types and `definitions`. `allOf` and
+///   the siblings of a `$ref` are merged, if at most `properties` and `required` are in several.
 /// - `oneOf` becomes `anyOf`, and is listed as lost unless its alternatives exclude each other: by
-///   different types, by different string constants (also those of a required property), or by a
-///   required property that the other one forbids with `"additionalProperties": false`.
+///   types, by string constants (also those of a required property), or by a required property that
+///   the other one forbids with `"additionalProperties": false`.
 /// - Any other keyword, such as `minimum`, is dropped and listed as lost with its JSON pointer.
 ///   `$schema`, `$comment`, the root's `$id` and definitions that nothing refers to are not listed.
-/// - Refused as `Unsupported`, with a JSON pointer and a remedy: tuples of older drafts (`items`
-///   with a list); `false` other than for `items` and `additionalProperties`; references that do
-///   not lead to `$defs` or `definitions` of the root; references to themselves, unless
-///   [`recursion`](Self::recursion) is on; two different `type`, `enum` or `anyOf` for the same
-///   value; `items`, `additionalProperties` and the like that would be merged with those, or with
-///   `properties`, of another schema; in strict mode `required` names that are not in `properties`;
-///   more than 64 levels or 65,536 schemas, also by references.
+/// - Refused, with a JSON pointer and a remedy: keywords that cannot be merged; an `enum` or `const`
+///   without a value of its `type`; in strict mode `anyOf` or `oneOf` beside the properties of an
+///   object, and `required` names that are not in `properties`; `false` other than for `items` and
+///   `additionalProperties`; references other than to the root and its definitions, or
+///   percent-encoded; references to themselves, unless [`recursion`](Self::recursion) is on; more
+///   than 64 levels or 65,536 schemas, also by references.
 ///
 /// Strict schemas are closed: each object gets `"additionalProperties": false`. Properties that are
 /// not required stay optional. The order of members stays, because models read it.
@@ -91,44 +84,30 @@ impl SchemaRules {
     /// Rewrites the schemas of a request: that of the response format, and the parameters of strict
     /// tools.
     pub(crate) fn adapt(&self, request: &mut ChatRequest, dropped: &mut Dropped) -> Result<()> {
-        if let Some(ResponseFormat::JsonSchema { schema, strict, .. }) =
-            &mut request.response_format
-        {
-            let closed = *strict == Some(true);
-            *schema = self.rewrite(schema, &[], closed, "response_format", dropped)?;
+        let mut schemas = Vec::new();
+        let format = &mut request.response_format;
+        if let Some(ResponseFormat::JsonSchema { schema, strict, .. }) = format {
+            schemas.push(("response_format".to_owned(), schema, *strict));
         }
-        for tool in &mut request.tools {
-            if tool.strict == Some(true) {
-                let setting = format!("tools/{}", tool.name);
-                // Arguments are always an object, even if the schema does not restrict the type.
-                let beside = [r#"{"type":"object"}"#];
-                let parameters = &tool.parameters;
-                tool.parameters = self.rewrite(parameters, &beside, true, &setting, dropped)?;
+        let tools = request.tools.iter_mut();
+        for tool in tools.filter(|tool| tool.strict == Some(true)) {
+            // Arguments are always an object, even if the schema does not restrict the type.
+            if ["{}", "true"].contains(&tool.parameters.as_str()) {
+                tool.parameters = Json::from_text(r#"{"type":"object"}"#);
             }
+            let setting = format!("tools/{}", tool.name);
+            schemas.push((setting, &mut tool.parameters, tool.strict));
+        }
+        for (setting, schema, strict) in schemas {
+            let rewriter = Rewriter {
+                rules: self,
+                closed: strict == Some(true),
+                setting,
+                dropped,
+                state: State::default(),
+            };
+            *schema = rewriter.document(schema.as_str())?;
         }
         Ok(())
-    }
-
-    /// Rewrites one schema, merged with others.
-    fn rewrite(
-        &self,
-        json: &Json,
-        beside: &[&'static str],
-        closed: bool,
-        setting: &str,
-        dropped: &mut Dropped,
-    ) -> Result<Json> {
-        let rewriter = Rewriter {
-            rules: self,
-            closed,
-            setting,
-            dropped,
-            state: State::default(),
-        };
-        rewriter.document(json.as_str(), beside)
-    }
-
-    fn supports(&self, keyword: &str) -> bool {
-        self.keywords.iter().any(|known| known == keyword)
     }
 }

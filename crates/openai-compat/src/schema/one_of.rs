@@ -1,50 +1,42 @@
-//! Decides whether two alternatives of a `oneOf` exclude each other.
+//! Decides whether the alternatives of a `oneOf` exclude each other.
 
 use serde_json::Value;
 
-/// Returns true if it is certain that no value matches both schemas.
-pub(super) fn exclude(one: &Value, other: &Value) -> bool {
-    // `nullable` makes `null` valid, whatever the other keywords are.
-    if [one, other].iter().any(|it| it.get("nullable").is_some()) {
-        return false;
-    }
-    let (values, others) = (strings(one), strings(other));
-    if !values.is_empty() && !others.is_empty() {
-        return values.iter().all(|value| !others.contains(value));
-    }
-    match (type_of(one, &values), type_of(other, &others)) {
-        (Some("object"), Some("object")) => by_property(one, other) || by_property(other, one),
-        (Some(own), Some(its)) => own != its,
+/// Returns true if it is certain that no value matches two alternatives. Numbers that `serde_json`
+/// cannot read, and more than 256 alternatives, are not compared.
+pub(super) fn is_exclusive(json: &str) -> bool {
+    let list = serde_json::from_str::<Vec<Value>>(json).unwrap_or_default();
+    let excludes = |(index, one)| list[..index].iter().all(|other| exclude(other, one));
+    (1..=256).contains(&list.len()) && list.iter().enumerate().all(excludes)
+}
+
+/// Compares what people and `schemars` write: types, constants of strings, and objects with a
+/// required property that has different constants, or that the other schema forbids.
+fn exclude(one: &Value, other: &Value) -> bool {
+    match (one["type"].as_str(), other["type"].as_str()) {
+        // It adds `null` to the type.
+        _ if one.get("nullable").or(other.get("nullable")).is_some() => false,
+        (Some("string"), Some("string")) => {
+            let (own, its) = (constants(one), constants(other));
+            !own.is_empty() && !its.is_empty() && own.iter().all(|value| !its.contains(value))
+        }
+        (Some("object"), Some("object")) => {
+            let forbids = other["additionalProperties"] == false;
+            let forbids = forbids && other.get("patternProperties").is_none();
+            let names = one["required"].as_array().into_iter().flatten();
+            names.filter_map(Value::as_str).any(|name| {
+                let (own, its) = (&one["properties"][name], &other["properties"][name]);
+                exclude(own, its) || forbids && its.is_null()
+            })
+        }
+        // An integer is a number, too.
+        (Some(own), Some(its)) => own != its && ![own, its].contains(&"number"),
         _ => false,
     }
 }
 
-/// Returns true if a property that one schema requires has no value that the other one accepts.
-fn by_property(one: &Value, other: &Value) -> bool {
-    let is_closed = other["additionalProperties"] == false && other["patternProperties"].is_null();
-    let required = one["required"].as_array().into_iter().flatten();
-    required.filter_map(Value::as_str).any(|name| {
-        let (own, its) = (&one["properties"][name], &other["properties"][name]);
-        exclude(own, its) || its.is_null() && is_closed
-    })
-}
-
-/// Returns the type of the values that a schema accepts, with `number` for integers too.
-fn type_of<'a>(schema: &'a Value, strings: &[&str]) -> Option<&'a str> {
-    match schema["type"].as_str() {
-        None if !strings.is_empty() => Some("string"),
-        Some("integer") => Some("number"),
-        kind => kind,
-    }
-}
-
-/// Returns the values that a schema accepts, if it lists them and they are strings.
-fn strings(schema: &Value) -> Vec<&str> {
-    match (&schema["const"], &schema["enum"]) {
-        (Value::Null, Value::Array(list)) => {
-            let strings = list.iter().map(Value::as_str);
-            strings.collect::<Option<_>>().unwrap_or_default()
-        }
-        (constant, _) => constant.as_str().into_iter().collect(),
-    }
+/// Returns the values of a `const` or an `enum`.
+fn constants(schema: &Value) -> Vec<&Value> {
+    let list = schema["enum"].as_array().into_iter().flatten();
+    schema.get("const").into_iter().chain(list).collect()
 }

@@ -10,12 +10,24 @@ use serde_json::value::RawValue;
 use super::{SchemaRules, one_of};
 use crate::members::Members;
 
-/// The most schemas that are read. Nested references can double their number at each level, so that
-/// a small schema becomes a huge one.
+/// The deepest nesting: far beyond what services support, and safe for the stack.
+const MAX_DEPTH: usize = 64;
+
+/// The most schemas that are read. Nested references can double their number at each level.
 const MAX_SCHEMAS: usize = 1 << 16;
 
-/// The most alternatives of a `oneOf` that are compared with each other.
-const MAX_ALTERNATIVES: usize = 256;
+/// The keywords that are read: those of all values, of arrays, of objects, and annotations.
+const OF_ALL: [&str; 6] = ["$ref", "allOf", "anyOf", "enum", "nullable", "type"];
+const OF_ARRAYS: [&str; 2] = ["items", "prefixItems"];
+const OF_OBJECTS: [&str; 3] = ["additionalProperties", "properties", "required"];
+pub(super) const ANNOTATIONS: [&str; 2] = ["title", "description"];
+
+/// Returns whether a keyword restricts values of a type. Services refuse it beside another type.
+pub(super) fn applies(keyword: &str, kind: Option<&str>) -> bool {
+    let is_of = |name: &str| kind.is_none_or(|kind| kind == name);
+    (is_of("array") || !OF_ARRAYS.contains(&keyword))
+        && (is_of("object") || !OF_OBJECTS.contains(&keyword))
+}
 
 /// A schema or a keyword's value as it is written, and the JSON pointer to it (RFC 6901).
 #[derive(Clone, Debug)]
@@ -26,7 +38,7 @@ pub(super) struct Source<'a> {
 
 /// The keywords that apply to one value, in order, each with its values in all schemas that apply.
 /// `const` is an `enum` here, and `oneOf` an `anyOf`.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Keywords<'a>(pub(super) Vec<(String, Vec<Source<'a>>)>);
 
 impl<'a> Keywords<'a> {
@@ -54,7 +66,7 @@ pub(super) struct Rewriter<'a> {
     /// Whether objects are closed.
     pub(super) closed: bool,
     /// The setting of the request that the schema belongs to.
-    pub(super) setting: &'a str,
+    pub(super) setting: String,
     pub(super) dropped: &'a mut Dropped,
     pub(super) state: State<'a>,
 }
@@ -63,8 +75,8 @@ pub(super) struct Rewriter<'a> {
 pub(super) struct State<'a> {
     /// The JSON pointers to what was named as lost.
     lost: HashSet<String>,
-    /// The definitions of the root, by JSON pointer.
-    pub(super) definitions: HashMap<String, &'a str>,
+    /// The root and its definitions, by JSON pointer.
+    pub(super) definitions: HashMap<String, Source<'a>>,
     /// Their new texts, as far as references lead to them; `None` while one is being written.
     pub(super) written: HashMap<String, Option<String>>,
     pub(super) depth: usize,
@@ -72,157 +84,95 @@ pub(super) struct State<'a> {
 }
 
 impl<'a> Rewriter<'a> {
-    /// Collects the keywords of schemas, of their `allOf`, and of what `$ref` leads to unless it
-    /// can stay a reference.
-    pub(super) fn collect(
-        &mut self,
-        keywords: &mut Keywords<'a>,
-        mut schemas: Vec<Source<'a>>,
-    ) -> Result<()> {
-        schemas.reverse();
-        let mut resolved = HashSet::new();
-        loop {
-            while let Some(schema) = schemas.pop() {
-                schemas.extend(self.read(keywords, &schema)?.into_iter().rev());
+    /// Returns the keywords of a schema, of its `allOf`, and of what `$ref` leads to unless it can
+    /// stay a reference.
+    pub(super) fn collect(&mut self, schema: Source<'a>) -> Result<Keywords<'a>> {
+        let mut keywords = Keywords::default();
+        let mut schemas = vec![schema];
+        while !schemas.is_empty() {
+            for schema in std::mem::take(&mut schemas) {
+                self.read(&schema, &mut keywords)?;
+            }
+            for all_of in keywords.take("allOf") {
+                schemas.extend(self.list(&all_of)?);
             }
             let stays = |name: &str| ["$ref", "description", "nullable", "title"].contains(&name);
             let stay = keywords.0.iter().all(|(name, _)| stays(name));
-            if stay && keywords.get("$ref").len() < 2 {
-                return Ok(());
-            }
-            let references = keywords.take("$ref");
-            if references.is_empty() {
-                return Ok(());
-            }
-            for reference in references.iter().rev() {
-                let at = self.target(reference)?;
-                match self.state.definitions.get(&at) {
-                    None => return Err(self.recursion(&at)),
-                    // Applying the same definition again adds no restriction.
-                    Some(_) if !resolved.insert(at.clone()) => {}
-                    Some(&json) => schemas.push(Source { json, at }),
+            if schemas.is_empty() && (!stay || 1 < keywords.get("$ref").len()) {
+                for reference in keywords.take("$ref") {
+                    schemas.push(self.target(&reference)?);
                 }
             }
         }
+        Ok(keywords)
     }
 
-    /// Reads the keywords of a schema, and returns its `allOf`.
-    fn read(
-        &mut self,
-        keywords: &mut Keywords<'a>,
-        schema: &Source<'a>,
-    ) -> Result<Vec<Source<'a>>> {
+    /// Adds the keywords of a schema.
+    fn read(&mut self, schema: &Source<'a>, keywords: &mut Keywords<'a>) -> Result<()> {
         self.state.schemas += 1;
-        if MAX_SCHEMAS < self.state.schemas {
-            let what = "more than 65,536 schemas, also by references,";
-            return Err(self.refuse(what, &schema.at, "merge fewer of them"));
+        if MAX_SCHEMAS < self.state.schemas || MAX_DEPTH < self.state.depth {
+            let what = "more than 64 levels or 65,536 schemas, or a reference to itself,";
+            return Err(self.refuse(what, &schema.at, "use fewer of them"));
         }
         let members = match schema.json {
             // The same as `{}`.
-            "true" => return Ok(Vec::new()),
+            "true" => return Ok(()),
             "false" => return Err(self.refuse("`false`", &schema.at, "remove it")),
             _ => self.members(schema)?,
         };
-        let has = |keyword: &str| members.iter().any(|(name, _)| name == keyword);
-        let has_properties = has("properties");
-        let loses_patterns = has("patternProperties") && !self.rules.supports("patternProperties");
-        let mut all_of = Vec::new();
+        let has_patterns = members.iter().any(|(name, _)| name == "patternProperties");
+        let opens = has_patterns && !self.closed && !self.supports("patternProperties");
         for (name, source) in members {
             match (name.as_str(), source.json) {
-                ("allOf", _) => all_of = self.list(&source)?,
                 ("const", _) => keywords.add("enum", source),
-                ("oneOf", _) => {
-                    self.check_one_of(&source)?;
+                ("oneOf", json) => {
+                    if !one_of::is_exclusive(json) {
+                        let reason = "`anyOf` is sent, which accepts values that match several";
+                        self.lose(source.at.clone(), reason);
+                    }
                     keywords.add("anyOf", source);
                 }
-                ("items", json) if json.starts_with('[') => {
-                    let remedy = "use `prefixItems`, and `items` for `additionalItems`";
-                    return Err(self.refuse("`items` with a list", &source.at, remedy));
-                }
-                ("additionalProperties", json) if self.closed && json != "false" => {
-                    self.lose(source.at, "a strict object has no additional properties");
-                }
-                ("additionalProperties", _) if loses_patterns && !self.closed => {
-                    self.lose(
-                        source.at,
-                        "it would forbid what `patternProperties` accepts",
-                    );
+                ("additionalProperties", json) if opens || self.closed && json != "false" => {
+                    let reason = "an object is closed if strict, and open to patterns otherwise";
+                    self.lose(source.at, reason);
                 }
                 // These restrict nothing.
                 ("additionalProperties" | "items", "true")
                 | ("nullable", "false")
                 | ("$comment" | "$defs" | "$schema" | "definitions", _) => {}
-                // Closing the object means the same.
-                ("unevaluatedProperties", "false") if self.closed && has_properties => {}
                 ("$id", _) if schema.at.is_empty() => {}
-                (
-                    "$ref"
-                    | "additionalProperties"
-                    | "anyOf"
-                    | "description"
-                    | "enum"
-                    | "items"
-                    | "nullable"
-                    | "prefixItems"
-                    | "properties"
-                    | "required"
-                    | "title"
-                    | "type",
-                    _,
-                ) => keywords.add(&name, source),
-                (name, _) if self.rules.supports(name) => keywords.add(name, source),
+                (name, _) if self.supports(name) => keywords.add(name, source),
                 _ => self.lose(source.at, "the service does not support this keyword"),
             }
-        }
-        Ok(all_of)
-    }
-
-    /// Reports a `oneOf` as lost if a value may match several of its alternatives.
-    fn check_one_of(&mut self, source: &Source<'a>) -> Result<()> {
-        // What `serde_json` cannot read, such as `1e400`, counts as `null`, which excludes nothing.
-        let value = |json| serde_json::from_str::<serde_json::Value>(json).unwrap_or_default();
-        let mut list = Vec::new();
-        for one in self.list(source)? {
-            let one = value(one.json);
-            let is_reference = one.as_object().is_some_and(|members| members.len() == 1);
-            let at = one["$ref"].as_str().and_then(pointer_in);
-            match at.and_then(|at| self.state.definitions.get(&at)) {
-                Some(&json) if is_reference => list.push(value(json)),
-                _ => list.push(one),
-            }
-        }
-        let mut all = list.iter().enumerate();
-        let excludes =
-            |(index, one): (usize, _)| list[..index].iter().all(|it| one_of::exclude(one, it));
-        if MAX_ALTERNATIVES < list.len() || !all.all(excludes) {
-            let reason = "`anyOf` is sent instead, which accepts values that match several";
-            self.lose(source.at.clone(), reason);
         }
         Ok(())
     }
 
-    /// Returns the JSON pointer to the definition that a `$ref` leads to, or `""`, that to the root.
-    pub(super) fn target(&self, reference: &Source<'a>) -> Result<String> {
-        let text = self.parse::<String>(reference)?;
-        match pointer_in(&text) {
-            Some(at) if at.is_empty() || self.state.definitions.contains_key(&at) => Ok(at),
-            _ => {
-                let remedy = "use `#/$defs/NAME`, a definition of the root";
-                Err(self.refuse(&format!("`$ref` to `{text}`"), &reference.at, remedy))
-            }
-        }
+    fn supports(&self, keyword: &str) -> bool {
+        let known = [&OF_ALL[..], &OF_ARRAYS, &OF_OBJECTS, &ANNOTATIONS].concat();
+        known.contains(&keyword) || self.rules.keywords.iter().any(|own| own == keyword)
     }
 
+    /// Returns the definition that a `$ref` leads to, or the root.
+    pub(super) fn target(&self, reference: &Source<'a>) -> Result<Source<'a>> {
+        let text = self.parse::<String>(reference)?;
+        let at = text.strip_prefix('#');
+        let found = at.and_then(|at| self.state.definitions.get(at));
+        found.cloned().ok_or_else(|| {
+            let remedy = "use `#/$defs/NAME` with the plain name of a definition of the root";
+            self.refuse(&format!("`$ref` to `{text}`"), &reference.at, remedy)
+        })
+    }
+
+    /// Returns the elements of a list. A single `type` is a list of one.
     pub(super) fn list(&self, source: &Source<'a>) -> Result<Vec<Source<'a>>> {
-        let list = self.parse::<Vec<&'a RawValue>>(source)?;
-        if list.is_empty() {
-            return Err(self.invalid("empty list", &source.at));
+        if source.at.ends_with("/type") && source.json.starts_with('"') {
+            return Ok(vec![source.clone()]);
         }
-        let at = |index| format!("{}/{index}", source.at);
-        let list = list.into_iter().map(RawValue::get).enumerate();
-        let list = list.map(|(index, json)| Source {
-            json,
-            at: at(index),
+        let list = self.parse::<Vec<&'a RawValue>>(source)?.into_iter();
+        let list = list.enumerate().map(|(index, json)| Source {
+            json: json.get(),
+            at: format!("{}/{index}", source.at),
         });
         Ok(list.collect())
     }
@@ -238,8 +188,10 @@ impl<'a> Rewriter<'a> {
     }
 
     pub(super) fn parse<T: Deserialize<'a>>(&self, source: &Source<'a>) -> Result<T> {
-        let parsed = serde_json::from_str(source.json);
-        parsed.map_err(|_| self.invalid("unexpected value", &source.at))
+        serde_json::from_str(source.json).map_err(|_| {
+            let begin = format!("invalid JSON schema in `{}`", self.setting);
+            Error::config(format!("{begin}: unexpected value at `#{}`", source.at))
+        })
     }
 
     /// Names a keyword as lost.
@@ -250,42 +202,10 @@ impl<'a> Rewriter<'a> {
         }
     }
 
-    pub(super) fn recursion(&self, at: &str) -> Error {
-        self.refuse(
-            "a reference to itself",
-            at,
-            "write the nested levels explicitly",
-        )
-    }
-
-    pub(super) fn invalid(&self, what: &str, at: &str) -> Error {
-        let setting = self.setting;
-        Error::config(format!(
-            "invalid JSON schema in `{setting}`: {what} at `#{at}`"
-        ))
-    }
-
     /// Returns the error for a schema that cannot be rewritten.
     pub(super) fn refuse(&self, what: &str, at: &str, remedy: &str) -> Error {
         let begin = format!("unsupported JSON schema in `{}`", self.setting);
-        Error::new(
-            ErrorKind::Unsupported,
-            format!("{begin}: {what} at `#{at}`; {remedy}"),
-        )
+        let message = format!("{begin}: {what} at `#{at}`; {remedy}");
+        Error::new(ErrorKind::Unsupported, message)
     }
-}
-
-/// Returns the JSON pointer in a reference within the schema: the decoded fragment of its URL (RFC
-/// 3986, section 2.1).
-fn pointer_in(reference: &str) -> Option<String> {
-    let mut bytes = Vec::new();
-    let mut rest = reference.strip_prefix('#')?.bytes();
-    while let Some(byte) = rest.next() {
-        let mut digit = || rest.next().and_then(|byte| char::from(byte).to_digit(16));
-        bytes.push(match byte {
-            b'%' => u8::try_from((digit()? << 4) | digit()?).ok()?,
-            byte => byte,
-        });
-    }
-    String::from_utf8(bytes).ok()
 }
