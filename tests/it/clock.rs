@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    iter,
     pin::pin,
     sync::{
         Arc,
@@ -41,9 +42,18 @@ impl Decode for Toy {
 }
 
 fn open(script: &Arc<Script>, transport: Arc<dyn Transport>, pieces: Vec<Piece>) -> ChatStream {
+    open_with(script, transport, Timeouts::default(), pieces)
+}
+
+fn open_with(
+    script: &Arc<Script>,
+    transport: Arc<dyn Transport>,
+    timeouts: Timeouts,
+    pieces: Vec<Piece>,
+) -> ChatStream {
     let (body, _) = body(&script.clock, pieces);
     let at = transport.now();
-    let started = Started::new(transport, at, Timeouts::default(), Response::new(body));
+    let started = Started::new(transport, at, timeouts, Response::new(body));
     read_stream(started, Decoder::default(), Toy)
 }
 
@@ -118,7 +128,39 @@ fn events_of_one_read_need_no_more_readings() {
     let (script, mut stream) = scripted(vec![frames(50), wait(1), frames(50)]);
     let readings = readings(&script, &mut stream);
     assert_eq!(readings.len(), 102, "an event each, a wait, and the end");
-    assert_eq!(readings.iter().sum::<usize>(), 4);
+    assert_eq!(readings.iter().sum::<usize>(), 3);
+}
+
+#[test]
+fn an_event_that_ends_a_wait_needs_no_reading() {
+    let waits = (0..10).flat_map(|_| [wait(1), frames(1)]);
+    let pieces = iter::once(frames(1)).chain(waits).collect();
+    let (script, mut stream) = scripted(pieces);
+    let readings = readings(&script, &mut stream);
+    let (first, rest) = readings.split_first().unwrap();
+    let (end, rest) = rest.split_last().unwrap();
+    assert_eq!((*first, rest, *end), (1, &*[1, 0].repeat(10), 1));
+}
+
+#[test]
+fn waits_count_in_full_if_no_event_ends_them() {
+    let comment = || ": still here\n\n".into();
+    let waits = || [wait(100), comment(), wait(100), comment(), wait(90)];
+    let timeouts = Timeouts::default().progress(seconds(300));
+    for (more, is_over) in [(0, false), (11, true)] {
+        let mut pieces = vec![frames(1)];
+        pieces.extend(waits());
+        pieces.extend([comment(), wait(more), frames(1)]);
+        let script = Script::new([]);
+        let mut stream = open_with(&script, script.clone(), timeouts, pieces);
+        block_on(&script.clock, stream.next()).unwrap().unwrap();
+        // The caller's own time is not a wait.
+        script.clock.advance(seconds(1000));
+        let outcome = block_on(&script.clock, stream.next()).unwrap();
+        let error = outcome.err().map(|error| error.kind());
+        let expected = is_over.then_some(ErrorKind::Timeout(Phase::Progress));
+        assert_eq!(error, expected, "{more}");
+    }
 }
 
 #[test]

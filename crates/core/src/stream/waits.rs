@@ -5,8 +5,9 @@
 //! next poll happens long after the sleep should have woken the task.
 
 use std::{
+    mem, ptr,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, RawWakerVTable, Waker},
     time::Duration,
 };
 
@@ -36,6 +37,9 @@ pub(super) struct Waits {
     now: Option<Duration>,
     /// The time at which the stream started to wait for bytes; `None` while the caller holds an event.
     since: Option<Duration>,
+    /// Bytes have arrived, and the wait for them is not counted yet. That takes a reading of the clock,
+    /// which is not needed if they contain an event.
+    bytes_came: bool,
     since_event: Duration,
     since_finish: Option<Duration>,
     /// The time from the start of the request to the finish reason.
@@ -51,8 +55,9 @@ pub(super) struct Waits {
 struct Sleep {
     end: Duration,
     future: BoxFuture<'static, ()>,
-    /// The waker that it was polled with.
+    /// A clone of the waker that it was polled with, and the vtable of the waker itself.
     waker: Waker,
+    vtable: &'static RawWakerVTable,
     /// What [`Waits::running`] returned when it was last compared with the timeouts.
     running: [bool; 3],
 }
@@ -60,7 +65,22 @@ struct Sleep {
 impl Sleep {
     /// Returns true if it will wake this task without being polled again.
     fn is_armed(&self, now: Duration, cx: &Context<'_>) -> bool {
-        EARLY < self.end.saturating_sub(now) && self.waker.will_wake(cx.waker())
+        EARLY < self.end.saturating_sub(now) && self.is_polled_with(cx.waker())
+    }
+
+    /// Polls it, and remembers the waker.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.waker.clone_from(cx.waker());
+        self.vtable = cx.waker().vtable();
+        self.future.as_mut().poll(cx)
+    }
+
+    /// Returns true if it was polled with this waker.
+    ///
+    /// [`Waker::will_wake`] compares the vtables of the clone and of the waker. Those of tokio's
+    /// `block_on` have the same functions at two addresses, so it would always return false.
+    fn is_polled_with(&self, waker: &Waker) -> bool {
+        ptr::eq(self.waker.data(), waker.data()) && ptr::eq(self.vtable, waker.vtable())
     }
 }
 
@@ -82,6 +102,7 @@ impl Waits {
             started,
             now: None,
             since: None,
+            bytes_came: false,
             since_event: Duration::ZERO,
             since_finish: None,
             finished: Duration::ZERO,
@@ -103,20 +124,21 @@ impl Waits {
 
     /// Records that the stream starts, or continues, to wait.
     pub(super) fn resume(&mut self) {
-        let now = self.now();
-        let late = |end: Duration| LATE < now.saturating_sub(end);
-        match (self.since, &self.sleep) {
-            (None, _) => self.since = Some(now),
-            (Some(_), Some(sleep)) if late(sleep.end) => {
-                self.since = Some(now);
-                self.sleep = None;
-            }
-            _ => {}
+        if self.since.is_none() {
+            self.since = Some(self.now());
         }
+    }
+
+    /// Returns true if the last poll was pending.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.since.is_some()
     }
 
     /// Records that the caller holds an event.
     pub(super) fn pause(&mut self) {
+        if self.bytes_came {
+            self.count_wait();
+        }
         self.since = None;
     }
 
@@ -124,11 +146,24 @@ impl Waits {
     pub(super) fn own(&mut self, is_own: bool) {
         self.is_own = is_own;
         self.bytes_came();
+        self.count_wait();
     }
 
     /// Records that bytes arrived.
     pub(super) fn bytes_came(&mut self) {
+        self.bytes_came = true;
+    }
+
+    /// Counts the wait so far: one that bytes have ended, and one during which the caller did not poll.
+    fn count_wait(&mut self) {
         let now = self.now();
+        let is_late = |sleep: &Sleep| LATE < now.saturating_sub(sleep.end);
+        if self.sleep.take_if(|sleep| is_late(sleep)).is_some() && self.since.is_some() {
+            self.since = Some(now);
+        }
+        if !mem::take(&mut self.bytes_came) {
+            return;
+        }
         if let Some(since) = self.since.replace(now) {
             let waited = now.saturating_sub(since);
             self.since_event += waited;
@@ -138,8 +173,14 @@ impl Waits {
         }
     }
 
-    /// Records that an event arrived; returns the time since the request's start if it is the first.
+    /// Records that an event arrived, which ends the wait; returns the time since the request's start if
+    /// it is the first.
     pub(super) fn event_came(&mut self) -> Option<Duration> {
+        if self.since_finish.is_some() {
+            self.count_wait();
+        }
+        self.bytes_came = false;
+        self.since = None;
         self.since_event = Duration::ZERO;
         if self.seen_event {
             return None;
@@ -164,6 +205,7 @@ impl Waits {
         match self.since_finish {
             Some(_) if !text_came => {}
             _ => {
+                self.count_wait();
                 self.since_finish = Some(Duration::ZERO);
                 self.finished = self.elapsed();
             }
@@ -182,6 +224,7 @@ impl Waits {
 
     /// Polls for an expired timeout. Otherwise the task is woken when the next one may have expired.
     pub(super) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
+        self.count_wait();
         let now = self.now();
         let running = self.running();
         // Most polls end here: bytes arrived, and more are awaited. While the same timeouts run, the
@@ -204,6 +247,7 @@ impl Waits {
 
     /// Polls for an expired timeout while bytes keep arriving. Otherwise the task is woken immediately.
     pub(super) fn poll_busy(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
+        self.count_wait();
         if let Ok(expired) = self.expired_or_left() {
             return Poll::Ready(expired);
         }
@@ -240,6 +284,7 @@ impl Waits {
             end,
             future: self.transport.sleep(end.saturating_sub(now)),
             waker: Waker::noop().clone(),
+            vtable: Waker::noop().vtable(),
             running: [false; 3],
         });
         sleep.running = self.running();
@@ -247,12 +292,11 @@ impl Waits {
             self.sleep = Some(sleep);
             return;
         }
-        if sleep.future.as_mut().poll(cx).is_ready() {
+        if sleep.poll(cx).is_ready() {
             // The clock has moved since it was read. The next poll reads it again.
             cx.waker().wake_by_ref();
             self.sleep = None;
         } else {
-            sleep.waker.clone_from(cx.waker());
             self.sleep = Some(sleep);
         }
     }

@@ -77,7 +77,7 @@ struct Reader<F, D> {
     /// Text came after the finish reason, so more may follow.
     goes_on: bool,
     /// The event inside which the input ended; empty if it has no data.
-    cut: Option<OwnedFrame>,
+    cut: Option<Box<OwnedFrame>>,
     /// The number of places with replaced invalid UTF-8, on the connection that has the most.
     replaced: usize,
     state: State,
@@ -168,15 +168,44 @@ impl<F: Framer, D: Decode> Reader<F, D> {
 
     /// Records the decoded events for the timeouts and the metadata.
     fn note_events(&mut self) {
-        if self.events.has_text() {
+        let has_text = self.events.has_text();
+        if has_text {
             let first = *self.first_piece.get_or_insert(self.reads);
             self.partial.meta.streamed |= first != self.reads;
         }
-        if self.events.has_content() {
+        if has_text || self.events.has_content() {
             if let Some(time) = self.waits.event_came() {
                 self.partial.meta.time_to_first_event = Some(time);
             }
         }
+        self.take_head();
+    }
+
+    /// Polls what follows in a state other than `Reading`. Breaks at the end, with the error if the
+    /// response failed.
+    fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<ControlFlow<Option<Error>>> {
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::Done => return Poll::Ready(ControlFlow::Break(None)),
+            State::Ended(end) => {
+                self.report_replaced();
+                let warning = empty_warning(&self.partial, &self.events.others);
+                self.partial.meta.warnings.extend(warning);
+                self.partial.end = Some(end);
+                self.partial.meta.time_to_end = Some(self.ended);
+                return Poll::Ready(ControlFlow::Break(None));
+            }
+            State::Failed(error) => {
+                self.report_replaced();
+                self.partial.meta.time_to_end = Some(self.ended);
+                let error = complete(error, &self.partial);
+                return Poll::Ready(ControlFlow::Break(Some(error)));
+            }
+            State::Waiting(wait, asked) => std::task::ready!(self.poll_waited(cx, wait, asked)),
+            State::Asking(asked) => std::task::ready!(self.poll_asked(cx, asked)),
+            State::Closing(end, work) => std::task::ready!(self.poll_closing(cx, end, work)),
+            State::Reading => self.state = State::Reading,
+        }
+        Poll::Ready(ControlFlow::Continue(()))
     }
 
     fn poll_waited(
@@ -226,7 +255,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
     ) -> Poll<()> {
         self.waits.resume();
         match work.as_mut().poll(cx) {
-            Poll::Ready(warnings) => self.events.warnings.extend(warnings),
+            Poll::Ready(warnings) => self.partial.meta.warnings.extend(warnings),
             // Whichever timeout ends the wait, the response is complete.
             Poll::Pending if self.waits.poll_expired(cx).is_ready() => {}
             Poll::Pending => {
@@ -273,7 +302,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
         let ending = Ending::Input(tail.as_ref().map(|tail| lend(tail, &buffer)));
         let outcome = self.decode.finish(ending, &mut events);
         if is_cut {
-            self.cut = Some(tail.unwrap_or_else(no_data));
+            self.cut = Some(Box::new(tail.unwrap_or_else(no_data)));
         }
         self.settle_state(outcome, events, None);
     }
@@ -287,7 +316,7 @@ impl<F: Framer, D: Decode> Reader<F, D> {
             let ControlFlow::Continue(tail) = self.take_tail() else {
                 return;
             };
-            self.cut = Some(tail.unwrap_or_else(no_data));
+            self.cut = Some(Box::new(tail.unwrap_or_else(no_data)));
         }
         let mut events = Events::default();
         let outcome = self.decode.finish(ending, &mut events);
@@ -367,10 +396,12 @@ impl<F: Framer, D: Decode> Reader<F, D> {
     fn fail(&mut self, error: Error) {
         self.body = None;
         self.decode.release(&mut self.events);
+        self.take_head();
         self.ended = self.waits.elapsed();
         self.state = State::Failed(error);
     }
 
+    /// Takes what is not an event: id, model, logs and warnings.
     fn take_head(&mut self) {
         if self.events.id.is_some() {
             self.partial.id = self.events.id.take();
@@ -397,8 +428,9 @@ impl<F: Framer, D: Decode> EventStream for Reader<F, D> {
         let this = &mut *self;
         this.waits.begin_poll();
         let mut reads = 0;
+        // A stream that waits has decoded all bytes that have arrived.
+        let mut is_drained = this.waits.is_waiting();
         loop {
-            this.take_head();
             let event = match this.state {
                 State::Closing(..) => None,
                 _ => this.events.pop(),
@@ -414,36 +446,13 @@ impl<F: Framer, D: Decode> EventStream for Reader<F, D> {
                 this.waits.pause();
                 return Poll::Ready(Some(Ok(event)));
             }
-            match std::mem::replace(&mut this.state, State::Done) {
-                State::Done => return Poll::Ready(None),
-                State::Ended(end) => {
-                    this.report_replaced();
-                    let warning = empty_warning(&this.partial, &this.events.others);
-                    this.partial.meta.warnings.extend(warning);
-                    this.partial.end = Some(end);
-                    this.partial.meta.time_to_end = Some(this.ended);
-                    return Poll::Ready(None);
+            if !matches!(this.state, State::Reading) {
+                match std::task::ready!(this.poll_state(cx)) {
+                    ControlFlow::Continue(()) => continue,
+                    ControlFlow::Break(outcome) => return Poll::Ready(outcome.map(Err)),
                 }
-                State::Failed(error) => {
-                    this.report_replaced();
-                    this.partial.meta.time_to_end = Some(this.ended);
-                    return Poll::Ready(Some(Err(complete(error, &this.partial))));
-                }
-                State::Waiting(wait, asked) => {
-                    std::task::ready!(this.poll_waited(cx, wait, asked));
-                    continue;
-                }
-                State::Asking(asked) => {
-                    std::task::ready!(this.poll_asked(cx, asked));
-                    continue;
-                }
-                State::Closing(end, work) => {
-                    std::task::ready!(this.poll_closing(cx, end, work));
-                    continue;
-                }
-                State::Reading => this.state = State::Reading,
             }
-            if this.advance() {
+            if !std::mem::take(&mut is_drained) && this.advance() {
                 continue;
             }
             if reads == 0 {
