@@ -275,12 +275,11 @@ impl<P: Protocol> Client<P> {
     /// `work` again with the new key. The total timeout of the call includes everything.
     async fn keyed<T>(
         &self,
-        call: Call,
+        call: &Call,
         work: impl Fn(Call) -> BoxFuture<'static, Result<T>>,
     ) -> Result<T> {
         let credentials = &self.shared.credentials;
-        let limits = ChatRequest::default().timeouts(call.timeouts);
-        let deadline = Deadline::begin(Some(&call.transport), &limits);
+        let deadline = Deadline::of(&call.transport, call.timeouts);
         let work = |key| deadline.limit(work(with_key(call.clone(), key)));
         let key = deadline.limit(credentials.key()).await?;
         let refusal = match (work(key.clone()).await, &key) {
@@ -337,12 +336,18 @@ impl<P: Protocol> Client<P> {
     }
 
     async fn open(self, request: ChatRequest, mode: Mode) -> Result<ChatStream> {
+        let (call, encoded) = self.prepare(request, mode)?;
+        let open = |call| Arc::clone(&self.protocol).open(call, encoded.clone());
+        self.keyed(&call, open).await
+    }
+
+    /// Begins a call for a request, and encodes the request.
+    fn prepare(&self, request: ChatRequest, mode: Mode) -> Result<(Call, P::Encoded)> {
         self.check_key()?;
         let mut call = self.begin(&request);
         let (encoded, redact) = self.encode(request, mode)?;
         call.redact = redact.and(call.redact);
-        let open = |call| Arc::clone(&self.protocol).open(call, encoded.clone());
-        self.keyed(call, open).await
+        Ok((call, encoded))
     }
 
     /// Sets the models that [`known_models`](Provider::known_models) returns, until the next model
@@ -398,7 +403,7 @@ impl<P: Protocol> Provider for Client<P> {
             let list = if this.check_key().is_err() && this.protocol.lists_without_key() {
                 models(call).await?
             } else {
-                this.keyed(call, models).await?
+                this.keyed(&call, models).await?
             };
             this.set_known_models(list.clone());
             Ok(list)

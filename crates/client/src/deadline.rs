@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
-use inferstream_core::{BoxFuture, ChatRequest, Error, Phase, Result, Timer};
+use inferstream_core::{BoxFuture, ChatRequest, Error, Phase, Result, Timeouts, Timer};
 
 /// The deadline of a request, from its total timeout; work before the request is sent counts too.
 #[derive(Debug)]
@@ -18,13 +18,17 @@ struct Running {
 impl Deadline {
     /// Starts to count, if the request has a total timeout and there is a timer.
     pub fn begin(timer: Option<&(impl Timer + Clone)>, request: &ChatRequest) -> Self {
-        let limit = request.timeouts.and_then(|timeouts| timeouts.total);
-        let running = timer.zip(limit).map(|(timer, limit)| Running {
+        let timeouts = timer.zip(request.timeouts);
+        timeouts.map_or(Self(None), |(timer, timeouts)| Self::of(timer, timeouts))
+    }
+
+    /// Starts to count, if there is a total timeout.
+    pub(crate) fn of(timer: &(impl Timer + Clone), timeouts: Timeouts) -> Self {
+        Self(timeouts.total.map(|limit| Running {
             since: timer.now(),
             timer: Arc::new(timer.clone()),
             limit,
-        });
-        Self(running)
+        }))
     }
 
     /// Returns the timeout error if the deadline has passed, or `None` if time is left.

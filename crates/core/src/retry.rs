@@ -1,6 +1,10 @@
 //! The retry policy: when a request is sent again, and after how long.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    time::Duration,
+};
 
 use crate::{
     budget::RetryBudget,
@@ -158,11 +162,8 @@ impl RetryPolicy {
             attempts += 1;
             let left =
                 total.map(|total| total.saturating_sub(transport.now().saturating_sub(start)));
-            let outcome = match left {
-                None => attempt(attempts).await,
-                Some(left) => within(transport, left, total, attempt(attempts)).await,
-            };
-            let error = match outcome {
+            // Matched where it is awaited: a variable would be a part of the future for the wait below.
+            let error = match within(transport, left, total, pin!(attempt(attempts))).await {
                 Ok(value) => {
                     budget.refund();
                     return Ok(value);
@@ -245,14 +246,17 @@ fn is_server_error(error: &Error) -> bool {
     error.kind() == ErrorKind::Server || matches!(status, Some(408 | 500..=599))
 }
 
-/// Waits for a future, but no longer than the rest of the total timeout.
+/// Waits for a future, but no longer than the rest of the total timeout, if there is one.
 async fn within<T>(
     transport: &dyn Transport,
-    left: Duration,
+    left: Option<Duration>,
     total: Option<Duration>,
-    future: impl Future<Output = Result<T>> + Send,
+    // Pinned by the caller, because a future that is moved into another occupies its space twice.
+    mut future: Pin<&mut (impl Future<Output = Result<T>> + Send)>,
 ) -> Result<T> {
-    let mut future = std::pin::pin!(future);
+    let Some(left) = left else {
+        return future.await;
+    };
     let mut sleep = transport.sleep(left);
     std::future::poll_fn(|cx| {
         if let std::task::Poll::Ready(outcome) = future.as_mut().poll(cx) {

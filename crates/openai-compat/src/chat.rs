@@ -1,10 +1,10 @@
 //! The chat protocol: sends encoded requests, and opens their responses as streams of events.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, mem, sync::Arc};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method,
+    HeaderMap, HeaderValue, Method, Request,
     header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE},
 };
 use inferstream_client::{
@@ -44,7 +44,7 @@ pub struct Encoded {
     body: Bytes,
     encoding: Option<HeaderValue>,
     /// The adapted request, without its messages and tools, which are in the body.
-    request: ChatRequest,
+    request: Box<ChatRequest>,
     warnings: Vec<String>,
     unsupported: Vec<Unsupported>,
 }
@@ -58,6 +58,31 @@ impl fmt::Debug for Encoded {
             .field("body_len", &self.body.len())
             .field("unsupported", &self.unsupported)
             .finish_non_exhaustive()
+    }
+}
+
+impl Encoded {
+    /// Moves the body into the request of a call.
+    fn take_request(&mut self, call: &mut Call) -> Result<Request<Bytes>> {
+        if self.mode == Mode::Whole {
+            // A complete response has no headers until its text is complete, so the wait for the
+            // headers includes the wait for the first token.
+            let timeouts = &mut call.timeouts;
+            timeouts.head = match (timeouts.head, timeouts.first_event) {
+                (Some(head), Some(first_event)) => Some(head.max(first_event)),
+                _ => None,
+            };
+        }
+        let body = mem::take(&mut self.body);
+        let mut request = call.request(Method::POST, &self.path, body)?;
+        let headers = request.headers_mut();
+        if !call.headers.contains_key(ACCEPT) && self.mode == Mode::Stream {
+            headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        }
+        let encoding = self.encoding.take();
+        headers.extend(encoding.map(|encoding| (CONTENT_ENCODING, encoding)));
+        insert_all(headers, &self.request.headers);
+        Ok(request)
     }
 }
 
@@ -115,30 +140,8 @@ impl<D: Dialect> Chat<D> {
         }
     }
 
-    async fn open(&self, mut call: Call, encoded: Encoded) -> Result<ChatStream> {
-        if encoded.mode == Mode::Whole {
-            // A complete response has no headers until its text is complete, so the wait for the
-            // headers includes the wait for the first token.
-            let timeouts = &mut call.timeouts;
-            timeouts.head = match (timeouts.head, timeouts.first_event) {
-                (Some(head), Some(first_event)) => Some(head.max(first_event)),
-                _ => None,
-            };
-        }
-        let mut request = call.request(Method::POST, &encoded.path, encoded.body)?;
-        let headers = request.headers_mut();
-        if !call.headers.contains_key(ACCEPT) && encoded.mode == Mode::Stream {
-            headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        }
-        headers.extend(
-            encoded
-                .encoding
-                .map(|encoding| (CONTENT_ENCODING, encoding)),
-        );
-        insert_all(headers, &encoded.request.headers);
-        let mut started = call
-            .send(request, &self.judge(&call, &encoded.model))
-            .await?;
+    /// Creates the stream of a response.
+    fn read(&self, mut started: Started, call: Call, encoded: Encoded) -> Result<ChatStream> {
         started.meta.warnings = encoded.warnings;
         let info = self.dialect.info();
         check_content_type(&info.id, &started)?;
@@ -223,7 +226,7 @@ impl<D: Dialect> Protocol for Chat<D> {
             model,
             body,
             encoding,
-            request,
+            request: Box::new(request),
             warnings: dropped.warnings(),
             unsupported: dropped.into_list(),
         };
@@ -236,10 +239,17 @@ impl<D: Dialect> Protocol for Chat<D> {
 
     fn open(
         self: Arc<Self>,
-        call: Call,
-        encoded: Encoded,
+        mut call: Call,
+        mut encoded: Encoded,
     ) -> BoxFuture<'static, Result<ChatStream>> {
-        Box::pin(async move { Chat::open(&self, call, encoded).await })
+        // A block, because the future of an `async fn` has room for its arguments twice.
+        Box::pin(async move {
+            let request = encoded.take_request(&mut call)?;
+            let judge = self.judge(&call, &encoded.model);
+            let started = call.send(request, &judge).await?;
+            drop(judge);
+            self.read(started, call, encoded)
+        })
     }
 
     fn models(self: Arc<Self>, call: Call) -> BoxFuture<'static, Result<Vec<Model>>> {

@@ -152,11 +152,9 @@ impl Inner {
         // processed the request. A request that must not be sent twice gets a new connection.
         let pooled = || self.pool.take(&route);
         let may_reuse = may_replay && !asks_to_switch;
-        if let Some(connection) = may_reuse.then(pooled).flatten() {
+        if let Some(mut connection) = may_reuse.then(pooled).flatten() {
             match connection.exchange(request.clone(), &route, &limits).await {
-                Ok((response, connection)) => {
-                    return self.accept(response, connection, route);
-                }
+                Ok(response) => return self.accept(response, connection, route),
                 Err(failure) if failure.cause == Cause::Unsent => {}
                 Err(failure) if failure.cause == Cause::Stale => {
                     if let Some(replays) = replays {
@@ -167,9 +165,9 @@ impl Inner {
             }
         }
         let io = connect(&route, &self.names, &self.tls, &limits).await?;
-        let connection = Connection::new(io, &peer).await?;
+        let mut connection = Connection::new(io, &peer).await?;
         let exchanged = connection.exchange(request, &route, &limits).await;
-        let (response, connection) = exchanged.map_err(|failure| failure.error)?;
+        let response = exchanged.map_err(|failure| failure.error)?;
         if asks_to_switch && response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return switched(response, connection, &peer);
         }

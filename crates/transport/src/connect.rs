@@ -5,6 +5,7 @@ use std::{
     future::{Ready, ready},
     io,
     net::SocketAddr,
+    pin::pin,
     task::{Context, Poll},
     time::Duration,
     vec,
@@ -37,7 +38,8 @@ pub(crate) struct Route {
     pub(crate) https: bool,
     pub(crate) host: String,
     pub(crate) port: u16,
-    pub(crate) proxy: Option<Proxy>,
+    /// Most routes have none, and each open response has a route.
+    pub(crate) proxy: Option<Box<Proxy>>,
 }
 
 impl Route {
@@ -75,7 +77,7 @@ impl Route {
             https,
             host: host.to_ascii_lowercase(),
             port: uri.port_u16().unwrap_or(default_port),
-            proxy: proxies.of(uri),
+            proxy: proxies.of(uri).map(Box::new),
         })
     }
 
@@ -95,7 +97,7 @@ impl Route {
     /// Returns the proxy if it forwards requests (absolute form) rather than tunnelling them.
     pub(crate) fn forwarder(&self) -> Option<&Proxy> {
         self.proxy
-            .as_ref()
+            .as_deref()
             .filter(|proxy| !self.https && !proxy.is_socks())
     }
 }
@@ -120,7 +122,7 @@ pub(crate) async fn connect(
                 return Ok(io);
             }
             let target = target(route, proxy, names, limits).await?;
-            let tunnel = proxy.tunnel(io, target);
+            let tunnel = pin!(proxy.tunnel(io, target));
             timeout::within(limits.connect, Phase::Connect, &proxy.peer(), tunnel).await?
         }
     };
@@ -173,7 +175,7 @@ async fn open(addresses: Vec<SocketAddr>, peer: &Peer<'_>, limits: &Timeouts) ->
     // use all of it.
     connector.set_connect_timeout(limits.connect);
     let place = place(peer)?;
-    timeout::within(limits.connect, Phase::Connect, peer, async {
+    let connecting = pin!(async {
         match connector.call(place).await {
             Ok(stream) => Ok(Box::new(stream.into_inner()) as BoxIo),
             Err(cause) => Err(match (error::io_kind(&cause), limits.connect) {
@@ -182,14 +184,14 @@ async fn open(addresses: Vec<SocketAddr>, peer: &Peer<'_>, limits: &Timeouts) ->
                 _ => peer.unreachable(cause),
             }),
         }
-    })
-    .await
+    });
+    timeout::within(limits.connect, Phase::Connect, peer, connecting).await
 }
 
 /// Looks up the peer's addresses. Returns at least one.
 async fn look_up(peer: &Peer<'_>, names: &Names, limits: &Timeouts) -> Result<Vec<SocketAddr>> {
     let bare = peer.host.trim_start_matches('[').trim_end_matches(']');
-    timeout::within(limits.dns, Phase::Dns, peer, async {
+    let lookup = pin!(async {
         match names.look_up(bare).await {
             Ok(mut addresses) => {
                 for address in &mut addresses {
@@ -205,9 +207,9 @@ async fn look_up(peer: &Peer<'_>, names: &Names, limits: &Timeouts) -> Result<Ve
                 Err(peer.error(ErrorKind::Dns, message).with_source(cause))
             }
         }
-    })
-    .await
-    .and_then(|found| at_least_one(found, peer))
+    });
+    let found = timeout::within(limits.dns, Phase::Dns, peer, lookup).await;
+    found.and_then(|found| at_least_one(found, peer))
 }
 
 fn at_least_one(found: Vec<SocketAddr>, peer: &Peer<'_>) -> Result<Vec<SocketAddr>> {

@@ -3,6 +3,7 @@
 
 use std::{
     future::{Future, poll_fn},
+    mem,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -43,6 +44,7 @@ pub(crate) const MAX_HEAD: usize = 64 << 10;
 pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     driver: Driver,
+    asks_to_switch: bool,
     /// Wakes the task for the driver and what is polled with it.
     relay: Relay,
     seen: Arc<Seen>,
@@ -52,27 +54,32 @@ pub(crate) struct Connection {
 }
 
 /// The part of a connection that reads and writes.
-struct Driver {
-    /// `None` once the connection has ended. Dropping it wakes the pending response.
-    hyper: Option<http1::Connection<TokioIo<Watched>, Full<Bytes>>>,
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is open until its response ends"
+)]
+enum Driver {
+    Open(http1::Connection<TokioIo<Watched>, Full<Bytes>>),
     /// The socket and the bytes already read from it, after a switch to another protocol.
-    left: Option<(Watched, Bytes)>,
-    asks_to_switch: bool,
+    Switched(Watched, Bytes),
+    /// The connection has ended. Dropping hyper's part has woken the pending response.
+    Ended,
 }
 
 impl Driver {
     /// Reads and writes as much as the socket allows.
-    fn drive(&mut self, cx: &mut Context<'_>) {
-        let Some(hyper) = &mut self.hyper else {
+    fn drive(&mut self, cx: &mut Context<'_>, asks_to_switch: bool) {
+        let Self::Open(hyper) = self else {
             return;
         };
-        // hyper reports the result through the response or its body, so it is not needed here.
-        if Pin::new(hyper).poll(cx).is_pending() {
-            return;
+        match Pin::new(hyper).poll(cx) {
+            Poll::Pending => return,
+            // hyper reports the result through the response or its body, so it is not needed here.
+            Poll::Ready(outcome) => drop(outcome),
         }
-        if let Some(hyper) = self.hyper.take().filter(|_| self.asks_to_switch) {
+        if let (Self::Open(hyper), true) = (mem::replace(self, Self::Ended), asks_to_switch) {
             let parts = hyper.into_parts();
-            self.left = Some((parts.io.into_inner(), parts.read_buf));
+            *self = Self::Switched(parts.io.into_inner(), parts.read_buf);
         }
     }
 }
@@ -86,11 +93,8 @@ impl Connection {
         let (sender, hyper) = handshake.await.map_err(|cause| peer.unreachable(cause))?;
         Ok(Self {
             sender,
-            driver: Driver {
-                hyper: Some(hyper),
-                left: None,
-                asks_to_switch: false,
-            },
+            driver: Driver::Open(hyper),
+            asks_to_switch: false,
             relay: Relay::new(),
             seen,
             reused: false,
@@ -104,29 +108,34 @@ impl Connection {
         cx: &mut Context<'_>,
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
+        let asks_to_switch = self.asks_to_switch;
         let Self { driver, relay, .. } = self;
         relay.poll(cx, |cx| {
-            driver.drive(cx);
+            driver.drive(cx, asks_to_switch);
             poll(cx)
         })
     }
 
     /// Returns the socket and the bytes already read from it, after a 101 response.
     pub(crate) fn switch(mut self) -> Option<(Watched, Bytes)> {
-        self.driver.drive(&mut Context::from_waker(Waker::noop()));
-        self.driver.left
+        let mut cx = Context::from_waker(Waker::noop());
+        self.driver.drive(&mut cx, self.asks_to_switch);
+        match self.driver {
+            Driver::Switched(io, read) => Some((io, read)),
+            Driver::Open(_) | Driver::Ended => None,
+        }
     }
 
     /// Polls the socket and returns true if the connection can take another request.
     pub(crate) fn is_idle(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
-        self.driver.drive(&mut cx);
+        self.driver.drive(&mut cx, self.asks_to_switch);
         if !self.sender.is_ready() {
             // The first poll consumed the end of the response; the second one accepts the next
             // request.
-            self.driver.drive(&mut cx);
+            self.driver.drive(&mut cx, self.asks_to_switch);
         }
-        self.driver.hyper.is_some() && self.sender.is_ready()
+        matches!(self.driver, Driver::Open(_)) && self.sender.is_ready()
     }
 
     pub(crate) fn runtime(&self) -> Option<Id> {
@@ -138,16 +147,14 @@ impl Connection {
     }
 
     /// Sends the request and waits for the response headers.
-    ///
-    /// Returns the connection too, because reading the body drives it.
     pub(crate) async fn exchange(
-        mut self,
+        &mut self,
         request: Request<Full<Bytes>>,
         route: &Route,
         limits: &Timeouts,
-    ) -> Result<(Response<Incoming>, Self), Failure> {
+    ) -> Result<Response<Incoming>, Failure> {
         match self.wait(request, limits).await {
-            Ok(Ok(response)) => Ok((response, self)),
+            Ok(Ok(response)) => Ok(response),
             Ok(Err(failed)) => Err(self.failure(failed, &route.hop())),
             Err((phase, limit)) => {
                 let sent = match phase {
@@ -173,7 +180,7 @@ impl Connection {
         limits: &Timeouts,
     ) -> Result<Result<Response<Incoming>, SendError>, (Phase, Duration)> {
         self.seen.reset();
-        self.driver.asks_to_switch = request.headers().contains_key(UPGRADE);
+        self.asks_to_switch = request.headers().contains_key(UPGRADE);
         let mut response = pin!(self.sender.try_send_request(request));
         let mut timer = pin!(tokio::time::sleep_until(Instant::now()));
         poll_fn(|cx| {

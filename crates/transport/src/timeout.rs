@@ -1,6 +1,6 @@
 //! A timeout for one phase of a request.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, pin::Pin, time::Duration};
 
 use inferstream_core::{Phase, Result};
 
@@ -11,7 +11,8 @@ pub(crate) async fn within<T>(
     limit: Option<Duration>,
     phase: Phase,
     peer: &Peer<'_>,
-    future: impl Future<Output = Result<T>>,
+    // Pinned by the caller, because a future that is moved into another occupies its space twice.
+    future: Pin<&mut impl Future<Output = Result<T>>>,
 ) -> Result<T> {
     let Some(limit) = limit else {
         return future.await;

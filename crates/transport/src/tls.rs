@@ -2,6 +2,7 @@
 
 use std::{
     fmt, io,
+    pin::pin,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -103,13 +104,13 @@ impl Tls {
             Error::config(message).with_source(cause)
         })?;
         let (io, seen) = Watched::new(io);
-        timeout::within(limit, Phase::Tls, peer, async {
+        let handshake = pin!(async {
             let stream = connector.connect(name, io).await;
             stream
                 .map(|stream| Box::new(stream) as BoxIo)
                 .map_err(|cause| failed(peer, cause, &seen))
-        })
-        .await
+        });
+        timeout::within(limit, Phase::Tls, peer, handshake).await
     }
 
     async fn load(&self) -> Result<TlsConnector> {
