@@ -110,11 +110,12 @@ impl fmt::Debug for Meta {
     }
 }
 
-/// Copies the values of headers to a buffer of their size.
+/// Copies headers to a map and a buffer of their size.
 ///
-/// HTTP clients make them slices of the buffer that they read the response into, 8 KiB or more, which
-/// would stay in memory for as long as the response does.
-pub(crate) fn copy_values(mut headers: HeaderMap) -> HeaderMap {
+/// HTTP clients make the values slices of the buffer that they read the response into, 8 KiB or more,
+/// which would stay in memory for as long as the response does, and their map has room for more headers.
+pub(crate) fn copy(headers: &HeaderMap) -> HeaderMap {
+    let mut headers = headers.clone();
     let size = headers.values().map(HeaderValue::len).sum();
     let mut buffer = BytesMut::with_capacity(size);
     for value in headers.values_mut() {

@@ -9,15 +9,16 @@ use crate::wire::Chunk;
 pub(crate) struct Metadata {
     id: Option<String>,
     model: Option<String>,
-    usage: Option<Usage>,
-    timing: Option<Timing>,
+    /// Most responses have none before their end, so these are not a part of the struct.
+    usage: Option<Box<Usage>>,
+    timing: Option<Box<Timing>>,
 }
 
 impl Metadata {
     /// Adds the token counts of a chunk, and reports them if they have changed.
     pub(crate) fn add_usage(&mut self, usage: Usage, events: &mut Events) {
-        if self.usage != Some(usage) {
-            self.usage = Some(usage);
+        if self.usage.as_deref() != Some(&usage) {
+            **self.usage.get_or_insert_default() = usage;
             events.push(ChatEvent::usage(usage));
         }
     }
@@ -28,7 +29,7 @@ impl Metadata {
         let id = changed(self.id.as_deref(), chunk.id.some()).map(str::to_owned);
         let model = changed(self.model.as_deref(), chunk.model.some()).map(str::to_owned);
         let timing = chunk.time_info.some().and_then(|info| info.times());
-        let timing = changed(self.timing, timing);
+        let timing = changed(self.timing.as_deref().copied(), timing);
         let has_changed = id.is_some() || model.is_some() || timing.is_some();
         if id.is_some() {
             events.id.clone_from(&id);
@@ -39,7 +40,7 @@ impl Metadata {
             self.model = model;
         }
         if let Some(timing) = timing {
-            self.timing = Some(timing);
+            **self.timing.get_or_insert_default() = timing;
             events.push(ChatEvent::timing(timing));
         }
         has_changed

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     error::{Error, Result},
-    meta::{Meta, copy_values},
+    meta::{self, Meta},
     response::ChatResponse,
     sse::TooLarge,
     timeouts::{Phase, Timeouts},
@@ -42,7 +42,7 @@ impl Started {
         let (head, body) = response.into_parts();
         let meta = Meta {
             status: head.status,
-            headers: copy_values(head.headers),
+            headers: meta::copy(&head.headers),
             time_to_head: transport.now().saturating_sub(at),
             ..Meta::default()
         };
