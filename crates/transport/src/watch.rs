@@ -28,6 +28,8 @@ const FIRST: usize = 16;
 pub(crate) struct Watched {
     io: BoxIo,
     seen: Arc<Seen>,
+    /// The last write or flush waits for the peer.
+    blocked: bool,
 }
 
 impl Watched {
@@ -37,6 +39,7 @@ impl Watched {
             Self {
                 io,
                 seen: Arc::clone(&seen),
+                blocked: false,
             },
             seen,
         )
@@ -136,6 +139,7 @@ impl AsyncWrite for Watched {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.blocked = poll.is_pending();
         self.seen.counts().note_write(&poll);
         poll
     }
@@ -146,6 +150,7 @@ impl AsyncWrite for Watched {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        self.blocked = poll.is_pending();
         self.seen.counts().note_write(&poll);
         poll
     }
@@ -156,7 +161,11 @@ impl AsyncWrite for Watched {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.io).poll_flush(cx);
-        self.seen.counts().note_flush(&poll);
+        // hyper flushes in each poll, mostly without data.
+        if self.blocked || poll.is_pending() {
+            self.blocked = poll.is_pending();
+            self.seen.counts().note_flush(&poll);
+        }
         poll
     }
 
