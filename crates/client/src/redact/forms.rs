@@ -132,16 +132,16 @@ pub(super) fn blotted(text: &str, secrets: &[String]) -> String {
     shown + &text[end..]
 }
 
-/// The pairs of adjacent bytes in a text.
+/// The pairs of adjacent bytes in a text, of each byte the lower bits.
 ///
 /// A secret whose pairs are not all among them is not in the text. Letters and digits that are
 /// adjacent in a secret are adjacent in all its forms, and the bytes of a character beyond ASCII are
 /// in all of them but the one that escapes it.
-struct Pairs([u64; 1024]);
+struct Pairs([u64; 128]);
 
 impl Default for Pairs {
     fn default() -> Self {
-        Self([0; 1024])
+        Self([0; 128])
     }
 }
 
@@ -194,7 +194,9 @@ impl Pairs {
 
 /// Returns where a pair is in the set: a word, and a bit of it.
 fn place(first: u8, second: u8) -> (usize, u64) {
-    let pair = usize::from(first) << 8 | usize::from(second);
+    // Of letters and digits, only `p` to `y` and `0` to `9` have the same six bits.
+    let first = usize::from(first % 64);
+    let pair = first << 7 | usize::from(second % 128);
     (pair / 64, 1 << (pair % 64))
 }
 
