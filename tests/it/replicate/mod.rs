@@ -18,6 +18,7 @@ mod reports;
 mod resume;
 mod secrets;
 mod timers;
+mod unread;
 
 use std::time::Duration;
 
