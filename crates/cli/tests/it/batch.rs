@@ -9,7 +9,9 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Run, command, run, run_with, serve};
+#[cfg(unix)]
+use crate::command;
+use crate::{Run, run, run_with, serve};
 
 /// A folder with an input of rows and an output.
 pub(crate) struct Files {

@@ -250,6 +250,7 @@ fn ask_args<'a>(url: &'a str, args: &[&'a str]) -> Vec<&'a str> {
 /// A running `inferstream simulate`, stopped on drop.
 struct Server {
     child: Child,
+    #[cfg_attr(not(unix), expect(dead_code, reason = "it is kept open"))]
     stdout: BufReader<ChildStdout>,
     url: String,
 }

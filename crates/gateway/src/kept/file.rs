@@ -162,6 +162,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 /// Responses are private.
 fn options() -> OpenOptions {
+    #[cfg_attr(not(unix), expect(unused_mut))]
     let mut options = File::options();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
