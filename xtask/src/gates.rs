@@ -78,11 +78,33 @@ pub(crate) fn powerset(_: &[String]) -> Result<Outcome> {
 /// The target of [`wasm`].
 const WASM: &str = "wasm32-unknown-unknown";
 
+/// The target of [`windows`], and the compiler for the C code of its dependencies.
+const WINDOWS: (&str, &str) = ("x86_64-pc-windows-gnu", "x86_64-w64-mingw32-gcc");
+
+/// Checks everything, with its tests, for Windows.
+pub(crate) fn windows(_: &[String]) -> Result<Outcome> {
+    let (target, compiler) = WINDOWS;
+    if let Some(reason) = missing_target(target) {
+        return Ok(Outcome::Skipped(reason));
+    }
+    if !succeeds(Command::new(compiler).arg("--version")) {
+        return Ok(Outcome::Skipped(format!("{compiler} is missing")));
+    }
+    let line = format!("check --workspace --all-features --tests --locked --target {target}");
+    run(cargo(words(&line)).env("RUSTFLAGS", "-D warnings"))?;
+    Ok(Outcome::Done)
+}
+
+/// Returns what to do if a target is not installed.
+fn missing_target(name: &str) -> Option<String> {
+    let targets = stdout(Command::new("rustup").args(words("target list --installed")));
+    let is_there = words(&targets.unwrap_or_default()).any(|target| target == name);
+    (!is_there).then(|| format!("the target {name} is missing: run rustup target add {name}"))
+}
+
 /// Checks the libraries that need no transport for WebAssembly.
 pub(crate) fn wasm(_: &[String]) -> Result<Outcome> {
-    let targets = stdout(Command::new("rustup").args(words("target list --installed")));
-    if !words(&targets.unwrap_or_default()).any(|target| target == WASM) {
-        let reason = format!("the target {WASM} is missing: run rustup target add {WASM}");
+    if let Some(reason) = missing_target(WASM) {
         return Ok(Outcome::Skipped(reason));
     }
     let packages = workspace::packages()?;

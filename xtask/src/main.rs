@@ -97,6 +97,11 @@ const JOBS: &[Job] = &[
         gates::wasm,
     ),
     job(
+        "windows",
+        "check everything, with its tests, for Windows",
+        gates::windows,
+    ),
+    job(
         "package",
         "create and build the packages to publish; `package --no-verify` does not build",
         release::package,
