@@ -124,6 +124,7 @@ const NOTES: &[(&str, &str, &str)] = &[
         "",
     ),
     ("serde_json", "JSON", ""),
+    ("simdutf8", "the check that text is UTF-8", ""),
     (
         "smallvec",
         "short lists without an allocation",

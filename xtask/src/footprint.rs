@@ -15,7 +15,7 @@ const LIMITS: &[(&str, &str, usize)] = &[
     ("inferstream-chat-json", "", 22),
     ("inferstream-batch", "", 50),
     ("inferstream-session", "--all-features", 26),
-    ("inferstream-openai-compat", "", 22),
+    ("inferstream-openai-compat", "", 23),
     ("inferstream-openai-compat", "--features transport", 68),
     ("inferstream-cablyai", "--no-default-features", 24),
     ("inferstream-cablyai", "", 64),

@@ -75,7 +75,7 @@ impl Lent {
         let (data, buffer) = match self.data {
             Data::None => return ("", &NOTHING),
             Data::InRead(start, end) => {
-                lines.check_read();
+                lines.check_read(end - start);
                 (lines.text(start, end), lines.read())
             }
             Data::Joined => (as_text(&self.joined), &self.joined),

@@ -1,6 +1,6 @@
 //! The lines of an event stream, however the stream is split into reads.
 
-use std::{collections::VecDeque, mem, str};
+use std::{collections::VecDeque, mem};
 
 use bytes::{Buf, Bytes, BytesMut};
 use bytestring::ByteString;
@@ -11,6 +11,9 @@ use super::{Limits, block};
 /// The length from which on a read is expected to contain several frames.
 const SEVERAL: usize = 1 << 10;
 
+/// The length from which on a part of a read is always checked by itself: `simdutf8` is fast then.
+const LONG: usize = 64;
+
 /// How many bytes of a line are searched for its end in words; `memchr2` searches the rest.
 const SHORT: usize = 32;
 
@@ -20,8 +23,8 @@ const NAME: usize = b"data: ".len();
 /// The reads of a stream, and how far they are split into lines.
 ///
 /// A line within one read is a slice of it. A line that spans several reads is assembled in a buffer.
-/// UTF-8 is checked once, when a part of a read is lent: for a short read only that part, and for one
-/// that may contain several frames all of its lines.
+/// UTF-8 is checked when a part of a read is lent: only that part, or if it is short and the read may
+/// contain many of them, all lines of the read at once.
 #[derive(Default)]
 pub(super) struct Lines {
     /// The current read, without the end of a line that an earlier read began.
@@ -271,11 +274,11 @@ impl Lines {
         !self.read.is_empty()
     }
 
-    /// Checks once that a read is UTF-8, if it may contain several frames. That takes less time than
-    /// checking each lent part.
+    /// Checks once that a read is UTF-8, if it may contain many parts of this length. That takes less
+    /// time than checking each part.
     #[inline]
-    pub(super) fn check_read(&mut self) {
-        if self.checked.is_none() && SEVERAL <= self.read.len() {
+    pub(super) fn check_read(&mut self, length: usize) {
+        if length < LONG && self.checked.is_none() && SEVERAL <= self.read.len() {
             // No part of an unfinished line is lent, and it may end inside a character.
             let lines = memrchr(b'\n', &self.read).map_or(0, |end| end + 1);
             self.checked = ByteString::try_from(self.read.slice(..lines))
@@ -391,5 +394,5 @@ fn check(length: usize, limit: usize) -> Result<(), Over> {
 /// Returns bytes as text, or as they are if they are not valid UTF-8.
 #[inline]
 pub(super) fn as_text(bytes: &[u8]) -> Result<&str, &[u8]> {
-    str::from_utf8(bytes).map_err(|_| bytes)
+    simdutf8::basic::from_utf8(bytes).map_err(|_| bytes)
 }
