@@ -75,9 +75,6 @@ pub(crate) fn powerset(_: &[String]) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The target of [`wasm`].
-const WASM: &str = "wasm32-unknown-unknown";
-
 /// The target of [`windows`], and the compiler for the C code of its dependencies.
 const WINDOWS: (&str, &str) = ("x86_64-pc-windows-gnu", "x86_64-w64-mingw32-gcc");
 
@@ -101,6 +98,9 @@ fn missing_target(name: &str) -> Option<String> {
     let is_there = words(&targets.unwrap_or_default()).any(|target| target == name);
     (!is_there).then(|| format!("the target {name} is missing: run rustup target add {name}"))
 }
+
+/// The target of [`wasm`].
+const WASM: &str = "wasm32-unknown-unknown";
 
 /// Checks the libraries that need no transport for WebAssembly.
 pub(crate) fn wasm(_: &[String]) -> Result<Outcome> {
